@@ -1,0 +1,74 @@
+"""The rows of one call, held as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import compress
+
+import msgspec
+
+SEPARATOR = "\0"
+
+
+class Cells(msgspec.Struct, frozen=True, array_like=True):
+    """The values of one column of a batch, top to bottom.
+
+    ``text`` is all cells joined by NUL, which lets a whole column be checked
+    or escaped by one call; it is a list of cells only when a cell itself
+    contains a NUL. ``nulls`` has one byte per row, 1 where the cell is null
+    (its text is then empty), or is empty when no cell is null.
+    The form is canonical: equal cells have equal ``text`` and ``nulls``.
+    """
+
+    text: str | list[str]
+    nulls: bytes = b""
+
+    @classmethod
+    def of(cls, values: Sequence[str | None]) -> Cells:
+        """Hold ``values``; None is null, which is not the empty string."""
+        nulls = b""
+        if None in values:
+            nulls = bytes(value is None for value in values)
+        texts = [value or "" for value in values] if nulls else values
+        joined = SEPARATOR.join(texts)  # type: ignore[arg-type]  # no None is left
+        if joined.count(SEPARATOR) == max(len(values) - 1, 0):
+            return cls(joined, nulls)
+        return cls(list(texts), nulls)  # type: ignore[arg-type]
+
+    def texts(self, rows: int) -> list[str]:
+        """The cells' texts, null as the empty string. ``rows`` is the batch's row count."""
+        if isinstance(self.text, list):
+            return list(self.text)
+        return self.text.split(SEPARATOR) if rows else []
+
+    def null_rows(self) -> Iterable[int]:
+        """Indexes of the rows whose cell is null, ascending."""
+        return compress(range(len(self.nulls)), self.nulls)
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """A rectangle of cells: every column has ``rows`` cells."""
+
+    rows: int
+    columns: tuple[Cells, ...]
+
+    @classmethod
+    def of_columns(cls, columns: Sequence[Sequence[str | None]], rows: int) -> Batch:
+        """Hold ``columns``, each a sequence of ``rows`` values."""
+        return cls(rows, tuple(Cells.of(values) for values in columns))
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[Sequence[str | None]], width: int) -> Batch:
+        """Hold ``rows``, each a sequence of ``width`` values."""
+        columns = list(zip(*rows, strict=True)) or [()] * width
+        return cls.of_columns(columns, len(rows))
+
+    def to_rows(self) -> list[tuple[str | None, ...]]:
+        """The values row by row; for tests and small tables, not for the hot path."""
+        columns: list[list[str | None]] = []
+        for cells in self.columns:
+            values: list[str | None] = [*cells.texts(self.rows)]
+            for row in cells.null_rows():
+                values[row] = None
+            columns.append(values)
+        return list(zip(*columns, strict=True))

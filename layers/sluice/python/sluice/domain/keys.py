@@ -1,0 +1,107 @@
+"""Names of tasks and of stored objects; the only place that spells them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from typing import NamedTuple, NewType
+
+TaskId = NewType("TaskId", str)
+TenantId = NewType("TenantId", str)
+
+TASK_ID = re.compile(r"[a-z2-7]{26}", re.ASCII)
+TENANT_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", re.ASCII)
+
+INPUT_PREFIX = "in/v1/"
+"""The trigger's prefix filter."""
+OUTPUT_PREFIX = "out/v1/"
+MANIFEST_SUFFIX = ".manifest.json"
+"""The trigger's suffix filter."""
+
+_MANIFEST_KEY = re.compile(
+    rf"in/v1/(?P<h2>[0-9a-f]{{2}})/(?P<tenant>{TENANT_ID.pattern})/(?P<task>{TASK_ID.pattern})"
+    r"/m/(?P<sha>[0-9a-f]{32})\.manifest\.json",
+    re.ASCII,
+)
+_RESULT_KEY = re.compile(
+    rf"out/v1/(?P<h2>[0-9a-f]{{2}})/(?P<tenant>{TENANT_ID.pattern})/(?P<task>{TASK_ID.pattern})"
+    r"/(?P<epoch>\d{4})-(?P<nonce>[0-9a-f]{16})/.+",
+    re.ASCII,
+)
+
+
+class TaskRef(NamedTuple):
+    """Names one task. Both halves are needed, so one tenant cannot name another's task."""
+
+    tenant: TenantId
+    task_id: TaskId
+
+
+class ManifestRef(NamedTuple):
+    """What a manifest's key says: whose it is, and the digest of its content."""
+
+    task: TaskRef
+    sha: str
+
+
+def task_id_from_key(tenant: TenantId, idempotency_key: str) -> TaskId:
+    """Derive the task's id from an idempotency key: the same key names the same task for ever."""
+    digest = hashlib.sha256("\0".join(("v1", tenant, idempotency_key)).encode()).digest()
+    return task_id_from_bytes(digest)
+
+
+def task_id_from_bytes(entropy: bytes) -> TaskId:
+    """Spell the first 130 bits of ``entropy`` (at least 17 bytes) as a task id."""
+    if len(entropy) < 17:
+        raise ValueError("a task id needs 17 bytes")
+    return TaskId(base64.b32encode(entropy).decode("ascii").lower()[:26])
+
+
+def _spread(task: str) -> str:
+    """Two hex digits that spread keys over the store's partitions."""
+    return hashlib.sha256(task.encode()).hexdigest()[:2]
+
+
+def input_folder(ref: TaskRef) -> str:
+    """Where a task's chunks and manifest lie."""
+    return f"{INPUT_PREFIX}{_spread(ref.task_id)}/{ref.tenant}/{ref.task_id}/"
+
+
+def output_folder(ref: TaskRef) -> str:
+    """Where the results of a task's attempts lie."""
+    return f"{OUTPUT_PREFIX}{_spread(ref.task_id)}/{ref.tenant}/{ref.task_id}/"
+
+
+def chunk_key(ref: TaskRef, sequence: int, sha: str) -> str:
+    """Content-addressed: the same batch always has the same key, other content never has."""
+    return f"{input_folder(ref)}c/{sequence:08d}-{sha}.chunk"
+
+
+def manifest_key(ref: TaskRef, sha: str) -> str:
+    return f"{input_folder(ref)}m/{sha}{MANIFEST_SUFFIX}"
+
+
+def result_key(ref: TaskRef, *, epoch: int, nonce: str, extension: str) -> str:
+    """Unique for each attempt; never made from the user's file name."""
+    return f"{output_folder(ref)}{epoch:04d}-{nonce}/export.{extension}"
+
+
+def parse_manifest_key(key: str) -> ManifestRef | None:
+    """Read a manifest's key back; None for any other key."""
+    match = _MANIFEST_KEY.fullmatch(key)
+    if match is None or match["h2"] != _spread(match["task"]):
+        return None
+    return ManifestRef(TaskRef(TenantId(match["tenant"]), TaskId(match["task"])), match["sha"])
+
+
+def parse_result_epoch(key: str) -> int | None:
+    """The epoch of the attempt that made a result's key; None for any other key."""
+    match = _RESULT_KEY.fullmatch(key)
+    return int(match["epoch"]) if match else None
+
+
+def parse_result_ref(key: str) -> TaskRef | None:
+    """The task a result's key belongs to; None for any other key."""
+    match = _RESULT_KEY.fullmatch(key)
+    return TaskRef(TenantId(match["tenant"]), TaskId(match["task"])) if match else None

@@ -1,0 +1,16 @@
+"""Asking for a composer to be run."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sluice.domain.keys import ManifestRef
+
+
+class Invoker(Protocol):
+    def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:
+        """Ask that the task be composed, as its attempt ``epoch``.
+
+        A hint: it may be lost, doubled, late or reordered. Returns at once and
+        never raises for a task that is already being composed.
+        """

@@ -1,0 +1,121 @@
+"""Abilities of the store that holds chunks, manifests and results.
+
+Keys are relative, ``/``-separated and made only of ``[A-Za-z0-9/_.-]``.
+Every method may raise ``OutcomeUnknown``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+
+class ObjectInfo(NamedTuple):
+    """What is known of a whole object without reading it."""
+
+    key: str
+    size: int
+    crc64: str
+    """CRC-64/XZ of the content in decimal, computed by the store."""
+    metadata: Mapping[str, str]
+
+
+class ListedObject(NamedTuple):
+    """One line of a listing."""
+
+    key: str
+    size: int
+    modified_at: float
+    """Unix seconds by the store's clock."""
+
+
+class Upload(NamedTuple):
+    """An upload in parts that was begun."""
+
+    key: str
+    upload_id: str
+    begun_at: float = 0
+    """Unix seconds by the store's clock; 0 when not read from a listing."""
+
+
+class PartReceipt(NamedTuple):
+    """The store's word that a part was put."""
+
+    part_number: int
+    etag: str
+    size: int
+
+
+class PutsObjects(Protocol):
+    def put(self, key: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
+        """Store ``data`` under ``key``.
+
+        Atomic: a reader sees the old object or the new one, whole. Durable when
+        it returns. Repeating it is harmless. ``metadata`` is ASCII.
+        """
+
+
+class GetsObjects(Protocol):
+    def get(self, key: str) -> bytes:
+        """Read a whole small object. Raises ``NoSuchObject``."""
+
+    def head(self, key: str) -> ObjectInfo:
+        """Describe an object; sees every put and completion that returned before. Raises ``NoSuchObject``."""
+
+    def read_range(self, key: str, start: int, end: int) -> Iterator[bytes]:
+        """Yield bytes ``start`` to ``end`` (exclusive) in blocks of at most 1 MiB.
+
+        Memory does not depend on the object's size. Raises ``NoSuchObject``
+        at the first block.
+        """
+
+
+class DeletesObjects(Protocol):
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects; a key that does not exist is no error."""
+
+
+class ListsObjects(Protocol):
+    def list(self, prefix: str) -> Iterator[ListedObject]:
+        """Yield the objects whose key starts with ``prefix``, in order of key.
+
+        Sees every put that returned before the listing began.
+        """
+
+    def list_uploads(self, prefix: str) -> Iterator[Upload]:
+        """Yield uploads begun, and neither completed nor aborted, whose key starts with ``prefix``."""
+
+
+class UploadsParts(Protocol):
+    def begin_upload(self, key: str, *, metadata: Mapping[str, str]) -> Upload:
+        """Begin an upload in parts. Nothing is visible under ``key`` until it is completed.
+
+        Not idempotent: a repeat begins another upload.
+        """
+
+    def put_part(self, upload: Upload, part_number: int, data: bytes) -> PartReceipt:
+        """Put part ``part_number`` (from 1). The last put of a number wins. Raises ``NoSuchUpload``."""
+
+    def complete_upload(self, upload: Upload, receipts: Sequence[PartReceipt]) -> None:
+        """Make the object from the named parts, in order, at once and whole.
+
+        The object carries the metadata given at the begin. Raises
+        ``NoSuchUpload`` when the upload is over, which after a lost answer may
+        mean success, and ``InvalidParts`` when a receipt does not match.
+        """
+
+    def abort_upload(self, upload: Upload) -> None:
+        """Drop an upload and its parts; an upload that is over is no error."""
+
+
+class MintsLinks(Protocol):
+    def mint_link(self, key: str, *, filename: str, expires_at: float) -> str:
+        """A URL that serves exactly this object until ``expires_at`` (Unix seconds) to whoever holds it.
+
+        The download is named ``filename`` by ``Content-Disposition``. Never
+        stored, never logged.
+        """
+
+
+class ObjectStore(PutsObjects, GetsObjects, DeletesObjects, ListsObjects, UploadsParts, Protocol):
+    """Everything the service asks of an object store, links aside."""

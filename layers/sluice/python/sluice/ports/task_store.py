@@ -1,0 +1,98 @@
+"""The store of task rows: the only place where something becomes true.
+
+Every change is one conditional update of one row: it happens whole, or not at
+all, and two at once happen one after the other (linearizable). Every method
+may raise ``OutcomeUnknown``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.manifest import Claim
+from sluice.domain.task import Attempt, Guard, State, Task, TaskFields
+
+
+class ClaimedTask(NamedTuple):
+    """A row with its claims, read in one piece."""
+
+    task: Task
+    claims: dict[int, Claim]
+    """By sequence."""
+
+
+class TaskPage(NamedTuple):
+    """Part of a listing."""
+
+    tasks: list[Task]
+    cursor: str
+    """Where the next page starts; empty at the end. Opaque; only for the same tenant and state."""
+
+
+class ReadsTasks(Protocol):
+    def read(self, ref: TaskRef) -> Task | None:
+        """The row as of now, never stale. Costs the same however many batches it has: claims are not read."""
+
+    def read_claims(self, ref: TaskRef) -> ClaimedTask | None:
+        """The row and all its claims as of one moment."""
+
+    def read_claim(self, ref: TaskRef, sequence: int) -> Claim | None:
+        """One claim as of now."""
+
+    def page(self, tenant: TenantId, *, state: State | None, limit: int, cursor: str) -> TaskPage:
+        """The tenant's tasks, newest first, tombstones left out. May lag behind by a little.
+
+        Raises ValueError for a cursor this store did not make.
+        """
+
+    def count(self, tenant: TenantId, state: State) -> int:
+        """How many of the tenant's tasks are in ``state``. May lag behind by a little."""
+
+
+class ChangesTasks(Protocol):
+    def create(self, task: Task) -> bool:
+        """Add the row if none exists under its ref. False: one exists, nothing was changed."""
+
+    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
+        """Record a batch, if the state is OPEN and the sequence is not taken.
+
+        Sets ``last_batch_at`` and ``due_at``, adds to ``batches_received``,
+        ``rows_received`` and ``bytes_received``, raises ``rev``. False: the
+        condition did not hold, nothing was changed. Costs the same however
+        many batches the row has.
+        """
+
+    def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
+        """Set ``fields`` and raise ``rev`` if the row exists and is as ``guard`` says.
+
+        A column that is missing from the row never equals anything. False:
+        the condition did not hold, nothing was changed.
+        """
+
+    def forget_claims(self, ref: TaskRef) -> None:
+        """Drop the claims of an ended task. Repeating it is harmless."""
+
+    def remove(self, ref: TaskRef, guard: Guard) -> bool:
+        """Remove the row, its claims and its attempts, if it is as ``guard`` says."""
+
+
+class ProposesTasks(Protocol):
+    def due(self, now: float, *, limit: int) -> list[TaskRef]:
+        """Rows whose ``due_at`` is at or before ``now``, most overdue first. May lag: it only proposes."""
+
+    def scan(self) -> Iterator[Task]:
+        """Every row, in any order, not through an index. Memory does not depend on their number."""
+
+
+class LogsAttempts(Protocol):
+    def log_attempt(self, ref: TaskRef, attempt: Attempt) -> None:
+        """Write or overwrite the log entry of one attempt. Never decides anything."""
+
+    def read_attempts(self, ref: TaskRef) -> list[Attempt]:
+        """The attempts by epoch."""
+
+
+class TaskStore(ReadsTasks, ChangesTasks, ProposesTasks, LogsAttempts, Protocol):
+    """Everything the service asks of a task store."""

@@ -1,0 +1,86 @@
+"""Stop a task, or remove a finished one."""
+
+from __future__ import annotations
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TaskRef
+from sluice.domain.task import Guard, State, Task, TaskFields
+from sluice.ports.outside import Outside
+from sluice.ports.store_errors import OutcomeUnknown
+from sluice.usecases.advance_task import advance_task
+from sluice.usecases.find_task import ended_error, find_task
+
+TRIES = 8
+
+
+def cancel_export(outside: Outside, ref: TaskRef) -> Task:
+    """Stop a task that has not ended. From the return on, it never gets a file.
+
+    Repeatable. Raises ALREADY_COMPLETED for a finished file, EXPIRED, and for
+    a failed task TASK_CLOSED.
+    """
+    for _ in range(TRIES):
+        task = find_task(outside, ref)
+        if task.state is State.CANCELLED:
+            return task
+        if task.state is State.COMPLETED:
+            raise SluiceError(ErrorCode.ALREADY_COMPLETED)
+        if task.state.terminal:
+            raise ended_error(task)
+        if _cancel(outside, task):
+            outside.journal.record(Event.TASK_CANCELLED, task_id=ref.task_id, tenant=ref.tenant)
+            return find_task(outside, ref)
+    raise OutcomeUnknown("the task kept changing while it was being cancelled")
+
+
+def delete_export(outside: Outside, ref: TaskRef) -> None:
+    """Cancel a task that is running; remove one that has ended, with its file and its chunks.
+
+    A removed task answers TASK_DELETED from then on. Links that were given out
+    die when the sweeper collects the objects, at its next round. Repeatable.
+    """
+    for _ in range(TRIES):
+        task = outside.tasks.read(ref)
+        if task is None:
+            raise SluiceError(ErrorCode.TASK_NOT_FOUND)
+        if task.deleted_at or task.state is State.CANCELLED:
+            return
+        if not task.state.terminal:
+            cancel_export(outside, ref)
+            return
+        if _delete(outside, task):
+            outside.journal.record(Event.TASK_DELETED, task_id=ref.task_id, tenant=ref.tenant)
+            return
+    raise OutcomeUnknown("the task kept changing while it was being deleted")
+
+
+def _cancel(outside: Outside, task: Task) -> bool:
+    now = outside.clock.now()
+    return advance_task(
+        outside,
+        task.ref,
+        guard=Guard(state=task.state, rev=task.rev, epoch=task.epoch),
+        target=State.CANCELLED,
+        fields={
+            "lease_until": 0,
+            "finished_at": now,
+            "expires_at": now + outside.timings.retention_s,
+            "due_at": now,
+        },
+        won=lambda row: row.state is State.CANCELLED,
+    )
+
+
+def _delete(outside: Outside, task: Task) -> bool:
+    now = outside.clock.now()
+    fields: TaskFields = {"deleted_at": now, "due_at": now, "gc_round": 0}
+    target = State.EXPIRED if task.state is State.COMPLETED else task.state
+    return advance_task(
+        outside,
+        task.ref,
+        guard=Guard(state=task.state, rev=task.rev),
+        target=target,
+        fields=fields,
+        won=lambda row: row.deleted_at > 0,
+    )

@@ -1,0 +1,131 @@
+"""Seal a task: fix its content for ever and ring for the composer."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TaskRef, manifest_key
+from sluice.domain.limits import Limits
+from sluice.domain.manifest import Manifest, short_sha
+from sluice.domain.task import Guard, State, Task
+from sluice.ports.outside import Outside
+from sluice.ports.store_errors import OutcomeUnknown
+from sluice.ports.task_store import ClaimedTask
+from sluice.streams.formats import FORMATS
+from sluice.usecases.advance_task import advance_task
+from sluice.usecases.find_task import ended_error, find_task
+
+TRIES = 8
+
+
+class CloseRequest(NamedTuple):
+    """The totals the sender counted; checked when given."""
+
+    batches: int | None = None
+    rows: int | None = None
+
+
+def close_export(outside: Outside, ref: TaskRef, request: CloseRequest) -> Task:
+    """Seal the task and put its manifest, which starts the composer. Returns the row after the seal.
+
+    Refuses, and leaves the task open, when batches are missing
+    (BATCHES_MISSING), beyond the total (BATCHES_EXTRA) or when the rows differ
+    (TOTALS_MISMATCH). A batch acknowledged while this runs is either in the
+    manifest or makes the seal start over. Repeatable with the same totals;
+    other totals raise ALREADY_CLOSED.
+    """
+    for _ in range(TRIES):
+        held = outside.tasks.read_claims(ref)
+        if held is None:
+            raise SluiceError(ErrorCode.TASK_NOT_FOUND)
+        if held.task.state is not State.OPEN:
+            return _close_again(outside, held, request)
+        manifest = check_totals(held, request, outside.limits)
+        if _seal(outside, held.task, manifest):
+            ring_doorbell(outside, ref, manifest)
+            return find_task(outside, ref)
+    raise OutcomeUnknown("the task kept changing while it was being closed")
+
+
+def check_totals(held: ClaimedTask, request: CloseRequest, limits: Limits) -> Manifest:
+    """List the chunks in order, if they are exactly what the sender says it sent."""
+    claims = held.claims
+    last = max(claims, default=0) if request.batches is None else request.batches
+    if last < 0 or (request.rows or 0) < 0:
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "totals are 0 or more")
+    if last > limits.batches_max:
+        raise SluiceError(ErrorCode.TOO_MANY_BATCHES, batches_max=limits.batches_max)
+    missing = [sequence for sequence in range(1, last + 1) if sequence not in claims]
+    if missing:
+        listed = missing[: limits.missing_listed_max]
+        raise SluiceError(ErrorCode.BATCHES_MISSING, missing=listed, missing_count=len(missing))
+    extra = sorted(sequence for sequence in claims if sequence > last)
+    if extra:
+        listed = extra[: limits.missing_listed_max]
+        raise SluiceError(ErrorCode.BATCHES_EXTRA, extra=listed, extra_count=len(extra))
+    task = held.task
+    manifest = Manifest.seal(
+        tenant=task.tenant, task_id=task.task_id, source_task=task.task_id, claims=claims.values()
+    )
+    if request.rows is not None and request.rows != manifest.rows:
+        raise SluiceError(ErrorCode.TOTALS_MISMATCH, rows_received=manifest.rows, rows_closed=request.rows)
+    params = task.read_params()
+    if manifest.rows > limits.rows_max:
+        raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows_max=limits.rows_max)
+    FORMATS[params.format].check_rows(params, manifest.rows, limits)
+    return manifest
+
+
+def ring_doorbell(outside: Outside, ref: TaskRef, manifest: Manifest) -> None:
+    """Put the manifest. Doing it again rings again; its content is the same."""
+    data = manifest.encode()
+    outside.objects.put(manifest_key(ref, short_sha(data)), data)
+
+
+def _seal(outside: Outside, task: Task, manifest: Manifest) -> bool:
+    now = outside.clock.now()
+    man_sha = short_sha(manifest.encode())
+    sealed = advance_task(
+        outside,
+        task.ref,
+        guard=Guard(state=State.OPEN, rev=task.rev),
+        target=State.SEALED,
+        fields={
+            "total_batches": len(manifest.chunks),
+            "total_rows": manifest.rows,
+            "man_sha": man_sha,
+            "sealed_at": now,
+            "due_at": now + outside.timings.bell_grace_s,
+        },
+        won=lambda row: row.man_sha == man_sha,
+    )
+    if sealed:
+        outside.journal.record(
+            Event.TASK_SEALED,
+            task_id=task.task_id,
+            tenant=task.tenant,
+            batches=len(manifest.chunks),
+            rows=manifest.rows,
+        )
+    return sealed
+
+
+def _close_again(outside: Outside, held: ClaimedTask, request: CloseRequest) -> Task:
+    """Answer a close of a task that is not open, and ring again if the composer may not have heard."""
+    task = held.task
+    if task.deleted_at:
+        raise SluiceError(ErrorCode.TASK_DELETED)
+    if task.state in {State.CANCELLED, State.EXPIRED}:
+        raise ended_error(task)
+    batches = task.total_batches if request.batches is None else request.batches
+    rows = task.total_rows if request.rows is None else request.rows
+    if (batches, rows) != (task.total_batches, task.total_rows):
+        raise SluiceError(ErrorCode.ALREADY_CLOSED, batches=task.total_batches, rows=task.total_rows)
+    if task.state is State.SEALED and not task.read_params().source_task:
+        manifest = Manifest.seal(
+            tenant=task.tenant, task_id=task.task_id, source_task=task.task_id, claims=held.claims.values()
+        )
+        ring_doorbell(outside, task.ref, manifest)
+    return task

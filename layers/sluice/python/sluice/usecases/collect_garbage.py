@@ -1,0 +1,48 @@
+"""Remove the objects that an ended task no longer needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from sluice.domain.keys import input_folder, output_folder
+from sluice.domain.task import State, Task
+from sluice.ports.outside import Outside
+
+BATCH = 500
+
+
+def collect_garbage(outside: Outside, task: Task) -> int:
+    """Delete what no row names, abort uploads nobody will finish; returns how many were removed.
+
+    ``task`` was read just now and has ended, so no attempt of it can finish any
+    more, and only ``result_key`` of a completed task is kept. Chunks are kept
+    while the task can still be rendered again. Repeatable; an object that
+    lands later is found by a later round.
+    """
+    if not task.state.terminal:
+        raise AssertionError("a live task has no garbage that is safe to touch")
+    removed = 0
+    doomed = _doomed(outside, task)
+    while keys := list(islice(doomed, BATCH)):
+        outside.objects.delete(keys)
+        removed += len(keys)
+    for upload in list(outside.objects.list_uploads(output_folder(task.ref))):
+        outside.objects.abort_upload(upload)
+        removed += 1
+    return removed
+
+
+def keeps_chunks(task: Task) -> bool:
+    """Whether the task may still be rendered again from its chunks."""
+    return task.state in {State.COMPLETED, State.FAILED} and bool(task.params) and not task.deleted_at
+
+
+def _doomed(outside: Outside, task: Task) -> Iterator[str]:
+    named = task.result_key if task.state is State.COMPLETED else ""
+    for item in outside.objects.list(output_folder(task.ref)):
+        if item.key != named:
+            yield item.key
+    if not keeps_chunks(task):
+        for item in outside.objects.list(input_folder(task.ref)):
+            yield item.key

@@ -1,0 +1,76 @@
+"""Find the task a caller means, or answer as if there were none."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import TASK_ID, TaskId, TaskRef, TenantId
+from sluice.domain.params import ExportParams
+from sluice.domain.task import State, Task
+from sluice.ports.outside import Outside
+
+
+def make_ref(tenant: TenantId, task_id: str) -> TaskRef:
+    """Name a task by text from outside. Text that no task can have is TASK_NOT_FOUND, without asking a store."""
+    if not TASK_ID.fullmatch(task_id):
+        raise SluiceError(ErrorCode.TASK_NOT_FOUND)
+    return TaskRef(tenant, TaskId(task_id))
+
+
+def find_task(outside: Outside, ref: TaskRef) -> Task:
+    """The row as of now. Raises TASK_NOT_FOUND, and TASK_DELETED for a task its owner deleted."""
+    task = outside.tasks.read(ref)
+    if task is None:
+        raise SluiceError(ErrorCode.TASK_NOT_FOUND)
+    if task.deleted_at:
+        raise SluiceError(ErrorCode.TASK_DELETED)
+    return task
+
+
+def ended_error(task: Task) -> SluiceError:
+    """Why a task that is no longer open takes nothing more from its sender."""
+    match task.state:
+        case State.CANCELLED:
+            return SluiceError(ErrorCode.CANCELLED, state=task.state.value)
+        case State.EXPIRED:
+            code = ErrorCode.TASK_DELETED if task.deleted_at else ErrorCode.EXPIRED
+            return SluiceError(code, state=task.state.value)
+        case _:
+            return SluiceError(ErrorCode.TASK_CLOSED, state=task.state.value)
+
+
+class Definitions:
+    """What each task was opened with, remembered, so that a batch costs no read.
+
+    Safe to remember because parameters never change. Thread-safe; holds at
+    most ``size`` tasks.
+    """
+
+    def __init__(self, outside: Outside, size: int = 1024) -> None:
+        self._outside = outside
+        self._size = size
+        self._known: OrderedDict[TaskRef, ExportParams] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, ref: TaskRef) -> ExportParams:
+        """The parameters; raises as ``find_task``, and for a task that takes no batches and kept none."""
+        with self._lock:
+            known = self._known.get(ref)
+            if known is not None:
+                self._known.move_to_end(ref)
+                return known
+        task = find_task(self._outside, ref)
+        if not task.params:
+            raise ended_error(task)
+        self.remember(ref, task.read_params())
+        return task.read_params()
+
+    def remember(self, ref: TaskRef, params: ExportParams) -> None:
+        """Keep the parameters of a task that was just opened or read."""
+        with self._lock:
+            self._known[ref] = params
+            self._known.move_to_end(ref)
+            while len(self._known) > self._size:
+                self._known.popitem(last=False)

@@ -1,0 +1,207 @@
+"""Take, keep and give up the one attempt that may compose a task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TaskRef
+from sluice.domain.task import Attempt, Guard, Phase, State, Task, TaskFields
+from sluice.ports.outside import Outside
+from sluice.ports.store_errors import StoreError
+from sluice.usecases.advance_task import advance_task
+
+
+class Fenced(Exception):
+    """Another attempt, or a cancel, has taken the task: this one must not finish."""
+
+
+@dataclass(slots=True)
+class HeldAttempt:
+    """One attempt and how far it is. The epoch fences it from all others."""
+
+    ref: TaskRef
+    epoch: int
+    owner: str
+    started_at: float
+    beat_at: float
+    """Monotonic time of the last heartbeat."""
+    rows_done: int = 0
+    parts_done: int = 0
+    phase: Phase = field(default=Phase.RENDERING)
+
+    @property
+    def guard(self) -> Guard:
+        return Guard(state=State.COMPOSING, epoch=self.epoch)
+
+
+def acquire_attempt(outside: Outside, task: Task) -> HeldAttempt | None:
+    """Start the next attempt on a sealed task, or take over a lapsed one. None: somebody else was faster."""
+    owner = outside.randomness.bytes(8).hex()
+    epoch = task.epoch + 1
+    now = outside.clock.now()
+    won = advance_task(
+        outside,
+        task.ref,
+        guard=Guard(state=task.state, epoch=task.epoch),
+        target=State.COMPOSING,
+        fields={
+            "epoch": epoch,
+            "owner": owner,
+            "phase": Phase.RENDERING.value,
+            "rows_done": 0,
+            "parts_done": 0,
+            "started_at": task.started_at or now,
+            **_lease(outside, now),
+        },
+        won=lambda row: row.epoch == epoch and row.owner == owner,
+    )
+    if not won:
+        return None
+    attempt = HeldAttempt(task.ref, epoch, owner, started_at=now, beat_at=outside.clock.monotonic())
+    _log(outside, attempt, ended_at=0)
+    outside.journal.record(
+        Event.ATTEMPT_STARTED, task_id=task.task_id, tenant=task.tenant, epoch=epoch, owner=owner
+    )
+    return attempt
+
+
+def keep_attempt(outside: Outside, attempt: HeldAttempt) -> None:
+    """Extend the lease if a heartbeat is due. Raises ``Fenced`` when the task is no longer ours."""
+    if outside.clock.monotonic() - attempt.beat_at < outside.timings.heartbeat_s:
+        return
+    beat_attempt(outside, attempt)
+
+
+def beat_attempt(outside: Outside, attempt: HeldAttempt) -> None:
+    """Extend the lease and show the progress now. Raises ``Fenced`` when the task is no longer ours."""
+    fields: TaskFields = {
+        "rows_done": attempt.rows_done,
+        "parts_done": attempt.parts_done,
+        "phase": attempt.phase.value,
+        **_lease(outside, outside.clock.now()),
+    }
+    ours = advance_task(
+        outside,
+        attempt.ref,
+        guard=attempt.guard,
+        target=State.COMPOSING,
+        fields=fields,
+        won=lambda row: row.state is State.COMPOSING and row.epoch == attempt.epoch,
+    )
+    if not ours:
+        raise Fenced
+    attempt.beat_at = outside.clock.monotonic()
+
+
+def release_attempt(outside: Outside, attempt: HeldAttempt, error: Exception) -> None:
+    """Give the task back after a transient failure, to be tried again after a pause."""
+    code = _code_of(error)
+    released = advance_task(
+        outside,
+        attempt.ref,
+        guard=attempt.guard,
+        target=State.SEALED,
+        fields={
+            "last_error_code": code,
+            "last_error": _describe(error),
+            "lease_until": 0,
+            "due_at": outside.clock.now() + _backoff_s(outside, attempt.epoch),
+        },
+        won=lambda row: row.state is State.SEALED and row.epoch == attempt.epoch,
+    )
+    _log(outside, attempt, ended_at=outside.clock.now(), outcome="released", error=error)
+    if not released:
+        raise Fenced
+    outside.journal.record(
+        Event.ATTEMPT_RELEASED,
+        task_id=attempt.ref.task_id,
+        tenant=attempt.ref.tenant,
+        epoch=attempt.epoch,
+        error_code=code,
+        error=error,
+    )
+
+
+def fail_attempt(outside: Outside, attempt: HeldAttempt, error: SluiceError) -> None:
+    """End the task for good: no other attempt could do better."""
+    _log(outside, attempt, ended_at=outside.clock.now(), outcome="failed", error=error)
+    if not fail_task(outside, attempt.ref, guard=attempt.guard, error=error):
+        raise Fenced
+
+
+def fail_task(outside: Outside, ref: TaskRef, *, guard: Guard, error: SluiceError) -> bool:
+    """Move a task to FAILED with the reason. False: it was no longer as ``guard`` says."""
+    now = outside.clock.now()
+    failed = advance_task(
+        outside,
+        ref,
+        guard=guard,
+        target=State.FAILED,
+        fields={
+            "last_error_code": error.code.value,
+            "last_error": error.detail,
+            "lease_until": 0,
+            "finished_at": now,
+            "expires_at": now + outside.timings.retention_s,
+            "due_at": now,
+        },
+        won=lambda row: row.state is State.FAILED,
+    )
+    if failed:
+        outside.journal.record(
+            Event.TASK_FAILED, task_id=ref.task_id, tenant=ref.tenant, error_code=error.code.value, error=error
+        )
+    return failed
+
+
+def end_attempt(outside: Outside, attempt: HeldAttempt, outcome: str) -> None:
+    """Close the attempt's log entry; nothing depends on it."""
+    _log(outside, attempt, ended_at=outside.clock.now(), outcome=outcome)
+
+
+def _lease(outside: Outside, now: float) -> TaskFields:
+    lease_until = now + outside.timings.lease_s
+    return {"lease_until": lease_until, "due_at": lease_until + outside.timings.skew_s}
+
+
+def _backoff_s(outside: Outside, epoch: int) -> float:
+    timings = outside.timings
+    return float(min(timings.backoff_s * 2 ** (epoch - 1), timings.backoff_max_s))
+
+
+def _describe(error: Exception) -> str:
+    """What the row may say of an error: our own words, never a vendor's text or a path."""
+    return error.detail if isinstance(error, SluiceError) else type(error).__name__
+
+
+def _log(
+    outside: Outside,
+    attempt: HeldAttempt,
+    *,
+    ended_at: float,
+    outcome: str = "",
+    error: Exception | None = None,
+) -> None:
+    entry = Attempt(
+        epoch=attempt.epoch,
+        owner=attempt.owner,
+        started_at=attempt.started_at,
+        ended_at=ended_at,
+        outcome=outcome,
+        error_code="" if error is None else _code_of(error),
+        error="" if error is None else _describe(error),
+        rows_done=attempt.rows_done,
+        parts_done=attempt.parts_done,
+    )
+    try:
+        outside.tasks.log_attempt(attempt.ref, entry)
+    except StoreError as failure:
+        outside.journal.record(Event.SYSTEM_ERROR, task_id=attempt.ref.task_id, error=failure)
+
+
+def _code_of(error: Exception) -> str:
+    if isinstance(error, SluiceError):
+        return error.code.value
+    return (ErrorCode.STORE_UNAVAILABLE if isinstance(error, StoreError) else ErrorCode.INTERNAL).value

@@ -1,0 +1,92 @@
+"""Compare the stores with each other, without any index: what nobody names, and what nobody looks after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sluice.domain.events import Event
+from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX, TASK_ID, TENANT_ID, TaskId, TaskRef, TenantId
+from sluice.domain.limits import DAY_S
+from sluice.domain.task import State
+from sluice.ports.outside import Outside
+from sluice.usecases.sweep_tasks import sweep_task
+
+ORPHAN_AGE_S = 8 * DAY_S
+"""Older than any open task can be idle plus any retention by default; younger objects may belong to a task to be."""
+OVERDUE_S = 600.0
+
+
+@dataclass(slots=True)
+class Reconciliation:
+    """What was found, and done."""
+
+    rows: int = 0
+    overdue: int = 0
+    """Rows the index should have proposed long ago; each was given its step."""
+    objects: int = 0
+    orphans_removed: int = 0
+    results_missing: list[str] = field(default_factory=list)
+    """Ids of completed tasks whose object is gone."""
+
+
+def reconcile_stores(outside: Outside, *, orphan_age_s: float = ORPHAN_AGE_S) -> Reconciliation:
+    """Walk all rows and all objects once. Meant weekly; memory does not depend on their number.
+
+    Gives every overdue row its step, removes objects of tasks without a row
+    that are older than ``orphan_age_s``, and names completed tasks whose
+    object is gone. Any number may run at once.
+    """
+    report = Reconciliation()
+    _walk_rows(outside, report)
+    _walk_objects(outside, report, older_than=outside.clock.now() - orphan_age_s)
+    outside.journal.record(
+        Event.SWEEP_FINISHED,
+        reconciled_rows=report.rows,
+        overdue=report.overdue,
+        orphans_removed=report.orphans_removed,
+        results_missing=len(report.results_missing),
+    )
+    return report
+
+
+def _walk_rows(outside: Outside, report: Reconciliation) -> None:
+    for task in outside.tasks.scan():
+        report.rows += 1
+        if task.due_at < outside.clock.now() - OVERDUE_S:
+            report.overdue += 1
+            sweep_task(outside, task.ref)
+        elif task.state is State.COMPLETED and not _exists(outside, task.result_key):
+            report.results_missing.append(task.task_id)
+
+
+def _exists(outside: Outside, key: str) -> bool:
+    return any(item.key == key for item in outside.objects.list(key))
+
+
+def _walk_objects(outside: Outside, report: Reconciliation, *, older_than: float) -> None:
+    known: tuple[TaskRef | None, bool] = (None, False)
+    for key, modified_at in _all_objects(outside):
+        report.objects += 1
+        ref = owner_of(key)
+        if ref is None or modified_at >= older_than:
+            continue
+        if ref != known[0]:
+            known = (ref, outside.tasks.read(ref) is not None)
+        if not known[1]:
+            outside.objects.delete([key])
+            report.orphans_removed += 1
+
+
+def _all_objects(outside: Outside) -> Iterator[tuple[str, float]]:
+    for prefix in (INPUT_PREFIX, OUTPUT_PREFIX):
+        for item in outside.objects.list(prefix):
+            yield item.key, item.modified_at
+
+
+def owner_of(key: str) -> TaskRef | None:
+    """The task whose folder a key lies in; None for a key that is not ours."""
+    parts = key.split("/")
+    if len(parts) < 6 or not TENANT_ID.fullmatch(parts[3]) or not TASK_ID.fullmatch(parts[4]):
+        return None
+    return TaskRef(TenantId(parts[3]), TaskId(parts[4]))

@@ -1,0 +1,105 @@
+"""Make another file from the chunks of a task that was sealed before."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TaskRef
+from sluice.domain.manifest import Manifest, short_sha
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.domain.task import State, Task
+from sluice.ports.outside import Outside
+from sluice.streams.formats import FORMATS
+from sluice.usecases.close_export import ring_doorbell
+from sluice.usecases.find_task import ended_error, find_task
+from sluice.usecases.load_manifest import load_manifest
+from sluice.usecases.open_export import Opened, check_params, choose_task_id, create_task, replay
+
+
+class RenderRequest(NamedTuple):
+    """What should differ; None keeps what the source task has."""
+
+    format: ExportFormat | None = None
+    filename: str | None = None
+    options: ExportOptions | None = None
+    idempotency_key: str | None = None
+    request_id: str = ""
+
+
+def render_again(outside: Outside, source_ref: TaskRef, request: RenderRequest) -> Opened:
+    """Seal a new task over the source's chunks; the sender sends nothing again.
+
+    The source must be sealed, and neither cancelled, expired nor deleted; it
+    may have failed. The chunks live as long as the source: if it ends its
+    retention first, the new task fails with CHUNK_MISSING. Values that the new
+    format cannot hold fail the new task with the format's code.
+    """
+    source = find_task(outside, source_ref)
+    if source.state is State.OPEN:
+        raise SluiceError(ErrorCode.NOT_READY, state=source.state.value)
+    if source.state in {State.CANCELLED, State.EXPIRED} or not source.params:
+        raise ended_error(source)
+    params = _new_params(outside, source, request)
+    ref = TaskRef(source.tenant, choose_task_id(outside, source.tenant, request.idempotency_key))
+    held = outside.tasks.read(ref) if request.idempotency_key is not None else None
+    if held is not None:
+        return replay(held, params)
+    outside.admission.admit()
+    manifest = _new_manifest(outside, source, ref)
+    FORMATS[params.format].check_rows(params, manifest.rows, outside.limits)
+    opened = create_task(outside, _new_task(outside, ref, params=params, manifest=manifest), params)
+    outside.journal.record(
+        Event.TASK_CREATED,
+        task_id=ref.task_id,
+        tenant=ref.tenant,
+        format=params.format.value,
+        source_task=params.source_task,
+        request_id=request.request_id,
+    )
+    ring_doorbell(outside, ref, manifest)
+    return opened
+
+
+def _new_params(outside: Outside, source: Task, request: RenderRequest) -> ExportParams:
+    old = source.read_params()
+    params = msgspec.structs.replace(
+        old,
+        format=request.format or old.format,
+        filename=request.filename if request.filename is not None else old.filename,
+        options=request.options or old.options,
+        source_task=old.source_task or source.task_id,
+        source_created_at=old.source_created_at or source.created_at,
+    )
+    return check_params(params, outside.limits)
+
+
+def _new_manifest(outside: Outside, source: Task, ref: TaskRef) -> Manifest:
+    sealed = load_manifest(outside, source)
+    return Manifest.seal(
+        tenant=ref.tenant, task_id=ref.task_id, source_task=sealed.source_task, claims=sealed.chunks
+    )
+
+
+def _new_task(outside: Outside, ref: TaskRef, *, params: ExportParams, manifest: Manifest) -> Task:
+    now = outside.clock.now()
+    return Task(
+        tenant=ref.tenant,
+        task_id=ref.task_id,
+        state=State.SEALED,
+        params_sha=params.digest(),
+        params=params.encode(),
+        batches_received=len(manifest.chunks),
+        rows_received=manifest.rows,
+        bytes_received=manifest.size,
+        total_batches=len(manifest.chunks),
+        total_rows=manifest.rows,
+        man_sha=short_sha(manifest.encode()),
+        created_at=now,
+        sealed_at=now,
+        due_at=now + outside.timings.bell_grace_s,
+    )

@@ -1,0 +1,178 @@
+"""Write one attempt's file: chunks through the writer into an upload in parts, verified at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from sluice.domain.batch import Batch
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import result_key
+from sluice.domain.manifest import Manifest
+from sluice.domain.params import ExportParams
+from sluice.domain.table import Table, Tally
+from sluice.domain.task import Phase, Task
+from sluice.ports.object_store import PartReceipt, Upload
+from sluice.ports.outside import Outside
+from sluice.ports.store_errors import NoSuchObject, NoSuchUpload, OutcomeUnknown, StoreError
+from sluice.streams.digests import Digest, digested
+from sluice.streams.formats import FORMATS, WRITER_VERSION
+from sluice.streams.part_plan import plan_part_bytes
+from sluice.streams.part_slicer import slice_parts
+from sluice.usecases.hold_attempt import HeldAttempt, keep_attempt
+from sluice.usecases.read_chunks import read_chunks
+
+COMPLETE_TRIES = 4
+
+
+class WrittenResult(NamedTuple):
+    """A whole, verified object that no row names yet."""
+
+    key: str
+    size: int
+    sha256: str
+    crc64: str
+    rows: int
+    warnings: dict[str, int]
+
+
+def write_result(outside: Outside, attempt: HeldAttempt, task: Task, manifest: Manifest) -> WrittenResult:
+    """Compose the file under a key of this attempt alone.
+
+    Memory does not depend on the number of rows: one chunk, one slice of
+    output and one part are held. Raises ``Fenced`` at the first heartbeat that
+    finds another attempt; a permanent ``SluiceError`` when the data cannot
+    become the file; a ``StoreError`` when a store gave up.
+    """
+    params = task.read_params()
+    upload = _begin(outside, attempt, params=params, man_sha=task.man_sha)
+    try:
+        result = _upload_file(outside, attempt, upload, plan=(task, params, manifest))
+    except Exception:
+        _abort_quietly(outside, attempt, upload)
+        raise
+    return result
+
+
+def _upload_file(
+    outside: Outside, attempt: HeldAttempt, upload: Upload, *, plan: tuple[Task, ExportParams, Manifest]
+) -> WrittenResult:
+    task, params, manifest = plan
+    table = plan_table(outside, task, params, manifest)
+    tally, digest = Tally(), Digest()
+    batches = _watched(outside, attempt, read_chunks(outside.objects, manifest, size_max=_chunk_max(manifest)))
+    file_format = FORMATS[params.format]
+    blocks = digested(file_format.write(batches, table, tally), digest)
+    part_bytes = plan_part_bytes(file_format.size_bound(table), outside.limits)
+    receipts = list(_put_parts(outside, attempt, upload, slice_parts(blocks, part_bytes)))
+    if tally.rows != manifest.rows:
+        raise SluiceError(ErrorCode.ROW_COUNT_MISMATCH, rows_written=tally.rows, rows_sealed=manifest.rows)
+    _complete(outside, attempt, upload, receipts)
+    _verify(outside, upload, digest, attempt)
+    return WrittenResult(upload.key, digest.size, digest.sha256, digest.crc64, tally.rows, dict(tally.warnings))
+
+
+def plan_table(outside: Outside, task: Task, params: ExportParams, manifest: Manifest) -> Table:
+    """What the writer may know beforehand; nothing in it differs between two attempts."""
+    return Table(
+        columns=params.columns,
+        options=params.options,
+        rows=manifest.rows,
+        size=manifest.size,
+        created_at=params.source_created_at or task.created_at,
+        title=params.filename.removesuffix("." + FORMATS[params.format].extension(params.options)),
+        limits=outside.limits,
+    )
+
+
+def _chunk_max(manifest: Manifest) -> int:
+    return max((chunk.size for chunk in manifest.chunks), default=0)
+
+
+def _begin(outside: Outside, attempt: HeldAttempt, *, params: ExportParams, man_sha: str) -> Upload:
+    extension = FORMATS[params.format].extension(params.options)
+    key = result_key(attempt.ref, epoch=attempt.epoch, nonce=attempt.owner, extension=extension)
+    metadata = {
+        "task": attempt.ref.task_id,
+        "epoch": str(attempt.epoch),
+        "nonce": attempt.owner,
+        "manifest": man_sha,
+        "writer-version": WRITER_VERSION,
+    }
+    upload = outside.objects.begin_upload(key, metadata=metadata)
+    outside.journal.record(Event.UPLOAD_STARTED, task_id=attempt.ref.task_id, epoch=attempt.epoch)
+    return upload
+
+
+def _watched(outside: Outside, attempt: HeldAttempt, batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Count the rows that go by, and keep the lease."""
+    for batch in batches:
+        yield batch
+        attempt.rows_done += batch.rows
+        keep_attempt(outside, attempt)
+    attempt.phase = Phase.UPLOADING
+
+
+def _put_parts(
+    outside: Outside, attempt: HeldAttempt, upload: Upload, parts: Iterable[bytes]
+) -> Iterator[PartReceipt]:
+    for part_number, part in enumerate(parts, start=1):
+        started = outside.clock.monotonic()
+        yield outside.objects.put_part(upload, part_number, part)
+        attempt.parts_done = part_number
+        outside.journal.record(
+            Event.UPLOAD_PART,
+            task_id=attempt.ref.task_id,
+            part_number=part_number,
+            bytes=len(part),
+            duration_s=outside.clock.monotonic() - started,
+        )
+        keep_attempt(outside, attempt)
+
+
+def _complete(outside: Outside, attempt: HeldAttempt, upload: Upload, receipts: list[PartReceipt]) -> None:
+    """Complete the upload. After a lost answer NoSuchUpload means success if the object is ours."""
+    unknown: OutcomeUnknown | None = None
+    for _ in range(COMPLETE_TRIES):
+        try:
+            outside.objects.complete_upload(upload, receipts)
+        except OutcomeUnknown as error:
+            unknown = error
+        except NoSuchUpload:
+            if _is_ours(outside, upload, attempt):
+                return
+            raise
+        else:
+            return
+    raise unknown or OutcomeUnknown
+
+
+def _is_ours(outside: Outside, upload: Upload, attempt: HeldAttempt) -> bool:
+    try:
+        return outside.objects.head(upload.key).metadata.get("nonce") == attempt.owner
+    except NoSuchObject:
+        return False
+
+
+def _verify(outside: Outside, upload: Upload, digest: Digest, attempt: HeldAttempt) -> None:
+    """Compare what the store holds with what was written, before any row names it."""
+    info = outside.objects.head(upload.key)
+    held = (info.size, info.crc64, info.metadata.get("nonce"))
+    if held != (digest.size, digest.crc64, attempt.owner):
+        raise SluiceError(ErrorCode.RESULT_VERIFY_FAILED, size_written=digest.size, size_stored=info.size)
+    outside.journal.record(
+        Event.UPLOAD_COMPLETED,
+        task_id=attempt.ref.task_id,
+        bytes=digest.size,
+        parts=attempt.parts_done,
+        duration_s=outside.clock.now() - attempt.started_at,
+    )
+
+
+def _abort_quietly(outside: Outside, attempt: HeldAttempt, upload: Upload) -> None:
+    """Drop our own parts. Never harmful: an upload that was completed is over, and its object stays."""
+    try:
+        outside.objects.abort_upload(upload)
+    except StoreError as error:
+        outside.journal.record(Event.UPLOAD_ERROR, task_id=attempt.ref.task_id, error=error)

@@ -1,0 +1,113 @@
+"""The sizes and names of the architecture page hold for every file."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "layers/sluice/python/sluice"
+FORBIDDEN_NAMES = {"utils", "helpers", "common", "base", "manager", "misc"}
+FILE_LINES_MAX = 400
+TEST_LINES_MAX = 600
+FUNCTION_LINES_MAX = 60
+NESTING_MAX = 3
+BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
+VERBS = {
+    "acquire", "advance", "cancel", "close", "collect", "compose", "find", "hold", "load", "make", "open", "put",
+    "read", "reconcile", "render", "repair", "sweep", "write",
+}  # fmt: skip
+
+
+def sources() -> list[Path]:
+    return [path for path in SOURCE.rglob("*.py") if "gen" not in path.parts]
+
+
+def tests() -> list[Path]:
+    return list((ROOT / "tests").rglob("*.py"))
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node
+
+
+def depth(node: ast.AST) -> int:
+    """How deep blocks stand in blocks; an ``elif`` is not deeper than its ``if``."""
+    deepest = 0
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            continue
+        is_elif = isinstance(node, ast.If) and isinstance(child, ast.If) and node.orelse == [child]
+        deepest = max(deepest, depth(child) + (isinstance(child, BLOCKS) and not is_elif))
+    return deepest
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", [*sources(), *tests()], ids=named)
+def test_a_file_is_not_too_long(path: Path) -> None:
+    lines_max = TEST_LINES_MAX if "tests" in path.parts else FILE_LINES_MAX
+    assert len(path.read_text().splitlines()) <= lines_max
+
+
+@pytest.mark.parametrize("path", [*sources(), *tests()], ids=named)
+def test_a_function_is_not_too_long(path: Path) -> None:
+    long = {f.name: f.end_lineno - f.lineno + 1 for f in functions(path) if f.end_lineno is not None}
+    assert {name: lines for name, lines in long.items() if lines > FUNCTION_LINES_MAX} == {}
+
+
+@pytest.mark.parametrize("path", sources(), ids=named)
+def test_a_function_is_not_nested_too_deep(path: Path) -> None:
+    assert [f.name for f in functions(path) if depth(f) > NESTING_MAX] == []
+
+
+@pytest.mark.parametrize("path", sources(), ids=named)
+def test_a_module_says_in_one_line_what_it_is_for(path: Path) -> None:
+    first_line = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+    assert first_line.endswith((".", ":"))
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    assert [named(path) for path in [*sources(), *tests()] if path.stem in FORBIDDEN_NAMES] == []
+
+
+def test_files_of_use_cases_are_verbs() -> None:
+    files = [path.stem for path in (SOURCE / "usecases").glob("*.py") if path.stem != "__init__"]
+    assert [name for name in files if name.partition("_")[0] not in VERBS] == []
+
+
+def test_every_folder_a_newcomer_lands_in_has_a_readme() -> None:
+    folders = ["functions", "layers", "infra", "tests", "tests/support", "tests/bench", "layers/sluice/python/sluice"]
+    folders += [named(path) for path in SOURCE.iterdir() if path.is_dir() and (path / "__init__.py").exists()]
+    assert [folder for folder in folders if not (ROOT / folder / "README.md").exists()] == []
+
+
+def test_the_clock_and_chance_are_only_touched_by_their_adapter() -> None:
+    guilty = [
+        named(path)
+        for path in sources()
+        if path.name != "system_clock.py" and imported(path) & {"time", "random", "secrets", "uuid"}
+    ]
+    assert guilty == []
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    guilty = [named(p) for p in sources() if p.name != "settings.py" and "os.environ" in p.read_text()]
+    assert guilty == []
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
