@@ -10,6 +10,8 @@ from typing import NamedTuple, NewType
 TaskId = NewType("TaskId", str)
 TenantId = NewType("TenantId", str)
 
+TASK_ID_BYTES = 17
+"""The least bytes that hold the 130 bits of a task id."""
 TASK_ID = re.compile(r"[a-z2-7]{26}", re.ASCII)
 TENANT_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", re.ASCII)
 
@@ -24,10 +26,8 @@ _MANIFEST_KEY = re.compile(
     r"/m/(?P<sha>[0-9a-f]{32})\.manifest\.json",
     re.ASCII,
 )
-_RESULT_KEY = re.compile(
-    rf"out/v1/(?P<h2>[0-9a-f]{{2}})/(?P<tenant>{TENANT_ID.pattern})/(?P<task>{TASK_ID.pattern})"
-    r"/(?P<epoch>\d{4})-(?P<nonce>[0-9a-f]{16})/.+",
-    re.ASCII,
+_OWNED_KEY = re.compile(
+    rf"(?:in|out)/v1/[0-9a-f]{{2}}/(?P<tenant>{TENANT_ID.pattern})/(?P<task>{TASK_ID.pattern})/.+", re.ASCII
 )
 
 
@@ -47,14 +47,14 @@ class ManifestRef(NamedTuple):
 
 def task_id_from_key(tenant: TenantId, idempotency_key: str) -> TaskId:
     """Derive the task's id from an idempotency key: the same key names the same task for ever."""
-    digest = hashlib.sha256("\0".join(("v1", tenant, idempotency_key)).encode()).digest()
+    digest = hashlib.sha256(f"v1\0{tenant}\0{idempotency_key}".encode()).digest()
     return task_id_from_bytes(digest)
 
 
 def task_id_from_bytes(entropy: bytes) -> TaskId:
     """Spell the first 130 bits of ``entropy`` (at least 17 bytes) as a task id."""
-    if len(entropy) < 17:
-        raise ValueError("a task id needs 17 bytes")
+    if len(entropy) < TASK_ID_BYTES:
+        raise ValueError(f"a task id needs {TASK_ID_BYTES} bytes")
     return TaskId(base64.b32encode(entropy).decode("ascii").lower()[:26])
 
 
@@ -95,13 +95,7 @@ def parse_manifest_key(key: str) -> ManifestRef | None:
     return ManifestRef(TaskRef(TenantId(match["tenant"]), TaskId(match["task"])), match["sha"])
 
 
-def parse_result_epoch(key: str) -> int | None:
-    """The epoch of the attempt that made a result's key; None for any other key."""
-    match = _RESULT_KEY.fullmatch(key)
-    return int(match["epoch"]) if match else None
-
-
-def parse_result_ref(key: str) -> TaskRef | None:
-    """The task a result's key belongs to; None for any other key."""
-    match = _RESULT_KEY.fullmatch(key)
+def parse_owner(key: str) -> TaskRef | None:
+    """The task in whose folder any of our keys lies; None for a key that is not ours."""
+    match = _OWNED_KEY.fullmatch(key)
     return TaskRef(TenantId(match["tenant"]), TaskId(match["task"])) if match else None

@@ -49,7 +49,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.part_bytes_min < 1 or self.parts_max < 1:
             raise ValueError("part limits start at 1")
-        if self.sheet_rows_max < 2:
+        if self.sheet_rows_max <= 1:
             raise ValueError("a worksheet holds a header and at least one row")
 
 

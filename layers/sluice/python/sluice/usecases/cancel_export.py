@@ -74,7 +74,8 @@ def _cancel(outside: Outside, task: Task) -> bool:
 
 def _delete(outside: Outside, task: Task) -> bool:
     now = outside.clock.now()
-    fields: TaskFields = {"deleted_at": now, "due_at": now, "gc_round": 0}
+    # A tombstone is only marked: its row goes when it is due, and with it the memory of its key.
+    fields: TaskFields = {"deleted_at": now, "due_at": now, "gc_round": 0} if task.params else {"deleted_at": now}
     target = State.EXPIRED if task.state is State.COMPLETED else task.state
     return advance_task(
         outside,

@@ -66,9 +66,7 @@ def check_totals(held: ClaimedTask, request: CloseRequest, limits: Limits) -> Ma
         listed = extra[: limits.missing_listed_max]
         raise SluiceError(ErrorCode.BATCHES_EXTRA, extra=listed, extra_count=len(extra))
     task = held.task
-    manifest = Manifest.seal(
-        tenant=task.tenant, task_id=task.task_id, source_task=task.task_id, claims=claims.values()
-    )
+    manifest = Manifest.seal(tenant=task.tenant, task_id=task.task_id, source_task=task.task_id, claims=claims.values())
     if request.rows is not None and request.rows != manifest.rows:
         raise SluiceError(ErrorCode.TOTALS_MISMATCH, rows_received=manifest.rows, rows_closed=request.rows)
     params = task.read_params()

@@ -33,9 +33,14 @@ def collect_garbage(outside: Outside, task: Task) -> int:
     return removed
 
 
-def keeps_chunks(task: Task) -> bool:
-    """Whether the task may still be rendered again from its chunks."""
-    return task.state in {State.COMPLETED, State.FAILED} and bool(task.params) and not task.deleted_at
+def keeps_chunks(task: Task, now: float) -> bool:
+    """Whether the task may still be rendered again from its chunks.
+
+    A completed task leaves its state when its retention is over, a failed one does not.
+    """
+    if not task.params or task.deleted_at:
+        return False
+    return task.state is State.COMPLETED or (task.state is State.FAILED and now < task.expires_at)
 
 
 def _doomed(outside: Outside, task: Task) -> Iterator[str]:
@@ -43,6 +48,6 @@ def _doomed(outside: Outside, task: Task) -> Iterator[str]:
     for item in outside.objects.list(output_folder(task.ref)):
         if item.key != named:
             yield item.key
-    if not keeps_chunks(task):
+    if not keeps_chunks(task, outside.clock.now()):
         for item in outside.objects.list(input_folder(task.ref)):
             yield item.key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from typing import NamedTuple
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TASK_ID, TaskId, TaskRef, TenantId
@@ -31,36 +32,46 @@ def find_task(outside: Outside, ref: TaskRef) -> Task:
 
 def ended_error(task: Task) -> SluiceError:
     """Why a task that is no longer open takes nothing more from its sender."""
+    if task.deleted_at:
+        return SluiceError(ErrorCode.TASK_DELETED, state=task.state.value)
     match task.state:
         case State.CANCELLED:
             return SluiceError(ErrorCode.CANCELLED, state=task.state.value)
         case State.EXPIRED:
-            code = ErrorCode.TASK_DELETED if task.deleted_at else ErrorCode.EXPIRED
-            return SluiceError(code, state=task.state.value)
+            return SluiceError(ErrorCode.EXPIRED, state=task.state.value)
         case _:
             return SluiceError(ErrorCode.TASK_CLOSED, state=task.state.value)
+
+
+class _Known(NamedTuple):
+    params: ExportParams
+    until: float
+    """Monotonic."""
 
 
 class Definitions:
     """What each task was opened with, remembered, so that a batch costs no read.
 
-    Safe to remember because parameters never change. Thread-safe; holds at
-    most ``size`` tasks.
+    Safe to remember because parameters never change while a row lasts. A row
+    lasts ``tombstone_s`` after its parameters are gone, and its key may then be
+    opened with others; so what was read is believed for half of that time.
+    Thread-safe; holds at most ``size`` tasks.
     """
 
     def __init__(self, outside: Outside, size: int = 1024) -> None:
         self._outside = outside
         self._size = size
-        self._known: OrderedDict[TaskRef, ExportParams] = OrderedDict()
+        self._age_max_s = outside.timings.tombstone_s / 2
+        self._known: OrderedDict[TaskRef, _Known] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, ref: TaskRef) -> ExportParams:
         """The parameters; raises as ``find_task``, and for a task that takes no batches and kept none."""
         with self._lock:
             known = self._known.get(ref)
-            if known is not None:
+            if known is not None and self._outside.clock.monotonic() < known.until:
                 self._known.move_to_end(ref)
-                return known
+                return known.params
         task = find_task(self._outside, ref)
         if not task.params:
             raise ended_error(task)
@@ -70,7 +81,7 @@ class Definitions:
     def remember(self, ref: TaskRef, params: ExportParams) -> None:
         """Keep the parameters of a task that was just opened or read."""
         with self._lock:
-            self._known[ref] = params
+            self._known[ref] = _Known(params, self._outside.clock.monotonic() + self._age_max_s)
             self._known.move_to_end(ref)
             while len(self._known) > self._size:
                 self._known.popitem(last=False)

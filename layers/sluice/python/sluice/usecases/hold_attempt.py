@@ -61,9 +61,7 @@ def acquire_attempt(outside: Outside, task: Task) -> HeldAttempt | None:
         return None
     attempt = HeldAttempt(task.ref, epoch, owner, started_at=now, beat_at=outside.clock.monotonic())
     _log(outside, attempt, ended_at=0)
-    outside.journal.record(
-        Event.ATTEMPT_STARTED, task_id=task.task_id, tenant=task.tenant, epoch=epoch, owner=owner
-    )
+    outside.journal.record(Event.ATTEMPT_STARTED, task_id=task.task_id, tenant=task.tenant, epoch=epoch, owner=owner)
     return attempt
 
 

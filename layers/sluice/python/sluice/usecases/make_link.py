@@ -36,9 +36,7 @@ def link_to(outside: Outside, task: Task) -> Link:
     if now >= task.expires_at:
         raise SluiceError(ErrorCode.EXPIRED)
     expires_at = min(now + outside.timings.link_s, task.expires_at)
-    url = outside.links.mint_link(
-        task.result_key, filename=task.read_params().filename, expires_at=expires_at
-    )
+    url = outside.links.mint_link(task.result_key, filename=task.read_params().filename, expires_at=expires_at)
     outside.journal.record(Event.LINK_ISSUED, task_id=task.task_id, tenant=task.tenant, expires_at=expires_at)
     return Link(url, expires_at)
 

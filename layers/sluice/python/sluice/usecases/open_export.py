@@ -9,7 +9,7 @@ import msgspec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.filenames import sanitise_filename
-from sluice.domain.keys import TaskId, TaskRef, TenantId, task_id_from_bytes, task_id_from_key
+from sluice.domain.keys import TASK_ID_BYTES, TaskId, TaskRef, TenantId, task_id_from_bytes, task_id_from_key
 from sluice.domain.limits import Limits
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
@@ -82,7 +82,7 @@ def check_params(params: ExportParams, limits: Limits) -> ExportParams:
 def choose_task_id(outside: Outside, tenant: TenantId, idempotency_key: str | None) -> TaskId:
     """The key's task id, or a random one without a key. Raises INVALID_REQUEST for a key that is no key."""
     if idempotency_key is None:
-        return task_id_from_bytes(outside.randomness.bytes(17))
+        return task_id_from_bytes(outside.randomness.bytes(TASK_ID_BYTES))
     size = len(idempotency_key.encode("utf-8", "surrogatepass"))
     if not 0 < size <= outside.limits.idempotency_key_bytes_max or not idempotency_key.isprintable():
         raise SluiceError(

@@ -32,9 +32,7 @@ class BatchReceipt(NamedTuple):
     replayed: bool
 
 
-def put_batch(
-    outside: Outside, definitions: Definitions, ref: TaskRef, *, sequence: int, batch: Batch
-) -> BatchReceipt:
+def put_batch(outside: Outside, definitions: Definitions, ref: TaskRef, *, sequence: int, batch: Batch) -> BatchReceipt:
     """Check a batch, store its chunk, claim its sequence, acknowledge; in this order.
 
     Two calls to the stores: one put, one conditional update. Repeatable in any
@@ -79,9 +77,7 @@ def _check_shape(batch: Batch, params: ExportParams, limits: Limits) -> None:
     if batch.rows > limits.batch_rows_max:
         raise _too_large(rows=batch.rows, batch_rows_max=limits.batch_rows_max)
     if len(batch.columns) != len(params.columns):
-        raise SluiceError(
-            ErrorCode.ROW_WIDTH_MISMATCH, row=1, cells=len(batch.columns), columns=len(params.columns)
-        )
+        raise SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, row=1, cells=len(batch.columns), columns=len(params.columns))
 
 
 def _too_large(**facts: int) -> SluiceError:

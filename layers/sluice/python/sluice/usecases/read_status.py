@@ -20,9 +20,7 @@ def read_status(outside: Outside, ref: TaskRef) -> Task:
     except SluiceError:
         outside.journal.record(Event.STATUS_NOT_FOUND, tenant=ref.tenant)
         raise
-    outside.journal.record(
-        Event.STATUS_QUERIED, task_id=ref.task_id, tenant=ref.tenant, state=task.state.value
-    )
+    outside.journal.record(Event.STATUS_QUERIED, task_id=ref.task_id, tenant=ref.tenant, state=task.state.value)
     return task
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sluice.domain.events import Event
-from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX, TASK_ID, TENANT_ID, TaskId, TaskRef, TenantId
+from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX, TaskRef, parse_owner
 from sluice.domain.limits import DAY_S
 from sluice.domain.task import State
 from sluice.ports.outside import Outside
@@ -68,7 +68,7 @@ def _walk_objects(outside: Outside, report: Reconciliation, *, older_than: float
     known: tuple[TaskRef | None, bool] = (None, False)
     for key, modified_at in _all_objects(outside):
         report.objects += 1
-        ref = owner_of(key)
+        ref = parse_owner(key)
         if ref is None or modified_at >= older_than:
             continue
         if ref != known[0]:
@@ -82,11 +82,3 @@ def _all_objects(outside: Outside) -> Iterator[tuple[str, float]]:
     for prefix in (INPUT_PREFIX, OUTPUT_PREFIX):
         for item in outside.objects.list(prefix):
             yield item.key, item.modified_at
-
-
-def owner_of(key: str) -> TaskRef | None:
-    """The task whose folder a key lies in; None for a key that is not ours."""
-    parts = key.split("/")
-    if len(parts) < 6 or not TENANT_ID.fullmatch(parts[3]) or not TASK_ID.fullmatch(parts[4]):
-        return None
-    return TaskRef(TenantId(parts[3]), TaskId(parts[4]))

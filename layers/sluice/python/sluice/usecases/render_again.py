@@ -80,9 +80,7 @@ def _new_params(outside: Outside, source: Task, request: RenderRequest) -> Expor
 
 def _new_manifest(outside: Outside, source: Task, ref: TaskRef) -> Manifest:
     sealed = load_manifest(outside, source)
-    return Manifest.seal(
-        tenant=ref.tenant, task_id=ref.task_id, source_task=sealed.source_task, claims=sealed.chunks
-    )
+    return Manifest.seal(tenant=ref.tenant, task_id=ref.task_id, source_task=sealed.source_task, claims=sealed.chunks)
 
 
 def _new_task(outside: Outside, ref: TaskRef, *, params: ExportParams, manifest: Manifest) -> Task:

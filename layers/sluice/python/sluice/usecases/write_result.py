@@ -65,7 +65,8 @@ def _upload_file(
     file_format = FORMATS[params.format]
     blocks = digested(file_format.write(batches, table, tally), digest)
     part_bytes = plan_part_bytes(file_format.size_bound(table), outside.limits)
-    receipts = list(_put_parts(outside, attempt, upload, slice_parts(blocks, part_bytes)))
+    parts = _at_least_one(slice_parts(blocks, part_bytes))
+    receipts = list(_put_parts(outside, attempt, upload, parts))
     if tally.rows != manifest.rows:
         raise SluiceError(ErrorCode.ROW_COUNT_MISMATCH, rows_written=tally.rows, rows_sealed=manifest.rows)
     _complete(outside, attempt, upload, receipts)
@@ -114,9 +115,7 @@ def _watched(outside: Outside, attempt: HeldAttempt, batches: Iterable[Batch]) -
     attempt.phase = Phase.UPLOADING
 
 
-def _put_parts(
-    outside: Outside, attempt: HeldAttempt, upload: Upload, parts: Iterable[bytes]
-) -> Iterator[PartReceipt]:
+def _put_parts(outside: Outside, attempt: HeldAttempt, upload: Upload, parts: Iterable[bytes]) -> Iterator[PartReceipt]:
     for part_number, part in enumerate(parts, start=1):
         started = outside.clock.monotonic()
         yield outside.objects.put_part(upload, part_number, part)
@@ -129,6 +128,16 @@ def _put_parts(
             duration_s=outside.clock.monotonic() - started,
         )
         keep_attempt(outside, attempt)
+
+
+def _at_least_one(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Pass ``parts`` on; a file of no bytes is one empty part, since no store completes an upload without any."""
+    is_empty = True
+    for part in parts:
+        is_empty = False
+        yield part
+    if is_empty:
+        yield b""
 
 
 def _complete(outside: Outside, attempt: HeldAttempt, upload: Upload, receipts: list[PartReceipt]) -> None:

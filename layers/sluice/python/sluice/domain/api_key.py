@@ -1,0 +1,36 @@
+"""An API key as the service keeps it: whose it is and what it allows, never the key itself."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from sluice.domain.keys import TenantId
+
+
+class Scope(StrEnum):
+    """What a key allows. Each scope includes those before it."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+    def includes(self, other: Scope) -> bool:
+        """Whether who may do this may do ``other``."""
+        ranks = list(Scope)
+        return ranks.index(self) >= ranks.index(other)
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One key of one tenant. Times are Unix seconds, 0 for never."""
+
+    key_id: str
+    """Public half of the key; names it in lists and logs."""
+    tenant: TenantId
+    secret_sha256: str
+    """SHA-256 of the secret half. The secret is 256 random bits, so a fast hash gives nothing away."""
+    scopes: tuple[Scope, ...]
+    created_at: float
+    expires_at: float = 0
+    revoked_at: float = 0
