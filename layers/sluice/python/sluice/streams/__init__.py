@@ -1,0 +1,1 @@
+"""How rows become bytes: pure generators, no I/O."""

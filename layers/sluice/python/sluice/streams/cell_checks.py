@@ -1,0 +1,145 @@
+"""What every format refuses: columns it cannot declare, values its column types do not accept, text that is no text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sluice.domain.batch import Batch, Cells
+from sluice.domain.columns import ColumnSpec, ColumnType
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.limits import Limits
+from sluice.domain.options import ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.streams.booleans import boolean_words
+from sluice.streams.cells import first_index
+from sluice.streams.dates import DateFault, are_plain_dates, read_date, time_zone
+from sluice.streams.number_formats import is_number_format
+from sluice.streams.numbers import NumberKind, are_plain_numbers, number_kind
+
+FORMAT_CHARS_MAX = 255
+"""Characters of a number format (Excel specifications and limits)."""
+
+
+def refuse(field: str, detail: str) -> SluiceError:
+    """An INVALID_REQUEST that names the field to correct."""
+    return SluiceError(ErrorCode.INVALID_REQUEST, detail, field=field)
+
+
+def check_declaration(params: ExportParams, limits: Limits) -> None:
+    """Check what no format can do without: columns, their names and formats, the time zone.
+
+    Names may be empty or repeated. Raises TOO_MANY_COLUMNS, INVALID_TEXT or
+    INVALID_REQUEST with the fact ``field``.
+    """
+    if not params.columns:
+        raise refuse("columns", "A table has at least one column.")
+    if len(params.columns) > limits.columns_max:
+        raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns=len(params.columns), columns_max=limits.columns_max)
+    for index, column in enumerate(params.columns):
+        _check_column(f"columns[{index}]", column, limits)
+    try:
+        time_zone(params.options.timezone)
+    except ValueError:
+        raise refuse("options.timezone", "The time zone is not an IANA name this service knows.") from None
+
+
+def _check_column(field: str, column: ColumnSpec, limits: Limits) -> None:
+    if len(column.name) > limits.column_name_chars_max:
+        raise refuse(f"{field}.name", f"A column name has at most {limits.column_name_chars_max} characters.")
+    if "\0" in column.name or not is_text(column.name):
+        raise refuse(f"{field}.name", "A column name is Unicode text without NUL.")
+    if column.width < 0:
+        raise refuse(f"{field}.width", "A width is 0 for automatic, or a number of characters.")
+    if len(column.format) > FORMAT_CHARS_MAX or not is_text(column.format):
+        raise refuse(f"{field}.format", f"A format has at most {FORMAT_CHARS_MAX} characters.")
+    match column.type:
+        case ColumnType.BOOLEAN:
+            _check_pair(field, column.format)
+        case ColumnType.NUMBER | ColumnType.DATE | ColumnType.DATETIME:
+            if not is_number_format(column.format):
+                raise refuse(f"{field}.format", "This is not an Excel number format, such as 0.00 or yyyy-mm-dd.")
+        case ColumnType.STRING:
+            pass
+
+
+def _check_pair(field: str, pair: str) -> None:
+    try:
+        boolean_words(pair)
+    except ValueError:
+        raise refuse(f"{field}.format", "A boolean's format is two different words around a slash.") from None
+    if "\0" in pair:
+        raise refuse(f"{field}.format", "A boolean's format holds no NUL.")
+
+
+def is_text(text: str) -> bool:
+    """Whether ``text`` is free of lone surrogates, which no encoding can write."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_values(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions) -> None:
+    """Check every cell against its column's type.
+
+    Costs one pass over each column; cells are looked at one by one only in a
+    column where something is unusual. Raises INVALID_TEXT, or INVALID_VALUE
+    unless ``on_invalid`` keeps such values as text.
+    """
+    for cells, column in zip(batch.columns, columns, strict=True):
+        _check_text(cells, column, batch.rows)
+        if options.on_invalid == "error":
+            _check_type(cells, column, batch.rows)
+
+
+def _check_text(cells: Cells, column: ColumnSpec, rows: int) -> None:
+    if isinstance(cells.text, str) and is_text(cells.text):
+        return
+    index = first_index(cells.texts(rows), lambda text: not is_text(text))
+    if index is not None:
+        raise cell_error(ErrorCode.INVALID_TEXT, index, column)
+
+
+def _check_type(cells: Cells, column: ColumnSpec, rows: int) -> None:
+    match column.type:
+        case ColumnType.STRING:
+            return
+        case ColumnType.NUMBER:
+            index = _first_odd(cells, rows, are_plain_numbers, is_invalid_number)
+        case ColumnType.DATE | ColumnType.DATETIME:
+            index = _first_odd(cells, rows, are_plain_dates, is_invalid_date)
+        case ColumnType.BOOLEAN:
+            index = _first_odd_word(cells, column, rows)
+    if index is not None:
+        raise cell_error(ErrorCode.INVALID_VALUE, index, column, type=column.type.value)
+
+
+def _first_odd(cells: Cells, rows: int, are_plain: Callable[[str], bool], is_odd: Callable[[str], bool]) -> int | None:
+    if isinstance(cells.text, str) and are_plain(cells.text):
+        return None
+    return first_index(cells.texts(rows), is_odd)
+
+
+def is_invalid_number(text: str) -> bool:
+    """Whether a number column refuses ``text``; empty is null."""
+    return text != "" and number_kind(text) is NumberKind.INVALID
+
+
+def is_invalid_date(text: str) -> bool:
+    """Whether a date or datetime column refuses ``text``; empty is null."""
+    return text != "" and read_date(text) is DateFault.INVALID
+
+
+def _first_odd_word(cells: Cells, column: ColumnSpec, rows: int) -> int | None:
+    words = boolean_words(column.format)
+    texts = cells.texts(rows)
+    odd = {text for text in set(texts) if text and words.read(text) is None}
+    return first_index(texts, odd.__contains__) if odd else None
+
+
+def cell_error(code: ErrorCode, index: int, column: ColumnSpec, /, **facts: object) -> SluiceError:
+    """An error that names a cell by its row, from 1 in the batch, and its column; never by its value."""
+    return SluiceError(code, row=index + 1, column=column.name, **facts)

@@ -1,0 +1,69 @@
+"""The registry of file formats: one entry per format, made of plain functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from sluice.domain.batch import Batch
+from sluice.domain.columns import ColumnSpec
+from sluice.domain.limits import Limits
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.domain.table import Table, Tally
+from sluice.streams import csv_writer, xlsx_writer
+
+WRITER_VERSION = "1"
+"""Raised whenever a writer gives other bytes for the same rows; stored with every result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Everything the service asks of a file format. Arguments are passed by position."""
+
+    extension: Callable[[ExportOptions], str]
+    """Without the leading dot: ``xlsx``, ``csv``, ``csv.gz``."""
+    media_type: Callable[[ExportOptions], str]
+    check_table: Callable[[ExportParams, Limits], None]
+    """Refuse columns and options the format cannot honour; called when a task is opened.
+
+    Raises TOO_MANY_COLUMNS, UNSUPPORTED_ENCODING, or INVALID_REQUEST with the fact ``field``.
+    """
+    check_rows: Callable[[ExportParams, int, Limits], None]
+    """Refuse a number of rows the file cannot hold; called when a task is closed. Raises TOO_MANY_ROWS."""
+    check_batch: Callable[[Batch, tuple[ColumnSpec, ...], ExportOptions, Limits], None]
+    """Refuse values the file cannot hold; called for every batch before it is stored.
+
+    Raises INVALID_VALUE, INVALID_TEXT or CELL_TOO_LONG with the facts ``row``
+    (from 1 within the batch) and ``column`` (its name).
+    """
+    write: Callable[[Iterable[Batch], Table, Tally], Iterator[bytes]]
+    """Yield the file in blocks, reading batches only as they are needed.
+
+    The same rows give the same bytes, however they are cut into batches.
+    Raises ROW_COUNT_MISMATCH unless exactly ``table.rows`` rows came.
+    """
+    size_bound: Callable[[Table], int]
+    """No file of this table has more bytes."""
+
+
+FORMATS: dict[ExportFormat, Format] = {
+    ExportFormat.XLSX: Format(
+        extension=xlsx_writer.extension,
+        media_type=xlsx_writer.media_type,
+        check_table=xlsx_writer.check_table,
+        check_rows=xlsx_writer.check_rows,
+        check_batch=xlsx_writer.check_batch,
+        write=xlsx_writer.write,
+        size_bound=xlsx_writer.size_bound,
+    ),
+    ExportFormat.CSV: Format(
+        extension=csv_writer.extension,
+        media_type=csv_writer.media_type,
+        check_table=csv_writer.check_table,
+        check_rows=csv_writer.check_rows,
+        check_batch=csv_writer.check_batch,
+        write=csv_writer.write,
+        size_bound=csv_writer.size_bound,
+    ),
+}

@@ -1,0 +1,85 @@
+"""The XLSX format: what it refuses, and a table as a stream of bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from sluice.domain.batch import Batch
+from sluice.domain.columns import ColumnSpec
+from sluice.domain.errors import ErrorCode
+from sluice.domain.limits import Limits
+from sluice.domain.options import ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.domain.table import Table, Tally
+from sluice.streams.cell_checks import cell_error, check_declaration, check_values, is_text, refuse
+from sluice.streams.xlsx_bounds import file_bytes_max
+from sluice.streams.xlsx_sheets import data_rows_max, plan_sheets
+from sluice.streams.xlsx_text import is_too_long
+
+_COLOR = re.compile(r"#?[0-9A-Fa-f]{6}")
+_MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+def extension(_options: ExportOptions) -> str:
+    """The file name's extension, without the dot."""
+    return "xlsx"
+
+
+def media_type(_options: ExportOptions) -> str:
+    """The Content-Type of the file."""
+    return _MEDIA_TYPE
+
+
+def check_table(params: ExportParams, limits: Limits) -> None:
+    """Refuse columns and options a workbook cannot honour.
+
+    Raises TOO_MANY_COLUMNS, or INVALID_REQUEST with the fact ``field``.
+    """
+    check_declaration(params, limits)
+    options = params.options
+    if options.excel_start_row < 1 or data_rows_max(options, limits) < 1:
+        raise refuse("options.excel_start_row", "The start row is from 1 and leaves room for the header and a row.")
+    if options.header_color and not _COLOR.fullmatch(options.header_color):
+        raise refuse("options.header_color", "A colour is six hexadecimal digits, RRGGBB.")
+    if not is_text(options.excel_sheet_name):
+        raise refuse("options.excel_sheet_name", "A worksheet's name is Unicode text.")
+
+
+def check_rows(params: ExportParams, rows: int, limits: Limits) -> None:
+    """Refuse more rows than one worksheet holds when ``on_sheet_full`` is ``error``. Raises TOO_MANY_ROWS."""
+    plan_sheets(rows, params.options, limits)
+
+
+def check_batch(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions, limits: Limits) -> None:
+    """Refuse cells a workbook cannot hold.
+
+    Raises INVALID_VALUE, INVALID_TEXT or CELL_TOO_LONG with the facts ``row``
+    (from 1 within the batch) and ``column``.
+    """
+    check_values(batch, columns, options)
+    if options.on_too_long == "cut":
+        return
+    for cells, column in zip(batch.columns, columns, strict=True):
+        index = is_too_long(cells, batch.rows, limits.cell_units_max)
+        if index is not None:
+            raise cell_error(ErrorCode.CELL_TOO_LONG, index, column, units_max=limits.cell_units_max)
+
+
+def write(batches: Iterable[Batch], table: Table, tally: Tally) -> Iterator[bytes]:
+    """Yield the workbook in blocks of 64 KiB; the same rows give the same bytes, however cut.
+
+    Reads batches only as they are needed, after looking at the first 100 rows
+    for the column widths. Raises TOO_MANY_ROWS before the first block, and
+    ROW_COUNT_MISMATCH unless exactly ``table.rows`` rows come. ``row`` in an
+    error about a cell is from 1 within the table.
+    """
+    # Imported here, because the relay checks batches and never writes: 20 MB and 150 ms less for its start.
+    from sluice.streams.xlsx_workbook import workbook_blocks  # noqa: PLC0415
+
+    yield from workbook_blocks(batches, table, tally)
+
+
+def size_bound(table: Table) -> int:
+    """No workbook of this table has more bytes."""
+    return file_bytes_max(table, plan_sheets(table.rows, table.options, table.limits))

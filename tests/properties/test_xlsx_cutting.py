@@ -1,0 +1,128 @@
+"""The same rows give the same bytes, whatever the batches, the process and its surroundings."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.xlsx_tables import batches_of, columns_of, table_of, write_xlsx
+
+from sluice.domain.batch import Batch
+from sluice.domain.columns import ColumnSpec, ColumnType
+from sluice.domain.limits import Limits
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.table import Table, Tally
+from sluice.streams.formats import FORMATS
+from sluice.streams.order_table import COLUMNS, order_batches
+
+XLSX = FORMATS[ExportFormat.XLSX]
+
+ODD_TEXTS = [
+    "",
+    " a",
+    "a ",
+    "=1",
+    "'x",
+    "\n",
+    "a\nb",
+    "\r",
+    "\x07",
+    "_x0041_",
+    "\ufffe",
+    "&<>",
+    "a\0b",
+    "中文",
+    "😀",
+    "x" * 40,
+]
+TEXTS = st.sampled_from(ODD_TEXTS) | st.text(max_size=5)
+NUMBERS = st.sampled_from(["", "007", "+1", "1e5", "-0.0", "12345678901234567890", "0.1", "bad"]) | st.integers().map(
+    str
+)
+DATES = st.sampled_from(
+    ["", "2025-03-14", "2025-03-14 00:00:00", "2025-03-14T23:59:59", "1900-01-01", "1899-12-31", "2025-03-14T09:26:53Z"]
+) | st.datetimes().map(str)
+WORDS = st.sampled_from(["", "true", "FALSE", "1", "0", "maybe"])
+MIXED = columns_of(ColumnType.STRING, ColumnType.NUMBER, ColumnType.DATE, ColumnType.DATETIME, ColumnType.BOOLEAN)
+ROW = st.tuples(*[st.none() | values for values in (TEXTS, NUMBERS, DATES, DATES, WORDS)])
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(ROW, max_size=25), st.lists(st.integers(1, 9), min_size=1, max_size=9), st.booleans(), st.integers(2, 12)
+)
+def test_any_cutting_of_the_same_rows_gives_the_same_bytes(
+    rows: list[tuple[str | None, ...]],
+    cuts: list[int],
+    compact: bool,  # noqa: FBT001 -- a property's parameter
+    sheet_rows_max: int,
+) -> None:
+    options = ExportOptions(compact=compact, on_invalid="text", on_too_long="cut")
+    limits = Limits(sheet_rows_max=sheet_rows_max, cell_units_max=30)
+    whole = write_xlsx(MIXED, rows, options=options, limits=limits)
+    batches: list[Batch] = []
+    first = 0
+    while first < len(rows):
+        end = first + cuts[len(batches) % len(cuts)]
+        batches.append(Batch.of_rows(rows[first:end], len(MIXED)))
+        first = end
+    tally = Tally()
+    blocks = XLSX.write(batches, table_of(MIXED, rows, options=options, limits=limits), tally)
+    assert b"".join(blocks) == whole.data
+    assert tally == whole.tally
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_the_cutting_of_a_long_table_does_not_show(compact: bool) -> None:  # noqa: FBT001 -- a parameter of the test
+    rows = 12_345
+    table = Table(columns=COLUMNS, options=ExportOptions(compact=compact), rows=rows, size=rows * 160, created_at=1.7e9)
+    digests = {
+        hashlib.sha256(b"".join(XLSX.write(order_batches(rows, batch_rows=batch_rows), table, Tally()))).hexdigest()
+        for batch_rows in (37, 1_000, 1_001, rows)
+    }
+    assert len(digests) == 1
+
+
+def test_the_cutting_of_a_wide_table_does_not_show() -> None:
+    columns = tuple(ColumnSpec(f"c{number}", ColumnType.NUMBER) for number in range(250))
+    rows = [[str(row * column) for column in range(250)] for row in range(40)]
+    assert write_xlsx(columns, rows, batch_rows=3).data == write_xlsx(columns, rows, batch_rows=40).data
+
+
+def test_rendering_twice_gives_the_same_bytes() -> None:
+    rows = [["a", "1", "2025-03-14", "2025-03-14 09:26:53", "1"]] * 3
+    table = table_of(MIXED, rows)
+    once, again = (b"".join(XLSX.write(batches_of(rows, 5), table, Tally())) for _ in range(2))
+    assert once == again
+
+
+PROGRAM = """
+import hashlib
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.table import Table, Tally
+from sluice.streams.formats import FORMATS
+from sluice.streams.order_table import COLUMNS, order_batches
+options = ExportOptions(banding=True, header_color="FFEE00", timezone="Asia/Shanghai")
+table = Table(columns=COLUMNS, options=options, rows=2500, size=500000, created_at=1742000000.5, title="t")
+print(hashlib.sha256(b"".join(FORMATS[ExportFormat.XLSX].write(order_batches(2500), table, Tally()))).hexdigest())
+"""
+
+
+def test_two_processes_in_different_surroundings_give_the_same_bytes() -> None:
+    surroundings = [
+        {"TZ": "America/New_York", "LANG": "C", "LC_ALL": "C", "PYTHONHASHSEED": "1", "PYTHONUTF8": "0"},
+        {"TZ": "Asia/Kathmandu", "LANG": "de_DE.UTF-8", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "2", "PYTHONUTF8": "1"},
+    ]
+    digests = [
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM], env=os.environ | around, check=True, capture_output=True, timeout=60
+        ).stdout
+        for around in surroundings
+    ]
+    assert digests[0] == digests[1]
+    assert len(digests[0].strip()) == 64
