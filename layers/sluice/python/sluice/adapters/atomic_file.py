@@ -1,0 +1,87 @@
+"""Files that appear under their name at once and whole, and stay there when the power fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sluice.ports.store_errors import OutcomeUnknown
+
+Sync = Callable[[int], None]
+"""Brings an open file's or folder's content to the disk, as ``os.fsync`` does."""
+
+_TRIES_MAX = 100
+_REMEMBERED_MAX = 10_000
+
+
+@contextmanager
+def unknown_when_disk_fails() -> Iterator[None]:
+    """Turn an OSError (disk full, broken, read-only) into ``OutcomeUnknown``, without the path in its message."""
+    try:
+        yield
+    except OSError as error:
+        raise OutcomeUnknown(errno.errorcode.get(error.errno or 0, "OSError")) from error
+
+
+class Publisher:
+    """Moves finished files to their place below one folder, durably."""
+
+    def __init__(self, root: Path, sync: Sync) -> None:
+        self._root = root
+        self._sync = sync
+        self._durable: set[Path] = {root.parent}
+        """Folders whose own entry is known to be on disk, so that it is not synced at every file."""
+
+    def publish(self, staged: Path, target: Path) -> None:
+        """Move the synced file ``staged`` to ``target``, which is replaced; on disk when this returns."""
+        _move(staged, target)
+        self._sync_folder(target.parent)
+        self._sync_entry(target.parent)
+
+    def prune(self, folder: Path) -> None:
+        """Remove ``folder`` and the folders around it as far as they are empty."""
+        while folder != self._root:
+            self._durable.discard(folder)
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                pass  # somebody else removed it; the one around it may be empty all the same
+            except OSError:
+                return  # not empty, or about to be used again
+            folder = folder.parent
+
+    def _sync_entry(self, folder: Path) -> None:
+        while folder not in self._durable:
+            self._sync_folder(folder.parent)
+            if len(self._durable) > _REMEMBERED_MAX:
+                self._durable = {self._root.parent}
+            self._durable.add(folder)
+            folder = folder.parent
+
+    def _sync_folder(self, folder: Path) -> None:
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return  # the object was deleted meanwhile and its folder pruned: nothing is left to keep
+        try:
+            self._sync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _move(staged: Path, target: Path) -> None:
+    """Rename into a folder that may not exist yet, and that another process may be pruning at this moment."""
+    for _ in range(_TRIES_MAX):
+        try:
+            staged.replace(target)
+        except FileNotFoundError:
+            if not staged.exists():
+                raise
+        else:
+            return
+        with suppress(FileNotFoundError, FileExistsError):
+            target.parent.mkdir(parents=True, exist_ok=True)
+    raise OSError(errno.ENOENT, "the folder is removed again and again")

@@ -1,0 +1,131 @@
+"""Task rows in a dictionary: the in-memory twin of the task stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from threading import RLock
+
+import msgspec
+
+from sluice.adapters.page_cursor import Position
+from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.manifest import Claim
+from sluice.domain.task import Attempt, Guard, State, Task, TaskFields
+from sluice.ports.task_store import ClaimedTask, TaskPage
+
+
+class MemoryTasks:
+    """One lock makes every method atomic."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._tasks: dict[TaskRef, Task] = {}
+        self._claims: dict[TaskRef, dict[int, Claim]] = {}
+        self._attempts: dict[TaskRef, dict[int, Attempt]] = {}
+
+    def read(self, ref: TaskRef) -> Task | None:
+        with self._lock:
+            return self._tasks.get(ref)
+
+    def read_claims(self, ref: TaskRef) -> ClaimedTask | None:
+        with self._lock:
+            task = self._tasks.get(ref)
+            return None if task is None else ClaimedTask(task, dict(self._claims.get(ref, {})))
+
+    def read_claim(self, ref: TaskRef, sequence: int) -> Claim | None:
+        with self._lock:
+            return self._claims.get(ref, {}).get(sequence)
+
+    def page(self, tenant: TenantId, *, state: State | None, limit: int, cursor: str) -> TaskPage:
+        after = Position.read(cursor)
+        with self._lock:
+            listed = [
+                task
+                for task in self._tasks.values()
+                if task.tenant == tenant and task.params and state in (None, task.state)
+            ]
+        listed.sort(key=_rank)
+        if after is not None:
+            listed = [task for task in listed if _rank(task) > (-after.created_at, after.task_id)]
+        page = listed[:limit]
+        return TaskPage(page, Position.of(page[-1]).spell() if len(listed) > limit else "")
+
+    def count(self, tenant: TenantId, state: State) -> int:
+        with self._lock:
+            return sum(task.tenant == tenant and task.state == state for task in self._tasks.values())
+
+    def create(self, task: Task) -> bool:
+        with self._lock:
+            if task.ref in self._tasks:
+                return False
+            self._tasks[task.ref] = task
+            return True
+
+    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
+        with self._lock:
+            task, claims = self._tasks.get(ref), self._claims.setdefault(ref, {})
+            if task is None or task.state != State.OPEN or claim.sequence in claims:
+                return False
+            claims[claim.sequence] = claim
+            self._tasks[ref] = msgspec.structs.replace(
+                task,
+                rev=task.rev + 1,
+                last_batch_at=at,
+                due_at=due_at,
+                batches_received=task.batches_received + 1,
+                rows_received=task.rows_received + claim.rows,
+                bytes_received=task.bytes_received + claim.size,
+            )
+            return True
+
+    def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
+        with self._lock:
+            task = self._guarded(ref, guard)
+            if task is None:
+                return False
+            self._tasks[ref] = msgspec.structs.replace(task, **fields, rev=task.rev + 1)
+            return True
+
+    def forget_claims(self, ref: TaskRef) -> None:
+        with self._lock:
+            self._claims.pop(ref, None)
+
+    def remove(self, ref: TaskRef, guard: Guard) -> bool:
+        with self._lock:
+            if self._guarded(ref, guard) is None:
+                return False
+            for table in (self._tasks, self._claims, self._attempts):
+                table.pop(ref, None)
+            return True
+
+    def due(self, now: float, *, limit: int) -> list[TaskRef]:
+        with self._lock:
+            due = sorted((task.due_at, task.ref) for task in self._tasks.values() if task.due_at <= now)
+        return [ref for _, ref in due[:limit]]
+
+    def scan(self) -> Iterator[Task]:
+        with self._lock:
+            tasks = list(self._tasks.values())
+        yield from tasks
+
+    def log_attempt(self, ref: TaskRef, attempt: Attempt) -> None:
+        with self._lock:
+            self._attempts.setdefault(ref, {})[attempt.epoch] = attempt
+
+    def read_attempts(self, ref: TaskRef) -> list[Attempt]:
+        with self._lock:
+            return [attempt for _, attempt in sorted(self._attempts.get(ref, {}).items())]
+
+    def _guarded(self, ref: TaskRef, guard: Guard) -> Task | None:
+        """Return the row if it is as ``guard`` says."""
+        task = self._tasks.get(ref)
+        if task is None or task.state != guard.state:
+            return None
+        if guard.rev not in (None, task.rev) or guard.epoch not in (None, task.epoch):
+            return None
+        return task
+
+
+def _rank(task: Task) -> tuple[float, str]:
+    """Newest first, ties by id."""
+    return -task.created_at, task.task_id

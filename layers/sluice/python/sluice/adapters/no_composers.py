@@ -1,0 +1,18 @@
+"""What a process without composers has in their place."""
+
+from __future__ import annotations
+
+from sluice.domain.keys import ManifestRef
+
+
+class NoComposers:
+    """Implements ``Invoker`` by dropping bells, which the port allows, and ``Admission`` by letting everybody in.
+
+    A task sealed by such a process is found by the sweeper of a process that has composers.
+    """
+
+    def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:
+        """Drop the bell."""
+
+    def admit(self) -> None:
+        """Let the export in."""

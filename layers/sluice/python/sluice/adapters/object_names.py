@@ -1,0 +1,41 @@
+"""Which keys and metadata every object store takes, so that a store on disk refuses what OSS would."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+KEY_CHARS_MAX = 1023
+"""OSS takes keys of up to 1,023 bytes."""
+COMPONENT_CHARS_MAX = 200
+"""File systems take names of up to 255 bytes; the rest is room for an adapter's own endings."""
+
+_COMPONENT = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
+_METADATA_NAME = re.compile(r"[a-z0-9-]+", re.ASCII)
+_METADATA_VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)
+
+
+def check_key(key: str) -> None:
+    """Raise ValueError unless ``key`` is a plain relative path."""
+    if len(key) > KEY_CHARS_MAX or not all(_is_component(part) for part in key.split("/")):
+        raise ValueError("an object's key is a relative path of letters, digits and _ . - without dot folders")
+
+
+def check_prefix(prefix: str) -> None:
+    """Raise ValueError unless some key could start with ``prefix``."""
+    folders, _, start = prefix.rpartition("/")
+    if folders or prefix.startswith("/"):
+        check_key(folders)
+    if start and not _COMPONENT.fullmatch(start):
+        raise ValueError("a prefix is the beginning of a key")
+
+
+def check_metadata(metadata: Mapping[str, str]) -> None:
+    """Raise ValueError for names or values that do not survive as HTTP headers."""
+    for name, value in metadata.items():
+        if not _METADATA_NAME.fullmatch(name) or not _METADATA_VALUE.fullmatch(value):
+            raise ValueError("metadata has names of a-z 0-9 - and values of printable ASCII")
+
+
+def _is_component(part: str) -> bool:
+    return len(part) <= COMPONENT_CHARS_MAX and part not in {".", ".."} and bool(_COMPONENT.fullmatch(part))

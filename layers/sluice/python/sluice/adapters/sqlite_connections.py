@@ -1,0 +1,136 @@
+"""Connections to one SQLite file, lent to one thread at a time."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from threading import Lock, get_ident
+from typing import Literal
+
+from sluice.ports.store_errors import OutcomeUnknown
+
+Synchronous = Literal["FULL", "NORMAL", "OFF"]
+"""FULL: what was committed survives a power failure. The others are faster and for tests."""
+
+_UNKNOWN = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_INTERRUPT,
+}
+"""Errors of the disk or of sharing it. Any other error is a bug of ours or a damaged file, and stays what it is."""
+
+
+class Connections:
+    """A pool that grows to as many connections as threads use at once."""
+
+    def __init__(self, path: Path, *, synchronous: Synchronous, busy_timeout_s: float) -> None:
+        with _unknown_when_file_fails():
+            _make_file(path)
+        self._path = path
+        self._synchronous = synchronous
+        self._busy_timeout_s = busy_timeout_s
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
+        self._writing = Lock()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection; everything read through it is of one moment."""
+        with self._lend() as db:
+            db.execute("BEGIN")
+            yield db
+            db.execute("COMMIT")
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection inside a transaction, which is committed at the end unless an error leaves it.
+
+        Threads of this process queue at a lock, because SQLite's own waiting is sleeping and trying again.
+        """
+        if not self._writing.acquire(timeout=self._busy_timeout_s):
+            raise OutcomeUnknown("another thread is writing")
+        try:
+            with self._lend() as db:
+                db.execute("BEGIN IMMEDIATE")
+                yield db
+                db.execute("COMMIT")
+        finally:
+            self._writing.release()
+
+    def close(self) -> None:
+        """Close all connections; one that is lent is closed when it comes back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def _lend(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection; after any error it is closed instead of lent again, which also rolls back."""
+        with _unknown_when_file_fails():
+            db = self._take()
+            try:
+                yield db
+            except BaseException:
+                db.close()
+                raise
+            self._idle.append(db)
+        if self._closed:
+            self.close()
+
+    def _take(self) -> sqlite3.Connection:
+        if self._closed:
+            raise RuntimeError("the task store is closed")
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(
+            self._path,
+            timeout=self._busy_timeout_s,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=64,
+        )
+        try:
+            db.execute(f"PRAGMA synchronous = {self._synchronous}")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+
+def _make_file(path: Path) -> None:
+    """Make the file if there is none, in write-ahead mode from its first moment.
+
+    Processes that switch one file's mode at once refuse each other without
+    waiting; so the file is made aside and gets its name when it is ready.
+    """
+    if path.exists():
+        return
+    staged = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}")
+    staged.unlink(missing_ok=True)
+    with closing(sqlite3.connect(staged, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    with suppress(FileExistsError):
+        os.link(staged, path)
+    staged.unlink()
+
+
+@contextmanager
+def _unknown_when_file_fails() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNKNOWN:  # the rest of the code says more precisely what
+            raise OutcomeUnknown(error.sqlite_errorname) from error
+        raise

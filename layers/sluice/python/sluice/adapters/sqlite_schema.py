@@ -1,0 +1,105 @@
+"""The tables of the task store, made from the values they hold, and how an older file is brought up to date."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+from msgspec import inspect
+
+from sluice.domain.manifest import Claim
+from sluice.domain.task import Attempt, Task
+
+Upgrade = Callable[[sqlite3.Connection], None]
+"""Takes a file from one version to the next, inside a transaction."""
+
+UPGRADES: tuple[Upgrade, ...] = ()
+"""From version 1 to 2, from 2 to 3 and so on. New columns need none: they are added from the structs."""
+
+
+class NewerSchemaError(RuntimeError):
+    """The file was written by a newer release, which this one cannot read."""
+
+
+class Column(NamedTuple):
+    """One column, as a field of a struct asks for it."""
+
+    name: str
+    declaration: str
+
+
+def columns_of(struct: type[msgspec.Struct]) -> tuple[Column, ...]:
+    """Derive a table's columns from a struct's fields, in their order."""
+    info = inspect.type_info(struct)
+    assert isinstance(info, inspect.StructType)
+    return tuple(Column(field.name, _declare(field)) for field in info.fields)
+
+
+def _declare(field: inspect.Field) -> str:
+    match field.type:
+        case inspect.IntType():
+            kind = "INTEGER NOT NULL"
+        case inspect.FloatType():
+            kind = "REAL NOT NULL"
+        case inspect.StrType() | inspect.EnumType():
+            kind = "TEXT NOT NULL"
+        case other:
+            raise TypeError(f"no column type for {field.name}: {other}")
+    if field.default is msgspec.NODEFAULT:
+        return kind
+    return f"{kind} DEFAULT {field.default!r}"  # numbers and plain strings, which SQL spells as Python does
+
+
+_OWNER = (Column("tenant", "TEXT NOT NULL"), Column("task_id", "TEXT NOT NULL"))
+
+_TABLES = {
+    "tasks": columns_of(Task),
+    "claims": _OWNER + columns_of(Claim),
+    "attempts": _OWNER + columns_of(Attempt),
+}
+
+_ENDINGS = {
+    "tasks": "PRIMARY KEY (tenant, task_id))",
+    "claims": "PRIMARY KEY (tenant, task_id, sequence)) WITHOUT ROWID",
+    "attempts": "PRIMARY KEY (tenant, task_id, epoch)) WITHOUT ROWID",
+}
+
+_INDEXES = (
+    "CREATE INDEX tasks_due ON tasks (due_at)",
+    "CREATE INDEX tasks_of_state ON tasks (tenant, state)",
+    "CREATE INDEX tasks_listed ON tasks (tenant, created_at DESC, task_id) WHERE params <> ''",
+    "CREATE INDEX tasks_listed_of_state ON tasks (tenant, state, created_at DESC, task_id) WHERE params <> ''",
+)
+
+
+def prepare(db: sqlite3.Connection, *, upgrades: Sequence[Upgrade] = UPGRADES) -> None:
+    """Create the tables or bring them up to date, inside the caller's transaction. Raises ``NewerSchemaError``."""
+    newest = 1 + len(upgrades)
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > newest:
+        raise NewerSchemaError(f"the task file has schema {version}, this release reads up to {newest}")
+    if version == 0:
+        _create(db)
+    else:
+        for upgrade in upgrades[version - 1 :]:
+            upgrade(db)
+        _add_missing_columns(db)
+    db.execute(f"PRAGMA user_version = {newest}")
+
+
+def _create(db: sqlite3.Connection) -> None:
+    for table, columns in _TABLES.items():
+        declarations = ", ".join(f'"{column.name}" {column.declaration}' for column in columns)
+        db.execute(f"CREATE TABLE {table} ({declarations}, {_ENDINGS[table]}")
+    for index in _INDEXES:
+        db.execute(index)
+
+
+def _add_missing_columns(db: sqlite3.Connection) -> None:
+    for table, columns in _TABLES.items():
+        present = {name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")}
+        for column in columns:
+            if column.name not in present:
+                db.execute(f'ALTER TABLE {table} ADD COLUMN "{column.name}" {column.declaration}')

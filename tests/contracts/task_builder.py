@@ -1,0 +1,55 @@
+"""Task rows for tests: valid, and different where a test says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sluice.domain.keys import TaskId, TaskRef, TenantId, task_id_from_key
+from sluice.domain.manifest import Claim
+from sluice.domain.task import State, Task
+
+TENANT = TenantId("acme")
+NOW = 1_700_000_000.25
+"""A quarter has an exact binary form."""
+
+
+def a_task(name: str = "task", **changes: Any) -> Task:
+    """An open task of ``TENANT`` whose id comes from ``name``."""
+    tenant = changes.pop("tenant", TENANT)
+    fields: dict[str, Any] = {
+        "tenant": tenant,
+        "task_id": task_id_from_key(tenant, name),
+        "state": State.OPEN,
+        "params_sha": "a" * 64,
+        "params": '{"format":"csv"}',
+        "created_at": NOW,
+        "due_at": NOW + 3600,
+    }
+    return Task(**(fields | changes))
+
+
+def a_full_task() -> Task:
+    """A task in which every field has a value of its own."""
+    values: dict[str, Any] = {}
+    for number, field in enumerate(msgspec.structs.fields(Task), start=1):
+        if field.type is int:
+            values[field.name] = 2**53 + number
+        elif field.type is float:
+            values[field.name] = NOW + number
+        else:
+            values[field.name] = f"{field.name} 值 '\";\n"
+    fixed = {"tenant": TENANT, "task_id": TaskId("a" * 26), "state": State.COMPOSING}
+    return Task(**(values | fixed))
+
+
+def a_claim(sequence: int, **changes: Any) -> Claim:
+    """A batch of 10 rows and 1,000 bytes."""
+    fields: dict[str, Any] = {"sequence": sequence, "sha": f"{sequence:032x}", "rows": 10, "size": 1000}
+    return Claim(**(fields | changes))
+
+
+def a_stranger() -> TaskRef:
+    """Names a task that does not exist."""
+    return a_task("nobody").ref

@@ -1,0 +1,15 @@
+"""The in-memory object store keeps the contract."""
+
+from pathlib import Path
+
+from tests.contracts.object_store_contract import ObjectStoreContract
+from tests.contracts.upload_contract import UploadContract
+from tests.support.fake_clock import FakeClock
+
+from sluice.adapters.memory_store import MemoryStore
+from sluice.ports.object_store import ObjectStore
+
+
+class TestMemoryStore(ObjectStoreContract, UploadContract):
+    def open_store(self, folder: Path) -> ObjectStore:
+        return MemoryStore(clock=FakeClock())
