@@ -1,0 +1,1 @@
+"""Settings, telemetry, and who meets whom."""

@@ -1,0 +1,88 @@
+"""Who meets whom: the embedded stores and the ports of one process over one directory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypedDict
+
+from sluice.adapters.directory_store import DirectoryStore
+from sluice.adapters.local_links import LocalLinks, load_or_create_secret
+from sluice.adapters.no_composers import NoComposers
+from sluice.adapters.retrying_store import RetryingStore
+from sluice.adapters.retrying_tasks import RetryingTasks
+from sluice.adapters.sqlite_tasks import SqliteTasks
+from sluice.adapters.system_clock import SystemClock, SystemRandomness
+from sluice.adapters.triggering_store import TriggeringStore
+from sluice.ports.admission import Admission
+from sluice.ports.clock import Clock, Randomness
+from sluice.ports.invoker import Invoker
+from sluice.ports.journal import Journal
+from sluice.ports.outside import Outside
+from sluice.wiring.settings import Settings
+
+TASKS_FILE = "tasks.sqlite3"
+LINK_SECRET_FILE = "link.secret"  # noqa: S105 - the name of a file, not a secret
+
+
+class Retrying(TypedDict):
+    """What both retrying wrappers are made with."""
+
+    clock: Clock
+    randomness: Randomness
+    tries: int
+
+
+@contextmanager
+def open_outside(
+    settings: Settings,
+    journal: Journal,
+    *,
+    invoker: Invoker | None = None,
+    admission: Admission | None = None,
+    links: LocalLinks | None = None,
+) -> Iterator[Outside]:
+    """Open the embedded stores below ``settings.data_directory``; they close when the context ends.
+
+    Putting a manifest rings ``invoker``, as the trigger of a bucket would.
+    Without an invoker bells are dropped, and the sweeper of whichever process
+    has composers finds the task. Without ``links`` their addresses are relative.
+    """
+    root = make_root(settings)
+    clock, randomness = SystemClock(), SystemRandomness()
+    bells = invoker or NoComposers()
+    store = DirectoryStore(root, randomness=randomness)
+    tasks = SqliteTasks(root / TASKS_FILE)
+    retrying: Retrying = {
+        "clock": clock,
+        "randomness": randomness,
+        "tries": settings.performance.retries + 1,
+    }
+    try:
+        yield Outside(
+            objects=TriggeringStore(RetryingStore(store, **retrying), bells),
+            tasks=RetryingTasks(tasks, **retrying),
+            links=links or open_links(settings, ""),
+            invoker=bells,
+            admission=admission or NoComposers(),
+            clock=clock,
+            randomness=randomness,
+            journal=journal,
+            limits=settings.limits(),
+            timings=settings.timings(),
+        )
+    finally:
+        tasks.close()
+
+
+def open_links(settings: Settings, public_url: str | Callable[[], str]) -> LocalLinks:
+    """Links to the embedded results, signed with the directory's secret; ``public_url`` may be known late."""
+    secret = load_or_create_secret(make_root(settings) / LINK_SECRET_FILE, SystemRandomness())
+    return LocalLinks(public_url, secret=secret, clock=SystemClock())
+
+
+def make_root(settings: Settings) -> Path:
+    """Make the data directory, for nobody but us to read."""
+    settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return settings.data_directory
