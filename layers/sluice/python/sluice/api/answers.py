@@ -1,0 +1,94 @@
+"""How each error code is answered: gRPC status, HTTP status, and the body both faces share."""
+
+from __future__ import annotations
+
+import grpc
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.ports.store_errors import StoreError
+
+RETRY_AFTER_S = 5
+"""Hint for a retryable error that brings none of its own."""
+
+_Code = grpc.StatusCode
+
+ANSWERS: dict[ErrorCode, tuple[grpc.StatusCode, int]] = {
+    ErrorCode.IDEMPOTENCY_KEY_REUSED: (_Code.ALREADY_EXISTS, 409),
+    ErrorCode.TASK_NOT_FOUND: (_Code.NOT_FOUND, 404),
+    ErrorCode.TASK_DELETED: (_Code.NOT_FOUND, 410),
+    ErrorCode.SEQ_OUT_OF_RANGE: (_Code.INVALID_ARGUMENT, 400),
+    ErrorCode.ROW_WIDTH_MISMATCH: (_Code.INVALID_ARGUMENT, 400),
+    ErrorCode.INVALID_VALUE: (_Code.INVALID_ARGUMENT, 400),
+    ErrorCode.INVALID_TEXT: (_Code.INVALID_ARGUMENT, 400),
+    ErrorCode.CELL_TOO_LONG: (_Code.INVALID_ARGUMENT, 400),
+    ErrorCode.BATCH_TOO_LARGE: (_Code.RESOURCE_EXHAUSTED, 413),
+    ErrorCode.TOO_MANY_BATCHES: (_Code.RESOURCE_EXHAUSTED, 413),
+    ErrorCode.TOO_MANY_ROWS: (_Code.RESOURCE_EXHAUSTED, 413),
+    ErrorCode.TOO_MANY_COLUMNS: (_Code.INVALID_ARGUMENT, 400),
+    ErrorCode.UNSUPPORTED_FORMAT: (_Code.INVALID_ARGUMENT, 400),
+    ErrorCode.UNSUPPORTED_ENCODING: (_Code.INVALID_ARGUMENT, 415),
+    ErrorCode.CHECKSUM_MISMATCH: (_Code.INVALID_ARGUMENT, 400),
+    ErrorCode.BATCH_CONFLICT: (_Code.ALREADY_EXISTS, 409),
+    ErrorCode.TASK_CLOSED: (_Code.FAILED_PRECONDITION, 409),
+    ErrorCode.BATCHES_MISSING: (_Code.FAILED_PRECONDITION, 409),
+    ErrorCode.BATCHES_EXTRA: (_Code.FAILED_PRECONDITION, 409),
+    ErrorCode.TOTALS_MISMATCH: (_Code.FAILED_PRECONDITION, 409),
+    ErrorCode.ALREADY_CLOSED: (_Code.FAILED_PRECONDITION, 409),
+    ErrorCode.ALREADY_COMPLETED: (_Code.FAILED_PRECONDITION, 409),
+    ErrorCode.NOT_READY: (_Code.FAILED_PRECONDITION, 409),
+    ErrorCode.EXPIRED: (_Code.FAILED_PRECONDITION, 410),
+    ErrorCode.CANCELLED: (_Code.FAILED_PRECONDITION, 409),
+    ErrorCode.CHUNK_MISSING: (_Code.DATA_LOSS, 500),
+    ErrorCode.CHUNK_CORRUPT: (_Code.DATA_LOSS, 500),
+    ErrorCode.ROW_COUNT_MISMATCH: (_Code.DATA_LOSS, 500),
+    ErrorCode.RESULT_VERIFY_FAILED: (_Code.DATA_LOSS, 500),
+    ErrorCode.ATTEMPTS_EXHAUSTED: (_Code.INTERNAL, 500),
+    ErrorCode.STORE_UNAVAILABLE: (_Code.UNAVAILABLE, 503),
+    ErrorCode.QUEUE_FULL: (_Code.RESOURCE_EXHAUSTED, 503),
+    ErrorCode.QUOTA_EXCEEDED: (_Code.RESOURCE_EXHAUSTED, 429),
+    ErrorCode.RATE_LIMITED: (_Code.RESOURCE_EXHAUSTED, 429),
+    ErrorCode.UNAUTHENTICATED: (_Code.UNAUTHENTICATED, 401),
+    ErrorCode.PERMISSION_DENIED: (_Code.PERMISSION_DENIED, 403),
+    ErrorCode.INVALID_REQUEST: (_Code.INVALID_ARGUMENT, 400),
+    ErrorCode.INTERNAL: (_Code.INTERNAL, 500),
+}
+
+
+def to_sluice_error(error: Exception) -> SluiceError:
+    """What a caller may know of any error. A store's own words, and those of a bug, stay inside."""
+    if isinstance(error, SluiceError):
+        return error
+    if isinstance(error, StoreError):
+        return SluiceError(ErrorCode.STORE_UNAVAILABLE)
+    return SluiceError(ErrorCode.INTERNAL)
+
+
+def grpc_status(error: SluiceError) -> grpc.StatusCode:
+    return ANSWERS[error.code][0]
+
+
+def http_status(error: SluiceError) -> int:
+    return ANSWERS[error.code][1]
+
+
+def retry_after_s(error: SluiceError) -> int | None:
+    """Whole seconds after which a retry makes sense; None when it never does."""
+    if not error.retryable:
+        return None
+    hint = error.facts.get("retry_after_s", RETRY_AFTER_S)
+    return max(1, round(hint)) if isinstance(hint, (int, float)) else RETRY_AFTER_S
+
+
+def problem(error: SluiceError, *, request_id: str) -> dict[str, object]:
+    """The body of an error answer (RFC 9457), the same facts on both faces."""
+    return {
+        "type": "about:blank",
+        "title": error.meaning.sentence,
+        "status": http_status(error),
+        "detail": error.detail,
+        "code": error.code.value,
+        "who": error.meaning.who.value,
+        "retryable": error.retryable,
+        "request_id": request_id,
+        **error.facts,
+    }

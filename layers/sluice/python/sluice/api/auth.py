@@ -1,0 +1,165 @@
+"""Who calls, and what they may do: from the API key alone, never from anything else in the request."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sluice.api.api_keys import PresentedKey, read_key
+from sluice.api.rate_limit import RateLimiter
+from sluice.domain.api_key import ApiKey, Scope
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TenantId
+from sluice.ports.clock import Clock
+from sluice.ports.journal import Journal
+from sluice.ports.key_store import Keys, KeyStore
+
+HEADER_CHARS_MAX = 512
+"""Longer headers hold no key of ours and are not looked at."""
+
+LOCAL_TENANT = TenantId("local")
+
+_NO_SECRET = "0" * 64
+"""Compared with when there is no such key, so that an unknown id costs what a wrong secret costs."""
+
+
+class Refusal(StrEnum):
+    """Why a caller was turned away. For the journal; the caller is not told."""
+
+    MISSING = "missing"
+    MALFORMED = "malformed"
+    UNKNOWN_KEY = "unknown_key"
+    WRONG_SECRET = "wrong_secret"  # noqa: S105  # a reason, no password
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+
+
+class KeysMissingError(Exception):
+    """The service would let everybody in, or nobody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A caller that proved who it is."""
+
+    tenant: TenantId
+    key_id: str
+    scopes: frozenset[Scope]
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the caller may do what needs ``scope``."""
+        return any(held.includes(scope) for held in self.scopes)
+
+    def require(self, scope: Scope) -> None:
+        """Raise PERMISSION_DENIED unless the caller may do what needs ``scope``."""
+        if not self.may(scope):
+            raise SluiceError(ErrorCode.PERMISSION_DENIED, scope=scope.value)
+
+
+class KeyRing:
+    """Knows callers by the keys of a store, as the store has them at each request. Safe to use from any thread."""
+
+    def __init__(self, store: KeyStore, *, clock: Clock, journal: Journal) -> None:
+        self._store = store
+        self._clock = clock
+        self._journal = journal
+        self._indexed: tuple[Keys, dict[str, ApiKey]] = ((), {})
+        self._had_keys = False
+
+    def has_keys(self) -> bool:
+        """Whether there is a key, or was one since the start: a lost file must not open the door."""
+        self._had_keys = self._had_keys or bool(self._store.read())
+        return self._had_keys
+
+    def authenticate(self, header: str | None) -> Principal:
+        """Read ``Bearer slc_…``. Raises UNAUTHENTICATED, with one and the same answer for all causes."""
+        presented = _presented(header)
+        if presented is None:
+            raise self._refuse(Refusal.MALFORMED if header else Refusal.MISSING)
+        key = self._index().get(presented.key_id)
+        expected = key.secret_sha256 if key else _NO_SECRET
+        matches = hmac.compare_digest(presented.secret_sha256.encode(), expected.encode())
+        if key is None or not matches:
+            raise self._refuse(Refusal.WRONG_SECRET if key else Refusal.UNKNOWN_KEY, presented.key_id)
+        if key.revoked_at:
+            raise self._refuse(Refusal.REVOKED, key.key_id)
+        if key.expires_at and self._clock.now() >= key.expires_at:
+            raise self._refuse(Refusal.EXPIRED, key.key_id)
+        return Principal(tenant=key.tenant, key_id=key.key_id, scopes=frozenset(key.scopes))
+
+    def _index(self) -> dict[str, ApiKey]:
+        keys = self._store.read()
+        indexed, by_id = self._indexed
+        if keys is not indexed:
+            by_id = {key.key_id: key for key in keys}
+            self._indexed = (keys, by_id)
+        return by_id
+
+    def _refuse(self, reason: Refusal, key_id: str | None = None) -> SluiceError:
+        """Tell the journal why, and the caller nothing."""
+        self._journal.record(Event.AUTHENTICATION_FAILED, reason=reason.value, key_id=key_id)
+        return SluiceError(ErrorCode.UNAUTHENTICATED)
+
+
+class OpenRing:
+    """Lets everybody in as the tenant ``local`` until the first key is made; from then on as ``KeyRing``."""
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._ring = ring
+
+    def has_keys(self) -> bool:
+        return self._ring.has_keys()
+
+    def authenticate(self, header: str | None) -> Principal:
+        if self._ring.has_keys():
+            return self._ring.authenticate(header)
+        return Principal(tenant=LOCAL_TENANT, key_id="none", scopes=frozenset({Scope.ADMIN}))
+
+
+def admit(
+    header: str | None, scope: Scope, *, ring: KeyRing | OpenRing, limiter: RateLimiter, journal: Journal
+) -> Principal:
+    """Let a caller in for what needs ``scope``: the one way through, so that every refusal is noted.
+
+    Raises UNAUTHENTICATED, RATE_LIMITED or PERMISSION_DENIED, in that order: a
+    call that is refused for its scope counts, so that trying is not free.
+    """
+    principal = ring.authenticate(header)
+    limiter.take(principal.tenant)
+    if not principal.may(scope):
+        journal.record(Event.AUTHORIZATION_FAILED, tenant=principal.tenant, key_id=principal.key_id, scope=scope.value)
+    principal.require(scope)
+    return principal
+
+
+def require_keys_unless_loopback(host: str, ring: KeyRing | OpenRing) -> None:
+    """Raise ``KeysMissingError`` when the service would listen on ``host`` for strangers, or for nobody."""
+    if ring.has_keys():
+        return
+    if isinstance(ring, KeyRing):
+        raise KeysMissingError("no API key exists, so nobody could call; make one: sluice keys add TENANT")
+    if not is_loopback(host):
+        raise KeysMissingError(
+            f"listening on {host} without an API key would let everybody in; "
+            "make a key (sluice keys add TENANT) or listen on 127.0.0.1"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``. A name other than localhost may resolve to anything."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _presented(header: str | None) -> PresentedKey | None:
+    if header is None or len(header) > HEADER_CHARS_MAX:
+        return None
+    scheme, _, text = header.partition(" ")
+    return read_key(text.strip(" ")) if scheme.casefold() == "bearer" else None

@@ -1,0 +1,1 @@
+"""Stubs generated from layers/sluice/proto; never edited by hand."""

@@ -1,0 +1,125 @@
+"""One call: who makes it, its requests as they come, and its errors as answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from sluice.api.auth import Principal
+from sluice.api.call_ids import trace_id_of
+from sluice.api.grpc_errors import REQUEST_ID_KEY, abort, note
+from sluice.api.grpc_patience import Wait
+from sluice.api.service import Service
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import TaskRef, TenantId
+from sluice.ports.log_context import bound_context
+from sluice.usecases.find_task import make_ref
+
+COMPONENT = "grpc"
+CHECKS = 2
+"""How often the end of a stream is asked for again; see ``Requests``."""
+
+RequestT = TypeVar("RequestT", bound=Message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What is known of a call before its first message."""
+
+    service: Service
+    principal: Principal
+    context: grpc.ServicerContext
+    request_id: str
+    trace_parent: str = ""
+
+    @property
+    def tenant(self) -> TenantId:
+        return self.principal.tenant
+
+    def ref(self, task_id: str) -> TaskRef:
+        """Name a task of the caller. Raises TASK_NOT_FOUND for text that no task can have."""
+        return make_ref(self.tenant, task_id)
+
+    def log_context(self) -> AbstractContextManager[None]:
+        return bound_context(request_id=self.request_id, trace_id=trace_id_of(self.trace_parent), component=COMPONENT)
+
+
+Answers = Iterator[Message]
+
+
+class Requests(Generic[RequestT]):
+    """The messages of a call, parsed one at a time. Ends only when the client has said that it is done.
+
+    gRPC's core hands the end of a stream and the news that the stream broke to
+    the server as two events, and in Python the first can be seen alone: a
+    client that died, or whose message was too large, then looks like one that
+    half-closed. Asking for another message makes a round through the core's
+    queue of events, behind the news, after which a broken stream raises
+    ``grpc.RpcError``. (Seen with grpcio 1.85 in up to one of five broken
+    streams, and always found out by the first question.)
+    """
+
+    def __init__(self, raw: Iterator[bytes], parse: Callable[[bytes], RequestT], *, wait: Wait) -> None:
+        self._raw = raw
+        self._parse = parse
+        self._wait = wait
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the stream was broken off because no message came in time."""
+        return self._wait.overdue
+
+    def __iter__(self) -> Iterator[RequestT]:
+        return self
+
+    def __next__(self) -> RequestT:
+        """Raises ``grpc.RpcError`` for a broken stream, INVALID_REQUEST for bytes that are no message."""
+        with self._wait:
+            data = next(self._raw, None)
+            if data is None:
+                self._check_end()
+                raise StopIteration
+        try:
+            return self._parse(data)
+        except DecodeError:
+            raise SluiceError(
+                ErrorCode.INVALID_REQUEST, "The message is not one of the contract, or has text that is not UTF-8."
+            ) from None
+
+    def _check_end(self) -> None:
+        for _ in range(CHECKS):
+            if next(self._raw, None) is not None:
+                raise AssertionError("a message came after the end of its stream")
+
+
+def answer(call: Call, responses: Answers) -> Answers:
+    """Yield the responses, each made within the call's log context; end with a status if making one failed."""
+    call.context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
+    while True:
+        with call.log_context():
+            response = _next_response(call, responses)
+        if response is None:
+            return
+        yield response
+
+
+def _next_response(call: Call, responses: Answers) -> Message | None:
+    try:
+        return next(responses, None)
+    except grpc.RpcError:
+        raise  # the caller is gone: nothing can be said to it, and gRPC wants its own error back
+    except Exception as error:  # noqa: BLE001  # the last net: note() tells the journal of what nobody foresaw
+        abort(call.context, note(error, call.service.outside.journal).error, call.request_id)
+
+
+def only_request(requests: Requests[RequestT]) -> RequestT:
+    """The one request of a unary call."""
+    request = next(requests, None)
+    if request is None:
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "The call has no request.")
+    return request

@@ -1,0 +1,98 @@
+"""Errors as gRPC says them: a status, plain metadata, and the standard error details."""
+
+from __future__ import annotations
+
+import json
+from typing import NoReturn
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # no py.typed
+    ErrorInfo,
+    RequestInfo,
+    RetryInfo,
+)
+from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # no py.typed
+
+from sluice.api.answers import grpc_status, http_status, retry_after_s, to_sluice_error
+from sluice.domain.errors import SluiceError
+from sluice.domain.events import Event
+from sluice.ports.journal import Journal
+
+ERROR_DOMAIN = "sluice"
+REQUEST_ID_KEY = "x-request-id"
+CODE_KEY = "error-code"
+FACTS_KEY = "error-facts"
+"""The facts as one JSON object in ASCII, for clients without the messages of ``google.rpc``."""
+DETAILS_KEY = "grpc-status-details-bin"
+"""Where clients look for a ``google.rpc.Status``."""
+
+_NOT_VALID = frozenset({400, 413, 415})
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+
+class Noted(Exception):  # what it carries is the error; this says that the journal has it
+    """An error of a call that is in the journal already.
+
+    ``said`` tells that the call's last message has told it, too.
+    """
+
+    def __init__(self, error: SluiceError, *, said: bool = False) -> None:
+        self.error = error
+        self.said = said
+        super().__init__(str(error))
+
+
+def note(error: Exception, journal: Journal) -> Noted:
+    """Put into the journal what the service should know of, and turn it into what the caller may know."""
+    if isinstance(error, Noted):
+        return error
+    known = to_sluice_error(error)
+    if not isinstance(error, SluiceError):
+        journal.record(Event.SYSTEM_ERROR, error=error)
+    elif http_status(known) in _NOT_VALID:
+        journal.record(Event.VALIDATION_ERROR, error_code=known.code.value)
+    return Noted(known)
+
+
+def abort(context: grpc.ServicerContext, error: SluiceError, request_id: str) -> NoReturn:
+    """End the call with the status, the sentence and the facts of ``error``."""
+    context.set_trailing_metadata(error_metadata(error, request_id))
+    context.abort(grpc_status(error), error.detail)
+    raise AssertionError("abort raises")
+
+
+def error_metadata(error: SluiceError, request_id: str) -> Metadata:
+    """Trailing metadata: ASCII, and far below the 8 KiB that clients take."""
+    return (
+        (REQUEST_ID_KEY, request_id),
+        (CODE_KEY, error.code.value),
+        (FACTS_KEY, json.dumps(error.facts, ensure_ascii=True, separators=(",", ":"))),
+        (DETAILS_KEY, error_status(error, request_id).SerializeToString()),
+    )
+
+
+def error_status(error: SluiceError, request_id: str) -> Status:
+    """The error in the messages of ``google.rpc``, with a delay when a retry makes sense."""
+    details: list[Message] = [
+        ErrorInfo(reason=error.code.value, domain=ERROR_DOMAIN, metadata=_texts(error.facts)),
+        RequestInfo(request_id=request_id),
+    ]
+    delay_s = retry_after_s(error)
+    if delay_s is not None:
+        details.append(RetryInfo(retry_delay=Duration(seconds=delay_s)))
+    code: int = grpc_status(error).value[0]
+    return Status(code=code, message=error.detail, details=[_packed(detail) for detail in details])
+
+
+def _texts(facts: dict[str, object]) -> dict[str, str]:
+    return {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in facts.items()}
+
+
+def _packed(message: Message) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(message)
+    return packed

@@ -1,0 +1,82 @@
+"""Lets callers in, before anything of their call's body is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from operator import methodcaller
+from typing import Any, TypeAlias
+
+import grpc
+
+from sluice.api.call_ids import choose_request_id, read_trace_parent
+from sluice.api.grpc_call import COMPONENT, Answers, Call, Requests, answer
+from sluice.api.grpc_errors import REQUEST_ID_KEY, abort, note
+from sluice.api.grpc_health import CHECK, Health
+from sluice.api.grpc_patience import Patience
+from sluice.api.grpc_service import METHODS, SERVICE_NAME, Method
+from sluice.api.service import Service
+from sluice.domain.errors import SluiceError
+from sluice.ports.log_context import bound_context
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic only for type checkers
+
+_PREFIX = f"/{SERVICE_NAME}/"
+
+
+class Gate(grpc.GenericRpcHandler):
+    """Finds what serves a call: for a caller who may not make it, a refusal."""
+
+    def __init__(self, service: Service, *, health: Health, patience: Patience) -> None:
+        self._service = service
+        self._health = health
+        self._patience = patience
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """Called with the headers, when no byte of a message was read. None for no method of ours."""
+        path = handler_call_details.method
+        if path == CHECK:
+            return self._health.handler()
+        method = METHODS.get(path.removeprefix(_PREFIX)) if path.startswith(_PREFIX) else None
+        if method is None:
+            return None
+        return self._let_in(method, _headers(handler_call_details.invocation_metadata))
+
+    def _let_in(self, method: Method, headers: dict[str, str]) -> Handler:
+        request_id = choose_request_id(headers.get(REQUEST_ID_KEY), self._service.outside.randomness)
+        journal = self._service.outside.journal
+        try:
+            with bound_context(request_id=request_id, component=COMPONENT):
+                principal = self._service.admit(headers.get("authorization"), method.scope)
+        except Exception as error:  # noqa: BLE001  # note() tells the journal; gRPC would tell the caller
+            return _refusal(note(error, journal).error, request_id)
+
+        def behaviour(raw: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
+            call = Call(
+                service=self._service,
+                principal=principal,
+                context=context,
+                request_id=request_id,
+                trace_parent=read_trace_parent(headers.get("traceparent")),
+            )
+            wait = self._patience.wait(context.cancel)
+            return answer(call, method.answer(call, Requests(raw, method.parse, wait=wait)))
+
+        return grpc.stream_stream_rpc_method_handler(behaviour, response_serializer=methodcaller("SerializeToString"))
+
+
+def _refusal(error: SluiceError, request_id: str) -> Handler:
+    """A handler that says no, without reading what the caller sends."""
+
+    def refuse(_: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
+        abort(context, error, request_id)
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def _headers(metadata: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
+    """Text metadata by name; values of a name that was sent twice are joined, so that no header can hide another."""
+    headers: dict[str, str] = {}
+    for name, value in metadata:
+        if isinstance(value, str):
+            headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers

@@ -1,0 +1,64 @@
+"""The standard health service, as much of it as strangers may be given: Check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from threading import BoundedSemaphore
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health_pb2
+
+from sluice.api.grpc_patience import Patience
+
+OVERALL = ""
+"""The name that stands for the whole process."""
+CHECK = "/grpc.health.v1.Health/Check"
+CHECKS_MAX = 8
+"""Checks at a time. Nobody needs a credential for one, so they get few of the calls there are."""
+CHECK_TIMEOUT_S = 5
+
+_Answer = health_pb2.HealthCheckResponse
+
+
+class Health:
+    """What each component reported last.
+
+    There is no Watch: a call that a stranger may hold open for ever is a way
+    to use up the server. Clients take UNIMPLEMENTED for a server that is well.
+    """
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._serving = {OVERALL: True}
+        self._free = BoundedSemaphore(CHECKS_MAX)
+
+    def report(self, component: str, *, serving: bool) -> None:
+        self._serving[component] = serving
+
+    def report_nothing_serving(self) -> None:
+        for component in tuple(self._serving):
+            self._serving[component] = False
+
+    def handler(self) -> grpc.RpcMethodHandler[bytes, health_pb2.HealthCheckResponse]:
+        """What serves a check."""
+        return grpc.stream_stream_rpc_method_handler(self._check, response_serializer=_Answer.SerializeToString)
+
+    def _check(
+        self, requests: Iterator[bytes], context: grpc.ServicerContext
+    ) -> Iterator[health_pb2.HealthCheckResponse]:
+        if not self._free.acquire(blocking=False):
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many health checks at once")
+        try:
+            with self._patience.wait(context.cancel, timeout_s=CHECK_TIMEOUT_S):
+                data = next(requests, b"")
+        finally:
+            self._free.release()
+        try:
+            component = health_pb2.HealthCheckRequest.FromString(data).service
+        except DecodeError:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "not a HealthCheckRequest")
+        serving = self._serving.get(component)
+        if serving is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, "there is no such component")
+        yield _Answer(status=_Answer.SERVING if serving else _Answer.NOT_SERVING)

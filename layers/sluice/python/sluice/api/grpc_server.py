@@ -1,0 +1,131 @@
+"""The gRPC port: its limits, its start, its orderly end."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import grpc
+import msgspec
+
+from sluice.api.grpc_gate import Gate
+from sluice.api.grpc_health import Health
+from sluice.api.grpc_patience import Patience
+from sluice.api.grpc_service import SERVICE_NAME
+from sluice.api.service import Service
+from sluice.domain.limits import HOUR_S, KIB, MIB, MINUTE_S
+
+
+class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds on what callers may take. A value, so that a test can shrink it."""
+
+    message_bytes_max: int = 8 * MIB
+    """One message, also after decompression. As a message, a batch has up to three times its canonical bytes."""
+    metadata_bytes_max: int = 16 * KIB
+    """The headers of one call."""
+    calls_max: int = 100
+    """Calls at a time, a thread each; a stream holds its thread until it has its result."""
+    calls_per_connection_max: int = 100
+    message_timeout_s: float = MINUTE_S
+    """A call's request, or a stream's next message, must be there, whole, within this time."""
+    handshake_timeout_s: float = 15
+    """A connection that does not begin to speak is closed."""
+    idle_timeout_s: float = 15
+    """A connection without a call is closed."""
+    connection_age_s: float = 10 * MINUTE_S
+    """After this a connection takes no new calls, so that clients spread over new servers."""
+    connection_grace_s: float = HOUR_S
+    """Calls still running this long after that are cut. An hour, since a long export is one call."""
+    keepalive_time_s: float = MINUTE_S
+    keepalive_timeout_s: float = 20
+    """A peer that does not answer a ping within this time is gone."""
+    ping_interval_s: float = 30
+    """A client that pings more often, with nothing to send, is told to calm down and cut."""
+
+
+class TlsFiles(NamedTuple):
+    """The contents of the PEM files."""
+
+    certificate_chain: bytes
+    private_key: bytes
+
+
+class GrpcFace:
+    """One gRPC server. Made, started once, drained once."""
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: GrpcLimits | None = None,
+        tls: TlsFiles | None = None,
+        reflection: bool = False,
+    ) -> None:
+        limits = limits or GrpcLimits()
+        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._tls = tls
+        self._patience = Patience(timeout_s=limits.message_timeout_s, clock=service.outside.clock)
+        self._health = Health(self._patience)
+        self._pool = ThreadPoolExecutor(limits.calls_max, thread_name_prefix="grpc")
+        self._server = grpc.server(self._pool, options=server_options(limits), maximum_concurrent_rpcs=limits.calls_max)
+        gate = Gate(service, health=self._health, patience=self._patience)
+        self._server.add_generic_rpc_handlers((gate,))
+        self.report(SERVICE_NAME, serving=True)
+        if reflection:
+            _add_reflection(self._server)
+
+    def start(self) -> int:
+        """Bind and serve; returns the port. Raises RuntimeError when the port is taken."""
+        if self._tls is None:
+            port = self._server.add_insecure_port(self._address)
+        else:
+            pair = (self._tls.private_key, self._tls.certificate_chain)
+            port = self._server.add_secure_port(self._address, grpc.ssl_server_credentials([pair]))
+        self._patience.start()
+        self._server.start()
+        return port
+
+    def report(self, component: str, *, serving: bool) -> None:
+        """Say by the standard health service whether a component can do its work; "" is the whole process."""
+        self._health.report(component, serving=serving)
+
+    def drain(self, deadline_s: float) -> None:
+        """End: nothing serves, new calls are refused, running ones may end for ``deadline_s``, then are cancelled.
+
+        A stream that is cancelled before its half-close has sealed nothing; its
+        sender can continue it at the next server.
+        """
+        self._health.report_nothing_serving()
+        self._server.stop(deadline_s).wait()
+        self._patience.stop()
+        self._pool.shutdown(wait=True)
+
+
+def server_options(limits: GrpcLimits) -> list[tuple[str, int]]:
+    """The limits in the words of gRPC's core."""
+    return [
+        ("grpc.so_reuseport", 0),  # a taken port is an error, not a second server that gets half of the calls
+        ("grpc.max_receive_message_length", limits.message_bytes_max),
+        ("grpc.max_metadata_size", limits.metadata_bytes_max),
+        ("grpc.absolute_max_metadata_size", limits.metadata_bytes_max),
+        ("grpc.max_concurrent_streams", limits.calls_per_connection_max),
+        ("grpc.server_handshake_timeout_ms", _ms(limits.handshake_timeout_s)),
+        ("grpc.max_connection_idle_ms", _ms(limits.idle_timeout_s)),
+        ("grpc.max_connection_age_ms", _ms(limits.connection_age_s)),
+        ("grpc.max_connection_age_grace_ms", _ms(limits.connection_grace_s)),
+        ("grpc.keepalive_time_ms", _ms(limits.keepalive_time_s)),
+        ("grpc.keepalive_timeout_ms", _ms(limits.keepalive_timeout_s)),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _ms(limits.ping_interval_s)),
+    ]
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
+
+
+def _add_reflection(server: grpc.Server) -> None:
+    from grpc_reflection.v1alpha import reflection  # noqa: PLC0415  # production never loads it
+
+    reflection.enable_server_reflection((SERVICE_NAME, reflection.SERVICE_NAME), server)

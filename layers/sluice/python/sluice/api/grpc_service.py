@@ -1,0 +1,122 @@
+"""The methods of the wire contract: which scope each needs, and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from google.protobuf.message import Message
+
+from sluice.api.gen import export_pb2 as pb
+from sluice.api.grpc_batches import put_wire_batch
+from sluice.api.grpc_call import Answers, Call, Requests, only_request
+from sluice.api.grpc_stream import first_response, open_task, stream_export
+from sluice.api.wire import read_render, read_totals
+from sluice.api.wire_answers import batch_ack, link_response, opened_response, status_response
+from sluice.domain.api_key import Scope
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.task import State, Task
+from sluice.usecases.cancel_export import cancel_export
+from sluice.usecases.close_export import close_export
+from sluice.usecases.make_link import Link, link_to, make_link
+from sluice.usecases.read_status import list_exports, read_status
+from sluice.usecases.render_again import render_again
+
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["ExportService"].full_name
+PAGE_DEFAULT = 50
+
+
+class Method(NamedTuple):
+    """One method. All are served as streams of bytes: that way no body is read before the caller is known."""
+
+    scope: Scope
+    parse: Callable[[bytes], Any]
+    answer: Callable[[Call, Requests[Any]], Answers]
+
+
+def open_export(call: Call, metadata: pb.ExportMetadata) -> pb.ExportResponse:
+    return first_response(call, open_task(call, metadata))
+
+
+def put_batch(call: Call, request: pb.PutBatchRequest) -> pb.BatchAck:
+    ref = call.ref(request.task_id)
+    return batch_ack(put_wire_batch(call, ref, request.batch, sequence=request.batch.batch_sequence))
+
+
+def close(call: Call, request: pb.CloseExportRequest) -> pb.TaskStatusResponse:
+    task = close_export(call.service.outside, call.ref(request.task_id), read_totals(request.totals))
+    return _status(call, task)
+
+
+def cancel(call: Call, request: pb.TaskStatusRequest) -> pb.TaskStatusResponse:
+    return _status(call, cancel_export(call.service.outside, call.ref(request.task_id)))
+
+
+def render(call: Call, request: pb.RenderExportRequest) -> pb.ExportResponse:
+    wanted = read_render(request, request_id=call.request_id)
+    rendered = render_again(call.service.outside, call.ref(request.task_id), wanted)
+    return opened_response(rendered.task, replayed=rendered.replayed)
+
+
+def query_status(call: Call, request: pb.TaskStatusRequest) -> pb.TaskStatusResponse:
+    return _status(call, read_status(call.service.outside, call.ref(request.task_id)))
+
+
+def create_link(call: Call, request: pb.TaskStatusRequest) -> pb.DownloadLink:
+    return link_response(make_link(call.service.outside, call.ref(request.task_id)))
+
+
+def list_tasks(call: Call, request: pb.ListTasksRequest) -> pb.ListTasksResponse:
+    """A page of the tenant's tasks, without links: most of them nobody would follow."""
+    outside = call.service.outside
+    page = list_exports(
+        outside,
+        call.tenant,
+        state=_state(request.state),
+        limit=request.limit or PAGE_DEFAULT,
+        cursor=request.cursor,
+    )
+    now = outside.clock.now()
+    return pb.ListTasksResponse(tasks=[status_response(task, None, now=now) for task in page.tasks], cursor=page.cursor)
+
+
+def _state(text: str) -> State | None:
+    try:
+        return State(text) if text else None
+    except ValueError:
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "There is no such state.", field="state") from None
+
+
+def _status(call: Call, task: Task) -> pb.TaskStatusResponse:
+    return status_response(task, _link(call, task), now=call.service.outside.clock.now())
+
+
+def _link(call: Call, task: Task) -> Link | None:
+    """A fresh link while there is a file. A status is no error when the file's time has just passed."""
+    outside = call.service.outside
+    if task.state is not State.COMPLETED or outside.clock.now() >= task.expires_at:
+        return None
+    return link_to(outside, task)
+
+
+def unary(scope: Scope, parse: Callable[[bytes], Any], behaviour: Callable[[Call, Any], Message]) -> Method:
+    """A method of one request and one response."""
+
+    def answer(call: Call, requests: Requests[Any]) -> Answers:
+        yield behaviour(call, only_request(requests))
+
+    return Method(scope, parse, answer)
+
+
+METHODS: dict[str, Method] = {
+    "StreamExport": Method(Scope.WRITE, pb.ExportRequest.FromString, stream_export),
+    "OpenExport": unary(Scope.WRITE, pb.ExportMetadata.FromString, open_export),
+    "PutBatch": unary(Scope.WRITE, pb.PutBatchRequest.FromString, put_batch),
+    "CloseExport": unary(Scope.WRITE, pb.CloseExportRequest.FromString, close),
+    "CancelExport": unary(Scope.WRITE, pb.TaskStatusRequest.FromString, cancel),
+    "RenderExport": unary(Scope.WRITE, pb.RenderExportRequest.FromString, render),
+    "QueryTaskStatus": unary(Scope.READ, pb.TaskStatusRequest.FromString, query_status),
+    "CreateDownloadLink": unary(Scope.READ, pb.TaskStatusRequest.FromString, create_link),
+    "ListTasks": unary(Scope.READ, pb.ListTasksRequest.FromString, list_tasks),
+}
+"""Every method of ``export.proto`` and no other; a test compares."""

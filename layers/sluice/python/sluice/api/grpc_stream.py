@@ -1,0 +1,192 @@
+"""A whole export in one call: StreamExport."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+
+import grpc
+
+from sluice.api.gen import export_pb2 as pb
+from sluice.api.grpc_batches import put_wire_batch
+from sluice.api.grpc_call import Call, Requests
+from sluice.api.grpc_errors import Noted, note
+from sluice.api.task_view import error_of
+from sluice.api.wire import read_open, read_totals
+from sluice.api.wire_answers import ack_response, failure_response, opened_response, outcome_response
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TaskRef
+from sluice.domain.task import State, Task
+from sluice.ports.store_errors import StoreError
+from sluice.usecases.close_export import CloseRequest, close_export
+from sluice.usecases.find_task import find_task
+from sluice.usecases.make_link import link_to
+from sluice.usecases.open_export import Opened, open_export
+
+PAUSE_S = 0.02
+PAUSE_S_MAX = 0.5
+PAUSE_GROWTH = 1.5
+MARGIN_S_MAX = 1.0
+MARGIN_SHARE = 0.1
+"""The last word leaves this part of the remaining time, at most ``MARGIN_S_MAX``, before the call's deadline."""
+FAILED_READS_MAX = 5
+"""Reads of the row in a row that may fail while the result is waited for."""
+
+Responses = Iterator[pb.ExportResponse]
+
+
+def stream_export(call: Call, requests: Requests[pb.ExportRequest]) -> Responses:
+    """Open, store every batch as it comes, seal when the client is done, wait for the result.
+
+    Holds one batch at a time, and reads on only when it is stored. A failure
+    is said twice: in a last message, for clients that read messages only, and
+    in the call's status. A stream that breaks never seals.
+    """
+    stream = ExportStream(call)
+    try:
+        yield from stream.answer(requests)
+    except grpc.RpcError:
+        stream.note_broken(overdue=requests.overdue)
+        raise
+    except Exception as error:  # whatever it is, the client hears of it twice; note() keeps it
+        noted = note(error, call.service.outside.journal)
+        if not noted.said:
+            yield failure_response(stream.task_id, noted.error)
+        raise noted from error
+
+
+class ExportStream:
+    """Where one such call stands."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._outside = call.service.outside
+        self._metadata = pb.ExportMetadata()
+        self._task: Task | None = None
+        self._numbered: bool | None = None
+        self._batches = 0
+
+    @property
+    def task_id(self) -> str:
+        return self._task.task_id if self._task else ""
+
+    def answer(self, requests: Iterator[pb.ExportRequest]) -> Responses:
+        task, first = self._open(next(requests, None))
+        if self._wants(self._metadata, "early_response"):
+            yield first
+        totals = yield from self._store(task.ref, requests)
+        task = close_export(self._outside, task.ref, totals)
+        if self._wants(self._metadata, "wait"):
+            task = self._wait(task)
+        yield from self._outcome(task)
+
+    def note_broken(self, *, overdue: bool) -> None:
+        """Tell the journal that the stream broke off; its task stays open and can be continued."""
+        self._outside.journal.record(
+            Event.STREAM_ERROR,
+            task_id=self.task_id or None,
+            tenant=self._call.tenant,
+            batches=self._batches,
+            reason="no message came in time" if overdue else "the sender went away",
+            error_code=ErrorCode.CANCELLED.value,  # as gRPC calls it; nothing of ours failed
+        )
+
+    @staticmethod
+    def _wants(metadata: pb.ExportMetadata, name: str) -> bool:
+        """A switch of the metadata that is on unless it was sent as off."""
+        return bool(getattr(metadata, name)) if metadata.HasField(name) else True
+
+    def _open(self, request: pb.ExportRequest | None) -> tuple[Task, pb.ExportResponse]:
+        if request is None or request.WhichOneof("payload") != "metadata":
+            raise SluiceError(ErrorCode.INVALID_REQUEST, "The first message is the metadata.", field="metadata")
+        self._metadata = request.metadata
+        if self._metadata.wait_timeout_s < 0:
+            raise SluiceError(ErrorCode.INVALID_REQUEST, "wait_timeout_s is 0 or more seconds.", field="wait_timeout_s")
+        opened = open_task(self._call, self._metadata)
+        self._task = opened.task
+        return opened.task, first_response(self._call, opened)
+
+    def _store(
+        self, ref: TaskRef, requests: Iterator[pb.ExportRequest]
+    ) -> Generator[pb.ExportResponse, None, CloseRequest]:
+        """Store the batches; returns what the sender counted, once it is done."""
+        totals: CloseRequest | None = None
+        for request in requests:
+            if totals is not None:
+                raise SluiceError(ErrorCode.INVALID_REQUEST, "Nothing comes after the totals.", field="close")
+            match request.WhichOneof("payload"):
+                case "batch":
+                    yield from self._put(ref, request.batch)
+                case "close":
+                    totals = read_totals(request.close)
+                case payload:
+                    detail = "The metadata comes once." if payload else "The message has no payload."
+                    raise SluiceError(ErrorCode.INVALID_REQUEST, detail, field=payload or "payload")
+            del request  # its memory, before the next one is read
+        return totals or CloseRequest()
+
+    def _put(self, ref: TaskRef, batch: pb.DataBatch) -> Responses:
+        self._batches += 1
+        receipt = put_wire_batch(self._call, ref, batch, sequence=self._sequence(batch))
+        if self._metadata.ack_batches and self._task:
+            yield ack_response(self._task, receipt)
+
+    def _sequence(self, batch: pb.DataBatch) -> int:
+        """The sender's number, or the batch's place in the stream if the sender numbers none."""
+        numbered = batch.batch_sequence != 0
+        if self._numbered is None:
+            self._numbered = numbered
+        if numbered is not self._numbered:
+            raise SluiceError(
+                ErrorCode.SEQ_OUT_OF_RANGE,
+                "Either all batches of a stream have a number, or none.",
+                place=self._batches,
+            )
+        return batch.batch_sequence if numbered else self._batches
+
+    def _wait(self, task: Task) -> Task:
+        """Read the row until the task has ended, the time is up, or the client is gone."""
+        clock, pause_s, failed_reads = self._outside.clock, PAUSE_S, 0
+        until = clock.monotonic() + self._patience_s()
+        while not task.state.terminal and self._call.context.is_active():
+            left_s = until - clock.monotonic()
+            if left_s <= 0:
+                break
+            clock.sleep(min(pause_s, left_s))
+            pause_s = min(pause_s * PAUSE_GROWTH, PAUSE_S_MAX)
+            try:
+                task, failed_reads = find_task(self._outside, task.ref), 0
+            except StoreError:
+                failed_reads += 1
+                if failed_reads >= FAILED_READS_MAX:
+                    raise
+        return task
+
+    def _patience_s(self) -> float:
+        """How long to wait: what the sender said, and never past the call's deadline."""
+        wanted_s = self._metadata.wait_timeout_s or math.inf
+        remaining_s = self._call.context.time_remaining()  # thousands of years for a call without a deadline
+        return min(wanted_s, remaining_s - min(MARGIN_S_MAX, remaining_s * MARGIN_SHARE))
+
+    def _outcome(self, task: Task) -> Responses:
+        """Yield the last message; raise if it tells that there will never be a file."""
+        link = link_to(self._outside, task) if task.state is State.COMPLETED else None
+        yield outcome_response(task, link)
+        error = error_of(task)
+        if error is not None:
+            raise Noted(error, said=True)  # whoever failed or cancelled it has told the journal
+
+
+def open_task(call: Call, metadata: pb.ExportMetadata) -> Opened:
+    """Open the task, or find the one that the same request id opened."""
+    request = read_open(metadata, request_id=call.request_id, trace_parent=call.trace_parent)
+    opened = open_export(call.service.outside, call.tenant, request)
+    call.service.definitions.remember(opened.task.ref, opened.task.read_params())
+    return opened
+
+
+def first_response(call: Call, opened: Opened) -> pb.ExportResponse:
+    """The task's id; for a task that existed also which batches need not be sent again."""
+    held = call.service.outside.tasks.read_claims(opened.task.ref) if opened.replayed else None
+    return opened_response(opened.task, replayed=opened.replayed, held=held.claims if held else ())

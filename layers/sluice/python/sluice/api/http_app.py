@@ -1,0 +1,77 @@
+"""Builds the HTTP API: routes, errors, the edge around them, and their documents."""
+
+from __future__ import annotations
+
+import threading
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from sluice.api import http_batches, http_exports, http_files, http_stream
+from sluice.api.http_answers import json_response
+from sluice.api.http_bodies import BodyBudget, Patience
+from sluice.api.http_docs import docs_page
+from sluice.api.http_edge import Edge, Observe
+from sluice.api.http_errors import HttpError, answer_error
+from sluice.api.http_openapi import make_document
+from sluice.api.http_runtime import Runtime, VerifiesLinks
+from sluice.api.service import Service
+from sluice.domain.errors import SluiceError
+from sluice.ports.store_errors import StoreError
+
+_ANSWERED = (SluiceError, StoreError, HttpError, HTTPException, RequestValidationError, ClientDisconnect)
+
+
+def build_http_app(
+    service: Service,
+    *,
+    links: VerifiesLinks | None = None,
+    closing: threading.Event | None = None,
+    patience: Patience | None = None,
+    observe: Observe | None = None,
+) -> FastAPI:
+    """Build the API over one service.
+
+    ``links`` verifies the tokens of ``/v1/files``, for stores whose links lead
+    here. Whoever waits is answered once ``closing`` is set. ``observe`` is
+    told of every answer, for metrics.
+    """
+    # The framework's own pages load scripts from a public network; ours do not.
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.journal = service.outside.journal
+    app.state.runtime = Runtime(
+        service=service,
+        links=links,
+        closing=closing or threading.Event(),
+        patience=patience or Patience(),
+        bodies=BodyBudget(),
+    )
+    for kind in _ANSWERED:
+        app.add_exception_handler(kind, _answer)
+    outside = service.outside
+    app.add_middleware(
+        Edge, clock=outside.clock, randomness=outside.randomness, journal=outside.journal, observe=observe
+    )
+    routers = [module.router for module in (http_stream, http_exports, http_batches, http_files)]
+    for router in routers:
+        app.include_router(router)
+    app.state.routes = [route for router in routers for route in router.routes]
+    app.openapi = lambda: make_document(app)  # type: ignore[method-assign]  # the framework's way to replace it
+    app.add_route("/openapi.json", _document, include_in_schema=False)
+    app.add_route("/docs", _docs, include_in_schema=False)
+    return app
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    return answer_error(request, error)
+
+
+async def _document(request: Request) -> Response:
+    return json_response(make_document(request.app))
+
+
+async def _docs(request: Request) -> Response:
+    return docs_page(make_document(request.app))

@@ -1,0 +1,105 @@
+"""The route that takes a batch."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from starlette.responses import Response
+
+from sluice.api.http_answers import json_response
+from sluice.api.http_bodies import read_body
+from sluice.api.http_errors import noted
+from sluice.api.http_media import CSV, JSON, NDJSON, PROTOBUF, Media, media_of, read_rows
+from sluice.api.http_models import BatchReceiptView
+from sluice.api.http_openapi import (
+    BATCH_BODY,
+    BATCH_CODES,
+    BODY_CODES,
+    CONTENT_ENCODING,
+    CONTENT_SHA256,
+    TASK_CODES,
+    declares,
+    extra,
+)
+from sluice.api.http_runtime import Call, Writer
+from sluice.api.rows import RowShape
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TaskRef
+from sluice.domain.params import ExportParams
+from sluice.usecases.put_batch import BatchReceipt, check_sequence, put_batch
+
+router = APIRouter()
+
+_SEQUENCE = re.compile(r"[0-9]{1,20}", re.ASCII)
+
+
+@router.put(
+    "/v1/exports/{task_id}/batches/{sequence}",
+    summary="Put a batch of rows",
+    openapi_extra=extra(CONTENT_SHA256, CONTENT_ENCODING, **BATCH_BODY),
+    **declares(
+        200,
+        "The batch is stored and will be in the file.",
+        BatchReceiptView,
+        codes=(*BODY_CODES, *TASK_CODES, *BATCH_CODES),
+        slow=True,
+    ),
+)
+async def put_rows(
+    call: Writer,
+    task_id: Annotated[str, Path(description="The export's id, as the open answered it.")],
+    sequence: Annotated[
+        str,
+        Path(
+            description="The batch's place in the file, from 1, chosen by the sender. Batches may come in any order.",
+            json_schema_extra={"type": "integer", "minimum": 1},
+        ),
+    ],
+) -> Response:
+    ref = call.ref(task_id)
+    number = read_sequence(sequence)
+    try:
+        receipt = await _put(call, ref, number)
+    except SluiceError as error:
+        call.outside.journal.record(
+            Event.BATCH_REJECTED,
+            task_id=ref.task_id,
+            tenant=ref.tenant,
+            sequence=number,
+            error_code=error.code.value,
+        )
+        raise noted(error) from error
+    return json_response(BatchReceiptView(receipt.sequence, receipt.rows, receipt.sha, receipt.replayed))
+
+
+def read_sequence(text: str) -> int:
+    """Read the sequence of a path. Raises SEQ_OUT_OF_RANGE for anything but digits."""
+    if not _SEQUENCE.fullmatch(text):
+        raise SluiceError(ErrorCode.SEQ_OUT_OF_RANGE)
+    return int(text)
+
+
+async def _put(call: Call, ref: TaskRef, sequence: int) -> BatchReceipt:
+    """Refuse what can be refused before the body is read; then read, decode and store it."""
+    runtime = call.runtime
+    check_sequence(sequence, call.outside.limits)
+    media = media_of(call.request, allowed=(JSON, NDJSON, CSV, PROTOBUF))
+    params = await call.run(runtime.service.definitions.read, ref)
+    with runtime.bodies.hold() as held:
+        body = await read_body(call.request, held, bytes_max=runtime.body_bytes_max, patience=runtime.patience)
+        return await call.run(_store, call, ref, sequence, media, params, body)
+
+
+def _store(call: Call, ref: TaskRef, sequence: int, media: Media, params: ExportParams, body: bytes) -> BatchReceipt:
+    service = call.runtime.service
+    shape = shape_of(params, call.outside.limits.batch_rows_max)
+    with call.runtime.decoding:
+        batch = read_rows(body, media, shape, sequence=sequence)
+    return put_batch(call.outside, service.definitions, ref, sequence=sequence, batch=batch)
+
+
+def shape_of(params: ExportParams, rows_max: int) -> RowShape:
+    return RowShape(columns=params.columns, rows_max=rows_max, null_value=params.options.null_value)

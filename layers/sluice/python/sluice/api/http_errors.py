@@ -1,0 +1,128 @@
+"""Error answers over HTTP: problem documents (RFC 9457), whatever went wrong and wherever."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import Scope
+
+from sluice.api.answers import http_status, problem, retry_after_s, to_sluice_error
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.ports.journal import Journal
+
+PROBLEM_TYPE = "application/problem+json"
+REQUEST_ID_KEY = "sluice.request_id"
+"""Where the edge leaves the request's id in the ASGI scope."""
+
+_NOT_VALID = frozenset({400, 413, 415})
+
+_SAID: dict[int, str] = {
+    HTTPStatus.NOT_FOUND: "There is nothing at this path.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This path does not take this method.",
+}
+
+EXPORT_PATHS = "/v1/exports/"
+
+
+class HttpError(Exception):
+    """An error whose status only HTTP knows, such as 405 or 408."""
+
+    def __init__(self, status: int, error: SluiceError, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(str(error))
+        self.status = status
+        self.error = error
+        self.headers = dict(headers or {})
+
+
+def noted(error: SluiceError) -> HttpError:
+    """An error that is in the journal already, under a better name than that of an invalid request."""
+    return HttpError(http_status(error), error)
+
+
+def request_timeout() -> HttpError:
+    """The caller took too long to send what it began."""
+    return HttpError(408, SluiceError(ErrorCode.INVALID_REQUEST, "The request did not arrive in time."))
+
+
+def invalid_request(detail: str, **facts: object) -> SluiceError:
+    return SluiceError(ErrorCode.INVALID_REQUEST, detail, **facts)
+
+
+def request_id_of(scope: Scope) -> str:
+    return str(scope.get(REQUEST_ID_KEY, ""))
+
+
+def problem_response(
+    error: SluiceError, *, request_id: str, status: int | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Answer with ``error``; ``status`` overrides the status its code has."""
+    body = problem(error, request_id=request_id)
+    body["status"] = status or http_status(error)
+    sent = dict(headers or {})
+    seconds = retry_after_s(error)
+    if seconds is not None:
+        sent["Retry-After"] = str(seconds)
+    if error.code is ErrorCode.UNAUTHENTICATED:
+        sent["WWW-Authenticate"] = "Bearer"
+    return Response(msgspec.json.encode(body), status or http_status(error), headers=sent, media_type=PROBLEM_TYPE)
+
+
+def answer_error(request: Request, error: Exception) -> Response:
+    """Turn any foreseen exception into its answer. Note what the service should know of it."""
+    journal: Journal = request.app.state.journal
+    request_id = request_id_of(request.scope)
+    match error:
+        case HttpError():
+            return problem_response(error.error, request_id=request_id, status=error.status, headers=error.headers)
+        case HTTPException():
+            return _answer_routing(request, error)
+        case RequestValidationError():
+            return problem_response(_unreadable(error), request_id=request_id)
+        case ClientDisconnect():
+            journal.record(Event.STREAM_ERROR, reason="the sender went away")
+            return Response(status_code=499)  # nobody is there to read it
+        case _:
+            return problem_response(_note(journal, error), request_id=request_id)
+
+
+def _note(journal: Journal, error: Exception) -> SluiceError:
+    known = to_sluice_error(error)
+    if not isinstance(error, SluiceError):
+        journal.record(Event.SYSTEM_ERROR, error=error)
+    elif http_status(known) in _NOT_VALID:
+        journal.record(Event.VALIDATION_ERROR, error_code=known.code.value)
+    return known
+
+
+def _answer_routing(request: Request, error: HTTPException) -> Response:
+    """Answer for the framework: no such path, no such method."""
+    request_id = request_id_of(request.scope)
+    if error.status_code == HTTPStatus.NOT_FOUND and request.url.path.startswith(EXPORT_PATHS):
+        return problem_response(SluiceError(ErrorCode.TASK_NOT_FOUND), request_id=request_id)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
+    said = _SAID.get(error.status_code, "The request cannot be served.")
+    return problem_response(invalid_request(said), request_id=request_id, status=error.status_code, headers=headers)
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """The methods of all routes of the path; the framework's own answer names those of one."""
+    routes: list[Route] = request.app.state.routes
+    matching = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in matching for method in route.methods or ()})
+
+
+def _unreadable(error: RequestValidationError) -> SluiceError:
+    """Name the parameter that could not be read, and never its value."""
+    where = error.errors()[0].get("loc", ())
+    field = str(where[-1]) if where else "request"
+    return invalid_request(f"{field} cannot be read", field=field)

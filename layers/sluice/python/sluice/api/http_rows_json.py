@@ -1,0 +1,101 @@
+"""Reads rows from JSON, every number with exactly the digits that were sent.
+
+A fast decoder takes the common case, an array of arrays. Whatever it refuses
+or cannot be trusted with goes to an exact one, which accepts or names the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import msgspec
+
+from sluice.api.rows import RowShape, batch_of_records
+from sluice.domain.batch import Batch
+from sluice.domain.errors import ErrorCode, SluiceError
+
+DIGITS_MAX = 4_300
+"""A longer whole number is a mistake or an attack; most programs refuse it too."""
+
+_fast = msgspec.json.Decoder(list[list], float_hook=str)  # type: ignore[type-arg]  # untyped, or float_hook is not asked
+NEGATIVE_ZERO = re.compile(rb"-0[\],\s}]")
+"""The fast decoder reads this number as 0."""
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_ROW_END = re.compile(rb"[\]}]\s*+,")
+
+
+def read_json(body: bytes, shape: RowShape) -> Batch:
+    """Read an array of rows, each an array of cells or an object keyed by column name.
+
+    Raises INVALID_REQUEST, INVALID_TEXT, INVALID_VALUE, ROW_WIDTH_MISMATCH
+    and BATCH_TOO_LARGE, with the row (from 1) where there is one.
+    """
+    refuse_too_many_rows(body, shape)
+    return batch_of_records(_decode(body), shape)
+
+
+def refuse_too_many_rows(body: bytes, shape: RowShape) -> None:
+    """Raise BATCH_TOO_LARGE before a short text like ``[],[],[]`` becomes a large memory."""
+    if body.count(b"[") + body.count(b"{") <= shape.rows_max + 1:
+        return
+    ends = sum(1 for _ in _ROW_END.finditer(_STRING.sub(b"", body)))
+    if ends + 1 > shape.rows_max:
+        raise SluiceError(ErrorCode.BATCH_TOO_LARGE, batch_rows_max=shape.rows_max)
+
+
+def _decode(body: bytes) -> Sequence[Any]:
+    try:
+        rows = _fast.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        rows = None
+    if rows is None or NEGATIVE_ZERO.search(body):
+        rows = exact_json(body, numbers=str)
+    if not isinstance(rows, list):
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "The body is a JSON array of rows.")
+    return rows
+
+
+def exact_json(body: bytes, *, numbers: Callable[[str], object] = float) -> Any:
+    """Decode JSON as its standard says, which Python's decoder does not by itself.
+
+    Refuses NaN and Infinity, a name twice in an object, endless nesting and
+    endless numbers. ``numbers`` makes the value of a number with a fraction
+    or an exponent; whole numbers become int, or with ``numbers=str`` text too.
+    """
+    whole = _checked_digits if numbers is str else int
+    try:
+        return json.loads(
+            body.decode("utf-8-sig"),
+            parse_int=whole,
+            parse_float=numbers,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_refuse_duplicates,
+        )
+    except UnicodeDecodeError:
+        raise SluiceError(ErrorCode.INVALID_TEXT, "The body is not UTF-8.") from None
+    except RecursionError:
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "The JSON is nested too deep.") from None
+    except json.JSONDecodeError as error:
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "The body is not JSON.", position=error.pos) from None
+    except ValueError:
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "A number in the JSON has too many digits.") from None
+
+
+def _checked_digits(text: str) -> str:
+    if len(text) > DIGITS_MAX:
+        raise ValueError("too many digits")
+    return text
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise SluiceError(ErrorCode.INVALID_REQUEST, f"{name} is not JSON.")
+
+
+def _refuse_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "An object in the JSON has the same name twice.")
+    return made

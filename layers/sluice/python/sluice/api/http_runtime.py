@@ -1,0 +1,119 @@
+"""What the routes share, and one call that was let in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Protocol, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import Depends, Security
+from fastapi.security import HTTPBearer
+from starlette.requests import Request
+
+from sluice.api.auth import Principal
+from sluice.api.http_bodies import BodyBudget, Patience
+from sluice.api.service import Service
+from sluice.domain.api_key import Scope
+from sluice.domain.keys import TaskRef
+from sluice.ports.outside import Outside
+from sluice.usecases.find_task import make_ref
+
+Result = TypeVar("Result")
+
+BODY_FACTOR = 3
+"""A batch is at most this many times as large in the request as in its chunk: quotes, brackets, escapes."""
+
+
+class Grant(Protocol):
+    """What a link allows: to read one object, under one name."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def filename(self) -> str: ...
+
+
+class VerifiesLinks(Protocol):
+    def verify(self, token: str) -> Grant:
+        """Read a token. Raises ``SluiceError``: PERMISSION_DENIED unless it is one of ours, EXPIRED after its time."""
+
+
+def _limiter(threads: int) -> Callable[[], CapacityLimiter]:
+    return lambda: CapacityLimiter(threads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """One per HTTP face. Use cases block, so they run in threads; each kind of work has its own."""
+
+    service: Service
+    links: VerifiesLinks | None = None
+    closing: threading.Event = field(default_factory=threading.Event)
+    """Set when the face drains: whoever waits is answered now."""
+    patience: Patience = field(default_factory=Patience)
+    bodies: BodyBudget = field(default_factory=BodyBudget)
+    workers: CapacityLimiter = field(default_factory=_limiter(40))
+    senders: CapacityLimiter = field(default_factory=_limiter(16))
+    """Bodies of any length, each of which holds a thread from its first byte to its last."""
+    readers: CapacityLimiter = field(default_factory=_limiter(16))
+    """Downloads."""
+    decoding: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
+    """Decoding takes several times a body's size for a moment, and more threads would not make it faster."""
+
+    @property
+    def outside(self) -> Outside:
+        return self.service.outside
+
+    @property
+    def body_bytes_max(self) -> int:
+        return BODY_FACTOR * self.outside.limits.batch_bytes_max
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request whose sender is known. The tenant comes from the credential and from nowhere else."""
+
+    request: Request
+    runtime: Runtime
+    principal: Principal
+
+    @property
+    def outside(self) -> Outside:
+        return self.runtime.outside
+
+    def ref(self, task_id: str) -> TaskRef:
+        """Raises TASK_NOT_FOUND for text that is no task id."""
+        return make_ref(self.principal.tenant, task_id)
+
+    async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Do blocking work in a thread."""
+        return await to_thread.run_sync(work, *arguments, limiter=self.runtime.workers)
+
+
+_bearer = HTTPBearer(auto_error=False, description="An API key, made with `sluice keys add TENANT`.")
+
+
+def runtime_of(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+def _enter(request: Request, scope: Scope) -> Call:
+    """Let a caller in, or raise UNAUTHENTICATED, RATE_LIMITED or PERMISSION_DENIED before anything of it is read."""
+    runtime = runtime_of(request)
+    return Call(request, runtime, runtime.service.admit(request.headers.get("authorization"), scope))
+
+
+async def _reader(request: Request, _key: Annotated[object, Security(_bearer)]) -> Call:
+    return _enter(request, Scope.READ)
+
+
+async def _writer(request: Request, _key: Annotated[object, Security(_bearer)]) -> Call:
+    return _enter(request, Scope.WRITE)
+
+
+Reader = Annotated[Call, Depends(_reader)]
+Writer = Annotated[Call, Depends(_writer)]

@@ -1,0 +1,115 @@
+"""Rows as senders write them, turned into the columns of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sluice.domain.batch import Batch, Cells
+from sluice.domain.columns import ColumnSpec
+from sluice.domain.errors import ErrorCode, SluiceError
+
+_TEXT = frozenset({str, type(None)})
+_SCALAR = frozenset({str, int, bool, type(None)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowShape:
+    """What rows must look like to be rows of a task."""
+
+    columns: tuple[ColumnSpec, ...]
+    rows_max: int
+    null_value: str | None = None
+    """In input that has no null of its own, the text that means null."""
+
+    @property
+    def width(self) -> int:
+        return len(self.columns)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def name_set(self) -> frozenset[str]:
+        return frozenset(self.names)
+
+
+def batch_of_records(records: Sequence[Any], shape: RowShape) -> Batch:
+    """Make a batch of records that are all arrays of cells, or all objects keyed by column name."""
+    if records and isinstance(records[0], Mapping):
+        return batch_of_rows([_row_of_object(record, row, shape) for row, record in enumerate(records, 1)], shape)
+    for row, record in enumerate(records, 1):
+        if not isinstance(record, list):
+            raise _not_a_row(row)
+    return batch_of_rows(records, shape)
+
+
+def batch_of_rows(rows: Sequence[Sequence[Any]], shape: RowShape) -> Batch:
+    """Make a batch of rows with one cell for each column."""
+    try:
+        columns = list(zip(*rows, strict=True)) if rows else [()] * shape.width
+    except ValueError:
+        raise _uneven(rows, shape) from None
+    if len(columns) != shape.width:
+        raise _uneven(rows, shape)
+    cells = (_cells(values, spec) for values, spec in zip(columns, shape.columns, strict=True))
+    return Batch(len(rows), tuple(cells))
+
+
+def batch_of_texts(rows: Sequence[Sequence[str]], shape: RowShape) -> Batch:
+    """As ``batch_of_rows``, for input that has only texts: ``null_value`` means null."""
+    batch = batch_of_rows(rows, shape)
+    null = shape.null_value
+    if null is None:
+        return batch
+    return Batch(batch.rows, tuple(_with_nulls(cells, null, batch.rows) for cells in batch.columns))
+
+
+def _with_nulls(cells: Cells, null: str, rows: int) -> Cells:
+    texts = cells.texts(rows)
+    return Cells.of([None if text == null else text for text in texts]) if null in texts else cells
+
+
+def _cells(values: Sequence[Any], spec: ColumnSpec) -> Cells:
+    kinds = set(map(type, values))
+    if kinds <= _TEXT:
+        return Cells.of(values)
+    if kinds == {int}:
+        return Cells.of(list(map(str, values)))
+    if kinds <= _SCALAR:
+        return Cells.of([_text(value) for value in values])
+    row = next(row for row, value in enumerate(values, 1) if type(value) not in _SCALAR)
+    raise SluiceError(
+        ErrorCode.INVALID_VALUE, "A cell is a text, a number, a boolean or null.", row=row, column=spec.name
+    )
+
+
+def _text(value: str | int | None) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _row_of_object(record: object, row: int, shape: RowShape) -> list[object]:
+    """The cells of an object in the order of the columns; a name that is missing is null."""
+    if not isinstance(record, Mapping):
+        raise _not_a_row(row)
+    if not record.keys() <= shape.name_set:
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "An object has a name that is no column's.", row=row)
+    if len(shape.name_set) < shape.width:
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "Two columns have the same name: send arrays.", row=row)
+    return [record.get(name) for name in shape.names]
+
+
+def _not_a_row(row: int) -> SluiceError:
+    return SluiceError(ErrorCode.INVALID_REQUEST, "Rows are all arrays, or all objects.", row=row)
+
+
+def _uneven(rows: Sequence[Sequence[object]], shape: RowShape) -> SluiceError:
+    row, cells = next((row, len(cells)) for row, cells in enumerate(rows, 1) if len(cells) != shape.width)
+    return SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, row=row, cells=cells, columns=shape.width)

@@ -1,0 +1,101 @@
+"""The task as JSON, one form for every call that answers with it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.progress import eta_s, progress_percent, status_of
+from sluice.domain.task import State, Task
+from sluice.usecases.make_link import failure_of
+
+
+class ErrorView(msgspec.Struct, frozen=True):
+    code: str
+    message: str
+    who: str
+    retryable: bool
+
+
+class TaskView(msgspec.Struct, frozen=True):
+    """What the HTTP API says of a task. Times are ISO 8601 in UTC, or null."""
+
+    task_id: str
+    state: str
+    status: str
+    format: str | None
+    filename: str | None
+    rows_expected: int | None
+    rows_received: int
+    rows_written: int
+    batches: int
+    progress_percent: float
+    eta_seconds: int | None
+    file_size_bytes: int | None
+    checksum_sha256: str | None
+    crc64: str | None
+    error: ErrorView | None
+    created_at: str | None
+    sealed_at: str | None
+    finished_at: str | None
+    expires_at: str | None
+    download_path: str | None
+    warnings: list[dict[str, object]]
+
+
+def view_task(task: Task, now: float) -> TaskView:
+    """Show a row; of a tombstone, what is left of it."""
+    params = task.read_params() if task.params else None
+    done = task.state is State.COMPLETED
+    return TaskView(
+        task_id=task.task_id,
+        state=task.state.value,
+        status=status_of(task).value,
+        format=params.format.value if params else None,
+        filename=params.filename if params else None,
+        rows_expected=params.expected_rows if params else None,
+        rows_received=task.rows_received,
+        rows_written=task.rows_done,
+        batches=task.batches_received,
+        progress_percent=progress_percent(task),
+        eta_seconds=eta_s(task, now),
+        file_size_bytes=task.result_size if done else None,
+        checksum_sha256=task.result_sha256 if done else None,
+        crc64=task.result_crc64 if done else None,
+        error=_view_error(task),
+        created_at=_iso(task.created_at),
+        sealed_at=_iso(task.sealed_at),
+        finished_at=_iso(task.finished_at),
+        expires_at=_iso(task.expires_at),
+        download_path=f"/v1/exports/{task.task_id}/file" if done else None,
+        warnings=[{"kind": kind, "count": count} for kind, count in warnings_of(task).items()],
+    )
+
+
+def warnings_of(task: Task) -> dict[str, int]:
+    """What the writer counted, by kind."""
+    return msgspec.json.decode(task.warnings, type=dict[str, int]) if task.warnings else {}
+
+
+def error_of(task: Task) -> SluiceError | None:
+    """Why the task has no file and never will; None while it may have one."""
+    if task.state is State.FAILED:
+        return failure_of(task)
+    if task.state is State.CANCELLED:
+        return SluiceError(ErrorCode.CANCELLED)
+    return None
+
+
+def _view_error(task: Task) -> ErrorView | None:
+    error = error_of(task)
+    if error is None:
+        return None
+    return ErrorView(error.code.value, error.detail, error.meaning.who.value, error.retryable)
+
+
+def _iso(at: float) -> str | None:
+    if not at:
+        return None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

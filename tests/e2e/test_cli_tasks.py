@@ -1,0 +1,198 @@
+"""`sluice task`: the id alone tells where a task is; what an operator does by hand is safe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.command_line import sluice
+from tests.support.data_directory import compose, data_directory, open_task, seal
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import TaskRef
+from sluice.domain.task import State
+from sluice.ports.outside import Outside
+from sluice.usecases.compose_export import Outcome
+from sluice.usecases.find_task import find_task
+from sluice.usecases.hold_attempt import HeldAttempt, acquire_attempt, fail_attempt
+
+UNKNOWN = "a" * 26
+
+
+def task(*arguments: str | Path, data: Path, exit_code: int = 0) -> str:
+    """Run `sluice task …`; returns standard output, or standard error of a failure."""
+    done = sluice("task", *arguments, "--data", data, exit_code=exit_code)
+    assert exit_code == 0 or done.stdout == ""
+    return done.stderr if exit_code else done.stdout
+
+
+def task_json(*arguments: str, data: Path) -> Any:
+    return json.loads(task(*arguments, "--json", data=data))
+
+
+def composing(outside: Outside, ref: TaskRef) -> HeldAttempt:
+    seal(outside, ref)
+    attempt = acquire_attempt(outside, find_task(outside, ref))
+    assert attempt is not None
+    return attempt
+
+
+def failed(outside: Outside, **kind: str) -> TaskRef:
+    ref = open_task(outside, **kind)  # type: ignore[arg-type]  # the tenant
+    fail_attempt(outside, composing(outside, ref), SluiceError(ErrorCode.CHUNK_MISSING, sequence=2))
+    return ref
+
+
+def completed(outside: Outside) -> TaskRef:
+    ref = open_task(outside)
+    seal(outside, ref)
+    assert compose(outside, ref) is Outcome.COMPLETED
+    return ref
+
+
+def state_of(data: Path, ref: TaskRef) -> State:
+    with data_directory(data) as outside:
+        return find_task(outside, ref).state
+
+
+def test_show_needs_only_the_id_and_says_who_must_act(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as outside:
+        open_task(outside, tenant="other")
+        ref = failed(outside, tenant="shop")
+    page = task("show", ref.task_id, data=tmp_path)
+    for words in ("tenant shop", "failed", "CHUNK_MISSING", "operator", f"sluice task retry {ref.task_id}", "2 of 2"):
+        assert words in page
+    assert "\x1b" not in page
+
+
+def test_show_gives_machines_the_same(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as outside:
+        ref = completed(outside)
+        row = find_task(outside, ref)
+    report = task_json("show", ref.task_id, data=tmp_path)
+    assert (report["state"], report["tenant"], report["next"]["who"]) == ("completed", "shop", "client")
+    assert report["result"]["sha256"] == row.result_sha256
+    assert [attempt["outcome"] for attempt in report["attempts"]] == ["completed"]
+    assert report["deleted_at"] is None
+
+
+@pytest.mark.parametrize("task_id", [UNKNOWN, "short", "../../../etc/passwd", "A" * 26])
+@pytest.mark.parametrize("command", ["show", "retry", "cancel", "release-lease", "ring", "verify"])
+def test_a_task_that_does_not_exist_fails(tmp_path: Path, command: str, task_id: str) -> None:
+    if (command, task_id) != ("show", task_id) and task_id != UNKNOWN:
+        pytest.skip("one command is enough for ids that are none")
+    with data_directory(tmp_path):
+        pass
+    assert "TASK_NOT_FOUND" in task(command, task_id, data=tmp_path, exit_code=1)
+
+
+def test_a_directory_without_a_service_s_data_is_wrong_usage_and_stays_as_it_is(tmp_path: Path) -> None:
+    assert "--data" in task("list", data=tmp_path / "nowhere", exit_code=2)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_list_has_all_tenants_newest_first(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as outside:
+        refs = [open_task(outside, tenant="shop"), open_task(outside, tenant="other"), failed(outside)]
+    lines = [line.split() for line in task("list", data=tmp_path).splitlines()[1:]]
+    assert [line[0] for line in lines] == [ref.task_id for ref in reversed(refs)]
+    assert lines[0][2] == "failed"
+    assert lines[0][-1] == "CHUNK_MISSING"
+    only_shop = task_json("list", "--tenant", "shop", "--state", "open", data=tmp_path)
+    assert [one["task"]["task_id"] for one in only_shop] == [refs[0].task_id]
+    newest = task_json("list", "--limit", "1", data=tmp_path)
+    assert [one["task"]["task_id"] for one in newest] == [refs[2].task_id]
+
+
+def test_an_empty_list_says_so(tmp_path: Path) -> None:
+    with data_directory(tmp_path):
+        pass
+    assert task("list", data=tmp_path) == "There are no tasks.\n"
+    assert task_json("list", data=tmp_path) == []
+
+
+def test_retry_makes_a_new_task_that_composes_the_same_rows(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as outside:
+        old = failed(outside)
+    made = task_json("retry", old.task_id, data=tmp_path)
+    new = TaskRef(old.tenant, made["task_id"])
+    with data_directory(tmp_path) as outside:
+        assert outside.tasks.due(outside.clock.now(), limit=10)[-1] == new
+        assert compose(outside, new) is Outcome.COMPLETED
+        assert find_task(outside, new).result_rows == 6
+        assert find_task(outside, old).state is State.FAILED
+
+
+def test_only_a_failed_task_is_retried(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as outside:
+        done, waiting = completed(outside), open_task(outside)
+    assert "nothing to retry" in task("retry", done.task_id, data=tmp_path, exit_code=1)
+    assert "has not failed" in task("retry", waiting.task_id, data=tmp_path, exit_code=1)
+
+
+def test_cancel_stops_a_composer_for_good_and_can_be_repeated(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as outside:
+        ref = open_task(outside)
+        composing(outside, ref)
+    for _ in range(2):
+        assert ref.task_id in task("cancel", ref.task_id, data=tmp_path)
+    assert state_of(tmp_path, ref) is State.CANCELLED
+
+
+def test_a_finished_file_is_not_cancelled(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as outside:
+        ref = completed(outside)
+    assert "ALREADY_COMPLETED" in task("cancel", ref.task_id, data=tmp_path, exit_code=1)
+
+
+def test_release_lease_frees_a_held_task_once(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as outside:
+        ref = open_task(outside)
+        composing(outside, ref)
+    task("release-lease", ref.task_id, data=tmp_path)
+    assert state_of(tmp_path, ref) is State.SEALED
+    assert "ended without a word" in task("show", ref.task_id, data=tmp_path)
+    assert "no composer holds" in task("release-lease", ref.task_id, data=tmp_path, exit_code=1)
+
+
+def test_ring_makes_a_sealed_task_due_for_the_sweeper(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as outside:
+        ref = open_task(outside)
+        seal(outside, ref)
+        assert outside.tasks.due(outside.clock.now(), limit=10) == []
+    task("ring", ref.task_id, data=tmp_path)
+    with data_directory(tmp_path) as outside:
+        assert outside.tasks.due(outside.clock.now(), limit=10) == [ref]
+
+
+def test_ring_refuses_a_task_with_nothing_to_compose(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as outside:
+        ref = open_task(outside)
+    assert "nothing to compose" in task("ring", ref.task_id, data=tmp_path, exit_code=1)
+
+
+def test_verify_reads_the_whole_file(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as outside:
+        ref = completed(outside)
+        row = find_task(outside, ref)
+    assert task_json("verify", ref.task_id, data=tmp_path)["sha256"] == row.result_sha256
+    (stored,) = (tmp_path / "objects" / "out").rglob("export.csv*")
+    data = bytearray(stored.read_bytes())
+    data[20] ^= 1
+    stored.write_bytes(data)
+    assert "RESULT_VERIFY_FAILED" in task("verify", ref.task_id, data=tmp_path, exit_code=1)
+
+
+def test_verify_says_when_the_file_is_gone(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as outside:
+        ref = completed(outside)
+        outside.objects.delete([find_task(outside, ref).result_key])
+    assert "the object is gone" in task("verify", ref.task_id, data=tmp_path, exit_code=1)
+
+
+def test_verify_of_a_failed_task_says_why_it_failed(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as outside:
+        ref = failed(outside)
+    assert "CHUNK_MISSING" in task("verify", ref.task_id, data=tmp_path, exit_code=1)

@@ -1,0 +1,141 @@
+"""SIGKILL at random moments: every export ends with the file that an undisturbed service makes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from python_calamine import CalamineWorkbook
+from tests.support.running_service import QUICK, ServiceProcess
+
+EXPORTS = 30
+BATCHES = 12
+BATCH_ROWS = 400
+PUSHERS = 6
+GIVE_UP_S = 100
+COLUMNS = [{"name": "id", "type": "number"}, {"name": "text", "type": "string"}, {"name": "paid", "type": "boolean"}]
+
+
+class MortalService:
+    """A service that is killed and started again until told to stop; senders always find the one that lives."""
+
+    def __init__(self, data: Path, seed: int) -> None:
+        self._data = data
+        self._chance = random.Random(seed)
+        self._service = ServiceProcess(data, env=QUICK)
+        self._stopped = threading.Event()
+        self.kills = 0
+
+    @property
+    def url(self) -> str:
+        return self._service.url
+
+    def haunt(self) -> None:
+        while not self._stopped.wait(self._chance.uniform(0.2, 2.0)):
+            self._service.kill(workers_too=self._chance.random() < 0.7)
+            self.kills += 1
+            self._service = ServiceProcess(self._data, env=QUICK)
+
+    def spare(self) -> None:
+        self._stopped.set()
+
+    def stop(self) -> None:
+        assert self._service.stop() == 0
+
+
+@contextmanager
+def mortal_service(data: Path, seed: int) -> Iterator[MortalService]:
+    service = MortalService(data, seed)
+    reaper = threading.Thread(target=service.haunt)
+    reaper.start()
+    try:
+        yield service
+    finally:
+        service.spare()
+        reaper.join()
+        service.stop()
+
+
+class StubbornSender:
+    """Repeats every call until it is answered; all of them are idempotent."""
+
+    def __init__(self, service: MortalService) -> None:
+        self._service = service
+
+    def call(self, method: str, path: str, **body: Any) -> httpx.Response:
+        give_up_at = time.monotonic() + GIVE_UP_S
+        while time.monotonic() < give_up_at:
+            try:
+                answer = httpx.request(method, self._service.url + path, timeout=10, follow_redirects=True, **body)
+            except httpx.TransportError:
+                answer = None
+            if answer is not None and answer.status_code < 500:
+                assert answer.is_success, answer.text
+                return answer
+            time.sleep(0.05)
+        raise AssertionError(f"{method} {path} was not answered in {GIVE_UP_S} s")
+
+    def export(self, number: int) -> str:
+        """Push one export with duplicates and out of order; returns its id once it is completed."""
+        table = {"format": ("xlsx", "csv")[number % 2], "filename": f"export-{number}", "columns": COLUMNS}
+        key = {"Idempotency-Key": f"export-{number}"}
+        task_id = self.call("POST", "/v1/exports", json=table, headers=key).json()["task_id"]
+        order = [*range(1, BATCHES + 1), 1, BATCHES]
+        random.Random(number).shuffle(order)
+        for sequence in order:
+            self.call("PUT", f"/v1/exports/{task_id}/batches/{sequence}", json=rows_of(number, sequence))
+        totals = {"batches": BATCHES, "rows": BATCHES * BATCH_ROWS}
+        self.call("POST", f"/v1/exports/{task_id}/close", json=totals)
+        self.wait(task_id)
+        return str(task_id)
+
+    def wait(self, task_id: str) -> dict[str, Any]:
+        give_up_at = time.monotonic() + GIVE_UP_S
+        while time.monotonic() < give_up_at:
+            task: dict[str, Any] = self.call("GET", f"/v1/exports/{task_id}?wait=2").json()
+            if task["state"] not in {"sealed", "composing"}:
+                assert task["state"] == "completed", task
+                return task
+        raise AssertionError(f"the export did not end in {GIVE_UP_S} s")
+
+
+def rows_of(number: int, sequence: int) -> list[list[Any]]:
+    first = (sequence - 1) * BATCH_ROWS
+    return [[first + row, f'export {number}, row {first + row}, =1+1 "é中"', row % 2 == 0] for row in range(BATCH_ROWS)]
+
+
+def read_file(content: bytes, number: int) -> list[list[Any]]:
+    """The rows below the header, as an independent reader finds them."""
+    if number % 2 == 0:
+        return CalamineWorkbook.from_filelike(io.BytesIO(content)).get_sheet_by_index(0).to_python()[1:]
+    rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))[1:]
+    return [[float(number_text), text, paid == "true"] for number_text, text, paid in rows]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_every_export_survives_a_service_that_is_killed_all_the_time(tmp_path: Path) -> None:
+    with mortal_service(tmp_path / "data", seed=7) as service:
+        sender = StubbornSender(service)
+        with ThreadPoolExecutor(PUSHERS) as pushers:
+            task_ids = list(pushers.map(sender.export, range(EXPORTS)))
+        service.spare()
+        assert service.kills >= 5
+        for number, task_id in enumerate(task_ids):
+            disturbed = sender.call("GET", f"/v1/exports/{task_id}/file").content
+            expected = [row for sequence in range(1, BATCHES + 1) for row in rows_of(number, sequence)]
+            assert read_file(disturbed, number) == expected
+            again = sender.call("POST", f"/v1/exports/{task_id}/render", json={}).json()
+            sender.wait(again["task_id"])
+            undisturbed = sender.call("GET", f"/v1/exports/{again['task_id']}/file").content
+            assert disturbed == undisturbed

@@ -1,0 +1,115 @@
+"""The whole service over in-memory stores, composing in threads: what the API's end-to-end tests call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.inline_invoker import InlineInvoker
+from tests.support.recorded_journal import RecordedJournal
+
+from sluice.adapters.key_file import KeyFile
+from sluice.adapters.memory_store import MemoryStore
+from sluice.adapters.memory_tasks import MemoryTasks
+from sluice.adapters.no_composers import NoComposers
+from sluice.adapters.system_clock import SystemClock, SystemRandomness
+from sluice.adapters.triggering_store import TriggeringStore
+from sluice.api.api_keys import add_key
+from sluice.api.auth import KeyRing
+from sluice.api.rate_limit import RateLimiter
+from sluice.api.service import Service
+from sluice.domain.api_key import Scope
+from sluice.domain.keys import TaskId, TaskRef, TenantId
+from sluice.domain.limits import Limits, Timings
+from sluice.domain.task import State, Task
+from sluice.ports.admission import Admission
+from sluice.ports.clock import Clock
+from sluice.ports.object_store import MintsLinks, ObjectStore
+from sluice.ports.outside import Outside
+from sluice.ports.task_store import TaskStore
+from sluice.usecases.find_task import Definitions
+
+TENANT = TenantId("acme")
+
+
+def unchanged(store: ObjectStore) -> ObjectStore:
+    return store
+
+
+def unchanged_tasks(tasks: TaskStore) -> TaskStore:
+    return tasks
+
+
+class MemoryService:
+    """``objects`` and ``tasks`` may wrap the stores, for tests of stores that fail. Join the invoker at the end."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        limits: Limits | None = None,
+        timings: Timings | None = None,
+        clock: Clock | None = None,
+        paused: bool = False,
+        admission: Admission | None = None,
+        rate_per_s: float = 0,
+        rate_burst: int = 0,
+        objects: Callable[[ObjectStore], ObjectStore] = unchanged,
+        tasks: Callable[[TaskStore], TaskStore] = unchanged_tasks,
+        links: MintsLinks | None = None,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.journal = RecordedJournal()
+        self.store = MemoryStore(clock=self.clock)
+        self.tasks = MemoryTasks()
+        self.invoker = InlineInvoker(paused=paused)
+        self.outside = Outside(
+            objects=TriggeringStore(objects(self.store), self.invoker),
+            tasks=tasks(self.tasks),
+            links=links or self.store,
+            invoker=self.invoker,
+            admission=admission or NoComposers(),
+            clock=self.clock,
+            randomness=SystemRandomness(),
+            journal=self.journal,
+            limits=limits or Limits(),
+            timings=timings or Timings(),
+        )
+        self.invoker.outside = self.outside
+        self._keys = KeyFile(folder / "keys.json")
+        self.service = Service(
+            outside=self.outside,
+            definitions=Definitions(self.outside),
+            ring=KeyRing(self._keys, clock=self.clock, journal=self.journal),
+            rate_limiter=RateLimiter(clock=self.clock, journal=self.journal, per_s=rate_per_s, burst=rate_burst),
+        )
+
+    def token(self, tenant: str = TENANT, scope: Scope = Scope.WRITE) -> str:
+        """A new API key."""
+        key = add_key(
+            self._keys, tenant, scopes=[scope], clock=self.clock, randomness=self.outside.randomness
+        )
+        return key.text.reveal()
+
+    def row(self, task_id: str, tenant: str = TENANT) -> Task:
+        """A task's row as of now."""
+        task = self.tasks.read(TaskRef(TenantId(tenant), TaskId(task_id)))
+        assert task is not None
+        return task
+
+    def held(self, task_id: str, tenant: str = TENANT) -> list[int]:
+        """The sequences of a task's batches."""
+        claimed = self.tasks.read_claims(TaskRef(TenantId(tenant), TaskId(task_id)))
+        assert claimed is not None
+        return sorted(claimed.claims)
+
+    def only_row(self, tenant: str = TENANT) -> Task:
+        """The row of the tenant's one task."""
+        (task,) = self.tasks.page(TenantId(tenant), state=None, limit=10, cursor="").tasks
+        return task
+
+    def file(self, task_id: str, tenant: str = TENANT) -> bytes:
+        """The bytes of a completed task's file."""
+        task = self.row(task_id, tenant)
+        assert task.state is State.COMPLETED
+        return self.store.get(task.result_key)

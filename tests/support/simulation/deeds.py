@@ -1,0 +1,158 @@
+"""What actors do: production use cases, with the oracle told what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.support.simulation.actors import ask
+from tests.support.simulation.oracle import Rows, Violation
+from tests.support.simulation.simulation import Simulation
+
+from sluice.domain.batch import Batch
+from sluice.domain.columns import ColumnSpec
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import ManifestRef, TaskRef, TenantId
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.ports.outside import Outside
+from sluice.usecases.cancel_export import cancel_export, delete_export
+from sluice.usecases.close_export import CloseRequest, close_export
+from sluice.usecases.compose_export import Outcome, compose_export
+from sluice.usecases.find_task import Definitions
+from sluice.usecases.make_link import make_link
+from sluice.usecases.open_export import OpenRequest, open_export
+from sluice.usecases.put_batch import put_batch
+from sluice.usecases.read_status import read_status
+from sluice.usecases.reconcile_stores import reconcile_stores
+from sluice.usecases.render_again import RenderRequest, render_again
+from sluice.usecases.repair_task import release_lease, ring_again
+from sluice.usecases.sweep_tasks import sweep_tasks
+
+TENANT = TenantId("acme")
+PARAMS = ExportParams(
+    format=ExportFormat.CSV,
+    filename="orders",
+    columns=(ColumnSpec("sequence"), ColumnSpec("value")),
+)
+SEMICOLONS = ExportOptions(line_ending="lf", quote_all=True)
+"""What differs when a table is rendered again; its rows read the same."""
+
+Deed = Callable[[], object]
+
+
+class Deeds:
+    """Makes the work of actors, each as a process of its own with its own clock."""
+
+    def __init__(self, sim: Simulation) -> None:
+        self._sim = sim
+
+    def open(self, key: str) -> Deed:
+        def deed() -> TaskRef:
+            return open_export(self._outside(), TENANT, OpenRequest(PARAMS, idempotency_key=key)).task.ref
+
+        return deed
+
+    def put(self, ref: TaskRef, sequence: int, rows: Rows) -> Deed:
+        oracle = self._sim.oracle
+
+        def deed() -> bool:
+            oracle.offer(ref, sequence, rows)
+            outside = self._outside()
+            is_cold = self._sim.chaotic and self._sim.chance.random() < 0.5
+            definitions = Definitions(outside) if is_cold else self._sim.warm
+            batch = Batch.of_rows(rows, len(PARAMS.columns))
+            receipt = put_batch(outside, definitions, ref, sequence=sequence, batch=batch)
+            if (receipt.sequence, receipt.rows) != (sequence, len(rows)):
+                raise Violation("I2 the receipt is of another batch")
+            oracle.acknowledge(ref, sequence, rows)
+            return receipt.replayed
+
+        return deed
+
+    def close(self, ref: TaskRef, *, batches: int | None, rows: int | None) -> Deed:
+        def deed() -> str:
+            try:
+                task = close_export(self._outside(), ref, CloseRequest(batches, rows))
+            except SluiceError as error:
+                if error.code is ErrorCode.BATCHES_MISSING:
+                    missing = error.facts["missing"]
+                    assert isinstance(missing, list)
+                    self._sim.oracle.refuse_missing(ref, missing)
+                raise
+            if task.state.value == "open":
+                raise Violation("a close was acknowledged and the task is open")
+            return task.state.value
+
+        return deed
+
+    def cancel(self, ref: TaskRef) -> Deed:
+        def deed() -> None:
+            cancel_export(self._outside(), ref)
+            self._sim.oracle.acknowledge_cancel(ref)
+
+        return deed
+
+    def delete(self, ref: TaskRef) -> Deed:
+        def deed() -> None:
+            self._sim.oracle.facts(ref).deleted = True
+            delete_export(self._outside(), ref)
+
+        return deed
+
+    def compose(self, bell: ManifestRef) -> Deed:
+        def deed() -> Outcome:
+            return compose_export(self._outside(), bell)
+
+        return deed
+
+    def sweep(self) -> Deed:
+        def deed() -> list[tuple[str, int]]:
+            return sorted(sweep_tasks(self._outside()).items())
+
+        return deed
+
+    def reconcile(self, *, orphan_age_s: float) -> Deed:
+        def deed() -> object:
+            return reconcile_stores(self._outside(), orphan_age_s=orphan_age_s)
+
+        return deed
+
+    def read(self, ref: TaskRef) -> Deed:
+        """Ask for the status and, if there is one, follow the link."""
+
+        def deed() -> str:
+            outside = self._outside()
+            task = read_status(outside, ref)
+            link = make_link(outside, ref)
+            key = link.url.removeprefix("memory:").partition("?")[0]
+            data = ask("download", lambda: self._sim.world.store.peek(key))
+            self._sim.oracle.download(ref, key, data)
+            return task.state.value
+
+        return deed
+
+    def render(self, source: TaskRef, key: str) -> Deed:
+        def deed() -> TaskRef:
+            request = RenderRequest(options=SEMICOLONS, idempotency_key=key)
+            return render_again(self._outside(), source, request).task.ref
+
+        return deed
+
+    def release(self, ref: TaskRef, owner: str | None = None) -> Deed:
+        """What a supervisor does that believes a composer dead, rightly or wrongly."""
+
+        def deed() -> bool:
+            return release_lease(self._outside(), ref, owner=owner)
+
+        return deed
+
+    def ring(self, ref: TaskRef) -> Deed:
+        def deed() -> None:
+            ring_again(self._outside(), ref)
+
+        return deed
+
+    def _outside(self) -> Outside:
+        sim = self._sim
+        skew_s = sim.chance.uniform(-30, 30) if sim.chaotic else 0.0
+        return sim.world.outside(skew_s=skew_s)

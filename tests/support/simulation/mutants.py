@@ -1,0 +1,335 @@
+"""Wrong designs, each one change away from ours: what a harness that finds nothing must be able to find.
+
+M1 to M13 have the numbers of the protocol page; M7 is the column form's
+counterpart of its variant. N1 and up are about what is particular to this code.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import ModuleType
+from typing import NamedTuple
+
+import msgspec
+
+from sluice.adapters.memory_tasks import MemoryTasks
+from sluice.domain.batch import Batch
+from sluice.domain.keys import TaskRef, output_folder
+from sluice.domain.limits import Limits
+from sluice.domain.manifest import Claim, Manifest, short_sha
+from sluice.domain.task import Guard, State, Task, TaskFields
+from sluice.ports.outside import Outside
+from sluice.ports.store_errors import OutcomeUnknown
+from sluice.ports.task_store import ClaimedTask
+from sluice.streams import chunk_codec
+from sluice.usecases import (
+    cancel_export,
+    close_export,
+    collect_garbage,
+    compose_export,
+    hold_attempt,
+    put_batch,
+    read_chunks,
+    sweep_tasks,
+    write_result,
+)
+from sluice.usecases.put_batch import BatchReceipt
+from tests.support.simulation.chaos import Chaos, run_chaos
+from tests.support.simulation.oracle import Violation
+from tests.support.simulation.scenarios import IDLE, OUTLIVE_FAILED, Scenario, run_scenario
+from tests.support.simulation.simulation import Simulation, Stores
+from tests.support.simulation.watched_stores import WatchedTasks
+
+Patch = Callable[[], AbstractContextManager[None]]
+Hunt = Callable[[int, Stores], Simulation]
+
+
+class Mutant(NamedTuple):
+    """``patch`` breaks the code, ``stores`` the stores; ``hunt`` is where the damage shows, first as ``symptom``."""
+
+    name: str
+    symptom: str
+    hunt: Hunt
+    patch: Patch = nullcontext
+    stores: Stores = Stores()
+
+    def first_kill(self, seeds: int) -> tuple[int, str] | None:
+        """The first seed that shows the damage and what it shows; None: the mutant lives."""
+        with self.patch():
+            for seed in range(seeds):
+                try:
+                    self.hunt(seed, self.stores)
+                except Violation as violation:
+                    return seed, str(violation)
+        return None
+
+
+@contextmanager
+def replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
+    old = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, old)
+
+
+def one_key() -> AbstractContextManager[None]:
+    def fixed(ref: TaskRef, *, epoch: int, nonce: str, extension: str) -> str:
+        return f"{output_folder(ref)}0001-{16 * '0'}/export.{extension}"
+
+    return replaced(write_result, "result_key", fixed)
+
+
+class FinishesWithoutEpoch(WatchedTasks):
+    def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
+        if fields.get("state") is State.COMPLETED and guard.state is State.COMPOSING:
+            guard = Guard(state=guard.state)
+        return super().update(ref, guard, fields)
+
+
+class FinishesWithoutState(WatchedTasks):
+    def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
+        row = self.read(ref)
+        if fields.get("state") is State.COMPLETED and guard.state is State.COMPOSING and row is not None:
+            guard = Guard(state=row.state, epoch=guard.epoch)
+        return super().update(ref, guard, fields)
+
+
+def deletes_its_file_when_in_doubt() -> AbstractContextManager[None]:
+    def hasty(
+        outside: Outside,
+        ref: TaskRef,
+        *,
+        guard: Guard,
+        target: State,
+        fields: TaskFields,
+        won: Callable[[Task], bool],
+    ) -> bool:
+        try:
+            return outside.tasks.update(ref, guard, TaskFields(**fields, state=target))
+        except OutcomeUnknown:
+            if target is State.COMPLETED:
+                outside.objects.delete([fields["result_key"]])
+            return False
+
+    return replaced(compose_export, "advance_task", hasty)
+
+
+def collects_every_unnamed_file() -> AbstractContextManager[None]:
+    sweep_task = sweep_tasks.sweep_task
+
+    def greedy(outside: Outside, ref: TaskRef) -> sweep_tasks.Swept:
+        task = outside.tasks.read(ref)
+        if task is not None:
+            keys = [item.key for item in outside.objects.list(output_folder(ref))]
+            outside.objects.delete([key for key in keys if key != task.result_key])
+        return sweep_task(outside, ref)
+
+    return replaced(sweep_tasks, "sweep_task", greedy)
+
+
+class ClaimsWhateverTheState(WatchedTasks):
+    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
+        row = self.read(ref)
+        if row is None or row.state is State.OPEN:
+            return super().claim(ref, claim, at=at, due_at=due_at)
+        self._tasks[ref] = msgspec.structs.replace(row, state=State.OPEN)
+        claimed = MemoryTasks.claim(self, ref, claim, at=at, due_at=row.due_at)
+        self._tasks[ref] = msgspec.structs.replace(self._tasks[ref], state=row.state)
+        return claimed
+
+
+def closes_in_spite_of_extra_batches() -> AbstractContextManager[None]:
+    check_totals = close_export.check_totals
+
+    def blind(held: ClaimedTask, request: close_export.CloseRequest, limits: Limits) -> Manifest:
+        last = request.batches if request.batches is not None else max(held.claims, default=0)
+        claims = {sequence: claim for sequence, claim in held.claims.items() if sequence <= last}
+        return check_totals(held._replace(claims=claims), request, limits)
+
+    return replaced(close_export, "check_totals", blind)
+
+
+def puts_the_manifest_before_the_seal() -> AbstractContextManager[None]:
+    seal = close_export._seal
+
+    def late(outside: Outside, task: Task, manifest: Manifest) -> bool:
+        close_export.ring_doorbell(outside, task.ref, manifest)
+        row = outside.tasks.read(task.ref)
+        return row is not None and row.state is State.OPEN and seal(outside, row, manifest)
+
+    return replaced(close_export, "_seal", late)
+
+
+def _key_of_sequence(ref: TaskRef, sequence: int, sha: str) -> str:
+    del sha
+    return f"in/v1/00/{ref.tenant}/{ref.task_id}/c/{sequence:08d}-chunk"
+
+
+@contextmanager
+def names_chunks_by_sequence() -> Iterator[None]:
+    with (
+        replaced(put_batch, "chunk_key", _key_of_sequence),
+        replaced(read_chunks, "chunk_key", _key_of_sequence),
+    ):
+        yield
+
+
+@contextmanager
+def names_and_believes_by_sequence() -> Iterator[None]:
+    def gullible(body: bytes, claim: Claim, *, size_max: int) -> Batch:
+        canonical = zlib.decompress(body, -15)
+        rows = msgspec.msgpack.decode(canonical)[1]
+        found = Claim(claim.sequence, short_sha(canonical), rows, len(canonical))
+        return chunk_codec.decode_chunk(body, found, size_max=len(canonical) + size_max)
+
+    with names_chunks_by_sequence(), replaced(read_chunks, "decode_chunk", gullible):
+        yield
+
+
+class SealsWithoutRev(WatchedTasks):
+    def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
+        if guard.state is State.OPEN and fields.get("state") is State.SEALED:
+            guard = Guard(state=guard.state)
+        return super().update(ref, guard, fields)
+
+
+class ClaimsTakenSequences(WatchedTasks):
+    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
+        row, claims = self.read(ref), self._claims.get(ref, {})
+        old = claims.get(claim.sequence)
+        if row is not None and row.state is State.OPEN and old is not None:
+            claims[claim.sequence] = claim
+            return True
+        return super().claim(ref, claim, at=at, due_at=due_at)
+
+
+def acknowledges_any_claim() -> AbstractContextManager[None]:
+    def careless(outside: Outside, ref: TaskRef, claim: Claim) -> bool:
+        return outside.tasks.read_claim(ref, claim.sequence) is not None
+
+    return replaced(put_batch, "_is_held", careless)
+
+
+def takes_silence_for_a_claim() -> AbstractContextManager[None]:
+    def hopeful(outside: Outside, ref: TaskRef, claim: Claim) -> BatchReceipt:
+        try:
+            now = outside.clock.now()
+            outside.tasks.claim(ref, claim, at=now, due_at=now + outside.timings.idle_s)
+        except OutcomeUnknown:
+            return BatchReceipt(claim.sequence, claim.rows, claim.sha, replayed=False)
+        return claim_for_sure(outside, ref, claim)
+
+    claim_for_sure = put_batch._claim
+    return replaced(put_batch, "_claim", hopeful)
+
+
+def takes_silence_for_a_cancel() -> AbstractContextManager[None]:
+    def hopeful(
+        outside: Outside,
+        ref: TaskRef,
+        *,
+        guard: Guard,
+        target: State,
+        fields: TaskFields,
+        won: Callable[[Task], bool],
+    ) -> bool:
+        try:
+            return outside.tasks.update(ref, guard, TaskFields(**fields, state=target))
+        except OutcomeUnknown:
+            return True
+
+    return replaced(cancel_export, "advance_task", hopeful)
+
+
+class AcquiresWithoutEpoch(WatchedTasks):
+    def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
+        if "epoch" in fields:
+            guard = Guard(state=guard.state)
+        return super().update(ref, guard, fields)
+
+
+def takes_over_under_the_same_epoch() -> AbstractContextManager[None]:
+    acquire = hold_attempt.advance_task
+
+    def lazy(
+        outside: Outside,
+        ref: TaskRef,
+        *,
+        guard: Guard,
+        target: State,
+        fields: TaskFields,
+        won: Callable[[Task], bool],
+    ) -> bool:
+        if guard.state is State.COMPOSING and "epoch" in fields and guard.epoch is not None:
+            fields = TaskFields(**{**fields, "epoch": guard.epoch})  # type: ignore[typeddict-item]  # an int for an int
+        return acquire(outside, ref, guard=guard, target=target, fields=fields, won=won)
+
+    return replaced(hold_attempt, "advance_task", lazy)
+
+
+def forgets_who_needs_chunks() -> AbstractContextManager[None]:
+    return replaced(collect_garbage, "keeps_chunks", lambda task, now: False)
+
+
+def never_forgets_chunks() -> AbstractContextManager[None]:
+    keeps_chunks = collect_garbage.keeps_chunks
+    return replaced(collect_garbage, "keeps_chunks", lambda task, now: keeps_chunks(task, 0))
+
+
+class ExpiresWithoutRev(WatchedTasks):
+    def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
+        if guard.state is State.OPEN and fields.get("state") is State.EXPIRED:
+            guard = Guard(state=guard.state)
+        return super().update(ref, guard, fields)
+
+
+PLAIN = Chaos("plain")
+CANCEL = Chaos("cancel", cancel=True)
+RACING = Chaos("racing", batches=2, extra=True)
+CONFLICT = Chaos("conflict", conflict=True)
+SUPERVISED = Chaos("supervised", supervise=True)
+
+
+def in_chaos(mix: Chaos) -> Hunt:
+    """Look for the damage in random schedules."""
+    return lambda seed, stores: run_chaos(seed, mix, stores=stores)
+
+
+def in_script(scenario: Scenario) -> Hunt:
+    """Look for the damage in one scripted run."""
+    return lambda seed, stores: run_scenario(scenario, stores=stores)
+
+
+MUTANTS = (
+    Mutant("M1 one key for all attempts", "I1", in_chaos(SUPERVISED), one_key, Stores(checks_names=False)),
+    Mutant("M2 finishes without epoch", "I1", in_chaos(SUPERVISED), nullcontext, Stores(FinishesWithoutEpoch)),
+    Mutant("M3 finishes without state", "I6", in_chaos(CANCEL), nullcontext, Stores(FinishesWithoutState)),
+    Mutant("M4 deletes its file when in doubt", "I3", in_chaos(PLAIN), deletes_its_file_when_in_doubt),
+    Mutant("M6 collects every unnamed file", "I3", in_chaos(SUPERVISED), collects_every_unnamed_file),
+    Mutant("M7 claims whatever the state", "I2b", in_chaos(RACING), nullcontext, Stores(ClaimsWhateverTheState)),
+    Mutant("M8 closes in spite of extra batches", "I2b", in_chaos(RACING), closes_in_spite_of_extra_batches),
+    Mutant("M9 puts the manifest before the seal", "I2b", in_chaos(RACING), puts_the_manifest_before_the_seal),
+    Mutant("M10 names chunks by sequence, unchecked", "I2", in_chaos(CONFLICT), names_and_believes_by_sequence),
+    Mutant("M11 names chunks by sequence", "I5", in_chaos(CONFLICT), names_chunks_by_sequence),
+    Mutant("M12 has no sweeper", "I5", in_chaos(PLAIN._replace(sweeping=False))),
+    Mutant("M13 seals without rev", "I2b", in_chaos(RACING), nullcontext, Stores(SealsWithoutRev)),
+    Mutant("N1 claims taken sequences", "I2", in_chaos(CONFLICT), nullcontext, Stores(ClaimsTakenSequences)),
+    Mutant("N2 acknowledges any claim", "I2", in_chaos(CONFLICT), acknowledges_any_claim),
+    Mutant("N3 takes silence for a claim", "I2b", in_chaos(PLAIN), takes_silence_for_a_claim),
+    Mutant("N4 takes silence for a cancel", "I4", in_chaos(CANCEL), takes_silence_for_a_cancel),
+    Mutant("N5 acquires without epoch", "I6", in_chaos(SUPERVISED), nullcontext, Stores(AcquiresWithoutEpoch)),
+    Mutant("N6 takes over under the same epoch", "I6", in_chaos(PLAIN), takes_over_under_the_same_epoch),
+    Mutant("N7 forgets who needs chunks", "I2", in_chaos(PLAIN), forgets_who_needs_chunks),
+    Mutant("N8 expires without rev", "I2", in_script(IDLE), nullcontext, Stores(ExpiresWithoutRev)),
+    Mutant("N9 keeps the chunks of failed tasks for ever", "I7", in_script(OUTLIVE_FAILED), never_forgets_chunks),
+)
+"""M5 breaks no invariant: it only burns attempts. Its test counts them."""
+
+
+def refuses_a_lost_completion() -> AbstractContextManager[None]:
+    """M5: NoSuchUpload is a failure, whatever lies under the key."""
+    return replaced(write_result, "_is_ours", lambda outside, upload, attempt: False)

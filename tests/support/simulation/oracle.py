@@ -1,0 +1,294 @@
+"""Judges a run by what senders were told and what the stores hold; shares no code with what it judges."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+Rows = tuple[tuple[str, ...], ...]
+Ref = tuple[str, str]
+"""Tenant and task id."""
+
+LEGAL_STEPS = {
+    # open; render again makes a row that is sealed from the start
+    (None, "open"),
+    (None, "sealed"),
+    # a batch; the seal
+    ("open", "open"),
+    ("open", "sealed"),
+    # postponed or rung by the sweeper; an attempt begins
+    ("sealed", "sealed"),
+    ("sealed", "composing"),
+    # heartbeat, take-over, the sweeper's bell; release; finish
+    ("composing", "composing"),
+    ("composing", "sealed"),
+    ("composing", "completed"),
+    # failed for good
+    ("sealed", "failed"),
+    ("composing", "failed"),
+    # cancelled, expired
+    ("open", "cancelled"),
+    ("sealed", "cancelled"),
+    ("composing", "cancelled"),
+    ("open", "expired"),
+    ("completed", "expired"),
+    # housekeeping of what has ended
+    ("completed", "completed"),
+    ("failed", "failed"),
+    ("cancelled", "cancelled"),
+    ("expired", "expired"),
+    # a tombstone's time is over
+    ("failed", None),
+    ("cancelled", None),
+    ("expired", None),
+}
+ENDED = {"completed", "failed", "cancelled", "expired"}
+SEALED_FOR_EVER = ("total_batches", "total_rows", "man_sha", "sealed_at")
+RESULT = ("result_key", "result_size", "result_crc64", "result_sha256", "result_rows", "warnings")
+FIXED_FOR_EVER = ("tenant", "task_id", "params_sha", "created_at")
+
+SKEW_MAX_S = 60
+"""No actor's clock is further from the true time."""
+
+_RESULT_KEY = re.compile(r"out/v1/[0-9a-f]{2}/([^/]+)/([^/]+)/(\d{4})-([0-9a-f]{16})/[^/]+")
+_CHUNK_KEY = re.compile(r"in/v1/[0-9a-f]{2}/([^/]+)/([^/]+)/c/.+")
+
+
+class Violation(AssertionError):
+    """An invariant of the protocol does not hold."""
+
+
+class Committed(NamedTuple):
+    """The file a task was completed with."""
+
+    key: str
+    data: bytes
+    rows: Rows
+
+
+@dataclass(slots=True)
+class Facts:
+    """What is known of one task besides its row."""
+
+    offered: dict[int, list[Rows]] = field(default_factory=dict)
+    """Every content a sender ever tried to put under a sequence."""
+    acked: dict[int, Rows] = field(default_factory=dict)
+    cancelled: bool = False
+    """A cancel was acknowledged."""
+    deleted: bool = False
+    """A delete was asked for."""
+    committed: Committed | None = None
+    bytes_made: bytes | None = None
+    """What the first attempt made, named by the row or not."""
+    params: dict[str, Any] = field(default_factory=dict)
+    path: list[str] = field(default_factory=list)
+    """The states the row went through."""
+
+
+class Oracle:
+    """Told of every acknowledgement and of every change in the stores; raises ``Violation`` at once.
+
+    ``peek`` gives the bytes under a key, or None; ``now`` the true time.
+    ``read_file`` reads a file's rows. An open task is kept for ``idle_s`` after its last batch.
+    """
+
+    def __init__(self, peek: Callable[[str], bytes | None], now: Callable[[], float], *, idle_s: float) -> None:
+        self._peek = peek
+        self._now = now
+        self._idle_s = idle_s
+        self.checks_names = True
+        self.read_file = read_csv
+        self.tasks: dict[Ref, Facts] = {}
+        self.rows: dict[Ref, Any] = {}
+        self.steps: set[tuple[str | None, str | None]] = set()
+        """Every kind of step that was seen."""
+
+    def facts(self, ref: Ref) -> Facts:
+        return self.tasks.setdefault((ref[0], ref[1]), Facts())
+
+    # What senders do and hear.
+
+    def offer(self, ref: Ref, sequence: int, rows: Rows) -> None:
+        variants = self.facts(ref).offered.setdefault(sequence, [])
+        if rows not in variants:
+            variants.append(rows)
+
+    def acknowledge(self, ref: Ref, sequence: int, rows: Rows) -> None:
+        facts = self.facts(ref)
+        if facts.acked.setdefault(sequence, rows) != rows:
+            raise Violation(f"I2 batch {sequence} was acknowledged twice, with different rows")
+        row = self.rows.get(ref)
+        if row is not None and row.state != "open" and sequence > row.total_batches:
+            raise Violation(f"I2b batch {sequence} was acknowledged and is not in the manifest")
+        if facts.committed is not None:
+            self._check_content(ref, facts.committed.rows)
+
+    def refuse_missing(self, ref: Ref, missing: Iterable[int]) -> None:
+        acked = self.facts(ref).acked
+        if lost := [sequence for sequence in missing if sequence in acked]:
+            raise Violation(f"I2b batches {lost} are said to be missing and were acknowledged")
+
+    def acknowledge_cancel(self, ref: Ref) -> None:
+        facts = self.facts(ref)
+        if facts.committed is not None:
+            raise Violation("I4 a cancel was acknowledged for a completed task")
+        facts.cancelled = True
+
+    def download(self, ref: Ref, key: str, data: bytes | None) -> None:
+        """A reader followed a link that it was given for ``ref``."""
+        facts = self.facts(ref)
+        gone = self.rows.get(ref) is None or self.rows[ref].state == "expired"
+        if data is None and gone:
+            return
+        if facts.committed is None or (key, data) != (facts.committed.key, facts.committed.data):
+            raise Violation("I3 a link serves something else than the committed file")
+
+    # What happens in the stores.
+
+    def object_written(self, key: str) -> None:
+        """A put or a completion is about to write ``key``."""
+        if any(facts.committed is not None and facts.committed.key == key for facts in self.tasks.values()):
+            raise Violation("I1 a committed object was written again")
+
+    def attempt_completed(self, key: str, data: bytes) -> None:
+        """An attempt has made its file; every attempt at the same rows must make the same bytes."""
+        result = _RESULT_KEY.fullmatch(key)
+        if result is None:
+            return
+        facts = self.facts((result[1], result[2]))
+        if facts.bytes_made not in {None, data}:
+            raise Violation("I8 two attempts at one task made different bytes")
+        facts.bytes_made = data
+
+    def object_deleted(self, key: str) -> None:
+        """``key`` is about to be deleted."""
+        if result := _RESULT_KEY.fullmatch(key):
+            self._check_result_may_go((result[1], result[2]), key)
+        elif chunk := _CHUNK_KEY.fullmatch(key):
+            self._check_chunk_may_go((chunk[1], chunk[2]))
+        elif key.startswith("out/"):
+            self._check_named_by_none(key)
+
+    def _check_result_may_go(self, ref: Ref, key: str) -> None:
+        row = self.rows.get(ref)
+        if row is not None and row.state == "completed" and row.result_key == key:
+            raise Violation("I3 a committed object was deleted")
+
+    def _check_named_by_none(self, key: str) -> None:
+        if any(row.state == "completed" and row.result_key == key for row in self.rows.values()):
+            raise Violation("I3 a committed object was deleted")
+
+    def _check_chunk_may_go(self, ref: Ref) -> None:
+        row = self.rows.get(ref)
+        if row is None or row.state in {"cancelled", "expired"} or row.deleted_at or not row.params:
+            return
+        if row.state == "failed" and row.expires_at <= self._now() + SKEW_MAX_S:
+            return
+        raise Violation(f"I2 a chunk of a task in state {row.state} was deleted")
+
+    def row_changed(self, ref: Ref, before: Any, after: Any) -> None:
+        """One write changed a row; None is no row."""
+        self._check_step(before, after)
+        if after is None:
+            del self.rows[ref]
+            self.tasks.pop(ref, None)
+            return
+        self.rows[ref] = after
+        facts = self.facts(ref)
+        if before is None:
+            facts.params = json.loads(after.params)
+        if not facts.path or facts.path[-1] != after.state:
+            facts.path.append(str(after.state.value))
+        if before is not None and (before.state, after.state) == ("composing", "completed"):
+            self._check_commit(ref, facts, after)
+
+    def _check_step(self, before: Any, after: Any) -> None:
+        step = (before and str(before.state.value), after and str(after.state.value))
+        if step not in LEGAL_STEPS:
+            raise Violation(f"I6 illegal step from {step[0]} to {step[1]}")
+        self.steps.add(step)
+        if before is None or after is None:
+            return
+        if after.rev != before.rev + 1:
+            raise Violation(f"I6 rev went from {before.rev} to {after.rev}")
+        self._check_epoch(before, after)
+        if step == ("open", "expired") and self._now() + SKEW_MAX_S < before.last_batch_at + self._idle_s:
+            raise Violation("I2 a task expired although a batch had just been acknowledged")
+        fixed = FIXED_FOR_EVER + (() if before.state == "open" else SEALED_FOR_EVER)
+        fixed += () if step == ("composing", "completed") else RESULT
+        changed = [name for name in fixed if getattr(before, name) != getattr(after, name)]
+        if changed:
+            raise Violation(f"I6 {', '.join(changed)} changed from {step[0]} to {step[1]}")
+        if after.params != before.params and (after.params or after.state not in ENDED):
+            raise Violation("I6 the parameters changed")
+
+    def _check_epoch(self, before: Any, after: Any) -> None:
+        raised = after.epoch - before.epoch
+        if raised not in {0, 1} or (raised and after.state != "composing"):
+            raise Violation(f"I6 epoch went from {before.epoch} to {after.epoch} in state {after.state}")
+        begun = before.state == "sealed" and after.state == "composing"
+        if begun and not raised:
+            raise Violation("I6 an attempt began without an epoch of its own")
+        if (before.owner != after.owner) != bool(raised):
+            raise Violation("I6 the owner changed without the epoch, or the epoch without the owner")
+
+    def _check_commit(self, ref: Ref, facts: Facts, row: Any) -> None:
+        if facts.cancelled:
+            raise Violation("I4 completed after a cancel was acknowledged")
+        if facts.committed is not None:
+            raise Violation("I1 a second file")
+        data = self._peek(row.result_key)
+        if data is None:
+            raise Violation("I3 the committed key does not exist")
+        key = _RESULT_KEY.fullmatch(row.result_key)
+        if key is None or (key[1], key[2]) != ref:
+            raise Violation(f"I1 {row.result_key} is no result of this task")
+        if self.checks_names and (int(key[3]), key[4]) != (row.epoch, row.owner):
+            raise Violation("I1 finished by an attempt that had been fenced")
+        rows = self.read_file(data)
+        told = (row.result_size, row.result_sha256, row.result_rows)
+        if told != (len(data), hashlib.sha256(data).hexdigest(), len(rows)):
+            raise Violation(f"I2 the row says {told} of another file")
+        facts.committed = Committed(row.result_key, data, rows)
+        self._check_content(ref, rows)
+
+    def _check_content(self, ref: Ref, rows: Rows) -> None:
+        """The file is, for each sequence in order, the rows that were acknowledged or at least offered."""
+        row, position = self.rows[ref], 0
+        source = self.facts((ref[0], self.facts(ref).params.get("source_task", ref[1])))
+        if extra := [sequence for sequence in source.acked if sequence > row.total_batches]:
+            raise Violation(f"I2b batches {extra} were acknowledged and are not in the file")
+        for sequence in range(1, row.total_batches + 1):
+            acked = source.acked.get(sequence)
+            choices = [acked] if acked is not None else source.offered.get(sequence, [])
+            fitting = [choice for choice in choices if rows[position : position + len(choice)] == choice]
+            if not fitting:
+                raise Violation(f"I2 batch {sequence} is not in the file as it was sent")
+            position += max(map(len, fitting))
+        if position != len(rows):
+            raise Violation(f"I2 the file has {len(rows)} rows, the batches have {position}")
+
+    # At the end.
+
+    def committed_files_stand(self) -> None:
+        for ref, row in self.rows.items():
+            committed = self.facts(ref).committed
+            if row.state != "completed":
+                continue
+            if committed is None or self._peek(row.result_key) != committed.data:
+                raise Violation("I1 the committed bytes are gone or changed")
+            self._check_content(ref, committed.rows)
+
+
+def read_csv(data: bytes) -> Rows:
+    """The rows below the header, by the standard library."""
+    rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
+    if not rows or rows[0] != ["sequence", "value"]:
+        raise Violation(f"I2 the header is {rows[:1]}")
+    return tuple(tuple(row) for row in rows[1:])

@@ -1,0 +1,275 @@
+"""Scripted runs: always the same calls in the same order, so that a fault can be put at each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from tests.support.simulation.actors import Actor
+from tests.support.simulation.deeds import Deed, Deeds
+from tests.support.simulation.faults import Fault, ScriptedFaults
+from tests.support.simulation.oracle import Violation
+from tests.support.simulation.sender import Script, Sender, code_of, table
+from tests.support.simulation.settling import outlive, recover, ring_all, settle
+from tests.support.simulation.simulation import Stores, Simulation
+from tests.support.simulation.world import TIMINGS
+
+from sluice.domain.keys import ManifestRef, TaskRef
+from sluice.domain.task import Task
+
+
+class Scenario(NamedTuple):
+    """``prepare`` runs without faults; the calls of ``act`` are numbered from 0 and may fail.
+
+    ``ends`` are the states in which the task may come to rest after at most two faults.
+    """
+
+    name: str
+    prepare: Callable[[Simulation], TaskRef | None]
+    act: Callable[[Simulation, TaskRef | None], None]
+    ends: frozenset[str] = frozenset({"completed"})
+
+
+def run_scenario(
+    scenario: Scenario,
+    faults: Mapping[int, Fault] | None = None,
+    *,
+    landing_delay: int | None = None,
+    stores: Stores | None = None,
+) -> Simulation:
+    """Run it to rest and judge it; raises ``Violation``."""
+    sim = Simulation(stores=stores)
+    ref = scenario.prepare(sim)
+    sim.calls = 0
+    sim.trace.clear()
+    sim.landing_delay = landing_delay
+    sim.plan = ScriptedFaults(faults or {})
+    scenario.act(sim, ref)
+    recover(sim)
+    settle(sim)
+    ends = {task.state.value for task in sim.world.tasks.scan()}
+    if not ends <= scenario.ends:
+        raise Violation(f"I5 {scenario.name} came to rest in {ends}")
+    return sim
+
+
+def play(sim: Simulation, script: Script) -> None:
+    """Let a sender do everything, one request after the other."""
+    try:
+        op = next(script)
+        while True:
+            op = script.send(sim.finish(sim.spawn(op.name, op.deed)))
+    except StopIteration:
+        return
+
+
+def insist(sim: Simulation, name: str, deed: Deed) -> Actor:
+    """Make a request again until it is answered."""
+    while True:
+        actor = sim.finish(sim.spawn(name, deed))
+        if actor.error is None or code_of(actor) is not None:
+            return actor
+
+
+def bell_of(sim: Simulation, ref: TaskRef) -> ManifestRef:
+    return ManifestRef(ref, row_of(sim, ref).man_sha)
+
+
+def row_of(sim: Simulation, ref: TaskRef) -> Task:
+    task = sim.world.tasks.read(ref)
+    assert task is not None
+    return task
+
+
+def compose(sim: Simulation, ref: TaskRef, name: str = "compose") -> Actor:
+    return sim.spawn(name, Deeds(sim).compose(bell_of(sim, ref)))
+
+
+def nothing(sim: Simulation) -> None:
+    """Nothing is prepared."""
+
+
+def send(sim: Simulation, batches: int = 3) -> TaskRef:
+    sender = Sender(Deeds(sim), table(batches))
+    play(sim, sender.script())
+    assert sender.ref is not None
+    return sender.ref
+
+
+def sealed(sim: Simulation) -> TaskRef:
+    """A task that was closed and whose bell was lost."""
+    ref = send(sim)
+    sim.world.bells.waiting.clear()
+    return ref
+
+
+def opened(sim: Simulation) -> TaskRef:
+    """A task with all its batches, not closed."""
+    sender = Sender(Deeds(sim), table(3))
+    script = sender.script()
+    op = next(script)
+    while op.name != "close":
+        op = script.send(sim.finish(sim.spawn(op.name, op.deed)))
+    assert sender.ref is not None
+    return sender.ref
+
+
+def completed(sim: Simulation) -> TaskRef:
+    ref = send(sim)
+    ring_all(sim)
+    return ref
+
+
+def exhausted(sim: Simulation) -> TaskRef:
+    """A sealed task whose every attempt was killed."""
+    ref = sealed(sim)
+    for _ in range(TIMINGS.attempts_max):
+        sim.lapse()
+        composer = compose(sim, ref)
+        sim.advance(composer, 5)
+        sim.kill(composer)
+    sim.lapse()
+    return ref
+
+
+def failed(sim: Simulation) -> TaskRef:
+    ref = exhausted(sim)
+    _give_up(sim, ref)
+    return ref
+
+
+def deleted(sim: Simulation) -> TaskRef:
+    ref = completed(sim)
+    _delete(sim, ref)
+    return ref
+
+
+def _send(sim: Simulation, ref: TaskRef | None) -> None:
+    send(sim)
+    ring_all(sim)
+
+
+def _compose(sim: Simulation, ref: TaskRef | None) -> None:
+    assert ref is not None
+    sim.finish(compose(sim, ref))
+
+
+def _take_over(sim: Simulation, ref: TaskRef | None) -> None:
+    """The first composer pauses beyond its lease, the second overtakes it, the first wakes up."""
+    assert ref is not None
+    first = compose(sim, ref, "compose first")
+    sim.advance(first, 7)
+    sim.lapse()
+    second = compose(sim, ref, "compose second")
+    sim.advance(second, 9)
+    sim.advance(first, 4)
+    sim.finish(second)
+    sim.finish(first)
+
+
+def _release(sim: Simulation, ref: TaskRef | None) -> None:
+    """A supervisor frees the task from a composer that is alive after all."""
+    assert ref is not None
+    deeds = Deeds(sim)
+    first = compose(sim, ref, "compose first")
+    sim.advance(first, 8)
+    insist(sim, "release", deeds.release(ref))
+    sim.finish(sim.spawn("sweep", deeds.sweep()))
+    if sim.world.bells.waiting:
+        second = sim.spawn("compose second", deeds.compose(sim.world.bells.waiting.pop(0)))
+        sim.advance(second, 6)
+        sim.finish(first)
+        sim.finish(second)
+
+
+def _cancel_sealed(sim: Simulation, ref: TaskRef | None) -> None:
+    assert ref is not None
+    insist(sim, "cancel", Deeds(sim).cancel(ref))
+    sim.finish(compose(sim, ref))
+
+
+def _cancel_composing(sim: Simulation, ref: TaskRef | None) -> None:
+    assert ref is not None
+    composer = compose(sim, ref)
+    sim.advance(composer, 8)
+    insist(sim, "cancel", Deeds(sim).cancel(ref))
+    sim.finish(composer)
+
+
+def _cancel_open(sim: Simulation, ref: TaskRef | None) -> None:
+    assert ref is not None
+    insist(sim, "cancel", Deeds(sim).cancel(ref))
+    insist(sim, "put late", Deeds(sim).put(ref, 4, (("4", "late"),)))
+    insist(sim, "close", Deeds(sim).close(ref, batches=3, rows=None))
+
+
+def _render(sim: Simulation, ref: TaskRef | None) -> None:
+    assert ref is not None
+    insist(sim, "render", Deeds(sim).render(ref, "again"))
+    ring_all(sim)
+
+
+def _delete(sim: Simulation, ref: TaskRef | None) -> None:
+    assert ref is not None
+    insist(sim, "delete", Deeds(sim).delete(ref))
+
+
+def _give_up(sim: Simulation, ref: TaskRef | None) -> None:
+    assert ref is not None
+    sim.finish(sim.spawn("sweep", Deeds(sim).sweep()))
+    ring_all(sim)
+
+
+def _idle(sim: Simulation, ref: TaskRef | None) -> None:
+    """Nobody closes the task; a batch arrives while it expires."""
+    assert ref is not None
+    sim.pass_time(TIMINGS.idle_s + 1)
+    sweep = sim.spawn("sweep", Deeds(sim).sweep())
+    sim.advance(sweep, 2)
+    insist(sim, "put late", Deeds(sim).put(ref, 4, (("4", "late"),)))
+    sim.finish(sweep)
+
+
+def _outlive(sim: Simulation, ref: TaskRef | None) -> None:
+    """Retention runs out, the tombstone too; every round of it may fail once or twice."""
+    assert ref is not None
+    deeds = Deeds(sim)
+    for _ in range(12):
+        sim.pass_time(TIMINGS.retention_s / 4)
+        sim.finish(sim.spawn("sweep", deeds.sweep()))
+        sim.finish(sim.spawn("read", deeds.read(ref)))
+        sim.land_all()
+    outlive(sim)
+
+
+SEND = Scenario("send", nothing, _send)
+COMPOSE = Scenario("compose", sealed, _compose)
+TAKE_OVER = Scenario("take over", sealed, _take_over)
+RELEASE = Scenario("release", sealed, _release)
+CANCEL_OPEN = Scenario("cancel open", opened, _cancel_open, frozenset({"cancelled"}))
+CANCEL_SEALED = Scenario("cancel sealed", sealed, _cancel_sealed, frozenset({"cancelled"}))
+CANCEL_COMPOSING = Scenario("cancel composing", sealed, _cancel_composing, frozenset({"cancelled"}))
+RENDER = Scenario("render again", completed, _render)
+DELETE = Scenario("delete", completed, _delete, frozenset({"expired"}))
+GIVE_UP = Scenario("give up", exhausted, _give_up, frozenset({"failed"}))
+IDLE = Scenario("idle", opened, _idle, frozenset({"expired"}))
+OUTLIVE = Scenario("outlive", completed, _outlive, frozenset())
+OUTLIVE_FAILED = Scenario("outlive failed", failed, _outlive, frozenset())
+OUTLIVE_DELETED = Scenario("outlive deleted", deleted, _outlive, frozenset())
+
+SCENARIOS = (
+    SEND,
+    COMPOSE,
+    TAKE_OVER,
+    RELEASE,
+    CANCEL_OPEN,
+    CANCEL_SEALED,
+    CANCEL_COMPOSING,
+    RENDER,
+    DELETE,
+    GIVE_UP,
+    IDLE,
+    OUTLIVE,
+    OUTLIVE_FAILED,
+    OUTLIVE_DELETED,
+)

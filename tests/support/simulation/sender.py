@@ -1,0 +1,112 @@
+"""The sender's side: a script that opens, sends, closes, and sends again whatever was not answered."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tests.support.simulation.actors import Actor
+from tests.support.simulation.deeds import Deed, Deeds
+from tests.support.simulation.oracle import Rows, Violation
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import TaskRef
+
+ENDED = {ErrorCode.CANCELLED, ErrorCode.EXPIRED, ErrorCode.TASK_DELETED}
+
+
+class Op(NamedTuple):
+    """One request of the sender."""
+
+    name: str
+    deed: Deed
+
+
+Script = Generator[Op, Actor, None]
+"""Yields requests, is sent the actors that ended."""
+
+
+def table(batches: int, *, variant: str = "a", empty: int = 0) -> list[Rows]:
+    """``batches`` batches of one to three rows that say whose they are; batch ``empty`` has none."""
+    return [
+        tuple((str(sequence), f"{variant}{row}") for row in range(1, 2 + sequence % 3)) if sequence != empty else ()
+        for sequence in range(1, batches + 1)
+    ]
+
+
+@dataclass(slots=True)
+class Sender:
+    """One export, sent as a careful client sends it. ``ref`` is known once it is open.
+
+    ``counts_rows``: the close gives totals. ``forgiving``: another sender may
+    have taken a sequence, or have sent more batches.
+    """
+
+    deeds: Deeds
+    batches: Sequence[Rows]
+    order: Sequence[int] = ()
+    key: str = "order-1"
+    counts_rows: bool = True
+    forgiving: bool = False
+    ref: TaskRef | None = None
+    closing: bool = False
+    done: bool = False
+    """Nothing is left to do for the sender."""
+    ended: bool = False
+    """It was told that the task has ended without a file."""
+
+    def script(self) -> Script:
+        opened = yield from self._insist(Op("open", self.deeds.open(self.key)))
+        if not isinstance(opened.result, TaskRef):
+            raise Violation(f"an open was refused: {opened.error!r}")
+        self.ref = opened.result
+        for sequence in self.order or range(1, len(self.batches) + 1):
+            yield from self._put(self.ref, sequence)
+            if self.ended:
+                break
+        else:
+            yield from self._close(self.ref, len(self.batches))
+        self.done = True
+
+    def _put(self, ref: TaskRef, sequence: int) -> Script:
+        deed = self.deeds.put(ref, sequence, self.batches[sequence - 1])
+        answered = yield from self._insist(Op(f"put {sequence}", deed))
+        code = code_of(answered)
+        if code in ENDED:
+            self.ended = True
+        elif code is not None and not (code is ErrorCode.BATCH_CONFLICT and self.forgiving):
+            raise Violation(f"batch {sequence} was refused: {answered.error!r}")
+
+    def _close(self, ref: TaskRef, batches: int) -> Script:
+        self.closing = True
+        rows = sum(map(len, self.batches)) if self.counts_rows else None
+        while True:
+            answered = yield from self._insist(Op("close", self.deeds.close(ref, batches=batches, rows=rows)))
+            code = code_of(answered)
+            if code is None:
+                return
+            if code in ENDED:
+                self.ended = True
+                return
+            if code is not ErrorCode.BATCHES_EXTRA or not self.forgiving:
+                raise Violation(f"the close was refused: {answered.error!r}")
+            batches = max(_facts(answered)["extra"])
+            rows = None
+
+    def _insist(self, op: Op) -> Generator[Op, Actor, Actor]:
+        """Make a request again until it is answered, with a yes or a no."""
+        while True:
+            answered = yield op
+            if answered.error is None or code_of(answered) not in {None, ErrorCode.STORE_UNAVAILABLE}:
+                return answered
+
+
+def code_of(actor: Actor) -> ErrorCode | None:
+    """The code an actor was refused with; None when it was not, or when nothing was heard."""
+    return actor.error.code if isinstance(actor.error, SluiceError) else None
+
+
+def _facts(actor: Actor) -> dict[str, list[int]]:
+    assert isinstance(actor.error, SluiceError)
+    return actor.error.facts  # type: ignore[return-value]  # this error's facts are lists of sequences

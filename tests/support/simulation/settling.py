@@ -1,0 +1,122 @@
+"""Brings a run to rest by repairing what was lost, and checks everything that must hold at the end."""
+
+from __future__ import annotations
+
+from tests.support.simulation.deeds import Deeds
+from tests.support.simulation.faults import NoFaults
+from tests.support.simulation.oracle import Violation
+from tests.support.simulation.simulation import Simulation
+from tests.support.simulation.world import TIMINGS
+
+from sluice.domain.errors import ErrorCode
+from sluice.domain.task import Task
+
+ROUNDS_MAX = 60
+
+
+def recover(sim: Simulation, *, sweeping: bool = True) -> None:
+    """Let actors end, requests land, bells ring and sweepers sweep, until nothing is left to do.
+
+    Under whatever faults the run has.
+    """
+    deeds = Deeds(sim)
+    for _ in range(ROUNDS_MAX):
+        for actor in sim.live():
+            sim.finish(actor)
+        sim.land_all()
+        ring_all(sim)
+        if is_at_rest(sim):
+            return
+        sim.lapse()
+        skip_to_due(sim)
+        if sweeping:
+            sim.finish(sim.spawn("sweep", deeds.sweep()))
+
+
+def settle(sim: Simulation, *, sweeping: bool = True, is_tidy: bool = True) -> None:
+    """Recover without further faults, read every file, and judge.
+
+    Garbage that lands after the planned rounds goes when the row does; unless
+    ``is_tidy``, a run that has some is followed to the end of its rows.
+    """
+    sim.plan = NoFaults()
+    sim.world.tasks.index_lag = None
+    recover(sim, sweeping=sweeping)
+    deeds = Deeds(sim)
+    for task in list(sim.world.tasks.scan()):
+        sim.finish(sim.spawn("read", deeds.read(task.ref)))
+    _judge(sim)
+    garbage = _garbage(sim)
+    if garbage and is_tidy:
+        raise Violation(f"I7 orphans: {garbage}")
+    if garbage:
+        outlive(sim)
+
+
+def outlive(sim: Simulation) -> None:
+    """Let every task's retention and tombstone run out; then nothing may be left of it."""
+    sim.plan = NoFaults()
+    deeds = Deeds(sim)
+    for _ in range(ROUNDS_MAX):
+        if not list(sim.world.tasks.scan()):
+            break
+        sim.lapse()
+        skip_to_due(sim)
+        sim.finish(sim.spawn("sweep", deeds.sweep()))
+    left = [task.state for task in sim.world.tasks.scan()] + [item.key for item in sim.world.store.list("")]
+    if left:
+        raise Violation(f"I7 left for ever: {left}")
+
+
+def ring_all(sim: Simulation) -> None:
+    """Let a composer answer every bell."""
+    deeds = Deeds(sim)
+    while sim.world.bells.waiting:
+        sim.finish(sim.spawn("compose", deeds.compose(sim.world.bells.waiting.pop(0))))
+
+
+def is_at_rest(sim: Simulation) -> bool:
+    """Whether every task has ended and its garbage was collected as often as planned."""
+    rounds = len(TIMINGS.gc_delays_s)
+    return not sim.flights and all(
+        task.state.terminal and (task.gc_round >= rounds or not task.params) for task in sim.world.tasks.scan()
+    )
+
+
+def skip_to_due(sim: Simulation) -> None:
+    """Pass the time until something is due, if nothing is."""
+    due_at = min((task.due_at for task in sim.world.tasks.scan()), default=0.0)
+    wait_s = due_at - sim.world.time.now()
+    if wait_s > 0:
+        sim.pass_time(wait_s + 1)
+
+
+def _judge(sim: Simulation) -> None:
+    for task in sim.world.tasks.scan():
+        if not task.state.terminal:
+            raise Violation(f"I5 stuck in {task.state}")
+        if task.state == "failed" and not _may_fail(sim, task):
+            raise Violation(f"I5 failed with {task.last_error_code} at epoch {task.epoch}")
+        if task.params:
+            sim.world.tasks.check_counters(task.ref)
+    sim.oracle.committed_files_stand()
+
+
+def _may_fail(sim: Simulation, task: Task) -> bool:
+    if task.last_error_code == ErrorCode.ATTEMPTS_EXHAUSTED:
+        return task.epoch == TIMINGS.attempts_max
+    source_id = str(sim.oracle.facts(task.ref).params.get("source_task", ""))
+    if task.last_error_code != ErrorCode.CHUNK_MISSING or not source_id:
+        return False
+    source = sim.oracle.rows.get((task.tenant, source_id))
+    return source is None or bool(source.deleted_at) or source.state in {"cancelled", "expired"}
+
+
+def _garbage(sim: Simulation) -> list[str]:
+    """Results and uploads that no row names, and chunks of tasks that will never need them."""
+    rows = list(sim.world.tasks.scan())
+    named = {task.result_key for task in rows if task.state == "completed"}
+    orphans = [item.key for item in sim.world.store.list("out/") if item.key not in named]
+    orphans += [upload.key for upload in sim.world.store.list_uploads("")]
+    dead = {task.task_id for task in rows if task.state in {"cancelled", "expired"}}
+    return orphans + [item.key for item in sim.world.store.list("in/") if item.key.split("/")[4] in dead]

@@ -1,0 +1,21 @@
+"""A world whose calls just happen: for tests that need its time and its oracle, but no schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from sluice.ports.outside import Outside
+from tests.support.simulation.world import World
+
+T = TypeVar("T")
+
+
+def at_once(call: str, action: Callable[[], T]) -> T:
+    """A gate that is always open."""
+    return action()
+
+
+def straight_outside(seed: int = 0) -> tuple[World, Outside]:
+    world = World(seed, gate=at_once, pause=lambda seconds: world.time.sleep(seconds))
+    return world, world.outside()

@@ -1,0 +1,111 @@
+"""In-memory stores that show every change to the oracle before anybody else sees it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from tests.support.simulation.oracle import Oracle, Violation
+
+from sluice.adapters.memory_store import MemoryStore
+from sluice.adapters.memory_tasks import MemoryTasks
+from sluice.domain.keys import TaskRef
+from sluice.domain.manifest import Claim
+from sluice.domain.task import Guard, Task, TaskFields
+from sluice.ports.clock import Clock
+from sluice.ports.object_store import PartReceipt, Upload
+from sluice.ports.store_errors import NoSuchObject
+
+
+class WatchedStore(MemoryStore):
+    def __init__(self, *, clock: Clock, idle_s: float) -> None:
+        super().__init__(clock=clock)
+        self.oracle = Oracle(self.peek, clock.now, idle_s=idle_s)
+
+    def peek(self, key: str) -> bytes | None:
+        """What is under ``key``, without anybody noticing."""
+        try:
+            return super().get(key)
+        except NoSuchObject:
+            return None
+
+    def put(self, key: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
+        self.oracle.object_written(key)
+        super().put(key, data, metadata=metadata)
+
+    def complete_upload(self, upload: Upload, receipts: Sequence[PartReceipt]) -> None:
+        staged = any(known.upload_id == upload.upload_id for known in self.list_uploads(""))
+        if staged:
+            self.oracle.object_written(upload.key)
+        super().complete_upload(upload, receipts)
+        self.oracle.attempt_completed(upload.key, self.get(upload.key))
+
+    def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            if self.peek(key) is not None:
+                self.oracle.object_deleted(key)
+        super().delete(keys)
+
+
+class WatchedTasks(MemoryTasks):
+    """With ``index_lag`` the index of due tasks is late, as the port allows: it misses some and proposes others."""
+
+    def __init__(self, oracle: Oracle, *, index_lag: random.Random | None = None) -> None:
+        super().__init__()
+        self.oracle = oracle
+        self.index_lag = index_lag
+
+    def due(self, now: float, *, limit: int) -> list[TaskRef]:
+        due = super().due(now, limit=limit)
+        lag = self.index_lag
+        if lag is None:
+            return due
+        stale = [task.ref for task in self.scan() if task.ref not in due and lag.random() < 0.2]
+        return [ref for ref in due if lag.random() < 0.8] + stale
+
+    def create(self, task: Task) -> bool:
+        created = super().create(task)
+        if created:
+            self.oracle.row_changed(task.ref, None, task)
+        return created
+
+    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
+        before = self.read(ref)
+        claimed = super().claim(ref, claim, at=at, due_at=due_at)
+        if claimed:
+            self._changed(ref, before)
+            self.check_counters(ref)
+        return claimed
+
+    def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
+        before = self.read(ref)
+        updated = super().update(ref, guard, fields)
+        if updated:
+            self._changed(ref, before)
+        return updated
+
+    def forget_claims(self, ref: TaskRef) -> None:
+        task = self.read(ref)
+        if task is not None and not task.state.terminal:
+            raise Violation(f"I2 the claims of a task in state {task.state} were dropped")
+        super().forget_claims(ref)
+
+    def remove(self, ref: TaskRef, guard: Guard) -> bool:
+        before = self.read(ref)
+        removed = super().remove(ref, guard)
+        if removed:
+            self._changed(ref, before)
+        return removed
+
+    def check_counters(self, ref: TaskRef) -> None:
+        """The counters are those of the claims, exactly; a task that renders another's chunks has no claims."""
+        held = self.read_claims(ref)
+        if held is None or held.task.read_params().source_task:
+            return
+        task, claims = held.task, held.claims.values()
+        counted = (len(held.claims), sum(claim.rows for claim in claims), sum(claim.size for claim in claims))
+        if counted != (task.batches_received, task.rows_received, task.bytes_received):
+            raise Violation("I6 the counters of the row are not those of its claims")
+
+    def _changed(self, ref: TaskRef, before: Task | None) -> None:
+        self.oracle.row_changed(ref, before, self.read(ref))

@@ -1,0 +1,161 @@
+"""Everything outside the production code, held still and watched: stores, time, chance, bells."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from tests.support.simulation.gated_ports import Gate, GatedInvoker, GatedLinks, GatedObjects, GatedTasks
+from tests.support.simulation.watched_stores import WatchedStore, WatchedTasks
+
+from sluice.adapters.retrying_store import RetryingStore
+from sluice.adapters.retrying_tasks import RetryingTasks
+from sluice.adapters.triggering_store import TriggeringStore
+from sluice.domain.events import Event
+from sluice.domain.keys import ManifestRef
+from sluice.domain.limits import Limits, Timings
+from sluice.ports.outside import Outside
+
+START = 1_700_000_000.0
+
+LIMITS = Limits(part_bytes_min=16, batch_rows_max=100)
+"""Parts so small that every file has several."""
+
+TIMINGS = Timings(
+    lease_s=10,
+    skew_s=2,
+    heartbeat_s=2,
+    bell_grace_s=15,
+    attempts_max=6,
+    backoff_s=2,
+    backoff_max_s=20,
+    idle_s=5_000,
+    retention_s=50_000,
+    link_s=100,
+    gc_delays_s=(500, 2_000),
+    tombstone_s=100_000,
+)
+
+
+class TrueTime:
+    """The world's time. It passes only when the scheduler says so."""
+
+    def __init__(self) -> None:
+        self.passed_s = 0.0
+
+    def now(self) -> float:
+        return START + self.passed_s
+
+    def monotonic(self) -> float:
+        return self.passed_s
+
+    def sleep(self, seconds: float) -> None:
+        self.passed_s += seconds
+
+
+class ActorClock:
+    """One machine's clock: off by ``skew_s``. Sleeping lets others run."""
+
+    def __init__(self, true: TrueTime, *, skew_s: float, pause: Callable[[float], None]) -> None:
+        self._true = true
+        self._skew_s = skew_s
+        self._pause = pause
+
+    def now(self) -> float:
+        return self._true.now() + self._skew_s
+
+    def monotonic(self) -> float:
+        return self._true.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        self._pause(seconds)
+
+
+class WorldChance:
+    """The production code's randomness, repeatable."""
+
+    def __init__(self, seed: int) -> None:
+        self._chance = random.Random(seed)
+
+    def bytes(self, count: int) -> bytes:
+        return self._chance.randbytes(count)
+
+    def fraction(self) -> float:
+        return self._chance.random()
+
+
+class SilentJournal:
+    def record(self, event: Event, **fields: object) -> None:
+        """Drop it, as the port allows."""
+
+
+class OpenDoor:
+    def admit(self) -> None:
+        """Let everybody in."""
+
+
+class Doorbell:
+    """What a put manifest and the sweeper ring. Bells lie in ``waiting`` until the scheduler delivers them.
+
+    With ``chance`` some are doubled and some are lost, with those that wait.
+    """
+
+    def __init__(self, chance: random.Random | None) -> None:
+        self._chance = chance
+        self.waiting: list[ManifestRef] = []
+        self.heard: list[ManifestRef] = []
+
+    def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:
+        self.waiting.append(manifest)
+        self.heard.append(manifest)
+        if self._chance is None:
+            return
+        if self._chance.random() < 0.3:
+            self.waiting.append(manifest)
+        if self._chance.random() < 0.2:
+            self.waiting.clear()
+
+
+class World:
+    """The stores and what is true of them; ``outside`` gives an actor its view of it.
+
+    With ``chance`` bells are doubled and lost, and the sweeper's index lags.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        gate: Gate,
+        pause: Callable[[float], None],
+        chance: random.Random | None = None,
+        limits: Limits = LIMITS,
+        tasks_type: type[WatchedTasks] = WatchedTasks,
+    ) -> None:
+        self.time = TrueTime()
+        self.store = WatchedStore(clock=self.time, idle_s=TIMINGS.idle_s)
+        self.oracle = self.store.oracle
+        self.tasks = tasks_type(self.oracle, index_lag=chance)
+        self.bells = Doorbell(chance)
+        self._limits = limits
+        self._gate = gate
+        self._pause = pause
+        self._randomness = WorldChance(seed)
+
+    def outside(self, *, skew_s: float = 0.0) -> Outside:
+        """The ports of one process whose clock is off by ``skew_s``, wired as in production."""
+        clock = ActorClock(self.time, skew_s=skew_s, pause=self._pause)
+        objects = GatedObjects(TriggeringStore(self.store, self.bells), self._gate)
+        tasks = GatedTasks(self.tasks, self._gate)
+        return Outside(
+            objects=RetryingStore(objects, clock=clock, randomness=self._randomness),
+            tasks=RetryingTasks(tasks, clock=clock, randomness=self._randomness),
+            links=GatedLinks(self.store, self._gate),
+            invoker=GatedInvoker(self.bells, self._gate),
+            admission=OpenDoor(),
+            clock=clock,
+            randomness=self._randomness,
+            journal=SilentJournal(),
+            limits=self._limits,
+            timings=TIMINGS,
+        )

@@ -1,0 +1,70 @@
+"""Every foreseen error has words and an exit code; a bug keeps its traceback."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from sluice.api.auth import KeysMissingError
+from sluice.cli.explain import WHAT_TO_DO, explained
+from sluice.cli.failures import describe
+from sluice.cli.server_calls import ServerError
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.ports.store_errors import OutcomeUnknown, StoreError
+from sluice.wiring.settings import SettingsError
+
+
+def test_an_error_names_its_code_its_facts_and_who_must_act() -> None:
+    failure = describe(SluiceError(ErrorCode.INVALID_VALUE, row=12345, column="amount"))
+    assert failure is not None
+    assert failure.exit_code == 1
+    assert failure.text.splitlines() == [
+        "sluice: INVALID_VALUE: A value does not fit the type of its column.",
+        "  row 12,345, column amount",
+        "  who must act: client (sluice explain INVALID_VALUE)",
+    ]
+
+
+def test_a_column_name_cannot_write_to_the_terminal() -> None:
+    failure = describe(SluiceError(ErrorCode.INVALID_VALUE, column="a\x1b]0;x\x07"))
+    assert failure is not None
+    assert "\x1b" not in failure.text
+
+
+def test_a_full_disk_is_named_as_such() -> None:
+    error = OutcomeUnknown("ENOSPC")
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    failure = describe(error)
+    assert failure is not None
+    assert "STORE_UNAVAILABLE" in failure.text
+    assert "No space left on device" in failure.text
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [
+        (SettingsError(["x: is no setting"]), 2),
+        (KeysMissingError("no API key"), 2),
+        (StoreError("the file of API keys is damaged"), 1),
+        (ServerError("the server cannot be reached"), 1),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "rows.csv"), 1),
+    ],
+)
+def test_each_foreseen_error_has_its_exit_code(error: Exception, exit_code: int) -> None:
+    failure = describe(error)
+    assert failure is not None
+    assert failure.exit_code == exit_code
+    assert failure.text.startswith("sluice: ")
+
+
+def test_a_bug_is_not_put_into_words() -> None:
+    assert describe(KeyError("x")) is None
+
+
+@pytest.mark.parametrize("code", list(ErrorCode))
+def test_every_code_is_explained_with_what_to_do(code: ErrorCode) -> None:
+    one = explained(code)
+    assert one.code == code
+    assert one.what_to_do in WHAT_TO_DO.values()
+    assert one.http_status >= 400
