@@ -1,0 +1,182 @@
+"""`sluice bench`: how fast this machine composes files, and with how much memory."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import msgspec
+import typer
+
+from sluice import __version__
+from sluice.api.auth import LOCAL_TENANT
+from sluice.cli.data_options import AsJson
+from sluice.cli.held_bell import HeldBell, LastError
+from sluice.cli.machine import describe_machine, forget_peak, peak_bytes
+from sluice.cli.progress import Progress, shown_progress
+from sluice.cli.wording import counted, iso, json_of, lines_of, size
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import TaskRef
+from sluice.domain.options import ExportFormat
+from sluice.domain.params import ExportParams
+from sluice.domain.task import State, Task
+from sluice.ports.outside import Outside
+from sluice.streams.order_table import BATCH_ROWS, COLUMNS, order_batches
+from sluice.usecases.close_export import CloseRequest, close_export
+from sluice.usecases.compose_export import compose_export
+from sluice.usecases.find_task import Definitions, find_task
+from sluice.usecases.make_link import failure_of
+from sluice.usecases.open_export import OpenRequest, open_export
+from sluice.usecases.put_batch import put_batch
+from sluice.usecases.repair_task import verify_result
+from sluice.wiring.build import open_outside
+from sluice.wiring.settings import Settings
+from sluice.wiring.settings_schema import Storage
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """One file, composed once."""
+
+    format: str
+    rows: int
+    batches: int
+    put_s: float
+    """Checking and storing the batches, rows made beforehand batch by batch and not counted."""
+    compose_s: float
+    """From the bell to the verified, named file."""
+    compose_rows_per_s: int
+    put_rows_per_s: int
+    bytes: int
+    sha256: str
+    peak_bytes: int
+    """Of this whole process while composing."""
+
+
+class Bench(msgspec.Struct, frozen=True):
+    date: str
+    machine: str
+    version: str
+    peak_is_of_compose_only: bool
+    measured: list[Measured]
+
+
+class Stores(NamedTuple):
+    outside: Outside
+    bell: HeldBell
+    errors: LastError
+
+
+def bench(
+    *,
+    rows: Annotated[int, typer.Option(min=1, max=10_000_000, help="Rows of the order table.")] = 200_000,
+    directory: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Where the temporary store lies.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure composing an order table of 10 columns to CSV and to XLSX, once each, in this process.
+
+    Composing reads stored batches, writes and checksums the file, stores it in parts and verifies it.
+    The files are read back and checked afterwards, which is not counted.
+
+    Examples:
+      sluice bench
+      sluice bench --rows 1000000 --json
+    """
+    with tempfile.TemporaryDirectory(prefix=".sluice-bench-", dir=directory) as folder, shown_progress() as progress:
+        bell, errors = HeldBell(), LastError()
+        settings = Settings(storage=Storage(data_directory=folder))
+        with open_outside(settings, errors, invoker=bell) as outside:
+            stores = Stores(outside, bell, errors)
+            resets = forget_peak()
+            measured = [_measure(stores, chosen, rows, progress) for chosen in (ExportFormat.CSV, ExportFormat.XLSX)]
+            date = iso(outside.clock.now())
+    report = Bench(date, describe_machine(), __version__, resets, measured)
+    print(json_of(report) if as_json else page_of(report))
+
+
+def _measure(stores: Stores, chosen: ExportFormat, rows: int, progress: Progress) -> Measured:
+    outside, bell = stores.outside, stores.bell
+    params = ExportParams(format=chosen, filename=f"orders.{chosen.value}", columns=COLUMNS)
+    ref = open_export(outside, LOCAL_TENANT, OpenRequest(params)).task.ref
+    progress.stage(f"{chosen.value}: storing {counted(rows, 'row')}", rows)
+    put_s = _put(outside, ref, rows, progress)
+    progress.stage(f"{chosen.value}: composing", None)
+    forget_peak()
+    started = outside.clock.monotonic()
+    compose_export(outside, bell.taken())
+    compose_s = outside.clock.monotonic() - started
+    peak = peak_bytes()
+    task = _checked(stores, find_task(outside, ref))
+    return Measured(
+        format=chosen.value,
+        rows=task.result_rows,
+        batches=task.total_batches,
+        put_s=round(put_s, 3),
+        compose_s=round(compose_s, 3),
+        compose_rows_per_s=round(rows / compose_s),
+        put_rows_per_s=round(rows / put_s),
+        bytes=task.result_size,
+        sha256=task.result_sha256,
+        peak_bytes=peak,
+    )
+
+
+def _put(outside: Outside, ref: TaskRef, rows: int, progress: Progress) -> float:
+    """Store the table in batches of 1,000 rows, as a sender would; returns the seconds, making rows left out."""
+    definitions = Definitions(outside)
+    seconds = 0.0
+    done = sequence = 0
+    for sequence, batch in enumerate(order_batches(rows, batch_rows=_batch_rows(rows, outside)), start=1):
+        started = outside.clock.monotonic()
+        put_batch(outside, definitions, ref, sequence=sequence, batch=batch)
+        seconds += outside.clock.monotonic() - started
+        done += batch.rows
+        progress.reach(done)
+    close_export(outside, ref, CloseRequest(batches=sequence, rows=rows))
+    return seconds
+
+
+def _batch_rows(rows: int, outside: Outside) -> int:
+    """As senders are told to, 1,000 rows; more where a task would need more batches than it may have."""
+    return max(BATCH_ROWS, -(-rows // outside.limits.batches_max))
+
+
+def _checked(stores: Stores, task: Task) -> Task:
+    """Read the file back, so that no speed is printed for a file that is wrong."""
+    if task.state is State.FAILED:
+        raise failure_of(task)
+    if task.state is not State.COMPLETED:
+        raise stores.errors.error or SluiceError(ErrorCode.INTERNAL)
+    if not verify_result(stores.outside, task.ref).matches:
+        raise SluiceError(ErrorCode.RESULT_VERIFY_FAILED)
+    return task
+
+
+def page_of(report: Bench) -> str:
+    """What was measured, on what and when."""
+    head = ("FORMAT", "COMPOSE", "ROWS/S", "STORE", "ROWS/S", "FILE", "PEAK MEMORY")
+    lines = [
+        (
+            one.format,
+            f"{one.compose_s:.2f} s",
+            f"{one.compose_rows_per_s:,}",
+            f"{one.put_s:.2f} s",
+            f"{one.put_rows_per_s:,}",
+            f"{one.bytes:,} B",
+            size(one.peak_bytes),
+        )
+        for one in report.measured
+    ]
+    first = report.measured[0]
+    note = "" if report.peak_is_of_compose_only else " This system cannot reset the peak: it includes storing."
+    return "\n".join(
+        [
+            f"{report.date}, sluice {report.version}, {report.machine}",
+            f"{counted(first.rows, 'row')} x {len(COLUMNS)} columns in {first.batches:,} batches, one run each.",
+            *lines_of([head, *lines]),
+            "COMPOSE is from the bell to the verified file, STORE is checking and storing the batches.",
+            f"PEAK MEMORY is this whole process while composing.{note}",
+        ]
+    )

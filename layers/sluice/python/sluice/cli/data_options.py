@@ -1,0 +1,62 @@
+"""The options by which a command finds a service's data, and opening the data without ever making it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sluice.cli.sweeper_bell import SweeperBell
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TASK_ID, TaskRef
+from sluice.ports.outside import Outside
+from sluice.wiring.build import TASKS_FILE, open_outside
+from sluice.wiring.settings import Settings, load_settings
+
+Data = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="The service's directory; as its settings say by default.")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", envvar="SLUICE_CONFIG", exists=True, dir_okay=False, help="The service's YAML file."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+class SilentJournal:
+    """Implements ``Journal`` for a process whose output is its answer."""
+
+    def record(self, event: Event, **fields: object) -> None:
+        """Drop the event."""
+
+
+def settings_of(data: Path | None, config: Path | None) -> Settings:
+    """Read the settings that a service over ``data`` has. Raises ``SettingsError``."""
+    return load_settings(config, {"storage.data_directory": None if data is None else str(data)})
+
+
+@contextmanager
+def open_data(data: Path | None, config: Path | None) -> Iterator[Outside]:
+    """Open the stores of a service, which may be running. Its sweeper hears of every bell that is rung here."""
+    settings = settings_of(data, config)
+    if not (settings.data_directory / TASKS_FILE).is_file():
+        raise typer.BadParameter(f"no service has its data in {settings.data_directory}", param_hint="--data")
+    bell = SweeperBell()
+    with open_outside(settings, SilentJournal(), invoker=bell) as outside:
+        bell.plug(outside)
+        yield outside
+
+
+def find_ref(outside: Outside, task_id: str) -> TaskRef:
+    """Find whose task it is, by looking at every row. Raises TASK_NOT_FOUND."""
+    if TASK_ID.fullmatch(task_id):
+        for task in outside.tasks.scan():
+            if task.task_id == task_id:
+                return task.ref
+    raise SluiceError(ErrorCode.TASK_NOT_FOUND, "no task in this directory has this id")

@@ -1,0 +1,67 @@
+"""What a person reads when a command fails, and the exit code: the one table for all commands."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sluice.api.auth import KeysMissingError
+from sluice.cli.server_calls import ServerError
+from sluice.cli.wording import printable
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.ports.store_errors import StoreError
+from sluice.wiring.settings import SettingsError
+
+FAILED = 1
+WRONG_USAGE = 2
+
+
+class Failure(NamedTuple):
+    text: str
+    exit_code: int
+
+
+def describe(error: Exception) -> Failure | None:
+    """Put a foreseen error into words; None for a bug, whose traceback should be seen."""
+    match error:
+        case SluiceError():
+            return Failure(_sluice_error(error), FAILED)
+        case SettingsError() | KeysMissingError():
+            return Failure(f"sluice: {error}", WRONG_USAGE)
+        case StoreError():
+            return Failure(_sluice_error(SluiceError(ErrorCode.STORE_UNAVAILABLE, _disk_words(error))), FAILED)
+        case ServerError():
+            return Failure(f"sluice: {printable(str(error))}", FAILED)
+        case OSError():
+            return Failure(f"sluice: {_os_words(error)}", FAILED)
+        case _:
+            return None
+
+
+def _sluice_error(error: SluiceError) -> str:
+    lines = [f"sluice: {error.code}: {printable(error.detail)}"]
+    if error.facts:
+        lines.append("  " + ", ".join(f"{name} {_fact(value)}" for name, value in error.facts.items()))
+    again = "; trying again later may help" if error.retryable else ""
+    lines.append(f"  who must act: {error.meaning.who}{again} (sluice explain {error.code})")
+    return "\n".join(lines)
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(printable(str(item)) for item in value)
+    return f"{value:,}" if isinstance(value, int) else printable(str(value))
+
+
+def _disk_words(error: BaseException) -> str:
+    """Name the error of the system below a store's, which does not tell callers of the service about disks."""
+    below = error.__cause__ or error.__context__
+    while below is not None:
+        if isinstance(below, OSError):
+            return f"A store did not answer: {_os_words(below)}."
+        below = below.__cause__ or below.__context__
+    return f"A store did not answer: {error}." if str(error) else "A store did not answer."
+
+
+def _os_words(error: OSError) -> str:
+    words = error.strerror or str(error) or type(error).__name__
+    return f"{printable(str(error.filename))}: {words}" if error.filename is not None else words

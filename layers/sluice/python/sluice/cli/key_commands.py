@@ -1,0 +1,142 @@
+"""`sluice keys`: makes, lists and revokes the API keys of a service, also while it runs."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+import typer
+
+from sluice.adapters.key_file import KeyFile
+from sluice.adapters.system_clock import SystemClock, SystemRandomness
+from sluice.api.api_keys import add_key, list_keys, revoke_key
+from sluice.cli.data_options import Config, Data, settings_of
+from sluice.cli.wording import iso, json_of, lines_of, span
+from sluice.domain.api_key import ApiKey, Scope
+from sluice.domain.limits import DAY_S
+
+DAYS_MAX = 36_500
+
+commands = typer.Typer(
+    help="Make, list and revoke API keys. A running service sees changes at once.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+
+class KeyState(StrEnum):
+    """Whether a key opens anything."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+class KeyView(msgspec.Struct, frozen=True):
+    """A key as it is shown: never its text, never its hash."""
+
+    key_id: str
+    tenant: str
+    scopes: tuple[Scope, ...]
+    state: KeyState
+    created_at: str
+    expires_at: str
+    revoked_at: str
+
+
+def view_key(key: ApiKey, now: float) -> KeyView:
+    """Show what may be known of a key."""
+    state = KeyState.ACTIVE
+    if key.revoked_at:
+        state = KeyState.REVOKED
+    elif key.expires_at and now >= key.expires_at:
+        state = KeyState.EXPIRED
+    return KeyView(
+        key.key_id, key.tenant, key.scopes, state, iso(key.created_at), iso(key.expires_at), iso(key.revoked_at)
+    )
+
+
+@commands.command()
+def add(
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Who will own what is sent with the key.")],
+    *,
+    scope: Annotated[
+        list[Scope], typer.Option(help="May read; write includes read; admin includes both. Repeatable.")
+    ] = [Scope.WRITE],  # noqa: B006 - typer copies defaults
+    expires_days: Annotated[int | None, typer.Option(min=1, max=DAYS_MAX, help="Days until it expires.")] = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Make a key and print it, once: the service keeps only its hash.
+
+    The key is the only thing on standard output.
+
+    Examples:
+      sluice keys add shop --data /var/lib/sluice
+      sluice keys add reports --scope read --expires-days 90 > key.txt
+    """
+    path = settings_of(data, config).api_keys_path
+    try:
+        new = add_key(
+            KeyFile(path),
+            tenant,
+            scopes=scope,
+            clock=SystemClock(),
+            randomness=SystemRandomness(),
+            life_s=(expires_days or 0) * DAY_S,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="TENANT") from None
+    print(new.text.reveal())
+    life = f"expires {iso(new.key.expires_at)}" if new.key.expires_at else "never expires"
+    scopes = ", ".join(new.key.scopes)
+    print(f"Key {new.key.key_id} of tenant {tenant} ({scopes}; {life}) is in {path}.", file=sys.stderr)
+    print("This is the only time it is shown. Callers send it as: authorization: Bearer KEY", file=sys.stderr)
+
+
+@commands.command("list")
+def list_(
+    *,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's keys.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """List the keys: whose they are and what they allow, not the keys themselves.
+
+    Examples:
+      sluice keys list --data /var/lib/sluice
+      sluice keys list --tenant shop --json
+    """
+    now = SystemClock().now()
+    store = KeyFile(settings_of(data, config).api_keys_path)
+    views = [view_key(key, now) for key in list_keys(store, tenant)]
+    if as_json:
+        print(json_of(views))
+        return
+    head = ("KEY", "TENANT", "SCOPES", "STATE", "CREATED", "EXPIRES")
+    rows = [(v.key_id, v.tenant, ",".join(v.scopes), v.state, v.created_at, v.expires_at or "never") for v in views]
+    print("\n".join(lines_of([head, *rows])) if rows else "There are no keys.")
+
+
+@commands.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As `sluice keys list` shows it.")],
+    *,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """End a key at once and for good.
+
+    Example: sluice keys revoke bq3vx5k2m7wa --data /var/lib/sluice
+    """
+    clock = SystemClock()
+    try:
+        key = revoke_key(KeyFile(settings_of(data, config).api_keys_path), key_id, clock=clock)
+    except LookupError as error:
+        print(f"sluice: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    print(f"Key {key.key_id} of tenant {key.tenant} was revoked {span(clock.now() - key.revoked_at)} ago.")

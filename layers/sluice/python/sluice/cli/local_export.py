@@ -1,0 +1,131 @@
+"""Makes a file in this process: the whole pipeline over a temporary store beside the output."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from sluice.adapters.forwarding_store import ForwardingStore
+from sluice.api.auth import LOCAL_TENANT
+from sluice.api.task_view import warnings_of
+from sluice.cli.held_bell import HeldBell, LastError
+from sluice.cli.progress import Progress
+from sluice.cli.table_input import TableInput
+from sluice.cli.whole_file import whole_file
+from sluice.cli.wording import counted, size
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import TaskRef
+from sluice.domain.params import ExportParams
+from sluice.domain.task import State, Task
+from sluice.ports.object_store import ObjectStore
+from sluice.ports.outside import Outside
+from sluice.usecases.close_export import CloseRequest, close_export
+from sluice.usecases.compose_export import compose_export
+from sluice.usecases.find_task import Definitions, find_task
+from sluice.usecases.make_link import failure_of
+from sluice.usecases.open_export import OpenRequest, open_export
+from sluice.usecases.put_batch import put_batch
+from sluice.wiring.build import open_outside
+from sluice.wiring.settings import Settings
+from sluice.wiring.settings_schema import Storage
+
+
+class Exported(NamedTuple):
+    """A file that is whole, under its own name."""
+
+    rows: int
+    bytes: int
+    sha256: str
+    warnings: dict[str, int]
+    task_id: str
+
+
+class WatchedStore(ForwardingStore):
+    """Tells how many objects were read: the composer reads its manifest and then each chunk once."""
+
+    def __init__(self, store: ObjectStore, noted: Callable[[int], None]) -> None:
+        super().__init__(store)
+        self._noted = noted
+        self._read = 0
+
+    def get(self, key: str) -> bytes:
+        self._read += 1
+        self._noted(self._read - 1)
+        return super().get(key)
+
+
+def export_locally(table: TableInput, params: ExportParams, *, output: Path, progress: Progress) -> Exported:
+    """Open, put, close, compose, copy: what the service does, with nothing left but the file.
+
+    Needs room beside the output for about twice the file and for the rows,
+    compressed. Memory does not depend on the number of rows.
+    """
+    journal, bell = LastError(), HeldBell()
+    with _temporary_settings(output) as settings, open_outside(settings, journal, invoker=bell) as outside:
+        ref = open_export(outside, LOCAL_TENANT, OpenRequest(params)).task.ref
+        _send(outside, ref, table=table, progress=progress)
+        task = _compose(outside, ref, bell, progress=progress)
+        if task.state is State.FAILED:
+            raise failure_of(task)
+        if task.state is not State.COMPLETED:
+            raise journal.error or SluiceError(ErrorCode.INTERNAL)
+        _copy(outside, task, output, progress=progress)
+    return Exported(task.result_rows, task.result_size, task.result_sha256, warnings_of(task), task.task_id)
+
+
+@contextmanager
+def _temporary_settings(output: Path) -> Iterator[Settings]:
+    """Defaults, whatever the environment says of a service: the same rows give the same file anywhere."""
+    with tempfile.TemporaryDirectory(prefix=".sluice-", dir=output.parent) as folder:
+        yield Settings(storage=Storage(data_directory=folder))
+
+
+def _send(outside: Outside, ref: TaskRef, *, table: TableInput, progress: Progress) -> None:
+    progress.stage("reading", table.size)
+    definitions = Definitions(outside)
+    sequence = rows = 0
+    for sequence, batch in enumerate(table.batches(), start=1):
+        with rows_counted_from(rows):
+            put_batch(outside, definitions, ref, sequence=sequence, batch=batch)
+        rows += batch.rows
+        progress.reach(table.position(), counted(rows, "row"))
+    close_export(outside, ref, CloseRequest(batches=sequence, rows=rows))
+
+
+@contextmanager
+def rows_counted_from(rows_before: int) -> Iterator[None]:
+    """Count the row of an error from the start of the table, not of the batch."""
+    try:
+        yield
+    except SluiceError as error:
+        row = error.facts.get("row")
+        if isinstance(row, int):
+            error.facts["row"] = row + rows_before
+        raise
+
+
+def _compose(outside: Outside, ref: TaskRef, bell: HeldBell, *, progress: Progress) -> Task:
+    total = find_task(outside, ref).total_batches
+    progress.stage("writing", total)
+    watched = replace(outside, objects=WatchedStore(outside.objects, progress.reach))
+    compose_export(watched, bell.taken())
+    return find_task(outside, ref)
+
+
+def _copy(outside: Outside, task: Task, output: Path, *, progress: Progress) -> None:
+    """Give the file its name once the copy has the checksum that was recorded."""
+    progress.stage("saving", task.result_size)
+    digest, written = hashlib.sha256(), 0
+    with whole_file(output) as file:
+        for block in outside.objects.read_range(task.result_key, 0, task.result_size):
+            file.write(block)
+            digest.update(block)
+            written += len(block)
+            progress.reach(written, size(written))
+        if digest.hexdigest() != task.result_sha256:
+            raise SluiceError(ErrorCode.RESULT_VERIFY_FAILED, "the copy is not what was written")

@@ -1,0 +1,73 @@
+"""`sluice serve`: the whole service over one directory, until a signal says stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import msgspec
+import typer
+
+from sluice.wiring.service import RunningService, run_service
+from sluice.wiring.settings import load_settings
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def serve(
+    data: Annotated[Path | None, typer.Option(help="Directory that holds everything; made when missing.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file; see config.example.yaml.", exists=True)] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    grpc_port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Written with the ports as JSON once the service takes calls.")
+    ] = None,
+) -> None:
+    """Serve exports: gRPC, HTTP, composers, sweeper, links, health and metrics.
+
+    Example: sluice serve --data /var/lib/sluice
+
+    Any number of services may share one directory. SIGTERM stops taking
+    calls, lets running ones end, and leaves; SIGKILL loses nothing either.
+    """
+    flags = {
+        "storage.data_directory": None if data is None else str(data),
+        "server.host": host,
+        "server.grpc_port": grpc_port,
+        "server.http_port": http_port,
+        "monitoring.metrics_port": metrics_port,
+    }
+    settings = load_settings(config, {name: value for name, value in flags.items() if value is not None})
+    stop = threading.Event()
+    for number in SIGNALS:
+        signal.signal(number, lambda number, frame: _stop(stop, number, frame))
+    with run_service(settings, config=config) as running:
+        _announce(running, ready_file)
+        stop.wait()
+
+
+def _stop(stop: threading.Event, number: int, _: FrameType | None) -> None:
+    """Drain at the first signal; at the second, leave at once."""
+    if stop.is_set():
+        os._exit(128 + number)
+    stop.set()
+
+
+def _announce(running: RunningService, ready_file: Path | None) -> None:
+    """Say where the service listens: to the terminal, and to whoever started it."""
+    faces = running.faces
+    if sys.stdout.isatty():
+        print(f"Serving {running.public_url} (docs at /docs), gRPC on port {faces.grpc_port}.")
+        if faces.open_to_all:
+            print("No API key is configured: only this machine may call. Add one: sluice keys add TENANT")
+    if ready_file is not None:
+        staged = ready_file.with_name(ready_file.name + ".part")
+        staged.write_bytes(msgspec.json.encode({"pid": os.getpid(), **faces._asdict()}))
+        staged.replace(ready_file)

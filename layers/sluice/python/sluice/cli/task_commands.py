@@ -1,0 +1,191 @@
+"""`sluice task`: where an export is, who must act, and the few things an operator may do by hand."""
+
+from __future__ import annotations
+
+import heapq
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, NamedTuple
+
+import typer
+
+from sluice.api.task_view import view_task
+from sluice.cli.data_options import AsJson, Config, Data, find_ref, open_data
+from sluice.cli.task_report import report_task
+from sluice.cli.task_text import page_of, table_of
+from sluice.cli.wording import counted, json_of
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import TaskRef
+from sluice.domain.task import State
+from sluice.ports.outside import Outside
+from sluice.usecases.cancel_export import cancel_export
+from sluice.usecases.find_task import find_task
+from sluice.usecases.render_again import RenderRequest, render_again
+from sluice.usecases.repair_task import release_lease, ring_again, verify_result
+
+commands = typer.Typer(
+    help="See where exports are, and repair them. Safe beside a running service.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id; nothing else is needed.")]
+
+
+class Found(NamedTuple):
+    """A task and what is needed to act on it."""
+
+    outside: Outside
+    ref: TaskRef
+
+
+@contextmanager
+def _opened(task: str, data: Data, config: Config) -> Iterator[Found]:
+    with open_data(data, config) as outside:
+        yield Found(outside, find_ref(outside, task))
+
+
+def _say(sentence: str, *, as_json: bool, **facts: object) -> None:
+    print(json_of(facts) if as_json else sentence)
+
+
+def _refused(sentence: str) -> typer.Exit:
+    """Say why nothing was done."""
+    print(f"sluice: {sentence}", file=sys.stderr)
+    return typer.Exit(1)
+
+
+@commands.command("list")
+def list_(
+    *,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's tasks.")] = None,
+    state: Annotated[State | None, typer.Option(help="Only tasks in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many, newest first.")] = 50,
+    as_json: AsJson = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """List tasks of all tenants, newest first.
+
+    Examples:
+      sluice task list --data /var/lib/sluice
+      sluice task list --state failed --tenant shop --json
+    """
+    with open_data(data, config) as outside:
+        wanted = (
+            task for task in outside.tasks.scan() if tenant in {None, task.tenant} and state in {None, task.state}
+        )
+        newest = heapq.nlargest(limit, wanted, key=lambda task: task.created_at)
+        now = outside.clock.now()
+    if as_json:
+        print(json_of([{"tenant": task.tenant, "task": view_task(task, now)} for task in newest]))
+    else:
+        typer.echo(table_of(newest, now))
+
+
+@commands.command()
+def show(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
+    """Say where a task is, since when, who acts next and when, and why attempts failed.
+
+    Example: sluice task show bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
+    """
+    with _opened(task, data, config) as (outside, ref):
+        report = report_task(outside, ref)
+    typer.echo(json_of(report) if as_json else page_of(report))
+
+
+@commands.command()
+def retry(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
+    """Make a new task from a failed one's rows. The failed one stays failed.
+
+    Example: sluice task retry bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
+    """
+    with _opened(task, data, config) as (outside, ref):
+        held = find_task(outside, ref)
+        if held.state is State.COMPLETED:
+            raise _refused(f"task {task} has its file; there is nothing to retry")
+        if not held.state.terminal:
+            raise _refused(f"task {task} has not failed; it is {held.state}")
+        made = render_again(outside, ref, RenderRequest()).task
+    _say(
+        f"Task {made.task_id} composes the {counted(made.total_rows, 'row')} of {task} again, "
+        "as soon as the service's sweeper looks.",
+        as_json=as_json,
+        task_id=made.task_id,
+        source_task=task,
+        state=made.state,
+    )
+
+
+@commands.command()
+def cancel(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
+    """Stop a task that has not ended. It never gets a file; repeatable.
+
+    Example: sluice task cancel bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
+    """
+    with _opened(task, data, config) as (outside, ref):
+        held = cancel_export(outside, ref)
+    _say(f"Task {task} is cancelled.", as_json=as_json, task_id=task, state=held.state)
+
+
+@commands.command("release-lease")
+def release_lease_(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
+    """Take a task from a composer that holds it but will not finish.
+
+    Safe at any time: a composer that is alive after all cannot finish the task any more.
+
+    Example: sluice task release-lease bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
+    """
+    with _opened(task, data, config) as (outside, ref):
+        released = release_lease(outside, ref)
+        state = find_task(outside, ref).state
+    if not released:
+        raise _refused(f"no composer holds task {task}; it is {state}")
+    _say(f"Task {task} is free for another composer.", as_json=as_json, task_id=task, state=state)
+
+
+@commands.command()
+def ring(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
+    """Ask for a composer now instead of when the sweeper would have; harmless when one is at work.
+
+    Example: sluice task ring bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
+    """
+    with _opened(task, data, config) as (outside, ref):
+        state = find_task(outside, ref).state
+        if state not in {State.SEALED, State.COMPOSING}:
+            raise _refused(f"there is nothing to compose in task {task}; it is {state}")
+        ring_again(outside, ref)
+    _say(
+        f"Task {task} is due now; the service's sweeper rings for a composer.",
+        as_json=as_json,
+        task_id=task,
+        state=state,
+    )
+
+
+@commands.command()
+def verify(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
+    """Read a finished file whole and compare its size and SHA-256 with what was recorded.
+
+    Example: sluice task verify bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
+    """
+    with _opened(task, data, config) as (outside, ref):
+        held = find_task(outside, ref)
+        found = verify_result(outside, ref)
+    if not found.matches:
+        raise SluiceError(
+            ErrorCode.RESULT_VERIFY_FAILED,
+            size_recorded=held.result_size,
+            size_stored=found.size,
+            sha256_recorded=held.result_sha256,
+            sha256_stored=found.sha256,
+        )
+    _say(
+        f"Task {task}: the file is whole, {found.size:,} bytes, sha256 {found.sha256}.",
+        as_json=as_json,
+        task_id=task,
+        bytes=found.size,
+        sha256=found.sha256,
+    )

@@ -1,0 +1,139 @@
+"""A task's report as a page for a person, and a list of tasks as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import typer
+
+from sluice.cli.task_report import AttemptReport, TaskReport
+from sluice.cli.task_steps import OVERDUE_S
+from sluice.cli.wording import counted, lines_of, printable, span, when
+from sluice.domain.task import State, Task
+
+COLORS = {State.COMPLETED: typer.colors.GREEN, State.FAILED: typer.colors.RED}
+
+
+def page_of(report: TaskReport) -> str:
+    """All that is known of a task. Colours are for ``typer.echo``, which drops them unless on a terminal."""
+    return "\n".join([*lines_of(list(_facts(report))), *_attempts(report.attempts)])
+
+
+def _facts(report: TaskReport) -> Iterator[tuple[str, str]]:
+    state = State(report.state)
+    yield "Task", f"{report.task_id} of tenant {report.tenant}"
+    yield (
+        "State",
+        f"{typer.style(report.state, fg=COLORS.get(state), bold=True)}, since {report.since} ({span(report.since_s)})",
+    )
+    yield "Next", f"{report.next.who} {report.next.what}"
+    yield "Due", _due(report)
+    yield from _error(report)
+    yield from _content(report)
+    yield from _composing(report)
+    yield from _result(report)
+    yield "Times", _times(report)
+    if report.client_request_id:
+        yield "Request", printable(report.client_request_id)
+
+
+def _due(report: TaskReport) -> str:
+    if not report.next.overdue_s:
+        return f"the sweeper looks at {report.next.due_at}"
+    return (
+        f"the sweeper should have looked at {report.next.due_at}, {span(report.next.overdue_s)} ago: "
+        "is a service running over this directory?"
+    )
+
+
+def _error(report: TaskReport) -> Iterator[tuple[str, str]]:
+    if report.error is None:
+        return
+    again = "a retry may help" if report.error.retryable else "a retry alone does not help"
+    yield "Error", f"{report.error.code}: {printable(report.error.detail)}"
+    if report.error.detail != report.error.meaning:
+        yield "", report.error.meaning
+    yield "", f"who must act: {report.error.who}; {again} (sluice explain {report.error.code})"
+
+
+def _content(report: TaskReport) -> Iterator[tuple[str, str]]:
+    if report.format is not None:
+        yield "File", f"{report.format}, {counted(report.columns or 0, 'column')}, {printable(report.filename or '')}"
+    if report.source_task:
+        yield "Source", f"renders the rows of task {report.source_task}"
+    batches = report.batches
+    of_total = "" if batches.total is None else f" of {batches.total}"
+    yield "Batches", f"{batches.received}{of_total} received, {counted(report.rows_received, 'row')}"
+    if batches.missing_count:
+        listed = ", ".join(map(str, batches.missing))
+        more = (
+            ""
+            if batches.missing_count == len(batches.missing)
+            else f" and {batches.missing_count - len(batches.missing)} more"
+        )
+        yield "", f"missing below the highest: {listed}{more}"
+
+
+def _composing(report: TaskReport) -> Iterator[tuple[str, str]]:
+    if report.owner is None:
+        return
+    eta = "" if report.eta_seconds is None else f", about {span(report.eta_seconds)} to go"
+    left_s = report.lease_left_s or 0
+    left = f"{span(left_s)} left" if left_s >= 0 else f"lapsed {span(-left_s)} ago"
+    yield "Composer", f"attempt {report.epoch}, owner {report.owner}, lease until {report.lease_until} ({left})"
+    yield "", f"{report.phase}: {counted(report.rows_written, 'row')} written ({report.progress_percent} %){eta}"
+
+
+def _result(report: TaskReport) -> Iterator[tuple[str, str]]:
+    if report.result is None:
+        return
+    yield "Result", f"{counted(report.result.rows, 'row')}, {counted(report.result.bytes, 'byte')}"
+    yield "", f"sha256 {report.result.sha256}"
+    if report.warnings:
+        yield "Warnings", ", ".join(f"{kind} {count:,}" for kind, count in sorted(report.warnings.items()))
+
+
+def _times(report: TaskReport) -> str:
+    times = {
+        "created": report.created_at,
+        "last batch": report.last_batch_at,
+        "sealed": report.sealed_at,
+        "finished": report.finished_at,
+        "expires": report.expires_at,
+        "deleted": report.deleted_at,
+    }
+    return ", ".join(f"{name} {at}" for name, at in times.items() if at)
+
+
+def _attempts(attempts: list[AttemptReport]) -> Iterator[str]:
+    yield f"Attempts  {len(attempts) or 'none'}"
+    rows = [
+        (
+            f"  {one.epoch}",
+            one.started_at or "",
+            "" if one.duration_s is None else f"{one.duration_s:.1f} s",
+            one.outcome,
+            f"{counted(one.rows_done, 'row')}, {counted(one.parts_done, 'part')}",
+            f"{one.error.code}: {printable(one.error.detail)}" if one.error else "",
+        )
+        for one in attempts
+    ]
+    yield from lines_of(rows)
+
+
+def table_of(tasks: Iterable[Task], now: float) -> str:
+    """One line for each task."""
+    head = ("TASK", "TENANT", "STATE", "ROWS", "CREATED", "NOTE")
+    rows = [
+        (task.task_id, task.tenant, task.state, f"{task.rows_received:,}", when(task.created_at, now), _note(task, now))
+        for task in tasks
+    ]
+    return "\n".join(lines_of([head, *rows])) if rows else "There are no tasks."
+
+
+def _note(task: Task, now: float) -> str:
+    if task.deleted_at:
+        return "deleted"
+    if now - task.due_at > OVERDUE_S:
+        return f"the sweeper is {span(now - task.due_at)} late"
+    return "" if task.state in {State.COMPLETED, State.CANCELLED, State.EXPIRED} else task.last_error_code

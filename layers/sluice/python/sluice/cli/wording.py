@@ -1,0 +1,68 @@
+"""How numbers, times and foreign text are written on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from sluice.domain.limits import DAY_S, HOUR_S, MINUTE_S
+
+_KILO = 1000
+_SPANS = ((DAY_S, "d"), (HOUR_S, "h"), (MINUTE_S, "min"), (1, "s"))
+
+
+def printable(text: str) -> str:
+    """Text from outside with everything that could move a cursor or turn the line around escaped."""
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
+
+
+def iso(at: float) -> str:
+    """A time in UTC, to the second; empty for "not yet"."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else ""
+
+
+def span(seconds: float) -> str:
+    """A duration in its largest unit that fits, rounded down: ``3 min``."""
+    for unit_s, unit in _SPANS:
+        if seconds >= unit_s:
+            return f"{int(seconds // unit_s)} {unit}"
+    return "0 s"
+
+
+def when(at: float, now: float) -> str:
+    """A time with its distance from now: ``2025-03-14T09:26:53Z (3 min ago)``."""
+    if not at:
+        return "never"
+    distance = f"in {span(at - now)}" if at > now else f"{span(now - at)} ago"
+    return f"{iso(at)} ({distance})"
+
+
+def size(count: int) -> str:
+    """A number of bytes as people say it."""
+    value, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if round(value, 1) < _KILO:
+            break
+        value, unit = value / _KILO, larger
+    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things: ``1 row``, ``1,000,000 rows``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def lines_of(rows: Sequence[tuple[str, ...]], *, gap: str = "  ") -> list[str]:
+    """Align all columns but the last, which may hold characters of any width."""
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]) - 1)] if rows else []
+    return [
+        gap.join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in rows
+    ]
+
+
+def json_of(value: object) -> str:
+    """A value as JSON that people can read too."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

@@ -1,0 +1,135 @@
+"""Pushes the order table over HTTP, with nothing but the standard library."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+from sluice.demo.trouble import troubled_order
+from sluice.streams.order_table import BATCH_ROWS, COLUMNS, order_columns
+
+SENDERS = 2
+TIMEOUT_S = 120
+TERMINAL = ("completed", "failed", "cancelled", "expired")
+
+
+class Sent(NamedTuple):
+    """What pushing a table took."""
+
+    rows: int
+    batches: int
+    repeats: int
+    seconds: float
+
+
+class HttpSender:
+    """A client of the HTTP API. One connection per call of ``request``; batches share theirs."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._address = (host, port)
+
+    def request(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Send JSON, receive JSON. Raises RuntimeError with the service's words for an error."""
+        connection = http.client.HTTPConnection(*self._address, timeout=TIMEOUT_S)
+        try:
+            return _call(connection, method, path, None if body is None else json.dumps(body).encode())
+        finally:
+            connection.close()
+
+    def open_orders(self, rows: int) -> str:
+        """Open an export for the order table; returns the task's id."""
+        columns = [{"name": column.name, "type": column.type.value, "format": column.format} for column in COLUMNS]
+        task = self.request(
+            "POST",
+            "/v1/exports",
+            {"format": "xlsx", "filename": "orders.xlsx", "columns": columns, "expected_rows": rows},
+        )
+        return str(task["task_id"])
+
+    def push_orders(self, task_id: str, rows: int, progress: Callable[[int], object]) -> Sent:
+        """Send every batch, out of order, some twice, by several senders at once."""
+        batches = -(-rows // BATCH_ROWS)
+        started = time.perf_counter()
+        order: SimpleQueue[int] = SimpleQueue()
+        for sequence in troubled_order(batches):
+            order.put(sequence)
+
+        def push(_: int) -> int:
+            return sum(self._push_some(task_id, rows, order, progress))
+
+        with ThreadPoolExecutor(SENDERS) as senders:
+            replayed = sum(senders.map(push, range(SENDERS)))
+        return Sent(rows, batches, replayed, time.perf_counter() - started)
+
+    def _push_some(
+        self, task_id: str, rows: int, order: SimpleQueue[int], progress: Callable[[int], object]
+    ) -> Iterator[int]:
+        """Send batches until there are none left; yields 1 for each that the service had already."""
+        connection = http.client.HTTPConnection(*self._address, timeout=TIMEOUT_S)
+        try:
+            while (sequence := _next(order)) is not None:
+                answer = _call(
+                    connection, "PUT", f"/v1/exports/{task_id}/batches/{sequence}", order_body(sequence, rows)
+                )
+                progress(0 if answer["replayed"] else answer["rows"])
+                yield int(answer["replayed"])
+        finally:
+            connection.close()
+
+    def wait(self, task_id: str, progress: Callable[[Mapping[str, Any]], object]) -> dict[str, Any]:
+        """Follow a task until it has ended."""
+        while True:
+            task = self.request("GET", f"/v1/exports/{task_id}?wait=1")
+            progress(task)
+            if task["state"] in TERMINAL:
+                return task
+
+    def download(self, task_id: str, target: Path) -> None:
+        """Fetch the file through a fresh link."""
+        link = self.request("GET", f"/v1/exports/{task_id}/file?redirect=false")
+        fetch(str(link["url"]), target)
+
+
+def fetch(url: str, target: Path) -> None:
+    """Save what a link serves."""
+    _, _, address, path = url.split("/", 3)
+    connection = http.client.HTTPConnection(address, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", "/" + path)
+        answer = connection.getresponse()
+        if answer.status != http.client.OK:
+            raise RuntimeError(f"the link answered {answer.status}")
+        with target.open("wb") as file:
+            shutil.copyfileobj(answer, file, 1 << 20)
+    finally:
+        connection.close()
+
+
+def order_body(sequence: int, rows: int) -> bytes:
+    """Batch ``sequence`` of the order table as a JSON array of rows."""
+    first = (sequence - 1) * BATCH_ROWS
+    columns = order_columns(first, min(first + BATCH_ROWS, rows))
+    return json.dumps(list(zip(*columns, strict=True)), ensure_ascii=False).encode()
+
+
+def _next(order: SimpleQueue[int]) -> int | None:
+    try:
+        return order.get_nowait()
+    except Empty:
+        return None
+
+
+def _call(connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None) -> dict[str, Any]:
+    connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+    answer = connection.getresponse()
+    content = json.loads(answer.read() or b"{}")
+    if answer.status >= http.client.BAD_REQUEST:
+        raise RuntimeError(f"{method} {path.partition('?')[0]}: {content.get('code')}: {content.get('detail')}")
+    return dict(content)

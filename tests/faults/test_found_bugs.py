@@ -1,0 +1,131 @@
+"""Bugs that the simulation, or the review that came with it, found in the protocol's code: they stay fixed."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from sluice.domain.batch import Batch
+from sluice.domain.columns import ColumnSpec
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import TaskRef
+from sluice.domain.options import ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.ports.outside import Outside
+from sluice.usecases.cancel_export import delete_export
+from sluice.usecases.close_export import CloseRequest, close_export
+from sluice.usecases.find_task import Definitions
+from sluice.usecases.open_export import OpenRequest, open_export
+from sluice.usecases.put_batch import put_batch
+from sluice.usecases.sweep_tasks import sweep_tasks
+from tests.support.simulation.deeds import PARAMS, TENANT, Deeds
+from tests.support.simulation.scenarios import completed, exhausted
+from tests.support.simulation.settling import outlive, recover, ring_all
+from tests.support.simulation.simulation import Simulation
+from tests.support.simulation.straight_world import straight_outside
+from tests.support.simulation.world import TIMINGS, World
+
+TWO_DAYS_S = 2 * 24 * 3600
+
+
+def open_with(outside: Outside, params: ExportParams, key: str) -> TaskRef:
+    return open_export(outside, TENANT, OpenRequest(params, idempotency_key=key)).task.ref
+
+
+def bury(world: World, outside: Outside, ref: TaskRef) -> None:
+    """Let a task's retention run out until only its tombstone is left."""
+    for _ in range(20):
+        world.time.sleep(TIMINGS.retention_s / 4)
+        sweep_tasks(outside)
+        task = world.tasks.read(ref)
+        assert task is not None
+        if not task.params:
+            return
+    raise AssertionError("the task was never buried")
+
+
+def test_the_chunks_of_a_failed_task_go_when_its_retention_is_over() -> None:
+    sim = Simulation()
+    exhausted(sim)
+    recover(sim)
+    assert [task.state for task in sim.world.tasks.scan()] == ["failed"]
+    outlive(sim)  # raises when anything is left
+
+
+def test_deleting_a_tombstone_does_not_free_its_key() -> None:
+    world, outside = straight_outside()
+    ref = open_with(outside, PARAMS, "order-1")
+    world.time.sleep(TIMINGS.idle_s + 1)
+    sweep_tasks(outside)
+    bury(world, outside, ref)
+    delete_export(outside, ref)
+    for _ in range(3):
+        world.time.sleep(1)
+        sweep_tasks(outside)
+    with pytest.raises(SluiceError) as refused:
+        open_with(outside, PARAMS, "order-1")
+    assert refused.value.code is ErrorCode.TASK_DELETED
+
+
+def test_a_file_of_no_bytes_completes() -> None:
+    sim = Simulation()
+    outside = sim.world.outside()
+    params = msgspec.structs.replace(PARAMS, options=ExportOptions(header=False, csv_bom=False))
+    opened = sim.finish(sim.spawn("open", lambda: open_with(outside, params, "order-1")))
+    ref = opened.result
+    assert isinstance(ref, TaskRef)
+    sim.oracle.read_file = lambda data: tuple(data)  # type: ignore[assignment, return-value]  # no header to check
+    sim.finish(sim.spawn("close", Deeds(sim).close(ref, batches=0, rows=0)))
+    ring_all(sim)
+    task = sim.world.tasks.read(ref)
+    assert task is not None
+    assert (task.state, task.result_size, sim.world.store.peek(task.result_key)) == ("completed", 0, b"")
+
+
+def test_what_is_remembered_of_a_task_does_not_outlive_its_tombstone() -> None:
+    """The key is free again then, and may be opened with other columns elsewhere."""
+    world, outside = straight_outside()
+    definitions = Definitions(outside)
+    ref = open_with(outside, PARAMS, "order-1")
+    put_batch(outside, definitions, ref, sequence=1, batch=Batch.of_rows([("1", "a")], 2))
+    for _ in range(40):
+        world.time.sleep(TIMINGS.tombstone_s / 4)
+        sweep_tasks(outside)
+    assert world.tasks.read(ref) is None
+    one_column = msgspec.structs.replace(PARAMS, columns=(ColumnSpec("sequence"),))
+    assert open_with(outside, one_column, "order-1") == ref
+    with pytest.raises(SluiceError) as refused:
+        put_batch(outside, definitions, ref, sequence=1, batch=Batch.of_rows([("1", "a")], 2))
+    assert refused.value.code is ErrorCode.ROW_WIDTH_MISMATCH
+
+
+def test_a_batch_for_a_deleted_task_is_told_that_it_was_deleted() -> None:
+    """Also when the task had failed or completed before."""
+    sim = Simulation()
+    ref = completed(sim)
+    deeds = Deeds(sim)
+    sim.finish(sim.spawn("delete", deeds.delete(ref)))
+    put = sim.finish(sim.spawn("put", deeds.put(ref, 9, (("9", "late"),))))
+    close = sim.finish(sim.spawn("close", deeds.close(ref, batches=3, rows=None)))
+    codes = [error.error.code for error in (put, close) if isinstance(error.error, SluiceError)]
+    assert codes == [ErrorCode.TASK_DELETED, ErrorCode.TASK_DELETED]
+
+
+def test_a_batch_for_a_deleted_failed_task_is_told_that_it_was_deleted() -> None:
+    sim = Simulation()
+    ref = exhausted(sim)
+    recover(sim)
+    deeds = Deeds(sim)
+    sim.finish(sim.spawn("delete", deeds.delete(ref)))
+    put = sim.finish(sim.spawn("put", deeds.put(ref, 9, (("9", "late"),))))
+    assert isinstance(put.error, SluiceError)
+    assert put.error.code is ErrorCode.TASK_DELETED
+
+
+def test_close_without_totals_may_follow_close_with_totals() -> None:
+    world, outside = straight_outside()
+    ref = open_with(outside, PARAMS, "order-1")
+    put_batch(outside, Definitions(outside), ref, sequence=1, batch=Batch.of_rows([("1", "a")], 2))
+    first = close_export(outside, ref, CloseRequest(batches=1, rows=1))
+    assert close_export(outside, ref, CloseRequest()).man_sha == first.man_sha
+    del world

@@ -1,0 +1,57 @@
+"""The teeth of the harness: each wrong design that people ship must be found, in few schedules."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.simulation.faults import Fault
+from tests.support.simulation.mutants import MUTANTS, Mutant, refuses_a_lost_completion
+from tests.support.simulation.scenarios import COMPOSE, run_scenario
+from tests.support.simulation.zombies import Switches, run_switches
+
+SEEDS_MAX = 3_000
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_mutant_is_killed(mutant: Mutant) -> None:
+    kill = mutant.first_kill(SEEDS_MAX)
+    assert kill is not None, "the mutant lives: the harness is blind to this mistake"
+    assert kill[1].startswith(mutant.symptom), kill
+
+
+def attempts_after_a_lost_completion() -> int:
+    calls = [call for _, call, how in run_scenario(COMPOSE).trace if how != "landed" and call != "end"]
+    sim = run_scenario(COMPOSE, {calls.index("objects.complete"): Fault.ERR_AFTER})
+    return max(task.epoch for task in sim.world.tasks.scan())
+
+
+def test_a_lost_answer_to_the_completion_still_means_one_attempt() -> None:
+    assert attempts_after_a_lost_completion() == 1
+
+
+def test_mutant_m5_which_takes_no_such_upload_for_a_failure_is_killed() -> None:
+    """It breaks no invariant; it burns an attempt."""
+    with refuses_a_lost_completion():
+        assert attempts_after_a_lost_completion() == 2
+
+
+@pytest.mark.parametrize("name", ["M1", "M2"])
+def test_a_mutant_is_killed_by_a_zombie_too(name: str) -> None:
+    mutant = next(mutant for mutant in MUTANTS if mutant.name.startswith(name))
+    kills = 0
+    with mutant.patch():
+        for first in range(2, 16):
+            for second in range(0, 18, 3):
+                for again in (0, 1, 3):
+                    for supervised in (False, True):
+                        switches = Switches(first, second, again, supervised=supervised)
+                        kills += is_violated(mutant, switches)
+    assert kills > 0
+
+
+def is_violated(mutant: Mutant, switches: Switches) -> bool:
+    try:
+        run_switches(switches, stores=mutant.stores)
+    except AssertionError:
+        return True
+    return False

@@ -1,0 +1,81 @@
+"""A composer that was believed dead: it may do at any moment whatever it was about to do."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from tests.support.simulation.actors import Actor
+from tests.support.simulation.deeds import Deeds
+from tests.support.simulation.faults import FAULTS, Fault, NoFaults, ScriptedFaults
+from tests.support.simulation.scenarios import bell_of, compose, opened, sealed
+from tests.support.simulation.settling import settle
+from tests.support.simulation.simulation import Simulation
+from tests.support.simulation.zombies import Switches, run_switches
+
+CALLS = 17
+"""One composer's calls, and a few."""
+AGAIN = (0, 1, 2, 4, 8, CALLS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dies_sending", "supervised"), list(product((False, True), repeat=2)))
+def test_two_composers_make_one_file(dies_sending: bool, supervised: bool) -> None:  # noqa: FBT001 - parameters
+    for first, second, again in product(range(2, CALLS), range(CALLS + 1), AGAIN):
+        run_switches(Switches(first, second, again, dies_sending=dies_sending, supervised=supervised))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dies_sending", [False, True])
+def test_a_cancel_ends_two_composers(dies_sending: bool) -> None:  # noqa: FBT001 - a parameter
+    for first, second, again in product(range(2, CALLS), range(0, CALLS + 1, 2), AGAIN):
+        run_switches(Switches(first, second, again, dies_sending=dies_sending, cancelled=True))
+
+
+@pytest.mark.parametrize("fault", [Fault.OK, *FAULTS])
+def test_a_task_cancelled_before_any_call_of_a_composer_never_gets_a_file(fault: Fault) -> None:
+    """Bad input 31: also right before the call that finishes, and also when that call is on its way."""
+    for calls in range(CALLS + 3):
+        for cancel_calls in (1, 2, 3):
+            cancel_while_composing(calls, cancel_calls, fault)
+
+
+def cancel_while_composing(calls: int, cancel_calls: int, fault: Fault) -> None:
+    """The composer makes its next call, with ``fault``, when the cancel is done or in the middle of its own calls."""
+    sim = Simulation()
+    ref = sealed(sim)
+    composer = compose(sim, ref)
+    sim.advance(composer, calls)
+    cancel = sim.spawn("cancel", Deeds(sim).cancel(ref))
+    sim.advance(cancel, cancel_calls)
+    if not composer.done:
+        sim.plan = ScriptedFaults({sim.calls: fault})
+        sim.step(composer)
+        sim.plan = NoFaults()
+    sim.finish(cancel)
+    settle(sim)
+    told = "cancelled" if cancel.error is None else "completed"
+    assert sim.state(ref) == told
+    objects = [item.key for item in sim.world.store.list("out/")]
+    assert len(objects) == (told == "completed")
+
+
+@pytest.mark.parametrize("is_sealed", [False, True])
+def test_a_task_cancelled_while_open_or_sealed_never_gets_a_file(is_sealed: bool) -> None:  # noqa: FBT001 - a parameter
+    sim = Simulation()
+    ref = sealed(sim) if is_sealed else opened(sim)
+    bell = bell_of(sim, ref)
+    deeds = Deeds(sim)
+    sim.finish(sim.spawn("cancel", deeds.cancel(ref)))
+    late: list[Actor] = [
+        sim.spawn("close", deeds.close(ref, batches=3, rows=None)),
+        sim.spawn("put", deeds.put(ref, 4, (("4", "late"),))),
+        sim.spawn("compose", deeds.compose(bell)),
+        sim.spawn("render", deeds.render(ref, "again")),
+    ]
+    for actor in late:
+        sim.finish(actor)
+    settle(sim)
+    assert [task.state for task in sim.world.tasks.scan()] == ["cancelled"]
+    assert list(sim.world.store.list("")) == []
