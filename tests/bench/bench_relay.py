@@ -1,6 +1,6 @@
 """How many rows a second go through the relay, over HTTP, to a durable chunk and claim.
 
-    python tests/bench/bench_relay.py [--batches 300] [--stores directory|memory]
+    python -m tests.bench.bench_relay [--batches 300] [--stores directory|memory]
 
 The relay runs in a process of its own, bound to one core; senders are other
 processes. Besides rows a second it prints rows per second of the relay's
@@ -14,23 +14,16 @@ import csv
 import http.client
 import io
 import json
-import os
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-import psutil
+from tests.support.http_process import HttpProcess, http_process
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "layers/sluice/python")]
-
-from sluice.streams.order_table import BATCH_ROWS, COLUMNS, order_columns  # noqa: E402  # after the path is set
+from sluice.streams.order_table import BATCH_ROWS, COLUMNS, order_columns
 
 VARIETY = 8
 """Different bodies, sent in turn."""
@@ -52,18 +45,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, default=300)
     parser.add_argument("--stores", choices=["directory", "memory"], default="directory")
-    parser.add_argument("--serve", metavar="FOLDER", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve:
-        serve(Path(options.serve), options.stores)
-        return
     print(f"{options.batches} batches of {BATCH_ROWS:,} rows x {len(COLUMNS)} columns, {options.stores} stores")
     print(f"{'body':34} {'senders':>7} {'rows/s':>10} {'rows/s of CPU':>14} {'ms/batch p50':>13} {'p99':>7}")
     for content_type, encode in BODIES.items():
         bodies = [encode(order_rows(index * BATCH_ROWS)) for index in range(VARIETY)]
         for senders in (1, 4):
-            with relay_process(options.stores) as relay:
-                report(content_type, senders, measure(relay, content_type, bodies, senders, options.batches))
+            run = Run(content_type, bodies, senders, options.batches)
+            with (
+                TemporaryDirectory() as folder,
+                http_process(Path(folder), stores=options.stores, one_core=True) as relay,
+            ):
+                report(run, measure(relay, run))
+
+
+class Run(NamedTuple):
+    content_type: str
+    bodies: list[bytes]
+    senders: int
+    batches: int
 
 
 class Measured(NamedTuple):
@@ -73,25 +73,27 @@ class Measured(NamedTuple):
     latencies: list[float]
 
 
-def measure(relay: Relay, content_type: str, bodies: list[bytes], senders: int, batches: int) -> Measured:
-    """Push ``batches`` batches, shared by the senders."""
+def measure(relay: HttpProcess, run: Run) -> Measured:
+    """Push the batches, shared by the senders."""
     task_id = open_task(relay.port)
-    share = batches // senders
+    share = run.batches // run.senders
     loads = [
-        Load(relay.port, task_id, content_type, bodies, 1 + index * share, share) for index in range(senders)
+        Load(relay.port, task_id, run.content_type, run.bodies, 1 + index * share, share)
+        for index in range(run.senders)
     ]
-    with ProcessPoolExecutor(senders) as pool:
-        list(pool.map(push, [load._replace(first=batches + 1 + index, batches=1) for index, load in enumerate(loads)]))
+    warm_up = [load._replace(first=run.batches + 1 + index, batches=1) for index, load in enumerate(loads)]
+    with ProcessPoolExecutor(run.senders) as pool:
+        list(pool.map(push, warm_up))
         cpu_before, started = relay.cpu_seconds(), time.perf_counter()
         latencies = [latency for part in pool.map(push, loads) for latency in part]
         seconds = time.perf_counter() - started
-        return Measured(share * senders * BATCH_ROWS, seconds, relay.cpu_seconds() - cpu_before, sorted(latencies))
+        return Measured(share * run.senders * BATCH_ROWS, seconds, relay.cpu_seconds() - cpu_before, sorted(latencies))
 
 
-def report(content_type: str, senders: int, one: Measured) -> None:
+def report(run: Run, one: Measured) -> None:
     p50, p99 = (1000 * one.latencies[int(len(one.latencies) * part)] for part in (0.5, 0.99))
     rate, cpu_rate = one.rows / one.seconds, one.rows / one.cpu_seconds
-    print(f"{content_type:34} {senders:7} {rate:10,.0f} {cpu_rate:14,.0f} {p50:13.1f} {p99:7.1f}", flush=True)
+    print(f"{run.content_type:34} {run.senders:7} {rate:10,.0f} {cpu_rate:14,.0f} {p50:13.1f} {p99:7.1f}", flush=True)
 
 
 def push(load: Load) -> list[float]:
@@ -151,43 +153,6 @@ BODIES: dict[str, Callable[[list[Any]], bytes]] = {
     "application/x-ndjson": as_ndjson,
     "text/csv; header=absent": as_csv,
 }
-
-
-class Relay:
-    """The process under load."""
-
-    def __init__(self, process: psutil.Process, port: int) -> None:
-        self._process = process
-        self.port = port
-
-    def cpu_seconds(self) -> float:
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
-
-
-@contextmanager
-def relay_process(stores: str) -> Iterator[Relay]:
-    """Start this file as a relay, bound to one core; stop it by closing its standard input."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--serve", folder, "--stores", stores]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            assert process.stdin is not None
-            try:
-                yield Relay(psutil.Process(process.pid), int(process.stdout.readline()))
-            finally:
-                process.stdin.close()
-
-
-def serve(folder: Path, stores: str) -> None:
-    """Serve without keys until standard input closes."""
-    from tests.support.bench_service import bench_face  # noqa: PLC0415  # the senders need none of it
-
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    with bench_face(folder, stores) as port:
-        print(port, flush=True)
-        sys.stdin.read()
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from tests.support.command_line import environment, sluice
 
 from sluice import __version__
 from sluice.cli.app import COMMANDS, keep_layout
+from tests.support.command_line import COMMAND, environment, sluice
 
 HEAVY = {"grpc", "fastapi", "uvicorn", "sqlite3", "xlsxwriter", "rich", "structlog", "yaml"}
 GROUPS = {
@@ -90,6 +91,16 @@ def test_a_pipe_that_closes_early_is_no_crash() -> None:
     )
     assert done.stdout.startswith("CODE")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_output_that_cannot_be_written_is_a_failure() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "explain"], stdout=full, stderr=subprocess.PIPE, env=environment(), check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.decode() == "sluice: No space left on device\n"
 
 
 def test_only_paragraphs_with_indented_lines_keep_their_layout() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.support.command_line import sluice
 
 from sluice.domain.errors import MEANINGS, ErrorCode
+from tests.support.command_line import sluice
 
 
 def test_the_table_has_every_code_with_its_meaning() -> None:

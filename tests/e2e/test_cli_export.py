@@ -12,13 +12,13 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import openpyxl
 import pytest
 from python_calamine import CalamineWorkbook
+
 from tests.support.command_line import COMMAND, environment, sluice, start_sluice
 
 HEADER = ["id", "name", "amount", "paid", "at"]
@@ -247,16 +247,3 @@ def test_a_terminal_sees_how_far_it_is(tmp_path: Path) -> None:
     assert b"reading" in shown or b"writing" in shown or b"saving" in shown
     assert b"sha256" in out
     assert b"\x1b" not in out
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_is_said_to_be_full() -> None:
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "sluice", "explain"],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            env=environment(),
-            check=False,
-        )
-    assert done.returncode != 0

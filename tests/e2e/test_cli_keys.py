@@ -8,14 +8,14 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests.support.command_line import sluice
-from tests.support.fake_clock import FakeClock
-from tests.support.recorded_journal import RecordedJournal
 
 from sluice.adapters.key_file import KeyFile
 from sluice.api.auth import KeyRing, Principal
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
+from tests.support.command_line import sluice
+from tests.support.fake_clock import FakeClock
+from tests.support.recorded_journal import RecordedJournal
 
 DAY_S = 86_400
 

@@ -63,13 +63,13 @@ def test_ten_thousand_races_with_faults_lose_nothing(part: int) -> None:
 def race(seed: int) -> tuple[str, str]:
     """One race: a new batch, a replayed batch and two closes, the oracle watching."""
     sim = Simulation(seed, chaotic=True)
-    ref = opened(sim)
+    ref = opened(sim, batches=1)
     deeds = Deeds(sim)
     sim.plan = RandomFaults(sim.chance, (0.0, 0.05, 0.2)[seed % 3], FAULTS)
-    batches = 3 if seed % 2 else None
-    put = sim.spawn("put", deeds.put(ref, 4, NEW))
+    batches = 1 if seed % 2 else None
+    put = sim.spawn("put", deeds.put(ref, 2, NEW))
     close = sim.spawn("close", deeds.close(ref, batches=batches, rows=None))
-    others = [sim.spawn("replay", deeds.put(ref, 2, sim.oracle.facts(ref).acked[2]))]
+    others = [sim.spawn("replay", deeds.put(ref, 1, sim.oracle.facts(ref).acked[1]))]
     if seed % 5 == 0:
         others.append(sim.spawn("twin close", deeds.close(ref, batches=batches, rows=None)))
     racing = [put, close, *others]

@@ -1,4 +1,4 @@
-"""Every pair of faults in one composer's run, from its first call to the last sweep after it: all of them, not a sample."""
+"""Every pair of faults in one composer's run, from its first call to the last sweep: all of them, not a sample."""
 
 from __future__ import annotations
 

@@ -6,10 +6,11 @@ from itertools import product
 
 import pytest
 
+from sluice.usecases.compose_export import Outcome
 from tests.support.simulation.actors import Actor
 from tests.support.simulation.deeds import Deeds
 from tests.support.simulation.faults import FAULTS, Fault, NoFaults, ScriptedFaults
-from tests.support.simulation.scenarios import bell_of, compose, opened, sealed
+from tests.support.simulation.scenarios import bell_of, compose, opened, row_of, sealed
 from tests.support.simulation.settling import settle
 from tests.support.simulation.simulation import Simulation
 from tests.support.simulation.zombies import Switches, run_switches
@@ -31,6 +32,23 @@ def test_two_composers_make_one_file(dies_sending: bool, supervised: bool) -> No
 def test_a_cancel_ends_two_composers(dies_sending: bool) -> None:  # noqa: FBT001 - a parameter
     for first, second, again in product(range(2, CALLS), range(0, CALLS + 1, 2), AGAIN):
         run_switches(Switches(first, second, again, dies_sending=dies_sending, cancelled=True))
+
+
+@pytest.mark.parametrize("fault", [Fault.ERR_BEFORE, Fault.ERR_LATE])
+def test_a_finish_that_nobody_answers_is_neither_assumed_nor_undone(fault: Fault) -> None:
+    """Three tries without an answer, and the row does not show the step: it may yet land, so nothing is cleaned up."""
+    sim = Simulation()
+    ref = sealed(sim)
+    composer = compose(sim, ref)
+    while (request := composer.request()) is not None and not request.call.endswith("to completed"):
+        sim.step(composer)
+    sim.plan = ScriptedFaults({sim.calls + tries: fault for tries in range(3)})
+    sim.finish(composer)
+    assert composer.result == Outcome.UNKNOWN
+    assert sim.state(ref) == "composing"
+    settle(sim)
+    assert sim.state(ref) == "completed"
+    assert row_of(sim, ref).epoch == (1 if fault is Fault.ERR_LATE else 2)
 
 
 @pytest.mark.parametrize("fault", [Fault.OK, *FAULTS])

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-from tests.support.recorded_journal import RecordedJournal
 
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec
@@ -24,6 +23,7 @@ from sluice.usecases.put_batch import put_batch
 from sluice.wiring.build import open_outside
 from sluice.wiring.settings import Settings
 from sluice.wiring.settings_schema import Storage
+from tests.support.recorded_journal import RecordedJournal
 
 PARAMS = ExportParams(format=ExportFormat.CSV, filename="orders.csv", columns=(ColumnSpec("id"), ColumnSpec("name")))
 

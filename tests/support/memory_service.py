@@ -52,6 +52,7 @@ class MemoryService:
         clock: Clock | None = None,
         paused: bool = False,
         admission: Admission | None = None,
+        journal: RecordedJournal | None = None,
         rate_per_s: float = 0,
         rate_burst: int = 0,
         objects: Callable[[ObjectStore], ObjectStore] = unchanged,
@@ -59,7 +60,7 @@ class MemoryService:
         links: MintsLinks | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
-        self.journal = RecordedJournal()
+        self.journal = journal or RecordedJournal()
         self.store = MemoryStore(clock=self.clock)
         self.tasks = MemoryTasks()
         self.invoker = InlineInvoker(paused=paused)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from sluice.cli.export_options import read_delimiter, read_names
 from sluice.cli.export_order import format_of, make_params, read_options, read_types
 from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.options import ExportFormat, ExportOptions
@@ -108,3 +109,19 @@ def test_a_packed_file_is_not_named_as_if_it_were_not() -> None:
 
 def test_a_named_format_wins_over_the_name() -> None:
     assert params("a.data", format_name=ExportFormat.XLSX).format is ExportFormat.XLSX
+
+
+@pytest.mark.parametrize(("text", "delimiter"), [(";", ";"), ("\\t", "\t"), ("tab", "\t"), ("\t", "\t"), ("|", "|")])
+def test_a_delimiter_is_one_character(text: str, delimiter: str) -> None:
+    assert read_delimiter(text) == delimiter
+
+
+@pytest.mark.parametrize("text", ["", ";;", '"', "\n", "\r"])
+def test_what_cannot_delimit_is_wrong_usage(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        read_delimiter(text)
+
+
+def test_column_names_are_a_line_of_csv() -> None:
+    assert read_names('id,"last, first",') == ("id", "last, first", "")
+    assert read_names(None) == ()

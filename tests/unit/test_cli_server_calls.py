@@ -8,13 +8,13 @@ from urllib.error import HTTPError
 
 import pytest
 import typer
-from tests.support.fake_clock import FakeClock, SeededRandomness
-from tests.support.scripted_server import Answer, in_turn, scripted_server
 
 from sluice.api.answers import http_status, problem
 from sluice.cli.server_calls import Call, ServerCalls, ServerError, check_server, read_problem
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.secret import Secret
+from tests.support.fake_clock import FakeClock, SeededRandomness
+from tests.support.scripted_server import Answer, in_turn, scripted_server
 
 GET = Call("GET", "/v1/exports/x")
 OK = Answer(200, b'{"state": "open"}')
@@ -54,6 +54,8 @@ def test_an_empty_answer_is_an_empty_object() -> None:
     "failing",
     [
         Answer(sent_bytes=0),
+        Answer(200, b'{"state": "open"}', sent_bytes=5),
+        Answer(409, b'{"code": "BATCH_CONFLICT"}', sent_bytes=5),
         Answer(503, b"busy"),
         Answer(502, b"<html>bad gateway</html>"),
         Answer(429, b""),

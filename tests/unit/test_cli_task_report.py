@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.support.data_directory import compose, data_directory, open_task, seal
 
 from sluice.cli.sweeper_bell import SweeperBell
 from sluice.cli.task_report import TaskReport, report_task
@@ -26,6 +25,7 @@ from sluice.usecases.hold_attempt import (
     release_attempt,
 )
 from sluice.usecases.repair_task import release_lease
+from tests.support.data_directory import compose, data_directory, open_task, seal
 
 
 def acquire(outside: Outside, ref: TaskRef) -> HeldAttempt:

@@ -208,7 +208,7 @@ def test_a_compressed_file_is_one_gzip_member_dated_by_the_task() -> None:
     [
         (ColumnSpec("a"), '"' * 200, {}),
         (ColumnSpec("a"), '"' * 200, {"compression_enabled": True}),
-        (ColumnSpec("a"), "x" * 200, {"csv_encoding": "utf-16"}),
+        (ColumnSpec("a"), '"' * 200, {"csv_encoding": "utf-16"}),
         (ColumnSpec("a"), "\u00c0" * 200, {"csv_encoding": "gb18030"}),
         (ColumnSpec("a"), "=", {"quote_all": True, "csv_delimiter": "\U0001f381"}),
         (ColumnSpec("a" * 250), "x", {}),

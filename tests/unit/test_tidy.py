@@ -26,7 +26,7 @@ def sources() -> list[Path]:
     return [path for path in SOURCE.rglob("*.py") if "gen" not in path.parts]
 
 
-def tests() -> list[Path]:
+def checks() -> list[Path]:
     return list((ROOT / "tests").rglob("*.py"))
 
 
@@ -51,13 +51,13 @@ def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("path", [*sources(), *tests()], ids=named)
+@pytest.mark.parametrize("path", [*sources(), *checks()], ids=named)
 def test_a_file_is_not_too_long(path: Path) -> None:
     lines_max = TEST_LINES_MAX if "tests" in path.parts else FILE_LINES_MAX
     assert len(path.read_text().splitlines()) <= lines_max
 
 
-@pytest.mark.parametrize("path", [*sources(), *tests()], ids=named)
+@pytest.mark.parametrize("path", [*sources(), *checks()], ids=named)
 def test_a_function_is_not_too_long(path: Path) -> None:
     long = {f.name: f.end_lineno - f.lineno + 1 for f in functions(path) if f.end_lineno is not None}
     assert {name: lines for name, lines in long.items() if lines > FUNCTION_LINES_MAX} == {}
@@ -75,7 +75,7 @@ def test_a_module_says_in_one_line_what_it_is_for(path: Path) -> None:
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
-    assert [named(path) for path in [*sources(), *tests()] if path.stem in FORBIDDEN_NAMES] == []
+    assert [named(path) for path in [*sources(), *checks()] if path.stem in FORBIDDEN_NAMES] == []
 
 
 def test_files_of_use_cases_are_verbs() -> None:

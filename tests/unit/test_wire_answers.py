@@ -100,6 +100,4 @@ def test_held_batches_are_told_in_order() -> None:
 )
 def test_a_refusal_in_a_stream_is_a_message_of_its_own(code: ErrorCode, status: pb.TaskStatus) -> None:
     said = failure_response("t", SluiceError(code, "the reason"))
-    assert said == pb.ExportResponse(
-        task_id="t", status=status, error_code=code.value, error_message="the reason"
-    )
+    assert said == pb.ExportResponse(task_id="t", status=status, error_code=code.value, error_message="the reason")

@@ -91,7 +91,7 @@ def test_a_task_that_is_queued_or_running_is_not_queued_again(tmp_path: Path) ->
         for _ in range(3):
             pool.invoke(bell("task-a", f"wait:{gate}"), epoch=1)
         gate.touch()
-        eventually(lambda: pool.active == 0)
+        eventually(lambda: len(heard.started) == 1 and pool.active == 0)
         pool.invoke(bell("task-a", f"wait:{gate}"), epoch=2)
         eventually(lambda: len(heard.started) == 2)
     assert heard.started == ["task-a", "task-a"]

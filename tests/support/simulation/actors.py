@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar, cast
 
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]  # ships no types
+
 from tests.support.simulation.faults import Crashed
 from tests.support.simulation.oracle import Violation
 
@@ -47,7 +48,7 @@ class Actor:
     def request(self) -> Request | None:
         """The call it waits for; runs the actor up to its first. None: it has ended."""
         if self._request is None and not self.done:
-            self._go(lambda: self._green.switch())
+            self._go(self._green.switch)
         return self._request
 
     def answer(self, value: object) -> None:

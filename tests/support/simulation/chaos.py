@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
+import msgspec
+
+from sluice.domain.keys import ManifestRef, TaskRef
 from tests.support.simulation.actors import Actor
 from tests.support.simulation.deeds import Deeds
 from tests.support.simulation.faults import FAULTS, RandomFaults
 from tests.support.simulation.sender import Op, Script, Sender, code_of, table
 from tests.support.simulation.settling import is_at_rest, recover, settle
-from tests.support.simulation.simulation import Stores, Simulation
+from tests.support.simulation.simulation import Simulation, Stores
 from tests.support.simulation.world import LIMITS, TIMINGS
-
-import msgspec
-
-from sluice.domain.keys import ManifestRef, TaskRef
 
 STEPS_MAX = 3_000
 IDLE_MAX = 60
 """Rounds without anybody to run, once every party has its answer."""
-FAULT_RATES = (0.0, 0.02, 0.06, 0.15)
+FAULT_RATES = (0.0, 0.02, 0.06, 0.15, 0.4)
 
 
 class Chaos(NamedTuple):
@@ -72,6 +71,7 @@ def run_chaos(seed: int, chaos: Chaos, *, stores: Stores | None = None, fault_ra
     limits = msgspec.structs.replace(LIMITS, tenant_composing_max=chaos.share)
     sim = Simulation(seed, chaotic=True, limits=limits, stores=stores)
     rate = FAULT_RATES[seed % len(FAULT_RATES)] if fault_rate is None else fault_rate
+    sim.world.retries = sim.chance.random() < 0.7
     swarm = [kind for kind in FAULTS if sim.chance.random() < 0.7]
     sim.plan = RandomFaults(sim.chance, rate, swarm)
     _Storm(sim, chaos).blow()
@@ -249,7 +249,7 @@ class _Storm:
                 self._start("ring", deeds.ring(target))
             case "reconcile":
                 self._start("reconcile", deeds.reconcile(orphan_age_s=0))
-            case "idle" if self._chance.random() < 0.2:
+            case "idle" if not self._sender.closing:
                 self._sim.pass_time(TIMINGS.idle_s + 60)
                 self._start("sweep", self._deeds.sweep())
             case _:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.support.simulation.actors import ask
-from tests.support.simulation.oracle import Rows, Violation
-from tests.support.simulation.simulation import Simulation
-
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -27,6 +23,9 @@ from sluice.usecases.reconcile_stores import reconcile_stores
 from sluice.usecases.render_again import RenderRequest, render_again
 from sluice.usecases.repair_task import release_lease, ring_again
 from sluice.usecases.sweep_tasks import sweep_tasks
+from tests.support.simulation.actors import ask
+from tests.support.simulation.oracle import Rows, Violation
+from tests.support.simulation.simulation import Simulation
 
 TENANT = TenantId("acme")
 PARAMS = ExportParams(
@@ -46,9 +45,9 @@ class Deeds:
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
 
-    def open(self, key: str) -> Deed:
+    def open(self, key: str, *, params: ExportParams = PARAMS, tenant: TenantId = TENANT) -> Deed:
         def deed() -> TaskRef:
-            return open_export(self._outside(), TENANT, OpenRequest(PARAMS, idempotency_key=key)).task.ref
+            return open_export(self._outside(), tenant, OpenRequest(params, idempotency_key=key)).task.ref
 
         return deed
 

@@ -27,17 +27,21 @@ class Fault(StrEnum):
 
     @property
     def crashes(self) -> bool:
-        return self in {Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.CRASH_LATE}
+        return self in _CRASHES
 
     @property
     def applies(self) -> bool:
         """Whether the store sees the request at once."""
-        return self in {Fault.OK, Fault.ERR_AFTER, Fault.CRASH_AFTER}
+        return self in _APPLIED
 
     @property
     def lands_later(self) -> bool:
-        return self in {Fault.ERR_LATE, Fault.CRASH_LATE}
+        return self in _LATE
 
+
+_CRASHES = frozenset({Fault.CRASH_BEFORE, Fault.CRASH_AFTER, Fault.CRASH_LATE})
+_APPLIED = frozenset({Fault.OK, Fault.ERR_AFTER, Fault.CRASH_AFTER})
+_LATE = frozenset({Fault.ERR_LATE, Fault.CRASH_LATE})
 
 FAULTS = tuple(fault for fault in Fault if fault is not Fault.OK)
 

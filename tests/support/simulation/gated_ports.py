@@ -135,6 +135,4 @@ class GatedLinks:
         self._gate = gate
 
     def mint_link(self, key: str, *, filename: str, expires_at: float) -> str:
-        return self._gate(
-            "links.mint", lambda: self._links.mint_link(key, filename=filename, expires_at=expires_at)
-        )
+        return self._gate("links.mint", lambda: self._links.mint_link(key, filename=filename, expires_at=expires_at))

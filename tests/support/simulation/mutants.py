@@ -35,6 +35,7 @@ from sluice.usecases import (
     sweep_tasks,
     write_result,
 )
+from sluice.usecases.advance_task import advance_task
 from sluice.usecases.put_batch import BatchReceipt
 from tests.support.simulation.chaos import Chaos, run_chaos
 from tests.support.simulation.oracle import Violation
@@ -253,8 +254,6 @@ class AcquiresWithoutEpoch(WatchedTasks):
 
 
 def takes_over_under_the_same_epoch() -> AbstractContextManager[None]:
-    acquire = hold_attempt.advance_task
-
     def lazy(
         outside: Outside,
         ref: TaskRef,
@@ -265,8 +264,8 @@ def takes_over_under_the_same_epoch() -> AbstractContextManager[None]:
         won: Callable[[Task], bool],
     ) -> bool:
         if guard.state is State.COMPOSING and "epoch" in fields and guard.epoch is not None:
-            fields = TaskFields(**{**fields, "epoch": guard.epoch})  # type: ignore[typeddict-item]  # an int for an int
-        return acquire(outside, ref, guard=guard, target=target, fields=fields, won=won)
+            fields = TaskFields(**{**fields, "epoch": guard.epoch})
+        return advance_task(outside, ref, guard=guard, target=target, fields=fields, won=won)
 
     return replaced(hold_attempt, "advance_task", lazy)
 

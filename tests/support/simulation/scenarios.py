@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from sluice.domain.keys import ManifestRef, TaskRef
+from sluice.domain.task import Task
 from tests.support.simulation.actors import Actor
 from tests.support.simulation.deeds import Deed, Deeds
 from tests.support.simulation.faults import Fault, ScriptedFaults
 from tests.support.simulation.oracle import Violation
 from tests.support.simulation.sender import Script, Sender, code_of, table
 from tests.support.simulation.settling import outlive, recover, ring_all, settle
-from tests.support.simulation.simulation import Stores, Simulation
+from tests.support.simulation.simulation import Simulation, Stores
 from tests.support.simulation.world import TIMINGS
-
-from sluice.domain.keys import ManifestRef, TaskRef
-from sluice.domain.task import Task
 
 
 class Scenario(NamedTuple):
@@ -103,9 +102,9 @@ def sealed(sim: Simulation) -> TaskRef:
     return ref
 
 
-def opened(sim: Simulation) -> TaskRef:
+def opened(sim: Simulation, batches: int = 3) -> TaskRef:
     """A task with all its batches, not closed."""
-    sender = Sender(Deeds(sim), table(3))
+    sender = Sender(Deeds(sim), table(batches))
     script = sender.script()
     op = next(script)
     while op.name != "close":

@@ -35,6 +35,11 @@ def runs_of(default: int) -> int:
     return int(os.environ.get(SCALE, default))
 
 
+def is_scaled() -> bool:
+    """Whether somebody asked for more runs, and will wait for them."""
+    return SCALE in os.environ
+
+
 def replay(seed: Seed) -> None:
     """Run the schedule; raises ``Violation``."""
     run_chaos(seed.seed, next(mix for mix in MIXES if mix.name == seed.mix))

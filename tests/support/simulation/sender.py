@@ -6,12 +6,11 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import TaskRef
 from tests.support.simulation.actors import Actor
 from tests.support.simulation.deeds import Deed, Deeds
 from tests.support.simulation.oracle import Rows, Violation
-
-from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import TaskRef
 
 ENDED = {ErrorCode.CANCELLED, ErrorCode.EXPIRED, ErrorCode.TASK_DELETED}
 

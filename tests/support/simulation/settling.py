@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from sluice.domain.errors import ErrorCode
+from sluice.domain.task import Task
 from tests.support.simulation.deeds import Deeds
 from tests.support.simulation.faults import NoFaults
 from tests.support.simulation.oracle import Violation
 from tests.support.simulation.simulation import Simulation
 from tests.support.simulation.world import TIMINGS
-
-from sluice.domain.errors import ErrorCode
-from sluice.domain.task import Task
 
 ROUNDS_MAX = 60
 

@@ -7,17 +7,16 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.support.simulation.actors import Actor, Request, ask
-from tests.support.simulation.faults import Crashed, Fault, FaultPlan, NoFaults
-from tests.support.simulation.oracle import Violation
-from tests.support.simulation.watched_stores import WatchedTasks
-from tests.support.simulation.world import LIMITS, TIMINGS, World
-
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.limits import Limits
 from sluice.ports.store_errors import OutcomeUnknown, StoreError
 from sluice.usecases.find_task import Definitions
+from tests.support.simulation.actors import Actor, Request, ask
+from tests.support.simulation.faults import Crashed, Fault, FaultPlan, NoFaults
+from tests.support.simulation.oracle import Violation
+from tests.support.simulation.watched_stores import WatchedTasks
+from tests.support.simulation.world import LIMITS, TIMINGS, TrueTime, World
 
 PAUSE = "sleep"
 SILENT_CALLS = ("compose", "sweep")
@@ -56,10 +55,12 @@ class Simulation:
         self.chance = random.Random(seed)
         self.plan: FaultPlan = plan or NoFaults()
         self.chaotic = chaotic
+        time = TrueTime()
         self.world = World(
             seed,
+            time=time,
             gate=ask,
-            pause=lambda seconds: ask(PAUSE, lambda: self.world.time.sleep(seconds)),
+            pause=lambda seconds: ask(PAUSE, lambda: time.sleep(seconds)),
             chance=self.chance if chaotic else None,
             limits=limits,
             tasks_type=stores.tasks_type,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sluice.ports.outside import Outside
-from tests.support.simulation.world import World
+from tests.support.simulation.world import TrueTime, World
 
 T = TypeVar("T")
 
@@ -17,5 +17,6 @@ def at_once(call: str, action: Callable[[], T]) -> T:
 
 
 def straight_outside(seed: int = 0) -> tuple[World, Outside]:
-    world = World(seed, gate=at_once, pause=lambda seconds: world.time.sleep(seconds))
+    time = TrueTime()
+    world = World(seed, time=time, gate=at_once, pause=time.sleep)
     return world, world.outside()

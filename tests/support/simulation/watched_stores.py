@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from tests.support.simulation.oracle import Oracle, Violation
-
 from sluice.adapters.memory_store import MemoryStore
 from sluice.adapters.memory_tasks import MemoryTasks
 from sluice.domain.keys import TaskRef
@@ -15,6 +13,7 @@ from sluice.domain.task import Guard, Task, TaskFields
 from sluice.ports.clock import Clock
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import NoSuchObject
+from tests.support.simulation.oracle import Oracle, Violation
 
 
 class WatchedStore(MemoryStore):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from tests.support.simulation.gated_ports import Gate, GatedInvoker, GatedLinks, GatedObjects, GatedTasks
-from tests.support.simulation.watched_stores import WatchedStore, WatchedTasks
-
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.adapters.retrying_tasks import RetryingTasks
 from sluice.adapters.triggering_store import TriggeringStore
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef
 from sluice.domain.limits import Limits, Timings
+from sluice.ports.object_store import ObjectStore
 from sluice.ports.outside import Outside
+from sluice.ports.task_store import TaskStore
+from tests.support.simulation.gated_ports import Gate, GatedInvoker, GatedLinks, GatedObjects, GatedTasks
+from tests.support.simulation.watched_stores import WatchedStore, WatchedTasks
 
 START = 1_700_000_000.0
 
@@ -126,17 +127,20 @@ class World:
         self,
         seed: int,
         *,
+        time: TrueTime,
         gate: Gate,
         pause: Callable[[float], None],
         chance: random.Random | None = None,
         limits: Limits = LIMITS,
         tasks_type: type[WatchedTasks] = WatchedTasks,
     ) -> None:
-        self.time = TrueTime()
+        self.time = time
         self.store = WatchedStore(clock=self.time, idle_s=TIMINGS.idle_s)
         self.oracle = self.store.oracle
         self.tasks = tasks_type(self.oracle, index_lag=chance)
         self.bells = Doorbell(chance)
+        self.retries = True
+        """Whether the stores are wrapped in what repeats idempotent calls, as in production."""
         self._limits = limits
         self._gate = gate
         self._pause = pause
@@ -145,11 +149,14 @@ class World:
     def outside(self, *, skew_s: float = 0.0) -> Outside:
         """The ports of one process whose clock is off by ``skew_s``, wired as in production."""
         clock = ActorClock(self.time, skew_s=skew_s, pause=self._pause)
-        objects = GatedObjects(TriggeringStore(self.store, self.bells), self._gate)
-        tasks = GatedTasks(self.tasks, self._gate)
+        objects: ObjectStore = GatedObjects(TriggeringStore(self.store, self.bells), self._gate)
+        tasks: TaskStore = GatedTasks(self.tasks, self._gate)
+        if self.retries:
+            objects = RetryingStore(objects, clock=clock, randomness=self._randomness)
+            tasks = RetryingTasks(tasks, clock=clock, randomness=self._randomness)
         return Outside(
-            objects=RetryingStore(objects, clock=clock, randomness=self._randomness),
-            tasks=RetryingTasks(tasks, clock=clock, randomness=self._randomness),
+            objects=objects,
+            tasks=tasks,
             links=GatedLinks(self.store, self._gate),
             invoker=GatedInvoker(self.bells, self._gate),
             admission=OpenDoor(),

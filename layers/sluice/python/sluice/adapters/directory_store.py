@@ -106,11 +106,17 @@ class DirectoryStore:
 
         Uploads that are still open are no leftovers: whoever owns their key aborts them.
         """
-        removed = 0
+        before = now - older_than_s
         with unknown_when_disk_fails():
-            for staged in self._staging.iterdir():
-                with suppress(FileNotFoundError):
-                    if staged.stat().st_mtime < now - older_than_s:
-                        staged.unlink()
-                        removed += 1
-            return removed + self._uploads.remove_leftovers(before=now - older_than_s)
+            removed = sum(_remove_if_older(staged, before) for staged in self._staging.iterdir())
+            return removed + self._uploads.remove_leftovers(before=before)
+
+
+def _remove_if_older(file: Path, before: float) -> bool:
+    try:
+        if file.stat().st_mtime >= before:
+            return False
+        file.unlink()
+    except FileNotFoundError:
+        return False  # its put was done after all
+    return True

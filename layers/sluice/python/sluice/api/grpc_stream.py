@@ -46,7 +46,7 @@ def stream_export(call: Call, requests: Requests[pb.ExportRequest]) -> Responses
     stream = ExportStream(call)
     try:
         yield from stream.answer(requests)
-    except grpc.RpcError:
+    except (grpc.RpcError, GeneratorExit):  # the client was gone when we read, or when we answered
         stream.note_broken(overdue=requests.overdue)
         raise
     except Exception as error:  # whatever it is, the client hears of it twice; note() keeps it
@@ -66,6 +66,7 @@ class ExportStream:
         self._task: Task | None = None
         self._numbered: bool | None = None
         self._batches = 0
+        self._sealed = False
 
     @property
     def task_id(self) -> str:
@@ -77,12 +78,15 @@ class ExportStream:
             yield first
         totals = yield from self._store(task.ref, requests)
         task = close_export(self._outside, task.ref, totals)
+        self._sealed = True
         if self._wants(self._metadata, "wait"):
             task = self._wait(task)
         yield from self._outcome(task)
 
     def note_broken(self, *, overdue: bool) -> None:
-        """Tell the journal that the stream broke off; its task stays open and can be continued."""
+        """Tell the journal that the stream broke off before its task was sealed; it can be continued."""
+        if self._sealed:
+            return
         self._outside.journal.record(
             Event.STREAM_ERROR,
             task_id=self.task_id or None,

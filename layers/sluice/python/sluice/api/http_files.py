@@ -11,7 +11,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from sluice.api.http_answers import tag_matches
-from sluice.api.http_openapi import declares, extra, header
+from sluice.api.http_errors import HttpError, invalid_request
+from sluice.api.http_openapi import declares, extra, header, problem_answer
 from sluice.api.http_runtime import Grant, Runtime, runtime_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.filenames import content_disposition
@@ -59,7 +60,7 @@ _ANSWERS = declares(
         200: {"description": "The file.", **_FILE},
         206: {"description": "The range.", **_FILE},
         304: {"description": "The file is as `If-None-Match` says."},
-        416: {"description": "The file has no such range."},
+        416: problem_answer("The file has no such range."),
     },
 )
 
@@ -87,8 +88,7 @@ async def read_file(request: Request, token: str) -> Response:
         return Response(status_code=304, headers=headers)
     span = _span_of(request, etag, info.size)
     if span is None:
-        headers["Content-Range"] = f"bytes */{info.size}"
-        return Response(status_code=416, headers=headers)
+        raise HttpError(416, invalid_request("The file has no such range."), {"Content-Range": f"bytes */{info.size}"})
     return _send(request, runtime, grant.key, span=span, size=info.size, headers=headers)
 
 

@@ -121,7 +121,7 @@ def declares(
         answer["content"] = {JSON: {"schema": ref(model)}}
     responses: dict[int | str, Declared] = {status: answer, **(also or {}), **problems((*_ANY_CALL, *codes))}
     if slow:
-        responses[_TOO_SLOW] = _problem("The body did not arrive in time.")
+        responses[_TOO_SLOW] = problem_answer("The body did not arrive in time.")
     return {"status_code": status, "responses": responses, "response_class": Response, "response_model": None}
 
 
@@ -130,7 +130,7 @@ def problems(codes: Iterable[ErrorCode]) -> dict[int | str, Declared]:
     by_status: dict[int | str, list[str]] = {}
     for code in sorted(set(codes)):
         by_status.setdefault(ANSWERS[code][1], []).append(f"`{code.value}`: {MEANINGS[code].sentence}")
-    return {status: _problem("\n\n".join(said)) for status, said in sorted(by_status.items(), key=str)}
+    return {status: problem_answer("\n\n".join(said)) for status, said in sorted(by_status.items(), key=str)}
 
 
 def ref(model: type) -> Declared:
@@ -242,5 +242,5 @@ def _without_framework_answers(document: Declared, schemas: Declared) -> None:
     schemas.pop("ValidationError", None)
 
 
-def _problem(description: str) -> Declared:
+def problem_answer(description: str) -> Declared:
     return {"description": description, "content": {PROBLEM_TYPE: {"schema": ref(ProblemView)}}}

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from sluice.api.http_rows_json import NEGATIVE_ZERO, exact_json
+from sluice.api.http_rows_json import exact_json, is_exact
 from sluice.api.rows import RowShape, batch_of_records
 from sluice.domain.batch import Batch
 from sluice.domain.errors import ErrorCode, SluiceError
 
-_fast = msgspec.json.Decoder(list, float_hook=str)
+_fast = msgspec.json.Decoder(float_hook=str)
 
 
 def read_ndjson(body: bytes, shape: RowShape) -> Batch:
@@ -27,9 +27,7 @@ def decode_lines(lines: list[bytes], *, first_row: int = 1) -> list[Any]:
         records: list[Any] = [_fast.decode(line) for line in lines]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return list(_decode_exactly(lines, first_row))
-    if any(NEGATIVE_ZERO.search(line) for line in lines):
-        return list(_decode_exactly(lines, first_row))
-    return records
+    return records if is_exact(records, b"\n".join(lines)) else list(_decode_exactly(lines, first_row))
 
 
 def _decode_exactly(lines: Iterable[bytes], first_row: int) -> Iterator[Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 from sluice.domain.batch import Batch, Cells
@@ -40,7 +42,7 @@ class RowShape:
 def batch_of_records(records: Sequence[Any], shape: RowShape) -> Batch:
     """Make a batch of records that are all arrays of cells, or all objects keyed by column name."""
     if records and isinstance(records[0], Mapping):
-        return batch_of_rows([_row_of_object(record, row, shape) for row, record in enumerate(records, 1)], shape)
+        return batch_of_rows(_rows_of_objects(records, shape), shape)
     for row, record in enumerate(records, 1):
         if not isinstance(record, list):
             raise _not_a_row(row)
@@ -93,6 +95,15 @@ def _text(value: str | int | None) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def _rows_of_objects(records: Sequence[Any], shape: RowShape) -> Sequence[Sequence[object]]:
+    """The cells in the order of the columns. Objects that all have every name, and no other, go fast."""
+    is_simple = shape.width > 1 and len(shape.name_set) == shape.width
+    if is_simple and set(map(type, records)) == {dict} and set(map(len, records)) == {shape.width}:
+        with suppress(KeyError):
+            return list(map(itemgetter(*shape.names), records))
+    return [_row_of_object(record, row, shape) for row, record in enumerate(records, 1)]
 
 
 def _row_of_object(record: object, row: int, shape: RowShape) -> list[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from importlib import import_module
@@ -115,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _leave)
     try:
-        build_app()(sys.argv[1:] if arguments is None else arguments, prog_name="sluice")
+        _run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
@@ -124,8 +125,25 @@ def main(arguments: list[str] | None = None) -> None:
         failure = describe(error)
         if failure is None:
             raise
-        print(failure.text, file=sys.stderr)
+        if failure.text:
+            print(failure.text, file=sys.stderr)
+        _drop_output()
         sys.exit(failure.exit_code)
+
+
+def _run(arguments: list[str]) -> None:
+    try:
+        build_app()(arguments, prog_name="sluice")
+    finally:
+        sys.stdout.flush()  # so that a full disk is an error of the command and not a note at exit
+
+
+def _drop_output() -> None:
+    """Let go of what cannot be written, or it would fail once more at exit and change the exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _leave(number: int, _: FrameType | None) -> None:

@@ -22,19 +22,23 @@ class Failure(NamedTuple):
 
 def describe(error: Exception) -> Failure | None:
     """Put a foreseen error into words; None for a bug, whose traceback should be seen."""
+    exit_code = FAILED
     match error:
         case SluiceError():
-            return Failure(_sluice_error(error), FAILED)
+            text = _sluice_error(error)
         case SettingsError() | KeysMissingError():
-            return Failure(f"sluice: {error}", WRONG_USAGE)
+            text, exit_code = f"sluice: {error}", WRONG_USAGE
         case StoreError():
-            return Failure(_sluice_error(SluiceError(ErrorCode.STORE_UNAVAILABLE, _disk_words(error))), FAILED)
+            text = _sluice_error(SluiceError(ErrorCode.STORE_UNAVAILABLE, _disk_words(error)))
         case ServerError():
-            return Failure(f"sluice: {printable(str(error))}", FAILED)
+            text = f"sluice: {printable(str(error))}"
+        case BrokenPipeError():
+            text = ""  # whoever read our output has had enough
         case OSError():
-            return Failure(f"sluice: {_os_words(error)}", FAILED)
+            text = f"sluice: {_os_words(error)}"
         case _:
             return None
+    return Failure(text, exit_code)
 
 
 def _sluice_error(error: SluiceError) -> str:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 ANSWER_BYTES_MAX = 1 << 20
 TIMEOUT_S = 60.0
-WAIT_S, WAIT_MAX_S = 0.25, 5.0
+WAIT_S, WAIT_MAX_S = 0.1, 5.0
 RETRY_AFTER_MAX_S = 30.0
 TRANSIENT_STATUS = frozenset({408, 425, 429, 502, 503, 504})
 _PROBLEM_KEYS = {"type", "title", "status", "detail", "code", "who", "retryable", "request_id"}
@@ -115,7 +115,7 @@ class ServerCalls:
 
         def read() -> bytes:
             with _api.open(request, timeout=TIMEOUT_S) as answer:
-                return bytes(answer.read(ANSWER_BYTES_MAX))
+                return _read_whole(answer)
 
         return _told(read)
 
@@ -154,6 +154,14 @@ def _told(action: Callable[[], T]) -> T:
         raise (failure if _is_final(reason) else _Transient(failure)) from None
 
 
+def _read_whole(answer: Any) -> bytes:
+    """Read an answer's body. A connection that ends too early is noticed: ``read`` with a bound does not raise."""
+    body = bytes(answer.read(ANSWER_BYTES_MAX))
+    if getattr(answer, "length", 0):
+        raise http.client.IncompleteRead(body, answer.length)
+    return body
+
+
 def _is_final(reason: object) -> bool:
     unknown_name = isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME
     return unknown_name or isinstance(reason, ssl.SSLCertVerificationError)
@@ -167,9 +175,9 @@ def _words(reason: object) -> str:
 def _refusal(error: urllib.error.HTTPError) -> Exception:
     """What the service said, as the error it meant."""
     try:
-        body = error.read(ANSWER_BYTES_MAX)
-    except (OSError, http.client.HTTPException):
-        body = b""
+        body = _read_whole(error.fp)
+    except (OSError, http.client.HTTPException) as broken:
+        return _Transient(ServerError(f"the server cannot be reached: {_words(broken)}"))
     meant = read_problem(body) or ServerError(
         f"the server answered {error.code} {error.reason}, not as a Sluice service does{_elsewhere(error.headers)}"
     )

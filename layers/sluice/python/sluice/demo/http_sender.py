@@ -5,16 +5,17 @@ from __future__ import annotations
 import http.client
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
+from sluice.adapters.system_clock import SystemClock
 from sluice.demo.trouble import troubled_order
 from sluice.streams.order_table import BATCH_ROWS, COLUMNS, order_columns
 
+CLOCK = SystemClock()
 SENDERS = 2
 TIMEOUT_S = 120
 TERMINAL = ("completed", "failed", "cancelled", "expired")
@@ -56,7 +57,7 @@ class HttpSender:
     def push_orders(self, task_id: str, rows: int, progress: Callable[[int], object]) -> Sent:
         """Send every batch, out of order, some twice, by several senders at once."""
         batches = -(-rows // BATCH_ROWS)
-        started = time.perf_counter()
+        started = CLOCK.monotonic()
         order: SimpleQueue[int] = SimpleQueue()
         for sequence in troubled_order(batches):
             order.put(sequence)
@@ -66,7 +67,7 @@ class HttpSender:
 
         with ThreadPoolExecutor(SENDERS) as senders:
             replayed = sum(senders.map(push, range(SENDERS)))
-        return Sent(rows, batches, replayed, time.perf_counter() - started)
+        return Sent(rows, batches, replayed, CLOCK.monotonic() - started)
 
     def _push_some(
         self, task_id: str, rows: int, order: SimpleQueue[int], progress: Callable[[int], object]

@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sluice.adapters.system_clock import SystemClock
+
+CLOCK = SystemClock()
 START_S = 60
 STOP_S = 60
 
@@ -67,9 +69,9 @@ def watched_service(folder: Path) -> Iterator[WatchedService]:
 
 
 def _ports(process: subprocess.Popen[bytes], ready: Path, log: Path) -> dict[str, int]:
-    give_up_at = time.monotonic() + START_S
+    give_up_at = CLOCK.monotonic() + START_S
     while not ready.exists():
-        if process.poll() is not None or time.monotonic() > give_up_at:
+        if process.poll() is not None or CLOCK.monotonic() > give_up_at:
             raise RuntimeError(f"the service did not start:\n{log.read_text(encoding='utf-8')}")
-        time.sleep(0.02)
+        CLOCK.sleep(0.02)
     return dict(json.loads(ready.read_bytes()))

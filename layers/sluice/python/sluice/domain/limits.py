@@ -64,6 +64,8 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     """A composer extends its lease this often."""
     bell_grace_s: float = 90
     """How long after the seal the sweeper waits for the doorbell to have worked."""
+    attempt_max_s: float = 30 * MINUTE_S
+    """An attempt that takes longer is given back: whatever holds it up may not hold up the next one."""
     attempts_max: int = 6
     """Attempts before a task fails for good (measured: 5 % of calls failing leaves 0.12 % of tasks)."""
     backoff_s: float = 15

@@ -66,7 +66,13 @@ def acquire_attempt(outside: Outside, task: Task) -> HeldAttempt | None:
 
 
 def keep_attempt(outside: Outside, attempt: HeldAttempt) -> None:
-    """Extend the lease if a heartbeat is due. Raises ``Fenced`` when the task is no longer ours."""
+    """Extend the lease if a heartbeat is due.
+
+    Raises ``Fenced`` when the task is no longer ours, and STORE_UNAVAILABLE
+    when the attempt has taken longer than it may.
+    """
+    if outside.clock.now() - attempt.started_at > outside.timings.attempt_max_s:
+        raise SluiceError(ErrorCode.STORE_UNAVAILABLE, "the attempt took longer than it may")
     if outside.clock.monotonic() - attempt.beat_at < outside.timings.heartbeat_s:
         return
     beat_attempt(outside, attempt)

@@ -67,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             skew_s=waits.clock_skew_s,
             heartbeat_s=waits.heartbeat_s,
             bell_grace_s=waits.bell_grace_s,
+            attempt_max_s=self.performance.upload_timeout_s,
             attempts_max=waits.attempts_max,
             backoff_s=waits.backoff_s,
             backoff_max_s=waits.backoff_max_s,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from sluice.domain.limits import DAY_S, HOUR_S, KIB, MIB, MINUTE_S, Limits, Timings
+from sluice.domain.limits import DAY_S, HOUR_S, KIB, MIB, Limits, Timings
 from sluice.domain.secret import Secret
 
 LINK_S_MAX = 7 * DAY_S
@@ -59,7 +59,7 @@ class Concurrency(msgspec.Struct, frozen=True, kw_only=True):
     open_tasks_max: Count = _LIMITS.open_tasks_max
     tenant_composing_max: CountOrOff = _LIMITS.tenant_composing_max
     lease_s: Seconds = 10
-    heartbeat_s: Seconds = 2
+    heartbeat_s: Seconds = 1
     clock_skew_s: SecondsOrNone = 1
     bell_grace_s: Seconds = 5
     attempts_max: Annotated[int, Meta(ge=1, le=100)] = _TIMINGS.attempts_max
@@ -71,7 +71,6 @@ class Concurrency(msgspec.Struct, frozen=True, kw_only=True):
 class Performance(msgspec.Struct, frozen=True, kw_only=True):
     """What one composer may hold in memory and how hard it tries."""
 
-    buffer_bytes: Annotated[int, Meta(ge=4 * KIB, le=10 * MIB)] = 1 * MIB
     max_batch_bytes: Annotated[int, Meta(ge=64 * KIB, le=64 * MIB)] = _LIMITS.batch_bytes_max
     max_batch_rows: Count = _LIMITS.batch_rows_max
     max_batches: Annotated[int, Meta(ge=1, le=_LIMITS.batches_max)] = _LIMITS.batches_max
@@ -79,9 +78,8 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
     # The commissioned default of 10 MB would hold 60 MB with five parts in flight, and the
     # promise of less than 64 MB for a whole composer weighs more. Long files get larger parts.
     part_bytes: Annotated[int, Meta(ge=100 * KIB, le=100 * MIB)] = _LIMITS.part_bytes_min
-    parallel_parts: Annotated[int, Meta(ge=1, le=64)] = 5
     retries: Annotated[int, Meta(ge=0, le=20)] = 3
-    upload_timeout_s: Seconds = 30 * MINUTE_S
+    upload_timeout_s: Seconds = _TIMINGS.attempt_max_s
 
 
 class Storage(msgspec.Struct, frozen=True, kw_only=True):

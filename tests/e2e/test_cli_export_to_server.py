@@ -1,0 +1,196 @@
+"""`sluice export --server`: the same file as without one, over any network, once."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.task import Guard, State
+from sluice.usecases.hold_attempt import fail_task
+from tests.support.command_line import sluice
+from tests.support.data_directory import data_directory, open_task, seal
+from tests.support.flaky_proxy import TROUBLES, flaky_proxy
+from tests.support.running_service import QUICK, ServiceProcess, serving
+from tests.support.scripted_server import Answer, Asked, scripted_server
+
+ROWS = [[str(number), f"name {number}, Zoë", "" if number % 3 else "x"] for number in range(45_000)]
+TYPES = ("--types", "id=number")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    with serving(tmp_path_factory.mktemp("service") / "data", env=QUICK) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("rows") / "rows.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["id", "name", "note"], *ROWS])
+    return path
+
+
+@pytest.fixture(scope="module")
+def local_bytes(source: Path) -> bytes:
+    sluice("export", source, "-o", source.with_name("local.csv"), *TYPES)
+    return source.with_name("local.csv").read_bytes()
+
+
+def export(source: Path, output: Path, server: str, *arguments: str, exit_code: int = 0) -> Any:
+    done = sluice("export", source, "-o", output, "--server", server, *TYPES, "--json", *arguments, exit_code=exit_code)
+    return done.stderr if exit_code else json.loads(done.stdout)
+
+
+def wait_until_completed(service: ServiceProcess, task_id: str) -> Any:
+    give_up_at = time.monotonic() + 30
+    while time.monotonic() < give_up_at:
+        report = json.loads(sluice("task", "show", task_id, "--json", "--data", service.data).stdout)
+        if report["state"] == "completed":
+            return report
+    raise AssertionError(f"not completed, but {report}")
+
+
+def tasks_of(service: ServiceProcess) -> dict[str, Any]:
+    listed = json.loads(sluice("task", "list", "--json", "--data", service.data).stdout)
+    return {one["task"]["task_id"]: one["task"] for one in listed}
+
+
+def test_the_service_makes_the_same_file_as_this_machine_alone(
+    service: ServiceProcess, source: Path, local_bytes: bytes, tmp_path: Path
+) -> None:
+    told = export(source, tmp_path / "out.csv", service.url)
+    assert (tmp_path / "out.csv").read_bytes() == local_bytes
+    assert (told["rows"], told["bytes"]) == (len(ROWS), len(local_bytes))
+    assert tasks_of(service)[told["task_id"]]["checksum_sha256"] == told["sha256"]
+
+
+def test_a_network_that_loses_every_other_answer_changes_nothing(
+    service: ServiceProcess, source: Path, local_bytes: bytes, tmp_path: Path
+) -> None:
+    before = tasks_of(service).keys()
+    with flaky_proxy(service.http_port) as proxy:
+        told = export(source, tmp_path / "out.csv", proxy.url)
+    assert (tmp_path / "out.csv").read_bytes() == local_bytes
+    assert tasks_of(service).keys() - before == {told["task_id"]}
+    assert all(proxy.met[trouble] >= 2 for trouble in TROUBLES)
+
+
+def test_a_run_under_the_same_key_is_the_same_task(service: ServiceProcess, source: Path, tmp_path: Path) -> None:
+    first = export(source, tmp_path / "a.csv", service.url, "--idempotency-key", "monthly")
+    again = export(source, tmp_path / "a.csv", service.url, "--idempotency-key", "monthly")
+    assert first == again
+
+
+def test_a_bad_row_is_named_as_in_the_file_and_the_task_is_cancelled(service: ServiceProcess, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("id,name,note\n" + "1,a,b\n" * 12_000 + "x,a,b\n")
+    before = tasks_of(service).keys()
+    said = export(tmp_path / "bad.csv", tmp_path / "out.csv", service.url, exit_code=1)
+    assert "INVALID_VALUE" in said
+    assert "row 12,001" in said
+    assert not (tmp_path / "out.csv").exists()
+    (state,) = (task["state"] for task_id, task in tasks_of(service).items() if task_id not in before)
+    assert state == "cancelled"
+
+
+def test_a_service_with_keys_wants_one(source: Path, local_bytes: bytes, tmp_path: Path) -> None:
+    key = sluice("keys", "add", "shop", "--data", tmp_path / "data").stdout.strip()
+    with serving(tmp_path / "data", env=QUICK) as service:
+        assert "UNAUTHENTICATED" in export(source, tmp_path / "no.csv", service.url, exit_code=1)
+        done = sluice(
+            "export",
+            source,
+            "-o",
+            tmp_path / "out.csv",
+            *TYPES,
+            env={"SLUICE_TOKEN": key, "SLUICE_SERVER": service.url},
+        )
+    assert (tmp_path / "out.csv").read_bytes() == local_bytes
+    assert key not in done.stdout + done.stderr + service.log.read_text()
+    assert not (tmp_path / "no.csv").exists()
+
+
+def test_tasks_can_be_tended_beside_the_running_service(
+    service: ServiceProcess, source: Path, local_bytes: bytes, tmp_path: Path
+) -> None:
+    task_id = export(source, tmp_path / "out.csv", service.url)["task_id"]
+    verified = json.loads(sluice("task", "verify", task_id, "--json", "--data", service.data).stdout)
+    assert verified["bytes"] == len(local_bytes)
+    report = json.loads(sluice("task", "show", task_id, "--json", "--data", service.data).stdout)
+    assert (report["state"], report["next"]["overdue_s"]) == ("completed", 0)
+
+
+def test_a_failed_task_is_retried_beside_the_running_service(service: ServiceProcess) -> None:
+    with data_directory(service.data) as outside:
+        ref = open_task(outside)
+        error = SluiceError(ErrorCode.CHUNK_MISSING)
+        task = seal(outside, ref)
+        assert fail_task(outside, ref, guard=Guard(state=State.SEALED, epoch=task.epoch), error=error)
+    made = json.loads(sluice("task", "retry", ref.task_id, "--json", "--data", service.data).stdout)
+    assert wait_until_completed(service, made["task_id"])["result"]["rows"] == 6
+
+
+def test_a_task_whose_bell_was_lost_is_composed_after_a_ring(service: ServiceProcess) -> None:
+    with data_directory(service.data) as outside:
+        ref = open_task(outside)
+        seal(outside, ref)
+    sluice("task", "ring", ref.task_id, "--data", service.data)
+    report = wait_until_completed(service, ref.task_id)
+    assert [attempt["outcome"] for attempt in report["attempts"]] == ["completed"]
+
+
+FILE = b"0123456789"
+
+
+@pytest.mark.parametrize("ranges", [True, False], ids=["from where it broke", "from the start"])
+def test_a_download_that_breaks_off_goes_on(source: Path, tmp_path: Path, *, ranges: bool) -> None:
+    downloads: list[str] = []
+
+    def deliver(asked: Asked) -> Answer:
+        downloads.append(asked.headers.get("range", ""))
+        if len(downloads) == 1:
+            return Answer(200, FILE, sent_bytes=4)
+        return Answer(206, FILE[4:]) if ranges else Answer(200, FILE)
+
+    with scripted_server(lambda asked: _done_service(asked, deliver)) as server:
+        export(source, tmp_path / "out.csv", server.url)
+    assert downloads == ["", "bytes=4-"]
+    assert (tmp_path / "out.csv").read_bytes() == FILE
+
+
+def test_a_download_with_the_wrong_bytes_is_refused(source: Path, tmp_path: Path) -> None:
+    with scripted_server(lambda asked: _done_service(asked, lambda _: Answer(200, b"0123456780"))) as server:
+        said = export(source, tmp_path / "out.csv", server.url, exit_code=1)
+    assert "RESULT_VERIFY_FAILED" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def _done_service(asked: Asked, deliver: Callable[[Asked], Answer]) -> Answer:
+    """A service whose every task is completed with ``FILE``."""
+    if asked.path == "/bytes":
+        return deliver(asked)
+    if asked.path.endswith("?redirect=false"):
+        return Answer(200, b'{"url": "/bytes", "expires_at": "2099-01-01T00:00:00Z"}')
+    task = {
+        "task_id": "a" * 26,
+        "state": "completed",
+        "progress_percent": 100.0,
+        "rows_written": len(ROWS),
+        "file_size_bytes": len(FILE),
+        "checksum_sha256": hashlib.sha256(FILE).hexdigest(),
+        "warnings": [],
+    }
+    return Answer(200, json.dumps(task).encode())
+
+
+def test_something_else_that_answers_is_no_service(source: Path, tmp_path: Path) -> None:
+    with scripted_server(lambda _: Answer(404, b"<html>not here</html>")) as server:
+        assert "not as a Sluice service" in export(source, tmp_path / "out.csv", server.url, exit_code=1)

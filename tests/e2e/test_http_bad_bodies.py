@@ -1,0 +1,369 @@
+"""Rows 36 to 44 of the bad inputs: bodies that lie, burst, nest, or are no text."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import socket
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.support.http_client import ApiClient, HttpRelay, code_of, definition, http_relay, raw_exchange
+from tests.support.http_process import http_process
+
+from sluice.api.gen import export_pb2 as pb
+from sluice.api.http_bodies import BodyBudget, Patience
+from sluice.domain.errors import SluiceError
+from sluice.domain.limits import KIB, MIB, Limits
+from sluice.domain.task import State
+
+IMPATIENT = Patience(idle_s=0.4, total_s=1.2)
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpRelay]:
+    with http_relay(tmp_path_factory.mktemp("relay"), patience=IMPATIENT, idle_s=1) as running:
+        yield running
+
+
+@pytest.fixture
+def client(relay: HttpRelay) -> ApiClient:
+    """A client of a tenant of its own."""
+    relay.tenants += 1
+    return relay.client(f"tenant-{relay.tenants}")
+
+
+def head_of(client: ApiClient, task_id: str, *, sequence: int = 1, **headers: str) -> bytes:
+    lines = [
+        f"PUT /v1/exports/{task_id}/batches/{sequence} HTTP/1.1",
+        "Host: x",
+        f"Authorization: {client.headers['Authorization']}",
+        "Content-Type: application/json",
+        *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items()),
+    ]
+    return "\r\n".join((*lines, "", "")).encode()
+
+
+def refused(client: ApiClient, task_id: str, answer: httpx.Response, *, status: int, code: str) -> dict[str, Any]:
+    """The answer is that error, and the task is as it was when it was opened."""
+    assert (answer.status_code, code_of(answer)) == (status, code)
+    row = client.relay.memory.row(task_id, client.tenant)
+    assert (row.rev, row.state) == (0, State.OPEN)
+    return dict(answer.json())
+
+
+def test_row_36_a_sender_that_goes_away_leaves_nothing(client: ApiClient) -> None:
+    task_id = client.open()
+    with socket.create_connection(("127.0.0.1", client.relay.port)) as connection:
+        connection.sendall(head_of(client, task_id, Content_Length="100") + b'[[1,"a"]]')
+        time.sleep(0.05)
+    assert client.put_rows(task_id, 2, []).status_code == 200
+    assert client.relay.memory.held(task_id, client.tenant) == [2]
+
+
+def test_row_37_a_body_shorter_than_it_says_is_not_waited_for_long(client: ApiClient) -> None:
+    task_id = client.open()
+    answer = raw_exchange(client.relay.port, [head_of(client, task_id, Content_Length="100") + b'[[1,"a"]]'])
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert client.relay.memory.held(task_id, client.tenant) == []
+
+
+def test_row_37_a_chunked_body_without_an_end_is_not_waited_for_long(client: ApiClient) -> None:
+    task_id = client.open()
+    head = head_of(client, task_id, Transfer_Encoding="chunked")
+    answer = raw_exchange(client.relay.port, [head + b'9\r\n[[1,"a"]]\r\n'])
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert client.relay.memory.held(task_id, client.tenant) == []
+
+
+def test_row_37_a_body_longer_than_it_says_is_cut_there(client: ApiClient) -> None:
+    task_id = client.open()
+    answer = raw_exchange(client.relay.port, [head_of(client, task_id, Content_Length="5") + b'[[1,"a"]]'])
+    statuses = [line for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.1")]
+    assert statuses[0].startswith(b"HTTP/1.1 400 ")
+    assert client.relay.memory.held(task_id, client.tenant) == []
+
+
+def test_row_37_two_content_lengths_are_no_http(client: ApiClient) -> None:
+    head = head_of(client, client.open(), Content_Length="5").replace(b"\r\n\r\n", b"\r\nContent-Length: 9\r\n\r\n")
+    assert raw_exchange(client.relay.port, [head + b'[[1,"a"]]']).startswith(b"HTTP/1.1 400 ")
+
+
+def test_row_37_a_dripping_body_is_not_waited_for_long(client: ApiClient) -> None:
+    """Each byte comes in time, but a whole body would take for ever."""
+    task_id = client.open()
+    with socket.create_connection(("127.0.0.1", client.relay.port), timeout=10) as connection:
+        connection.sendall(head_of(client, task_id, Content_Length="1000"))
+        connection.settimeout(0.05)
+        answer = drip(connection, seconds_max=5)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def drip(connection: socket.socket, *, seconds_max: float) -> bytes:
+    """Send a byte now and then until there is an answer."""
+    give_up_at = time.monotonic() + seconds_max
+    while time.monotonic() < give_up_at:
+        connection.sendall(b" ")
+        try:
+            return connection.recv(65_536)
+        except TimeoutError:
+            continue
+    raise AssertionError("there was no answer")
+
+
+def test_a_body_over_the_limit_is_refused_before_it_is_sent(client: ApiClient) -> None:
+    task_id = client.open()
+    length = str(client.relay.app.state.runtime.body_bytes_max + 1)
+    answer = raw_exchange(client.relay.port, [head_of(client, task_id, Content_Length=length)])
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_over_the_limit_without_a_length_is_refused_on_the_way(tmp_path: Path) -> None:
+    with http_relay(tmp_path, limits=Limits(batch_bytes_max=20 * KIB)) as relay:
+        client = relay.client()
+        task_id = client.open()
+        body = (b" " * 10 * KIB for _ in range(1_000))
+        answer = client.put(
+            f"/v1/exports/{task_id}/batches/1", content=body, headers={"Content-Type": "application/json"}
+        )
+        refused(client, task_id, answer, status=413, code="BATCH_TOO_LARGE")
+
+
+@pytest.mark.serial
+@pytest.mark.slow
+def test_row_38_a_bomb_is_refused_as_soon_as_it_passes_the_limit(tmp_path: Path) -> None:
+    bomb = gzip_of_zeros(4 * 1024 * MIB)
+    assert len(bomb) < 5 * MIB
+    with http_process(tmp_path) as process, httpx.Client(base_url=f"http://127.0.0.1:{process.port}") as client:
+        task_id = client.post("/v1/exports", json=definition()).json()["task_id"]
+        url, headers = f"/v1/exports/{task_id}/batches/1", {"Content-Type": "application/json"}
+        assert client.put(url, content=b"[]", headers=headers).status_code == 200
+        before = process.resident_bytes()
+        answer = client.put(url, content=bomb, headers={**headers, "Content-Encoding": "gzip"})
+        grown = process.peak_bytes() - before
+    assert (answer.status_code, code_of(answer)) == (413, "BATCH_TOO_LARGE")
+    assert grown <= 16 * MIB
+
+
+def gzip_of_zeros(size: int) -> bytes:
+    """Many equal members, so that making the bomb costs nothing."""
+    member = gzip.compress(bytes(16 * MIB), 9)
+    return member * (size // (16 * MIB))
+
+
+@pytest.mark.parametrize(
+    ("body", "coding"),
+    [
+        (gzip.compress(gzip.compress(b"[]")), "gzip"),
+        (b"[]", "br"),
+        (b"[]", "deflate"),
+        (b"[]", "gzip, gzip"),
+        (b"[]", "gzip"),
+        (zlib.compress(b"[]"), "gzip"),
+        (gzip.compress(b"[]"), "identity"),
+    ],
+    ids=["twice", "br", "deflate", "list", "plain", "zlib", "unannounced"],
+)
+def test_row_39_an_encoding_that_is_not_gzip_once_is_refused(client: ApiClient, body: bytes, coding: str) -> None:
+    task_id = client.open()
+    answer = client.put_body(task_id, 1, body, Content_Encoding=coding)
+    refused(client, task_id, answer, status=415, code="UNSUPPORTED_ENCODING")
+
+
+@pytest.mark.parametrize("cut", [5, 15, -9, -1])
+def test_row_39_gzip_that_is_damaged_is_refused(client: ApiClient, cut: int) -> None:
+    task_id = client.open()
+    packed = gzip.compress(b'[[1,"abcdefghijklmnop"]]' * 10)
+    answer = client.put_body(task_id, 1, packed[:cut], Content_Encoding="gzip")
+    refused(client, task_id, answer, status=400, code="INVALID_REQUEST")
+    damaged = packed[:20] + bytes([packed[20] ^ 0xFF]) + packed[21:]
+    answer = client.put_body(task_id, 1, damaged, Content_Encoding="gzip")
+    refused(client, task_id, answer, status=400, code="INVALID_REQUEST")
+
+
+def test_a_packed_body_is_the_same_batch(client: ApiClient) -> None:
+    task_id = client.open()
+    plain = client.put_body(task_id, 1, b'[[1,"a"]]').json()
+    members = gzip.compress(b'[[1,') + gzip.compress(b"") + gzip.compress(b'"a"]]')
+    checksum = hashlib.sha256(members).hexdigest()
+    answer = client.put_body(task_id, 1, members, Content_Encoding="gzip", X_Content_SHA256=checksum)
+    assert answer.json() == {**plain, "replayed": True}
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"[" * 100_000, "INVALID_REQUEST"),
+        (b"[" * 100_000 + b"]" * 100_000, "INVALID_REQUEST"),
+        (b'[[{"a":' * 100_000, "INVALID_REQUEST"),
+        (b"[[" + b"1" * 5_000 + b',"a"]]', "INVALID_REQUEST"),
+        (b'[[NaN,"a"]]', "INVALID_REQUEST"),
+        (b'[[Infinity,"a"]]', "INVALID_REQUEST"),
+        (b'[[-Infinity,"a"]]', "INVALID_REQUEST"),
+        (b'[[1e999,"a"]]', "INVALID_VALUE"),
+        (b'[[-1e999,"a"]]', "INVALID_VALUE"),
+        (b'[{"id":1,"name":"a","id":2}]', "INVALID_REQUEST"),
+        (b'[{"id":1,"id" :2,"name":"a"}]', "INVALID_REQUEST"),
+        (b'[{"id":1,"name":"\\":","id":2}]', "INVALID_REQUEST"),
+        (b'[[1,"\xff"]]', "INVALID_TEXT"),
+        (b'[[1,"\xed\xa0\x80"]]', "INVALID_TEXT"),
+        (b'[[1,"\\ud800"]]', "INVALID_TEXT"),
+        (b'[[1,"\\udc00\\ud800"]]', "INVALID_TEXT"),
+        (b'[{"id":1,"name":"\\ud800"}]', "INVALID_TEXT"),
+        (b'[[1,"a"]] []', "INVALID_REQUEST"),
+        (b'[[1,"a"],]', "INVALID_REQUEST"),
+        (b'[[01,"a"]]', "INVALID_REQUEST"),
+        (b'[[1,"a]]', "INVALID_REQUEST"),
+        (b"", "INVALID_REQUEST"),
+        (b"null", "INVALID_REQUEST"),
+        (b'{"rows":[]}', "INVALID_REQUEST"),
+        (b'["ab"]', "INVALID_REQUEST"),
+        (b'[[1,"a"],{"id":1}]', "INVALID_REQUEST"),
+        (b'[{"id":1},[1,"a"]]', "INVALID_REQUEST"),
+        (b'[{"id":1,"nam":"a"}]', "INVALID_REQUEST"),
+        (b'[[1,["a"]]]', "INVALID_VALUE"),
+        (b'[[1,{}]]', "INVALID_VALUE"),
+        (b'[["x","a"]]', "INVALID_VALUE"),
+    ],
+    ids=lambda value: repr(value[:24]) if isinstance(value, bytes) else "",
+)
+def test_rows_40_to_44_json_that_is_not_rows_is_refused(client: ApiClient, body: bytes, code: str) -> None:
+    task_id = client.open()
+    refused(client, task_id, client.put_body(task_id, 1, body), status=400, code=code)
+
+
+def test_rows_40_to_44_also_line_by_line(client: ApiClient) -> None:
+    task_id = client.open()
+    lines = [
+        (b"[" * 100_000, "INVALID_REQUEST"),
+        (b"[" + b"1" * 5_000 + b',"a"]', "INVALID_REQUEST"),
+        (b'[NaN,"a"]', "INVALID_REQUEST"),
+        (b'[1e999,"a"]', "INVALID_VALUE"),
+        (b'{"id":1,"name":"a","id":2}', "INVALID_REQUEST"),
+        (b'[1,"\xff"]', "INVALID_TEXT"),
+        (b'[1,"\\ud800"]', "INVALID_TEXT"),
+        (b'[1,"a"] [2,"b"]', "INVALID_REQUEST"),
+        (b'[1,', "INVALID_REQUEST"),
+    ]
+    for line, code in lines:
+        answer = client.put_body(task_id, 1, b'[0,"ok"]\n\n' + line + b"\n", "application/x-ndjson")
+        facts = refused(client, task_id, answer, status=400, code=code)
+        assert facts["row"] == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"1,a\r\n", "INVALID_REQUEST"),
+        (b"name,id\r\na,1\r\n", "INVALID_REQUEST"),
+        (b"", "INVALID_REQUEST"),
+        (b"id,name\r\n1\r\n", "ROW_WIDTH_MISMATCH"),
+        (b"id,name\r\n1,a,b\r\n", "ROW_WIDTH_MISMATCH"),
+        (b'id,name\r\n1,"a\r\n', "INVALID_REQUEST"),
+        (b'id,name\r\n1,"a"b\r\n', "INVALID_REQUEST"),
+        (b"id,name\r\n1,\xff\r\n", "INVALID_TEXT"),
+        (b"id,name\r\nx,a\r\n", "INVALID_VALUE"),
+        (b"id,name\r1,a\r", "INVALID_REQUEST"),
+    ],
+)
+def test_csv_that_is_not_rows_is_refused(client: ApiClient, body: bytes, code: str) -> None:
+    task_id = client.open()
+    refused(client, task_id, client.put_body(task_id, 1, body, "text/csv"), status=400, code=code)
+
+
+def test_a_message_that_is_not_rows_is_refused(client: ApiClient) -> None:
+    task_id = client.open()
+    other = pb.DataBatch(records=[pb.Record(values=["1", "a"])], batch_sequence=2).SerializeToString()
+    for body in (b"\xff\xff", other, b"\x0a\x05\x0a\x03\xff\xfe\xfd"):
+        answer = client.put_body(task_id, 1, body, "application/x-protobuf")
+        refused(client, task_id, answer, status=400, code="INVALID_REQUEST")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "text/plain", "multipart/form-data", "application/json; charset=latin-1", "text/csv; header=maybe"],
+)
+def test_a_type_that_is_not_read_here_is_refused(client: ApiClient, content_type: str) -> None:
+    task_id = client.open()
+    answer = client.put_body(task_id, 1, b"[]", content_type)
+    refused(client, task_id, answer, status=415, code="UNSUPPORTED_ENCODING")
+
+
+def test_every_content_type_makes_the_same_batch(client: ApiClient) -> None:
+    task_id = client.open()
+    message = pb.DataBatch(records=[pb.Record(values=["1.50", "a,b"]), pb.Record(values=["-0", "é"])])
+    bodies = [
+        ("application/json", '[[1.50,"a,b"],[-0,"é"]]'.encode()),
+        ("application/json; charset=UTF-8", b'[["1.50","a,b"],["-0","\\u00e9"]]'),
+        ("application/json", '\ufeff[{"id":1.50,"name":"a,b"},{"id":-0,"name":"é"}]'.encode()),
+        ("application/x-ndjson", '[1.50,"a,b"]\n\n{"id":-0,"name":"é"}'.encode()),
+        ("application/x-ndjson", '{"id":1.50,"name":"a,b"}\r\n{"id":-0,"name":"é"}\r\n'.encode()),
+        ("text/csv", '\ufeffid,name\r\n1.50,"a,b"\r\n-0,é\r\n'.encode()),
+        ("text/csv; header=absent", '1.50,"a,b"\n\n"-0",é'.encode()),
+        ("application/x-protobuf", message.SerializeToString()),
+    ]
+    answers = [client.put_body(task_id, 1, body, content_type) for content_type, body in bodies]
+    mixed = answers.pop(3)  # rows of both kinds
+    assert (mixed.status_code, code_of(mixed)) == (400, "INVALID_REQUEST")
+    assert [answer.status_code for answer in answers] == [200] * 7
+    assert len({answer.json()["sha256"] for answer in answers}) == 1
+
+
+def test_null_is_not_the_empty_text_and_null_value_says_what_null_is(client: ApiClient) -> None:
+    task_id = client.open(columns=[{"name": "a"}, {"name": "b"}], options={"null_value": "NULL"})
+    shas = {
+        name: client.put_body(task_id, sequence, body, content_type).json()["sha256"]
+        for sequence, (name, content_type, body) in enumerate(
+            [
+                ("null", "application/json", b'[["x",null]]'),
+                ("missing", "application/json", b'[{"a":"x"}]'),
+                ("empty", "application/json", b'[["x",""]]'),
+                ("text", "application/json", b'[["x","NULL"]]'),
+                ("csv null", "text/csv; header=absent", b"x,NULL\r\n"),
+                ("csv empty", "text/csv; header=absent", b"x,\r\n"),
+                ("message", "application/x-protobuf", b"\x0a\x09\x0a\x01x\x0a\x04NULL"),
+            ],
+            1,
+        )
+    }
+    assert shas["null"] == shas["missing"] == shas["csv null"] == shas["message"]
+    assert shas["empty"] == shas["csv empty"]
+    assert len(set(shas.values())) == 3
+
+
+def test_booleans_are_taken_as_their_texts(client: ApiClient) -> None:
+    task_id = client.open(columns=[{"name": "a", "type": "boolean"}, {"name": "b"}])
+    first = client.put_body(task_id, 1, b'[[true,false],[false,"x"]]').json()
+    assert client.put_body(task_id, 1, b'[["true","false"],["false","x"]]').json() == {**first, "replayed": True}
+
+
+@pytest.mark.parametrize("body", [b"[" + b"[],[]," * 20 + b"[]]", b"[" + b"{}," * 40 + b"{}]"])
+def test_more_rows_than_a_batch_may_have_are_refused_unread(tmp_path: Path, body: bytes) -> None:
+    with http_relay(tmp_path, limits=Limits(batch_rows_max=40)) as relay:
+        client = relay.client()
+        task_id = client.open()
+        answer = client.put_body(task_id, 1, body)
+        refused(client, task_id, answer, status=413, code="BATCH_TOO_LARGE")
+        lines = b'[1,"[[[["]\n' * 41
+        for content_type, rows in (("application/x-ndjson", lines), ("text/csv; header=absent", b"1,a\n" * 41)):
+            answer = client.put_body(task_id, 1, rows, content_type)
+            refused(client, task_id, answer, status=413, code="BATCH_TOO_LARGE")
+        taken = json.dumps([[1, "[[],[{"]] * 40).encode()
+        assert client.put_body(task_id, 1, taken).status_code == 200
+
+
+def test_the_bodies_of_all_callers_together_are_bounded() -> None:
+    budget = BodyBudget(bytes_max=100)
+    with budget.hold() as first, budget.hold() as second:
+        first.add(60)
+        second.add(40)
+        with pytest.raises(SluiceError, match="QUEUE_FULL"):
+            second.add(1)
+    with budget.hold() as third:
+        third.add(100)

@@ -1,0 +1,114 @@
+"""An HTTP face in a process of its own, to be measured: embedded stores or memory, no keys, no composers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from tests.support.memory_service import MemoryService
+from tests.support.recorded_journal import RecordedJournal
+
+from sluice.adapters.key_file import KeyFile
+from sluice.api.auth import KeyRing, OpenRing
+from sluice.api.http_app import build_http_app
+from sluice.api.http_server import HttpFace, ListenOn
+from sluice.api.rate_limit import RateLimiter
+from sluice.api.service import Service
+from sluice.domain.events import Event
+from sluice.ports.outside import Outside
+from sluice.usecases.find_task import Definitions
+from sluice.wiring.build import open_outside
+from sluice.wiring.settings import Settings
+from sluice.wiring.settings_schema import Storage
+
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class SilentJournal(RecordedJournal):
+    """Remembers nothing: a long run would fill the memory."""
+
+    def record(self, event: Event, **fields: object) -> None:
+        pass
+
+
+@contextmanager
+def serving_face(folder: Path, stores: str) -> Iterator[int]:
+    """Serve; yields the port."""
+    with opened_outside(folder, stores) as outside:
+        ring = KeyRing(KeyFile(folder / "keys.json"), clock=outside.clock, journal=outside.journal)
+        service = Service(
+            outside=outside,
+            definitions=Definitions(outside),
+            ring=OpenRing(ring),
+            rate_limiter=RateLimiter(clock=outside.clock, journal=outside.journal, per_s=0),
+        )
+        face = HttpFace(build_http_app(service), ListenOn(), new_request_id=lambda: "measured")
+        try:
+            yield face.start()
+        finally:
+            face.drain(deadline_s=2)
+
+
+@contextmanager
+def opened_outside(folder: Path, stores: str) -> Iterator[Outside]:
+    if stores == "memory":
+        yield MemoryService(folder, paused=True).outside
+        return
+    settings = Settings(storage=Storage(data_directory=str(folder / "data")))
+    with open_outside(settings, SilentJournal()) as outside:
+        yield outside
+
+
+class HttpProcess:
+    """The process under measurement."""
+
+    def __init__(self, process: psutil.Process, port: int) -> None:
+        self._process = process
+        self.port = port
+
+    def cpu_seconds(self) -> float:
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    def resident_bytes(self) -> int:
+        return int(self._process.memory_info().rss)
+
+    def peak_bytes(self) -> int:
+        """The most that was ever resident (Linux)."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+
+
+@contextmanager
+def http_process(folder: Path, *, stores: str = "memory", one_core: bool = False) -> Iterator[HttpProcess]:
+    """Start the process; closing its standard input stops it."""
+    command = [sys.executable, "-m", "tests.support.http_process"]
+    command += [str(folder), stores, "one-core" if one_core else ""]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        try:
+            yield HttpProcess(psutil.Process(process.pid), int(process.stdout.readline()))
+        finally:
+            process.stdin.close()
+
+
+def main(folder: str, stores: str, cores: str) -> None:
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    with serving_face(Path(folder), stores) as port:
+        print(port, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
