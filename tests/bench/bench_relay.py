@@ -21,9 +21,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from tests.support.http_process import HttpProcess, http_process
-
 from sluice.streams.order_table import BATCH_ROWS, COLUMNS, order_columns
+from tests.support.http_process import HttpProcess, http_process
 
 VARIETY = 8
 """Different bodies, sent in turn."""

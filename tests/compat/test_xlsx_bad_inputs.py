@@ -10,8 +10,6 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.support.naughty_texts import FORMULAS, LINKS
-from tests.support.xlsx_tables import columns_of, raw_values, write_column, write_xlsx
 
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec, ColumnType
@@ -20,6 +18,8 @@ from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.table import Warned
 from sluice.streams.formats import FORMATS
+from tests.support.naughty_texts import FORMULAS, LINKS
+from tests.support.xlsx_tables import columns_of, raw_values, write_column, write_xlsx
 
 XLSX = FORMATS[ExportFormat.XLSX]
 TEXT = columns_of(ColumnType.STRING)
@@ -208,6 +208,22 @@ def test_row_57_dates_a_spreadsheet_lacks_become_text_and_are_counted(text: str)
 def test_row_57_the_day_that_only_excel_believes_in_is_refused_or_kept_as_text() -> None:
     assert refusal(["1900-02-28", "1900-02-29"], ColumnType.DATE).facts["row"] == 2
     assert first_column(["1900-02-29"], ColumnType.DATE, on_invalid="text") == ["1900-02-29"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2025-03-14 24:00:00", "2025-03-14 29:00:00", "2025-03-14 99:99:99", "2025-03-14 09:60:00",
+        "2025-03-14 09:26:60", "2025-02-30 09:26:53", "2025-13-01", "2025-03-14Z", "2025-03-14T09:26Z:53",
+        "2025-03-14 09:26:53ZZ", "2025-03-14T",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("company", [[], ["2025-03-14 09:26:53"], ["2025-03-14T09:26:53Z"], [""], ["2025-03-14"]])
+def test_row_57_a_date_that_is_none_never_becomes_another_date(text: str, company: list[str | None]) -> None:
+    assert refusal([*company, text], ColumnType.DATETIME).facts["row"] == len(company) + 1
+    with pytest.raises(SluiceError, match="INVALID_VALUE"):
+        first_column([*company, text], ColumnType.DATETIME)
+    assert first_column([*company, text], ColumnType.DATETIME, on_invalid="text")[-1] == text
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from datetime import date, datetime, time
 from typing import Any
 
 import pytest
-from tests.support.naughty_texts import NAUGHTY_TEXTS
-from tests.support.xlsx_tables import Written, columns_of, raw_values, unescaped, write_column, write_xlsx
 
 from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.errors import SluiceError
 from sluice.domain.options import ExportOptions
 from sluice.domain.table import Warned
 from sluice.streams.order_table import COLUMNS, order_rows
+from tests.support.naughty_texts import NAUGHTY_TEXTS
+from tests.support.xlsx_tables import Written, columns_of, raw_values, unescaped, write_column, write_xlsx
 
 BOTH_FORMS = pytest.mark.parametrize("compact", [False, True])
 
@@ -153,6 +153,15 @@ def test_every_second_of_a_day_comes_back() -> None:
     texts = [f"2025-03-14 {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}" for second in range(86_400)]
     values = texts_by_calamine(write_column(ColumnType.DATETIME, texts))
     assert [str(as_datetime(value)) for value in values] == texts
+
+
+def test_a_time_is_written_alike_whether_its_column_is_uniform_or_not() -> None:
+    texts = [
+        f"2025-03-14 {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}" for second in range(0, 86_400, 54)
+    ]
+    uniform = raw_values(write_column(ColumnType.DATETIME, texts))
+    assert raw_values(write_column(ColumnType.DATETIME, [*texts, "2025-03-14 09:26"]))[:-1] == uniform
+    assert raw_values(write_column(ColumnType.DATETIME, [*texts, ""]))[:-1] == uniform
 
 
 def test_every_day_around_the_leap_bug_comes_back() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +18,7 @@ import pytest
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.task import Guard, State
 from sluice.usecases.hold_attempt import fail_task
-from tests.support.command_line import sluice
+from tests.support.command_line import sluice, start_sluice
 from tests.support.data_directory import data_directory, open_task, seal
 from tests.support.flaky_proxy import TROUBLES, flaky_proxy
 from tests.support.running_service import QUICK, ServiceProcess, serving
@@ -88,6 +91,50 @@ def test_a_run_under_the_same_key_is_the_same_task(service: ServiceProcess, sour
     first = export(source, tmp_path / "a.csv", service.url, "--idempotency-key", "monthly")
     again = export(source, tmp_path / "a.csv", service.url, "--idempotency-key", "monthly")
     assert first == again
+
+
+def start_and_feed(service: ServiceProcess, folder: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a run, send it half of its rows, and wait until some of them are stored; returns the task's id too."""
+    before = tasks_of(service).keys()
+    process = start_sluice("export", "-", "-o", "out.csv", *TYPES, "--server", service.url, *arguments, cwd=folder)
+    assert process.stdin is not None
+    process.stdin.write(_csv_bytes(ROWS[:25_000]))
+    process.stdin.flush()
+    give_up_at = time.monotonic() + 30
+    while time.monotonic() < give_up_at:
+        for task_id, task in tasks_of(service).items():
+            if task_id not in before and task["batches"]:
+                return process, task_id
+    raise AssertionError("nothing was stored")
+
+
+def _csv_bytes(rows: list[list[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([["id", "name", "note"], *rows])
+    return text.getvalue().encode()
+
+
+def test_a_run_that_was_killed_goes_on_under_its_key(
+    service: ServiceProcess, source: Path, local_bytes: bytes, tmp_path: Path
+) -> None:
+    process, task_id = start_and_feed(service, tmp_path, "--idempotency-key", "killed once")
+    with process:
+        process.kill()
+    assert tasks_of(service)[task_id]["state"] == "open"
+    told = export(source, tmp_path / "out.csv", service.url, "--idempotency-key", "killed once")
+    assert told["task_id"] == task_id
+    # The output's name belongs to the task's parameters: the same command, not merely the same key.
+    assert (tmp_path / "out.csv").read_bytes() == local_bytes
+
+
+def test_a_run_that_is_stopped_cancels_its_task(service: ServiceProcess, tmp_path: Path) -> None:
+    process, task_id = start_and_feed(service, tmp_path)
+    with process:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert tasks_of(service)[task_id]["state"] == "cancelled"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_bad_row_is_named_as_in_the_file_and_the_task_is_cancelled(service: ServiceProcess, tmp_path: Path) -> None:

@@ -9,12 +9,20 @@ from threading import Event as Flag
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from sluice.api.gen import export_pb2 as pb
+from sluice.api.grpc_service import METHODS
+from sluice.domain.api_key import Scope
+from sluice.domain.events import Event
+from sluice.ports.log_context import current_context
 from tests.support.grpc_client import (
     GrpcClient,
     batch_of,
     closing,
     metadata_of,
     opening,
+    raw_stream,
+    raw_unary,
     refusal_of,
     refused,
     rows_of,
@@ -24,12 +32,6 @@ from tests.support.grpc_client import (
 )
 from tests.support.memory_service import MemoryService
 from tests.support.recorded_journal import RecordedJournal
-
-from sluice.api.gen import export_pb2 as pb
-from sluice.api.grpc_service import METHODS
-from sluice.domain.api_key import Scope
-from sluice.domain.events import Event
-from sluice.ports.log_context import current_context
 
 Status = grpc.StatusCode
 READS = {"QueryTaskStatus", "CreateDownloadLink", "ListTasks"}
@@ -51,7 +53,7 @@ def bare_call(target: str, method: str, *headers: tuple[str, str]) -> grpc.RpcEr
     """Call a method with headers alone: no message is sent and the call is not half-closed until it has failed."""
     failed = Flag()
     with grpc.insecure_channel(target) as channel:
-        call = channel.stream_stream(SERVICE + method)(nothing_until(failed), metadata=headers, timeout=20)
+        call = raw_stream(channel, SERVICE + method)(nothing_until(failed), metadata=headers, timeout=20)
         with pytest.raises(grpc.RpcError) as caught:
             list(call)
         failed.set()
@@ -176,7 +178,7 @@ def test_a_stream_counts_as_one_call(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["/export.ExportService/DropTables", "/export.Other/StreamExport", "/x", "/a/b/c"])
 def test_what_is_no_method_is_not_there(memory: MemoryService, target: str, path: str) -> None:
     with grpc.insecure_channel(target) as channel:
-        said = refused(lambda: channel.unary_unary(path)(b"", timeout=20))
+        said = refused(lambda: raw_unary(channel, path)(b"", timeout=20))
     assert said.status is Status.UNIMPLEMENTED
 
 
@@ -191,7 +193,7 @@ def test_what_is_no_method_is_not_there(memory: MemoryService, target: str, path
 )
 def test_s20_nothing_of_the_inside_is_served(target: str, path: str) -> None:
     with grpc.insecure_channel(target) as channel:
-        call = channel.stream_stream(path)(iter([b""]), timeout=20)
+        call = raw_stream(channel, path)(iter([b""]), timeout=20)
         assert refused(lambda: list(call)).status is Status.UNIMPLEMENTED
 
 
@@ -212,14 +214,14 @@ def test_a_component_that_there_is_not_is_not_found(target: str) -> None:
 
 def test_bytes_that_are_no_health_check_are_refused(target: str) -> None:
     with grpc.insecure_channel(target) as channel:
-        call = channel.unary_unary("/grpc.health.v1.Health/Check")
+        call = raw_unary(channel, "/grpc.health.v1.Health/Check")
         assert refused(lambda: call(b"\xff", timeout=20)).status is Status.INVALID_ARGUMENT
 
 
 def test_health_checks_without_a_body_do_not_use_up_the_server(memory: MemoryService, target: str) -> None:
     enough = Flag()
     with grpc.insecure_channel(target) as channel:
-        silent = channel.stream_stream("/grpc.health.v1.Health/Check")
+        silent = raw_stream(channel, "/grpc.health.v1.Health/Check")
         calls = [silent(nothing_until(enough), timeout=20) for _ in range(90)]
         client = GrpcClient(target, memory.token())
         assert client.export([opening(), sending(rows_of(1, 1), 1)]).last.status == pb.TASK_STATUS_COMPLETED

@@ -12,9 +12,15 @@ from pathlib import Path
 
 import grpc
 import pytest
+
+from sluice.api.gen import export_pb2 as pb
+from sluice.api.grpc_server import GrpcLimits
+from sluice.domain.events import Event
+from sluice.domain.task import State
 from tests.support.grpc_client import (
     GrpcClient,
     opening,
+    raw_stream,
     refused,
     rows_of,
     sending,
@@ -22,11 +28,6 @@ from tests.support.grpc_client import (
     serving_client,
 )
 from tests.support.memory_service import MemoryService
-
-from sluice.api.gen import export_pb2 as pb
-from sluice.api.grpc_server import GrpcLimits
-from sluice.domain.events import Event
-from sluice.domain.task import State
 
 MESSAGE_BYTES_MAX = 100_000
 TOO_LARGE = pb.ExportRequest(batch=pb.DataBatch(records=[pb.Record(values=["x" * MESSAGE_BYTES_MAX])]))
@@ -199,7 +200,7 @@ def test_a_request_that_never_comes_frees_its_call(tmp_path: Path) -> None:
     memory = MemoryService(tmp_path)
     with serving_client(memory, limits=GrpcLimits(message_timeout_s=0.3)) as client:
         stream = client.open_stream()  # the headers of a call, and nothing else
-        silent = client.channel.stream_stream("/export.ExportService/QueryTaskStatus")
+        silent = raw_stream(client.channel, "/export.ExportService/QueryTaskStatus")
         call = silent(iter(stream._queue.get, None), metadata=client.metadata, timeout=20)
         assert refused(lambda: list(call)).status is grpc.StatusCode.CANCELLED
         stream.cancel()

@@ -14,14 +14,14 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.http_client import ApiClient, HttpRelay, code_of, definition, http_relay, raw_exchange
-from tests.support.http_process import http_process
 
 from sluice.api.gen import export_pb2 as pb
 from sluice.api.http_bodies import BodyBudget, Patience
 from sluice.domain.errors import SluiceError
 from sluice.domain.limits import KIB, MIB, Limits
 from sluice.domain.task import State
+from tests.support.http_client import ApiClient, HttpRelay, code_of, definition, http_relay, raw_exchange
+from tests.support.http_process import http_process
 
 IMPATIENT = Patience(idle_s=0.4, total_s=1.2)
 
@@ -190,7 +190,7 @@ def test_row_39_gzip_that_is_damaged_is_refused(client: ApiClient, cut: int) -> 
 def test_a_packed_body_is_the_same_batch(client: ApiClient) -> None:
     task_id = client.open()
     plain = client.put_body(task_id, 1, b'[[1,"a"]]').json()
-    members = gzip.compress(b'[[1,') + gzip.compress(b"") + gzip.compress(b'"a"]]')
+    members = gzip.compress(b"[[1,") + gzip.compress(b"") + gzip.compress(b'"a"]]')
     checksum = hashlib.sha256(members).hexdigest()
     answer = client.put_body(task_id, 1, members, Content_Encoding="gzip", X_Content_SHA256=checksum)
     assert answer.json() == {**plain, "replayed": True}
@@ -228,7 +228,7 @@ def test_a_packed_body_is_the_same_batch(client: ApiClient) -> None:
         (b'[{"id":1},[1,"a"]]', "INVALID_REQUEST"),
         (b'[{"id":1,"nam":"a"}]', "INVALID_REQUEST"),
         (b'[[1,["a"]]]', "INVALID_VALUE"),
-        (b'[[1,{}]]', "INVALID_VALUE"),
+        (b"[[1,{}]]", "INVALID_VALUE"),
         (b'[["x","a"]]', "INVALID_VALUE"),
     ],
     ids=lambda value: repr(value[:24]) if isinstance(value, bytes) else "",
@@ -249,7 +249,7 @@ def test_rows_40_to_44_also_line_by_line(client: ApiClient) -> None:
         (b'[1,"\xff"]', "INVALID_TEXT"),
         (b'[1,"\\ud800"]', "INVALID_TEXT"),
         (b'[1,"a"] [2,"b"]', "INVALID_REQUEST"),
-        (b'[1,', "INVALID_REQUEST"),
+        (b"[1,", "INVALID_REQUEST"),
     ]
     for line, code in lines:
         answer = client.put_body(task_id, 1, b'[0,"ok"]\n\n' + line + b"\n", "application/x-ndjson")

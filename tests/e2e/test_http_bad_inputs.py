@@ -12,15 +12,15 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from tests.support.canonical_rows import canonical_rows
-from tests.support.fake_clock import FakeClock
-from tests.support.http_client import ApiClient, HttpRelay, code_of, definition, http_relay, raw_exchange
-from tests.support.watched_stores import CountedCalls, HeldUploads
 
 from sluice.domain.limits import Limits, Timings
 from sluice.domain.task import State, Task
 from sluice.ports.object_store import ObjectStore
 from sluice.ports.task_store import TaskStore
+from tests.support.canonical_rows import canonical_rows
+from tests.support.fake_clock import FakeClock
+from tests.support.http_client import ApiClient, HttpRelay, code_of, definition, http_relay, raw_exchange
+from tests.support.watched_stores import CountedCalls, HeldUploads
 
 ROWS = [[1, "a"], [2, "b"]]
 UNKNOWN_ID = "a" * 26
@@ -123,7 +123,9 @@ def test_row_08_duplicate_and_empty_names_are_taken_and_long_ones_refused(client
     refused(client.post("/v1/exports", json=definition(columns=[{"name": "x" * 300}])), 400, "INVALID_REQUEST")
 
 
-@pytest.mark.parametrize("sequence", ["0", "-1", 2**31, 2**63, "1.5", "%221%22", "x", "+1", FULL_WIDTH_ONE, "1e0", "0x1"])
+@pytest.mark.parametrize(
+    "sequence", ["0", "-1", 2**31, 2**63, "1.5", "%221%22", "x", "+1", FULL_WIDTH_ONE, "1e0", "0x1"]
+)
 def test_row_09_a_sequence_that_no_batch_can_have_is_refused(client: ApiClient, sequence: object) -> None:
     task_id = client.open()
     before = row(client, task_id)

@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from tests.support.fake_clock import FakeClock
-from tests.support.http_client import ApiClient, HttpRelay, code_of, http_relay
 
 from sluice.domain.limits import MIB
+from tests.support.fake_clock import FakeClock
+from tests.support.http_client import ApiClient, HttpRelay, code_of, http_relay
 
 ROWS = [[number, f"name {number}"] for number in range(2_000)]
 
@@ -107,7 +107,9 @@ def test_a_range_the_file_does_not_have_is_refused(relay: HttpRelay, url: str, w
     assert code_of(answer) == "INVALID_REQUEST"
 
 
-@pytest.mark.parametrize("asked", ["bytes=1-2,4-5", "rows=1-2", "bytes=5-2", "bytes=-", "bytes=x-", "bytes=1-99999999999999999999"])
+@pytest.mark.parametrize(
+    "asked", ["bytes=1-2,4-5", "rows=1-2", "bytes=5-2", "bytes=-", "bytes=x-", "bytes=1-99999999999999999999"]
+)
 def test_a_range_that_is_not_understood_is_answered_with_the_whole(
     relay: HttpRelay, url: str, whole: bytes, asked: str
 ) -> None:
@@ -195,7 +197,8 @@ def test_every_format_has_its_media_type(relay: HttpRelay, options: dict[str, An
 
 
 @pytest.mark.parametrize(
-    "name", ["a\r\nSet-Cookie: x=1", 'a";filename="b.exe', "报表 (1)", "\u202efdp.exe", "+ADw-script+AD4-", "a\0b", "../../x"]
+    "name",
+    ["a\r\nSet-Cookie: x=1", 'a";filename="b.exe', "报表 (1)", "\u202efdp.exe", "+ADw-script+AD4-", "a\0b", "../../x"],
 )
 def test_s11_a_file_name_makes_one_header_with_one_name(relay: HttpRelay, name: str) -> None:
     client = relay.client()

@@ -7,19 +7,21 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.support.http_client import ApiClient, HttpRelay, code_of, definition, http_relay, raw_exchange
-from tests.support.watched_stores import FailingStore, FailingTasks
 
 from sluice.api.http_bodies import Patience
 from sluice.domain.api_key import Scope
 from sluice.domain.events import Event
 from sluice.domain.limits import Limits
+from sluice.ports.object_store import ObjectStore
 from sluice.ports.store_errors import OutcomeUnknown
+from tests.support.http_client import ApiClient, HttpRelay, code_of, definition, http_relay, raw_exchange
+from tests.support.watched_stores import FailingStore, FailingTasks, HeldPuts
 
 SECRET_PLACE = "/srv/secret-place/tasks.sqlite3"
 KEY = "slc_" + "a" * 12 + "_" + "b" * 52
@@ -54,7 +56,8 @@ CALLS = [
 
 @pytest.mark.parametrize(("method", "rest"), CALLS)
 @pytest.mark.parametrize(
-    "header", [None, "", "Bearer", "Bearer ", f"Basic {KEY}", f"Bearer {KEY}", "Bearer " + "x" * 5_000, "Bearer \x80"]
+    "header",
+    [None, "", "Bearer", "Bearer x y", f"Basic {KEY}", f"Bearer {KEY}", "Bearer " + "x" * 5_000, "Bearer \x80"],
 )
 def test_s1_a_stranger_is_told_only_that(relay: HttpRelay, method: str, rest: str, header: str | None) -> None:
     path = "/v1/exports" + rest.replace("{id}", "a" * 26)
@@ -78,7 +81,7 @@ def test_s1_a_stranger_that_goes_on_sending_gets_the_answer_and_is_cut_off(relay
     with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as connection:
         connection.sendall(head)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
-        with pytest.raises(OSError, match="reset|pipe"):
+        with pytest.raises(OSError, match=r"reset|pipe"):
             flood(connection, seconds_max=10)
     assert time.monotonic() - started < 8
 
@@ -169,9 +172,10 @@ def test_s19_a_silent_connection_is_closed(relay: HttpRelay) -> None:
 
 def test_s19_headers_over_16_kib_are_refused(relay: HttpRelay) -> None:
     head = b"GET /v1/exports HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 20_000 + b"\r\n\r\n"
-    answer = raw_exchange(relay.port, [head])
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b"application/problem+json" in answer
+    for pieces, status in (([head], b"431"), ([head[:9_000], head[9_000:18_000], head[18_000:]], b"400")):
+        answer = raw_exchange(relay.port, pieces, pause_s=0.05)
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        assert b"application/problem+json" in answer
 
 
 def test_s19_more_connections_than_allowed_are_sent_away_and_the_others_go_on(tmp_path: Path) -> None:
@@ -179,7 +183,7 @@ def test_s19_more_connections_than_allowed_are_sent_away_and_the_others_go_on(tm
         client = relay.client()
         assert client.get("/v1/exports").status_code == 200
         held = [socket.create_connection(("127.0.0.1", relay.port)) for _ in range(2)]
-        answer = raw_exchange(relay.port, [b"GET /v1/exports HTTP/1.1\r\n"])
+        answer = raw_exchange(relay.port, [])
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"QUEUE_FULL" in answer
         assert client.get("/v1/exports").status_code == 200
@@ -240,6 +244,24 @@ def test_s32_a_download_that_fails_half_way_does_not_look_whole(tmp_path: Path) 
             client.get(url)
         assert relay.memory.journal.of(Event.SYSTEM_ERROR)
         assert client.get("/v1/exports").status_code == 200
+
+
+def test_a_request_that_outlasts_the_drain_is_told_to_come_again(tmp_path: Path) -> None:
+    held: list[HeldPuts] = []
+
+    def hold(store: ObjectStore) -> ObjectStore:
+        held.append(HeldPuts(store))
+        return held[0]
+
+    with http_relay(tmp_path, objects=hold) as relay, ThreadPoolExecutor(1) as thread:
+        client = relay.client()
+        task_id = client.open()
+        put = thread.submit(client.put_rows, task_id, 1, [[1, "a"]])
+        assert held[0].reached.wait(5)
+        relay.face.drain(deadline_s=0.2)
+        held[0].release.set()
+        answer = put.result(5)
+    assert (answer.status_code, code_of(answer)) == (503, "STORE_UNAVAILABLE")
 
 
 def test_a_request_id_is_taken_over_if_it_is_harmless(client: ApiClient) -> None:

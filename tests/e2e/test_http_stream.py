@@ -16,13 +16,13 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.support.http_client import ApiClient, HttpRelay, code_of, http_relay
-from tests.support.http_process import http_process
 
 from sluice.api.http_bodies import Patience
 from sluice.domain.events import Event
 from sluice.domain.limits import KIB, MIB, Limits
 from sluice.domain.task import State
+from tests.support.http_client import ApiClient, HttpRelay, code_of, http_relay
+from tests.support.http_process import http_process
 
 HEADER = ["id", "name", "note"]
 ROWS = [[str(number), f"näme {number}", f'a "note",\r\nwith 数 {number}'] for number in range(2_500)]
@@ -47,7 +47,9 @@ def as_csv(rows: list[list[str]], header: list[str] | None = HEADER) -> bytes:
     return text.getvalue().encode()
 
 
-def send(client: ApiClient, body: Any, content_type: str = "text/csv", *, query: str = "", **headers: str) -> httpx.Response:
+def send(
+    client: ApiClient, body: Any, content_type: str = "text/csv", *, query: str = "", **headers: str
+) -> httpx.Response:
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     return client.post(
         f"/v1/exports/stream?format=csv&filename=orders{query}",

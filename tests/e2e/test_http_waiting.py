@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.http_client import ApiClient, HttpRelay, code_of, http_relay
 
 from sluice.domain.events import Event
 from sluice.domain.task import Guard
+from tests.support.http_client import ApiClient, HttpRelay, code_of, http_relay
 
 
 @pytest.fixture(scope="module")

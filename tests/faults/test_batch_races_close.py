@@ -11,10 +11,9 @@ from tests.support.simulation.actors import Actor
 from tests.support.simulation.deeds import Deeds
 from tests.support.simulation.faults import FAULTS, NoFaults, RandomFaults
 from tests.support.simulation.oracle import Rows
-from tests.support.simulation.scenarios import insist, opened
+from tests.support.simulation.scenarios import begin, insist, opened, opened_with_one
 from tests.support.simulation.sender import code_of
 from tests.support.simulation.settling import settle
-from tests.support.simulation.simulation import Simulation
 
 NEW: Rows = (("4", "late"),)
 RUNS = 10_000
@@ -32,8 +31,7 @@ def test_in_every_interleaving_the_batch_is_in_the_file_or_refused() -> None:
     """All orders of up to nine calls of the batch and of the close, not a sample."""
     ends: Counter[tuple[str, str]] = Counter()
     for turns in combinations(range(10), 4):
-        sim = Simulation()
-        ref = opened(sim)
+        sim, ref = begin(opened)
         put = sim.spawn("put", Deeds(sim).put(ref, 4, NEW))
         close = sim.spawn("close", Deeds(sim).close(ref, batches=None, rows=None))
         for turn in range(10):
@@ -62,8 +60,7 @@ def test_ten_thousand_races_with_faults_lose_nothing(part: int) -> None:
 
 def race(seed: int) -> tuple[str, str]:
     """One race: a new batch, a replayed batch and two closes, the oracle watching."""
-    sim = Simulation(seed, chaotic=True)
-    ref = opened(sim, batches=1)
+    sim, ref = begin(opened_with_one, seed=seed, chaotic=True)
     deeds = Deeds(sim)
     sim.plan = RandomFaults(sim.chance, (0.0, 0.05, 0.2)[seed % 3], FAULTS)
     batches = 1 if seed % 2 else None

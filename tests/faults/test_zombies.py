@@ -10,7 +10,7 @@ from sluice.usecases.compose_export import Outcome
 from tests.support.simulation.actors import Actor
 from tests.support.simulation.deeds import Deeds
 from tests.support.simulation.faults import FAULTS, Fault, NoFaults, ScriptedFaults
-from tests.support.simulation.scenarios import bell_of, compose, opened, row_of, sealed
+from tests.support.simulation.scenarios import begin, bell_of, compose, opened, row_of, sealed
 from tests.support.simulation.settling import settle
 from tests.support.simulation.simulation import Simulation
 from tests.support.simulation.zombies import Switches, run_switches
@@ -61,8 +61,7 @@ def test_a_task_cancelled_before_any_call_of_a_composer_never_gets_a_file(fault:
 
 def cancel_while_composing(calls: int, cancel_calls: int, fault: Fault) -> None:
     """The composer makes its next call, with ``fault``, when the cancel is done or in the middle of its own calls."""
-    sim = Simulation()
-    ref = sealed(sim)
+    sim, ref = begin(sealed)
     composer = compose(sim, ref)
     sim.advance(composer, calls)
     cancel = sim.spawn("cancel", Deeds(sim).cancel(ref))

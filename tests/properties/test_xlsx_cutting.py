@@ -10,7 +10,6 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.xlsx_tables import batches_of, columns_of, table_of, write_xlsx
 
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec, ColumnType
@@ -19,6 +18,7 @@ from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.table import Table, Tally
 from sluice.streams.formats import FORMATS
 from sluice.streams.order_table import COLUMNS, order_batches
+from tests.support.xlsx_tables import batches_of, columns_of, table_of, write_xlsx
 
 XLSX = FORMATS[ExportFormat.XLSX]
 

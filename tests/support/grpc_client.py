@@ -12,11 +12,11 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo  # type: ignore[import-untyped]  # no py.typed
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # no py.typed
-from tests.support.memory_service import MemoryService
 
 from sluice.api.gen import export_pb2 as pb
 from sluice.api.gen.export_pb2_grpc import ExportServiceStub
 from sluice.api.grpc_server import GrpcFace, GrpcLimits
+from tests.support.memory_service import MemoryService
 
 CALL_S = 20
 """A call that takes longer has hung."""
@@ -130,16 +130,16 @@ class GrpcClient:
     """A channel of its own, with a credential."""
 
     def __init__(self, target: str, token: str | None, *, options: Sequence[tuple[str, int]] = ()) -> None:
+        self.target = target
         self.metadata: Metadata = (("authorization", f"Bearer {token}"),) if token else ()
         own = ("grpc.use_local_subchannel_pool", 1)
         self.channel = grpc.insecure_channel(target, options=[own, *options])
         self.stub = ExportServiceStub(self.channel)  # type: ignore[no-untyped-call]  # generated
 
-    def call(self, method: str, request: object, **more: object) -> pb.TaskStatusResponse:
+    def call(self, method: str, request: object, **more: object) -> Any:
         """A unary call by name."""
         arguments = {"metadata": self.metadata, "timeout": CALL_S, **more}
-        response: pb.TaskStatusResponse = getattr(self.stub, method)(request, **arguments)
-        return response
+        return getattr(self.stub, method)(request, **arguments)
 
     def refused(self, method: str, request: object, **more: object) -> Refusal:
         """A unary call by name that must fail."""
@@ -181,6 +181,16 @@ def serving_client(memory: MemoryService, *, limits: GrpcLimits | None = None) -
             yield client
         finally:
             client.close()
+
+
+def raw_stream(channel: grpc.Channel, path: str) -> Any:
+    """A method as streams of bytes: what a client could send that has no stubs, or bad intentions."""
+    return channel.stream_stream(path)
+
+
+def raw_unary(channel: grpc.Channel, path: str) -> Any:
+    """As ``raw_stream``, for one request and one response."""
+    return channel.unary_unary(path)
 
 
 def metadata_of(

@@ -6,13 +6,13 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.support.memory_service import TENANT, MemoryService
 
 from sluice.adapters.local_links import LocalLinks
 from sluice.adapters.system_clock import SystemClock
@@ -21,6 +21,7 @@ from sluice.api.http_bodies import Patience
 from sluice.api.http_server import HttpFace, ListenOn
 from sluice.domain.api_key import Scope
 from sluice.ports.clock import Clock
+from tests.support.memory_service import TENANT, MemoryService
 
 PROBLEM = "application/problem+json"
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -177,11 +178,11 @@ def code_of(answer: httpx.Response) -> str:
     return str(answer.json()["code"])
 
 
-def raw_exchange(port: int, pieces: Sequence[bytes], *, timeout_s: float = 10, half_close: bool = False) -> bytes:
+def raw_exchange(port: int, pieces: Sequence[bytes], *, pause_s: float = 0) -> bytes:
     """Send bytes as they are, return all that comes back until the other side closes."""
-    with closing(socket.create_connection(("127.0.0.1", port), timeout=timeout_s)) as connection:
-        for piece in pieces:
-            connection.sendall(piece)
-        if half_close:
-            connection.shutdown(socket.SHUT_WR)
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=10)) as connection:
+        with suppress(ConnectionError):
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(pause_s)
         return b"".join(iter(lambda: connection.recv(65_536), b""))

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from tests.support.memory_service import MemoryService
-from tests.support.recorded_journal import RecordedJournal
 
 from sluice.adapters.key_file import KeyFile
 from sluice.api.auth import KeyRing, OpenRing
@@ -25,7 +23,8 @@ from sluice.usecases.find_task import Definitions
 from sluice.wiring.build import open_outside
 from sluice.wiring.settings import Settings
 from sluice.wiring.settings_schema import Storage
-
+from tests.support.memory_service import MemoryService
+from tests.support.recorded_journal import RecordedJournal
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,9 +90,7 @@ def http_process(folder: Path, *, stores: str = "memory", one_core: bool = False
     """Start the process; closing its standard input stops it."""
     command = [sys.executable, "-m", "tests.support.http_process"]
     command += [str(folder), stores, "one-core" if one_core else ""]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         try:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.inline_invoker import InlineInvoker
-from tests.support.recorded_journal import RecordedJournal
-
 from sluice.adapters.key_file import KeyFile
 from sluice.adapters.memory_store import MemoryStore
 from sluice.adapters.memory_tasks import MemoryTasks
@@ -28,6 +25,8 @@ from sluice.ports.object_store import MintsLinks, ObjectStore
 from sluice.ports.outside import Outside
 from sluice.ports.task_store import TaskStore
 from sluice.usecases.find_task import Definitions
+from tests.support.inline_invoker import InlineInvoker
+from tests.support.recorded_journal import RecordedJournal
 
 TENANT = TenantId("acme")
 
@@ -87,9 +86,7 @@ class MemoryService:
 
     def token(self, tenant: str = TENANT, scope: Scope = Scope.WRITE) -> str:
         """A new API key."""
-        key = add_key(
-            self._keys, tenant, scopes=[scope], clock=self.clock, randomness=self.outside.randomness
-        )
+        key = add_key(self._keys, tenant, scopes=[scope], clock=self.clock, randomness=self.outside.randomness)
         return key.text.reveal()
 
     def row(self, task_id: str, tenant: str = TENANT) -> Task:

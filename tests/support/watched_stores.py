@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from threading import Event
 from typing import Any
 
@@ -41,6 +41,20 @@ class HeldUploads(ForwardingStore):
         self.reached.set()
         assert self.release.wait(30)
         return super().put_part(upload, part_number, data)
+
+
+class HeldPuts(ForwardingStore):
+    """Stops every put, until ``release`` is set."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        super().__init__(store)
+        self.reached = Event()
+        self.release = Event()
+
+    def put(self, key: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
+        self.reached.set()
+        assert self.release.wait(30)
+        super().put(key, data, metadata=metadata)
 
 
 class FailingTasks:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.xlsx_tables import params_of
 
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec, ColumnType
@@ -15,6 +14,7 @@ from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.streams.cell_checks import check_declaration, check_values
 from sluice.streams.number_formats import is_number_format, quote_foreign
+from tests.support.xlsx_tables import params_of
 
 SECRET = "s3cret-value"
 
@@ -129,7 +129,7 @@ def test_a_value_of_the_wrong_type_is_refused_with_row_and_column_but_not_itself
     good = {ColumnType.NUMBER: "1", ColumnType.BOOLEAN: "yes"}.get(column, "2025-03-14")
     error = value_refusal(column, [good, None, "", bad, good, bad])
     assert error.code is ErrorCode.INVALID_VALUE
-    assert error.facts == {"row": 4, "column": "price", "type": column.value}
+    assert error.facts == {"row": 4, "column": "price", "column_type": column.value}
     assert bad not in str(error)
 
 

@@ -12,12 +12,12 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # no
     RetryInfo,
 )
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # no py.typed
-from tests.support.recorded_journal import RecordedJournal
 
 from sluice.api.grpc_errors import Noted, error_metadata, note
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.ports.store_errors import OutcomeUnknown
+from tests.support.recorded_journal import RecordedJournal
 
 METADATA_BYTES_MAX = 8 * 1024
 """What clients take by default."""
@@ -75,7 +75,7 @@ def test_an_error_that_is_not_retryable_does_not() -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        SluiceError(ErrorCode.INVALID_VALUE, row=50_000, column="𝔘" * 255, type="datetime"),
+        SluiceError(ErrorCode.INVALID_VALUE, row=50_000, column="\U0001f600" * 255, column_type="datetime"),
         SluiceError(ErrorCode.BATCHES_MISSING, missing=list(range(9_901, 10_001)), missing_count=10_000),
     ],
 )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.support.fake_clock import FakeClock
 
 from sluice.api.grpc_patience import Patience, Wait
+from tests.support.fake_clock import FakeClock
 
 
 class Watched:

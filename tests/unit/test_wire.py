@@ -8,7 +8,6 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.grpc_client import batch_of, metadata_of
 
 from sluice.api.gen import export_pb2 as pb
 from sluice.api.rows import RowShape
@@ -16,6 +15,7 @@ from sluice.api.wire import COLUMN_TYPES, read_batch, read_options, read_params,
 from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
+from tests.support.grpc_client import batch_of, metadata_of
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 TABLES = st.integers(1, 4).flatmap(

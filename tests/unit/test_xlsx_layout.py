@@ -9,6 +9,13 @@ from typing import Any
 
 import openpyxl
 import pytest
+
+from sluice.domain.columns import ColumnSpec, ColumnType
+from sluice.domain.errors import SluiceError
+from sluice.domain.limits import Limits
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.table import Tally
+from sluice.streams.formats import FORMATS
 from tests.support.xlsx_tables import (
     CREATED_AT,
     batches_of,
@@ -19,13 +26,6 @@ from tests.support.xlsx_tables import (
     write_column,
     write_xlsx,
 )
-
-from sluice.domain.columns import ColumnSpec, ColumnType
-from sluice.domain.errors import SluiceError
-from sluice.domain.limits import Limits
-from sluice.domain.options import ExportFormat, ExportOptions
-from sluice.domain.table import Tally
-from sluice.streams.formats import FORMATS
 
 XLSX = FORMATS[ExportFormat.XLSX]
 THREE = columns_of(ColumnType.STRING, ColumnType.NUMBER, ColumnType.DATE)
@@ -138,6 +138,9 @@ def test_the_first_rows_decide_the_width_without_a_hint() -> None:
 def test_rows_after_the_hundredth_do_not_change_the_width() -> None:
     assert width_of(*["x"] * 100, "y" * 40) == width_of("x")
     assert width_of(*["x"] * 99, "y" * 40) > width_of("x")
+    rows = [["x"]] * 100 + [["y" * 40]]
+    cut_in_two = write_xlsx((ColumnSpec("n"),), rows, batch_rows=70).openpyxl_sheets()[0]
+    assert cut_in_two.column_dimensions["A"].width == width_of("x")
 
 
 def test_the_header_has_the_chosen_colour() -> None:

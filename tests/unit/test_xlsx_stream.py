@@ -7,7 +7,6 @@ import string
 from collections.abc import Iterator
 
 import pytest
-from tests.support.xlsx_tables import batches_of, columns_of, params_of, table_of, write_xlsx
 
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec, ColumnType
@@ -17,6 +16,9 @@ from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.table import Table, Tally, Warned
 from sluice.streams.formats import FORMATS
 from sluice.streams.order_table import COLUMNS, order_batches
+from sluice.streams.xlsx_bounds import sheet_bytes_max
+from sluice.streams.xlsx_sheets import plan_sheets
+from tests.support.xlsx_tables import batches_of, columns_of, params_of, table_of, write_xlsx
 
 XLSX = FORMATS[ExportFormat.XLSX]
 TEXT = columns_of(ColumnType.STRING)
@@ -140,10 +142,14 @@ def test_a_file_never_exceeds_its_bound(options: ExportOptions, limits: Limits) 
         assert len(written.data) <= XLSX.size_bound(table_of(columns, rows, options=options, limits=limits))
 
 
-def test_a_sheet_never_exceeds_the_bound_that_decides_on_zip64() -> None:
-    columns = columns_of(ColumnType.STRING, ColumnType.STRING)
-    xml = write_xlsx(columns, worst_rows()).parts()["xl/worksheets/sheet1.xml"]
-    assert len(xml) <= XLSX.size_bound(table_of(columns, worst_rows()))
+@pytest.mark.parametrize("text", ["\x01", "&", "_x0041_", "\ufffe", " x ", "=", "x", ""])
+@pytest.mark.parametrize(("repeats", "count"), [(1, 5_000), (3_000, 200)])
+def test_a_sheet_never_exceeds_the_bound_that_decides_on_zip64(text: str, repeats: int, count: int) -> None:
+    columns = columns_of(ColumnType.STRING, ColumnType.STRING, ColumnType.STRING)
+    rows: list[list[str | None]] = [[text * repeats, "", text]] * count
+    (sheet,) = plan_sheets(count, ExportOptions(), Limits())
+    written = write_xlsx(columns, rows, options=ExportOptions(on_invalid="text"))
+    assert len(written.sheet_xml().encode()) <= sheet_bytes_max(table_of(columns, rows), sheet)
 
 
 def test_the_bound_for_a_large_ordinary_table_keeps_parts_small() -> None:

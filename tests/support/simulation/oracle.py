@@ -8,7 +8,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 Rows = tuple[tuple[str, ...], ...]
@@ -90,6 +90,15 @@ class Facts:
     path: list[str] = field(default_factory=list)
     """The states the row went through."""
 
+    def copy(self) -> Facts:
+        """A copy that can be written to on its own."""
+        return replace(
+            self,
+            offered={sequence: list(variants) for sequence, variants in self.offered.items()},
+            acked=dict(self.acked),
+            path=list(self.path),
+        )
+
 
 class Oracle:
     """Told of every acknowledgement and of every change in the stores; raises ``Violation`` at once.
@@ -108,6 +117,11 @@ class Oracle:
         self.rows: dict[Ref, Any] = {}
         self.steps: set[tuple[str | None, str | None]] = set()
         """Every kind of step that was seen."""
+
+    def believe(self, other: Oracle) -> None:
+        """Start from what another oracle knows."""
+        self.tasks = {ref: facts.copy() for ref, facts in other.tasks.items()}
+        self.rows = dict(other.rows)
 
     def facts(self, ref: Ref) -> Facts:
         return self.tasks.setdefault((ref[0], ref[1]), Facts())

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import NamedTuple
 
-from sluice.domain.keys import ManifestRef, TaskRef
+from sluice.domain.keys import ManifestRef, TaskId, TaskRef
 from sluice.domain.task import Task
 from tests.support.simulation.actors import Actor
-from tests.support.simulation.deeds import Deed, Deeds
+from tests.support.simulation.deeds import TENANT, Deed, Deeds
 from tests.support.simulation.faults import Fault, ScriptedFaults
 from tests.support.simulation.oracle import Violation
 from tests.support.simulation.sender import Script, Sender, code_of, table
 from tests.support.simulation.settling import outlive, recover, ring_all, settle
 from tests.support.simulation.simulation import Simulation, Stores
 from tests.support.simulation.world import TIMINGS
+
+Prepare = Callable[[Simulation], TaskRef]
+
+
+class Started(NamedTuple):
+    sim: Simulation
+    ref: TaskRef
 
 
 class Scenario(NamedTuple):
@@ -24,8 +32,8 @@ class Scenario(NamedTuple):
     """
 
     name: str
-    prepare: Callable[[Simulation], TaskRef | None]
-    act: Callable[[Simulation, TaskRef | None], None]
+    prepare: Prepare
+    act: Callable[[Simulation, TaskRef], None]
     ends: frozenset[str] = frozenset({"completed"})
 
 
@@ -37,10 +45,7 @@ def run_scenario(
     stores: Stores | None = None,
 ) -> Simulation:
     """Run it to rest and judge it; raises ``Violation``."""
-    sim = Simulation(stores=stores)
-    ref = scenario.prepare(sim)
-    sim.calls = 0
-    sim.trace.clear()
+    sim, ref = begin(scenario.prepare, stores=stores)
     sim.landing_delay = landing_delay
     sim.plan = ScriptedFaults(faults or {})
     scenario.act(sim, ref)
@@ -50,6 +55,20 @@ def run_scenario(
     if not ends <= scenario.ends:
         raise Violation(f"I5 {scenario.name} came to rest in {ends}")
     return sim
+
+
+def begin(prepare: Prepare, *, seed: int = 0, chaotic: bool = False, stores: Stores | None = None) -> Started:
+    """A simulation that stands where ``prepare`` leads. Prepared once, in a correct world, then copied."""
+    prepared, ref = _prepared(prepare)
+    sim = Simulation(seed, chaotic=chaotic, stores=stores)
+    sim.world.become(prepared.world)
+    return Started(sim, ref)
+
+
+@cache
+def _prepared(prepare: Prepare) -> Started:
+    sim = Simulation()
+    return Started(sim, prepare(sim))
 
 
 def play(sim: Simulation, script: Script) -> None:
@@ -84,8 +103,9 @@ def compose(sim: Simulation, ref: TaskRef, name: str = "compose") -> Actor:
     return sim.spawn(name, Deeds(sim).compose(bell_of(sim, ref)))
 
 
-def nothing(sim: Simulation) -> None:
-    """Nothing is prepared."""
+def nothing(sim: Simulation) -> TaskRef:
+    """Nothing is prepared; the task is nobody's."""
+    return TaskRef(TENANT, TaskId(""))
 
 
 def send(sim: Simulation, batches: int = 3) -> TaskRef:
@@ -98,6 +118,18 @@ def send(sim: Simulation, batches: int = 3) -> TaskRef:
 def sealed(sim: Simulation) -> TaskRef:
     """A task that was closed and whose bell was lost."""
     ref = send(sim)
+    sim.world.bells.waiting.clear()
+    return ref
+
+
+def opened_with_one(sim: Simulation) -> TaskRef:
+    """A task with one batch, not closed."""
+    return opened(sim, batches=1)
+
+
+def sealed_with_two(sim: Simulation) -> TaskRef:
+    """A task of two batches that was closed and whose bell was lost."""
+    ref = send(sim, batches=2)
     sim.world.bells.waiting.clear()
     return ref
 
@@ -143,19 +175,17 @@ def deleted(sim: Simulation) -> TaskRef:
     return ref
 
 
-def _send(sim: Simulation, ref: TaskRef | None) -> None:
+def _send(sim: Simulation, ref: TaskRef) -> None:
     send(sim)
     ring_all(sim)
 
 
-def _compose(sim: Simulation, ref: TaskRef | None) -> None:
-    assert ref is not None
+def _compose(sim: Simulation, ref: TaskRef) -> None:
     sim.finish(compose(sim, ref))
 
 
-def _take_over(sim: Simulation, ref: TaskRef | None) -> None:
+def _take_over(sim: Simulation, ref: TaskRef) -> None:
     """The first composer pauses beyond its lease, the second overtakes it, the first wakes up."""
-    assert ref is not None
     first = compose(sim, ref, "compose first")
     sim.advance(first, 7)
     sim.lapse()
@@ -166,9 +196,8 @@ def _take_over(sim: Simulation, ref: TaskRef | None) -> None:
     sim.finish(first)
 
 
-def _release(sim: Simulation, ref: TaskRef | None) -> None:
+def _release(sim: Simulation, ref: TaskRef) -> None:
     """A supervisor frees the task from a composer that is alive after all."""
-    assert ref is not None
     deeds = Deeds(sim)
     first = compose(sim, ref, "compose first")
     sim.advance(first, 8)
@@ -181,47 +210,40 @@ def _release(sim: Simulation, ref: TaskRef | None) -> None:
         sim.finish(second)
 
 
-def _cancel_sealed(sim: Simulation, ref: TaskRef | None) -> None:
-    assert ref is not None
+def _cancel_sealed(sim: Simulation, ref: TaskRef) -> None:
     insist(sim, "cancel", Deeds(sim).cancel(ref))
     sim.finish(compose(sim, ref))
 
 
-def _cancel_composing(sim: Simulation, ref: TaskRef | None) -> None:
-    assert ref is not None
+def _cancel_composing(sim: Simulation, ref: TaskRef) -> None:
     composer = compose(sim, ref)
     sim.advance(composer, 8)
     insist(sim, "cancel", Deeds(sim).cancel(ref))
     sim.finish(composer)
 
 
-def _cancel_open(sim: Simulation, ref: TaskRef | None) -> None:
-    assert ref is not None
+def _cancel_open(sim: Simulation, ref: TaskRef) -> None:
     insist(sim, "cancel", Deeds(sim).cancel(ref))
     insist(sim, "put late", Deeds(sim).put(ref, 4, (("4", "late"),)))
     insist(sim, "close", Deeds(sim).close(ref, batches=3, rows=None))
 
 
-def _render(sim: Simulation, ref: TaskRef | None) -> None:
-    assert ref is not None
+def _render(sim: Simulation, ref: TaskRef) -> None:
     insist(sim, "render", Deeds(sim).render(ref, "again"))
     ring_all(sim)
 
 
-def _delete(sim: Simulation, ref: TaskRef | None) -> None:
-    assert ref is not None
+def _delete(sim: Simulation, ref: TaskRef) -> None:
     insist(sim, "delete", Deeds(sim).delete(ref))
 
 
-def _give_up(sim: Simulation, ref: TaskRef | None) -> None:
-    assert ref is not None
+def _give_up(sim: Simulation, ref: TaskRef) -> None:
     sim.finish(sim.spawn("sweep", Deeds(sim).sweep()))
     ring_all(sim)
 
 
-def _idle(sim: Simulation, ref: TaskRef | None) -> None:
+def _idle(sim: Simulation, ref: TaskRef) -> None:
     """Nobody closes the task; a batch arrives while it expires."""
-    assert ref is not None
     sim.pass_time(TIMINGS.idle_s + 1)
     sweep = sim.spawn("sweep", Deeds(sim).sweep())
     sim.advance(sweep, 2)
@@ -229,9 +251,8 @@ def _idle(sim: Simulation, ref: TaskRef | None) -> None:
     sim.finish(sweep)
 
 
-def _outlive(sim: Simulation, ref: TaskRef | None) -> None:
+def _outlive(sim: Simulation, ref: TaskRef) -> None:
     """Retention runs out, the tombstone too; every round of it may fail once or twice."""
-    assert ref is not None
     deeds = Deeds(sim)
     for _ in range(12):
         sim.pass_time(TIMINGS.retention_s / 4)

@@ -67,7 +67,7 @@ class Simulation:
         )
         self.oracle = self.world.oracle
         self.oracle.checks_names = stores.checks_names
-        self.warm = Definitions(self.world.outside())
+        self.warm = Definitions(self.world.outside())  # what a relay that has been running for a while remembers
         self.actors: list[Actor] = []
         self.flights: list[Flight] = []
         self.landing_delay: int | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 
 from sluice.adapters.memory_store import MemoryStore
 from sluice.adapters.memory_tasks import MemoryTasks
@@ -20,6 +22,13 @@ class WatchedStore(MemoryStore):
     def __init__(self, *, clock: Clock, idle_s: float) -> None:
         super().__init__(clock=clock)
         self.oracle = Oracle(self.peek, clock.now, idle_s=idle_s)
+
+    def become(self, other: WatchedStore) -> None:
+        """Hold what another store holds."""
+        self._objects = dict(other._objects)
+        self._uploads = {number: replace(staged, parts=dict(staged.parts)) for number, staged in other._uploads.items()}
+        self._upload_numbers = copy(other._upload_numbers)
+        self.oracle.believe(other.oracle)
 
     def peek(self, key: str) -> bytes | None:
         """What is under ``key``, without anybody noticing."""
@@ -53,6 +62,12 @@ class WatchedTasks(MemoryTasks):
         super().__init__()
         self.oracle = oracle
         self.index_lag = index_lag
+
+    def become(self, other: WatchedTasks) -> None:
+        """Hold what another store holds."""
+        self._tasks = dict(other._tasks)
+        self._claims = {ref: dict(claims) for ref, claims in other._claims.items()}
+        self._attempts = {ref: dict(attempts) for ref, attempts in other._attempts.items()}
 
     def due(self, now: float, *, limit: int) -> list[TaskRef]:
         due = super().due(now, limit=limit)

@@ -84,6 +84,10 @@ class WorldChance:
     def fraction(self) -> float:
         return self._chance.random()
 
+    def become(self, other: WorldChance) -> None:
+        """Go on as another would."""
+        self._chance.setstate(other._chance.getstate())
+
 
 class SilentJournal:
     def record(self, event: Event, **fields: object) -> None:
@@ -141,13 +145,28 @@ class World:
         self.bells = Doorbell(chance)
         self.retries = True
         """Whether the stores are wrapped in what repeats idempotent calls, as in production."""
+        self._unskewed: Outside | None = None
         self._limits = limits
         self._gate = gate
         self._pause = pause
         self._randomness = WorldChance(seed)
 
+    def become(self, other: World) -> None:
+        """Start where another world stands."""
+        self.time.passed_s = other.time.passed_s
+        self.store.become(other.store)
+        self.tasks.become(other.tasks)
+        self.bells.waiting = list(other.bells.waiting)
+        self.bells.heard = list(other.bells.heard)
+        self._randomness.become(other._randomness)
+
     def outside(self, *, skew_s: float = 0.0) -> Outside:
         """The ports of one process whose clock is off by ``skew_s``, wired as in production."""
+        if skew_s == 0 and self._unskewed is None:
+            self._unskewed = self._wire(0.0)
+        return self._unskewed if skew_s == 0 and self._unskewed is not None else self._wire(skew_s)
+
+    def _wire(self, skew_s: float) -> Outside:
         clock = ActorClock(self.time, skew_s=skew_s, pause=self._pause)
         objects: ObjectStore = GatedObjects(TriggeringStore(self.store, self.bells), self._gate)
         tasks: TaskStore = GatedTasks(self.tasks, self._gate)

@@ -9,7 +9,7 @@ from tests.support.simulation.actors import Actor
 from tests.support.simulation.deeds import Deeds
 from tests.support.simulation.faults import Fault, NoFaults, ScriptedFaults
 from tests.support.simulation.oracle import Violation
-from tests.support.simulation.scenarios import compose, send
+from tests.support.simulation.scenarios import begin, compose, sealed_with_two
 from tests.support.simulation.settling import settle
 from tests.support.simulation.simulation import Simulation, Stores
 
@@ -30,9 +30,7 @@ class Switches(NamedTuple):
 
 def run_switches(switches: Switches, *, stores: Stores | None = None) -> Simulation:
     """Run one interleaving to rest and judge it; raises ``Violation``."""
-    sim = Simulation(stores=stores)
-    ref = send(sim, batches=2)
-    sim.world.bells.waiting.clear()
+    sim, ref = begin(sealed_with_two, stores=stores)
     first = compose(sim, ref, "compose first")
     sim.advance(first, switches.first)
     _free(sim, ref, supervised=switches.supervised)

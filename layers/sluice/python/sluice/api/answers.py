@@ -82,6 +82,7 @@ def retry_after_s(error: SluiceError) -> int | None:
 def problem(error: SluiceError, *, request_id: str) -> dict[str, object]:
     """The body of an error answer (RFC 9457), the same facts on both faces."""
     return {
+        **error.facts,
         "type": "about:blank",
         "title": error.meaning.sentence,
         "status": http_status(error),
@@ -90,5 +91,4 @@ def problem(error: SluiceError, *, request_id: str) -> dict[str, object]:
         "who": error.meaning.who.value,
         "retryable": error.retryable,
         "request_id": request_id,
-        **error.facts,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from operator import methodcaller
 from typing import Any, TypeAlias
 
@@ -15,9 +15,10 @@ from sluice.api.grpc_health import CHECK, Health
 from sluice.api.grpc_patience import Patience
 from sluice.api.grpc_service import METHODS, SERVICE_NAME, Method
 from sluice.api.service import Service
-from sluice.domain.errors import SluiceError
+from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.log_context import bound_context
 
+Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic only for type checkers
 
 _PREFIX = f"/{SERVICE_NAME}/"
@@ -26,8 +27,9 @@ _PREFIX = f"/{SERVICE_NAME}/"
 class Gate(grpc.GenericRpcHandler):
     """Finds what serves a call: for a caller who may not make it, a refusal."""
 
-    def __init__(self, service: Service, *, health: Health, patience: Patience) -> None:
+    def __init__(self, service: Service, *, health: Health, patience: Patience, metadata_bytes_max: int) -> None:
         self._service = service
+        self._metadata_bytes_max = metadata_bytes_max
         self._health = health
         self._patience = patience
 
@@ -39,13 +41,15 @@ class Gate(grpc.GenericRpcHandler):
         method = METHODS.get(path.removeprefix(_PREFIX)) if path.startswith(_PREFIX) else None
         if method is None:
             return None
-        return self._let_in(method, _headers(handler_call_details.invocation_metadata))
+        return self._let_in(method, handler_call_details.invocation_metadata)
 
-    def _let_in(self, method: Method, headers: dict[str, str]) -> Handler:
+    def _let_in(self, method: Method, metadata: Metadata) -> Handler:
+        headers = _headers(metadata)
         request_id = choose_request_id(headers.get(REQUEST_ID_KEY), self._service.outside.randomness)
         journal = self._service.outside.journal
         try:
             with bound_context(request_id=request_id, component=COMPONENT):
+                self._check_size(metadata)
                 principal = self._service.admit(headers.get("authorization"), method.scope)
         except Exception as error:  # noqa: BLE001  # note() tells the journal; gRPC would tell the caller
             return _refusal(note(error, journal).error, request_id)
@@ -63,6 +67,13 @@ class Gate(grpc.GenericRpcHandler):
 
         return grpc.stream_stream_rpc_method_handler(behaviour, response_serializer=methodcaller("SerializeToString"))
 
+    def _check_size(self, metadata: Metadata) -> None:
+        """Refuse long headers again: gRPC's core takes 16 MiB from a client that never acknowledges its settings."""
+        if sum(len(name) + len(value) for name, value in metadata) > self._metadata_bytes_max:
+            raise SluiceError(
+                ErrorCode.INVALID_REQUEST, "The headers are too long.", metadata_bytes_max=self._metadata_bytes_max
+            )
+
 
 def _refusal(error: SluiceError, request_id: str) -> Handler:
     """A handler that says no, without reading what the caller sends."""
@@ -73,7 +84,7 @@ def _refusal(error: SluiceError, request_id: str) -> Handler:
     return grpc.stream_stream_rpc_method_handler(refuse)
 
 
-def _headers(metadata: Iterable[tuple[str, str | bytes]]) -> dict[str, str]:
+def _headers(metadata: Metadata) -> dict[str, str]:
     """Text metadata by name; values of a name that was sent twice are joined, so that no header can hide another."""
     headers: dict[str, str] = {}
     for name, value in metadata:

@@ -70,7 +70,7 @@ class GrpcFace:
         self._health = Health(self._patience)
         self._pool = ThreadPoolExecutor(limits.calls_max, thread_name_prefix="grpc")
         self._server = grpc.server(self._pool, options=server_options(limits), maximum_concurrent_rpcs=limits.calls_max)
-        gate = Gate(service, health=self._health, patience=self._patience)
+        gate = Gate(service, health=self._health, patience=self._patience, metadata_bytes_max=limits.metadata_bytes_max)
         self._server.add_generic_rpc_handlers((gate,))
         self.report(SERVICE_NAME, serving=True)
         if reflection:
@@ -117,6 +117,8 @@ def server_options(limits: GrpcLimits) -> list[tuple[str, int]]:
         ("grpc.max_connection_age_grace_ms", _ms(limits.connection_grace_s)),
         ("grpc.keepalive_time_ms", _ms(limits.keepalive_time_s)),
         ("grpc.keepalive_timeout_ms", _ms(limits.keepalive_timeout_s)),
+        # Seen with grpcio 1.85: a peer that never answers is cut by this time, and not by the one above.
+        ("grpc.http2.ping_timeout_ms", _ms(limits.keepalive_timeout_s)),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _ms(limits.ping_interval_s)),
     ]
 

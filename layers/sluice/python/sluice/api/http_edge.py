@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sluice.api.call_ids import choose_request_id, read_trace_parent, trace_id_of
-from sluice.api.http_errors import REQUEST_ID_KEY, problem_response
+from sluice.api.http_errors import REQUEST_ID_KEY, invalid_request, problem_response
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
+from sluice.domain.limits import KIB
 from sluice.ports.clock import Clock, Randomness
 from sluice.ports.journal import Journal
 from sluice.ports.log_context import bound_context
 
 TRACE_PARENT_KEY = "sluice.trace_parent"
 COMPONENT = "http"
+STOPPING = "The service is stopping; send the request again."
+HEAD_BYTES_MAX = 16 * KIB
+"""Of a request: its target and its header fields."""
 
 Observe = Callable[[str, str, int, float], None]
 """Told of every answer: method, route template, status, seconds."""
@@ -57,20 +62,38 @@ class Edge:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_marked)
+            await (_refuse_head if _head_bytes(scope) > HEAD_BYTES_MAX else self._app)(scope, receive, send_marked)
+        except asyncio.CancelledError:
+            if not status:  # the time to drain is over, and what became of the request is not known
+                await self._answer(SluiceError(ErrorCode.STORE_UNAVAILABLE, STOPPING), scope, receive, send_marked)
+            raise
         except Exception as error:
             self._journal.record(Event.SYSTEM_ERROR, error=error)
             if status:
                 raise  # half an answer is out: only closing the connection tells the caller
-            answer = problem_response(SluiceError(ErrorCode.INTERNAL), request_id=scope[REQUEST_ID_KEY])
-            await answer(scope, receive, send_marked)
+            await self._answer(SluiceError(ErrorCode.INTERNAL), scope, receive, send_marked)
         finally:
             self._note(scope, status, self._clock.monotonic() - started)
+
+    async def _answer(self, error: SluiceError, scope: Scope, receive: Receive, send: Send) -> None:
+        await problem_response(error, request_id=scope[REQUEST_ID_KEY])(scope, receive, send)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         if self._observe is not None and status:
             route = getattr(scope.get("route"), "path", "")
             self._observe(scope["method"], route, status, seconds)
+
+
+def _head_bytes(scope: Scope) -> int:
+    fields = sum(len(name) + len(value) for name, value in scope["headers"])
+    return fields + len(scope["raw_path"]) + len(scope["query_string"])
+
+
+async def _refuse_head(scope: Scope, receive: Receive, send: Send) -> None:
+    """The server bounds a head that comes in pieces; one that comes at once is found here."""
+    error = invalid_request("The head of the request is too large.", head_bytes_max=HEAD_BYTES_MAX)
+    answer = problem_response(error, request_id=scope[REQUEST_ID_KEY], status=431)
+    await answer(scope, receive, send)
 
 
 def _mark(message: Message, scope: Scope) -> None:

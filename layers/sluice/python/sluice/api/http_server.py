@@ -12,9 +12,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from sluice.api.http_connection import ConnectionRules, connection_factory
-from sluice.domain.limits import KIB
+from sluice.api.http_edge import HEAD_BYTES_MAX
 
-HEAD_BYTES_MAX = 16 * KIB
 BACKLOG = 256
 _TICK_S = 0.005
 

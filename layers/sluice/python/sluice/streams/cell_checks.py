@@ -114,7 +114,7 @@ def _check_type(cells: Cells, column: ColumnSpec, rows: int) -> None:
         case ColumnType.BOOLEAN:
             index = _first_odd_word(cells, column, rows)
     if index is not None:
-        raise cell_error(ErrorCode.INVALID_VALUE, index, column, type=column.type.value)
+        raise cell_error(ErrorCode.INVALID_VALUE, index, column, column_type=column.type.value)
 
 
 def _first_odd(cells: Cells, rows: int, are_plain: Callable[[str], bool], is_odd: Callable[[str], bool]) -> int | None:

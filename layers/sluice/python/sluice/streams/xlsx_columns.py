@@ -83,7 +83,7 @@ class OddCells:
         """A value the type does not accept, kept as text or refused with INVALID_VALUE."""
         if not self._keep_invalid:
             column = self._texts.column
-            raise cell_error(ErrorCode.INVALID_VALUE, row_index, column, type=column.type.value)
+            raise cell_error(ErrorCode.INVALID_VALUE, row_index, column, column_type=column.type.value)
         return self.counted(text, row_index, Warned.INVALID_AS_TEXT)
 
     def counted(self, text: str, row_index: int, why: Warned) -> bytes:

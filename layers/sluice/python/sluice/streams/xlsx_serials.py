@@ -74,12 +74,13 @@ class SerialDates:
         """The serials of a NUL-joined column in pieces to put together; None when it is not so simple."""
         if not rows or not joined.isascii():
             return None
-        if self._strip_z and joined.endswith("Z"):
+        in_utc = self._strip_z and joined.endswith("Z")
+        if in_utc:
             joined = joined.replace("Z\0", "\0").removesuffix("Z")
         data = joined.encode()
         shape = data.translate(_TO_SHAPE)
         try:
-            if shape == (_DATE_SHAPE * rows)[:-1]:
+            if shape == (_DATE_SHAPE * rows)[:-1] and not in_utc:  # a date without a time has no offset
                 return (list(map(self._days.__getitem__, joined.split("\0"))),)
             if shape == (_DATETIME_SHAPE * rows)[:-1]:
                 return self._datetimes(joined, data, rows)

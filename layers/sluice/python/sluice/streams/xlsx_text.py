@@ -113,7 +113,7 @@ class TextCells:
 
     def has_odd(self, data: bytes, values: list[bytes]) -> bool:
         """Whether some cell of a column may be odd: ``data`` is its NUL-joined UTF-8, ``values`` its escaped cells."""
-        if len(data) > self.units_max // 2 and max(map(len, values)) > self.units_max // 2:
+        if len(data) > self.units_max and max(map(len, values)) > self.units_max:  # a text has no more units than bytes
             return True
         return _ODD_CELL.search(b"\0%b\0" % data) is not None
 

@@ -1,0 +1,216 @@
+"""Every error code comes about through HTTP and through gRPC, and both say the same of it.
+
+What is expected is written out here by hand: neither the table of answers nor
+that of meanings is asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tests.support.either_face import FACES, GRPC, HTTP, BothFaces, Refusal, both_faces, granted, refused
+from tests.support.error_scenarios import SCENARIOS, SECRET_CELL, SECRET_WORDS, Service, rows_of
+
+from sluice.domain.errors import ErrorCode
+
+
+class Expected(NamedTuple):
+    http: int
+    grpc: str
+    who: str
+    facts: dict[str, object]
+    retry_s: int | None = None
+    """None: a retry makes no sense."""
+
+
+STORED = hashlib.sha256(b"\x93\x01\x01\x92\x92\xa11\xc4\x00\x92\xa8Hemlig-a\xc4\x00").hexdigest()[:32]
+"""The name of the batch of one row ``1, Hemlig-a``, by the description of canonical rows."""
+
+EXPECTED = {
+    "IDEMPOTENCY_KEY_REUSED": Expected(409, "ALREADY_EXISTS", "client", {}),
+    "TASK_NOT_FOUND": Expected(404, "NOT_FOUND", "client", {}),
+    "TASK_NOT_FOUND/no id": Expected(404, "NOT_FOUND", "client", {}),
+    "TASK_DELETED": Expected(410, "NOT_FOUND", "client", {}),
+    "TASK_DELETED/its key": Expected(410, "NOT_FOUND", "client", {}),
+    "SEQ_OUT_OF_RANGE": Expected(400, "INVALID_ARGUMENT", "client", {}),
+    "SEQ_OUT_OF_RANGE/negative": Expected(400, "INVALID_ARGUMENT", "client", {}),
+    "SEQ_OUT_OF_RANGE/large": Expected(400, "INVALID_ARGUMENT", "client", {}),
+    "ROW_WIDTH_MISMATCH": Expected(400, "INVALID_ARGUMENT", "client", {"row": 2, "cells": 1, "columns": 2}),
+    "INVALID_VALUE": Expected(
+        400, "INVALID_ARGUMENT", "client", {"row": 2, "column": "id", "column_type": "number"}
+    ),
+    "INVALID_TEXT": Expected(400, "INVALID_ARGUMENT", "client", {"row": 2, "column": "name", "reason": "nul"}),
+    "INVALID_TEXT/encoding": Expected(
+        400, "INVALID_ARGUMENT", "client", {"row": 3, "column": "name", "reason": "unencodable"}
+    ),
+    "CELL_TOO_LONG": Expected(400, "INVALID_ARGUMENT", "client", {"row": 2, "column": "name", "units_max": 5}),
+    # 4 bytes of frame, 5 of the first column, 2 + 1 + 2 around the 120 of the second
+    "BATCH_TOO_LARGE": Expected(413, "RESOURCE_EXHAUSTED", "client", {"bytes": 134, "batch_bytes_max": 100}),
+    "BATCH_TOO_LARGE/rows": Expected(413, "RESOURCE_EXHAUSTED", "client", {"batch_rows_max": 3}),
+    "TOO_MANY_BATCHES": Expected(413, "RESOURCE_EXHAUSTED", "client", {"batches_max": 3}),
+    "TOO_MANY_BATCHES/totals": Expected(413, "RESOURCE_EXHAUSTED", "client", {"batches_max": 3}),
+    "TOO_MANY_ROWS": Expected(413, "RESOURCE_EXHAUSTED", "client", {"rows_max": 3}),
+    "TOO_MANY_ROWS/sheet": Expected(413, "RESOURCE_EXHAUSTED", "client", {"rows": 2, "rows_max": 1}),
+    "TOO_MANY_COLUMNS": Expected(400, "INVALID_ARGUMENT", "client", {"columns": 3, "columns_max": 2}),
+    "UNSUPPORTED_FORMAT": Expected(400, "INVALID_ARGUMENT", "client", {"formats": ["xlsx", "csv"]}),
+    "UNSUPPORTED_ENCODING": Expected(415, "INVALID_ARGUMENT", "client", {"field": "options.csv_encoding"}),
+    "CHECKSUM_MISMATCH": Expected(400, "INVALID_ARGUMENT", "client", {}),
+    "BATCH_CONFLICT": Expected(409, "ALREADY_EXISTS", "client", {"sequence": 1, "stored_sha256": STORED}),
+    "TASK_CLOSED": Expected(409, "FAILED_PRECONDITION", "client", {"state": "completed"}),
+    "BATCHES_MISSING": Expected(409, "FAILED_PRECONDITION", "client", {"missing": [2, 4], "missing_count": 2}),
+    "BATCHES_EXTRA": Expected(409, "FAILED_PRECONDITION", "client", {"extra": [2, 3], "extra_count": 2}),
+    "TOTALS_MISMATCH": Expected(409, "FAILED_PRECONDITION", "client", {"rows_received": 2, "rows_closed": 5}),
+    "ALREADY_CLOSED": Expected(409, "FAILED_PRECONDITION", "client", {"batches": 1, "rows": 2}),
+    "ALREADY_COMPLETED": Expected(409, "FAILED_PRECONDITION", "client", {}),
+    "NOT_READY": Expected(409, "FAILED_PRECONDITION", "client", {"state": "open", "retry_after_s": 2}, retry_s=2),
+    "NOT_READY/render": Expected(409, "FAILED_PRECONDITION", "client", {"state": "open"}, retry_s=5),
+    "EXPIRED": Expected(410, "FAILED_PRECONDITION", "client", {}),
+    "EXPIRED/idle": Expected(410, "FAILED_PRECONDITION", "client", {"state": "expired"}),
+    "CANCELLED": Expected(409, "FAILED_PRECONDITION", "client", {"state": "cancelled"}),
+    "CHUNK_MISSING": Expected(500, "DATA_LOSS", "operator", {}),
+    "CHUNK_CORRUPT": Expected(500, "DATA_LOSS", "operator", {}),
+    "ROW_COUNT_MISMATCH": Expected(500, "DATA_LOSS", "operator", {}),
+    "ATTEMPTS_EXHAUSTED": Expected(500, "INTERNAL", "operator", {}),
+    "STORE_UNAVAILABLE": Expected(503, "UNAVAILABLE", "platform", {}, retry_s=5),
+    "QUEUE_FULL": Expected(503, "RESOURCE_EXHAUSTED", "client", {"queued": 7, "retry_after_s": 30}, retry_s=30),
+    "QUOTA_EXCEEDED": Expected(
+        429, "RESOURCE_EXHAUSTED", "client", {"open_tasks_max": 1, "retry_after_s": 60}, retry_s=60
+    ),
+    "RATE_LIMITED": Expected(429, "RESOURCE_EXHAUSTED", "client", {"retry_after_s": 2}, retry_s=2),
+    "UNAUTHENTICATED": Expected(401, "UNAUTHENTICATED", "client", {}),
+    "PERMISSION_DENIED": Expected(403, "PERMISSION_DENIED", "client", {"scope": "write"}),
+    "INVALID_REQUEST": Expected(400, "INVALID_ARGUMENT", "client", {"field": "columns"}),
+    "INVALID_REQUEST/option": Expected(400, "INVALID_ARGUMENT", "client", {"field": "options.on_invalid"}),
+    "INVALID_REQUEST/limit": Expected(400, "INVALID_ARGUMENT", "client", {"field": "limit"}),
+    "INVALID_REQUEST/cursor": Expected(400, "INVALID_ARGUMENT", "client", {"field": "cursor"}),
+    "INTERNAL": Expected(500, "INTERNAL", "operator", {}, retry_s=5),
+}
+
+_NEVER_THE_LAST_WORD = (
+    "A result that does not verify is tried again. The link answers NOT_READY until the last attempt, then "
+    "ATTEMPTS_EXHAUSTED, whose sentence names RESULT_VERIFY_FAILED: a test below. Only `sluice task verify` raises it."
+)
+CANNOT_OCCUR = {
+    ("ALREADY_COMPLETED", HTTP): "DELETE is the one call that stops a task, and of a finished one it is the end.",
+    ("RESULT_VERIFY_FAILED", HTTP): _NEVER_THE_LAST_WORD,
+    ("RESULT_VERIFY_FAILED", GRPC): _NEVER_THE_LAST_WORD,
+}
+"""Code and face, with the reason."""
+
+CASES = [(case, face) for case, scenario in SCENARIOS.items() for face in scenario.faces]
+
+NEVER_SAID = (
+    SECRET_CELL, *SECRET_WORDS.split(":"), "Traceback", ".py", "/tmp", "in/v1/", "out/v1/", "slc_",
+    "MemoryStore", "MemoryTasks", "sqlite", "RuntimeError", "OutcomeUnknown", "StoreError", "SluiceError",
+)  # fmt: skip
+
+
+class Provoked(NamedTuple):
+    case: str
+    face: str
+    refusal: Refusal
+
+    @property
+    def expected(self) -> Expected:
+        return EXPECTED[self.case]
+
+
+class Services:
+    """The services of this file: scenarios of the same shape share one, each with a tenant of its own."""
+
+    def __init__(self, make_folder: Callable[[str], Path]) -> None:
+        self._make_folder = make_folder
+        self._shared: dict[Service, BothFaces] = {}
+        self.running = ExitStack()
+
+    def refusal(self, case: str, face: str) -> Refusal:
+        scenario = SCENARIOS[case]
+        tenant = f"{face}-{list(SCENARIOS).index(case)}"
+        if scenario.alone:
+            with both_faces(self._make_folder("keys"), **scenario.service()) as faces:
+                return refused(scenario.provoke(faces, faces.face(face, tenant=tenant)))
+        faces = self._shared.get(scenario.service) or self._start(scenario.service)
+        return refused(scenario.provoke(faces, faces.face(face, tenant=tenant)))
+
+    def _start(self, service: Service) -> BothFaces:
+        faces = self.running.enter_context(both_faces(self._make_folder("keys"), **service()))
+        self._shared[service] = faces
+        return faces
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    made = Services(tmp_path_factory.mktemp)
+    with made.running:
+        yield made
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1]}")
+def provoked(request: pytest.FixtureRequest, services: Services) -> Provoked:
+    case, face = request.param
+    return Provoked(case, face, services.refusal(case, face))
+
+
+def test_the_code_the_status_and_the_facts_are_the_expected_ones(provoked: Provoked) -> None:
+    refusal, expected = provoked.refusal, provoked.expected
+    status = expected.http if provoked.face == HTTP else expected.grpc
+    assert (refusal.code, refusal.status) == (provoked.case.partition("/")[0], status)
+    assert refusal.facts == expected.facts
+
+
+def test_the_answer_says_who_must_act_and_whether_and_when_to_try_again(provoked: Provoked) -> None:
+    refusal, expected = provoked.refusal, provoked.expected
+    assert (refusal.retryable, refusal.retry_s) == (expected.retry_s is not None, expected.retry_s)
+    assert refusal.who == (expected.who if provoked.face == HTTP else None)
+
+
+def test_the_answer_is_a_sentence_without_paths_names_of_the_inside_or_cells(provoked: Provoked) -> None:
+    assert provoked.refusal.sentence
+    assert [word for word in NEVER_SAID if word in provoked.refusal.said] == []
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_every_code_comes_about_or_there_is_a_reason_why_not(face: str) -> None:
+    provoked = {case.partition("/")[0] for case, by in CASES if by == face}
+    excused = {code for code, by in CANNOT_OCCUR if by == face}
+    assert not provoked & excused
+    assert provoked | excused == {code.value for code in ErrorCode}
+    assert EXPECTED.keys() == SCENARIOS.keys()
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_result_that_never_verifies_is_named_by_the_error_that_ends_its_task(face: str, services: Services) -> None:
+    assert "RESULT_VERIFY_FAILED" in services.refusal("ATTEMPTS_EXHAUSTED", face).sentence
+
+
+def test_delete_over_http_of_a_finished_task_is_no_error_but_its_end(tmp_path: Path) -> None:
+    with both_faces(tmp_path) as faces:
+        face = faces.face(HTTP)
+        task_id = granted(face.open())
+        granted(face.close(task_id))
+        faces.memory.invoker.join()
+        assert face.status(task_id) == "completed"
+        granted(face.cancel(task_id))
+        assert refused(face.status(task_id)).code == "TASK_DELETED"
+
+
+def test_what_one_face_was_told_the_other_refuses_with_the_same_words(tmp_path: Path) -> None:
+    with both_faces(tmp_path, paused=True) as faces:
+        http, grpc = faces.face(HTTP), faces.face(GRPC)
+        task_id = granted(http.open())
+        granted(grpc.put(task_id, 1, rows_of(1, 1)))
+        conflicts = [refused(face.put(task_id, 1, rows_of(2, 1))) for face in (http, grpc)]
+        gaps = [refused(face.close(task_id, batches=2)) for face in (http, grpc)]
+        granted(grpc.close(task_id))
+        closed = [refused(face.close(task_id, rows=9)) for face in (http, grpc)]
+    for over_http, over_grpc in (conflicts, gaps, closed):
+        assert (over_http.code, over_http.facts, over_http.sentence) == (
+            over_grpc.code,
+            over_grpc.facts,
+            over_grpc.sentence,
+        )

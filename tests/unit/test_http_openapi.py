@@ -1,0 +1,131 @@
+"""The OpenAPI document and the page made of it are complete, and need nothing from outside."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sluice.api.answers import ANSWERS
+from sluice.domain.options import ExportOptions
+from tests.support.http_client import ApiClient, HttpRelay, http_relay, operation
+
+SECTION_2 = [
+    ("POST", "/v1/exports"),
+    ("PUT", "/v1/exports/{id}/batches/{sequence}"),
+    ("POST", "/v1/exports/{id}/close"),
+    ("GET", "/v1/exports/{id}"),
+    ("GET", "/v1/exports/{id}/events"),
+    ("GET", "/v1/exports/{id}/file"),
+    ("POST", "/v1/exports/{id}/render"),
+    ("DELETE", "/v1/exports/{id}"),
+    ("GET", "/v1/exports"),
+    ("POST", "/v1/exports/stream"),
+]
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return HttpRelay(tmp_path_factory.mktemp("relay")).document
+
+
+def found(document: dict[str, Any], method: str, path: str) -> dict[str, Any]:
+    declared = operation(document, method, path.replace("{id}", "a" * 26).replace("{sequence}", "1"))
+    assert declared is not None
+    return declared
+
+
+def parameters(declared: dict[str, Any], where: str) -> set[str]:
+    return {parameter["name"] for parameter in declared.get("parameters", ()) if parameter["in"] == where}
+
+
+@pytest.mark.parametrize(("method", "path"), SECTION_2)
+def test_every_call_is_declared_with_its_errors_and_its_key(document: dict[str, Any], method: str, path: str) -> None:
+    declared = found(document, method, path)
+    assert declared["summary"]
+    assert {"401", "403", "429", "500", "503"} <= declared["responses"].keys()
+    assert "422" not in declared["responses"]
+    assert declared["security"] == [{"HTTPBearer": []}]
+    errors = [answer for status, answer in declared["responses"].items() if int(status) >= 400]
+    assert all("application/problem+json" in answer["content"] for answer in errors)
+
+
+def test_bodies_are_declared_by_content_type(document: dict[str, Any]) -> None:
+    batch = found(document, "PUT", "/v1/exports/{id}/batches/{sequence}")["requestBody"]
+    assert batch["content"].keys() == {"application/json", "application/x-ndjson", "text/csv", "application/x-protobuf"}
+    table = found(document, "POST", "/v1/exports/stream")["requestBody"]
+    assert table["content"].keys() == {"application/x-ndjson", "text/csv"}
+    opened = found(document, "POST", "/v1/exports")["requestBody"]["content"]["application/json"]["schema"]
+    assert opened == {"$ref": "#/components/schemas/OpenBody"}
+
+
+def test_every_query_parameter_and_header_is_declared(document: dict[str, Any]) -> None:
+    table = found(document, "POST", "/v1/exports/stream")
+    options = set(ExportOptions.__struct_fields__)
+    assert parameters(table, "query") == options | {"format", "filename", "columns", "expected_rows"}
+    assert parameters(table, "header") == {"Idempotency-Key", "X-Content-SHA256", "Content-Encoding"}
+    assert parameters(found(document, "GET", "/v1/exports"), "query") == {"state", "limit", "cursor"}
+    assert parameters(found(document, "GET", "/v1/exports/{id}"), "query") == {"wait"}
+    assert parameters(found(document, "GET", "/v1/exports/{id}/file"), "query") == {"redirect"}
+    put = found(document, "PUT", "/v1/exports/{id}/batches/{sequence}")
+    assert parameters(put, "header") == {"X-Content-SHA256", "Content-Encoding"}
+    assert parameters(put, "path") == {"task_id", "sequence"}
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    references = set(re.findall(r"'\$ref': '([^']+)'", str(document)))
+    assert references
+    assert {reference.removeprefix("#/components/schemas/") for reference in references} <= schemas.keys()
+
+
+def test_the_task_has_the_fields_it_is_specified_with(document: dict[str, Any]) -> None:
+    fields = (
+        "task_id state status format filename rows_expected rows_received rows_written batches progress_percent "
+        "eta_seconds file_size_bytes checksum_sha256 crc64 error created_at sealed_at finished_at expires_at "
+        "download_path warnings"
+    )
+    assert document["components"]["schemas"]["TaskView"]["properties"].keys() == set(fields.split())
+
+
+def test_every_error_code_is_in_the_document(document: dict[str, Any]) -> None:
+    assert set(document["components"]["schemas"]["ErrorCode"]["enum"]) == {code.value for code in ANSWERS}
+
+
+class Page(HTMLParser):
+    """What a page loads, links to and offers as anchors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.links: list[str] = []
+        self.ids: set[str] = set()
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.add(tag)
+        self.links += [given["href"] or ""] if tag == "a" and "href" in given else []
+        self.loads += [given["src"] or ""] if "src" in given else []
+        self.loads += [given["href"] or ""] if tag == "link" and "href" in given else []
+        self.ids |= {given["id"] or ""} if "id" in given else set()
+
+
+def test_the_page_needs_no_script_and_no_network(tmp_path: Path) -> None:
+    with http_relay(tmp_path) as relay:
+        client: ApiClient = relay.stranger()
+        answer = client.get("/docs")
+        assert client.get("/openapi.json").json() == relay.document
+    page = Page()
+    page.feed(answer.text)
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert page.loads == []
+    assert "script" not in page.tags
+    assert all(link.startswith("#") or link == "/openapi.json" for link in page.links)
+    assert {link.removeprefix("#") for link in page.links if link.startswith("#")} <= page.ids
+    for _, path in SECTION_2:
+        assert path.replace("{id}", "{task_id}") in answer.text
