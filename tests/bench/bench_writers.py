@@ -31,13 +31,11 @@ from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.table import Table, Tally
-from sluice.streams import (
-    xlsx_workbook,  # noqa: F401 -- what the writer would import at its first block
-)
 from sluice.streams.chunk_codec import decode_chunk, encode_batch
 from sluice.streams.digests import Digest, digested
 from sluice.streams.formats import FORMATS
 from sluice.streams.order_table import COLUMNS, order_batches, order_rows
+from sluice.streams.xlsx import workbook  # noqa: F401 -- what the writer would import at its first block
 
 MIB = 1024 * 1024
 PROC = Path("/proc/self")

@@ -10,13 +10,13 @@ from typing import Any
 
 import duckdb
 import pytest
-from tests.support.csv_files import Row, strings, write_csv
 
 from sluice.domain.batch import Batch
 from sluice.domain.options import ExportOptions
 from sluice.domain.table import Table, Tally
 from sluice.streams import csv_writer
 from sluice.streams.order_table import COLUMNS, order_batches, order_rows
+from tests.support.csv_files import Row, strings, write_csv
 
 ABC = strings("a", "b", "c")
 ROWS: list[Row] = [

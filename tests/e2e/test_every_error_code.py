@@ -48,7 +48,7 @@ EXPECTED = {
     "INVALID_TEXT/encoding": Expected(
         400, "INVALID_ARGUMENT", "client", {"row": 3, "column": "name", "reason": "unencodable"}
     ),
-    "CELL_TOO_LONG": Expected(400, "INVALID_ARGUMENT", "client", {"row": 2, "column": "name", "units_max": 5}),
+    "CELL_TOO_LONG": Expected(400, "INVALID_ARGUMENT", "client", {"row": 2, "column": "name", "units_max": 10}),
     # 4 bytes of frame, 5 of the first column, 2 + 1 + 2 around the 120 of the second
     "BATCH_TOO_LARGE": Expected(413, "RESOURCE_EXHAUSTED", "client", {"bytes": 134, "batch_bytes_max": 100}),
     "BATCH_TOO_LARGE/rows": Expected(413, "RESOURCE_EXHAUSTED", "client", {"batch_rows_max": 3}),

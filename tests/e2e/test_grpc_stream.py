@@ -250,7 +250,7 @@ REFUSALS = [
     ("SEQ_OUT_OF_RANGE", Status.INVALID_ARGUMENT, {}, batch_of(rows_of(1, 1), -1)),
     ("SEQ_OUT_OF_RANGE", Status.INVALID_ARGUMENT, {}, batch_of(rows_of(1, 1), 2**31)),
     ("TOO_MANY_BATCHES", Status.RESOURCE_EXHAUSTED, {"batches_max": 10}, batch_of(rows_of(1, 1), 11)),
-    ("BATCH_TOO_LARGE", Status.RESOURCE_EXHAUSTED, {"rows": 51, "batch_rows_max": 50}, batch_of(rows_of(1, 51), 1)),
+    ("BATCH_TOO_LARGE", Status.RESOURCE_EXHAUSTED, {"batch_rows_max": 50}, batch_of(rows_of(1, 51), 1)),
     ("CHECKSUM_MISMATCH", Status.INVALID_ARGUMENT, {}, batch_of(rows_of(1, 1), 1, sha256="00")),
     (
         "INVALID_VALUE", Status.INVALID_ARGUMENT, {"row": 1, "column": "ID", "column_type": "number"},

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import socket
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +15,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from sluice.domain.limits import MIB
+from sluice.domain.limits import KIB, MIB
 from tests.support.fake_clock import FakeClock
 from tests.support.http_client import ApiClient, HttpRelay, code_of, http_relay
 
@@ -49,6 +52,16 @@ def finished(client: ApiClient, **how: Any) -> str:
 
 def link(client: ApiClient, made: str) -> str:
     return str(client.get(f"/v1/exports/{made}/file?redirect=false").json()["url"])
+
+
+def large_file(relay: HttpRelay) -> tuple[str, bytes]:
+    """The link and the bytes of a file that no socket's buffer holds."""
+    client = relay.client()
+    made = client.open(columns=[{"name": "a"}])
+    for sequence in range(1, 7):
+        client.put_rows(made, sequence, [["x" * 1_000 + str(row)] for row in range(3_000)])
+    client.finish(made)
+    return link(client, made), relay.memory.file(made)
 
 
 def get(relay: HttpRelay, url: str, **headers: str) -> httpx.Response:
@@ -126,14 +139,46 @@ def test_a_download_that_broke_off_goes_on_only_in_the_same_file(relay: HttpRela
 
 def test_a_large_file_comes_whole_in_blocks(tmp_path: Path) -> None:
     with http_relay(tmp_path) as relay:
-        client = relay.client()
-        made = client.open(columns=[{"name": "a"}])
-        for sequence in range(1, 4):
-            client.put_rows(made, sequence, [["x" * 1_000 + str(row)] for row in range(1_500)])
-        client.finish(made)
-        whole = relay.memory.file(made)
-        assert len(whole) > 4 * MIB
-        assert get(relay, link(client, made)).content == whole
+        url, whole = large_file(relay)
+        assert len(whole) > 16 * MIB
+        assert get(relay, url).content == whole
+
+
+def reading_connection(relay: HttpRelay, url: str) -> socket.socket:
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * KIB)
+    connection.settimeout(10)
+    connection.connect(("127.0.0.1", relay.port))
+    connection.sendall(f"GET {url.removeprefix(relay.url)} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    return connection
+
+
+def read_all(connection: socket.socket) -> int:
+    """How many bytes come until the other side closes."""
+    size = 0
+    with suppress(ConnectionError):
+        while block := connection.recv(64 * KIB):
+            size += len(block)
+    return size
+
+
+def test_s19_a_caller_that_does_not_read_is_dropped(tmp_path: Path) -> None:
+    with http_relay(tmp_path, idle_s=0.3) as relay:
+        url, whole = large_file(relay)
+        with reading_connection(relay, url) as connection:
+            time.sleep(1.5)
+            assert read_all(connection) < len(whole)
+
+
+def test_s19_a_caller_that_reads_slowly_is_not_dropped(tmp_path: Path) -> None:
+    with http_relay(tmp_path, idle_s=0.5) as relay:
+        url, whole = large_file(relay)
+        with reading_connection(relay, url) as connection:
+            size = 0
+            for _ in range(8):
+                size += len(connection.recv(512 * KIB))
+                time.sleep(0.2)
+            assert size + read_all(connection) > len(whole)
 
 
 @pytest.mark.parametrize(

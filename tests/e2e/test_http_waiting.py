@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,15 @@ def test_events_tell_every_revision_until_the_end(client: ApiClient) -> None:
         client.close_task(task_id)
         states = [event["state"] for event in events]
     assert states[-1] == "completed"
+
+
+def test_a_stream_of_events_says_that_it_is_still_there(tmp_path: Path) -> None:
+    with http_relay(tmp_path) as relay:
+        relay.app.state.runtime = replace(relay.app.state.runtime, keep_alive_s=0.1)
+        client = relay.client()
+        with client.stream("GET", f"/v1/exports/{client.open()}/events") as answer:
+            lines = answer.iter_lines()
+            assert next(line for line in lines if line.startswith(":")) == ": still here"
 
 
 def test_events_of_an_ended_task_are_one_and_a_client_that_has_it_is_sent_away(client: ApiClient) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import msgspec
 import pytest
 
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
@@ -15,10 +19,12 @@ from sluice.ports.outside import Outside
 from sluice.usecases.cancel_export import delete_export
 from sluice.usecases.close_export import CloseRequest, close_export
 from sluice.usecases.find_task import Definitions
-from sluice.usecases.open_export import OpenRequest, open_export
+from sluice.usecases.open_export import Opened, OpenRequest, open_export
 from sluice.usecases.put_batch import put_batch
+from sluice.usecases.render_again import RenderRequest, render_again
 from sluice.usecases.sweep_tasks import sweep_tasks
-from tests.support.simulation.deeds import PARAMS, TENANT, Deeds
+from tests.support.recorded_journal import RecordedJournal
+from tests.support.simulation.deeds import PARAMS, SEMICOLONS, TENANT, Deeds
 from tests.support.simulation.oracle import Rows
 from tests.support.simulation.scenarios import completed, exhausted
 from tests.support.simulation.settling import outlive, recover, ring_all
@@ -125,6 +131,21 @@ def test_a_batch_for_a_deleted_failed_task_is_told_that_it_was_deleted() -> None
     put = sim.finish(sim.spawn("put", deeds.put(ref, 9, (("9", "late"),))))
     assert isinstance(put.error, SluiceError)
     assert put.error.code is ErrorCode.TASK_DELETED
+
+
+def test_a_task_rendered_again_by_two_requests_at_once_is_created_once() -> None:
+    sim = Simulation()
+    source = completed(sim)
+    journal = RecordedJournal()
+    outside = replace(sim.world.outside(), journal=journal)
+    request = RenderRequest(options=SEMICOLONS, idempotency_key="again")
+    first, second = (sim.spawn("render", partial(render_again, outside, source, request)) for _ in range(2))
+    sim.advance(first, 3)
+    sim.finish(second)
+    sim.finish(first)
+    assert isinstance(first.result, Opened)
+    assert first.result.replayed
+    assert len(journal.of(Event.TASK_CREATED)) == 1
 
 
 def test_close_without_totals_may_follow_close_with_totals() -> None:

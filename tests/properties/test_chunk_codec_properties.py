@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.canonical_rows import Row, canonical_rows, sha32
 
 from sluice.domain.batch import Batch
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.manifest import Claim
 from sluice.streams.chunk_codec import Chunk, decode_chunk, encode_batch
+from tests.support.canonical_rows import Row, canonical_rows, sha32
 
 MIB = 1024 * 1024
 CELL = st.none() | st.text(st.sampled_from(["\0", "a", "é", "张", "🎁", '"']), max_size=5) | st.text(max_size=40)

@@ -7,11 +7,11 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.csv_files import Row, read_csv, strings, table_of, write_csv, write_values
 
 from sluice.domain.columns import ColumnType
 from sluice.domain.table import Warned
 from sluice.streams import csv_writer
+from tests.support.csv_files import Row, read_csv, strings, table_of, write_csv, write_values
 
 ODD = st.sampled_from(
     [*"\"\r\n,;\t|'=+-@ \x01\x7f\x85", "\u2028", "\ufeff", "\uff1d", "\uff0d", "é", "张", "🎁", "\xef"]

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import grpc
 import httpx
-from tests.support.grpc_client import GrpcClient, refusal_of, serving
-from tests.support.http_client import ApiClient, HttpRelay
-from tests.support.memory_service import MemoryService
 
 from sluice.api.gen import export_pb2 as pb
 from sluice.domain.api_key import Scope
+from tests.support.grpc_client import GrpcClient, refusal_of, serving
+from tests.support.http_client import ApiClient, HttpRelay
+from tests.support.memory_service import MemoryService
 
 HTTP = "http"
 GRPC = "grpc"

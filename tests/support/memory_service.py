@@ -12,7 +12,7 @@ from sluice.adapters.no_composers import NoComposers
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.triggering_store import TriggeringStore
 from sluice.api.api_keys import add_key
-from sluice.api.auth import KeyRing
+from sluice.api.auth import KeyRing, OpenRing
 from sluice.api.rate_limit import RateLimiter
 from sluice.api.service import Service
 from sluice.domain.api_key import Scope
@@ -40,7 +40,10 @@ def unchanged_tasks(tasks: TaskStore) -> TaskStore:
 
 
 class MemoryService:
-    """``objects`` and ``tasks`` may wrap the stores, for tests of stores that fail. Join the invoker at the end."""
+    """``objects`` and ``tasks`` may wrap the stores, for tests of stores that fail. Join the invoker at the end.
+
+    With ``open_door`` everybody is the tenant ``local`` until the first key is made.
+    """
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class MemoryService:
         paused: bool = False,
         admission: Admission | None = None,
         journal: RecordedJournal | None = None,
+        open_door: bool = False,
         rate_per_s: float = 0,
         rate_burst: int = 0,
         objects: Callable[[ObjectStore], ObjectStore] = unchanged,
@@ -77,10 +81,11 @@ class MemoryService:
         )
         self.invoker.outside = self.outside
         self._keys = KeyFile(folder / "keys.json")
+        ring = KeyRing(self._keys, clock=self.clock, journal=self.journal)
         self.service = Service(
             outside=self.outside,
             definitions=Definitions(self.outside),
-            ring=KeyRing(self._keys, clock=self.clock, journal=self.journal),
+            ring=OpenRing(ring) if open_door else ring,
             rate_limiter=RateLimiter(clock=self.clock, journal=self.journal, per_s=rate_per_s, burst=rate_burst),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.streams.booleans import boolean_words
+from sluice.streams.values.booleans import boolean_words
 
 
 @pytest.mark.parametrize(("text", "truth"), [("true", True), ("TRUE", True), ("1", True), ("Yes", True)])

@@ -12,8 +12,8 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
-from sluice.streams.cell_checks import check_declaration, check_values
-from sluice.streams.number_formats import is_number_format, quote_foreign
+from sluice.streams.values.cell_checks import check_declaration, check_values
+from sluice.streams.values.number_formats import is_number_format, quote_foreign
 from tests.support.xlsx_tables import params_of
 
 SECRET = "s3cret-value"

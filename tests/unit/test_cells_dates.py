@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.streams.dates import DateFault, are_plain_dates, read_date, time_zone
+from sluice.streams.values.dates import DateFault, are_plain_dates, read_date, time_zone
 
 
 def day(

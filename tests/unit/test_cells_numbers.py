@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.streams.numbers import NumberKind, are_plain_numbers, number_kind
+from sluice.streams.values.numbers import NumberKind, are_plain_numbers, number_kind
 
 
 @pytest.mark.parametrize(

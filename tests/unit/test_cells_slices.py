@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.domain.batch import Batch
-from sluice.streams.cells import slices
+from sluice.streams.values.cells import slices
 
 VALUES = st.none() | st.text("ab\0é", max_size=5)
 

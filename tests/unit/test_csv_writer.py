@@ -8,16 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.support.csv_files import (
-    CREATED_AT,
-    batches_of,
-    check_rows_of,
-    params_of,
-    read_csv,
-    strings,
-    table_of,
-    write_csv,
-)
 
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec, ColumnType
@@ -28,6 +18,16 @@ from sluice.domain.table import Table, Tally
 from sluice.streams import csv_writer
 from sluice.streams.chunk_codec import encode_batch
 from sluice.streams.order_table import COLUMNS, order_batches
+from tests.support.csv_files import (
+    CREATED_AT,
+    batches_of,
+    check_rows_of,
+    params_of,
+    read_csv,
+    strings,
+    table_of,
+    write_csv,
+)
 
 AB = strings("a", "b")
 COMMA = "\uff0c"

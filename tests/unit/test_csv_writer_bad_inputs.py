@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.csv_files import check_rows_of, read_csv, strings, write_csv, write_values
 
 from sluice.domain.columns import ColumnSpec, ColumnType
+from tests.support.csv_files import check_rows_of, read_csv, strings, write_csv, write_values
 
 ABC = strings("a", "b", "c")
 BREAKERS = ["\r", "\n", "\r\n", '"', '""', ",", ";", "\t", "\n\r", '",', ',"', '"\r\n"', "a\r\nb", 'say "hi"', " , "]

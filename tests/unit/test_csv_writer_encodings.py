@@ -6,6 +6,14 @@ import subprocess
 from shutil import which
 
 import pytest
+
+from sluice.domain.batch import Batch
+from sluice.domain.columns import ColumnSpec, ColumnType
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.limits import Limits
+from sluice.domain.table import Tally, Warned
+from sluice.streams import csv_writer
+from sluice.streams.csv.encodings import find_encoding
 from tests.support.csv_files import (
     batches_of,
     check_rows_of,
@@ -17,14 +25,6 @@ from tests.support.csv_files import (
     write_csv,
     write_values,
 )
-
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec, ColumnType
-from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.limits import Limits
-from sluice.domain.table import Tally, Warned
-from sluice.streams import csv_writer
-from sluice.streams.csv_encodings import find_encoding
 
 AB = strings("a", "b")
 SAMPLES = {

@@ -7,14 +7,14 @@ from datetime import UTC
 from typing import Any
 
 import pytest
-from tests.support.csv_files import check_rows_of, one, params_of, strings, write_csv, write_values
 
 from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
 from sluice.domain.table import Warned
 from sluice.streams import csv_writer
-from sluice.streams.date_texts import DateTexts
+from sluice.streams.values.date_texts import DateTexts
+from tests.support.csv_files import check_rows_of, one, params_of, strings, write_csv, write_values
 
 NUMBER, DATE, DATETIME, BOOLEAN = ColumnType.NUMBER, ColumnType.DATE, ColumnType.DATETIME, ColumnType.BOOLEAN
 FULL_WIDTH = ["\uff1d", "\uff0b", "\uff0d", "\uff20"]

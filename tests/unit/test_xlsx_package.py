@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.streams.xlsx_package import Member, archive, even_blocks
+from sluice.streams.xlsx.package import Member, archive, even_blocks
 
 GIB = 1024**3
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportOptions
-from sluice.streams.xlsx_sheets import legal_name, plan_sheets, sheet_names
+from sluice.streams.xlsx.sheets import legal_name, plan_sheets, sheet_names
 
 
 def units(text: str) -> int:

@@ -16,8 +16,8 @@ from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.table import Table, Tally, Warned
 from sluice.streams.formats import FORMATS
 from sluice.streams.order_table import COLUMNS, order_batches
-from sluice.streams.xlsx_bounds import sheet_bytes_max
-from sluice.streams.xlsx_sheets import plan_sheets
+from sluice.streams.xlsx.bounds import sheet_bytes_max
+from sluice.streams.xlsx.sheets import plan_sheets
 from tests.support.xlsx_tables import batches_of, columns_of, params_of, table_of, write_xlsx
 
 XLSX = FORMATS[ExportFormat.XLSX]

@@ -27,7 +27,10 @@ class ConnectionRules:
     """How patient the service is with a connection, and how many there may be."""
 
     idle_s: float
-    """For the head of a request to be whole, from its first byte or from the connection's first moment."""
+    """For the head of a request to be whole, from its first byte or from the connection's first moment.
+
+    Also for a caller to take anything of an answer that waits for it.
+    """
     connections_max: int
     new_request_id: Callable[[], str]
 
@@ -61,7 +64,7 @@ class Alarm:
 
 
 class _Connection(H11Protocol):
-    """Closes connections that drip a request's head, that are too many, or that go on sending after a refusal."""
+    """Closes connections that drip a request's head, are too many, go on sending after a refusal, or do not read."""
 
     def __init__(
         self,
@@ -76,6 +79,8 @@ class _Connection(H11Protocol):
         self._rules = rules
         self._head = Alarm(self.loop, self._give_up)
         self._unread = Alarm(self.loop, self._close_unread)
+        self._stalled = Alarm(self.loop, self._check_reader)
+        self._unsent_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its parent does
         super().connection_made(transport)
@@ -87,6 +92,7 @@ class _Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._head.stop()
         self._unread.stop()
+        self._stalled.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -99,6 +105,24 @@ class _Connection(H11Protocol):
             # Refused before the body was read. Closing at once could cost the caller the answer (the kernel
             # drops it together with what was not read), so what still comes is thrown away for a moment.
             self._unread.start(LINGER_S)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unsent_bytes = self.transport.get_write_buffer_size()
+        self._stalled.start(self._rules.idle_s)
+
+    def resume_writing(self) -> None:
+        self._stalled.stop()
+        super().resume_writing()
+
+    def _check_reader(self) -> None:
+        """Drop a caller that takes nothing of its answer; one that is only slow may go on."""
+        unsent_bytes = self.transport.get_write_buffer_size()
+        if unsent_bytes >= self._unsent_bytes:
+            self.transport.abort()
+            return
+        self._unsent_bytes = unsent_bytes
+        self._stalled.start(self._rules.idle_s)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as every other error."""

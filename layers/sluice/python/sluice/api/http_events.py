@@ -23,8 +23,6 @@ POLL_S_MIN = 0.05
 POLL_S_MAX = 1.0
 """A task that has not changed for a while is asked for this often. One read of one row."""
 POLL_GROWTH = 1.5
-KEEP_ALIVE_S = 15
-"""Proxies cut connections that say nothing; a comment says something."""
 
 EVENT_STREAM = "text/event-stream"
 _NO_BUFFERING = {"X-Accel-Buffering": "no"}
@@ -73,7 +71,7 @@ async def _events(call: Call, task: Task) -> AsyncGenerator[bytes, None]:
         if now.rev != task.rev:
             task, silent_s, poll_s = now, 0.0, POLL_S_MIN
             yield _event(call, task)
-        elif silent_s >= KEEP_ALIVE_S:
+        elif silent_s >= call.runtime.keep_alive_s:
             silent_s = 0.0
             yield b": still here\n\n"
 

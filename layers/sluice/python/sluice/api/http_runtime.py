@@ -53,6 +53,8 @@ class Runtime:
     links: VerifiesLinks | None = None
     closing: threading.Event = field(default_factory=threading.Event)
     """Set when the face drains: whoever waits is answered now."""
+    keep_alive_s: float = 15
+    """Proxies cut connections that say nothing; in a stream of events a comment says something this often."""
     patience: Patience = field(default_factory=Patience)
     bodies: BodyBudget = field(default_factory=BodyBudget)
     workers: CapacityLimiter = field(default_factory=_limiter(40))

@@ -27,7 +27,7 @@ class ListenOn:
     """0 takes a free one."""
     connections_max: int = 1_000
     idle_s: float = 15
-    """For the head of a request to arrive whole, and for the next request on a connection to begin."""
+    """For the head of a request to arrive whole, for the next request of a connection to begin, and for its reader."""
     tls_certificate_file: str = ""
     tls_key_file: str = ""
 

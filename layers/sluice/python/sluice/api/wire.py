@@ -115,7 +115,7 @@ def read_batch(batch: pb.DataBatch, shape: RowShape) -> Batch:
     ROW_WIDTH_MISMATCH with the number of the row, from 1.
     """
     if len(batch.records) > shape.rows_max:
-        raise SluiceError(ErrorCode.BATCH_TOO_LARGE, rows=len(batch.records), batch_rows_max=shape.rows_max)
+        raise SluiceError(ErrorCode.BATCH_TOO_LARGE, batch_rows_max=shape.rows_max)
     rows = [record.values[:] for record in batch.records]
     if batch.sha256 and batch.sha256.lower() != values_sha256(rows):
         raise SluiceError(ErrorCode.CHECKSUM_MISMATCH)

@@ -12,10 +12,10 @@ from sluice.domain.limits import Limits
 from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.table import Table, Tally
-from sluice.streams.cell_checks import cell_error, check_declaration, check_values, is_text, refuse
-from sluice.streams.xlsx_bounds import file_bytes_max
-from sluice.streams.xlsx_sheets import data_rows_max, plan_sheets
-from sluice.streams.xlsx_text import is_too_long
+from sluice.streams.values.cell_checks import cell_error, check_declaration, check_values, is_text, refuse
+from sluice.streams.xlsx.bounds import file_bytes_max
+from sluice.streams.xlsx.sheets import data_rows_max, plan_sheets
+from sluice.streams.xlsx.text import is_too_long
 
 _COLOR = re.compile(r"#?[0-9A-Fa-f]{6}")
 _MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -75,7 +75,7 @@ def write(batches: Iterable[Batch], table: Table, tally: Tally) -> Iterator[byte
     error about a cell is from 1 within the table.
     """
     # Imported here, because the relay checks batches and never writes: 20 MB and 150 ms less for its start.
-    from sluice.streams.xlsx_workbook import workbook_blocks  # noqa: PLC0415
+    from sluice.streams.xlsx.workbook import workbook_blocks  # noqa: PLC0415
 
     yield from workbook_blocks(batches, table, tally)
 

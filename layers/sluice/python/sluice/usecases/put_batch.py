@@ -75,7 +75,7 @@ def check_sequence(sequence: int, limits: Limits) -> None:
 
 def _check_shape(batch: Batch, params: ExportParams, limits: Limits) -> None:
     if batch.rows > limits.batch_rows_max:
-        raise _too_large(rows=batch.rows, batch_rows_max=limits.batch_rows_max)
+        raise _too_large(batch_rows_max=limits.batch_rows_max)
     if len(batch.columns) != len(params.columns):
         raise SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, row=1, cells=len(batch.columns), columns=len(params.columns))
 

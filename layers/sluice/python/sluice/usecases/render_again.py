@@ -53,14 +53,15 @@ def render_again(outside: Outside, source_ref: TaskRef, request: RenderRequest) 
     manifest = _new_manifest(outside, source, ref)
     FORMATS[params.format].check_rows(params, manifest.rows, outside.limits)
     opened = create_task(outside, _new_task(outside, ref, params=params, manifest=manifest), params)
-    outside.journal.record(
-        Event.TASK_CREATED,
-        task_id=ref.task_id,
-        tenant=ref.tenant,
-        format=params.format.value,
-        source_task=params.source_task,
-        request_id=request.request_id,
-    )
+    if not opened.replayed:
+        outside.journal.record(
+            Event.TASK_CREATED,
+            task_id=ref.task_id,
+            tenant=ref.tenant,
+            format=params.format.value,
+            source_task=params.source_task,
+            request_id=request.request_id,
+        )
     ring_doorbell(outside, ref, manifest)
     return opened
 

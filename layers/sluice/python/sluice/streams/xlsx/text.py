@@ -9,8 +9,8 @@ from sluice.domain.batch import Cells
 from sluice.domain.columns import ColumnSpec
 from sluice.domain.errors import ErrorCode
 from sluice.domain.table import Tally, Warned
-from sluice.streams.cell_checks import cell_error, is_text
-from sluice.streams.cells import first_index
+from sluice.streams.values.cell_checks import cell_error, is_text
+from sluice.streams.values.cells import first_index
 
 NUL = b"\0"
 OPENING = b' t="inlineStr"><is><t>'

@@ -8,15 +8,15 @@ from typing import NamedTuple
 from sluice.domain.batch import Batch
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.table import Table, Tally, Warned
-from sluice.streams.cells import slices
-from sluice.streams.xlsx_bounds import package_bytes_max, sheet_bytes_max
-from sluice.streams.xlsx_columns import ColumnStyle, RenderedColumn, Renderer, column_renderer
-from sluice.streams.xlsx_package import Member, archive
-from sluice.streams.xlsx_rows import RowAssembler
-from sluice.streams.xlsx_sheets import Sheet, plan_sheets
-from sluice.streams.xlsx_skeleton import Skeleton, build_skeleton, letters
-from sluice.streams.xlsx_text import text_tail
-from sluice.streams.xlsx_widths import column_widths, look_ahead
+from sluice.streams.values.cells import slices
+from sluice.streams.xlsx.bounds import package_bytes_max, sheet_bytes_max
+from sluice.streams.xlsx.columns import ColumnStyle, RenderedColumn, Renderer, column_renderer
+from sluice.streams.xlsx.package import Member, archive
+from sluice.streams.xlsx.rows import RowAssembler
+from sluice.streams.xlsx.sheets import Sheet, plan_sheets
+from sluice.streams.xlsx.skeleton import Skeleton, build_skeleton, letters
+from sluice.streams.xlsx.text import text_tail
+from sluice.streams.xlsx.widths import column_widths, look_ahead
 
 
 class _Slice(NamedTuple):

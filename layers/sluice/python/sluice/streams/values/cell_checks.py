@@ -10,11 +10,11 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
-from sluice.streams.booleans import boolean_words
-from sluice.streams.cells import first_index
-from sluice.streams.dates import DateFault, are_plain_dates, read_date, time_zone
-from sluice.streams.number_formats import is_number_format
-from sluice.streams.numbers import NumberKind, are_plain_numbers, number_kind
+from sluice.streams.values.booleans import boolean_words
+from sluice.streams.values.cells import first_index
+from sluice.streams.values.dates import DateFault, are_plain_dates, read_date, time_zone
+from sluice.streams.values.number_formats import is_number_format
+from sluice.streams.values.numbers import NumberKind, are_plain_numbers, number_kind
 
 FORMAT_CHARS_MAX = 255
 """Characters of a number format (Excel specifications and limits)."""

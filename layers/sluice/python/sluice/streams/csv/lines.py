@@ -6,10 +6,10 @@ from sluice.domain.batch import Batch, Cells
 from sluice.domain.columns import ColumnSpec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.table import Table, Tally, Warned
-from sluice.streams.cell_checks import cell_error
-from sluice.streams.cells import first_index
-from sluice.streams.csv_columns import CsvColumn, Quoting
-from sluice.streams.csv_encodings import BOM, encoding_of
+from sluice.streams.csv.columns import CsvColumn, Quoting
+from sluice.streams.csv.encodings import BOM, encoding_of
+from sluice.streams.values.cell_checks import cell_error
+from sluice.streams.values.cells import first_index
 
 _LINE_ENDS = {"crlf": b"\r\n", "lf": b"\n"}
 

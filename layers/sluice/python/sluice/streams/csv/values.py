@@ -9,11 +9,11 @@ from sluice.domain.batch import SEPARATOR
 from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.options import ExportOptions
 from sluice.domain.table import Warned
-from sluice.streams.booleans import BooleanWords, boolean_words
-from sluice.streams.cell_checks import is_invalid_date, is_invalid_number
-from sluice.streams.date_texts import DateTexts
-from sluice.streams.dates import are_plain_dates, time_zone
-from sluice.streams.numbers import are_plain_numbers
+from sluice.streams.values.booleans import BooleanWords, boolean_words
+from sluice.streams.values.cell_checks import is_invalid_date, is_invalid_number
+from sluice.streams.values.date_texts import DateTexts
+from sluice.streams.values.dates import are_plain_dates, time_zone
+from sluice.streams.values.numbers import are_plain_numbers
 
 Rewrite = Callable[[str, "Counter[str]"], str]
 """Takes a column joined by NUL, gives it back as the file shows it, and counts what a reader might not expect."""

@@ -11,12 +11,12 @@ from sluice.domain.batch import Cells
 from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.errors import ErrorCode
 from sluice.domain.table import Table, Tally, Warned
-from sluice.streams.booleans import BooleanWords, boolean_words
-from sluice.streams.cell_checks import cell_error
-from sluice.streams.dates import DateFault, read_date, time_zone
-from sluice.streams.numbers import NumberKind, number_kind
-from sluice.streams.xlsx_serials import SerialDates, serial_of
-from sluice.streams.xlsx_text import CLOSING, NUL, OPENING, TextCells, escape_column
+from sluice.streams.values.booleans import BooleanWords, boolean_words
+from sluice.streams.values.cell_checks import cell_error
+from sluice.streams.values.dates import DateFault, read_date, time_zone
+from sluice.streams.values.numbers import NumberKind, number_kind
+from sluice.streams.xlsx.serials import SerialDates, serial_of
+from sluice.streams.xlsx.text import CLOSING, NUL, OPENING, TextCells, escape_column
 
 _VALUE_CLOSING = b"</v></c>"
 _DIGITS = {True: b"1", False: b"0", None: None}

@@ -17,9 +17,9 @@ from xlsxwriter.utility import xl_col_to_name, xl_range
 from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.options import ExportOptions
 from sluice.domain.table import Table
-from sluice.streams.number_formats import DATE_FORMAT, DATETIME_FORMAT, quote_foreign
-from sluice.streams.xlsx_columns import ColumnStyle
-from sluice.streams.xlsx_sheets import Sheet
+from sluice.streams.values.number_formats import DATE_FORMAT, DATETIME_FORMAT, quote_foreign
+from sluice.streams.xlsx.columns import ColumnStyle
+from sluice.streams.xlsx.sheets import Sheet
 
 _HEADER_COLOR = "#D9E1F2"
 _BAND_COLOR = "#F2F2F2"

@@ -6,7 +6,7 @@ import struct
 from datetime import datetime, timedelta
 from functools import cache
 
-from sluice.streams.dates import DateFault, read_date
+from sluice.streams.values.dates import DateFault, read_date
 
 _UNIT = 10**11
 """Fractions of a day have eleven decimals: finer than a double near today's serials, as fine as the microsecond."""

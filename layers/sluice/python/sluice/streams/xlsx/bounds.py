@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sluice.domain.table import Table
-from sluice.streams.xlsx_sheets import Sheet
+from sluice.streams.xlsx.sheets import Sheet
 
 _ESCAPED_BYTES = 7
 """One byte of text becomes at most this many, as in ``_x0007_``."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportOptions
-from sluice.streams.xlsx_text import cut_text
+from sluice.streams.xlsx.text import cut_text
 
 DEFAULT_NAME = "Sheet1"
 _NAME_UNITS_MAX = 31

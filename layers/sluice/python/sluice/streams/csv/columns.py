@@ -14,7 +14,7 @@ from sluice.domain.batch import Cells
 from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.options import ExportOptions
 from sluice.domain.table import Warned
-from sluice.streams.csv_values import rewrite_for
+from sluice.streams.csv.values import rewrite_for
 
 _NUL = b"\0"
 _QUOTE = b'"'

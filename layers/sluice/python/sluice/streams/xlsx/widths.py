@@ -7,8 +7,8 @@ from unicodedata import east_asian_width
 
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec, ColumnType
-from sluice.streams.cells import slices
-from sluice.streams.number_formats import DATE_FORMAT, DATETIME_FORMAT
+from sluice.streams.values.cells import slices
+from sluice.streams.values.number_formats import DATE_FORMAT, DATETIME_FORMAT
 
 ROWS_SEEN = 100
 """Rows that decide the widths; few enough to wait for, enough to be typical."""

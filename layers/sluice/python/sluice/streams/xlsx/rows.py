@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice, repeat
 
-from sluice.streams.xlsx_columns import RenderedColumn
+from sluice.streams.xlsx.columns import RenderedColumn
 
 _WIDE_COLUMNS = 200
 """From here on a row has so many cells that rows are put together one by one."""

@@ -8,8 +8,8 @@ from datetime import tzinfo
 
 from sluice.domain.batch import SEPARATOR
 from sluice.domain.table import Warned
-from sluice.streams.date_formats import Depends, Piece, read_date_format
-from sluice.streams.dates import DateFault, read_date
+from sluice.streams.values.date_formats import Depends, Piece, read_date_format
+from sluice.streams.values.dates import DateFault, read_date
 
 _DAY_CHARS = len("2025-03-14")
 _MINUTE_CHARS = len("2025-03-14 09:26")

@@ -1,0 +1,1 @@
+"""The inside of the CSV writer: from columns to fields to lines."""

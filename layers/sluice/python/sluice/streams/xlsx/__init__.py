@@ -1,0 +1,1 @@
+"""The inside of the XLSX writer: from columns to worksheets to a workbook."""

@@ -1,0 +1,81 @@
+"""A delete that meets a task just as it ends still leaves nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.memory_service import TENANT, MemoryService
+
+from sluice.adapters.memory_tasks import MemoryTasks
+from sluice.domain.columns import ColumnSpec
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import TaskRef
+from sluice.domain.options import ExportFormat
+from sluice.domain.params import ExportParams
+from sluice.domain.task import Guard, State, Task, TaskFields
+from sluice.usecases.cancel_export import cancel_export, delete_export
+from sluice.usecases.close_export import CloseRequest, close_export
+from sluice.usecases.open_export import OpenRequest, open_export
+from sluice.usecases.read_status import read_status
+
+
+class OvertakenReads:
+    """Gives the row as it is, and then lets something happen before its reader can act on it. Once."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+        self.overtake: Callable[[], object] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._target, name)
+
+    def read(self, ref: TaskRef) -> Task | None:
+        task: Task | None = self._target.read(ref)
+        overtake, self.overtake = self.overtake, None
+        if overtake is not None:
+            overtake()
+        return task
+
+
+def sealed_task(memory: MemoryService) -> TaskRef:
+    """A task that waits for its composer."""
+    params = ExportParams(format=ExportFormat.CSV, filename="orders", columns=(ColumnSpec("id"),))
+    ref = open_export(memory.outside, TENANT, OpenRequest(params)).task.ref
+    close_export(memory.outside, ref, CloseRequest())
+    return ref
+
+
+def fail(tasks: MemoryTasks, ref: TaskRef) -> None:
+    fields: TaskFields = {"state": State.FAILED, "last_error_code": "CHUNK_MISSING"}
+    assert tasks.update(ref, Guard(state=State.SEALED, epoch=0), fields)
+
+
+ENDINGS: dict[str, Callable[[MemoryService, TaskRef], object]] = {
+    "completed": lambda memory, _: memory.invoker.join(),
+    "failed": lambda memory, ref: fail(memory.tasks, ref),
+    "deleted": lambda memory, ref: (memory.invoker.join(), delete_export(memory.outside, ref)),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_task_that_ends_while_it_is_being_deleted_is_deleted(ending: str, tmp_path: Path) -> None:
+    memory = MemoryService(tmp_path, paused=True, tasks=OvertakenReads)  # type: ignore[arg-type]  # forwards the rest
+    ref = sealed_task(memory)
+    memory.outside.tasks.overtake = lambda: ENDINGS[ending](memory, ref)  # type: ignore[attr-defined]  # as above
+    delete_export(memory.outside, ref)
+    memory.invoker.join()
+    with pytest.raises(SluiceError) as caught:
+        read_status(memory.outside, ref)
+    assert caught.value.code is ErrorCode.TASK_DELETED
+
+
+def test_a_task_that_is_cancelled_while_it_is_being_deleted_stays_cancelled(tmp_path: Path) -> None:
+    memory = MemoryService(tmp_path, paused=True, tasks=OvertakenReads)  # type: ignore[arg-type]  # forwards the rest
+    ref = sealed_task(memory)
+    memory.outside.tasks.overtake = lambda: cancel_export(memory.outside, ref)  # type: ignore[attr-defined]  # as above
+    delete_export(memory.outside, ref)
+    memory.invoker.join()
+    assert read_status(memory.outside, ref).state is State.CANCELLED
