@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from tests.support.either_face import FACES, GRPC, HTTP, BothFaces, Refusal, both_faces, granted, refused
-from tests.support.error_scenarios import SCENARIOS, SECRET_CELL, SECRET_WORDS, Service, rows_of
 
 from sluice.domain.errors import ErrorCode
+from tests.support.either_face import FACES, GRPC, HTTP, BothFaces, Refusal, both_faces, granted, refused
+from tests.support.error_scenarios import SCENARIOS, SECRET_CELL, SECRET_WORDS, Service, rows_of
 
 
 class Expected(NamedTuple):
@@ -41,9 +41,7 @@ EXPECTED = {
     "SEQ_OUT_OF_RANGE/negative": Expected(400, "INVALID_ARGUMENT", "client", {}),
     "SEQ_OUT_OF_RANGE/large": Expected(400, "INVALID_ARGUMENT", "client", {}),
     "ROW_WIDTH_MISMATCH": Expected(400, "INVALID_ARGUMENT", "client", {"row": 2, "cells": 1, "columns": 2}),
-    "INVALID_VALUE": Expected(
-        400, "INVALID_ARGUMENT", "client", {"row": 2, "column": "id", "column_type": "number"}
-    ),
+    "INVALID_VALUE": Expected(400, "INVALID_ARGUMENT", "client", {"row": 2, "column": "id", "column_type": "number"}),
     "INVALID_TEXT": Expected(400, "INVALID_ARGUMENT", "client", {"row": 2, "column": "name", "reason": "nul"}),
     "INVALID_TEXT/encoding": Expected(
         400, "INVALID_ARGUMENT", "client", {"row": 3, "column": "name", "reason": "unencodable"}

@@ -199,6 +199,31 @@ def test_many_servers_come_and_go_without_leaving_threads(memory: MemoryService)
     wait_until(lambda: threading.active_count() <= before + 3)
 
 
+def test_every_call_is_observed_once_when_it_has_ended(memory: MemoryService) -> None:
+    seen: list[tuple[str, str, str, float]] = []
+    with serving(memory, observe=lambda *call: seen.append(call)) as target:
+        client, stranger = GrpcClient(target, memory.token()), GrpcClient(target, None)
+        client.call("ListTasks", pb.ListTasksRequest())
+        client.refused("ListTasks", pb.ListTasksRequest(limit=-1))
+        stranger.refused("PutBatch", pb.PutBatchRequest())
+        client.export([opening(), sending(rows_of(1, 1), 1)])
+        stream = client.open_stream()
+        stream.write(opening())
+        stream.read()
+        stream.cancel()
+        wait_until(lambda: len(seen) == 5)
+        client.close()
+        stranger.close()
+    assert [call[:3] for call in seen] == [
+        ("gRPC", "ListTasks", "OK"),
+        ("gRPC", "ListTasks", "INVALID_ARGUMENT"),
+        ("gRPC", "PutBatch", "UNAUTHENTICATED"),
+        ("gRPC", "StreamExport", "OK"),
+        ("gRPC", "StreamExport", "CANCELLED"),
+    ]
+    assert all(call[3] >= 0 for call in seen)
+
+
 def test_every_limit_reaches_the_core() -> None:
     limits = GrpcLimits(
         message_bytes_max=11, metadata_bytes_max=12, calls_per_connection_max=13, handshake_timeout_s=1.4,

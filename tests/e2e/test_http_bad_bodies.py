@@ -95,13 +95,14 @@ def test_row_37_two_content_lengths_are_no_http(client: ApiClient) -> None:
     assert raw_exchange(client.relay.port, [head + b'[[1,"a"]]']).startswith(b"HTTP/1.1 400 ")
 
 
-def test_row_37_a_dripping_body_is_not_waited_for_long(client: ApiClient) -> None:
+def test_row_37_a_dripping_body_is_not_waited_for_long(tmp_path: Path) -> None:
     """Each byte comes in time, but a whole body would take for ever."""
-    task_id = client.open()
-    with socket.create_connection(("127.0.0.1", client.relay.port), timeout=10) as connection:
-        connection.sendall(head_of(client, task_id, Content_Length="1000"))
-        connection.settimeout(0.05)
-        answer = drip(connection, seconds_max=5)
+    with http_relay(tmp_path, patience=Patience(idle_s=0.4, total_s=60)) as relay:
+        client = relay.client()
+        with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as connection:
+            connection.sendall(head_of(client, client.open(), Content_Length="1000"))
+            connection.settimeout(0.05)
+            answer = drip(connection, seconds_max=5)
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 

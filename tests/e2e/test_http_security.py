@@ -86,6 +86,16 @@ def test_s1_a_stranger_that_goes_on_sending_gets_the_answer_and_is_cut_off(relay
     assert time.monotonic() - started < 8
 
 
+def test_s1_a_stranger_that_sends_before_it_reads_gets_the_answer(relay: HttpRelay) -> None:
+    head = b"POST /v1/exports HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\nConnection: keep-alive\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as connection:
+        connection.sendall(head)
+        for _ in range(50):
+            connection.sendall(b"x" * 10_000)
+            time.sleep(0.002)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 401 ")
+
+
 def flood(connection: socket.socket, *, seconds_max: float) -> None:
     give_up_at = time.monotonic() + seconds_max
     while time.monotonic() < give_up_at:

@@ -137,6 +137,14 @@ def test_an_empty_body_is_refused_and_a_header_alone_is_a_table(client: ApiClien
     assert rows_of(client, send(client, b"\n", "application/x-ndjson", query="&columns=id")) == [["id"]]
 
 
+@pytest.mark.parametrize("piece_bytes", [1, 2, 100])
+def test_row_59_a_byte_order_mark_is_no_part_of_the_first_name(client: ApiClient, piece_bytes: int) -> None:
+    body = "\ufeffid,name\r\n1,\ufeffx\r\n".encode()
+    pieces = (body[start : start + piece_bytes] for start in range(0, len(body), piece_bytes))
+    answer = send(client, pieces, query="&columns=id:number,name")
+    assert rows_of(client, answer) == [["id", "name"], ["1", "\ufeffx"]]
+
+
 def test_a_table_of_one_column_keeps_its_empty_rows(client: ApiClient) -> None:
     answer = send(client, b'a\r\n1\r\n\r\n""\r\n2')
     assert rows_of(client, answer) == [["a"], ["1"], [""], [""], ["2"]]

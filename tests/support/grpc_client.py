@@ -15,6 +15,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # no p
 
 from sluice.api.gen import export_pb2 as pb
 from sluice.api.gen.export_pb2_grpc import ExportServiceStub
+from sluice.api.grpc_call import Observe
 from sluice.api.grpc_server import GrpcFace, GrpcLimits
 from tests.support.memory_service import MemoryService
 
@@ -160,9 +161,15 @@ class GrpcClient:
 
 
 @contextmanager
-def serving(memory: MemoryService, *, limits: GrpcLimits | None = None, reflection: bool = False) -> Iterator[str]:
+def serving(
+    memory: MemoryService,
+    *,
+    limits: GrpcLimits | None = None,
+    reflection: bool = False,
+    observe: Observe | None = None,
+) -> Iterator[str]:
     """A running server over ``memory``; gives its target."""
-    face = GrpcFace(memory.service, limits=limits, reflection=reflection)
+    face = GrpcFace(memory.service, limits=limits, reflection=reflection, observe=observe)
     port = face.start()
     try:
         yield f"127.0.0.1:{port}"

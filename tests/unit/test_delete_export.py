@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.memory_service import TENANT, MemoryService
 
 from sluice.adapters.memory_tasks import MemoryTasks
 from sluice.domain.columns import ColumnSpec
@@ -20,6 +19,7 @@ from sluice.usecases.cancel_export import cancel_export, delete_export
 from sluice.usecases.close_export import CloseRequest, close_export
 from sluice.usecases.open_export import OpenRequest, open_export
 from sluice.usecases.read_status import read_status
+from tests.support.memory_service import TENANT, MemoryService
 
 
 class OvertakenReads:
@@ -53,16 +53,28 @@ def fail(tasks: MemoryTasks, ref: TaskRef) -> None:
     assert tasks.update(ref, Guard(state=State.SEALED, epoch=0), fields)
 
 
+def complete_and_delete(memory: MemoryService, ref: TaskRef) -> None:
+    memory.invoker.join()
+    delete_export(memory.outside, ref)
+
+
 ENDINGS: dict[str, Callable[[MemoryService, TaskRef], object]] = {
     "completed": lambda memory, _: memory.invoker.join(),
     "failed": lambda memory, ref: fail(memory.tasks, ref),
-    "deleted": lambda memory, ref: (memory.invoker.join(), delete_export(memory.outside, ref)),
+    "deleted": complete_and_delete,
 }
 
 
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[MemoryService]:
+    """A service whose composers wait until they are joined."""
+    memory = MemoryService(tmp_path, paused=True, tasks=OvertakenReads)
+    yield memory
+    memory.invoker.join()
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_task_that_ends_while_it_is_being_deleted_is_deleted(ending: str, tmp_path: Path) -> None:
-    memory = MemoryService(tmp_path, paused=True, tasks=OvertakenReads)  # type: ignore[arg-type]  # forwards the rest
+def test_a_task_that_ends_while_it_is_being_deleted_is_deleted(ending: str, memory: MemoryService) -> None:
     ref = sealed_task(memory)
     memory.outside.tasks.overtake = lambda: ENDINGS[ending](memory, ref)  # type: ignore[attr-defined]  # as above
     delete_export(memory.outside, ref)
@@ -72,8 +84,7 @@ def test_a_task_that_ends_while_it_is_being_deleted_is_deleted(ending: str, tmp_
     assert caught.value.code is ErrorCode.TASK_DELETED
 
 
-def test_a_task_that_is_cancelled_while_it_is_being_deleted_stays_cancelled(tmp_path: Path) -> None:
-    memory = MemoryService(tmp_path, paused=True, tasks=OvertakenReads)  # type: ignore[arg-type]  # forwards the rest
+def test_a_task_that_is_cancelled_while_it_is_being_deleted_stays_cancelled(memory: MemoryService) -> None:
     ref = sealed_task(memory)
     memory.outside.tasks.overtake = lambda: cancel_export(memory.outside, ref)  # type: ignore[attr-defined]  # as above
     delete_export(memory.outside, ref)

@@ -17,6 +17,7 @@ from sluice.api.grpc_patience import Wait
 from sluice.api.service import Service
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, TenantId
+from sluice.ports.clock import Clock
 from sluice.ports.log_context import bound_context
 from sluice.usecases.find_task import make_ref
 
@@ -50,6 +51,8 @@ class Call:
 
 
 Answers = Iterator[Message]
+Observe = Callable[[str, str, str, float], None]
+"""Told of every call when it has ended: ``gRPC``, the method, the status by name, seconds."""
 
 
 class Requests(Generic[RequestT]):
@@ -106,6 +109,22 @@ def answer(call: Call, responses: Answers) -> Answers:
         if response is None:
             return
         yield response
+
+
+def observed(
+    method: str, responses: Answers, context: grpc.ServicerContext, *, observe: Observe, clock: Clock
+) -> Answers:
+    """Pass the responses on, and tell ``observe`` how the call ended."""
+    started = clock.monotonic()
+    status = grpc.StatusCode.CANCELLED  # of a call whose client is gone
+    try:
+        yield from responses
+        status = grpc.StatusCode.OK
+    except Exception:
+        status = context.code() or status  # type: ignore[attr-defined]  # public, and missing in the stubs
+        raise
+    finally:
+        observe("gRPC", method, status.name, clock.monotonic() - started)
 
 
 def _next_response(call: Call, responses: Answers) -> Message | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import methodcaller
 from typing import Any, TypeAlias
 
 import grpc
 
 from sluice.api.call_ids import choose_request_id, read_trace_parent
-from sluice.api.grpc_call import COMPONENT, Answers, Call, Requests, answer
+from sluice.api.grpc_call import COMPONENT, Answers, Call, Observe, Requests, answer, observed
 from sluice.api.grpc_errors import REQUEST_ID_KEY, abort, note
 from sluice.api.grpc_health import CHECK, Health
 from sluice.api.grpc_patience import Patience
@@ -19,6 +19,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.log_context import bound_context
 
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
+Behaviour: TypeAlias = Callable[[Iterator[bytes], grpc.ServicerContext], Answers]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic only for type checkers
 
 _PREFIX = f"/{SERVICE_NAME}/"
@@ -27,8 +28,11 @@ _PREFIX = f"/{SERVICE_NAME}/"
 class Gate(grpc.GenericRpcHandler):
     """Finds what serves a call: for a caller who may not make it, a refusal."""
 
-    def __init__(self, service: Service, *, health: Health, patience: Patience, metadata_bytes_max: int) -> None:
+    def __init__(
+        self, service: Service, *, health: Health, patience: Patience, metadata_bytes_max: int, observe: Observe
+    ) -> None:
         self._service = service
+        self._observe = observe
         self._metadata_bytes_max = metadata_bytes_max
         self._health = health
         self._patience = patience
@@ -38,12 +42,20 @@ class Gate(grpc.GenericRpcHandler):
         path = handler_call_details.method
         if path == CHECK:
             return self._health.handler()
-        method = METHODS.get(path.removeprefix(_PREFIX)) if path.startswith(_PREFIX) else None
-        if method is None:
+        name = path.removeprefix(_PREFIX)
+        if not path.startswith(_PREFIX) or name not in METHODS:
             return None
-        return self._let_in(method, handler_call_details.invocation_metadata)
+        behaviour = self._let_in(METHODS[name], handler_call_details.invocation_metadata)
 
-    def _let_in(self, method: Method, metadata: Metadata) -> Handler:
+        def observe_call(raw: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
+            clock = self._service.outside.clock
+            return observed(name, behaviour(raw, context), context, observe=self._observe, clock=clock)
+
+        return grpc.stream_stream_rpc_method_handler(
+            observe_call, response_serializer=methodcaller("SerializeToString")
+        )
+
+    def _let_in(self, method: Method, metadata: Metadata) -> Behaviour:
         headers = _headers(metadata)
         request_id = choose_request_id(headers.get(REQUEST_ID_KEY), self._service.outside.randomness)
         journal = self._service.outside.journal
@@ -65,7 +77,7 @@ class Gate(grpc.GenericRpcHandler):
             wait = self._patience.wait(context.cancel)
             return answer(call, method.answer(call, Requests(raw, method.parse, wait=wait)))
 
-        return grpc.stream_stream_rpc_method_handler(behaviour, response_serializer=methodcaller("SerializeToString"))
+        return behaviour
 
     def _check_size(self, metadata: Metadata) -> None:
         """Refuse long headers again: gRPC's core takes 16 MiB from a client that never acknowledges its settings."""
@@ -75,13 +87,13 @@ class Gate(grpc.GenericRpcHandler):
             )
 
 
-def _refusal(error: SluiceError, request_id: str) -> Handler:
-    """A handler that says no, without reading what the caller sends."""
+def _refusal(error: SluiceError, request_id: str) -> Behaviour:
+    """Says no, without reading what the caller sends."""
 
     def refuse(_: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
-        abort(context, error, request_id)
+        yield abort(context, error, request_id)  # a generator, so that it is observed like any other call
 
-    return grpc.stream_stream_rpc_method_handler(refuse)
+    return refuse
 
 
 def _headers(metadata: Metadata) -> dict[str, str]:

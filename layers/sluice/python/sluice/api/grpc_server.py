@@ -8,6 +8,7 @@ from typing import NamedTuple
 import grpc
 import msgspec
 
+from sluice.api.grpc_call import Observe
 from sluice.api.grpc_gate import Gate
 from sluice.api.grpc_health import Health
 from sluice.api.grpc_patience import Patience
@@ -62,6 +63,7 @@ class GrpcFace:
         limits: GrpcLimits | None = None,
         tls: TlsFiles | None = None,
         reflection: bool = False,
+        observe: Observe | None = None,
     ) -> None:
         limits = limits or GrpcLimits()
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -70,7 +72,13 @@ class GrpcFace:
         self._health = Health(self._patience)
         self._pool = ThreadPoolExecutor(limits.calls_max, thread_name_prefix="grpc")
         self._server = grpc.server(self._pool, options=server_options(limits), maximum_concurrent_rpcs=limits.calls_max)
-        gate = Gate(service, health=self._health, patience=self._patience, metadata_bytes_max=limits.metadata_bytes_max)
+        gate = Gate(
+            service,
+            health=self._health,
+            patience=self._patience,
+            metadata_bytes_max=limits.metadata_bytes_max,
+            observe=observe or _tell_nobody,
+        )
         self._server.add_generic_rpc_handlers((gate,))
         self.report(SERVICE_NAME, serving=True)
         if reflection:
@@ -121,6 +129,10 @@ def server_options(limits: GrpcLimits) -> list[tuple[str, int]]:
         ("grpc.http2.ping_timeout_ms", _ms(limits.keepalive_timeout_s)),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _ms(limits.ping_interval_s)),
     ]
+
+
+def _tell_nobody(_kind: str, _method: str, _status: str, _duration_s: float) -> None:
+    """Stand in for an observer."""
 
 
 def _ms(seconds: float) -> int:

@@ -55,7 +55,7 @@ def build_http_app(
     app.add_middleware(
         Edge, clock=outside.clock, randomness=outside.randomness, journal=outside.journal, observe=observe
     )
-    routers = [module.router for module in (http_stream, http_exports, http_batches, http_files)]
+    routers = [module.router for module in (http_exports, http_batches, http_stream, http_files)]
     for router in routers:
         app.include_router(router)
     app.state.routes = [route for router in routers for route in router.routes]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import termios
+from array import array
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -108,7 +112,7 @@ class _Connection(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unsent_bytes = self.transport.get_write_buffer_size()
+        self._unsent_bytes = self._count_unsent()
         self._stalled.start(self._rules.idle_s)
 
     def resume_writing(self) -> None:
@@ -117,12 +121,19 @@ class _Connection(H11Protocol):
 
     def _check_reader(self) -> None:
         """Drop a caller that takes nothing of its answer; one that is only slow may go on."""
-        unsent_bytes = self.transport.get_write_buffer_size()
+        unsent_bytes = self._count_unsent()
         if unsent_bytes >= self._unsent_bytes:
             self.transport.abort()
             return
         self._unsent_bytes = unsent_bytes
         self._stalled.start(self._rules.idle_s)
+
+    def _count_unsent(self) -> int:
+        """Bytes that the caller has not taken: ours, and those of the kernel, which may hold megabytes."""
+        queued = array("i", [0])
+        with suppress(OSError):
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+        return self.transport.get_write_buffer_size() + queued[0]
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as every other error."""

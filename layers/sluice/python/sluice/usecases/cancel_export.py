@@ -46,11 +46,11 @@ def delete_export(outside: Outside, ref: TaskRef) -> None:
             raise SluiceError(ErrorCode.TASK_NOT_FOUND)
         if task.deleted_at or task.state is State.CANCELLED:
             return
-        if not task.state.terminal:
-            cancel_export(outside, ref)
-            return
-        if _delete(outside, task):
+        if task.state.terminal and _delete(outside, task):
             outside.journal.record(Event.TASK_DELETED, task_id=ref.task_id, tenant=ref.tenant)
+            return
+        if not task.state.terminal and _cancel(outside, task):
+            outside.journal.record(Event.TASK_CANCELLED, task_id=ref.task_id, tenant=ref.tenant)
             return
     raise OutcomeUnknown("the task kept changing while it was being deleted")
 

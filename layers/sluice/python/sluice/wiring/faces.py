@@ -15,6 +15,7 @@ from sluice.adapters.key_file import KeyFile
 from sluice.adapters.local_links import LocalLinks
 from sluice.api.auth import KeyRing, OpenRing, require_keys_unless_loopback
 from sluice.api.call_ids import choose_request_id
+from sluice.api.grpc_call import Observe
 from sluice.api.grpc_server import GrpcFace, GrpcLimits, TlsFiles
 from sluice.api.http_app import build_http_app
 from sluice.api.http_bodies import Patience
@@ -60,7 +61,7 @@ def open_faces(
     )
     monitoring = _http_face(settings, outside, health.build(), port=settings.monitoring.metrics_port, closing=closing)
     http = _http_face(settings, outside, app, port=settings.server.http_port, closing=closing)
-    grpc = _grpc_face(settings, service)
+    grpc = _grpc_face(settings, service, observe=telemetry.metrics.observe_request)
     started: list[Callable[[float], object]] = []
     try:
         ports = []
@@ -101,8 +102,8 @@ def _http_face(settings: Settings, outside: Outside, app: ASGIApp, *, port: int,
     return HttpFace(app, listen_on, new_request_id=lambda: choose_request_id(None, outside.randomness), closing=closing)
 
 
-def _grpc_face(settings: Settings, service: Service) -> GrpcFace:
-    security = settings.security
+def _grpc_face(settings: Settings, service: Service, *, observe: Observe) -> GrpcFace:
+    security, defaults = settings.security, GrpcLimits()
     tls = None
     if security.tls_certificate_file:
         tls = TlsFiles(Path(security.tls_certificate_file).read_bytes(), Path(security.tls_key_file).read_bytes())
@@ -111,10 +112,14 @@ def _grpc_face(settings: Settings, service: Service) -> GrpcFace:
         host=settings.server.host,
         port=settings.server.grpc_port,
         limits=GrpcLimits(
-            message_timeout_s=settings.server.request_timeout_s, idle_timeout_s=settings.server.idle_timeout_s
+            message_bytes_max=max(defaults.message_bytes_max, 2 * settings.performance.max_batch_bytes),
+            calls_max=settings.server.connections_max,
+            message_timeout_s=settings.server.request_timeout_s,
+            idle_timeout_s=settings.server.idle_timeout_s,
         ),
         tls=tls,
         reflection=settings.server.reflection,
+        observe=observe,
     )
 
 
