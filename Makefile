@@ -34,6 +34,7 @@ check: install ## Lint, types, import rules, stubs up to date
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python infra/gen_proto.py --check
+	$(BIN)/python infra/gen_error_docs.py --check
 
 fmt: install ## Format the code
 	$(BIN)/ruff check --fix .

@@ -15,11 +15,13 @@ HEAD = f"""# Error codes
 
 Made by `infra/gen_error_docs.py` from the tables that the service answers with; do not edit.
 
-A code is stable: it is never renamed and never used for something else. Over HTTP an error is a problem document (`application/problem+json`) with
-`code`, `detail`, `who`, `retryable`, `request_id` and the facts beside them. Over gRPC the code and the facts stand in the trailing metadata `error-code`
-and `error-facts` (JSON), and in `google.rpc.ErrorInfo`. The facts are the same on both. Who must act: the `client` that sent the request, the `platform`
-(it recovers by itself), or the `operator` of the service. A retry of a retryable error makes sense after `Retry-After` or `google.rpc.RetryInfo`
-({RETRY_AFTER_S} seconds unless the error knows better). `sluice explain CODE` says the same on the command line.
+A code is stable: it is never renamed and never used for something else. Over HTTP an error is a problem document
+(`application/problem+json`) with `code`, `detail`, `who`, `retryable`, `request_id` and the facts beside them.
+Over gRPC the code and the facts stand in the trailing metadata `error-code` and `error-facts` (JSON), and in
+`google.rpc.ErrorInfo`. A case that both can meet has the same facts on both. Who must act: the `client` that sent
+the request, the `platform` (it recovers by itself), or the `operator` of the service. A retry of a retryable error
+makes sense after `Retry-After` or `google.rpc.RetryInfo` ({RETRY_AFTER_S} seconds unless the error knows better).
+`sluice explain CODE` says the same on the command line.
 
 | code | means | who must act | retry | HTTP | gRPC |
 |---|---|---|---|---|---|

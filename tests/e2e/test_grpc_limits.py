@@ -30,6 +30,7 @@ from tests.support.memory_service import MemoryService
 from tests.support.raw_http2 import (
     ACK,
     CANCEL,
+    DATA,
     ENHANCE_YOUR_CALM,
     GOAWAY,
     HEADERS,
@@ -190,6 +191,20 @@ def test_s19_who_does_not_answer_pings_is_gone(memory: MemoryService) -> None:
         raw.call(1, PATH, {"authorization": f"Bearer {memory.token()}"})
         kinds = [frame.kind for frame in raw.frames()]  # to the end of the connection
     assert PING in kinds
+
+
+def test_s19_a_message_that_trickles_in_is_broken_off(memory: MemoryService) -> None:
+    with serving(memory, limits=GrpcLimits(message_timeout_s=0.4)) as target, raw_connection(target) as raw:
+        raw.greet()
+        raw.frame(SETTINGS, flags=ACK)
+        raw.call(1, PATH, {"authorization": f"Bearer {memory.token()}"})
+        raw.frame(DATA, b"\0" + (1_000).to_bytes(4, "big"), stream=1)  # a message of 1000 bytes begins
+        with suppress(OSError):
+            for _ in range(10):
+                raw.frame(DATA, b"x", stream=1)
+                time.sleep(0.1)
+        assert raw.next(RST_STREAM) is not None
+    assert list(memory.tasks.scan()) == []
 
 
 def test_a_connection_that_is_too_old_is_closed_and_its_stream_does_not_seal(memory: MemoryService) -> None:

@@ -252,7 +252,7 @@ def _status_of(error: grpc.RpcError) -> Refusal:
         retry_s=None if read.retry is None else read.retry.retry_delay.seconds,
         who=None,
         sentence=read.detail,
-        said=f"{error!r} {error.trailing_metadata()!r}",  # type: ignore[attr-defined]  # a call is both
+        said=f"{error!r} {error.trailing_metadata()!r}",
     )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from sluice.cli.export_options import read_delimiter, read_names
-from sluice.cli.export_order import format_of, make_params, read_options, read_types
+from sluice.cli.export.options import read_delimiter, read_names
+from sluice.cli.export.order import format_of, make_params, read_options, read_types
 from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams

@@ -8,8 +8,8 @@ import pytest
 
 from sluice.api.auth import KeysMissingError
 from sluice.cli.explain import WHAT_TO_DO, explained
+from sluice.cli.export.server_calls import ServerError
 from sluice.cli.failures import describe
-from sluice.cli.server_calls import ServerError
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.store_errors import OutcomeUnknown, StoreError
 from sluice.wiring.settings import SettingsError

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from sluice.api.answers import http_status, problem
-from sluice.cli.server_calls import Call, ServerCalls, ServerError, check_server, read_problem
+from sluice.cli.export.server_calls import Call, ServerCalls, ServerError, check_server, read_problem
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.secret import Secret
 from tests.support.fake_clock import FakeClock, SeededRandomness

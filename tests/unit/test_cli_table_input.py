@@ -14,9 +14,9 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.cli.csv_input import CsvRows
-from sluice.cli.ndjson_input import NdjsonRows
-from sluice.cli.table_input import (
+from sluice.cli.export.csv_input import CsvRows
+from sluice.cli.export.ndjson_input import NdjsonRows
+from sluice.cli.export.table_input import (
     InputFormat,
     InputOptions,
     cut,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sluice.cli.sweeper_bell import SweeperBell
-from sluice.cli.task_report import TaskReport, report_task
-from sluice.cli.task_steps import next_step
-from sluice.cli.task_text import page_of
+from sluice.cli.task.report import TaskReport, report_task
+from sluice.cli.task.steps import next_step
+from sluice.cli.task.sweeper_bell import SweeperBell
+from sluice.cli.task.text import page_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef
 from sluice.domain.task import State

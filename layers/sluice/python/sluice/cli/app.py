@@ -40,8 +40,8 @@ class Place(NamedTuple):
 COMMANDS = {
     "demo": Place("sluice.cli.demo", "demo", "Run the whole service once and check the files it makes."),
     "serve": Place("sluice.cli.serve", "serve", "Run the service over one directory."),
-    "export": Place("sluice.cli.export_file", "export_file", "Turn rows (CSV, NDJSON) into an Excel or CSV file."),
-    "task": Place("sluice.cli.task_commands", "commands", "See where exports are, and repair them."),
+    "export": Place("sluice.cli.export.command", "export_file", "Turn rows (CSV, NDJSON) into an Excel or CSV file."),
+    "task": Place("sluice.cli.task.commands", "commands", "See where exports are, and repair them."),
     "keys": Place("sluice.cli.key_commands", "commands", "Make, list and revoke API keys."),
     "explain": Place("sluice.cli.explain", "explain", "Say what an error code means and who must act."),
     "bench": Place("sluice.cli.bench", "bench", "Measure this machine at composing files."),

@@ -12,9 +12,9 @@ import typer
 from sluice import __version__
 from sluice.api.auth import LOCAL_TENANT
 from sluice.cli.data_options import AsJson
-from sluice.cli.held_bell import HeldBell, LastError
+from sluice.cli.export.held_bell import HeldBell, LastError
+from sluice.cli.export.progress import Progress, shown_progress
 from sluice.cli.machine import describe_machine, forget_peak, peak_bytes
-from sluice.cli.progress import Progress, shown_progress
 from sluice.cli.wording import counted, iso, json_of, lines_of, size
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef

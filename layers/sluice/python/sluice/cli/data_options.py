@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sluice.cli.sweeper_bell import SweeperBell
+from sluice.cli.task.sweeper_bell import SweeperBell
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TASK_ID, TaskRef

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sluice.api.auth import KeysMissingError
-from sluice.cli.server_calls import ServerError
+from sluice.cli.export.server_calls import ServerError
 from sluice.cli.wording import printable
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.store_errors import StoreError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from sluice.api.task_view import warnings_of
-from sluice.cli.task_steps import NextStep, next_step, since
+from sluice.cli.task.steps import NextStep, next_step, since
 from sluice.cli.wording import iso
 from sluice.domain.errors import MEANINGS, ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef

@@ -40,7 +40,7 @@ def shown_progress(*, wanted: bool = True) -> Iterator[Progress]:
     if not (wanted and sys.stderr.isatty()):
         yield NoProgress()
         return
-    from sluice.cli.progress_bar import shown_bar  # noqa: PLC0415  # only a terminal pays for rich
+    from sluice.cli.export.progress_bar import shown_bar  # noqa: PLC0415  # only a terminal pays for rich
 
     with shown_bar() as bar:
         yield bar

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sluice.cli.table_input import STDIN, InputFormat
+from sluice.cli.export.table_input import STDIN, InputFormat
 from sluice.domain.options import ExportFormat
 
 Input = Annotated[

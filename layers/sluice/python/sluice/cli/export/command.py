@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.cli.data_options import AsJson
-from sluice.cli.export_options import (
+from sluice.cli.export.local_export import Exported, export_locally
+from sluice.cli.export.options import (
     Columns,
     Delimiter,
     Encoding,
@@ -25,12 +26,11 @@ from sluice.cli.export_options import (
     read_delimiter,
     read_names,
 )
-from sluice.cli.export_order import make_params
-from sluice.cli.local_export import Exported, export_locally
-from sluice.cli.progress import Progress, shown_progress
-from sluice.cli.remote_export import export_remotely
-from sluice.cli.server_calls import ServerCalls, check_server
-from sluice.cli.table_input import InputOptions, delimiter_of, input_format_of, open_table
+from sluice.cli.export.order import make_params
+from sluice.cli.export.progress import Progress, shown_progress
+from sluice.cli.export.remote_export import export_remotely
+from sluice.cli.export.server_calls import ServerCalls, check_server
+from sluice.cli.export.table_input import InputOptions, delimiter_of, input_format_of, open_table
 from sluice.cli.wording import json_of, lines_of
 from sluice.domain.secret import Secret
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import typer
 
-from sluice.cli.task_report import AttemptReport, TaskReport
-from sluice.cli.task_steps import OVERDUE_S
+from sluice.cli.task.report import AttemptReport, TaskReport
+from sluice.cli.task.steps import OVERDUE_S
 from sluice.cli.wording import counted, lines_of, printable, span, when
 from sluice.domain.task import State, Task
 

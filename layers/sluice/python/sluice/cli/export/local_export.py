@@ -13,10 +13,10 @@ from typing import NamedTuple
 from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.api.auth import LOCAL_TENANT
 from sluice.api.task_view import warnings_of
-from sluice.cli.held_bell import HeldBell, LastError
-from sluice.cli.progress import Progress
-from sluice.cli.table_input import TableInput
-from sluice.cli.whole_file import whole_file
+from sluice.cli.export.held_bell import HeldBell, LastError
+from sluice.cli.export.progress import Progress
+from sluice.cli.export.table_input import TableInput
+from sluice.cli.export.whole_file import whole_file
 from sluice.cli.wording import counted, size
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef

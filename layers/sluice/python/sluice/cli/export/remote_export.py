@@ -12,11 +12,11 @@ from typing import IO, Any
 
 import msgspec
 
-from sluice.cli.local_export import Exported, rows_counted_from
-from sluice.cli.progress import Progress
-from sluice.cli.server_calls import Call, ServerCalls, ServerError, told_transient
-from sluice.cli.table_input import TableInput
-from sluice.cli.whole_file import whole_file
+from sluice.cli.export.local_export import Exported, rows_counted_from
+from sluice.cli.export.progress import Progress
+from sluice.cli.export.server_calls import Call, ServerCalls, ServerError, told_transient
+from sluice.cli.export.table_input import TableInput
+from sluice.cli.export.whole_file import whole_file
 from sluice.cli.wording import counted, size
 from sluice.domain.batch import Batch
 from sluice.domain.errors import ErrorCode, SluiceError

@@ -14,8 +14,8 @@ from typing import IO, NamedTuple, cast
 
 import typer
 
-from sluice.cli.csv_input import CsvRows
-from sluice.cli.ndjson_input import NdjsonRows
+from sluice.cli.export.csv_input import CsvRows
+from sluice.cli.export.ndjson_input import NdjsonRows
 from sluice.domain.batch import Batch
 
 BATCH_ROWS_MAX = 10_000

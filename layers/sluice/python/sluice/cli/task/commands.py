@@ -12,8 +12,8 @@ import typer
 
 from sluice.api.task_view import view_task
 from sluice.cli.data_options import AsJson, Config, Data, find_ref, open_data
-from sluice.cli.task_report import report_task
-from sluice.cli.task_text import page_of, table_of
+from sluice.cli.task.report import report_task
+from sluice.cli.task.text import page_of, table_of
 from sluice.cli.wording import counted, json_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef

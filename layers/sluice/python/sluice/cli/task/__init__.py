@@ -1,0 +1,1 @@
+"""`sluice task`: where exports are, and what an operator may do about it."""
