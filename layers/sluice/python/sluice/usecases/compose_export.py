@@ -95,9 +95,8 @@ def _over_share(outside: Outside, task: Task) -> bool:
 
 
 def _give_up(outside: Outside, task: Task) -> Outcome:
-    error = SluiceError(
-        ErrorCode.ATTEMPTS_EXHAUSTED, f"{task.epoch} attempts failed, the last with {task.last_error_code or 'no word'}"
-    )
+    last = task.last_error_code or "no word"
+    error = SluiceError(ErrorCode.ATTEMPTS_EXHAUSTED, f"all attempts ({task.epoch}) failed, the last with {last}")
     fail_task(outside, task.ref, guard=Guard(state=task.state, epoch=task.epoch), error=error)
     return Outcome.FAILED
 
