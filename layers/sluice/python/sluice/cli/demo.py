@@ -33,7 +33,7 @@ def demo(
 
     Example: sluice demo --rows 100000
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     output.mkdir(parents=True, exist_ok=True)
     console.print("[bold]Sluice demo[/]: one service on this machine, its files in one folder, nothing else.\n")
     with watched_service(output) as service:
@@ -165,4 +165,4 @@ def _print_memory(console: Console, service: WatchedService) -> None:
 
 def _progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
