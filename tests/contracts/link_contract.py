@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import pytest
-from tests.support.fake_clock import FakeClock
 
 from sluice.ports.object_store import MintsLinks
+from tests.support.fake_clock import FakeClock
 
 KEY = "out/v1/ab/acme/aaaaaaaaaaaaaaaaaaaaaaaaaa/0001-0123456789abcdef/export.xlsx"
 

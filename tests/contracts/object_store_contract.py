@@ -7,11 +7,11 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 import pytest
-from tests.contracts.at_once import repeating
-from tests.contracts.crc64_oracle import crc64_oracle
 
 from sluice.ports.object_store import ObjectStore
 from sluice.ports.store_errors import NoSuchObject
+from tests.contracts.at_once import repeating
+from tests.contracts.crc64_oracle import crc64_oracle
 
 BLOCK_BYTES = 1 << 20
 

@@ -7,12 +7,12 @@ import random
 from functools import partial
 
 import pytest
-from tests.contracts.opens_tasks import OpensTasks
-from tests.contracts.task_builder import NOW, TENANT, a_task
 
 from sluice.domain.keys import TenantId
 from sluice.domain.task import Guard, State, Task
 from sluice.ports.task_store import TaskStore
+from tests.contracts.opens_tasks import OpensTasks
+from tests.contracts.task_builder import NOW, TENANT, a_task
 
 OTHER = TenantId("globex")
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
-from tests.contracts.at_once import at_once, repeating
-from tests.contracts.opens_tasks import OpensTasks
-from tests.contracts.task_builder import NOW, a_claim, a_task
-
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import Guard, State
 from sluice.ports.task_store import ClaimedTask, TaskStore
+from tests.contracts.at_once import at_once, repeating
+from tests.contracts.opens_tasks import OpensTasks
+from tests.contracts.task_builder import NOW, a_claim, a_task
 
 
 class TaskRaceContract(OpensTasks):

@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.contracts.opens_tasks import OpensTasks
-from tests.contracts.task_builder import NOW, TENANT, a_claim, a_full_task, a_stranger, a_task
 
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, Guard, State, Task, TaskFields
 from sluice.ports.task_store import ClaimedTask, TaskStore
+from tests.contracts.opens_tasks import OpensTasks
+from tests.contracts.task_builder import NOW, TENANT, a_claim, a_full_task, a_stranger, a_task
 
 OTHER = TenantId("globex")
 

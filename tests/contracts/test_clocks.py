@@ -1,10 +1,9 @@
 """The machine's clock and chance, and those that tests hold, keep the contract."""
 
-from tests.contracts.clock_contract import ClockContract, RandomnessContract
-from tests.support.fake_clock import FakeClock, SeededRandomness
-
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.ports.clock import Clock, Randomness
+from tests.contracts.clock_contract import ClockContract, RandomnessContract
+from tests.support.fake_clock import FakeClock, SeededRandomness
 
 
 class TestSystemClock(ClockContract):

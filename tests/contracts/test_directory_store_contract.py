@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-from tests.contracts.object_store_contract import ObjectStoreContract
-from tests.contracts.upload_contract import UploadContract
-from tests.support.fake_clock import FakeClock, SeededRandomness
-from tests.support.recorded_invoker import RecordedInvoker
-
 from sluice.adapters.directory_store import DirectoryStore
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.adapters.triggering_store import TriggeringStore
 from sluice.ports.object_store import ObjectStore
+from tests.contracts.object_store_contract import ObjectStoreContract
+from tests.contracts.upload_contract import UploadContract
+from tests.support.fake_clock import FakeClock, SeededRandomness
+from tests.support.recorded_invoker import RecordedInvoker
 
 
 def skip_sync(descriptor: int) -> None:

@@ -2,13 +2,12 @@
 
 from urllib.parse import parse_qs, urlsplit
 
-from tests.contracts.link_contract import LinkContract, Served
-from tests.support.fake_clock import FakeClock
-
 from sluice.adapters.local_links import LocalLinks
 from sluice.adapters.memory_store import MemoryStore
 from sluice.domain.errors import SluiceError
 from sluice.ports.object_store import MintsLinks
+from tests.contracts.link_contract import LinkContract, Served
+from tests.support.fake_clock import FakeClock
 
 
 class TestLocalLinks(LinkContract):

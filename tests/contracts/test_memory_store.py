@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
+from sluice.adapters.memory_store import MemoryStore
+from sluice.ports.object_store import ObjectStore
 from tests.contracts.object_store_contract import ObjectStoreContract
 from tests.contracts.upload_contract import UploadContract
 from tests.support.fake_clock import FakeClock
-
-from sluice.adapters.memory_store import MemoryStore
-from sluice.ports.object_store import ObjectStore
 
 
 class TestMemoryStore(ObjectStoreContract, UploadContract):

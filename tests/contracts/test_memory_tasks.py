@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
+from sluice.adapters.memory_tasks import MemoryTasks
+from sluice.ports.task_store import TaskStore
 from tests.contracts.task_listing_contract import TaskListingContract
 from tests.contracts.task_race_contract import TaskRaceContract
 from tests.contracts.task_store_contract import TaskStoreContract
-
-from sluice.adapters.memory_tasks import MemoryTasks
-from sluice.ports.task_store import TaskStore
 
 
 class TestMemoryTasks(TaskStoreContract, TaskListingContract, TaskRaceContract):

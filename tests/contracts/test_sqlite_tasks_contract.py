@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
+from sluice.adapters.retrying_tasks import RetryingTasks
+from sluice.adapters.sqlite_tasks import SqliteTasks
+from sluice.ports.task_store import TaskStore
 from tests.contracts.task_listing_contract import TaskListingContract
 from tests.contracts.task_race_contract import TaskRaceContract
 from tests.contracts.task_store_contract import TaskStoreContract
 from tests.support.fake_clock import FakeClock, SeededRandomness
-
-from sluice.adapters.retrying_tasks import RetryingTasks
-from sluice.adapters.sqlite_tasks import SqliteTasks
-from sluice.ports.task_store import TaskStore
 
 
 class TestSqliteTasks(TaskStoreContract, TaskListingContract, TaskRaceContract):

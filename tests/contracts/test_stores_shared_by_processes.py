@@ -7,13 +7,12 @@ import random
 import time
 from pathlib import Path
 
-from tests.contracts.crc64_oracle import crc64_oracle
-from tests.contracts.store_worker import REF, new_task, part
-from tests.contracts.worker_processes import race, working
-
 from sluice.adapters.directory_store import DirectoryStore
 from sluice.adapters.sqlite_tasks import SqliteTasks
 from sluice.adapters.system_clock import SystemRandomness
+from tests.contracts.crc64_oracle import crc64_oracle
+from tests.contracts.store_worker import REF, new_task, part
+from tests.contracts.worker_processes import race, working
 
 KILLS = 12
 KEY = "out/v1/result.bin"

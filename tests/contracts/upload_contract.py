@@ -10,11 +10,11 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pytest
-from tests.contracts.at_once import at_once, repeating
-from tests.contracts.crc64_oracle import crc64_oracle
 
 from sluice.ports.object_store import ObjectStore, PartReceipt, Upload
 from sluice.ports.store_errors import InvalidParts, NoSuchObject, NoSuchUpload
+from tests.contracts.at_once import at_once, repeating
+from tests.contracts.crc64_oracle import crc64_oracle
 
 KEY = "out/v1/result.bin"
 

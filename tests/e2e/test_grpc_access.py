@@ -11,7 +11,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sluice.api.gen import export_pb2 as pb
-from sluice.api.grpc_service import METHODS
+from sluice.api.grpc.service import METHODS
 from sluice.domain.api_key import Scope
 from sluice.domain.events import Event
 from sluice.ports.log_context import current_context

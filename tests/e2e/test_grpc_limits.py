@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from sluice.api.gen import export_pb2 as pb
-from sluice.api.grpc_server import GrpcLimits
+from sluice.api.grpc.server import GrpcLimits
 from sluice.domain.limits import MIB
 from sluice.domain.task import State
 from tests.support.grpc_client import (

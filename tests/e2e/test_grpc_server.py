@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from sluice.api.gen import export_pb2 as pb
 from sluice.api.gen.export_pb2_grpc import ExportServiceStub
-from sluice.api.grpc_server import GrpcFace, GrpcLimits, TlsFiles, server_options
+from sluice.api.grpc.server import GrpcFace, GrpcLimits, TlsFiles, server_options
 from sluice.domain.events import Event
 from sluice.domain.task import State
 from tests.support.grpc_client import GrpcClient, opening, refusal_of, rows_of, sending, serving

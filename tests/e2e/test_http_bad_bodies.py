@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from sluice.api.gen import export_pb2 as pb
-from sluice.api.http_bodies import BodyBudget, Patience
+from sluice.api.http.bodies import BodyBudget, Patience
 from sluice.domain.errors import SluiceError
 from sluice.domain.limits import KIB, MIB, Limits
 from sluice.domain.task import State

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 from python_calamine import CalamineWorkbook
+
 from tests.support.running_service import QUICK, ServiceProcess
 
 EXPORTS = 30

@@ -15,8 +15,8 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # no p
 
 from sluice.api.gen import export_pb2 as pb
 from sluice.api.gen.export_pb2_grpc import ExportServiceStub
-from sluice.api.grpc_call import Observe
-from sluice.api.grpc_server import GrpcFace, GrpcLimits
+from sluice.api.grpc.call import Observe
+from sluice.api.grpc.server import GrpcFace, GrpcLimits
 from tests.support.memory_service import MemoryService
 
 CALL_S = 20

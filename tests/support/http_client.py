@@ -16,9 +16,9 @@ import httpx
 
 from sluice.adapters.local_links import LocalLinks
 from sluice.adapters.system_clock import SystemClock
-from sluice.api.http_app import build_http_app
-from sluice.api.http_bodies import Patience
-from sluice.api.http_server import HttpFace, ListenOn
+from sluice.api.http.app import build_http_app
+from sluice.api.http.bodies import Patience
+from sluice.api.http.server import HttpFace, ListenOn
 from sluice.domain.api_key import Scope
 from sluice.ports.clock import Clock
 from tests.support.memory_service import TENANT, MemoryService

@@ -13,8 +13,8 @@ import psutil
 
 from sluice.adapters.key_file import KeyFile
 from sluice.api.auth import KeyRing, OpenRing
-from sluice.api.http_app import build_http_app
-from sluice.api.http_server import HttpFace, ListenOn
+from sluice.api.http.app import build_http_app
+from sluice.api.http.server import HttpFace, ListenOn
 from sluice.api.rate_limit import RateLimiter
 from sluice.api.service import Service
 from sluice.domain.events import Event

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from tests.support.fake_clock import START, FakeClock, SeededRandomness
 
 from sluice.adapters.key_file import KeyFile
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
@@ -20,6 +19,7 @@ from sluice.api.api_keys import NewKey, add_key, list_keys, read_key, revoke_key
 from sluice.domain.api_key import Scope
 from sluice.ports.key_store import Keys
 from sluice.ports.store_errors import OutcomeUnknown, StoreError
+from tests.support.fake_clock import START, FakeClock, SeededRandomness
 
 
 def a_key(

@@ -6,8 +6,6 @@ import random
 from pathlib import Path
 
 import pytest
-from tests.support.fake_clock import FakeClock, SeededRandomness
-from tests.support.recorded_journal import RecordedJournal
 
 from sluice.adapters.key_file import KeyFile
 from sluice.api.api_keys import NewKey, add_key, revoke_key
@@ -26,6 +24,8 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TenantId
 from sluice.ports.store_errors import StoreError
+from tests.support.fake_clock import FakeClock, SeededRandomness
+from tests.support.recorded_journal import RecordedJournal
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.support.canonical_rows import canonical_rows, sha32
 
 from sluice.domain.batch import Batch, Cells
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.manifest import Claim
 from sluice.streams.chunk_codec import Chunk, decode_chunk, encode_batch
+from tests.support.canonical_rows import canonical_rows, sha32
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors/chunks-v1.json").read_text())
 MIB = 1024 * 1024

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterator
 
 import pytest
-from tests.contracts.crc64_oracle import crc64_oracle
 
 from sluice.streams.digests import Digest, digested
+from tests.contracts.crc64_oracle import crc64_oracle
 
 CHECK = b"123456789"
 CRC64_XZ_OF_CHECK = 0x995DC9BBDF1939FA

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.contracts.at_once import at_once
-from tests.support.fake_clock import SeededRandomness
 
 from sluice.adapters.directory_store import DirectoryStore
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.ports.object_store import ObjectStore
 from sluice.ports.store_errors import NoSuchObject, OutcomeUnknown
+from tests.contracts.at_once import at_once
+from tests.support.fake_clock import SeededRandomness
 
 KEY = "out/v1/result.bin"
 

@@ -13,7 +13,7 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # no
 )
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # no py.typed
 
-from sluice.api.grpc_errors import Noted, error_metadata, note
+from sluice.api.grpc.errors import Noted, error_metadata, note
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.ports.store_errors import OutcomeUnknown

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sluice.api.grpc_patience import Patience, Wait
+from sluice.api.grpc.patience import Patience, Wait
 from tests.support.fake_clock import FakeClock
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.api.http_columns import read_columns
+from sluice.api.http.columns import read_columns
 from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.errors import SluiceError
 

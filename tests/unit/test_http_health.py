@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from sluice.api.http_health import HealthApp, HealthChecks
-from sluice.api.http_server import HttpFace, ListenOn
+from sluice.api.http.health import HealthApp, HealthChecks
+from sluice.api.http.server import HttpFace, ListenOn
 from sluice.domain.errors import ErrorCode, SluiceError
 from tests.support.fake_clock import FakeClock
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.api.http_rows_csv import read_csv
-from sluice.api.http_rows_json import DIGITS_MAX, read_json
-from sluice.api.http_rows_ndjson import read_ndjson
+from sluice.api.http.rows_csv import read_csv
+from sluice.api.http.rows_json import DIGITS_MAX, read_json
+from sluice.api.http.rows_ndjson import read_ndjson
 from sluice.api.rows import RowShape
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec

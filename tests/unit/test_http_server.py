@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from sluice.api.http_server import HttpFace, ListenOn
+from sluice.api.http.server import HttpFace, ListenOn
 
 
 async def quick(_request: Request) -> Response:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.api.http_table_rows import batch_size, csv_cuts, ndjson_cuts
+from sluice.api.http.table_rows import batch_size, csv_cuts, ndjson_cuts
 from sluice.api.rows import RowShape
 from sluice.domain.columns import ColumnSpec
 from sluice.domain.limits import KIB, Limits

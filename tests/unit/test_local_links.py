@@ -8,12 +8,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from tests.contracts.at_once import at_once
-from tests.support.fake_clock import FakeClock, SeededRandomness
 
 from sluice.adapters.local_links import LinkGrant, LocalLinks, load_or_create_secret
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.domain.errors import ErrorCode, SluiceError
+from tests.contracts.at_once import at_once
+from tests.support.fake_clock import FakeClock, SeededRandomness
 
 KEY = "out/v1/ab/acme/aaaaaaaaaaaaaaaaaaaaaaaaaa/0001-0123456789abcdef/export.xlsx"
 SECRET = bytes(range(32))

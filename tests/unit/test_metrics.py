@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.support.fake_clock import START, FakeClock
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
@@ -17,6 +16,7 @@ from sluice.usecases.sweep_tasks import Swept
 from sluice.wiring.metric_updates import DROPPED_BELLS, NOT_MEASURED, SWEPT, UPDATES
 from sluice.wiring.metrics import CONTENT_TYPE, MetricsJournal
 from sluice.wiring.process_gauges import DiskGauge, resident_bytes
+from tests.support.fake_clock import START, FakeClock
 
 CANARY = "canary5cf1d0"
 MIB = 1024 * 1024

@@ -8,13 +8,13 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.fake_clock import FakeClock
-from tests.support.recorded_journal import RecordedJournal
 
 from sluice.adapters.system_clock import SystemClock
 from sluice.api.rate_limit import RateLimiter
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
+from tests.support.fake_clock import FakeClock
+from tests.support.recorded_journal import RecordedJournal
 
 
 def a_limiter(clock: FakeClock, *, per_s: float = 1, burst: int = 1, tenants_max: int = 100) -> RateLimiter:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.contracts.task_builder import NOW, TENANT, a_claim, a_task
-from tests.support.fake_clock import FakeClock, SeededRandomness
 
 from sluice.adapters.memory_store import MemoryStore
 from sluice.adapters.memory_tasks import MemoryTasks
@@ -16,6 +14,8 @@ from sluice.adapters.retrying_tasks import RetryingTasks
 from sluice.domain.task import Attempt, Guard, State
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import NoSuchObject, OutcomeUnknown
+from tests.contracts.task_builder import NOW, TENANT, a_claim, a_task
+from tests.support.fake_clock import FakeClock, SeededRandomness
 
 UPLOAD = Upload("a", "upload-1")
 

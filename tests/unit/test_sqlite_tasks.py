@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contracts.at_once import at_once
-from tests.contracts.task_builder import NOW, TENANT, a_claim, a_task
 
 from sluice.adapters.sqlite_tasks import SqliteTasks
 from sluice.domain.task import Attempt, Guard, State
 from sluice.ports.store_errors import OutcomeUnknown
+from tests.contracts.at_once import at_once
+from tests.contracts.task_builder import NOW, TENANT, a_claim, a_task
 
 
 @contextmanager

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.contracts.task_builder import a_full_task, a_task
 
 from sluice.adapters.sqlite_schema import NewerSchemaError, columns_of, prepare
 from sluice.adapters.sqlite_tasks import SqliteTasks
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, Task
+from tests.contracts.task_builder import a_full_task, a_task
 
 
 @contextmanager

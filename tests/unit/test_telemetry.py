@@ -17,8 +17,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.fake_clock import FakeClock
-from tests.support.recorded_journal import RecordedJournal
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
@@ -31,6 +29,8 @@ from sluice.wiring.log_output import FileOutput, StreamOutput, open_output
 from sluice.wiring.settings import settings_from
 from sluice.wiring.settings_schema import Logging
 from sluice.wiring.telemetry import JournalTee, open_telemetry
+from tests.support.fake_clock import FakeClock
+from tests.support.recorded_journal import RecordedJournal
 
 KEYS = [
     "timestamp",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.fake_clock import FakeClock
-from tests.support.recorded_invoker import RecordedInvoker, Ring
 
 from sluice.adapters.memory_store import MemoryStore
 from sluice.adapters.triggering_store import TriggeringStore
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId, chunk_key, manifest_key, result_key
 from sluice.ports.object_store import ObjectStore
 from sluice.ports.store_errors import OutcomeUnknown
+from tests.support.fake_clock import FakeClock
+from tests.support.recorded_invoker import RecordedInvoker, Ring
 
 REF = TaskRef(TenantId("acme"), TaskId("abcdefghijklmnopqrstuvwxyz"))
 SHA = "0123456789abcdef0123456789abcdef"

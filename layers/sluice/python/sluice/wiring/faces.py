@@ -15,12 +15,12 @@ from sluice.adapters.key_file import KeyFile
 from sluice.adapters.local_links import LocalLinks
 from sluice.api.auth import KeyRing, OpenRing, require_keys_unless_loopback
 from sluice.api.call_ids import choose_request_id
-from sluice.api.grpc_call import Observe
-from sluice.api.grpc_server import GrpcFace, GrpcLimits, TlsFiles
-from sluice.api.http_app import build_http_app
-from sluice.api.http_bodies import Patience
-from sluice.api.http_health import HealthApp
-from sluice.api.http_server import HttpFace, ListenOn
+from sluice.api.grpc.call import Observe
+from sluice.api.grpc.server import GrpcFace, GrpcLimits, TlsFiles
+from sluice.api.http.app import build_http_app
+from sluice.api.http.bodies import Patience
+from sluice.api.http.health import HealthApp
+from sluice.api.http.server import HttpFace, ListenOn
 from sluice.api.rate_limit import RateLimiter
 from sluice.api.service import Service
 from sluice.ports.outside import Outside

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from starlette.requests import Request
 
-from sluice.api.http_rows_csv import read_csv
-from sluice.api.http_rows_json import read_json
-from sluice.api.http_rows_ndjson import read_ndjson
-from sluice.api.http_rows_protobuf import read_protobuf
+from sluice.api.http.rows_csv import read_csv
+from sluice.api.http.rows_json import read_json
+from sluice.api.http.rows_ndjson import read_ndjson
+from sluice.api.http.rows_protobuf import read_protobuf
 from sluice.api.rows import RowShape
 from sluice.domain.batch import Batch
 from sluice.domain.errors import ErrorCode, SluiceError

@@ -13,7 +13,7 @@ from fastapi.security import HTTPBearer
 from starlette.requests import Request
 
 from sluice.api.auth import Principal
-from sluice.api.http_bodies import BodyBudget, Patience
+from sluice.api.http.bodies import BodyBudget, Patience
 from sluice.api.service import Service
 from sluice.domain.api_key import Scope
 from sluice.domain.keys import TaskRef

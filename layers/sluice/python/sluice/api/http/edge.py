@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sluice.api.call_ids import choose_request_id, read_trace_parent, trace_id_of
-from sluice.api.http_errors import REQUEST_ID_KEY, invalid_request, problem_response
+from sluice.api.http.errors import REQUEST_ID_KEY, invalid_request, problem_response
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.limits import KIB

@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 import grpc
 
 from sluice.api.call_ids import choose_request_id, read_trace_parent
-from sluice.api.grpc_call import COMPONENT, Answers, Call, Observe, Requests, answer, observed
-from sluice.api.grpc_errors import REQUEST_ID_KEY, abort, note
-from sluice.api.grpc_health import CHECK, Health
-from sluice.api.grpc_patience import Patience
-from sluice.api.grpc_service import METHODS, SERVICE_NAME, Method
+from sluice.api.grpc.call import COMPONENT, Answers, Call, Observe, Requests, answer, observed
+from sluice.api.grpc.errors import REQUEST_ID_KEY, abort, note
+from sluice.api.grpc.health import CHECK, Health
+from sluice.api.grpc.patience import Patience
+from sluice.api.grpc.service import METHODS, SERVICE_NAME, Method
 from sluice.api.service import Service
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.log_context import bound_context

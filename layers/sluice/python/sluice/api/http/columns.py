@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from sluice.api.http_errors import invalid_request
+from sluice.api.http.errors import invalid_request
 from sluice.domain.columns import ColumnSpec, ColumnType
 
 _PART = r"(?:[^\\,:]|\\.)*+"

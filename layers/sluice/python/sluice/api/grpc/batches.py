@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sluice.api.gen import export_pb2 as pb
-from sluice.api.grpc_call import Call
-from sluice.api.grpc_errors import Noted
+from sluice.api.grpc.call import Call
+from sluice.api.grpc.errors import Noted
 from sluice.api.rows import RowShape
 from sluice.api.wire import read_batch
 from sluice.domain.errors import SluiceError

@@ -10,16 +10,16 @@ from anyio import from_thread, to_thread
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from sluice.api.http_answers import task_path, task_response
-from sluice.api.http_bodies import BodyDigest, body_blocks, make_gunzip, refuse_packed
-from sluice.api.http_columns import read_columns
-from sluice.api.http_edge import TRACE_PARENT_KEY
-from sluice.api.http_errors import invalid_request, request_id_of
-from sluice.api.http_exports import idempotency_key_of
-from sluice.api.http_gunzip import Gunzip
-from sluice.api.http_media import CSV, NDJSON, media_of
-from sluice.api.http_models import convert
-from sluice.api.http_openapi import (
+from sluice.api.http.answers import task_path, task_response
+from sluice.api.http.bodies import BodyDigest, body_blocks, make_gunzip, refuse_packed
+from sluice.api.http.columns import read_columns
+from sluice.api.http.edge import TRACE_PARENT_KEY
+from sluice.api.http.errors import invalid_request, request_id_of
+from sluice.api.http.exports import idempotency_key_of
+from sluice.api.http.gunzip import Gunzip
+from sluice.api.http.media import CSV, NDJSON, media_of
+from sluice.api.http.models import convert
+from sluice.api.http.openapi import (
     BATCH_CODES,
     BODY_CODES,
     CLOSE_CODES,
@@ -33,8 +33,8 @@ from sluice.api.http_openapi import (
     extra,
     option_parameters,
 )
-from sluice.api.http_runtime import Call, Writer
-from sluice.api.http_table import TableRequest, receive_table
+from sluice.api.http.runtime import Call, Writer
+from sluice.api.http.table import TableRequest, receive_table
 from sluice.api.task_view import TaskView
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from sluice.api.http_rows_json import exact_json, is_exact
+from sluice.api.http.rows_json import exact_json, is_exact
 from sluice.api.rows import RowShape, batch_of_records
 from sluice.domain.batch import Batch
 from sluice.domain.errors import ErrorCode, SluiceError

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from google.protobuf.message import Message
 
 from sluice.api.gen import export_pb2 as pb
-from sluice.api.grpc_batches import put_wire_batch
-from sluice.api.grpc_call import Answers, Call, Requests, only_request
-from sluice.api.grpc_stream import first_response, open_task, stream_export
+from sluice.api.grpc.batches import put_wire_batch
+from sluice.api.grpc.call import Answers, Call, Requests, only_request
+from sluice.api.grpc.stream import first_response, open_task, stream_export
 from sluice.api.wire import read_render, read_totals
 from sluice.api.wire_answers import batch_ack, link_response, opened_response, status_response
 from sluice.domain.api_key import Scope

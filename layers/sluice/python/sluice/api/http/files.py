@@ -10,10 +10,10 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
-from sluice.api.http_answers import tag_matches
-from sluice.api.http_errors import HttpError, invalid_request
-from sluice.api.http_openapi import declares, extra, header, problem_answer
-from sluice.api.http_runtime import Grant, Runtime, runtime_of
+from sluice.api.http.answers import tag_matches
+from sluice.api.http.errors import HttpError, invalid_request
+from sluice.api.http.openapi import declares, extra, header, problem_answer
+from sluice.api.http.runtime import Grant, Runtime, runtime_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.filenames import content_disposition
 from sluice.domain.options import ExportFormat, ExportOptions

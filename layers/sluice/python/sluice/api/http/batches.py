@@ -8,12 +8,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from starlette.responses import Response
 
-from sluice.api.http_answers import json_response
-from sluice.api.http_bodies import read_body
-from sluice.api.http_errors import noted
-from sluice.api.http_media import CSV, JSON, NDJSON, PROTOBUF, Media, media_of, read_rows
-from sluice.api.http_models import BatchReceiptView
-from sluice.api.http_openapi import (
+from sluice.api.http.answers import json_response
+from sluice.api.http.bodies import read_body
+from sluice.api.http.errors import noted
+from sluice.api.http.media import CSV, JSON, NDJSON, PROTOBUF, Media, media_of, read_rows
+from sluice.api.http.models import BatchReceiptView
+from sluice.api.http.openapi import (
     BATCH_BODY,
     BATCH_CODES,
     BODY_CODES,
@@ -23,7 +23,7 @@ from sluice.api.http_openapi import (
     declares,
     extra,
 )
-from sluice.api.http_runtime import Call, Writer
+from sluice.api.http.runtime import Call, Writer
 from sluice.api.rows import RowShape
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event

@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
-from sluice.api.http_answers import (
+from sluice.api.http.answers import (
     created_response,
     etag_of,
     is_known,
@@ -16,13 +16,13 @@ from sluice.api.http_answers import (
     task_path,
     task_response,
 )
-from sluice.api.http_bodies import read_body
-from sluice.api.http_edge import TRACE_PARENT_KEY
-from sluice.api.http_errors import invalid_request, request_id_of
-from sluice.api.http_events import EVENT_STREAM, event_response, wait_for_change
-from sluice.api.http_media import JSON, media_of
-from sluice.api.http_models import CloseBody, LinkView, OpenBody, RenderBody, TaskListView, read_model
-from sluice.api.http_openapi import (
+from sluice.api.http.bodies import read_body
+from sluice.api.http.edge import TRACE_PARENT_KEY
+from sluice.api.http.errors import invalid_request, request_id_of
+from sluice.api.http.events import EVENT_STREAM, event_response, wait_for_change
+from sluice.api.http.media import JSON, media_of
+from sluice.api.http.models import CloseBody, LinkView, OpenBody, RenderBody, TaskListView, read_model
+from sluice.api.http.openapi import (
     BODY_CODES,
     CLOSE_CODES,
     CONTENT_ENCODING,
@@ -37,7 +37,7 @@ from sluice.api.http_openapi import (
     header,
     model_body,
 )
-from sluice.api.http_runtime import Call, Reader, Writer
+from sluice.api.http.runtime import Call, Reader, Writer
 from sluice.api.task_view import TaskView, view_task
 from sluice.domain.errors import ErrorCode
 from sluice.domain.limits import MIB

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import msgspec
 
-from sluice.api.http_errors import invalid_request
-from sluice.api.http_rows_json import exact_json
+from sluice.api.http.errors import invalid_request
+from sluice.api.http.rows_json import exact_json
 from sluice.api.task_view import TaskView
 from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.errors import ErrorCode, SluiceError

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import grpc
 import msgspec
 
-from sluice.api.grpc_call import Observe
-from sluice.api.grpc_gate import Gate
-from sluice.api.grpc_health import Health
-from sluice.api.grpc_patience import Patience
-from sluice.api.grpc_service import SERVICE_NAME
+from sluice.api.grpc.call import Observe
+from sluice.api.grpc.gate import Gate
+from sluice.api.grpc.health import Health
+from sluice.api.grpc.patience import Patience
+from sluice.api.grpc.service import SERVICE_NAME
 from sluice.api.service import Service
 from sluice.domain.limits import HOUR_S, KIB, MIB, MINUTE_S
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
-from sluice.api.http_connection import ConnectionRules, connection_factory
-from sluice.api.http_edge import HEAD_BYTES_MAX
+from sluice.api.http.connection import ConnectionRules, connection_factory
+from sluice.api.http.edge import HEAD_BYTES_MAX
 
 BACKLOG = 256
 _TICK_S = 0.005

@@ -10,9 +10,9 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from sluice.api.answers import problem, to_sluice_error
-from sluice.api.http_answers import is_known
-from sluice.api.http_errors import request_id_of
-from sluice.api.http_runtime import Call
+from sluice.api.http.answers import is_known
+from sluice.api.http.errors import request_id_of
+from sluice.api.http.runtime import Call
 from sluice.api.task_view import view_task
 from sluice.domain.errors import SluiceError
 from sluice.domain.task import Task

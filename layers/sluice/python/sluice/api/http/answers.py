@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sluice.api.http_runtime import Call
+from sluice.api.http.runtime import Call
 from sluice.api.task_view import view_task
 from sluice.domain.progress import eta_s
 from sluice.domain.task import State, Task

@@ -12,8 +12,8 @@ from google.protobuf.message import DecodeError, Message
 
 from sluice.api.auth import Principal
 from sluice.api.call_ids import trace_id_of
-from sluice.api.grpc_errors import REQUEST_ID_KEY, abort, note
-from sluice.api.grpc_patience import Wait
+from sluice.api.grpc.errors import REQUEST_ID_KEY, abort, note
+from sluice.api.grpc.patience import Wait
 from sluice.api.service import Service
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, TenantId

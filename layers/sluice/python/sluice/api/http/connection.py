@@ -19,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from sluice.api.answers import problem, retry_after_s
-from sluice.api.http_errors import PROBLEM_TYPE, invalid_request
+from sluice.api.http.errors import PROBLEM_TYPE, invalid_request
 from sluice.domain.errors import ErrorCode, SluiceError
 
 LINGER_S = 2.0

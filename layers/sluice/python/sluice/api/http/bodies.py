@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 
-from sluice.api.http_errors import invalid_request, request_timeout
-from sluice.api.http_gunzip import GZIP_MAGIC, Gunzip
+from sluice.api.http.errors import invalid_request, request_timeout
+from sluice.api.http.gunzip import GZIP_MAGIC, Gunzip
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import KIB, MIB
 

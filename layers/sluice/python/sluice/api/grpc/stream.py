@@ -8,9 +8,9 @@ from collections.abc import Generator, Iterator
 import grpc
 
 from sluice.api.gen import export_pb2 as pb
-from sluice.api.grpc_batches import put_wire_batch
-from sluice.api.grpc_call import Call, Requests
-from sluice.api.grpc_errors import Noted, note
+from sluice.api.grpc.batches import put_wire_batch
+from sluice.api.grpc.call import Call, Requests
+from sluice.api.grpc.errors import Noted, note
 from sluice.api.task_view import error_of
 from sluice.api.wire import read_open, read_totals
 from sluice.api.wire_answers import ack_response, failure_response, opened_response, outcome_response

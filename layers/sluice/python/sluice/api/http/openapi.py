@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from sluice import __version__
 from sluice.api.answers import ANSWERS
-from sluice.api.http_errors import PROBLEM_TYPE
-from sluice.api.http_media import CSV, JSON, NDJSON, PROTOBUF
-from sluice.api.http_models import MODELS, ProblemView
+from sluice.api.http.errors import PROBLEM_TYPE
+from sluice.api.http.media import CSV, JSON, NDJSON, PROTOBUF
+from sluice.api.http.models import MODELS, ProblemView
 from sluice.domain.errors import MEANINGS, ErrorCode
 from sluice.domain.options import ExportOptions
 

@@ -10,14 +10,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from sluice.api import http_batches, http_exports, http_files, http_stream
-from sluice.api.http_answers import json_response
-from sluice.api.http_bodies import BodyBudget, Patience
-from sluice.api.http_docs import docs_page
-from sluice.api.http_edge import Edge, Observe
-from sluice.api.http_errors import HttpError, answer_error
-from sluice.api.http_openapi import make_document
-from sluice.api.http_runtime import Runtime, VerifiesLinks
+from sluice.api.http import batches, exports, files, stream
+from sluice.api.http.answers import json_response
+from sluice.api.http.bodies import BodyBudget, Patience
+from sluice.api.http.docs import docs_page
+from sluice.api.http.edge import Edge, Observe
+from sluice.api.http.errors import HttpError, answer_error
+from sluice.api.http.openapi import make_document
+from sluice.api.http.runtime import Runtime, VerifiesLinks
 from sluice.api.service import Service
 from sluice.domain.errors import SluiceError
 from sluice.ports.store_errors import StoreError
@@ -55,7 +55,7 @@ def build_http_app(
     app.add_middleware(
         Edge, clock=outside.clock, randomness=outside.randomness, journal=outside.journal, observe=observe
     )
-    routers = [module.router for module in (http_exports, http_batches, http_stream, http_files)]
+    routers = [module.router for module in (exports, batches, stream, files)]
     for router in routers:
         app.include_router(router)
     app.state.routes = [route for router in routers for route in router.routes]

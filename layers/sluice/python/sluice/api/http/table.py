@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from sluice.api.http_table_rows import Cut, csv_cuts, ndjson_cuts
+from sluice.api.http.table_rows import Cut, csv_cuts, ndjson_cuts
 from sluice.api.rows import RowShape
 from sluice.api.service import Service
 from sluice.domain.columns import ColumnSpec

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sluice.api.http_rows_csv import check_header, csv_records, not_utf8, without_blanks
-from sluice.api.http_rows_ndjson import decode_lines
+from sluice.api.http.rows_csv import check_header, csv_records, not_utf8, without_blanks
+from sluice.api.http.rows_ndjson import decode_lines
 from sluice.api.rows import RowShape, batch_of_records, batch_of_texts
 from sluice.domain.batch import Batch
 from sluice.domain.errors import ErrorCode, SluiceError

@@ -1,0 +1,1 @@
+"""The HTTP face: JSON, NDJSON, CSV and protobuf bodies, links, events, health."""
