@@ -48,3 +48,8 @@ def test_the_page_about_errors_has_a_line_for_every_code() -> None:
     assert [line.split("`")[1] for line in lines if line.startswith("| `")] == CODES
     conflict = next(line for line in lines if line.startswith("| `BATCH_CONFLICT`"))
     assert conflict.endswith("| client | no | 409 | ALREADY_EXISTS |")
+
+
+def test_what_a_row_keeps_of_an_error_names_its_facts() -> None:
+    assert SluiceError(ErrorCode.CHUNK_MISSING, "gone", sequence=3).told == "gone (sequence: 3)"
+    assert SluiceError(ErrorCode.CHUNK_MISSING, "gone").told == "gone"

@@ -141,6 +141,12 @@ class SluiceError(Exception):
     def retryable(self) -> bool:
         return self.meaning.retryable
 
+    @property
+    def told(self) -> str:
+        """The detail with the facts, for a row that keeps one line of text."""
+        facts = ", ".join(f"{name}: {value}" for name, value in self.facts.items())
+        return f"{self.detail} ({facts})" if facts else self.detail
+
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (self.code, self.detail, self.facts)
 

@@ -29,7 +29,9 @@ def cancel_export(outside: Outside, ref: TaskRef) -> Task:
         if task.state.terminal:
             raise ended_error(task)
         if _cancel(outside, task):
-            outside.journal.record(Event.TASK_CANCELLED, task_id=ref.task_id, tenant=ref.tenant)
+            outside.journal.record(
+                Event.TASK_CANCELLED, task_id=ref.task_id, tenant=ref.tenant, from_state=task.state.value
+            )
             return find_task(outside, ref)
     raise OutcomeUnknown("the task kept changing while it was being cancelled")
 
@@ -50,7 +52,9 @@ def delete_export(outside: Outside, ref: TaskRef) -> None:
             outside.journal.record(Event.TASK_DELETED, task_id=ref.task_id, tenant=ref.tenant)
             return
         if not task.state.terminal and _cancel(outside, task):
-            outside.journal.record(Event.TASK_CANCELLED, task_id=ref.task_id, tenant=ref.tenant)
+            outside.journal.record(
+                Event.TASK_CANCELLED, task_id=ref.task_id, tenant=ref.tenant, from_state=task.state.value
+            )
             return
     raise OutcomeUnknown("the task kept changing while it was being deleted")
 

@@ -61,7 +61,14 @@ def acquire_attempt(outside: Outside, task: Task) -> HeldAttempt | None:
         return None
     attempt = HeldAttempt(task.ref, epoch, owner, started_at=now, beat_at=outside.clock.monotonic())
     _log(outside, attempt, ended_at=0)
-    outside.journal.record(Event.ATTEMPT_STARTED, task_id=task.task_id, tenant=task.tenant, epoch=epoch, owner=owner)
+    outside.journal.record(
+        Event.ATTEMPT_STARTED,
+        task_id=task.task_id,
+        tenant=task.tenant,
+        epoch=epoch,
+        owner=owner,
+        from_state=task.state.value,
+    )
     return attempt
 
 
@@ -145,7 +152,7 @@ def fail_task(outside: Outside, ref: TaskRef, *, guard: Guard, error: SluiceErro
         target=State.FAILED,
         fields={
             "last_error_code": error.code.value,
-            "last_error": error.detail,
+            "last_error": error.told,
             "lease_until": 0,
             "finished_at": now,
             "expires_at": now + outside.timings.retention_s,
@@ -155,7 +162,12 @@ def fail_task(outside: Outside, ref: TaskRef, *, guard: Guard, error: SluiceErro
     )
     if failed:
         outside.journal.record(
-            Event.TASK_FAILED, task_id=ref.task_id, tenant=ref.tenant, error_code=error.code.value, error=error
+            Event.TASK_FAILED,
+            task_id=ref.task_id,
+            tenant=ref.tenant,
+            error_code=error.code.value,
+            error=error,
+            from_state=guard.state.value,
         )
     return failed
 
@@ -177,7 +189,7 @@ def _backoff_s(outside: Outside, epoch: int) -> float:
 
 def _describe(error: Exception) -> str:
     """What the row may say of an error: our own words, never a vendor's text or a path."""
-    return error.detail if isinstance(error, SluiceError) else type(error).__name__
+    return error.told if isinstance(error, SluiceError) else type(error).__name__
 
 
 def _log(

@@ -89,7 +89,9 @@ def _expire_idle(outside: Outside, task: Task) -> Swept:
     )
     if not expired:
         return Swept.NOTHING
-    outside.journal.record(Event.TASK_EXPIRED, task_id=task.task_id, tenant=task.tenant, reason="idle")
+    outside.journal.record(
+        Event.TASK_EXPIRED, task_id=task.task_id, tenant=task.tenant, reason="idle", from_state="open"
+    )
     return Swept.IDLE_EXPIRED
 
 
@@ -139,7 +141,9 @@ def _expire_result(outside: Outside, task: Task) -> Swept:
     )
     if not expired:
         return Swept.NOTHING
-    outside.journal.record(Event.TASK_EXPIRED, task_id=task.task_id, tenant=task.tenant, reason="retention")
+    outside.journal.record(
+        Event.TASK_EXPIRED, task_id=task.task_id, tenant=task.tenant, reason="retention", from_state="completed"
+    )
     return Swept.RESULT_EXPIRED
 
 
