@@ -189,6 +189,7 @@ def test_a_port_that_is_taken_is_said_so(tmp_path: Path) -> None:
         refused = subprocess.run([*command, *ports], capture_output=True, text=True, timeout=30, check=False)
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
+    assert "server.http_port" in refused.stderr
     assert "in use" in refused.stderr.lower()
 
 
@@ -207,3 +208,10 @@ def test_every_log_line_is_json_with_the_commissioned_keys(tmp_path: Path) -> No
     assert all(set(line) == keys for line in lines)
     assert {line["task_id"] for line in lines} == {task_id}
     assert all(line.startswith("{") for line in service.log.read_text().splitlines())
+
+
+def test_the_ready_file_is_there_only_while_the_service_is(tmp_path: Path) -> None:
+    ready = tmp_path / "data.ready"
+    with serving(tmp_path / "data"):
+        assert ready.exists()
+    assert not ready.exists()

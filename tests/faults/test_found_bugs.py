@@ -128,9 +128,10 @@ def test_a_batch_for_a_deleted_failed_task_is_told_that_it_was_deleted() -> None
     recover(sim)
     deeds = Deeds(sim)
     sim.finish(sim.spawn("delete", deeds.delete(ref)))
-    put = sim.finish(sim.spawn("put", deeds.put(ref, 9, (("9", "late"),))))
-    assert isinstance(put.error, SluiceError)
-    assert put.error.code is ErrorCode.TASK_DELETED
+    for sequence, rows in ((9, (("9", "late"),)), (1, sim.oracle.facts(ref).acked[1])):
+        put = sim.finish(sim.spawn("put", deeds.put(ref, sequence, rows)))
+        assert isinstance(put.error, SluiceError)
+        assert put.error.code is ErrorCode.TASK_DELETED
 
 
 def test_a_task_rendered_again_by_two_requests_at_once_is_created_once() -> None:

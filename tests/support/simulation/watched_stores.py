@@ -37,6 +37,14 @@ class WatchedStore(MemoryStore):
         except NoSuchObject:
             return None
 
+    def lose(self, key: str) -> None:
+        """Drop an object as no store should: nobody deleted it."""
+        del self._objects[key]
+
+    def spoil(self, key: str) -> None:
+        """Change an object's bytes as no store should."""
+        self._objects[key] = self._objects[key]._replace(data=self._objects[key].data + b"?")
+
     def put(self, key: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
         self.oracle.object_written(key)
         super().put(key, data, metadata=metadata)

@@ -12,8 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from sluice.adapters.atomic_file import unknown_when_disk_fails
-from sluice.ports.key_store import Keys
-from sluice.ports.store_errors import StoreError
+from sluice.ports.key_store import DamagedKeysError, Keys
 
 MODE = 0o600
 
@@ -67,7 +66,7 @@ class KeyFile:
         except FileNotFoundError:
             return ()
         except msgspec.MsgspecError as error:
-            raise StoreError(f"the file of API keys is damaged: {error}") from None
+            raise DamagedKeysError(f"{self._path.name}, the file of API keys, is damaged: {error}") from None
 
     def _replace(self, data: bytes) -> None:
         """Write beside the file and rename, so that a reader sees the old keys or the new ones, whole."""

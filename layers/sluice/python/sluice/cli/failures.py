@@ -8,6 +8,7 @@ from sluice.api.auth import KeysMissingError
 from sluice.cli.export.server_calls import ServerError
 from sluice.cli.wording import printable
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.ports.key_store import DamagedKeysError
 from sluice.ports.store_errors import StoreError
 from sluice.wiring.settings import SettingsError
 
@@ -28,6 +29,8 @@ def describe(error: Exception) -> Failure | None:
             text = _sluice_error(error)
         case SettingsError() | KeysMissingError():
             text, exit_code = f"sluice: {error}", WRONG_USAGE
+        case DamagedKeysError():
+            text = f"sluice: {error}; make it whole again or remove it"
         case StoreError():
             text = _sluice_error(SluiceError(ErrorCode.STORE_UNAVAILABLE, _disk_words(error)))
         case ServerError():
@@ -36,6 +39,8 @@ def describe(error: Exception) -> Failure | None:
             text = ""  # whoever read our output has had enough
         case OSError():
             text = f"sluice: {_os_words(error)}"
+        case _ if type(error).__module__ == "sqlite3":  # not imported for one name: it costs every command its start
+            text = f"sluice: the file of tasks is damaged, or not one of ours: {error}; restore it from a backup"
         case _:
             return None
     return Failure(text, exit_code)

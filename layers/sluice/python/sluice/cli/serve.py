@@ -48,9 +48,11 @@ def serve(
     stop = threading.Event()
     for number in SIGNALS:
         signal.signal(number, lambda number, frame: _stop(stop, number, frame))
+    _withdraw(ready_file)
     with run_service(settings, config=config) as running:
         _announce(running, ready_file)
         stop.wait()
+        _withdraw(ready_file)
 
 
 def _stop(stop: threading.Event, number: int, _: FrameType | None) -> None:
@@ -58,6 +60,12 @@ def _stop(stop: threading.Event, number: int, _: FrameType | None) -> None:
     if stop.is_set():
         os._exit(128 + number)
     stop.set()
+
+
+def _withdraw(ready_file: Path | None) -> None:
+    """Remove what this service said, or what one that was killed left behind."""
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)
 
 
 def _announce(running: RunningService, ready_file: Path | None) -> None:

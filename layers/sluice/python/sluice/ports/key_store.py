@@ -6,8 +6,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sluice.domain.api_key import ApiKey
+from sluice.ports.store_errors import StoreError
 
 Keys = tuple[ApiKey, ...]
+
+
+class DamagedKeysError(StoreError):
+    """The store holds something else than keys: nobody is let in, and an operator must look."""
 
 
 class KeyStore(Protocol):

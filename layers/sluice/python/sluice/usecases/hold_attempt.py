@@ -25,8 +25,10 @@ class HeldAttempt:
     epoch: int
     owner: str
     started_at: float
+    begun_at: float
+    """Monotonic, as is ``beat_at``: a wall clock that jumps must not end an attempt."""
     beat_at: float
-    """Monotonic time of the last heartbeat."""
+    """When the last heartbeat was."""
     rows_done: int = 0
     parts_done: int = 0
     phase: Phase = field(default=Phase.RENDERING)
@@ -59,7 +61,8 @@ def acquire_attempt(outside: Outside, task: Task) -> HeldAttempt | None:
     )
     if not won:
         return None
-    attempt = HeldAttempt(task.ref, epoch, owner, started_at=now, beat_at=outside.clock.monotonic())
+    begun_at = outside.clock.monotonic()
+    attempt = HeldAttempt(task.ref, epoch, owner, started_at=now, begun_at=begun_at, beat_at=begun_at)
     _log(outside, attempt, ended_at=0)
     outside.journal.record(
         Event.ATTEMPT_STARTED,
@@ -78,7 +81,7 @@ def keep_attempt(outside: Outside, attempt: HeldAttempt) -> None:
     Raises ``Fenced`` when the task is no longer ours, and STORE_UNAVAILABLE
     when the attempt has taken longer than it may.
     """
-    if outside.clock.now() - attempt.started_at > outside.timings.attempt_max_s:
+    if outside.clock.monotonic() - attempt.begun_at > outside.timings.attempt_max_s:
         raise SluiceError(ErrorCode.STORE_UNAVAILABLE, "the attempt took longer than it may")
     if outside.clock.monotonic() - attempt.beat_at < outside.timings.heartbeat_s:
         return

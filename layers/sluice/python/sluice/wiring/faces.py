@@ -29,6 +29,10 @@ from sluice.wiring.settings import Settings
 from sluice.wiring.telemetry import Telemetry
 
 
+class CannotListenError(OSError):
+    """A port is taken, or not ours to take; says which setting named it."""
+
+
 class Faces(NamedTuple):
     """Where a running service listens."""
 
@@ -46,7 +50,7 @@ def open_faces(
     """Listen until the context ends, then drain all ports at once within ``server.shutdown_grace_s``.
 
     Raises ``KeysMissingError`` when the settings would let strangers in, and
-    what the servers raise when a port is taken; nothing listens then.
+    ``CannotListenError`` when a port is taken; nothing listens then.
     """
     ring = open_ring(settings, outside)
     require_keys_unless_loopback(settings.server.host, ring)
@@ -65,13 +69,25 @@ def open_faces(
     started: list[Callable[[float], object]] = []
     try:
         ports = []
-        for face in (grpc, http, monitoring):
-            ports.append(face.start())
+        for setting, face in (
+            ("server.grpc_port", grpc),
+            ("server.http_port", http),
+            ("monitoring.metrics_port", monitoring),
+        ):
+            ports.append(_start(setting, face))
             started.append(face.drain)
         grpc_port, http_port, metrics_port = ports
         yield Faces(grpc_port, http_port, metrics_port, open_to_all=not ring.has_keys())
     finally:
         _drain(started, settings.server.shutdown_grace_s)
+
+
+def _start(setting: str, face: GrpcFace | HttpFace) -> int:
+    try:
+        return face.start()
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise CannotListenError(f"{setting}: cannot listen there: {reason}") from error
 
 
 def open_ring(settings: Settings, outside: Outside) -> KeyRing | OpenRing:

@@ -29,6 +29,7 @@ class Families:
     def _make_commissioned(self) -> None:
         """Make those the product was commissioned with."""
         self.active_tasks = self._gauge("export_active_tasks", "Exports being composed now.")
+        self.lines_dropped = self._gauge("export_log_lines_dropped", "Log lines that could not be written.")
         self.queued_tasks = self._gauge("export_queued_tasks", "Exports waiting for a composer.")
         self.duration = self._histogram(
             "export_duration_seconds", "From the close of an export to its file.", _FILE_S, "format"

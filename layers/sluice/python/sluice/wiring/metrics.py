@@ -31,10 +31,13 @@ class MetricsJournal:
             families.disk.set_function(disk.used_bytes)
             families.disk_free.set_function(disk.free_bytes)
 
-    def watch(self, *, active: Callable[[], float], queued: Callable[[], float]) -> None:
+    def watch(
+        self, *, active: Callable[[], float], queued: Callable[[], float], dropped: Callable[[], float] = lambda: 0
+    ) -> None:
         """Read active and queued tasks from whoever knows, at each scrape, instead of from events."""
         self._counts.families.active_tasks.set_function(active)
         self._counts.families.queued_tasks.set_function(queued)
+        self._counts.families.lines_dropped.set_function(dropped)
 
     def observe_request(self, method: str, route: str, status: int | str, duration_s: float) -> None:
         """Count one answer. ``route`` is the template it was matched by, empty when there is none."""

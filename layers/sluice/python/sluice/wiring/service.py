@@ -48,11 +48,13 @@ def run_service(settings: Settings, *, config: Path | None = None) -> Iterator[R
         telemetry = stack.enter_context(open_telemetry(settings))
         journal = telemetry.journal
         pool = build_pool(settings, journal, config=config)
-        telemetry.metrics.watch(active=lambda: pool.active, queued=lambda: pool.queued)
+        telemetry.metrics.watch(
+            active=lambda: pool.active, queued=lambda: pool.queued, dropped=lambda: telemetry.lines.dropped
+        )
         links = open_links(settings, url)
         outside = stack.enter_context(open_outside(settings, journal, invoker=pool, admission=pool, links=links))
         pool.rescue_with(partial(rescue, outside))
-        stack.callback(journal.record, Event.SERVICE_STOPPED)
+        started = stack.enter_context(ExitStack())
         stack.callback(pool.drain, deadline_s=settings.server.shutdown_grace_s)
         health = build_health(settings, outside, telemetry, pool)
         faces = stack.enter_context(open_faces(settings, outside, telemetry, links=links, health=health))
@@ -61,6 +63,7 @@ def run_service(settings: Settings, *, config: Path | None = None) -> Iterator[R
         sweeper.start()
         stack.callback(sweeper.stop)
         journal.record(Event.SERVICE_STARTED, **faces._asdict())
+        started.callback(journal.record, Event.SERVICE_STOPPED)
         yield RunningService(faces, url())
 
 

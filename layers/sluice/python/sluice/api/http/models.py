@@ -34,7 +34,7 @@ class ColumnBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class OpenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The export to open."""
+    """The export to open. `expected_rows` is only shown again; what is checked are the totals of the close."""
 
     format: ExportFormat
     filename: str = ""
@@ -71,7 +71,10 @@ class RenderBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class BatchReceiptView(msgspec.Struct, frozen=True):
-    """The acknowledgement of a batch. `sha256` is the digest that names its stored rows."""
+    """The acknowledgement of a batch. `sha256` is the first half of the digest of its rows as they are stored.
+
+    Equal rows have it equal however they were sent; it is not the digest of the request's body.
+    """
 
     sequence: int
     rows: int

@@ -178,7 +178,7 @@ def parameter(name: str, description: str, *, where: str = "query", **schema: ob
 
 IDEMPOTENCY_KEY = header(
     "Idempotency-Key",
-    "1 to 255 bytes of printable text. The same key names the same export for ever.",
+    "1 to 255 bytes of printable text. The same key names the same export until long after it ended.",
     type="string",
     minLength=1,
     maxLength=255,

@@ -71,7 +71,7 @@ async def send_table(
             )
         ),
     ] = None,
-    expected_rows: Annotated[int | None, Query(ge=0)] = None,
+    expected_rows: Annotated[int | None, Query(ge=0, description="Only shown again; not checked.")] = None,
 ) -> Response:
     media = media_of(call.request, allowed=(CSV, NDJSON))
     table = TableRequest(

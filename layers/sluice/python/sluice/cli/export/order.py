@@ -111,4 +111,4 @@ def _split(text: str, hint: str) -> Mapping[str, object]:
 
 def _near(name: str, known: Sequence[str]) -> str:
     near = get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(map(repr, known[:20]))}"
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(map(repr, known))}"
