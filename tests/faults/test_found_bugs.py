@@ -26,7 +26,7 @@ from sluice.usecases.sweep_tasks import sweep_tasks
 from tests.support.recorded_journal import RecordedJournal
 from tests.support.simulation.deeds import PARAMS, SEMICOLONS, TENANT, Deeds
 from tests.support.simulation.oracle import Rows
-from tests.support.simulation.scenarios import completed, exhausted
+from tests.support.simulation.scenarios import begin, completed, compose, exhausted, sealed
 from tests.support.simulation.settling import outlive, recover, ring_all
 from tests.support.simulation.simulation import Simulation
 from tests.support.simulation.straight_world import straight_outside
@@ -147,6 +147,27 @@ def test_a_task_rendered_again_by_two_requests_at_once_is_created_once() -> None
     assert isinstance(first.result, Opened)
     assert first.result.replayed
     assert len(journal.of(Event.TASK_CREATED)) == 1
+
+
+def test_an_upload_that_outlives_its_row_is_aborted_by_the_weekly_walk() -> None:
+    """A composer sleeps until nothing is left of its task, and then begins its upload."""
+    sim, ref = begin(sealed)
+    zombie = compose(sim, ref)
+    while (request := zombie.request()) is not None and request.call != "objects.begin_upload":
+        sim.step(zombie)
+    sim.finish(sim.spawn("cancel", Deeds(sim).cancel(ref)))
+    for _ in range(8):
+        sim.pass_time(TIMINGS.tombstone_s)
+        sim.finish(sim.spawn("sweep", Deeds(sim).sweep()))
+    assert sim.world.tasks.read(ref) is None
+    sim.step(zombie)
+    sim.kill(zombie)
+    young = sim.finish(sim.spawn("reconcile", Deeds(sim).reconcile(orphan_age_s=60)))
+    assert young.error is None
+    assert len(list(sim.world.store.list_uploads(""))) == 1  # it may belong to a task to be
+    sim.pass_time(61)
+    sim.finish(sim.spawn("reconcile", Deeds(sim).reconcile(orphan_age_s=60)))
+    assert list(sim.world.store.list_uploads("")) == []
 
 
 def test_close_without_totals_may_follow_close_with_totals() -> None:

@@ -33,13 +33,15 @@ class Reconciliation:
 def reconcile_stores(outside: Outside, *, orphan_age_s: float = ORPHAN_AGE_S) -> Reconciliation:
     """Walk all rows and all objects once. Meant weekly; memory does not depend on their number.
 
-    Gives every overdue row its step, removes objects of tasks without a row
-    that are older than ``orphan_age_s``, and names completed tasks whose
-    object is gone. Any number may run at once.
+    Gives every overdue row its step, removes objects and uploads of tasks
+    without a row that are older than ``orphan_age_s``, and names completed
+    tasks whose object is gone. Any number may run at once.
     """
     report = Reconciliation()
     _walk_rows(outside, report)
-    _walk_objects(outside, report, older_than=outside.clock.now() - orphan_age_s)
+    older_than = outside.clock.now() - orphan_age_s
+    _walk_objects(outside, report, older_than=older_than)
+    _walk_uploads(outside, report, older_than=older_than)
     outside.journal.record(
         Event.SWEEP_FINISHED,
         reconciled_rows=report.rows,
@@ -76,6 +78,16 @@ def _walk_objects(outside: Outside, report: Reconciliation, *, older_than: float
         if not known[1]:
             outside.objects.delete([key])
             report.orphans_removed += 1
+
+
+def _walk_uploads(outside: Outside, report: Reconciliation, *, older_than: float) -> None:
+    """A composer that slept through the end of its task may have begun one that no row leads to."""
+    for upload in outside.objects.list_uploads(OUTPUT_PREFIX):
+        ref = parse_owner(upload.key)
+        if ref is None or upload.begun_at >= older_than or outside.tasks.read(ref) is not None:
+            continue
+        outside.objects.abort_upload(upload)
+        report.orphans_removed += 1
 
 
 def _all_objects(outside: Outside) -> Iterator[tuple[str, float]]:
