@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
+
 from sluice.domain.errors import ErrorCode
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import Attempt, Phase, Task
 from tests.support.simulation.actors import Actor
 from tests.support.simulation.deeds import Deeds
 from tests.support.simulation.faults import Fault, ScriptedFaults
+from tests.support.simulation.oracle import Violation
 from tests.support.simulation.scenarios import begin, bell_of, completed, compose, exhausted, row_of, sealed
 from tests.support.simulation.settling import recover, ring_all
 from tests.support.simulation.simulation import Simulation
@@ -104,6 +107,10 @@ def test_the_row_shows_how_far_an_attempt_is() -> None:
     assert {task.phase for task in rows} >= {Phase.RENDERING, Phase.UPLOADING}
     assert (rows[-1].rows_done, rows[-1].result_rows) == (6, 6)
     assert rows[-1].lease_until == 0
+    assert rows[-1].due_at == rows[-1].finished_at  # its garbage is collected at once
+    assert rows[-1].parts_done == max(task.parts_done for task in rows) > 1
+    assert rows[-1].result_crc64 == sim.world.store.head(rows[-1].result_key).crc64
+    assert rows[-1].warnings == "{}"
     assert rows[-1].finished_at > rows[-1].started_at > rows[-1].created_at >= START
     assert rows[-1].expires_at == rows[-1].finished_at + TIMINGS.retention_s
 
@@ -208,6 +215,27 @@ def test_attempts_are_given_up_with_the_reason_of_the_last() -> None:
     assert str(TIMINGS.attempts_max) in task.last_error
 
 
+def test_a_finish_whose_answer_is_lost_is_told_as_what_it_was() -> None:
+    sim, ref = begin(sealed)
+    composer = compose(sim, ref)
+    advance_to(sim, composer, "composing to completed")
+    sim.plan = ScriptedFaults({sim.calls: Fault.ERR_AFTER})
+    assert sim.finish(composer).result == "completed"
+    assert attempts(sim, ref)[0].outcome == "completed"
+
+
+def test_an_error_that_nobody_foresaw_gives_the_task_back_and_is_not_hidden() -> None:
+    sim, ref = begin(sealed)
+    composer = compose(sim, ref)
+    advance_to(sim, composer, "objects.put_part")
+    composer.refuse(RuntimeError("a bug"))
+    with pytest.raises(Violation, match="a bug"):
+        sim.finish(composer)
+    task = row_of(sim, ref)
+    assert (task.state, task.last_error_code, task.last_error) == ("sealed", ErrorCode.INTERNAL, "RuntimeError")
+    assert list(sim.world.store.list_uploads("")) == []
+
+
 def test_a_release_by_an_owner_that_has_lost_the_task_frees_nobody() -> None:
     sim, ref = begin(sealed)
     first = compose(sim, ref)
@@ -219,7 +247,10 @@ def test_a_release_by_an_owner_that_has_lost_the_task_frees_nobody() -> None:
     assert (released.result, sim.state(ref)) == (False, "composing")
     current = sim.finish(sim.spawn("release", Deeds(sim).release(ref, row_of(sim, ref).owner)))
     assert (current.result, sim.state(ref)) == (True, "sealed")
-    assert row_of(sim, ref).due_at <= sim.world.time.now()
+    freed = row_of(sim, ref)
+    assert (freed.lease_until, freed.last_error_code) == (0, ErrorCode.INTERNAL)
+    assert freed.last_error
+    assert sim.world.time.now() - 3 < freed.due_at <= sim.world.time.now()
 
 
 def test_a_link_dies_with_the_retention_even_before_a_sweep() -> None:

@@ -22,7 +22,7 @@ from sluice.usecases.read_status import read_status
 from sluice.usecases.reconcile_stores import reconcile_stores
 from sluice.usecases.render_again import RenderRequest, render_again
 from sluice.usecases.repair_task import release_lease, ring_again
-from sluice.usecases.sweep_tasks import sweep_tasks
+from sluice.usecases.sweep_tasks import SWEEP_MAX, Swept, sweep_tasks
 from tests.support.simulation.actors import ask
 from tests.support.simulation.oracle import Rows, Violation
 from tests.support.simulation.simulation import Simulation
@@ -104,9 +104,9 @@ class Deeds:
 
         return deed
 
-    def sweep(self) -> Deed:
-        def deed() -> list[tuple[str, int]]:
-            return sorted(sweep_tasks(self._outside()).items())
+    def sweep(self, *, limit: int = SWEEP_MAX) -> Deed:
+        def deed() -> list[tuple[Swept, int]]:
+            return sorted(sweep_tasks(self._outside(), limit=limit).items())
 
         return deed
 
