@@ -124,7 +124,7 @@ def test_the_error_shows_every_problem() -> None:
         ({"SLUICE_SECURITY_TLS_KEY_FILE": "key.pem"}, "both the certificate and its key"),
         ({"SLUICE_OSS_ACCESS_KEY_ID": "id"}, "both an id and a secret"),
         ({"SLUICE_OSS_SECURITY_TOKEN": "t"}, "belongs to an access key"),
-        ({"SLUICE_STORAGE_BACKEND": "oss"}, "not part of this version"),
+        ({"SLUICE_STORAGE_BACKEND": "oss"}, "tablestore.instance (default): the oss backend needs each of these"),
         ({"SLUICE_STORAGE_LINK_LIFE_S": "604801"}, "expected float <= 604800"),
         ({"SLUICE_PERFORMANCE_PART_BYTES": "1000000000"}, "expected int <= 104857600"),
         ({"SLUICE_CONCURRENCY_LEASE_S": "nan"}, "expected float > 0"),

@@ -41,6 +41,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The smallest part we upload; OSS takes no part under 100 KB but the last."""
     parts_max: int = 9_000
     """Parts of one upload we plan for; OSS takes 10,000."""
+    parallel_parts: int = 3
+    """Parts of one file uploaded at the same time; each is held in memory."""
+    prefetched_chunks: int = 2
+    """Chunks of one file read ahead; each is held in memory."""
     open_tasks_max: int = 1_000
     """Tasks of one tenant that are open at a time."""
     tenant_composing_max: int = 0
@@ -49,6 +53,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.part_bytes_min < 1 or self.parts_max < 1:
             raise ValueError("part limits start at 1")
+        if self.parallel_parts < 1 or self.prefetched_chunks < 1:
+            raise ValueError("one part is uploaded and one chunk is read at a time, at least")
         if self.sheet_rows_max <= 1:
             raise ValueError("a worksheet holds a header and at least one row")
 

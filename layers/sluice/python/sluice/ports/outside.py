@@ -9,6 +9,7 @@ from sluice.ports.admission import Admission
 from sluice.ports.clock import Clock, Randomness
 from sluice.ports.invoker import Invoker
 from sluice.ports.journal import Journal
+from sluice.ports.lanes import Lanes, OneLane
 from sluice.ports.object_store import MintsLinks, ObjectStore
 from sluice.ports.task_store import TaskStore
 
@@ -25,5 +26,6 @@ class Outside:
     clock: Clock
     randomness: Randomness
     journal: Journal
+    lanes: Lanes = field(default_factory=OneLane)
     limits: Limits = field(default_factory=Limits)
     timings: Timings = field(default_factory=Timings)

@@ -14,6 +14,7 @@ from sluice.domain.secret import Secret
 from sluice.wiring.settings_rules import broken_rules
 from sluice.wiring.settings_schema import (
     Concurrency,
+    Functions,
     Logging,
     Monitoring,
     Oss,
@@ -21,6 +22,7 @@ from sluice.wiring.settings_schema import (
     Security,
     Server,
     Storage,
+    Tablestore,
 )
 from sluice.wiring.settings_source import Given, from_environment, from_file, from_flags
 
@@ -43,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     performance: Performance = Performance()
     storage: Storage = Storage()
     oss: Oss = Oss()
+    tablestore: Tablestore = Tablestore()
+    functions: Functions = Functions()
     security: Security = Security()
     logging: Logging = Logging()
     monitoring: Monitoring = Monitoring()
@@ -55,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             batch_rows_max=self.performance.max_batch_rows,
             rows_max=self.performance.max_rows,
             part_bytes_min=self.performance.part_bytes,
+            parallel_parts=self.performance.parallel_parts,
+            prefetched_chunks=self.performance.prefetched_chunks,
             open_tasks_max=self.concurrency.open_tasks_max,
             tenant_composing_max=self.concurrency.tenant_composing_max,
         )

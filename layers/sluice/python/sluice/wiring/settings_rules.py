@@ -23,6 +23,21 @@ def _ports_differ(settings: Settings) -> bool:
     return len(chosen) == len(set(chosen))
 
 
+CLOUD_SETTINGS = (
+    "oss.endpoint",
+    "oss.region",
+    "oss.bucket",
+    "oss.result_bucket",
+    "tablestore.endpoint",
+    "tablestore.instance",
+)
+
+
+def _cloud_values(settings: Settings) -> list[str]:
+    oss, tablestore = settings.oss, settings.tablestore
+    return [oss.endpoint, oss.region, oss.bucket, oss.result_bucket, tablestore.endpoint, tablestore.instance]
+
+
 RULES = (
     Rule(
         ("server.grpc_port", "server.http_port", "monitoring.metrics_port"),
@@ -65,10 +80,33 @@ RULES = (
         "a security token belongs to an access key",
     ),
     Rule(
-        ("storage.backend",),
-        # The settings of OSS are read and checked, but a service that took them and wrote to a directory would lie.
-        lambda s: s.storage.backend != "oss",
-        "the oss backend is not part of this version, which keeps files in a directory",
+        ("storage.backend", *CLOUD_SETTINGS),
+        lambda s: s.storage.backend != "oss" or all(_cloud_values(s)),
+        "the oss backend needs each of these",
+    ),
+    Rule(
+        ("oss.bucket", "oss.result_bucket"),
+        # A result in the trigger's bucket could set off another composer.
+        lambda s: not s.oss.bucket or s.oss.bucket != s.oss.result_bucket,
+        "batches and results need a bucket each",
+    ),
+    Rule(
+        ("oss.download_endpoint", "oss.download_domain"),
+        lambda s: not (s.oss.download_endpoint and s.oss.download_domain),
+        "links point to the one or to the other",
+    ),
+    Rule(
+        ("functions.invoker", "functions.compose_url"),
+        lambda s: s.functions.invoker != "http" or bool(s.functions.compose_url),
+        "the http invoker needs the address of the composer",
+    ),
+    Rule(
+        ("functions.invoker", "functions.fc2_endpoint", "functions.fc2_service", "functions.fc2_function"),
+        lambda s: (
+            s.functions.invoker != "fc2"
+            or bool(s.functions.fc2_endpoint and s.functions.fc2_service and s.functions.fc2_function)
+        ),
+        "the fc2 invoker needs endpoint, service and function",
     ),
 )
 

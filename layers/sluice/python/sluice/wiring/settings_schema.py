@@ -23,6 +23,8 @@ SecondsOrNone = Annotated[float, Meta(ge=0, le=365 * DAY_S)]
 Rate = Annotated[float, Meta(ge=0, le=1_000_000)]
 Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:_-]+$")]
 UrlOrNone = Annotated[str, Meta(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")]
+EndpointOrNone = Annotated[str, Meta(pattern=r"^((https?://)?[A-Za-z0-9.:_-]+/?)?$")]
+NameOrNone = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]*$")]
 Text = Annotated[str, Meta(min_length=1)]
 
 
@@ -78,6 +80,8 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
     # The commissioned default of 10 MB would hold 60 MB with five parts in flight, and the
     # promise of less than 64 MB for a whole composer weighs more. Long files get larger parts.
     part_bytes: Annotated[int, Meta(ge=100 * KIB, le=100 * MIB)] = _LIMITS.part_bytes_min
+    parallel_parts: Annotated[int, Meta(ge=1, le=20)] = _LIMITS.parallel_parts
+    prefetched_chunks: Annotated[int, Meta(ge=1, le=20)] = _LIMITS.prefetched_chunks
     retries: Annotated[int, Meta(ge=0, le=20)] = 3
     upload_timeout_s: Seconds = _TIMINGS.attempt_max_s
 
@@ -95,15 +99,43 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Oss(msgspec.Struct, frozen=True, kw_only=True):
-    """Alibaba Cloud OSS, when ``storage.backend`` is ``oss``."""
+    """Alibaba Cloud OSS, and the access key for all of the cloud, when ``storage.backend`` is ``oss``.
 
-    endpoint: str = ""
-    region: str = ""
-    bucket: str = ""
-    result_bucket: str = ""
+    Without an access key the credentials are those of the function's role.
+    """
+
+    endpoint: EndpointOrNone = ""
+    region: NameOrNone = ""
+    bucket: NameOrNone = ""
+    result_bucket: NameOrNone = ""
+    download_endpoint: EndpointOrNone = ""
+    download_domain: EndpointOrNone = ""
+    connect_timeout_s: Seconds = 3
+    read_timeout_s: Seconds = 20
     access_key_id: Secret = Secret("")
     access_key_secret: Secret = Secret("")
     security_token: Secret = Secret("")
+
+
+class Tablestore(msgspec.Struct, frozen=True, kw_only=True):
+    """Alibaba Cloud Tablestore, when ``storage.backend`` is ``oss``."""
+
+    endpoint: EndpointOrNone = ""
+    instance: NameOrNone = ""
+    table: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,200}$")] = "export_task"
+    timeout_s: Seconds = 5
+
+
+class Functions(msgspec.Struct, frozen=True, kw_only=True):
+    """How the sweeper asks Function Compute for a composer, beside the bucket's trigger."""
+
+    invoker: Literal["none", "http", "fc2"] = "none"
+    compose_url: UrlOrNone = ""
+    fc2_endpoint: EndpointOrNone = ""
+    fc2_service: NameOrNone = ""
+    fc2_function: NameOrNone = ""
+    timeout_s: Seconds = 5
+    stop_margin_s: Seconds = 20
 
 
 class Security(msgspec.Struct, frozen=True, kw_only=True):
