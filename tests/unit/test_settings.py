@@ -275,6 +275,8 @@ def test_limits_and_timings_carry_the_settings() -> None:
         "SLUICE_PERFORMANCE_MAX_BATCH_ROWS": "12",
         "SLUICE_PERFORMANCE_MAX_ROWS": "13",
         "SLUICE_PERFORMANCE_PART_BYTES": "200000",
+        "SLUICE_PERFORMANCE_PARALLEL_PARTS": "6",
+        "SLUICE_PERFORMANCE_PREFETCHED_CHUNKS": "7",
         "SLUICE_CONCURRENCY_OPEN_TASKS_MAX": "14",
         "SLUICE_CONCURRENCY_TENANT_COMPOSING_MAX": "15",
         "SLUICE_CONCURRENCY_LEASE_S": "3",
@@ -297,6 +299,8 @@ def test_limits_and_timings_carry_the_settings() -> None:
         batch_rows_max=12,
         rows_max=13,
         part_bytes_min=200_000,
+        parallel_parts=6,
+        prefetched_chunks=7,
         open_tasks_max=14,
         tenant_composing_max=15,
     )
@@ -330,7 +334,7 @@ def test_paths_are_where_the_settings_say() -> None:
 def test_every_setting_has_a_unit_or_needs_none() -> None:
     """Numbers that are amounts of time or memory say so in their name."""
     numbers = {name for name, kind in setting_types().items() if "int" in str(kind) or "float" in str(kind)}
-    counted = ("_s", "_bytes", "_max", "_port", "_tasks", "_size", "_rows", "_batches", "_parts", "retries", "_burst")
+    counted = ("_s", "_bytes", "_max", "_port", "_tasks", "_size", "_rows", "_batches", "_parts", "_chunks", "retries", "_burst")
     assert numbers
     assert [name for name in numbers if not name.endswith(counted)] == []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
@@ -15,13 +15,13 @@ Done = TypeVar("Done")
 class ThreadLanes:
     """Worth it where the work waits for a network, or releases the interpreter."""
 
-    def ahead(self, work: Callable[[Item], Done], items: Iterable[Item], *, lanes: int) -> Iterator[Done]:
+    def ahead(self, work: Callable[[Item], Done], items: Iterable[Item], *, lanes: int) -> Generator[Done]:
         if lanes < 1:
             raise ValueError("lanes start at 1")
-        return _ahead(work, items, lanes) if lanes > 1 else map(work, items)
+        return _ahead(work, items, lanes)
 
 
-def _ahead(work: Callable[[Item], Done], items: Iterable[Item], lanes: int) -> Iterator[Done]:
+def _ahead(work: Callable[[Item], Done], items: Iterable[Item], lanes: int) -> Generator[Done]:
     waiting: deque[Future[Done]] = deque()
     pool = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
@@ -10,20 +10,22 @@ Done = TypeVar("Done")
 
 
 class Lanes(Protocol):
-    def ahead(self, work: Callable[[Item], Done], items: Iterable[Item], *, lanes: int) -> Iterator[Done]:
+    def ahead(self, work: Callable[[Item], Done], items: Iterable[Item], *, lanes: int) -> Generator[Done]:
         """Yield ``work(item)`` for each of ``items``, in their order.
 
         At most ``lanes`` are at work or waiting to be yielded at any time, so
         memory does not depend on the number of items. ``items`` is read by the
         caller's thread only, and never further ahead than that. An error of
-        ``work`` is raised at its item's place. When the iterator is closed, or
-        raised, no work goes on behind it.
+        ``work`` is raised at its item's place. Once the generator is closed, or
+        has raised, nothing is at work any more: whoever may stop half-way
+        closes it, since an error's traceback can keep it alive.
         """
 
 
 class OneLane:
     """One after the other, in the caller's thread."""
 
-    def ahead(self, work: Callable[[Item], Done], items: Iterable[Item], *, lanes: int) -> Iterator[Done]:
+    def ahead(self, work: Callable[[Item], Done], items: Iterable[Item], *, lanes: int) -> Generator[Done]:
         del lanes
-        return map(work, items)
+        for item in items:
+            yield work(item)

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
 
 from sluice.domain.batch import Batch
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskId, TaskRef, TenantId, chunk_key
 from sluice.domain.manifest import Claim, Manifest
+from sluice.ports.lanes import Lanes
 from sluice.ports.object_store import GetsObjects
 from sluice.ports.store_errors import NoSuchObject
 from sluice.streams.chunk_codec import decode_chunk
 
 
-def read_chunks(objects: GetsObjects, manifest: Manifest, *, size_max: int) -> Iterator[Batch]:
-    """Yield the batches in manifest order; one chunk is held at a time.
+def read_chunks(
+    objects: GetsObjects, manifest: Manifest, *, size_max: int, lanes: Lanes, prefetched: int = 1
+) -> Iterator[Batch]:
+    """Yield the batches in manifest order; one chunk is held decoded, and ``prefetched`` as they are stored.
 
     Raises CHUNK_MISSING or CHUNK_CORRUPT at the chunk concerned: none is skipped.
     """
     source = TaskRef(TenantId(manifest.tenant), TaskId(manifest.source_task))
-    for claim in manifest.chunks:
-        yield _read_chunk(objects, source, claim, size_max=size_max)
+    with closing(lanes.ahead(partial(_get, objects, source), manifest.chunks, lanes=prefetched)) as bodies:
+        for claim, body in zip(manifest.chunks, bodies, strict=True):
+            yield decode_chunk(body, claim, size_max=size_max)
 
 
-def _read_chunk(objects: GetsObjects, source: TaskRef, claim: Claim, *, size_max: int) -> Batch:
+def _get(objects: GetsObjects, source: TaskRef, claim: Claim) -> bytes:
     try:
-        body = objects.get(chunk_key(source, claim.sequence, claim.sha))
+        return objects.get(chunk_key(source, claim.sequence, claim.sha))
     except NoSuchObject:
         raise SluiceError(ErrorCode.CHUNK_MISSING, sequence=claim.sequence) from None
-    return decode_chunk(body, claim, size_max=size_max)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import NamedTuple
 
 from sluice.domain.batch import Batch
@@ -40,8 +41,9 @@ class WrittenResult(NamedTuple):
 def write_result(outside: Outside, attempt: HeldAttempt, task: Task, manifest: Manifest) -> WrittenResult:
     """Compose the file under a key of this attempt alone.
 
-    Memory does not depend on the number of rows: one chunk, one slice of
-    output and one part are held. Raises ``Fenced`` at the first heartbeat that
+    Memory does not depend on the number of rows: one decoded chunk and
+    ``limits.prefetched_chunks`` stored ones, one slice of output, and
+    ``limits.parallel_parts`` parts beside the one that grows are held. Raises ``Fenced`` at the first heartbeat that
     finds another attempt; a permanent ``SluiceError`` when the data cannot
     become the file; a ``StoreError`` when a store gave up.
     """
@@ -61,7 +63,14 @@ def _upload_file(
     task, params, manifest = plan
     table = plan_table(outside, task, params, manifest)
     tally, digest = Tally(), Digest()
-    batches = _watched(outside, attempt, read_chunks(outside.objects, manifest, size_max=_chunk_max(manifest)))
+    chunks = read_chunks(
+        outside.objects,
+        manifest,
+        size_max=_chunk_max(manifest),
+        lanes=outside.lanes,
+        prefetched=outside.limits.prefetched_chunks,
+    )
+    batches = _watched(outside, attempt, chunks)
     file_format = FORMATS[params.format]
     blocks = digested(file_format.write(batches, table, tally), digest)
     part_bytes = plan_part_bytes(file_format.size_bound(table), outside.limits)
@@ -116,18 +125,25 @@ def _watched(outside: Outside, attempt: HeldAttempt, batches: Iterable[Batch]) -
 
 
 def _put_parts(outside: Outside, attempt: HeldAttempt, upload: Upload, parts: Iterable[bytes]) -> Iterator[PartReceipt]:
-    for part_number, part in enumerate(parts, start=1):
+    """Upload the parts, several at a time; a part that waits for its turn keeps the writer from going on."""
+
+    def put(numbered: tuple[int, bytes]) -> tuple[PartReceipt, float]:
         started = outside.clock.monotonic()
-        yield outside.objects.put_part(upload, part_number, part)
-        attempt.parts_done = part_number
-        outside.journal.record(
-            Event.UPLOAD_PART,
-            task_id=attempt.ref.task_id,
-            part_number=part_number,
-            bytes=len(part),
-            duration_s=outside.clock.monotonic() - started,
-        )
-        keep_attempt(outside, attempt)
+        return outside.objects.put_part(upload, *numbered), outside.clock.monotonic() - started
+
+    lanes = outside.limits.parallel_parts
+    with closing(outside.lanes.ahead(put, enumerate(parts, start=1), lanes=lanes)) as done:
+        for receipt, duration_s in done:
+            yield receipt
+            attempt.parts_done = receipt.part_number
+            outside.journal.record(
+                Event.UPLOAD_PART,
+                task_id=attempt.ref.task_id,
+                part_number=receipt.part_number,
+                bytes=receipt.size,
+                duration_s=duration_s,
+            )
+            keep_attempt(outside, attempt)
 
 
 def _at_least_one(parts: Iterable[bytes]) -> Iterator[bytes]:
