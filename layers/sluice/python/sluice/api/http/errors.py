@@ -122,7 +122,9 @@ def _allowed_methods(request: Request) -> list[str]:
 
 
 def _unreadable(error: RequestValidationError) -> SluiceError:
-    """Name the parameter that could not be read, and never its value."""
-    where = error.errors()[0].get("loc", ())
+    """Name the parameter that could not be read and what it may be, and never its value."""
+    first = error.errors()[0]
+    where = first.get("loc", ())
     field = str(where[-1]) if where else "request"
-    return invalid_request(f"{field} cannot be read", field=field)
+    said = str(first.get("msg", "")).removeprefix("Input ")
+    return invalid_request(f"{field} {said}" if said else f"{field} cannot be read", field=field)

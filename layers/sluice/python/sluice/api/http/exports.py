@@ -142,7 +142,7 @@ async def read_task(call: Reader, task_id: TaskIdPath, wait: WaitQuery = 0) -> R
     **declares(
         200,
         "The export now and at every change, each as the `data` of an event; the stream ends with the export.",
-        codes=TASK_CODES,
+        codes=(ErrorCode.INVALID_REQUEST, *TASK_CODES),
         also={
             200: {
                 "description": "One event for each revision of the export: the same JSON as the export itself.",
@@ -211,35 +211,38 @@ async def render_task(call: Writer, task_id: TaskIdPath) -> Response:
     return created_response(call, opened.task, replayed=opened.replayed)
 
 
-@router.get(
-    "/v1/exports/{task_id}/file",
-    summary="Get a link to the file",
-    **declares(
-        302,
-        "A link made now. Whoever holds it may read the file for a while.",
-        codes=(
-            *TASK_CODES,
-            *FAILURE_CODES,
-            ErrorCode.INVALID_REQUEST,
-            ErrorCode.NOT_READY,
-            ErrorCode.EXPIRED,
-            ErrorCode.CANCELLED,
-        ),
-        headers=("Location",),
-        also={
-            200: {
-                "description": "The link, with `redirect=false`.",
-                "content": {JSON: {"schema": {"$ref": "#/components/schemas/LinkView"}}},
-            },
-            302: {"description": "A link made now. Whoever holds it may read the file for a while."},
-        },
+_LINK_ANSWERS = declares(
+    302,
+    "A link made now. Whoever holds it may read the file for a while.",
+    codes=(
+        *TASK_CODES,
+        *FAILURE_CODES,
+        ErrorCode.INVALID_REQUEST,
+        ErrorCode.NOT_READY,
+        ErrorCode.EXPIRED,
+        ErrorCode.CANCELLED,
     ),
+    headers=("Location",),
+    also={
+        200: {
+            "description": "The link, with `redirect=false`.",
+            "content": {JSON: {"schema": {"$ref": "#/components/schemas/LinkView"}}},
+        },
+        302: {"description": "A link made now. Whoever holds it may read the file for a while."},
+    },
 )
-async def link_file(
-    call: Reader,
-    task_id: TaskIdPath,
-    redirect: Annotated[bool, Query(description="false answers with the link as JSON.")] = True,  # noqa: FBT002  # a query parameter
-) -> Response:
+
+
+RedirectQuery = Annotated[bool, Query(description="false answers with the link as JSON.")]
+
+
+@router.head("/v1/exports/{task_id}/file", summary="Ask for a link as GET does, without its body", **_LINK_ANSWERS)
+async def probe_file(call: Reader, task_id: TaskIdPath, redirect: RedirectQuery = True) -> Response:  # noqa: FBT002  # a query parameter
+    return await link_file(call, task_id, redirect)
+
+
+@router.get("/v1/exports/{task_id}/file", summary="Get a link to the file", **_LINK_ANSWERS)
+async def link_file(call: Reader, task_id: TaskIdPath, redirect: RedirectQuery = True) -> Response:  # noqa: FBT002  # as above
     link = await call.run(make_link, call.outside, call.ref(task_id))
     if redirect:
         return Response(status_code=302, headers={"Location": link.url})
@@ -249,7 +252,7 @@ async def link_file(
 @router.delete(
     "/v1/exports/{task_id}",
     summary="Cancel an export that is running, delete one that has ended",
-    **declares(204, "Done; repeating it is harmless.", codes=TASK_CODES),
+    **declares(204, "Done; repeating it is harmless.", codes=(ErrorCode.INVALID_REQUEST, *TASK_CODES)),
 )
 async def delete_task(call: Writer, task_id: TaskIdPath) -> Response:
     await call.run(delete_export, call.outside, call.ref(task_id))

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Security
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.requests import Request
 
 from sluice.api.auth import Principal
 from sluice.api.http.bodies import BodyBudget, Patience
+from sluice.api.http.errors import invalid_request
 from sluice.api.service import Service
 from sluice.domain.api_key import Scope
 from sluice.domain.keys import TaskRef
@@ -21,6 +23,9 @@ from sluice.ports.outside import Outside
 from sluice.usecases.find_task import make_ref
 
 Result = TypeVar("Result")
+
+SHOWN_CHARS_MAX = 64
+"""How much of an unknown name an answer repeats."""
 
 BODY_FACTOR = 3
 """A batch is at most this many times as large in the request as in its chunk: quotes, brackets, escapes."""
@@ -106,7 +111,29 @@ def runtime_of(request: Request) -> Runtime:
 def _enter(request: Request, scope: Scope) -> Call:
     """Let a caller in, or raise UNAUTHENTICATED, RATE_LIMITED or PERMISSION_DENIED before anything of it is read."""
     runtime = runtime_of(request)
-    return Call(request, runtime, runtime.service.admit(request.headers.get("authorization"), scope))
+    principal = runtime.service.admit(request.headers.get("authorization"), scope)
+    _refuse_unknown_parameters(request)
+    return Call(request, runtime, principal)
+
+
+def _refuse_unknown_parameters(request: Request) -> None:
+    """Refuse a query parameter that the route would ignore, for it may be a typo."""
+    if not request.query_params:
+        return
+    known = query_parameters_of(request.scope["route"])
+    for name in request.query_params:
+        if name not in known:
+            shown = name[:SHOWN_CHARS_MAX]
+            raise invalid_request(f"{shown} is no parameter of this call", field=shown, known=sorted(known))
+
+
+def query_parameters_of(route: APIRoute) -> frozenset[str]:
+    """The names a route reads, and those that only its document declares."""
+    declared = (route.openapi_extra or {}).get("parameters", ())
+    return frozenset(
+        [parameter.alias for parameter in route.dependant.query_params]
+        + [parameter["name"] for parameter in declared if parameter["in"] == "query"]
+    )
 
 
 async def _reader(request: Request, _key: Annotated[object, Security(_bearer)]) -> Call:
