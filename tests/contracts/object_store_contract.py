@@ -39,6 +39,8 @@ ILLEGAL_METADATA = {
     "a value beyond ASCII": {"name": "报表"},
     "a line break": {"name": "a\r\nx-other: b"},
     "NUL": {"name": "a\0"},
+    "a space before it": {"name": " a"},
+    "a space behind it": {"name": "a "},
     "a name beyond ASCII": {"näme": "a"},
     "a name with a colon": {"a:b": "c"},
     "a name in upper case": {"Name": "headers do not keep case"},

@@ -13,7 +13,7 @@ from sluice.adapters.retrying_store import RetryingStore
 from sluice.adapters.retrying_tasks import RetryingTasks
 from sluice.domain.task import Attempt, Guard, State
 from sluice.ports.object_store import PartReceipt, Upload
-from sluice.ports.store_errors import NoSuchObject, OutcomeUnknown
+from sluice.ports.store_errors import NoSuchObject, OutcomeUnknown, StoreRefused
 from tests.contracts.task_builder import NOW, TENANT, a_claim, a_task
 from tests.support.fake_clock import FakeClock, SeededRandomness
 
@@ -224,3 +224,70 @@ def test_a_range_that_goes_on_breaking_without_a_block_is_unknown() -> None:
 
 def test_a_range_of_nothing_is_nothing() -> None:
     assert list(retrying_store(prepared_store()).read_range("a", 3, 3)) == []
+
+
+class Throttling(Failing):
+    """Fails like a store that says how long it wants to be left alone."""
+
+    def __init__(self, *, failures: int, asks_s: float) -> None:
+        super().__init__(prepared_store(), failures=failures)
+        self.asks_s = asks_s
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        inner = super().__getattr__(name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            try:
+                return inner(*arguments, **options)
+            except OutcomeUnknown:
+                raise OutcomeUnknown("throttled", retry_after_s=self.asks_s) from None
+
+        return call
+
+
+@pytest.mark.parametrize(("asks_s", "waits_s"), [(0, 0), (0.5, 0.5), (10, 10), (3600, 10)])
+def test_a_store_that_asks_for_time_gets_it_within_reason(asks_s: float, waits_s: float) -> None:
+    clock = FakeClock()
+    throttling: Any = Throttling(failures=2, asks_s=asks_s)
+    RetryingStore(throttling, clock=clock, randomness=SeededRandomness(), tries=3).get("a")
+    assert [0 <= wait - waits_s < bound for wait, bound in zip(clock.slept, [0.1, 0.2], strict=True)] == [True, True]
+
+
+@pytest.mark.parametrize(("within_s", "calls"), [(0.99, 1), (1.5, 2), (2.9, 3), (1000, 5)])
+def test_no_try_begins_after_the_time_for_all_tries_is_over(within_s: float, calls: int) -> None:
+    clock = FakeClock()
+    throttling: Any = Throttling(failures=100, asks_s=1)
+    store = RetryingStore(throttling, clock=clock, randomness=SeededRandomness(), tries=5, within_s=within_s)
+    with pytest.raises(OutcomeUnknown):
+        store.get("a")
+    assert len(throttling.calls) == calls
+    assert clock.monotonic() <= within_s, "nobody waits for a try that will not be made"
+
+
+def test_the_time_for_all_tries_counts_the_tries_themselves() -> None:
+    clock = FakeClock()
+    failing = Failing(prepared_store(), failures=100)
+
+    class Slow(Failing):
+        def __getattr__(self, name: str) -> Callable[..., Any]:
+            clock.advance(4)
+            return getattr(failing, name)  # type: ignore[no-any-return] # a call of the other
+
+    slow: Any = Slow(None, failures=0)
+    with pytest.raises(OutcomeUnknown):
+        RetryingStore(slow, clock=clock, randomness=SeededRandomness(), tries=9, within_s=10).get("a")
+    assert failing.calls == ["get"] * 3
+
+
+def test_a_refusal_is_not_repeated() -> None:
+    class Refusing(MemoryStore):
+        calls = 0
+
+        def get(self, key: str) -> bytes:
+            self.calls += 1
+            raise StoreRefused("no", code="AccessDenied")
+
+    store = Refusing(clock=FakeClock())
+    with pytest.raises(StoreRefused):
+        retrying_store(store).get("a")
+    assert store.calls == 1

@@ -12,7 +12,7 @@ COMPONENT_CHARS_MAX = 200
 
 _COMPONENT = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _METADATA_NAME = re.compile(r"[a-z0-9-]+", re.ASCII)
-_METADATA_VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)
+_METADATA_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?", re.ASCII)
 
 
 def check_key(key: str) -> None:
@@ -34,7 +34,7 @@ def check_metadata(metadata: Mapping[str, str]) -> None:
     """Raise ValueError for names or values that do not survive as HTTP headers."""
     for name, value in metadata.items():
         if not _METADATA_NAME.fullmatch(name) or not _METADATA_VALUE.fullmatch(value):
-            raise ValueError("metadata has names of a-z 0-9 - and values of printable ASCII")
+            raise ValueError("metadata has names of a-z 0-9 - and values of printable ASCII without spaces around")
 
 
 def _is_component(part: str) -> bool:

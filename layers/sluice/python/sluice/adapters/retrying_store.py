@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 
 from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.adapters.repeater import Repeater
@@ -17,12 +18,15 @@ class RetryingStore(ForwardingStore):
     Completing again may say ``NoSuchUpload`` after a success, which only the
     caller can tell from a failure; a listing is made again by the next sweep.
     A repeated ``begin_upload`` may leave an upload that nobody knows of;
-    garbage collection finds it by its key.
+    garbage collection finds it by its key. No call is tried again later than
+    ``within_s`` after it began; each block of a range is a call.
     """
 
-    def __init__(self, store: ObjectStore, *, clock: Clock, randomness: Randomness, tries: int = 4) -> None:
+    def __init__(
+        self, store: ObjectStore, *, clock: Clock, randomness: Randomness, tries: int = 4, within_s: float = inf
+    ) -> None:
         super().__init__(store)
-        self._repeater = Repeater(clock=clock, randomness=randomness, tries=tries)
+        self._repeater = Repeater(clock=clock, randomness=randomness, tries=tries, within_s=within_s)
 
     def put(self, key: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
         self._repeater.call(lambda: self._store.put(key, data, metadata=metadata))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
 from sluice.adapters.repeater import Repeater
 from sluice.domain.keys import TaskRef, TenantId
@@ -17,11 +18,14 @@ class RetryingTasks:
 
     A conditional write is not: after an unknown outcome a second "no" may mean
     that the first try won, which only the caller can find out by reading back.
+    No call is tried again later than ``within_s`` after it began.
     """
 
-    def __init__(self, tasks: TaskStore, *, clock: Clock, randomness: Randomness, tries: int = 4) -> None:
+    def __init__(
+        self, tasks: TaskStore, *, clock: Clock, randomness: Randomness, tries: int = 4, within_s: float = inf
+    ) -> None:
         self._tasks = tasks
-        self._repeater = Repeater(clock=clock, randomness=randomness, tries=tries)
+        self._repeater = Repeater(clock=clock, randomness=randomness, tries=tries, within_s=within_s)
 
     def read(self, ref: TaskRef) -> Task | None:
         return self._repeater.call(lambda: self._tasks.read(ref))

@@ -11,6 +11,7 @@ class Invoker(Protocol):
     def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:
         """Ask that the task be composed, as its attempt ``epoch``.
 
-        A hint: it may be lost, doubled, late or reordered. Returns at once and
-        never raises for a task that is already being composed.
+        A hint: it may be lost, doubled, late or reordered. Does not wait for
+        the composer, and never raises for a task that is already being
+        composed. Raises ``StoreError`` when the bell could not be rung.
         """

@@ -17,6 +17,26 @@ class OutcomeUnknown(StoreError):
     never by assuming, and nothing may be cleaned up meanwhile.
     """
 
+    def __init__(self, *details: object, retry_after_s: float = 0) -> None:
+        """``retry_after_s`` is how long the store asks to be left alone; 0 when it does not say."""
+        super().__init__(*details)
+        self.retry_after_s = retry_after_s
+
+
+class StoreRefused(StoreError):
+    """A store does not let us in, or what we were told to use is not there: nothing happened, and repeating is no use.
+
+    An operator must act. The message is for them and holds no secret; to a
+    caller of the service the store is unavailable.
+    """
+
+    def __init__(self, message: str = "", *, code: str = "", ec: str = "", request_id: str = "") -> None:
+        """``code``, ``ec`` (the finer code, where there is one) and ``request_id`` are the vendor's own words."""
+        super().__init__(message)
+        self.code = code
+        self.ec = ec
+        self.request_id = request_id
+
 
 class NoSuchObject(StoreError):
     """There is no object with this key."""

@@ -1,0 +1,85 @@
+"""API keys of a store that costs a network call, at hand for every request."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sluice.ports.clock import Clock
+from sluice.ports.key_store import Keys, KeyStore
+from sluice.ports.store_errors import StoreError
+
+FRESH_S = 10.0
+"""Keys read this long ago are used as they are."""
+USABLE_S = 30.0
+"""Keys read this long ago are used once more, while they are read again beside the request."""
+FAILED_S = 1.0
+"""How long a failure is repeated to callers before the store is asked again."""
+
+
+class _Held(NamedTuple):
+    keys: Keys
+    read_at: float
+
+
+class _Failed(NamedTuple):
+    error: StoreError
+    failed_at: float
+
+
+class RememberedKeys:
+    """Implements ``KeyStore``. A key that was made or revoked elsewhere is so here within ``USABLE_S``.
+
+    A call waits for the store only when it is the first, or the first after a
+    pause. Keys older than ``USABLE_S`` let nobody in: when the store does not
+    answer, ``read`` raises what it raised.
+    """
+
+    def __init__(self, store: KeyStore, *, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._reading = threading.Lock()
+        self._held: _Held | None = None
+        self._failed: _Failed | None = None
+
+    def read(self) -> Keys:
+        held, now = self._held, self._clock.monotonic()
+        if held is None or now - held.read_at >= USABLE_S:
+            return self._read_now()
+        if now - held.read_at >= FRESH_S and not self._reading.locked():
+            threading.Thread(target=self._read_beside, name="keys", daemon=True).start()
+        return held.keys
+
+    def change(self, edit: Callable[[Keys], Keys]) -> Keys:
+        """Change the store, and hold what it then holds."""
+        return self._hold(self._store.change(edit))
+
+    def _read_beside(self) -> None:
+        if self._reading.acquire(blocking=False):
+            try:
+                self._hold(self._store.read())
+            except StoreError:
+                return  # the keys at hand are good for a while; then whoever needs them is told
+            finally:
+                self._reading.release()
+
+    def _read_now(self) -> Keys:
+        with self._reading:
+            now = self._clock.monotonic()
+            if self._held is not None and now - self._held.read_at < FRESH_S:
+                return self._held.keys  # somebody else was faster
+            if self._failed is not None and now - self._failed.failed_at < FAILED_S:
+                raise self._failed.error
+            try:
+                return self._hold(self._store.read())
+            except StoreError as error:
+                self._failed = _Failed(error, self._clock.monotonic())
+                raise
+
+    def _hold(self, keys: Keys) -> Keys:
+        """Keep the tuple that is known already when nothing changed, as the port asks."""
+        if self._held is not None and self._held.keys == keys:
+            keys = self._held.keys
+        self._held = _Held(keys, self._clock.monotonic())
+        return keys

@@ -1,0 +1,79 @@
+"""Our tables in Tablestore and their indexes, as plain data: what adapter, migration and template agree on."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+ColumnKind = Literal["STRING", "INTEGER"]
+"""What a column of a primary key, and so of an index, may hold."""
+
+DUE_SHARDS = 8
+"""Partitions of the due index.
+
+Every batch moves its task's entry, and the entries of a shard lie in order of
+time, all of today's side by side: with one shard, every batch of every task
+would write to one partition. With eight no shard sees more than an eighth of
+them. A shard costs each sweep one read, so a sweep a minute makes 11,520 small
+reads a day. May be raised at any time and never lowered: a row stays in the
+shard that it was created in.
+"""
+
+
+class Column(NamedTuple):
+    """A column whose type the table knows."""
+
+    name: str
+    kind: ColumnKind
+
+
+class Index(NamedTuple):
+    """A global secondary index: it follows its table after a while, and holds only its key."""
+
+    suffix: str
+    key: tuple[str, ...]
+    """Its columns in order, with those of the table's own key; four at most."""
+
+    def name_in(self, table: str) -> str:
+        """Its name, which is used like a table's and has to be unique in the instance."""
+        return f"{table}_{self.suffix}"
+
+
+class Table(NamedTuple):
+    """A table, by its name's difference to that of the tasks' table, which the settings give."""
+
+    suffix: str
+    key: tuple[Column, ...]
+    indexed: tuple[Column, ...] = ()
+    """Columns that are in no primary key but in an index, which therefore have types too."""
+    indexes: tuple[Index, ...] = ()
+
+    def name_by(self, tasks_table: str) -> str:
+        return f"{tasks_table}_{self.suffix}" if self.suffix else tasks_table
+
+
+DUE = Index("due", ("due_shard", "due_us", "pk", "sk"))
+LISTING = Index("listing", ("listing", "newest_first", "sk", "pk"))
+STATE_LISTING = Index("state_listing", ("state_listing", "newest_first", "sk", "pk"))
+
+TASKS = Table(
+    "",
+    # `{h4}#{tenant}`, and `{task}#T` or `{task}#A#{epoch}`
+    (Column("pk", "STRING"), Column("sk", "STRING")),
+    (
+        Column("due_shard", "INTEGER"),
+        Column("due_us", "INTEGER"),
+        Column("listing", "STRING"),
+        Column("state_listing", "STRING"),
+        Column("newest_first", "INTEGER"),
+    ),
+    (DUE, LISTING, STATE_LISTING),
+)
+KEYS = Table("keys", (Column("name", "STRING"),))
+"""The API keys' hashes. Not in the tasks' table, so that whoever writes tasks need not be able to write keys."""
+
+TABLES = (TASKS, KEYS)
+
+MAX_VERSIONS = 1
+"""Indexes demand it, and a condition then always means the only value there is."""
+TIME_TO_LIVE_S = -1
+"""For ever: rows go when the sweeper removes them."""
