@@ -17,6 +17,7 @@ HEAVY = {"grpc", "fastapi", "uvicorn", "sqlite3", "xlsxwriter", "rich", "structl
 GROUPS = {
     "task": ["list", "show", "retry", "cancel", "release-lease", "ring", "verify"],
     "keys": ["add", "list", "revoke"],
+    "tables": ["create", "check"],
 }
 EVERY_COMMAND = [(name,) for name in COMMANDS if name not in GROUPS] + [
     (group, name) for group, names in GROUPS.items() for name in names

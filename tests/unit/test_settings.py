@@ -334,7 +334,20 @@ def test_paths_are_where_the_settings_say() -> None:
 def test_every_setting_has_a_unit_or_needs_none() -> None:
     """Numbers that are amounts of time or memory say so in their name."""
     numbers = {name for name, kind in setting_types().items() if "int" in str(kind) or "float" in str(kind)}
-    counted = ("_s", "_bytes", "_max", "_port", "_tasks", "_size", "_rows", "_batches", "_parts", "_chunks", "retries", "_burst")
+    counted = (
+        "_s",
+        "_bytes",
+        "_max",
+        "_port",
+        "_tasks",
+        "_size",
+        "_rows",
+        "_batches",
+        "_parts",
+        "_chunks",
+        "retries",
+        "_burst",
+    )
     assert numbers
     assert [name for name in numbers if not name.endswith(counted)] == []
 

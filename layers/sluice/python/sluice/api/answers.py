@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import grpc
+from enum import Enum, auto
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.store_errors import StoreError
@@ -10,9 +10,25 @@ from sluice.ports.store_errors import StoreError
 RETRY_AFTER_S = 5
 """Hint for a retryable error that brings none of its own."""
 
-_Code = grpc.StatusCode
 
-ANSWERS: dict[ErrorCode, tuple[grpc.StatusCode, int]] = {
+class GrpcStatus(Enum):
+    """The statuses of gRPC that we answer with, under its names. gRPC's own would be loaded by who serves only HTTP."""
+
+    ALREADY_EXISTS = auto()
+    DATA_LOSS = auto()
+    FAILED_PRECONDITION = auto()
+    INTERNAL = auto()
+    INVALID_ARGUMENT = auto()
+    NOT_FOUND = auto()
+    PERMISSION_DENIED = auto()
+    RESOURCE_EXHAUSTED = auto()
+    UNAUTHENTICATED = auto()
+    UNAVAILABLE = auto()
+
+
+_Code = GrpcStatus
+
+ANSWERS: dict[ErrorCode, tuple[GrpcStatus, int]] = {
     ErrorCode.IDEMPOTENCY_KEY_REUSED: (_Code.ALREADY_EXISTS, 409),
     ErrorCode.TASK_NOT_FOUND: (_Code.NOT_FOUND, 404),
     ErrorCode.TASK_DELETED: (_Code.NOT_FOUND, 410),
@@ -63,7 +79,7 @@ def to_sluice_error(error: Exception) -> SluiceError:
     return SluiceError(ErrorCode.INTERNAL)
 
 
-def grpc_status(error: SluiceError) -> grpc.StatusCode:
+def grpc_status(error: SluiceError) -> GrpcStatus:
     return ANSWERS[error.code][0]
 
 

@@ -45,7 +45,7 @@ def settings_of(data: Path | None, config: Path | None) -> Settings:
 def open_data(data: Path | None, config: Path | None) -> Iterator[Outside]:
     """Open the stores of a service, which may be running. Its sweeper hears of every bell that is rung here."""
     settings = settings_of(data, config)
-    if not (settings.data_directory / TASKS_FILE).is_file():
+    if settings.storage.backend == "directory" and not (settings.data_directory / TASKS_FILE).is_file():
         raise typer.BadParameter(f"no service has its data in {settings.data_directory}", param_hint="--data")
     bell = SweeperBell()
     with open_outside(settings, SilentJournal(), invoker=bell) as outside:

@@ -9,7 +9,7 @@ from sluice.cli.export.server_calls import ServerError
 from sluice.cli.wording import printable
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.key_store import DamagedKeysError
-from sluice.ports.store_errors import StoreError
+from sluice.ports.store_errors import StoreError, StoreRefused
 from sluice.wiring.settings import SettingsError
 
 FAILED = 1
@@ -31,6 +31,8 @@ def describe(error: Exception) -> Failure | None:
             text, exit_code = f"sluice: {error}", WRONG_USAGE
         case DamagedKeysError():
             text = f"sluice: {error}; make it whole again or remove it"
+        case StoreRefused():
+            text = f"sluice: {printable(str(error))}"
         case StoreError():
             text = _sluice_error(SluiceError(ErrorCode.STORE_UNAVAILABLE, _disk_words(error)))
         case ServerError():

@@ -9,18 +9,18 @@ from typing import Annotated
 import msgspec
 import typer
 
-from sluice.adapters.key_file import KeyFile
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.api.api_keys import add_key, list_keys, revoke_key
 from sluice.cli.data_options import Config, Data, settings_of
 from sluice.cli.wording import iso, json_of, lines_of, span
 from sluice.domain.api_key import ApiKey, Scope
 from sluice.domain.limits import DAY_S
+from sluice.wiring.key_store import open_key_store, place_of_keys
 
 DAYS_MAX = 36_500
 
 commands = typer.Typer(
-    help="Make, list and revoke API keys. A running service sees changes at once.",
+    help="Make, list and revoke API keys. A running service sees changes at once, in the cloud within half a minute.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -78,10 +78,10 @@ def add(
       sluice keys add shop --data /var/lib/sluice
       sluice keys add reports --scope read --expires-days 90 > key.txt
     """
-    path = settings_of(data, config).api_keys_path
+    settings = settings_of(data, config)
     try:
         new = add_key(
-            KeyFile(path),
+            open_key_store(settings),
             tenant,
             scopes=scope,
             clock=SystemClock(),
@@ -93,7 +93,9 @@ def add(
     print(new.text.reveal())
     life = f"expires {iso(new.key.expires_at)}" if new.key.expires_at else "never expires"
     scopes = ", ".join(new.key.scopes)
-    print(f"Key {new.key.key_id} of tenant {tenant} ({scopes}; {life}) is in {path}.", file=sys.stderr)
+    print(
+        f"Key {new.key.key_id} of tenant {tenant} ({scopes}; {life}) is in {place_of_keys(settings)}.", file=sys.stderr
+    )
     print("This is the only time it is shown. Callers send it as: authorization: Bearer KEY", file=sys.stderr)
 
 
@@ -112,7 +114,7 @@ def list_(
       sluice keys list --tenant shop --json
     """
     now = SystemClock().now()
-    store = KeyFile(settings_of(data, config).api_keys_path)
+    store = open_key_store(settings_of(data, config))
     views = [view_key(key, now) for key in list_keys(store, tenant)]
     if as_json:
         print(json_of(views))
@@ -135,7 +137,7 @@ def revoke(
     """
     clock = SystemClock()
     try:
-        key = revoke_key(KeyFile(settings_of(data, config).api_keys_path), key_id, clock=clock)
+        key = revoke_key(open_key_store(settings_of(data, config)), key_id, clock=clock)
     except LookupError as error:
         print(f"sluice: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

@@ -43,11 +43,14 @@ def city_rows() -> list[tuple[str, ...]]:
     ]
 
 
-def push_cities(target: str, rows: list[tuple[str, ...]]) -> export_pb2.ExportResponse:
-    """Stream the rows and wait for the file; returns the final response."""
+def push_cities(target: str, rows: list[tuple[str, ...]], *, token: str = "") -> export_pb2.ExportResponse:
+    """Stream the rows and wait for the file; returns the final response. ``token`` is an API key, if one is needed."""
+    metadata = (("authorization", f"Bearer {token}"),) if token else ()
     with grpc.insecure_channel(target) as channel:
         stub = export_pb2_grpc.ExportServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
-        responses: list[export_pb2.ExportResponse] = list(stub.StreamExport(_requests(rows), timeout=300))
+        responses: list[export_pb2.ExportResponse] = list(
+            stub.StreamExport(_requests(rows), timeout=300, metadata=metadata)
+        )
         return responses[-1]
 
 

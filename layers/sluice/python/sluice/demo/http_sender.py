@@ -31,16 +31,20 @@ class Sent(NamedTuple):
 
 
 class HttpSender:
-    """A client of the HTTP API. One connection per call of ``request``; batches share theirs."""
+    """A client of the HTTP API. One connection per call of ``request``; batches share theirs.
 
-    def __init__(self, host: str, port: int) -> None:
+    ``token`` is an API key, for a service that asks for one.
+    """
+
+    def __init__(self, host: str, port: int, *, token: str = "") -> None:
         self._address = (host, port)
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def request(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """Send JSON, receive JSON. Raises RuntimeError with the service's words for an error."""
         connection = http.client.HTTPConnection(*self._address, timeout=TIMEOUT_S)
         try:
-            return _call(connection, method, path, None if body is None else json.dumps(body).encode())
+            return self._call(connection, method, path, None if body is None else json.dumps(body).encode())
         finally:
             connection.close()
 
@@ -76,7 +80,7 @@ class HttpSender:
         connection = http.client.HTTPConnection(*self._address, timeout=TIMEOUT_S)
         try:
             while (sequence := _next(order)) is not None:
-                answer = _call(
+                answer = self._call(
                     connection, "PUT", f"/v1/exports/{task_id}/batches/{sequence}", order_body(sequence, rows)
                 )
                 progress(0 if answer["replayed"] else answer["rows"])
@@ -91,6 +95,17 @@ class HttpSender:
             progress(task)
             if task["state"] in TERMINAL:
                 return task
+
+    def _call(
+        self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
+    ) -> dict[str, Any]:
+        kind = {"Content-Type": "application/json"} if body else {}
+        connection.request(method, path, body, {**self._headers, **kind})
+        answer = connection.getresponse()
+        content = json.loads(answer.read() or b"{}")
+        if answer.status >= http.client.BAD_REQUEST:
+            raise RuntimeError(f"{method} {path.partition('?')[0]}: {content.get('code')}: {content.get('detail')}")
+        return dict(content)
 
     def download(self, task_id: str, target: Path) -> None:
         """Fetch the file through a fresh link."""
@@ -125,12 +140,3 @@ def _next(order: SimpleQueue[int]) -> int | None:
         return order.get_nowait()
     except Empty:
         return None
-
-
-def _call(connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None) -> dict[str, Any]:
-    connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
-    answer = connection.getresponse()
-    content = json.loads(answer.read() or b"{}")
-    if answer.status >= http.client.BAD_REQUEST:
-        raise RuntimeError(f"{method} {path.partition('?')[0]}: {content.get('code')}: {content.get('detail')}")
-    return dict(content)

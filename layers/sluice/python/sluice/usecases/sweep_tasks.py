@@ -31,8 +31,10 @@ class Swept(StrEnum):
     ERROR = "error"
 
 
-def sweep_tasks(outside: Outside, *, limit: int = SWEEP_MAX) -> Counter[Swept]:
-    """Look at every task that is due, at most ``limit``; returns what was done.
+def sweep_tasks(outside: Outside, *, limit: int = SWEEP_MAX, until: float | None = None) -> Counter[Swept]:
+    """Look at every task that is due, at most ``limit``, and none after ``until``; returns what was done.
+
+    ``until`` is by the monotonic clock. What is left is due at the next sweep.
 
     Any number of sweepers may run at once: the index only proposes, each task
     is read again, and every step is one conditional update. A store that fails
@@ -41,6 +43,8 @@ def sweep_tasks(outside: Outside, *, limit: int = SWEEP_MAX) -> Counter[Swept]:
     started = outside.clock.monotonic()
     done: Counter[Swept] = Counter()
     for ref in outside.tasks.due(outside.clock.now(), limit=limit):
+        if until is not None and outside.clock.monotonic() >= until:
+            break
         done[_sweep_quietly(outside, ref)] += 1
     outside.journal.record(
         Event.SWEEP_FINISHED,

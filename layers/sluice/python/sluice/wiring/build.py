@@ -1,11 +1,10 @@
-"""Who meets whom: the embedded stores and the ports of one process over one directory."""
+"""Who meets whom: the stores that the settings name, and the ports of one process over them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypedDict
 
 from sluice.adapters.directory_store import DirectoryStore
 from sluice.adapters.local_links import LocalLinks, load_or_create_secret
@@ -16,22 +15,14 @@ from sluice.adapters.sqlite_tasks import SqliteTasks
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.triggering_store import TriggeringStore
 from sluice.ports.admission import Admission
-from sluice.ports.clock import Clock, Randomness
 from sluice.ports.invoker import Invoker
 from sluice.ports.journal import Journal
 from sluice.ports.outside import Outside
+from sluice.wiring.retrying import retrying_by
 from sluice.wiring.settings import Settings
 
 TASKS_FILE = "tasks.sqlite3"
 LINK_SECRET_FILE = "link.secret"  # noqa: S105 - the name of a file, not a secret
-
-
-class Retrying(TypedDict):
-    """What both retrying wrappers are made with."""
-
-    clock: Clock
-    randomness: Randomness
-    tries: int
 
 
 @contextmanager
@@ -43,22 +34,38 @@ def open_outside(
     admission: Admission | None = None,
     links: LocalLinks | None = None,
 ) -> Iterator[Outside]:
-    """Open the embedded stores below ``settings.data_directory``; they close when the context ends.
+    """Open the stores that ``storage.backend`` names; they close when the context ends.
 
     Putting a manifest rings ``invoker``, as the trigger of a bucket would.
     Without an invoker bells are dropped, and the sweeper of whichever process
-    has composers finds the task. Without ``links`` their addresses are relative.
+    has composers finds the task; in the cloud the trigger and the functions
+    have them. ``links`` are those of the embedded stores, relative unless given.
     """
+    if settings.storage.backend == "oss":
+        from sluice.wiring.cloud import open_cloud  # noqa: PLC0415  # only who uses the cloud loads its SDKs
+
+        with open_cloud(settings, journal, composers=invoker, admission=admission) as outside:
+            yield outside
+        return
+    with _open_embedded(settings, journal, invoker=invoker, admission=admission, links=links) as outside:
+        yield outside
+
+
+@contextmanager
+def _open_embedded(
+    settings: Settings,
+    journal: Journal,
+    *,
+    invoker: Invoker | None,
+    admission: Admission | None,
+    links: LocalLinks | None,
+) -> Iterator[Outside]:
     root = make_root(settings)
     clock, randomness = SystemClock(), SystemRandomness()
     bells = invoker or NoComposers()
     store = DirectoryStore(root, randomness=randomness)
     tasks = SqliteTasks(root / TASKS_FILE)
-    retrying: Retrying = {
-        "clock": clock,
-        "randomness": randomness,
-        "tries": settings.performance.retries + 1,
-    }
+    retrying = retrying_by(settings, clock=clock, randomness=randomness)
     try:
         yield Outside(
             objects=TriggeringStore(RetryingStore(store, **retrying), bells),

@@ -11,13 +11,12 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp
 
-from sluice.adapters.key_file import KeyFile
 from sluice.adapters.local_links import LocalLinks
 from sluice.api.auth import KeyRing, OpenRing, require_keys_unless_loopback
 from sluice.api.call_ids import choose_request_id
 from sluice.api.grpc.call import Observe
 from sluice.api.grpc.server import GrpcFace, GrpcLimits, TlsFiles
-from sluice.api.http.app import build_http_app
+from sluice.api.http.app import Offer, build_http_app
 from sluice.api.http.bodies import Patience
 from sluice.api.http.health import HealthApp
 from sluice.api.http.server import HttpFace, ListenOn
@@ -25,6 +24,7 @@ from sluice.api.rate_limit import RateLimiter
 from sluice.api.service import Service
 from sluice.ports.outside import Outside
 from sluice.usecases.find_task import Definitions
+from sluice.wiring.key_store import open_key_store
 from sluice.wiring.settings import Settings
 from sluice.wiring.telemetry import Telemetry
 
@@ -45,11 +45,12 @@ class Faces(NamedTuple):
 
 @contextmanager
 def open_faces(
-    settings: Settings, outside: Outside, telemetry: Telemetry, *, links: LocalLinks, health: HealthApp
+    settings: Settings, outside: Outside, telemetry: Telemetry, *, links: LocalLinks | None, health: HealthApp
 ) -> Iterator[Faces]:
     """Listen until the context ends, then drain all ports at once within ``server.shutdown_grace_s``.
 
-    Raises ``KeysMissingError`` when the settings would let strangers in, and
+    ``links`` are those whose files this service serves itself. Raises
+    ``KeysMissingError`` when the settings would let strangers in, and
     ``CannotListenError`` when a port is taken; nothing listens then.
     """
     ring = open_ring(settings, outside)
@@ -58,6 +59,7 @@ def open_faces(
     closing = threading.Event()
     app = build_http_app(
         service,
+        offer=Offer.NO_FILES if links is None else Offer.EVERYTHING,
         links=links,
         closing=closing,
         patience=Patience(idle_s=settings.server.idle_timeout_s, total_s=settings.server.request_timeout_s),
@@ -91,8 +93,8 @@ def _start(setting: str, face: GrpcFace | HttpFace) -> int:
 
 
 def open_ring(settings: Settings, outside: Outside) -> KeyRing | OpenRing:
-    """Who may call, by the keys in their file."""
-    ring = KeyRing(KeyFile(settings.api_keys_path), clock=outside.clock, journal=outside.journal)
+    """Who may call, by the keys in their store."""
+    ring = KeyRing(open_key_store(settings), clock=outside.clock, journal=outside.journal)
     return ring if settings.security.auth_required else OpenRing(ring)
 
 

@@ -51,7 +51,7 @@ def run_service(settings: Settings, *, config: Path | None = None) -> Iterator[R
         telemetry.metrics.watch(
             active=lambda: pool.active, queued=lambda: pool.queued, dropped=lambda: telemetry.lines.dropped
         )
-        links = open_links(settings, url)
+        links = open_links(settings, url) if is_embedded(settings) else None
         outside = stack.enter_context(open_outside(settings, journal, invoker=pool, admission=pool, links=links))
         pool.rescue_with(partial(rescue, outside))
         started = stack.enter_context(ExitStack())
@@ -80,8 +80,15 @@ class PublicUrl:
         return self._server.public_url or f"{self._scheme}://{host}:{self.http_port}"
 
 
+def is_embedded(settings: Settings) -> bool:
+    """Whether the stores are in the data directory."""
+    return settings.storage.backend == "directory"
+
+
 def tidy(settings: Settings) -> int:
-    """Remove what killed processes left half written a day ago."""
+    """Remove what killed processes left half written a day ago. The cloud's stores leave nothing of the kind."""
+    if not is_embedded(settings):
+        return 0
     clock = SystemClock()
     store = DirectoryStore(settings.data_directory, randomness=SystemRandomness())
     return store.remove_leftovers(now=clock.now(), older_than_s=DAY_S)

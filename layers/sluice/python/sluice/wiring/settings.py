@@ -13,6 +13,7 @@ from sluice.domain.limits import Limits, Timings
 from sluice.domain.secret import Secret
 from sluice.wiring.settings_rules import broken_rules
 from sluice.wiring.settings_schema import (
+    CLOUD_DEFAULTS,
     Concurrency,
     Functions,
     Logging,
@@ -94,6 +95,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.security.api_keys_file or self.data_directory / "keys.json")
 
 
+def environment() -> Mapping[str, str]:
+    """What the platform tells this process, as it is at each look."""
+    return os.environ
+
+
 def load_settings(file: Path | None, flags: Mapping[str, object] | None = None) -> Settings:
     """Read the settings of this process. Raises ``SettingsError``."""
     return settings_from(os.environ, file, flags)
@@ -108,7 +114,7 @@ def settings_from(env: Mapping[str, str], file: Path | None, flags: Mapping[str,
     given |= from_environment(env, types, problems)
     given |= from_flags(flags or {})
     values = _convert_all(given, types, problems)
-    settings = _tree(values)
+    settings = _tree(CLOUD_DEFAULTS | values if values.get("storage.backend") == "oss" else values)
     sources = {setting: given[setting].source if setting in given else f"{setting} (default)" for setting in types}
     problems += broken_rules(settings, sources=sources, skip=given.keys() - values.keys())
     if problems:

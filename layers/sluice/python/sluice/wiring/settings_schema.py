@@ -28,6 +28,15 @@ NameOrNone = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]*$")]
 Text = Annotated[str, Meta(min_length=1)]
 
 
+CLOUD_DEFAULTS: dict[str, object] = {
+    "concurrency.lease_s": _TIMINGS.lease_s,
+    "concurrency.heartbeat_s": _TIMINGS.heartbeat_s,
+    "concurrency.clock_skew_s": _TIMINGS.skew_s,
+    "concurrency.bell_grace_s": _TIMINGS.bell_grace_s,
+}
+"""Defaults when ``storage.backend`` is ``oss``: many machines, whose clocks differ, and a network between them."""
+
+
 class Server(msgspec.Struct, frozen=True, kw_only=True):
     """Where the service listens, and for how long it waits for callers."""
 
@@ -53,6 +62,7 @@ class Concurrency(msgspec.Struct, frozen=True, kw_only=True):
     The defaults for leases are shorter than those of ``Timings``: the embedded
     service has one machine and one clock, so the clocks cannot differ and a
     composer that died is known at once; nothing has to wait for a network.
+    With ``storage.backend: oss`` those of ``CLOUD_DEFAULTS`` stand in their place.
     """
 
     max_concurrent_tasks: Annotated[int, Meta(ge=1, le=1_000)] = 10
@@ -135,7 +145,7 @@ class Functions(msgspec.Struct, frozen=True, kw_only=True):
     fc2_service: NameOrNone = ""
     fc2_function: NameOrNone = ""
     timeout_s: Seconds = 5
-    stop_margin_s: Seconds = 20
+    stop_margin_s: Seconds = 60
 
 
 class Security(msgspec.Struct, frozen=True, kw_only=True):

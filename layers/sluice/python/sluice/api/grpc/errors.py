@@ -61,8 +61,12 @@ def note(error: Exception, journal: Journal) -> Noted:
 def abort(context: grpc.ServicerContext, error: SluiceError, request_id: str) -> NoReturn:
     """End the call with the status, the sentence and the facts of ``error``."""
     context.set_trailing_metadata(error_metadata(error, request_id))
-    context.abort(grpc_status(error), error.detail)
+    context.abort(_status_code(error), error.detail)
     raise AssertionError("abort raises")
+
+
+def _status_code(error: SluiceError) -> grpc.StatusCode:
+    return grpc.StatusCode[grpc_status(error).name]
 
 
 def error_metadata(error: SluiceError, request_id: str) -> Metadata:
@@ -84,7 +88,7 @@ def error_status(error: SluiceError, request_id: str) -> Status:
     delay_s = retry_after_s(error)
     if delay_s is not None:
         details.append(RetryInfo(retry_delay=Duration(seconds=delay_s)))
-    code: int = grpc_status(error).value[0]
+    code: int = _status_code(error).value[0]
     return Status(code=code, message=error.detail, details=[_packed(detail) for detail in details])
 
 

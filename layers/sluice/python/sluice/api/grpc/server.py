@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -64,14 +65,21 @@ class GrpcFace:
         tls: TlsFiles | None = None,
         reflection: bool = False,
         observe: Observe | None = None,
+        interceptors: Sequence[grpc.ServerInterceptor] = (),
     ) -> None:
+        """``interceptors`` see each call first, for platforms that add to its metadata."""
         limits = limits or GrpcLimits()
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._tls = tls
         self._patience = Patience(timeout_s=limits.message_timeout_s, clock=service.outside.clock)
         self._health = Health(self._patience)
         self._pool = ThreadPoolExecutor(limits.calls_max, thread_name_prefix="grpc")
-        self._server = grpc.server(self._pool, options=server_options(limits), maximum_concurrent_rpcs=limits.calls_max)
+        self._server = grpc.server(
+            self._pool,
+            interceptors=list(interceptors),
+            options=server_options(limits),
+            maximum_concurrent_rpcs=limits.calls_max,
+        )
         gate = Gate(
             service,
             health=self._health,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+from enum import Enum, auto
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from sluice.api.http import batches, exports, files, stream
+from sluice.api.http import exports
 from sluice.api.http.answers import json_response
 from sluice.api.http.bodies import BodyBudget, Patience
 from sluice.api.http.docs import docs_page
@@ -25,9 +26,20 @@ from sluice.ports.store_errors import StoreError
 _ANSWERED = (SluiceError, StoreError, HttpError, HTTPException, RequestValidationError, ClientDisconnect)
 
 
+class Offer(Enum):
+    """Which of the routes a face has."""
+
+    EVERYTHING = auto()
+    NO_FILES = auto()
+    """For stores whose links lead to themselves."""
+    READS = auto()
+    """What changes nothing: look, wait, list, link."""
+
+
 def build_http_app(
     service: Service,
     *,
+    offer: Offer = Offer.EVERYTHING,
     links: VerifiesLinks | None = None,
     closing: threading.Event | None = None,
     patience: Patience | None = None,
@@ -55,7 +67,7 @@ def build_http_app(
     app.add_middleware(
         Edge, clock=outside.clock, randomness=outside.randomness, journal=outside.journal, observe=observe
     )
-    routers = [module.router for module in (exports, batches, stream, files)]
+    routers = _routers(offer)
     for router in routers:
         app.include_router(router)
     app.state.routes = [route for router in routers for route in router.routes]
@@ -63,6 +75,21 @@ def build_http_app(
     app.add_route("/openapi.json", _document, include_in_schema=False)
     app.add_route("/docs", _docs, include_in_schema=False)
     return app
+
+
+def _routers(offer: Offer) -> list[APIRouter]:
+    if offer is Offer.READS:
+        reads = APIRouter()
+        reads.routes = [route for route in exports.router.routes if getattr(route, "methods", set()) <= {"GET", "HEAD"}]
+        return [reads]
+    from sluice.api.http import batches, stream  # noqa: PLC0415  # a face that only reads starts without their formats
+
+    routers = [exports.router, batches.router, stream.router]
+    if offer is Offer.EVERYTHING:
+        from sluice.api.http import files  # noqa: PLC0415  # as above
+
+        routers.append(files.router)
+    return routers
 
 
 async def _answer(request: Request, error: Exception) -> Response:

@@ -1,0 +1,63 @@
+"""`sluice tables`: makes and checks the tables of a service in the cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from sluice.adapters.tablestore_tables import Finding, check_tables, create_tables
+from sluice.cli.data_options import Config
+from sluice.cli.wording import lines_of
+from sluice.wiring.cloud import credentials_of, tablestore_access
+from sluice.wiring.settings import Settings, SettingsError, load_settings
+
+commands = typer.Typer(
+    help="Make and check the tables of a service in the cloud.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+Wait = Annotated[float, typer.Option("--timeout", min=1, metavar="SECONDS", help="The longest wait for one answer.")]
+"""Longer than what calls wait: creating a table takes a while."""
+
+
+@commands.command()
+def create(*, config: Config = None, timeout_s: Wait = 30) -> None:
+    """Create the tables and indexes that are missing; what is there is never changed.
+
+    May be repeated. Exits with 1 if something that is there differs from what
+    the service needs. A new table takes about a minute to be ready.
+
+    Example: sluice tables create --config /etc/sluice/config.yaml
+    """
+    _report(create_tables, config, timeout_s)
+
+
+@commands.command()
+def check(*, config: Config = None, timeout_s: Wait = 30) -> None:
+    """Compare the tables and indexes with what the service needs; changes nothing.
+
+    Exits with 1 if something is missing or differs.
+
+    Example: sluice tables check --config /etc/sluice/config.yaml
+    """
+    _report(check_tables, config, timeout_s)
+
+
+def _report(do: Callable[..., list[Finding]], config: Config, timeout_s: float) -> None:
+    settings = _cloud_settings(config)
+    findings = do(tablestore_access(settings, credentials_of(settings)), timeout_s=timeout_s)
+    lines = lines_of([(finding.name, finding.standing, finding.detail) for finding in findings])
+    print("\n".join(lines))
+    if not all(finding.fine for finding in findings):
+        raise typer.Exit(1)
+
+
+def _cloud_settings(config: Config) -> Settings:
+    settings = load_settings(config)
+    if settings.storage.backend != "oss":
+        raise SettingsError(["storage.backend is not oss: there are tables only in the cloud"])
+    return settings

@@ -1,0 +1,1 @@
+"""What the deployed functions are made of: one module for each, and what they share."""

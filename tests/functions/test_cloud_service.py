@@ -1,0 +1,141 @@
+"""The one-machine service and its commands over the cloud's stores, and what the settings make of a cloud."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from sluice.adapters.bell_invoker import BellInvoker
+from sluice.adapters.cloud_credentials import EnvironmentCredentials
+from sluice.adapters.fc2_invoker import Fc2Invoker
+from sluice.adapters.fc_http_invoker import FcHttpInvoker
+from sluice.domain.limits import Timings
+from sluice.domain.task import State
+from sluice.wiring.build import open_outside
+from sluice.wiring.cloud import credentials_of, open_cloud
+from sluice.wiring.settings import Settings, SettingsError, environment, settings_from
+from tests.support.cloud_functions import Cloud, serving_cloud
+from tests.support.command_line import sluice
+from tests.support.recorded_journal import RecordedJournal
+from tests.support.running_service import serving
+
+CLOUD = {
+    "SLUICE_STORAGE_BACKEND": "oss",
+    "SLUICE_OSS_ENDPOINT": "https://oss-cn-hangzhou-internal.aliyuncs.com",
+    "SLUICE_OSS_REGION": "cn-hangzhou",
+    "SLUICE_OSS_BUCKET": "acme-in",
+    "SLUICE_OSS_RESULT_BUCKET": "acme-out",
+    "SLUICE_TABLESTORE_ENDPOINT": "https://acme.cn-hangzhou.vpc.tablestore.aliyuncs.com",
+    "SLUICE_TABLESTORE_INSTANCE": "acme",
+    "SLUICE_OSS_ACCESS_KEY_ID": "id",
+    "SLUICE_OSS_ACCESS_KEY_SECRET": "secret",
+}
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[Cloud]:
+    with serving_cloud(tmp_path) as cloud:
+        yield cloud
+
+
+def settings_of(**more: str) -> Settings:
+    return settings_from({**CLOUD, **more}, None)
+
+
+def test_in_the_cloud_the_protocols_own_timings_are_the_defaults() -> None:
+    timings, protocol = settings_of().timings(), Timings()
+    waits = ("lease_s", "heartbeat_s", "skew_s", "bell_grace_s")
+    assert [getattr(timings, name) for name in waits] == [getattr(protocol, name) for name in waits]
+    assert settings_from({}, None).timings().lease_s < protocol.lease_s
+
+
+def test_what_somebody_sets_wins_over_the_clouds_defaults() -> None:
+    assert settings_of(SLUICE_CONCURRENCY_LEASE_S="60").timings().lease_s == 60
+    with pytest.raises(SettingsError, match="heartbeat"):
+        settings_of(SLUICE_CONCURRENCY_LEASE_S="5")
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, BellInvoker),
+        ({"SLUICE_FUNCTIONS_INVOKER": "http", "SLUICE_FUNCTIONS_COMPOSE_URL": "https://c.example"}, FcHttpInvoker),
+        (
+            {
+                "SLUICE_FUNCTIONS_INVOKER": "fc2",
+                "SLUICE_FUNCTIONS_FC2_ENDPOINT": "https://1.cn-hangzhou.fc.aliyuncs.com",
+                "SLUICE_FUNCTIONS_FC2_SERVICE": "sluice",
+                "SLUICE_FUNCTIONS_FC2_FUNCTION": "compose",
+            },
+            Fc2Invoker,
+        ),
+    ],
+)
+def test_the_settings_choose_who_rings_for_the_sweeper(more: dict[str, str], expected: type) -> None:
+    with open_cloud(settings_of(**more), RecordedJournal()) as outside:
+        assert isinstance(outside.invoker, expected)
+
+
+@pytest.mark.parametrize(
+    ("more", "address"),
+    [
+        ({}, "https://acme-out.oss-cn-hangzhou-internal.aliyuncs.com/out/v1/k?"),
+        (
+            {"SLUICE_OSS_DOWNLOAD_ENDPOINT": "https://oss-cn-hangzhou.aliyuncs.com"},
+            "https://acme-out.oss-cn-hangzhou.aliyuncs.com/out/v1/k?",
+        ),
+        ({"SLUICE_OSS_DOWNLOAD_DOMAIN": "https://files.example.com"}, "https://files.example.com/out/v1/k?"),
+    ],
+)
+def test_links_lead_to_where_the_settings_say_browsers_go(more: dict[str, str], address: str) -> None:
+    with open_cloud(settings_of(**more), RecordedJournal()) as outside:
+        link = outside.links.mint_link("out/v1/k", filename="a.csv", expires_at=outside.clock.now() + 60)
+    assert link.startswith(address)
+
+
+def test_without_an_access_key_the_platforms_word_is_taken() -> None:
+    without = settings_of(SLUICE_OSS_ACCESS_KEY_ID="", SLUICE_OSS_ACCESS_KEY_SECRET="")
+    assert isinstance(credentials_of(without), EnvironmentCredentials)
+    given = credentials_of(settings_of(SLUICE_OSS_SECURITY_TOKEN="token"))()
+    assert (given.access_key_id, given.security_token.reveal()) == ("id", "token")
+
+
+def test_the_environment_is_read_at_each_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = environment()
+    monkeypatch.setenv("SLUICE_TEST_LOOK", "now")
+    assert held["SLUICE_TEST_LOOK"] == "now"
+
+
+def test_opening_the_cloud_asks_nothing_of_it() -> None:
+    """Functions open it before they know who they are."""
+    with open_outside(settings_of(), RecordedJournal()) as outside:
+        assert outside.timings.lease_s == Timings().lease_s
+
+
+def test_the_service_composes_beside_the_cloud_and_its_commands_look_there(cloud: Cloud, tmp_path: Path) -> None:
+    env = {**cloud.settings(), **cloud.access_key(), "SLUICE_STORAGE_BACKEND": "oss"}
+    token = cloud.add_key()
+    with serving(tmp_path / "data", env={**env, "SLUICE_CONCURRENCY_MAX_CONCURRENT_TASKS": "1"}) as service:
+        headers = {"authorization": f"Bearer {token}"}
+        with httpx.Client(base_url=service.url, headers=headers, timeout=30) as client:
+            assert client.get("/v1/files/token").status_code == 404  # links lead to the store
+            body = {"columns": [{"name": "id"}], "format": "csv", "filename": "a.csv"}
+            task_id = client.post("/v1/exports", json=body).json()["task_id"]
+            client.put(f"/v1/exports/{task_id}/batches/1", json=[["1"], ["2"]])
+            client.post(f"/v1/exports/{task_id}/close")
+            state = client.get(f"/v1/exports/{task_id}?wait=30").json()["state"]
+            while state in {"sealed", "composing"}:
+                state = client.get(f"/v1/exports/{task_id}?wait=30").json()["state"]
+            assert state == "completed"
+            link = client.get(f"/v1/exports/{task_id}/file").headers["location"]
+        assert link.startswith(f"{cloud.oss.endpoint}/sluice-out/")
+        assert httpx.get(link).text.split() == ["\ufeffid", "1", "2"]
+    assert not (tmp_path / "data" / "tasks.sqlite3").exists()
+    (shown,) = json.loads(sluice("task", "list", "--json", env=env).stdout)
+    assert (shown["tenant"], shown["task"]["state"]) == ("shop", State.COMPLETED.value)
+    assert "whole" in sluice("task", "verify", task_id, env=env).stdout
+    assert cloud.oss.access_key_secret not in service.log.read_text()
