@@ -8,7 +8,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-PROGRAMS = ("bench_writers", "bench_service", "bench_relay", "bench_grpc")
+PROGRAMS = ("bench_writers", "bench_service", "bench_relay", "bench_grpc", "bench_cold_start")
 
 
 def main() -> None:

@@ -1,0 +1,157 @@
+"""Whether s.yaml says what the code believes: keys, ports, payloads, settings, waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from infra.serverless_devs.description import Description, Resource
+from sluice.api.gen import export_pb2
+from sluice.domain.keys import INPUT_PREFIX, MANIFEST_SUFFIX
+from sluice.domain.limits import Timings
+from sluice.wiring.settings import Settings, SettingsError, settings_from
+
+PUT = ["oss:ObjectCreated:PutObject"]
+GRPC_PORT, HTTP_PORT = 8089, 9000
+"""Where the functions listen, see wiring/functions; the gateway knows gRPC by its port."""
+PORTS = {"relay_grpc": GRPC_PORT, "relay_http": HTTP_PORT, "query": HTTP_PORT}
+PAYLOADS = {"sweep", "reconcile"}
+"""What the sweeper's timers say; wiring/functions/sweep.py tells them apart."""
+GRPC_PATH = f"/{export_pb2.DESCRIPTOR.services_by_name['ExportService'].full_name}/*"
+SHARED_WAITS = ("lease_s", "heartbeat_s", "clock_skew_s", "bell_grace_s")
+"""Settings whose defaults are those of one machine."""
+COMPOSE_MEMORY_MB_MIN = 256
+"""A composer uses less than 100 MB; what is more is for the runtime, and to be safe."""
+
+
+def broken_protocol(description: Description) -> Iterator[str]:
+    """Say what does not agree with the code."""
+    found = list(_wrong_settings(description))
+    if found:
+        yield from found  # the other checks count on settings that can be read
+        return
+    yield from _wrong_bell(description)
+    yield from _wrong_compose(description)
+    yield from _wrong_sweep(description)
+    yield from _wrong_servers(description)
+
+
+def _settings(function: Resource) -> Settings:
+    return settings_from(function.props["environmentVariables"], None)
+
+
+def _wrong_settings(description: Description) -> Iterator[str]:
+    for function in description.functions():
+        try:
+            settings = _settings(function)
+        except SettingsError as error:
+            yield f"{function.name}: {error}"
+            continue
+        timings, expected = settings.timings(), Timings()
+        waits = {"clock_skew_s": "skew_s"}
+        for name in SHARED_WAITS:
+            field = waits.get(name, name)
+            if getattr(timings, field) != getattr(expected, field):
+                yield f"{function.name}: concurrency.{name} is not that of domain/limits.py"
+        if function.props["environmentVariables"].get("MALLOC_ARENA_MAX") != "2":
+            yield f"{function.name}: MALLOC_ARENA_MAX is not 2"
+
+
+def _triggers(description: Description, kind: str) -> list[tuple[Resource, dict[str, Any]]]:
+    return [
+        (function, trigger)
+        for function in description.functions()
+        for trigger in function.props["triggers"]
+        if trigger["triggerType"] == kind
+    ]
+
+
+def _wrong_bell(description: Description) -> Iterator[str]:
+    bells = _triggers(description, "oss")
+    if [function.name for function, _ in bells] != ["compose"]:
+        yield "there must be one trigger on a bucket, and it must be compose's"
+    for function, trigger in bells:
+        config, variables = trigger["triggerConfig"], description.document["vars"]
+        key = config["filter"]["key"]
+        if (key["prefix"], key["suffix"]) != (INPUT_PREFIX, MANIFEST_SUFFIX):
+            yield f"{function.name}: the trigger's filter is not {INPUT_PREFIX}…{MANIFEST_SUFFIX} of domain/keys.py"
+        if config["events"] != PUT:
+            yield f"{function.name}: the trigger must hear {PUT[0]} and nothing else"
+        bucket = function.props["environmentVariables"]["SLUICE_OSS_BUCKET"]
+        if trigger["sourceArn"] != f"acs:oss:{variables['region']}:{variables['account']}:{bucket}":
+            yield f"{function.name}: the trigger is not on the input bucket"
+        if not trigger["invocationRole"].endswith(f":role/sluice-{variables['stage']}-trigger"):
+            yield f"{function.name}: the trigger calls as {trigger['invocationRole']}, not as the trigger's role"
+
+
+def _wrong_compose(description: Description) -> Iterator[str]:
+    compose = description.resources["compose"].props
+    calls = compose.get("asyncInvokeConfig", {})
+    if calls.get("maxAsyncRetryAttempts") != 1:
+        yield "compose: an event is tried once more by the platform, the sweeper does the rest"
+    if not calls.get("asyncTask"):
+        yield "compose: without asyncTask the ids of the sweeper's calls mean nothing"
+    if not calls.get("destinationConfig"):
+        yield "compose: events that failed go nowhere"
+    if compose["memorySize"] < COMPOSE_MEMORY_MB_MIN:
+        yield f"compose: {compose['memorySize']} MB leave no room above what a composer uses"
+    settings = _settings(description.resources["compose"])
+    if compose["timeout"] < settings.performance.upload_timeout_s + settings.functions.stop_margin_s:
+        yield "compose: its time limit cuts off an attempt that performance.upload_timeout_s allows"
+
+
+def _wrong_sweep(description: Description) -> Iterator[str]:
+    timers = _triggers(description, "timer")
+    if {function.name for function, _ in timers} != {"sweep"}:
+        yield "the timers must be sweep's"
+    payloads = sorted(trigger["triggerConfig"]["payload"] for _, trigger in timers)
+    if payloads != sorted(PAYLOADS):
+        yield f"sweep: its timers say {payloads}, not {sorted(PAYLOADS)}"
+    if not all(trigger["triggerConfig"]["enable"] for _, trigger in timers):
+        yield "sweep: a timer is off, and what is lost stays lost"
+    every = [t["triggerConfig"]["cronExpression"] for _, t in timers if t["triggerConfig"]["payload"] == "sweep"]
+    if every != ["@every 1m"]:
+        yield "sweep: lost exports wait for longer than a minute"
+    functions = _settings(description.resources["sweep"]).functions
+    name = description.resources["compose"].props["functionName"]
+    region = description.document["vars"]["region"]
+    call = f"https://fcv3.{region}.aliyuncs.com/2023-03-30/functions/{name}/invocations"
+    if (functions.invoker, functions.compose_url) != ("http", call):
+        yield f"sweep: does not ring compose by {call}"
+
+
+def _wrong_servers(description: Description) -> Iterator[str]:
+    servers = {one.name: one for one in description.functions() if one.props["runtime"] == "custom.debian11"}
+    if servers.keys() != PORTS.keys():
+        yield f"the functions with a port must be {', '.join(PORTS)}"
+    for name, function in servers.items():
+        props = function.props
+        port = props["customRuntimeConfig"]["port"]
+        if port != PORTS.get(name):
+            yield f"{name}: the platform looks for it at {port}, not at {PORTS.get(name)}"
+        variables = props["environmentVariables"]
+        if not variables.get("PATH", "").startswith("/var/fc/lang/python3.12/bin:"):
+            yield f"{name}: PATH does not lead to Python 3.12 first"
+        if variables.get("PYTHONPATH") != "/opt/python:/code":
+            yield f"{name}: PYTHONPATH does not lead to the layers"
+        yield from _wrong_hooks(function)
+    paths = {
+        route["path"]: route["functionName"]
+        for domain in description.domains()
+        for route in domain.props["routeConfig"]["routes"]
+    }
+    if paths.get(GRPC_PATH) != description.resources["relay_grpc"].props["functionName"]:
+        yield f"no route leads from {GRPC_PATH} to relay_grpc"
+
+
+def _wrong_hooks(function: Resource) -> Iterator[str]:
+    """The hooks are HTTP requests; a server of gRPC alone cannot answer them."""
+    hooks = function.props.get("instanceLifecycleConfig", {})
+    if function.props["customRuntimeConfig"]["port"] == GRPC_PORT:
+        if hooks or "healthCheckConfig" in function.props["customRuntimeConfig"]:
+            yield f"{function.name}: hooks and health checks speak HTTP, which it does not"
+        return
+    if hooks.keys() != {"initializer", "preStop"}:
+        yield f"{function.name}: needs both hooks"
+    elif hooks["preStop"]["timeout"] <= _settings(function).server.shutdown_grace_s:
+        yield f"{function.name}: is stopped before server.shutdown_grace_s is over"
