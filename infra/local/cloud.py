@@ -1,0 +1,150 @@
+"""The whole product on this machine: stand-ins of OSS and Tablestore, and the functions of `s.yaml` between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from infra.local.deployment_file import load_deployment
+from infra.local.environment import ACCOUNT_ID, Place, RoleKey
+from infra.local.fresh_layers import deployed_or_source
+from infra.local.host import FunctionHost
+from infra.local.interpreter import ROOT, Interpreter
+from infra.local.roles import grants_of
+from sluice.adapters.cloud_credentials import Credentials, FixedCredentials
+from sluice.adapters.system_clock import SystemClock, SystemRandomness
+from sluice.adapters.tablestore_access import TablestoreAccess
+from sluice.adapters.tablestore_keys import TablestoreKeys
+from sluice.adapters.tablestore_tables import create_tables
+from sluice.api.api_keys import add_key
+from sluice.domain.api_key import Scope
+from sluice.domain.secret import Secret
+from tests.support.oss_server import OssServer, serving_oss
+from tests.support.tablestore_server import StsCredentials, TablestoreServer, serving_tablestore
+
+REGION = "cn-hangzhou"
+STAGE = "local"
+INPUT, OUTPUT = f"sluice-{STAGE}-in-{ACCOUNT_ID}", f"sluice-{STAGE}-out-{ACCOUNT_ID}"
+INSTANCE = "sluice-local"
+TABLE = "export_task"
+ROLE_LIFE_S = 36 * 3600
+"""As long as a function's credentials last in the cloud."""
+TIMEOUT_S = 5
+ALL = [("*", "*")]
+TEMPLATE_VALUES = {
+    "Stage": STAGE,
+    "InstanceName": INSTANCE,
+    "ALIYUN::TenantId": ACCOUNT_ID,
+    "ALIYUN::Region": REGION,
+}
+SOON = {
+    "SLUICE_CONCURRENCY_LEASE_S": "4",
+    "SLUICE_CONCURRENCY_HEARTBEAT_S": "1",
+    "SLUICE_CONCURRENCY_CLOCK_SKEW_S": "1",
+    "SLUICE_CONCURRENCY_BELL_GRACE_S": "3",
+}
+"""Waits for a day on one machine; in the cloud they are those of `s.yaml`."""
+
+
+class LocalCloud(NamedTuple):
+    """Everything that runs, to be asked and disturbed."""
+
+    host: FunctionHost
+    oss: OssServer
+    ots: TablestoreServer
+    access: TablestoreAccess
+    keys: RoleKeys
+    interpreter: Interpreter
+
+    def new_key(self, tenant: str) -> str:
+        """Make an API key that may do everything of its tenant's."""
+        keys = TablestoreKeys(self.access, timeout_s=TIMEOUT_S)
+        try:
+            made = add_key(keys, tenant, scopes=[Scope.WRITE], clock=SystemClock(), randomness=SystemRandomness())
+        finally:
+            keys.close()
+        return made.text.reveal()
+
+
+@contextmanager
+def local_cloud(
+    folder: Path,
+    *,
+    overrides: Mapping[str, str] = SOON,
+    interpreter: Interpreter | None = None,
+    file: Path = ROOT / "s.yaml",
+) -> Iterator[LocalCloud]:
+    """Run everything while the block runs; logs and objects are kept in ``folder``.
+
+    ``overrides`` are other values for variables that functions have. Without an
+    ``interpreter`` it is the layers as of now on the deployed Python, where they can be had.
+    """
+    with serving_oss(buckets=(INPUT, OUTPUT), folder=folder) as oss, serving_tablestore(instance=INSTANCE) as ots:
+        key = FixedCredentials(Credentials(ots.access_key_id, Secret(ots.access_key_secret)))
+        access = TablestoreAccess(
+            endpoint=ots.endpoint, instance=ots.instance, region=ots.region, table=TABLE, credentials=key
+        )
+        create_tables(access, timeout_s=TIMEOUT_S)
+        deployment = load_deployment(file, deploy_variables(oss, ots))
+        keys = RoleKeys(oss, ots, {spec.name: spec.role for spec in deployment.functions.values()})
+        chosen = interpreter or deployed_or_source(deployment.layers, folder / "layers")
+        moved: dict[str, str] = dict(overrides)
+        place = Place(deployment.region, chosen, moved)
+        with FunctionHost(deployment, place, folder, key_of=keys.of, secrets=keys.secrets) as host:
+            compose = deployment.functions["compose"].name
+            moved["SLUICE_FUNCTIONS_COMPOSE_URL"] = f"{host.interface.url}/2023-03-30/functions/{compose}/invocations"
+            oss.listen(host.hear)
+            yield LocalCloud(host, oss, ots, access, keys, chosen)
+
+
+class RoleKeys:
+    """One pair of credentials for each function, good for every service, as the cloud issues them.
+
+    In OSS it may do what its role's policies say and no more; the stand-in of
+    Tablestore knows no policies. Whoever is no function may do everything.
+    """
+
+    def __init__(self, oss: OssServer, ots: TablestoreServer, roles: Mapping[str, str]) -> None:
+        self._oss = oss
+        self._ots = ots
+        self._roles = roles
+        self._keys: dict[str, RoleKey] = {}
+
+    def of(self, function_name: str) -> RoleKey:
+        """The function's credentials, issued when they are first asked for."""
+        if function_name not in self._keys:
+            grants = grants_of(self._roles[function_name], TEMPLATE_VALUES) if function_name in self._roles else ALL
+            issued = RoleKey(*self._oss.issue_sts(ROLE_LIFE_S, grants=grants))
+            self._ots.admit(StsCredentials(*issued), ROLE_LIFE_S)
+            self._keys[function_name] = issued
+        return self._keys[function_name]
+
+    def secrets(self) -> dict[str, str]:
+        """Every secret by its access key id."""
+        return {key.access_key_id: key.access_key_secret for key in self._keys.values()}
+
+
+def deploy_variables(oss: OssServer, ots: TablestoreServer) -> dict[str, str]:
+    """What a provisioned cloud would tell the deployment file."""
+    role = f"acs:ram::{ACCOUNT_ID}:role/sluice-{STAGE}"
+    roles = {f"DEPLOY_{name}_ROLE_ARN": f"{role}-{name.lower()}" for name in ("GRPC", "QUERY", "COMPOSE", "SWEEP")}
+    return {
+        "DEPLOY_STAGE": STAGE,
+        "DEPLOY_REGION": REGION,
+        "DEPLOY_ACCOUNT_ID": ACCOUNT_ID,
+        "DEPLOY_LOG_PROJECT": "local",
+        "DEPLOY_LOGSTORE": "local",
+        **roles,
+        "DEPLOY_TRIGGER_ROLE_ARN": f"{role}-trigger",
+        "DEPLOY_FAILURE_QUEUE_ARN": f"acs:mns:{REGION}:{ACCOUNT_ID}:/queues/sluice-{STAGE}-failures/messages",
+        "SLUICE_OSS_ENDPOINT": oss.endpoint,
+        "SLUICE_OSS_REGION": oss.region,
+        "SLUICE_OSS_BUCKET": INPUT,
+        "SLUICE_OSS_RESULT_BUCKET": OUTPUT,
+        "SLUICE_OSS_DOWNLOAD_ENDPOINT": oss.endpoint,
+        "SLUICE_TABLESTORE_ENDPOINT": ots.endpoint,
+        "SLUICE_TABLESTORE_INSTANCE": ots.instance,
+        "SLUICE_TABLESTORE_TABLE": TABLE,
+    }

@@ -1,0 +1,75 @@
+"""One stage: its name, its region, and the parameters of its stack."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+INPUT_DAYS_MIN = 7
+MARGIN_DAYS = 3
+"""A lifecycle rule is for what the sweeper missed, so it must be the later one.
+
+A task may be open for a day before its retention begins, garbage is collected for a day after it, and a day is spare.
+"""
+STAGE_NAME = re.compile(r"[a-z][a-z0-9]{1,7}")
+_FORBIDDEN_IN_INSTANCES = ("ali", "ay", "ots", "taobao", "admin")
+
+
+class StageError(ValueError):
+    """A stage that cannot be."""
+
+
+class Stage(NamedTuple):
+    """What the operator chooses."""
+
+    name: str
+    alert_email: str
+    retention_days: int = 7
+    log_days: int = 30
+    cluster_type: str = "HYBRID"
+    action_policy: str = "sls.builtin"
+
+    @property
+    def stack_name(self) -> str:
+        return stack_name(self.name)
+
+    def parameters(self, *, account_id: str) -> dict[str, str]:
+        """What the template is filled with."""
+        days = self.retention_days + MARGIN_DAYS
+        return {
+            "Stage": self.name,
+            "InstanceName": instance_name(self.name, account_id),
+            "InputDays": str(max(INPUT_DAYS_MIN, days)),
+            "OutputDays": str(days),
+            "LogDays": str(self.log_days),
+            "ClusterType": self.cluster_type,
+            "AlertEmail": self.alert_email,
+            "ActionPolicy": self.action_policy,
+            "EmptyBuckets": "false",
+        }
+
+
+def retention_days_of(parameters: Mapping[str, str]) -> int:
+    """How long files are kept by a stack with these parameters. Raises KeyError when they do not say."""
+    return int(parameters["OutputDays"]) - MARGIN_DAYS
+
+
+def check_stage_name(name: str) -> str:
+    """The name itself. Raises ``StageError`` for one that some resource could not bear."""
+    if not STAGE_NAME.fullmatch(name):
+        raise StageError(f"{name!r} is no name of a stage: 2 to 8 lower-case letters and digits, a letter first")
+    if any(word in name for word in _FORBIDDEN_IN_INSTANCES):
+        raise StageError(f"Tablestore takes no instance with {', '.join(_FORBIDDEN_IN_INSTANCES)} in its name")
+    return name
+
+
+def stack_name(stage: str) -> str:
+    return f"sluice-{check_stage_name(stage)}"
+
+
+def instance_name(stage: str, account_id: str) -> str:
+    """Unique in the region, and the same at every run: 16 characters at most, so the account is cut to a digest."""
+    digest = hashlib.sha256(account_id.encode()).hexdigest()
+    return f"sl-{check_stage_name(stage)}-{digest[:4]}"

@@ -1,0 +1,352 @@
+"""``python -m infra.provision`` against a server that answers like ROS and checks every signature."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from infra.provision.command_line import main
+from infra.provision.environment_file import VARIABLES, write_variables
+from infra.provision.template import build_template
+from tests.infra.ros_server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, Denied, Fault, RosStandIn, serving_ros
+
+KEYS = {"ALIBABA_CLOUD_ACCESS_KEY_ID": ACCESS_KEY_ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": ACCESS_KEY_SECRET}
+
+
+class Desk(NamedTuple):
+    """An operator's terminal in front of the stand-in."""
+
+    ros: RosStandIn
+    url: str
+    env_file: Path
+    capture: pytest.CaptureFixture[str]
+
+    def run(self, command: str, *more: str, keys: dict[str, str] | None = None) -> tuple[int, str, str]:
+        place = ["--stage", "dev", "--region", "cn-hangzhou", "--ros-endpoint", self.url, "--sts-endpoint", self.url]
+        quick = ["--poll-s", "0", "--pause-s", "0"]
+        arguments = [command, *place, *quick, *more]
+        if command in ("up", "preview"):
+            arguments += ["--alert-email", "on-call@example.com"]
+        if command in ("up", "outputs"):
+            arguments += ["--env-file", str(self.env_file)]
+        code = main(arguments, KEYS if keys is None else keys)
+        said = self.capture.readouterr()
+        return code, said.out, said.err
+
+    def made(self) -> None:
+        code, _, error = self.run("up")
+        assert code == 0, error
+        self.ros.calls.clear()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
+    with serving_ros() as (ros, url):
+        yield Desk(ros, url, tmp_path / ".env", capsys)
+
+
+def test_the_first_up_checks_creates_waits_and_writes_every_variable(desk: Desk) -> None:
+    code, said, _ = desk.run("up")
+    assert code == 0
+    changing = [action for action in desk.ros.actions() if action in ("ValidateTemplate", "CreateStack", "UpdateStack")]
+    assert changing == ["ValidateTemplate", "CreateStack"]
+    [stack] = desk.ros.stacks
+    assert (stack.name, stack.status) == ("sluice-dev", "CREATE_COMPLETE")
+    assert stack.template == build_template()
+    assert set(stack.parameters) == set(build_template()["Parameters"])
+    assert all(f"CREATE_COMPLETE      {name}" in said for name in ("InputBucket", "Table", "AlarmEventsFailed"))
+    lines = desk.env_file.read_text().splitlines()
+    assert {line.partition("=")[0] for line in lines if not line.startswith("#")} == {
+        *VARIABLES,
+        "SLUICE_STORAGE_RETENTION_S",
+    }
+    assert "SLUICE_OSS_BUCKET=InputBucket-of-sluice-dev" in lines
+    assert "SLUICE_STORAGE_RETENTION_S=604800" in lines
+
+
+def test_a_second_up_with_nothing_new_changes_nothing(desk: Desk) -> None:
+    desk.made()
+    code, said, _ = desk.run("up")
+    assert code == 0
+    assert "nothing to change" in said
+    assert "CreateStack" not in desk.ros.actions()
+
+
+def test_an_up_with_another_choice_updates_the_stack(desk: Desk) -> None:
+    desk.made()
+    code, _, _ = desk.run("up", "--retention-days", "30")
+    assert code == 0
+    [stack] = desk.ros.stacks
+    assert stack.status == "UPDATE_COMPLETE"
+    assert (stack.parameters["OutputDays"], stack.parameters["InputDays"]) == ("33", "33")
+    assert "SLUICE_STORAGE_RETENTION_S=2592000" in desk.env_file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("action", "kind"),
+    [
+        *(("CreateStack", kind) for kind in ("busy", "drop before", "drop after", "throttle")),
+        *(
+            (action, kind)
+            for action in ("GetCallerIdentity", "ValidateTemplate", "ListStacks", "GetStack", "ListStackEvents")
+            for kind in ("busy", "throttle")
+        ),
+    ],
+)
+def test_one_failed_call_of_any_kind_makes_exactly_one_stack(desk: Desk, action: str, kind: str) -> None:
+    desk.ros.faults.append(Fault(action, kind))
+    code, _, error = desk.run("up")
+    assert code == 0, error
+    assert not desk.ros.faults
+    assert [(stack.name, stack.status) for stack in desk.ros.stacks] == [("sluice-dev", "CREATE_COMPLETE")]
+
+
+@pytest.mark.parametrize("kind", ["busy", "drop before", "drop after", "throttle"])
+def test_one_failed_call_of_any_kind_updates_once(desk: Desk, kind: str) -> None:
+    desk.made()
+    desk.ros.faults.append(Fault("UpdateStack", kind))
+    code, _, error = desk.run("up", "--log-days", "90")
+    assert code == 0, error
+    [stack] = desk.ros.stacks
+    assert (stack.status, stack.parameters["LogDays"]) == ("UPDATE_COMPLETE", "90")
+
+
+@pytest.mark.parametrize("kind", ["busy", "drop before", "drop after", "throttle"])
+@pytest.mark.parametrize("action", ["DeleteStack", "GetStack"])
+def test_one_failed_call_of_any_kind_deletes_the_stack(desk: Desk, action: str, kind: str) -> None:
+    desk.made()
+    desk.ros.faults.append(Fault(action, kind))
+    code, said, error = desk.run("down", "--yes")
+    assert code == 0, error
+    assert desk.ros.stacks[0].status == "DELETE_COMPLETE"
+    assert "is gone" in said
+
+
+def test_a_lost_answer_to_create_is_resolved_by_looking_not_by_creating_twice(desk: Desk) -> None:
+    desk.ros.faults.append(Fault("CreateStack", "drop after"))
+    code, said, _ = desk.run("up")
+    assert code == 0
+    assert desk.ros.actions().count("CreateStack") == 1
+    assert "the stack is there" in said
+
+
+def test_a_service_that_stays_away_is_reported_and_nothing_is_written(desk: Desk) -> None:
+    desk.ros.faults += [Fault("CreateStack", "busy")] * 3
+    code, _, error = desk.run("up")
+    assert code == 1
+    assert "cannot reach ROS" in error
+    assert not desk.env_file.exists()
+
+
+def test_a_stack_that_fails_half_way_says_which_resource_and_why(desk: Desk) -> None:
+    desk.ros.failing["Instance"] = "InstanceNameConflict: The name is taken."
+    code, said, error = desk.run("up")
+    assert code == 1
+    assert "CREATE_ROLLBACK_COMPLETE" in error
+    assert "Instance (ALIYUN::OTS::InstanceV2): InstanceNameConflict: The name is taken." in error
+    assert "CREATE_FAILED        Instance InstanceNameConflict" in said
+    assert not desk.env_file.exists()
+
+
+def test_after_a_failed_creation_up_says_to_take_it_down_first(desk: Desk) -> None:
+    desk.ros.failing["Instance"] = "taken"
+    desk.run("up")
+    desk.ros.failing.clear()
+    code, _, error = desk.run("up")
+    assert code == 1
+    assert "`down`" in error
+    assert desk.run("down", "--yes")[0] == 0
+    assert desk.run("up")[0] == 0
+
+
+def test_an_update_that_is_rolled_back_is_a_failure_with_its_reason(desk: Desk) -> None:
+    desk.made()
+    desk.ros.failing["Logstore"] = "LogStoreQuotaExceed"
+    code, _, error = desk.run("up", "--log-days", "60")
+    assert code == 1
+    assert "ROLLBACK_COMPLETE" in error
+    assert "LogStoreQuotaExceed" in error
+
+
+def test_a_stack_whose_update_was_rolled_back_can_be_updated_again(desk: Desk) -> None:
+    desk.made()
+    desk.ros.failing["Logstore"] = "LogStoreQuotaExceed"
+    assert desk.run("up", "--log-days", "60")[0] == 1
+    assert desk.ros.stacks[0].parameters["LogDays"] == "30"
+    desk.ros.failing.clear()
+    code, _, error = desk.run("up", "--log-days", "60")
+    assert code == 0, error
+    assert (desk.ros.stacks[0].status, desk.ros.stacks[0].parameters["LogDays"]) == ("UPDATE_COMPLETE", "60")
+
+
+def test_up_waits_for_what_an_earlier_run_began(desk: Desk) -> None:
+    desk.made()
+    desk.run("up", "--log-days", "60")
+    stack = desk.ros.stacks[0]
+    stack.status = "UPDATE_IN_PROGRESS"
+    stack.steps = [{"LogicalResourceId": "LogIndex", "Status": "UPDATE_COMPLETE"}] * 100
+    code, said, _ = desk.run("up", "--log-days", "90")
+    assert code == 0
+    assert "waiting for that" in said
+    assert stack.parameters["LogDays"] == "90"
+
+
+def test_a_refusal_is_told_with_its_code_and_not_repeated(desk: Desk) -> None:
+    desk.ros.refuses["CreateStack"] = Denied(403, "NoPermission", "The user is not allowed to create a stack.")
+    code, _, error = desk.run("up")
+    assert code == 1
+    assert "CreateStack was refused: NoPermission: The user is not allowed" in error
+    assert desk.ros.actions().count("CreateStack") == 1
+
+
+def test_a_wrong_secret_is_refused_by_the_signature(desk: Desk) -> None:
+    code, _, error = desk.run("up", keys={**KEYS, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "wrong"})
+    assert code == 1
+    assert "SignatureDoesNotMatch" in error
+
+
+def test_a_token_is_sent_and_signed_with_a_temporary_key(desk: Desk) -> None:
+    code, _, error = desk.run("validate", keys={**KEYS, "ALIBABA_CLOUD_SECURITY_TOKEN": "token+/=&"})
+    assert code == 0, error
+    assert desk.ros.calls[-1][1]["SecurityToken"] == "token+/=&"
+
+
+def test_without_keys_in_the_environment_nothing_is_asked(desk: Desk) -> None:
+    code, _, error = desk.run("up", keys={})
+    assert code == 1
+    assert "ALIBABA_CLOUD_ACCESS_KEY_ID" in error
+    assert not desk.ros.calls
+
+
+def test_no_secret_is_printed_or_written(desk: Desk) -> None:
+    code, said, error = desk.run("up")
+    assert code == 0
+    assert ACCESS_KEY_SECRET not in said + error + desk.env_file.read_text()
+
+
+def test_preview_tells_of_every_resource_and_changes_nothing(desk: Desk) -> None:
+    code, said, _ = desk.run("preview")
+    assert code == 0
+    assert "Add      ALIYUN::OSS::Bucket                InputBucket" in said
+    assert len(said.splitlines()) == len(build_template()["Resources"])
+    assert not desk.ros.stacks
+    desk.made()
+    assert "Modify   ALIYUN::OTS::Table" in desk.run("preview")[1]
+
+
+def test_outputs_writes_the_file_again(desk: Desk) -> None:
+    desk.made()
+    desk.env_file.write_text("# mine\nOTHER=1\nSLUICE_OSS_BUCKET=old\n")
+    assert desk.run("outputs")[0] == 0
+    lines = desk.env_file.read_text().splitlines()
+    assert lines[:2] == ["# mine", "OTHER=1"]
+    assert lines.count("SLUICE_OSS_BUCKET=InputBucket-of-sluice-dev") == 1
+    assert "SLUICE_OSS_BUCKET=old" not in lines
+
+
+def test_a_domain_for_downloads_takes_the_endpoint_s_place_and_stays(desk: Desk) -> None:
+    assert desk.run("up", "--download-domain", "files.example.com")[0] == 0
+    for _ in range(2):
+        lines = desk.env_file.read_text().splitlines()
+        assert lines.count("SLUICE_OSS_DOWNLOAD_DOMAIN=files.example.com") == 1
+        assert lines.count("SLUICE_OSS_DOWNLOAD_ENDPOINT=") == 1
+        assert desk.run("outputs")[0] == 0
+
+
+def test_outputs_knows_the_retention_that_the_stack_was_made_with(desk: Desk) -> None:
+    assert desk.run("up", "--retention-days", "2")[0] == 0
+    desk.env_file.unlink()
+    assert desk.run("outputs")[0] == 0
+    assert "SLUICE_STORAGE_RETENTION_S=172800" in desk.env_file.read_text()
+
+
+def test_outputs_of_no_stack_is_an_error(desk: Desk) -> None:
+    code, _, error = desk.run("outputs")
+    assert code == 1
+    assert "there is no stack sluice-dev" in error
+
+
+def test_down_asks_and_does_nothing_without_the_stage_s_name(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.made()
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
+    code, said, _ = desk.run("down")
+    assert code == 3
+    assert "nothing was done" in said
+    assert not desk.ros.calls
+    monkeypatch.setattr("sys.stdin", io.StringIO("dev\n"))
+    assert desk.run("down")[0] == 0
+    assert desk.ros.stacks[0].status == "DELETE_COMPLETE"
+
+
+def test_down_keeps_buckets_that_hold_objects_and_says_so(desk: Desk) -> None:
+    desk.made()
+    desk.ros.full_buckets = {"OutputBucket"}
+    code, said, _ = desk.run("down", "--yes")
+    assert code == 0
+    assert desk.ros.stacks[0].status == "DELETE_COMPLETE"
+    assert "kept: bucket OutputBucket-of-sluice-dev" in said
+    assert "kept: bucket InputBucket" not in said
+
+
+def test_forced_down_empties_the_buckets(desk: Desk) -> None:
+    desk.made()
+    desk.ros.full_buckets = {"InputBucket", "OutputBucket"}
+    code, said, _ = desk.run("down", "--yes", "--force")
+    assert code == 0
+    assert "kept" not in said
+    assert desk.ros.stacks[0].parameters["EmptyBuckets"] == "true"
+    assert desk.ros.stacks[0].status == "DELETE_COMPLETE"
+
+
+def test_forced_down_removes_a_stack_that_was_never_made(desk: Desk) -> None:
+    desk.ros.failing["Instance"] = "taken"
+    desk.run("up")
+    code, _, error = desk.run("down", "--yes", "--force")
+    assert code == 0, error
+    assert desk.ros.stacks[0].status == "DELETE_COMPLETE"
+
+
+def test_down_of_something_else_that_cannot_go_fails_and_says_what(desk: Desk) -> None:
+    desk.made()
+    desk.ros.full_buckets = {"LogProject"}
+    code, _, error = desk.run("down", "--yes")
+    assert code == 1
+    assert "LogProject (ALIYUN::SLS::Project): BucketNotEmpty" in error
+
+
+def test_down_of_nothing_is_done(desk: Desk) -> None:
+    assert desk.run("down", "--yes")[0] == 0
+
+
+def test_a_stack_can_be_made_again_after_it_was_deleted(desk: Desk) -> None:
+    desk.made()
+    assert desk.run("down", "--yes")[0] == 0
+    desk.made()
+    assert [stack.status for stack in desk.ros.stacks] == ["DELETE_COMPLETE", "CREATE_COMPLETE"]
+
+
+@pytest.mark.parametrize("stage", ["Dev", "x", "play", "averylongname", "1st", "de-v"])
+def test_a_stage_name_that_a_resource_could_not_bear_is_refused(desk: Desk, stage: str) -> None:
+    code, _, error = desk.run("up", "--stage", stage)
+    assert code == 1
+    assert error.startswith("provision: ")
+    assert "CreateStack" not in desk.ros.actions()
+
+
+def test_the_file_of_variables_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("A=1\nexport B=2\n# B=comment\n")
+    write_variables(path, {"B": "3", "C": "4"})
+    assert path.read_text() == "A=1\n# B=comment\nB=3\nC=4\n"
+    assert [item.name for item in tmp_path.iterdir()] == [".env"]
+
+
+def test_the_template_is_sent_as_the_body_of_a_post(desk: Desk) -> None:
+    assert desk.run("validate")[0] == 0
+    sent = desk.ros.calls[-1][1]["TemplateBody"]
+    assert json.loads(sent) == build_template()

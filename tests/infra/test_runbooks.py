@@ -1,0 +1,123 @@
+"""What the pages for operators name exists, and what they reckon adds up."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from infra.provision.command_line import main
+from sluice.domain.batch import Batch
+from sluice.domain.keys import ManifestRef
+from sluice.ports.object_store import ObjectStore
+from sluice.ports.task_store import TaskStore
+from sluice.usecases.close_export import CloseRequest, close_export
+from sluice.usecases.compose_export import Outcome, compose_export
+from sluice.usecases.find_task import Definitions
+from sluice.usecases.open_export import OpenRequest, open_export
+from sluice.usecases.put_batch import put_batch
+from sluice.wiring.settings import setting_types
+from tests.infra.cloud_recorder import CloudRecorder
+from tests.infra.role_days import PARAMS, TENANT
+from tests.support.watched_stores import CountedCalls
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("", "runbooks", "systemd", "docker", "provision", "ros")
+PAGES = sorted(page for folder in FOLDERS for page in (ROOT / "infra" / folder).glob("*.md"))
+MONEY_STEP = 0.0001
+
+
+def code_of(page: Path) -> str:
+    """What stands in code, which is what people copy."""
+    text = page.read_text(encoding="utf-8")
+    return "\n".join([*re.findall(r"```\w*\n(.*?)```", text, re.DOTALL), *re.findall(r"`([^`\n]+)`", text)])
+
+
+def text_of_all() -> str:
+    return "\n".join(code_of(page) for page in PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+def test_every_variable_of_ours_is_a_setting() -> None:
+    names = set(re.findall(r"SLUICE_[A-Z][A-Z_]+[A-Z]", text_of_all()))
+    assert len(names) > 5
+    settings = {"SLUICE_" + name.upper().replace(".", "_") for name in setting_types()}
+    assert names - settings - {"SLUICE_ROS_TYPES"} == set()
+
+
+def test_every_command_of_ours_exists() -> None:
+    commands = re.findall(r"\bsluice (task|keys|tables) ([a-z-]+)", text_of_all())
+    assert {("task", "show"), ("keys", "add"), ("tables", "check")} <= set(commands)
+    for group in ("task", "keys", "tables"):
+        told = subprocess.run(
+            [sys.executable, "-m", "sluice", group, "--help"], capture_output=True, text=True, check=True
+        ).stdout
+        assert {name for word, name in commands if word == group} <= set(
+            re.findall(r"^  ([a-z-]+) ", told, re.MULTILINE)
+        )
+
+
+def test_every_option_of_provision_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    told = ""
+    for command in ("check", "validate", "preview", "up", "outputs", "down"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"], {})
+        told += capsys.readouterr().out
+    used = re.findall(r"infra\.provision[^\n]*", text_of_all())
+    assert used
+    for line in used:
+        for option in re.findall(r"--[a-z-]+", line):
+            assert f"{option} " in told or f"{option}]" in told, option
+    for command in re.findall(r"infra\.provision ([a-z]+)", text_of_all()):
+        assert command in {"check", "validate", "preview", "up", "outputs", "down"}
+
+
+def cost_tables() -> list[list[list[str]]]:
+    text = (ROOT / "infra" / "runbooks" / "costs.md").read_text(encoding="utf-8")
+    tables = [block for block in re.split(r"\n\n", text) if block.startswith("| item")]
+    return [
+        [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[2:]] for table in tables
+    ]
+
+
+def test_the_costs_add_up() -> None:
+    assert len(cost_tables()) == 2
+    for *items, total in cost_tables():
+        for name, count, _, price, cost in items:
+            assert math.isclose(float(count) * float(price), float(cost), abs_tol=MONEY_STEP / 2 + 1e-9), name
+        assert total[0] == "sum"
+        assert math.isclose(sum(float(item[4]) for item in items), float(total[4]), abs_tol=1e-9)
+
+
+def test_an_export_makes_as_many_calls_as_the_costs_are_reckoned_with() -> None:
+    batches = 7
+    world = CloudRecorder()
+    store, tasks = CountedCalls(world.store), CountedCalls(world.memory_tasks)
+    outside = replace(world.outside(), objects=cast(ObjectStore, store), tasks=cast(TaskStore, tasks))
+    ref = open_export(outside, TENANT, OpenRequest(PARAMS)).task.ref
+    definitions = Definitions(outside)
+    for sequence in range(1, batches + 1):
+        put_batch(outside, definitions, ref, sequence=sequence, batch=Batch.of_rows([(str(sequence),)], 1))
+    task = close_export(outside, ref, CloseRequest())
+    assert compose_export(outside, ManifestRef(ref, task.man_sha)) is Outcome.COMPLETED
+    parts = store.calls.count("put_part")
+    puts = [name for name in store.calls if name in ("put", "begin_upload", "put_part", "complete_upload")]
+    gets = [name for name in store.calls if name in ("get", "head", "read_range")]
+    assert len(puts) == batches + 1 + parts + 2
+    assert len(gets) == batches + 1 + 1
+    writes = [name for name in tasks.calls if name in ("create", "claim", "update", "log_attempt")]
+    assert batches < len(writes) <= batches + 12
+    reads = [name for name in tasks.calls if name in ("read", "read_claims", "read_claim", "count")]
+    assert len(reads) <= 10
+    assert set(store.calls) | set(tasks.calls) <= {*puts, *gets, *writes, *reads}
