@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick check fmt bench proto lock clean
+.PHONY: help install demo cloud-demo layers s test quick check fmt bench proto lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(VENV)/installed ## Install everything into .venv, at locked versions with checked hashes
 
@@ -20,6 +20,15 @@ $(VENV)/installed: requirements.lock pyproject.toml
 
 demo: install ## Push a million rows and a real table through the service, read the files back
 	$(BIN)/sluice demo
+
+cloud-demo: install ## The same on Alibaba Cloud's services as stand-ins: real SDKs, built layers, faults
+	$(BIN)/python -m infra.local.demo
+
+layers: install ## Build the layers of the deployed functions into build/layers
+	$(BIN)/python -m infra.build_layers
+
+s: install ## Install the deployment tool `s` of Serverless Devs (needs npm)
+	npm ci --prefix infra/serverless_devs --no-audit --no-fund
 
 test: install ## Run every test
 	$(PYTEST) -n 2 --dist worksteal -m "not serial"
@@ -35,6 +44,8 @@ check: install ## Lint, types, import rules, stubs up to date
 	$(BIN)/lint-imports
 	$(BIN)/python infra/gen_proto.py --check
 	$(BIN)/python infra/gen_error_docs.py --check
+	$(BIN)/python -m infra.serverless_devs.checks
+	$(BIN)/python -m infra.provision check
 
 fmt: install ## Format the code
 	$(BIN)/ruff check --fix .
@@ -48,6 +59,7 @@ proto: install ## Generate the stubs from layers/sluice/proto
 
 lock: ## Resolve the dependencies again (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra dev --override infra/lock-overrides.txt pyproject.toml -o requirements.lock
+	uv pip compile --python-version 3.12 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-annotate -c requirements.lock --override layers/deps/left-out.txt layers/deps/requirements.in -o layers/deps/requirements.lock
 
 clean: ## Remove what was built
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis demo-output
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis demo-output cloud-demo-output
