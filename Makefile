@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
+# The API's tests once more, over the cloud's adapters and the stand-ins of its services.
+OVER_THE_CLOUD := $(addprefix tests/e2e/test_, every_error_code.py http_bad_inputs.py http_stream.py http_files.py grpc_unary.py grpc_stream.py)
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo cloud-demo layers s test quick check fmt bench proto lock clean
 
@@ -32,6 +35,7 @@ s: install ## Install the deployment tool `s` of Serverless Devs (needs npm)
 
 test: install ## Run every test
 	$(PYTEST) -n 2 --dist worksteal -m "not serial"
+	SLUICE_TEST_STORES=cloud $(PYTEST) -n 2 --dist worksteal $(OVER_THE_CLOUD)
 	$(PYTEST) -m serial
 
 quick: install ## Run the tests that take milliseconds

@@ -69,6 +69,14 @@ class ObjectStoreContract(ABC):
         assert store.get("a/b.bin") == data
         assert b"".join(store.read_range("a/b.bin", 0, size)) == data
 
+    def test_a_reader_may_stop_half_way(self, store: ObjectStore) -> None:
+        store.put("a", bytes(3 * BLOCK_BYTES))
+        blocks = store.read_range("a", 0, 3 * BLOCK_BYTES)
+        assert next(blocks) == bytes(BLOCK_BYTES)
+        blocks.close()
+        assert list(blocks) == []
+        assert store.get("a") == bytes(3 * BLOCK_BYTES)
+
     def test_head_describes_the_object(self, store: ObjectStore) -> None:
         store.put("a", b"some content", metadata={"epoch": "3", "writer-version": "x y=z;"})
         info = store.head("a")

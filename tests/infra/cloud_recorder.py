@@ -5,7 +5,7 @@ The table of port calls and cloud calls in here is checked against the real adap
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from sluice.adapters.bell_invoker import BellInvoker
@@ -133,7 +133,7 @@ class RecordedStore(ForwardingStore):
         self._note("head", key)
         return super().head(key)
 
-    def read_range(self, key: str, start: int, end: int) -> Iterator[bytes]:
+    def read_range(self, key: str, start: int, end: int) -> Generator[bytes]:
         self._note("read_range", key)
         return super().read_range(key, start, end)
 

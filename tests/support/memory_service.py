@@ -1,4 +1,4 @@
-"""The whole service over in-memory stores, composing in threads: what the API's end-to-end tests call."""
+"""The whole service in one process, composing in threads: what the API's end-to-end tests call."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sluice.adapters.key_file import KeyFile
-from sluice.adapters.memory_store import MemoryStore
-from sluice.adapters.memory_tasks import MemoryTasks
 from sluice.adapters.no_composers import NoComposers
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.triggering_store import TriggeringStore
@@ -27,6 +25,7 @@ from sluice.ports.task_store import TaskStore
 from sluice.usecases.find_task import Definitions
 from tests.support.inline_invoker import InlineInvoker
 from tests.support.recorded_journal import RecordedJournal
+from tests.support.stores_under_test import new_stores
 
 TENANT = TenantId("acme")
 
@@ -64,18 +63,19 @@ class MemoryService:
     ) -> None:
         self.clock = clock or SystemClock()
         self.journal = journal or RecordedJournal()
-        self.store = MemoryStore(clock=self.clock)
-        self.tasks = MemoryTasks()
+        stores = new_stores(self.clock)
+        self.store, self.tasks = stores.objects, stores.tasks
         self.invoker = InlineInvoker(paused=paused)
         self.outside = Outside(
             objects=TriggeringStore(objects(self.store), self.invoker),
             tasks=tasks(self.tasks),
-            links=links or self.store,
+            links=links or stores.links,
             invoker=self.invoker,
             admission=admission or NoComposers(),
             clock=self.clock,
             randomness=SystemRandomness(),
             journal=self.journal,
+            lanes=stores.lanes,
             limits=limits or Limits(),
             timings=timings or Timings(),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from threading import Event
 from typing import Any
 
@@ -77,7 +77,7 @@ class FailingStore(ForwardingStore):
         super().__init__(store)
         self._blocks = blocks
 
-    def read_range(self, key: str, start: int, end: int) -> Iterator[bytes]:
+    def read_range(self, key: str, start: int, end: int) -> Generator[bytes]:
         for count, block in enumerate(super().read_range(key, start, end)):
             if count == self._blocks:
                 raise OutcomeUnknown("the store went away")

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.memory_tasks import MemoryTasks
 from sluice.domain.columns import ColumnSpec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.task import Guard, State, Task, TaskFields
+from sluice.ports.task_store import TaskStore
 from sluice.usecases.cancel_export import cancel_export, delete_export
 from sluice.usecases.close_export import CloseRequest, close_export
 from sluice.usecases.open_export import OpenRequest, open_export
@@ -48,7 +48,7 @@ def sealed_task(memory: MemoryService) -> TaskRef:
     return ref
 
 
-def fail(tasks: MemoryTasks, ref: TaskRef) -> None:
+def fail(tasks: TaskStore, ref: TaskRef) -> None:
     fields: TaskFields = {"state": State.FAILED, "last_error_code": "CHUNK_MISSING"}
     assert tasks.update(ref, Guard(state=State.SEALED, epoch=0), fields)
 

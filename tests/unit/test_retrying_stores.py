@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -199,7 +199,7 @@ class BreakingRange(MemoryStore):
         self.breaks = breaks
         self.asked: list[int] = []
 
-    def read_range(self, key: str, start: int, end: int) -> Iterator[bytes]:
+    def read_range(self, key: str, start: int, end: int) -> Generator[bytes]:
         self.asked.append(start)
         for number, block in enumerate(super().read_range(key, start, end)):
             if self.breaks > 0 and number == self.blocks:

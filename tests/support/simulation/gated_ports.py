@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
@@ -41,7 +41,7 @@ class GatedObjects:
     def head(self, key: str) -> ObjectInfo:
         return self._gate("objects.head", lambda: self._store.head(key))
 
-    def read_range(self, key: str, start: int, end: int) -> Iterator[bytes]:
+    def read_range(self, key: str, start: int, end: int) -> Generator[bytes]:
         yield from self._gate("objects.read_range", lambda: list(self._store.read_range(key, start, end)))
 
     def delete(self, keys: Sequence[str]) -> None:

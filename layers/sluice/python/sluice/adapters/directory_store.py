@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -61,7 +61,7 @@ class DirectoryStore:
         with open_object(self._objects.path(key)) as (_, label):
             return ObjectInfo(key, label.size, str(label.crc64), label.metadata)
 
-    def read_range(self, key: str, start: int, end: int) -> Iterator[bytes]:
+    def read_range(self, key: str, start: int, end: int) -> Generator[bytes]:
         with open_object(self._objects.path(key)) as (file, label):
             file.seek(start)
             stop = min(end, label.size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from sluice.ports.object_store import ListedObject, ObjectInfo, ObjectStore, PartReceipt, Upload
 
@@ -20,7 +20,7 @@ class ForwardingStore:
     def head(self, key: str) -> ObjectInfo:
         return self._store.head(key)
 
-    def read_range(self, key: str, start: int, end: int) -> Iterator[bytes]:
+    def read_range(self, key: str, start: int, end: int) -> Generator[bytes]:
         return self._store.read_range(key, start, end)
 
     def delete(self, keys: Sequence[str]) -> None:

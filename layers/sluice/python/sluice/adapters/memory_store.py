@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from threading import RLock
@@ -55,7 +55,7 @@ class MemoryStore:
         found = self._find(key)
         return ObjectInfo(key, len(found.data), str(crc64_of(found.data)), found.metadata)
 
-    def read_range(self, key: str, start: int, end: int) -> Iterator[bytes]:
+    def read_range(self, key: str, start: int, end: int) -> Generator[bytes]:
         data = self._find(key).data
         stop = min(end, len(data))
         for position in range(start, stop, _BLOCK_BYTES):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 
 from sluice.adapters.crc64 import crc64_of
 from sluice.adapters.object_names import check_key, check_prefix
@@ -70,7 +70,7 @@ class OssStore:
             raise OutcomeUnknown(f"HeadObject: size or checksum is missing (request {answer.request_id})")
         return ObjectInfo(key, answer.content_length, str(answer.server_crc), read_metadata(answer.headers))
 
-    def read_range(self, key: str, start: int, end: int) -> Iterator[bytes]:
+    def read_range(self, key: str, start: int, end: int) -> Generator[bytes]:
         check_key(key)
         if start >= end:
             return

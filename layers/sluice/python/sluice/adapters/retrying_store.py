@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from math import inf
 
 from sluice.adapters.forwarding_store import ForwardingStore
@@ -37,7 +37,7 @@ class RetryingStore(ForwardingStore):
     def head(self, key: str) -> ObjectInfo:
         return self._repeater.call(lambda: self._store.head(key))
 
-    def read_range(self, key: str, start: int, end: int) -> Iterator[bytes]:
+    def read_range(self, key: str, start: int, end: int) -> Generator[bytes]:
         """Go on behind the last good block after a failure, so the object must not be replaced meanwhile."""
         position = start
         blocks = self._store.read_range(key, position, end)
@@ -50,9 +50,12 @@ class RetryingStore(ForwardingStore):
                 blocks = self._store.read_range(key, position, end)
                 raise
 
-        while block := self._repeater.call(next_block):
-            yield block
-            position += len(block)
+        try:
+            while block := self._repeater.call(next_block):
+                yield block
+                position += len(block)
+        finally:
+            blocks.close()
 
     def delete(self, keys: Sequence[str]) -> None:
         self._repeater.call(lambda: self._store.delete(keys))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from itertools import chain
 
 from sluice.ports.object_store import ListedObject, ObjectInfo, ObjectStore, PartReceipt, Upload
@@ -30,7 +30,7 @@ class SplitStore:
     def head(self, key: str) -> ObjectInfo:
         return self._of(key).head(key)
 
-    def read_range(self, key: str, start: int, end: int) -> Iterator[bytes]:
+    def read_range(self, key: str, start: int, end: int) -> Generator[bytes]:
         return self._of(key).read_range(key, start, end)
 
     def delete(self, keys: Sequence[str]) -> None:

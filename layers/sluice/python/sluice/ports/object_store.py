@@ -6,7 +6,7 @@ Every method may raise ``OutcomeUnknown``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -62,11 +62,11 @@ class GetsObjects(Protocol):
     def head(self, key: str) -> ObjectInfo:
         """Describe an object; sees every put and completion that returned before. Raises ``NoSuchObject``."""
 
-    def read_range(self, key: str, start: int, end: int) -> Iterator[bytes]:
+    def read_range(self, key: str, start: int, end: int) -> Generator[bytes]:
         """Yield bytes ``start`` to ``end`` (exclusive) in blocks of at most 1 MiB.
 
         Memory does not depend on the object's size. Raises ``NoSuchObject``
-        at the first block.
+        at the first block. Whoever stops half-way closes the generator.
         """
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import closing
 from typing import NamedTuple
 
 from anyio import to_thread
@@ -142,7 +143,11 @@ def _span_of(request: Request, etag: str, size: int) -> Span | None:
     return Span(start, end) if start < end else None
 
 
-async def _in_threads(runtime: Runtime, blocks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Read each block in a thread when the one before is sent; one block is held."""
-    while block := await to_thread.run_sync(next, blocks, b"", limiter=runtime.readers):
-        yield block
+async def _in_threads(runtime: Runtime, blocks: Generator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Read each block in a thread when the one before is sent; one block is held.
+
+    A caller that goes away ends the reading: a store's connection is not left to the garbage collector.
+    """
+    with closing(blocks):
+        while block := await to_thread.run_sync(next, blocks, b"", limiter=runtime.readers):
+            yield block
