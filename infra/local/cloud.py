@@ -15,9 +15,9 @@ from infra.local.interpreter import ROOT, Interpreter
 from infra.local.roles import grants_of
 from sluice.adapters.cloud_credentials import Credentials, FixedCredentials
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
-from sluice.adapters.tablestore_access import TablestoreAccess
-from sluice.adapters.tablestore_keys import TablestoreKeys
-from sluice.adapters.tablestore_tables import create_tables
+from sluice.adapters.tablestore.tablestore_access import TablestoreAccess
+from sluice.adapters.tablestore.tablestore_keys import TablestoreKeys
+from sluice.adapters.tablestore.tablestore_tables import create_tables
 from sluice.api.api_keys import add_key
 from sluice.domain.api_key import Scope
 from sluice.domain.secret import Secret

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from sluice.adapters.oss_store import OssStore
+from sluice.adapters.oss.oss_store import OssStore
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.ports.object_store import ObjectStore, PartReceipt, Upload
 from sluice.ports.store_errors import NoSuchObject, NoSuchUpload, OutcomeUnknown, StoreError

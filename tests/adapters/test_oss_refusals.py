@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sluice.adapters.cloud_credentials import Credentials, EnvironmentCredentials, FixedCredentials, LatestCredentials
-from sluice.adapters.oss_bucket import OssBucket
-from sluice.adapters.oss_store import OssStore
+from sluice.adapters.oss.oss_bucket import OssBucket
+from sluice.adapters.oss.oss_store import OssStore
 from sluice.api.answers import to_sluice_error
 from sluice.domain.errors import ErrorCode
 from sluice.domain.secret import Secret

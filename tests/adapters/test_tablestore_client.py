@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sluice.adapters.cloud_credentials import Credentials, FixedCredentials, LatestCredentials
-from sluice.adapters.tablestore_tasks import TablestoreTasks
+from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
 from sluice.domain.secret import Secret
 from sluice.domain.task import Guard, State
 from sluice.ports.store_errors import StoreRefused
@@ -26,7 +26,7 @@ TASK = a_task()
 HEAVY = ("numpy", "aiohttp", "flatbuffers", "tablestore.ots_sdk", "tablestore.native")
 IMPORT = f"""
 import sys
-import sluice.adapters.tablestore_tasks
+import sluice.adapters.tablestore.tablestore_tasks
 left_out = {HEAVY!r}
 print([name for name in left_out if name in sys.modules])
 import aiohttp, tablestore.flatbuffer.flat_buffer_decoder

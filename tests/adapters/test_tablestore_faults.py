@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pytest
 
 from sluice.adapters.retrying_tasks import RetryingTasks
-from sluice.adapters.tablestore_client import TablestoreClient
-from sluice.adapters.tablestore_rows import task_key
-from sluice.adapters.tablestore_tasks import TablestoreTasks
+from sluice.adapters.tablestore.tablestore_client import TablestoreClient
+from sluice.adapters.tablestore.tablestore_rows import task_key
+from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
 from sluice.domain.task import Attempt, Guard, State, Task
 from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
 from sluice.ports.task_store import TaskStore

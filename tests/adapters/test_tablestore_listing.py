@@ -9,8 +9,8 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from sluice.adapters.tablestore_schema import DUE_SHARDS
-from sluice.adapters.tablestore_tasks import TablestoreTasks
+from sluice.adapters.tablestore.tablestore_schema import DUE_SHARDS
+from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
 from sluice.domain.task import Attempt, Guard, State, Task
 from tests.contracts.task_builder import NOW, TENANT, a_task
 from tests.support.tablestore_server import TablestoreServer, serving_tablestore

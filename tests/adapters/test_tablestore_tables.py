@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.tablestore_client import open_sdk
-from sluice.adapters.tablestore_schema import DUE, LISTING, TABLES, TASKS
-from sluice.adapters.tablestore_sdk import sdk
-from sluice.adapters.tablestore_tables import Finding, Standing, check_tables, create_tables
-from sluice.adapters.tablestore_tasks import TablestoreTasks
+from sluice.adapters.tablestore.tablestore_client import open_sdk
+from sluice.adapters.tablestore.tablestore_schema import DUE, LISTING, TABLES, TASKS
+from sluice.adapters.tablestore.tablestore_sdk import sdk
+from sluice.adapters.tablestore.tablestore_tables import Finding, Standing, check_tables, create_tables
+from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
 from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
 from tests.contracts.at_once import at_once
 from tests.contracts.task_builder import TENANT, a_task

@@ -8,10 +8,10 @@ from itertools import count
 
 import pytest
 
-from sluice.adapters.memory_store import MemoryStore
-from sluice.adapters.no_composers import NoComposers
+from sluice.adapters.memory.memory_store import MemoryStore
 from sluice.adapters.retrying_tasks import RetryingTasks
-from sluice.adapters.tablestore_tasks import TablestoreTasks
+from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
+from sluice.adapters.workers.no_composers import NoComposers
 from sluice.domain.batch import Batch, Cells
 from sluice.domain.columns import ColumnSpec
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId

@@ -8,8 +8,8 @@ import random
 import sys
 from pathlib import Path
 
-from sluice.adapters.directory_store import DirectoryStore
-from sluice.adapters.sqlite_tasks import SqliteTasks
+from sluice.adapters.directory.directory_store import DirectoryStore
+from sluice.adapters.sqlite.sqlite_tasks import SqliteTasks
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.domain.keys import TaskRef, TenantId, task_id_from_key
 from sluice.domain.manifest import Claim

@@ -10,9 +10,9 @@ import secrets
 
 import pytest
 
-from sluice.adapters.bell_event import BellBucket
 from sluice.adapters.cloud_credentials import Credentials, FixedCredentials
-from sluice.adapters.fc_http_invoker import FcHttpInvoker
+from sluice.adapters.function_compute.bell_event import BellBucket
+from sluice.adapters.function_compute.fc_http_invoker import FcHttpInvoker
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId, task_id_from_bytes
 from sluice.domain.secret import Secret

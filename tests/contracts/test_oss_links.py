@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from sluice.adapters.cloud_credentials import Credentials, FixedCredentials, LatestCredentials
-from sluice.adapters.oss_bucket import OssBucket
-from sluice.adapters.oss_links import OssLinks
-from sluice.adapters.oss_store import OssStore
+from sluice.adapters.oss.oss_bucket import OssBucket
+from sluice.adapters.oss.oss_links import OssLinks
+from sluice.adapters.oss.oss_store import OssStore
 from sluice.adapters.system_clock import SystemClock
 from sluice.domain.secret import Secret
 from sluice.ports.object_store import MintsLinks

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sluice.adapters.oss_bucket import OssBucket
-from sluice.adapters.oss_sdk import oss2
-from sluice.adapters.oss_store import OssStore
+from sluice.adapters.oss.oss_bucket import OssBucket
+from sluice.adapters.oss.oss_sdk import oss2
+from sluice.adapters.oss.oss_store import OssStore
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.ports.object_store import Upload
 from sluice.ports.store_errors import InvalidParts, NoSuchObject, NoSuchUpload, OutcomeUnknown

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sluice.adapters.memory_store import MemoryStore
+from sluice.adapters.memory.memory_store import MemoryStore
+from sluice.adapters.oss.split_store import SplitStore
 from sluice.adapters.retrying_store import RetryingStore
-from sluice.adapters.split_store import SplitStore
 from sluice.ports.object_store import ObjectStore
 from tests.contracts.object_store_contract import ObjectStoreContract
 from tests.contracts.upload_contract import UploadContract

@@ -7,8 +7,8 @@ import random
 import time
 from pathlib import Path
 
-from sluice.adapters.directory_store import DirectoryStore
-from sluice.adapters.sqlite_tasks import SqliteTasks
+from sluice.adapters.directory.directory_store import DirectoryStore
+from sluice.adapters.sqlite.sqlite_tasks import SqliteTasks
 from sluice.adapters.system_clock import SystemRandomness
 from tests.contracts.crc64_oracle import crc64_oracle
 from tests.contracts.store_worker import REF, new_task, part

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.tablestore_access import TablestoreAccess
-from sluice.adapters.tablestore_client import Change, TablestoreClient, open_sdk
-from sluice.adapters.tablestore_conditions import any_row, no_row, some_row
-from sluice.adapters.tablestore_rows import claim_column, task_key, write_claim, write_task
-from sluice.adapters.tablestore_sdk import sdk
-from sluice.adapters.tablestore_tasks import TablestoreTasks
+from sluice.adapters.tablestore.tablestore_access import TablestoreAccess
+from sluice.adapters.tablestore.tablestore_client import Change, TablestoreClient, open_sdk
+from sluice.adapters.tablestore.tablestore_conditions import any_row, no_row, some_row
+from sluice.adapters.tablestore.tablestore_rows import claim_column, task_key, write_claim, write_task
+from sluice.adapters.tablestore.tablestore_sdk import sdk
+from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
 from sluice.domain.task import Guard, State
 from sluice.ports.store_errors import OutcomeUnknown
 from tests.contracts.at_once import at_once

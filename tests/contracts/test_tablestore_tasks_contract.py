@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sluice.adapters.retrying_tasks import RetryingTasks
-from sluice.adapters.tablestore_tasks import TablestoreTasks
+from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
 from sluice.domain.keys import TaskRef
 from sluice.ports.task_store import TaskStore
 from tests.contracts.task_listing_contract import TaskListingContract

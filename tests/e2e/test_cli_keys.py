@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.adapters.key_file import KeyFile
+from sluice.adapters.directory.key_file import KeyFile
 from sluice.api.auth import KeyRing, Principal
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError

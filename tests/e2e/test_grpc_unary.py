@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from sluice.adapters.memory_tasks import MemoryTasks
+from sluice.adapters.memory.memory_tasks import MemoryTasks
 from sluice.api.gen import export_pb2 as pb
 from sluice.domain.errors import ErrorCode
 from sluice.domain.events import Event

@@ -11,11 +11,11 @@ import pytest
 
 from sluice.adapters.remembered_keys import FAILED_S, FRESH_S, USABLE_S, RememberedKeys
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
-from sluice.adapters.tablestore_access import TablestoreAccess
-from sluice.adapters.tablestore_client import TablestoreClient
-from sluice.adapters.tablestore_conditions import any_row
-from sluice.adapters.tablestore_keys import ROW, TablestoreKeys
-from sluice.adapters.tablestore_schema import KEYS
+from sluice.adapters.tablestore.tablestore_access import TablestoreAccess
+from sluice.adapters.tablestore.tablestore_client import TablestoreClient
+from sluice.adapters.tablestore.tablestore_conditions import any_row
+from sluice.adapters.tablestore.tablestore_keys import ROW, TablestoreKeys
+from sluice.adapters.tablestore.tablestore_schema import KEYS
 from sluice.api.api_keys import add_key, list_keys, revoke_key
 from sluice.domain.api_key import ApiKey, Scope
 from sluice.domain.keys import TenantId

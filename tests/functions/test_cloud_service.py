@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sluice.adapters.bell_invoker import BellInvoker
 from sluice.adapters.cloud_credentials import EnvironmentCredentials
-from sluice.adapters.fc2_invoker import Fc2Invoker
-from sluice.adapters.fc_http_invoker import FcHttpInvoker
+from sluice.adapters.function_compute.bell_invoker import BellInvoker
+from sluice.adapters.function_compute.fc2_invoker import Fc2Invoker
+from sluice.adapters.function_compute.fc_http_invoker import FcHttpInvoker
 from sluice.domain.limits import Timings
 from sluice.domain.task import State
 from sluice.wiring.build import open_outside

@@ -12,7 +12,12 @@ from tests.support.cloud_functions import FUNCTIONS, bare_environment
 
 SERVERS = {"fastapi", "starlette", "uvicorn", "pydantic", "anyio", "grpc", "prometheus_client"}
 COMMANDS = {"typer", "rich", "sluice.cli"}
-EMBEDDED = {"sqlite3", "sluice.adapters.directory_store", "sluice.adapters.sqlite_tasks", "sluice.wiring.build"}
+EMBEDDED = {
+    "sqlite3",
+    "sluice.adapters.directory.directory_store",
+    "sluice.adapters.sqlite.sqlite_tasks",
+    "sluice.wiring.build",
+}
 HEAVY = {"numpy", "aiohttp", "fc2", "yaml", "tzdata", "openpyxl"}
 """Parts of the SDKs, and of ours, that nothing in a function uses."""
 

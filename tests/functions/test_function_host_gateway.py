@@ -15,9 +15,9 @@ import grpc
 import pytest
 
 from infra.local.host import FunctionHost
-from sluice.adapters.bell_event import BellBucket
 from sluice.adapters.cloud_credentials import Credentials, FixedCredentials
-from sluice.adapters.fc_http_invoker import FcHttpInvoker
+from sluice.adapters.function_compute.bell_event import BellBucket
+from sluice.adapters.function_compute.fc_http_invoker import FcHttpInvoker
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId, manifest_key
 from sluice.domain.secret import Secret

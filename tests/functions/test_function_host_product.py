@@ -13,7 +13,7 @@ from infra.local.demo import Mismatch, main, run_demo
 from infra.local.demo_checks import READS_MAX, check_cities, check_orders_csv, checked_calls
 from infra.local.environment import ACCOUNT_ID
 from infra.local.roles import grants_of
-from sluice.adapters.oss_sdk import oss2
+from sluice.adapters.oss.oss_sdk import oss2
 from sluice.streams.order_table import COLUMNS, order_rows
 from tests.support.oss_server import Call as OssCall
 from tests.support.oss_server import serving_oss

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sluice.adapters.bell_event import BellBucket, bell_event
+from sluice.adapters.function_compute.bell_event import BellBucket, bell_event
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId
 from sluice.wiring.functions.oss_events import Dropped, Heard, read_events
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
-from sluice.adapters.bell_invoker import BellInvoker
 from sluice.adapters.forwarding_store import ForwardingStore
-from sluice.adapters.memory_store import MemoryStore
-from sluice.adapters.memory_tasks import MemoryTasks
-from sluice.adapters.no_composers import NoComposers
+from sluice.adapters.function_compute.bell_invoker import BellInvoker
+from sluice.adapters.memory.memory_store import MemoryStore
+from sluice.adapters.memory.memory_tasks import MemoryTasks
+from sluice.adapters.workers.no_composers import NoComposers
 from sluice.domain.keys import ManifestRef
 from sluice.domain.limits import Limits
 from sluice.ports.journal import Journal

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from sluice.adapters.cloud_credentials import Credentials, FixedCredentials
-from sluice.adapters.oss_bucket import OssBucket
-from sluice.adapters.oss_store import OssStore
-from sluice.adapters.tablestore_access import TablestoreAccess
-from sluice.adapters.tablestore_keys import TablestoreKeys
-from sluice.adapters.tablestore_tables import create_tables
-from sluice.adapters.tablestore_tasks import TablestoreTasks
+from sluice.adapters.oss.oss_bucket import OssBucket
+from sluice.adapters.oss.oss_store import OssStore
+from sluice.adapters.tablestore.tablestore_access import TablestoreAccess
+from sluice.adapters.tablestore.tablestore_keys import TablestoreKeys
+from sluice.adapters.tablestore.tablestore_tables import create_tables
+from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
 from sluice.domain.manifest import Claim
 from sluice.domain.secret import Secret
 from sluice.domain.task import Attempt, Guard, State

@@ -19,7 +19,7 @@ from infra.provision.property_tables import Property, Shape, read_types
 from infra.provision.stage import Stage, StageError, check_stage_name
 from infra.provision.template import BODY_BYTES_MAX, build_template, template_body
 from infra.provision.template_checks import check_template
-from sluice.adapters.tablestore_schema import MAX_VERSIONS, TABLES, TIME_TO_LIVE_S
+from sluice.adapters.tablestore.tablestore_schema import MAX_VERSIONS, TABLES, TIME_TO_LIVE_S
 from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX
 from sluice.domain.limits import DAY_S, Timings
 from sluice.wiring.settings import settings_from

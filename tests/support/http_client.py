@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from sluice.adapters.local_links import LocalLinks
+from sluice.adapters.directory.local_links import LocalLinks
 from sluice.adapters.system_clock import SystemClock
 from sluice.api.http.app import build_http_app
 from sluice.api.http.bodies import Patience

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from sluice.adapters.key_file import KeyFile
+from sluice.adapters.directory.key_file import KeyFile
 from sluice.api.auth import KeyRing, OpenRing
 from sluice.api.http.app import build_http_app
 from sluice.api.http.server import HttpFace, ListenOn

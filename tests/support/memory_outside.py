@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sluice.adapters.memory_store import MemoryStore
-from sluice.adapters.memory_tasks import MemoryTasks
-from sluice.adapters.no_composers import NoComposers
+from sluice.adapters.memory.memory_store import MemoryStore
+from sluice.adapters.memory.memory_tasks import MemoryTasks
+from sluice.adapters.workers.no_composers import NoComposers
 from sluice.ports.outside import Outside
 from tests.support.fake_clock import FakeClock, SeededRandomness
 from tests.support.recorded_journal import RecordedJournal

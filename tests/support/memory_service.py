@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from sluice.adapters.key_file import KeyFile
-from sluice.adapters.no_composers import NoComposers
+from sluice.adapters.directory.key_file import KeyFile
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.triggering_store import TriggeringStore
+from sluice.adapters.workers.no_composers import NoComposers
 from sluice.api.api_keys import add_key
 from sluice.api.auth import KeyRing, OpenRing
 from sluice.api.rate_limit import RateLimiter

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from sluice.adapters.cloud_credentials import Credentials, CredentialsSource, FixedCredentials
-from sluice.adapters.oss_bucket import OssBucket
-from sluice.adapters.oss_store import OssStore
+from sluice.adapters.oss.oss_bucket import OssBucket
+from sluice.adapters.oss.oss_store import OssStore
 from sluice.domain.secret import Secret
 from tests.support.live_cloud import live_oss_bucket
 from tests.support.oss_server import OssServer

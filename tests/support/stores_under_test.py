@@ -13,15 +13,15 @@ from functools import cache
 from itertools import count
 from typing import NamedTuple
 
-from sluice.adapters.memory_store import MemoryStore
-from sluice.adapters.memory_tasks import MemoryTasks
-from sluice.adapters.oss_store import OssStore
+from sluice.adapters.memory.memory_store import MemoryStore
+from sluice.adapters.memory.memory_tasks import MemoryTasks
+from sluice.adapters.oss.oss_store import OssStore
+from sluice.adapters.oss.split_store import SplitStore
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.adapters.retrying_tasks import RetryingTasks
-from sluice.adapters.split_store import SplitStore
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
-from sluice.adapters.tablestore_tables import create_tables
-from sluice.adapters.tablestore_tasks import TablestoreTasks
+from sluice.adapters.tablestore.tablestore_tables import create_tables
+from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
 from sluice.adapters.thread_lanes import ThreadLanes
 from sluice.ports.clock import Clock
 from sluice.ports.lanes import Lanes, OneLane
@@ -58,7 +58,7 @@ def new_stores(clock: Clock) -> Stores:
 
 
 def _cloud_stores() -> Stores:
-    from sluice.adapters.oss_links import OssLinks  # noqa: PLC0415  # only these runs need it
+    from sluice.adapters.oss.oss_links import OssLinks  # noqa: PLC0415  # only these runs need it
 
     number = next(_numbers)
     oss, ots, ending = _servers(number // SERVICES_PER_INSTANCE)

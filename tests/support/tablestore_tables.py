@@ -8,13 +8,13 @@ from collections.abc import Callable
 from contextlib import closing
 
 from sluice.adapters.cloud_credentials import Credentials, FixedCredentials
-from sluice.adapters.tablestore_access import TablestoreAccess
-from sluice.adapters.tablestore_client import ROWS_PER_BATCH_WRITE, TablestoreClient, open_sdk
-from sluice.adapters.tablestore_rows import Key, task_key
-from sluice.adapters.tablestore_schema import TASKS
-from sluice.adapters.tablestore_sdk import sdk
-from sluice.adapters.tablestore_tables import create_tables
-from sluice.adapters.tablestore_tasks import TablestoreTasks
+from sluice.adapters.tablestore.tablestore_access import TablestoreAccess
+from sluice.adapters.tablestore.tablestore_client import ROWS_PER_BATCH_WRITE, TablestoreClient, open_sdk
+from sluice.adapters.tablestore.tablestore_rows import Key, task_key
+from sluice.adapters.tablestore.tablestore_schema import TASKS
+from sluice.adapters.tablestore.tablestore_sdk import sdk
+from sluice.adapters.tablestore.tablestore_tables import create_tables
+from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
 from sluice.domain.keys import TaskRef
 from sluice.domain.secret import Secret
 from sluice.ports.store_errors import OutcomeUnknown

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluice.adapters.memory_tasks import MemoryTasks
+from sluice.adapters.memory.memory_tasks import MemoryTasks
 from sluice.domain.batch import Batch
 from sluice.domain.keys import TaskRef, output_folder
 from sluice.domain.limits import Limits

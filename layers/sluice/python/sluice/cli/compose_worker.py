@@ -18,7 +18,7 @@ from typing import IO
 import msgspec
 
 from sluice.adapters.system_clock import SystemClock
-from sluice.adapters.worker_process import Bell, Word
+from sluice.adapters.workers.worker_process import Bell, Word
 from sluice.domain.events import Event
 from sluice.ports.outside import Outside
 from sluice.usecases.compose_export import compose_export

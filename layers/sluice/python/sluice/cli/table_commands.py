@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sluice.adapters.tablestore_tables import Finding, check_tables, create_tables
+from sluice.adapters.tablestore.tablestore_tables import Finding, check_tables, create_tables
 from sluice.cli.data_options import Config
 from sluice.cli.wording import lines_of
 from sluice.wiring.cloud import credentials_of, tablestore_access

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sluice.adapters.directory_store import DirectoryStore
-from sluice.adapters.local_links import LocalLinks, load_or_create_secret
-from sluice.adapters.no_composers import NoComposers
+from sluice.adapters.directory.directory_store import DirectoryStore
+from sluice.adapters.directory.local_links import LocalLinks, load_or_create_secret
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.adapters.retrying_tasks import RetryingTasks
-from sluice.adapters.sqlite_tasks import SqliteTasks
+from sluice.adapters.sqlite.sqlite_tasks import SqliteTasks
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.triggering_store import TriggeringStore
+from sluice.adapters.workers.no_composers import NoComposers
 from sluice.ports.admission import Admission
 from sluice.ports.invoker import Invoker
 from sluice.ports.journal import Journal

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from sluice.adapters.bell_event import BellBucket
-from sluice.adapters.bell_invoker import BellInvoker
 from sluice.adapters.cloud_credentials import Credentials, CredentialsSource, EnvironmentCredentials, FixedCredentials
-from sluice.adapters.no_composers import NoComposers
-from sluice.adapters.oss_bucket import OssBucket
-from sluice.adapters.oss_links import OssLinks
-from sluice.adapters.oss_store import OssStore
+from sluice.adapters.function_compute.bell_event import BellBucket
+from sluice.adapters.function_compute.bell_invoker import BellInvoker
+from sluice.adapters.oss.oss_bucket import OssBucket
+from sluice.adapters.oss.oss_links import OssLinks
+from sluice.adapters.oss.oss_store import OssStore
+from sluice.adapters.oss.split_store import SplitStore
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.adapters.retrying_tasks import RetryingTasks
-from sluice.adapters.split_store import SplitStore
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
-from sluice.adapters.tablestore_access import TablestoreAccess
-from sluice.adapters.tablestore_tasks import TablestoreTasks
+from sluice.adapters.tablestore.tablestore_access import TablestoreAccess
+from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
 from sluice.adapters.thread_lanes import ThreadLanes
 from sluice.adapters.triggering_store import TriggeringStore
+from sluice.adapters.workers.no_composers import NoComposers
 from sluice.ports.admission import Admission
 from sluice.ports.clock import Clock, Randomness
 from sluice.ports.invoker import Invoker
@@ -101,7 +101,7 @@ def open_invoker(
     bucket = BellBucket(name=settings.oss.bucket, region=settings.oss.region)
     match functions.invoker:
         case "http":
-            from sluice.adapters.fc_http_invoker import FcHttpInvoker  # noqa: PLC0415  # as above
+            from sluice.adapters.function_compute.fc_http_invoker import FcHttpInvoker  # noqa: PLC0415  # as above
 
             return FcHttpInvoker(
                 functions.compose_url,
@@ -112,7 +112,7 @@ def open_invoker(
                 timeout_s=functions.timeout_s,
             )
         case "fc2":
-            from sluice.adapters.fc2_invoker import Fc2Function, Fc2Invoker  # noqa: PLC0415  # as above
+            from sluice.adapters.function_compute.fc2_invoker import Fc2Function, Fc2Invoker  # noqa: PLC0415  # as above
 
             target = Fc2Function(functions.fc2_endpoint, functions.fc2_service, functions.fc2_function)
             return Fc2Invoker(target, bucket, credentials=credentials, clock=clock, timeout_s=functions.timeout_s)

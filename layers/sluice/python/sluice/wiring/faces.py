@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp
 
-from sluice.adapters.local_links import LocalLinks
+from sluice.adapters.directory.local_links import LocalLinks
 from sluice.api.auth import KeyRing, OpenRing, require_keys_unless_loopback
 from sluice.api.call_ids import choose_request_id
 from sluice.api.grpc.call import Observe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice.adapters.worker_pool import WorkerPool
+from sluice.adapters.workers.worker_pool import WorkerPool
 from sluice.api.http.health import HealthApp, HealthChecks
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import OUTPUT_PREFIX, TaskRef, TenantId, task_id_from_bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice.adapters.cloud_credentials import CredentialsSource
-from sluice.adapters.key_file import KeyFile
+from sluice.adapters.directory.key_file import KeyFile
 from sluice.adapters.system_clock import SystemClock
 from sluice.ports.key_store import KeyStore
 from sluice.wiring.settings import Settings
@@ -15,7 +15,7 @@ def open_key_store(settings: Settings, *, credentials: CredentialsSource | None 
         return KeyFile(settings.api_keys_path)
     # Only who uses the cloud loads its SDK.
     from sluice.adapters.remembered_keys import RememberedKeys  # noqa: PLC0415  # as above
-    from sluice.adapters.tablestore_keys import TablestoreKeys  # noqa: PLC0415  # as above
+    from sluice.adapters.tablestore.tablestore_keys import TablestoreKeys  # noqa: PLC0415  # as above
     from sluice.wiring.cloud import credentials_of, tablestore_access  # noqa: PLC0415  # as above
 
     access = tablestore_access(settings, credentials or credentials_of(settings))
@@ -31,6 +31,6 @@ def place_of_keys(settings: Settings) -> str:
     """Say where the keys are, for people."""
     if not in_cloud(settings):
         return str(settings.api_keys_path)
-    from sluice.adapters.tablestore_schema import KEYS  # noqa: PLC0415  # as above
+    from sluice.adapters.tablestore.tablestore_schema import KEYS  # noqa: PLC0415  # as above
 
     return f"table {KEYS.name_by(settings.tablestore.table)} of instance {settings.tablestore.instance}"

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from sluice.adapters.directory_store import DirectoryStore
+from sluice.adapters.directory.directory_store import DirectoryStore
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
-from sluice.adapters.worker_pool import PoolLimits, WorkerPool
+from sluice.adapters.workers.worker_pool import PoolLimits, WorkerPool
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef

@@ -1,0 +1,1 @@
+"""Objects, links and API keys in a directory of one machine."""

@@ -1,0 +1,144 @@
+"""Uploads in parts, staged in folders until they become objects.
+
+An upload is open exactly as long as its folder has a body. Completing moves
+the body to the object's place, so the object appears and the upload is over in
+one rename. Everybody who touches an upload holds the lock on its body, across
+threads and processes; a killed process loses it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from sluice.adapters.directory.atomic_file import Publisher, Sync, unknown_when_disk_fails
+from sluice.adapters.directory.parts_ledger import PARTS_MAX
+from sluice.adapters.directory.staged_upload import BODY, LEDGER, StagedUpload
+from sluice.ports.clock import Randomness
+from sluice.ports.object_store import PartReceipt, Upload
+from sluice.ports.store_errors import NoSuchUpload
+
+_ABOUT = "about.json"
+_UPLOAD_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+
+class _About(msgspec.Struct, frozen=True):
+    """What was said when the upload was begun."""
+
+    key: str
+    metadata: dict[str, str]
+
+
+class DirectoryUploads:
+    """The uploads below one folder. Only ``list`` translates an OSError; its caller translates the others."""
+
+    def __init__(self, folder: Path, *, publisher: Publisher, randomness: Randomness, sync: Sync) -> None:
+        self._folder = folder
+        self._publisher = publisher
+        self._randomness = randomness
+        self._sync = sync
+
+    def begin(self, key: str, metadata: dict[str, str]) -> Upload:
+        """Make an upload's files; the body last, which opens it."""
+        upload = Upload(key, self._randomness.bytes(16).hex())
+        folder = self._folder / upload.upload_id
+        folder.mkdir()
+        (folder / _ABOUT).write_bytes(msgspec.json.encode(_About(key, metadata)))
+        (folder / LEDGER).touch()
+        (folder / BODY).touch()
+        return upload
+
+    def put_part(self, upload: Upload, part_number: int, data: bytes) -> PartReceipt:
+        if not 1 <= part_number <= PARTS_MAX:
+            raise ValueError(f"a part's number is from 1 to {PARTS_MAX}")
+        with self._locked(upload) as staged:
+            return staged.put_part(part_number, data)
+
+    def complete(self, upload: Upload, receipts: Sequence[PartReceipt], target: Path) -> None:
+        folder = self._folder / upload.upload_id
+        with self._locked(upload) as staged:
+            about = _read_about(folder)
+            if about.key != upload.key:
+                raise NoSuchUpload(upload.upload_id)
+            whole = staged.assemble(receipts, about.metadata, self._sync)
+            self._publisher.publish(whole, target)
+            staged.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def abort(self, upload: Upload) -> None:
+        try:
+            with self._locked(upload) as staged:
+                staged.end()
+        except NoSuchUpload:
+            return
+        shutil.rmtree(self._folder / upload.upload_id, ignore_errors=True)
+
+    def list(self, prefix: str) -> Iterator[Upload]:
+        with unknown_when_disk_fails():
+            for folder in self._upload_folders():
+                upload = _read_upload(folder)
+                if upload is not None and upload.key.startswith(prefix):
+                    yield upload
+
+    def remove_leftovers(self, *, before: float) -> int:
+        """Remove the folders of uploads that are over but were not cleared away, unless they changed lately."""
+        removed = 0
+        for folder in self._upload_folders():
+            if _is_leftover(folder, before):
+                shutil.rmtree(folder, ignore_errors=True)
+                removed += 1
+        return removed
+
+    def _upload_folders(self) -> Iterator[Path]:
+        return (folder for folder in self._folder.iterdir() if _UPLOAD_ID.fullmatch(folder.name))
+
+    @contextmanager
+    def _locked(self, upload: Upload) -> Iterator[StagedUpload]:
+        if not _UPLOAD_ID.fullmatch(upload.upload_id):
+            raise NoSuchUpload(upload.upload_id)
+        folder = self._folder / upload.upload_id
+        try:
+            body = (folder / BODY).open("r+b", buffering=0)
+        except FileNotFoundError:
+            raise NoSuchUpload(upload.upload_id) from None
+        with body:
+            fcntl.flock(body, fcntl.LOCK_EX)
+            if not _is_still(folder / BODY, body.fileno()):  # completed or aborted while we waited for the lock
+                raise NoSuchUpload(upload.upload_id)
+            yield StagedUpload(folder, body)
+
+
+def _read_about(folder: Path) -> _About:
+    return msgspec.json.decode((folder / _ABOUT).read_bytes(), type=_About)
+
+
+def _read_upload(folder: Path) -> Upload | None:
+    """Read which upload is in ``folder``; None if it is over, or not begun yet."""
+    if not (folder / BODY).exists():
+        return None  # and what was said at the begin may be half written
+    try:
+        about = _read_about(folder)
+        return Upload(about.key, folder.name, (folder / _ABOUT).stat().st_mtime)
+    except FileNotFoundError:
+        return None  # over since
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _is_leftover(folder: Path, before: float) -> bool:
+    try:
+        return folder.stat().st_mtime < before and not (folder / BODY).exists()
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,96 @@
+"""API keys' hashes in a JSON file that only its owner may read."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from sluice.adapters.directory.atomic_file import unknown_when_disk_fails
+from sluice.ports.key_store import DamagedKeysError, Keys
+
+MODE = 0o600
+
+
+class _Version(NamedTuple):
+    """Differs whenever the file was replaced or written to."""
+
+    inode: int
+    modified_ns: int
+    changed_ns: int
+    size: int
+
+
+class KeyFile:
+    """Implements ``KeyStore`` by one file. A file that does not exist holds no keys."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._held: tuple[_Version | None, Keys] = (None, ())
+
+    def read(self) -> Keys:
+        """Look whether the file changed, and read it only then."""
+        with unknown_when_disk_fails():
+            version = self._version()
+            held_version, keys = self._held
+            if version == held_version:
+                return keys
+            keys = self._load() if version else ()
+        self._held = (version, keys)  # one assignment: threads at the same time each see a whole pair
+        return keys
+
+    def change(self, edit: Callable[[Keys], Keys]) -> Keys:
+        """Replace the file under a lock that other processes honour too."""
+        with unknown_when_disk_fails():
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _locked(self._path.with_name(self._path.name + ".lock")):
+                keys = edit(self._load())
+                self._replace(msgspec.json.format(msgspec.json.encode(keys), indent=2) + b"\n")
+        return keys
+
+    def _version(self) -> _Version | None:
+        try:
+            stat = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return _Version(stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
+
+    def _load(self) -> Keys:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Keys)
+        except FileNotFoundError:
+            return ()
+        except msgspec.MsgspecError as error:
+            raise DamagedKeysError(f"{self._path.name}, the file of API keys, is damaged: {error}") from None
+
+    def _replace(self, data: bytes) -> None:
+        """Write beside the file and rename, so that a reader sees the old keys or the new ones, whole."""
+        staged = self._path.with_name(self._path.name + ".new")
+        staged.unlink(missing_ok=True)  # left by a process that died; the lock is ours
+        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that the system releases when the process dies. The lock file stays: removing it would race."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, MODE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

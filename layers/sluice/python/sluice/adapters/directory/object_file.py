@@ -1,0 +1,92 @@
+"""One object in one file: the content, and after it a label with size, checksum and metadata.
+
+One file means one rename, so no reader ever sees new content with an old
+label. The content comes first, so a range of it is a range of the file, and
+parts can be written before their total is known.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from sluice.adapters.directory.atomic_file import Sync, unknown_when_disk_fails
+from sluice.ports.store_errors import NoSuchObject
+
+_FOOTER = struct.Struct(">I8s")
+"""Length of the label before it, and the mark of the format."""
+_MARK = b"sluice\x00\x01"
+_TAIL_BYTES = 1024
+"""Read at once from a file's end; nearly every label fits in it."""
+
+
+class Label(msgspec.Struct, frozen=True):
+    """What is known of an object without reading it."""
+
+    size: int
+    crc64: int
+    metadata: dict[str, str]
+
+    def encode(self) -> bytes:
+        """Spell the bytes that go after the content."""
+        text = msgspec.json.encode(self)
+        return text + _FOOTER.pack(len(text), _MARK)
+
+
+def write_object(path: Path, data: bytes, label: Label, *, sync: Sync) -> None:
+    """Write a new file and bring its content to the disk; its name is not on the disk yet."""
+    with path.open("xb") as file:
+        file.write(data)
+        file.write(label.encode())
+        file.flush()
+        sync(file.fileno())
+
+
+@contextmanager
+def open_object(path: Path) -> Iterator[tuple[BinaryIO, Label]]:
+    """Open an object's file and read its label. Raises ``NoSuchObject``, also for a file with a damaged label.
+
+    What is read is one version of the object, even if it is replaced or deleted meanwhile.
+    """
+    with unknown_when_disk_fails():
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            raise NoSuchObject("there is no file") from None
+        with file:
+            yield file, _read_label(file)
+
+
+def _read_label(file: BinaryIO) -> Label:
+    file_size = os.fstat(file.fileno()).st_size
+    tail = _read_tail(file, min(file_size, _TAIL_BYTES))
+    if len(tail) < _FOOTER.size:
+        raise NoSuchObject("the file is too short to have a label")
+    text_size, mark = _FOOTER.unpack(tail[-_FOOTER.size :])
+    label_size = text_size + _FOOTER.size
+    if mark != _MARK or label_size > file_size:
+        raise NoSuchObject("the file has no label")
+    if label_size > len(tail):
+        tail = _read_tail(file, label_size)
+    label = _decode(tail[-label_size : -_FOOTER.size])
+    if label.size + label_size != file_size:
+        raise NoSuchObject("the file's label is for another size")
+    return label
+
+
+def _read_tail(file: BinaryIO, size: int) -> bytes:
+    file.seek(-size, os.SEEK_END)
+    return file.read(size)
+
+
+def _decode(text: bytes) -> Label:
+    try:
+        return msgspec.json.decode(text, type=Label)
+    except msgspec.MsgspecError as error:
+        raise NoSuchObject("the file's label is damaged") from error

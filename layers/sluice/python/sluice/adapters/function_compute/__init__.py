@@ -1,0 +1,1 @@
+"""Ringing for a composer that runs on Function Compute."""

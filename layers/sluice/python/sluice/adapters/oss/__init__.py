@@ -1,0 +1,1 @@
+"""Objects and links in Alibaba Cloud OSS."""

@@ -1,0 +1,1 @@
+"""Task rows and API keys in Alibaba Cloud Tablestore."""

@@ -1,0 +1,1 @@
+"""Composers as processes of this machine."""

@@ -1,0 +1,173 @@
+"""The pool composes first in, first out, a bounded number at once, and survives its workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from sluice.adapters.system_clock import SystemClock
+from sluice.adapters.workers.worker_pool import PoolLimits, WorkerPool
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId
+
+WORKER = Path(__file__).parents[2] / "support/scripted_worker.py"
+WAIT_S = 20
+
+
+class Heard:
+    """A journal and a listener that remember, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Event, dict[str, object]]] = []
+        self.started: list[str] = []
+        self.rescued: list[ManifestRef] = []
+
+    def record(self, event: Event, **fields: object) -> None:
+        self.events.append((event, fields))
+
+    def note(self, line: bytes) -> None:
+        self.started.append(json.loads(line)["task_id"])
+
+    def names(self) -> list[Event]:
+        return [event for event, _ in self.events]
+
+
+def bell(task: str, script: str = "ok") -> ManifestRef:
+    return ManifestRef(TaskRef(TenantId("acme"), TaskId(task)), script)
+
+
+@contextmanager
+def running_pool(heard: Heard, limits: PoolLimits) -> Iterator[WorkerPool]:
+    pool = WorkerPool([sys.executable, str(WORKER)], limits=limits, clock=SystemClock(), journal=heard, note=heard.note)
+    pool.rescue_with(heard.rescued.append)
+    try:
+        yield pool
+    finally:
+        pool.drain(deadline_s=0)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < give_up_at, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def test_tasks_are_composed_in_the_order_of_their_bells() -> None:
+    heard = Heard()
+    with running_pool(heard, PoolLimits(workers_max=1)) as pool:
+        for number in range(20):
+            pool.invoke(bell(f"task-{number}"), epoch=1)
+        eventually(lambda: len(heard.started) == 20)
+    assert heard.started == [f"task-{number}" for number in range(20)]
+
+
+def test_no_more_tasks_run_at_once_than_allowed_and_the_limit_is_noted(tmp_path: Path) -> None:
+    heard, gate = Heard(), tmp_path / "gate"
+    with running_pool(heard, PoolLimits(workers_max=2)) as pool:
+        for number in range(5):
+            pool.invoke(bell(f"task-{number}", f"wait:{gate}"), epoch=1)
+        eventually(lambda: len(heard.started) == 2)
+        time.sleep(0.1)  # a third would have started by now
+        assert (pool.active, pool.queued, len(pool.pids)) == (2, 3, 2)
+        assert Event.CONCURRENCY_LIMIT_REACHED in heard.names()
+        gate.touch()
+        eventually(lambda: len(heard.started) == 5)
+
+
+def test_a_task_that_is_queued_or_running_is_not_queued_again(tmp_path: Path) -> None:
+    heard, gate = Heard(), tmp_path / "gate"
+    with running_pool(heard, PoolLimits(workers_max=1)) as pool:
+        for _ in range(3):
+            pool.invoke(bell("task-a", f"wait:{gate}"), epoch=1)
+        gate.touch()
+        eventually(lambda: len(heard.started) == 1 and pool.active == 0)
+        pool.invoke(bell("task-a", f"wait:{gate}"), epoch=2)
+        eventually(lambda: len(heard.started) == 2)
+    assert heard.started == ["task-a", "task-a"]
+
+
+def test_a_full_queue_refuses_an_open_with_a_hint(tmp_path: Path) -> None:
+    heard, gate = Heard(), tmp_path / "gate"
+    with running_pool(heard, PoolLimits(workers_max=1, queue_max=2, admit_timeout_s=0.05)) as pool:
+        pool.admit()
+        for number in range(4):
+            pool.invoke(bell(f"task-{number}", f"wait:{gate}"), epoch=1)
+        eventually(lambda: pool.active == 1)
+        assert not pool.room()
+        with pytest.raises(SluiceError) as refused:
+            pool.admit()
+        assert refused.value.code is ErrorCode.QUEUE_FULL
+        assert refused.value.facts["retry_after_s"] == 10
+        gate.touch()
+
+
+def test_an_open_waits_a_while_for_room_in_the_queue(tmp_path: Path) -> None:
+    heard, gate = Heard(), tmp_path / "gate"
+    with running_pool(heard, PoolLimits(workers_max=1, queue_max=1, admit_timeout_s=WAIT_S)) as pool:
+        for number in range(2):
+            pool.invoke(bell(f"task-{number}", f"wait:{gate}"), epoch=1)
+        eventually(lambda: pool.active == 1)
+        opener = threading.Thread(target=pool.admit)
+        opener.start()
+        assert opener.is_alive()
+        gate.touch()
+        opener.join(WAIT_S)
+        assert not opener.is_alive()
+
+
+def test_a_worker_that_dies_is_replaced_and_its_task_rescued() -> None:
+    heard = Heard()
+    with running_pool(heard, PoolLimits(workers_max=1)) as pool:
+        pool.invoke(bell("task-a", "die"), epoch=1)
+        pool.invoke(bell("task-b"), epoch=1)
+        eventually(lambda: heard.started == ["task-a", "task-b"])
+    assert heard.rescued == [bell("task-a", "die")]
+    assert heard.names().count(Event.WORKER_DIED) == 1
+    assert heard.names().count(Event.WORKER_STARTED) == 2
+
+
+def test_an_idle_worker_that_was_killed_is_replaced_without_losing_a_task() -> None:
+    heard = Heard()
+    with running_pool(heard, PoolLimits(workers_max=1)) as pool:
+        pool.invoke(bell("task-a"), epoch=1)
+        eventually(lambda: heard.started == ["task-a"] and pool.active == 0)
+        [pid] = pool.pids
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: pool.pids == [])
+        pool.invoke(bell("task-b"), epoch=1)
+        eventually(lambda: heard.started == ["task-a", "task-b"])
+    assert heard.rescued == []
+
+
+def test_draining_lets_a_running_task_end(tmp_path: Path) -> None:
+    heard, gate = Heard(), tmp_path / "gate"
+    with running_pool(heard, PoolLimits(workers_max=1)) as pool:
+        pool.invoke(bell("task-a", f"wait:{gate}"), epoch=1)
+        eventually(lambda: heard.started == ["task-a"])
+        threading.Timer(0.1, gate.touch).start()
+        assert pool.drain(deadline_s=WAIT_S)
+        pool.invoke(bell("task-b"), epoch=1)
+        assert pool.queued == 0
+    assert heard.rescued == []
+
+
+def test_draining_kills_what_does_not_end_in_time(tmp_path: Path) -> None:
+    heard = Heard()
+    with running_pool(heard, PoolLimits(workers_max=1)) as pool:
+        pool.invoke(bell("task-a", f"wait:{tmp_path / 'never'}"), epoch=1)
+        pool.invoke(bell("task-b"), epoch=1)
+        eventually(lambda: heard.started == ["task-a"])
+        assert not pool.drain(deadline_s=0.05)
+        assert pool.pids == []
+    assert heard.started == ["task-a"]
