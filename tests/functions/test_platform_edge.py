@@ -184,6 +184,7 @@ def test_the_health_of_the_process_is_told_to_anybody() -> None:
     async def test(edge: Edge) -> None:
         answer = await edge.client.get("/health/live", headers=FROM_CALLER)
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+        assert (await edge.client.head("/health/live", headers=FROM_CALLER)).status_code == 200
         assert edge.inner.paths == []
 
     run(test)

@@ -55,7 +55,7 @@ class PlatformEdge:
         request = (scope["method"], scope["path"])
         if request in HOOKS and head.platform.control_path != CALLERS_PATH:
             await self._answer_hook(scope, receive, send)
-        elif request == ("GET", LIVE):
+        elif request in {("GET", LIVE), ("HEAD", LIVE)}:
             await json_response({"status": "ok"})(scope, receive, send)
         else:
             await self._pass_on(_without_platform(scope, head), receive, send)
