@@ -21,6 +21,8 @@ from sluice.demo.grpc_sender import city_rows, push_cities
 from sluice.demo.http_sender import HttpSender, Sent, fetch
 from tests.support.oss_server import Fault, Hold
 
+OUTPUT_FOLDER = Path("cloud-demo-output")
+"""Ours, so it may be emptied."""
 SWEEP_EVERY_S = 2
 WAIT_S = 60
 HALF_WAY_PARTS = 3
@@ -225,10 +227,16 @@ def main(arguments: list[str], run: Callable[..., None] = run_demo) -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.local.demo", description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000, help="rows of both tables together")
     parser.add_argument("--cities", type=int, default=sys.maxsize, help="at most so many of them are cities")
-    parser.add_argument("--output", type=Path, default=Path("cloud-demo-output"), help="folder; emptied first")
+    parser.add_argument("--output", type=Path, help=f"a new or empty folder; without it {OUTPUT_FOLDER}, emptied first")
     options = parser.parse_args(arguments)
-    shutil.rmtree(options.output, ignore_errors=True)
-    options.output.mkdir(parents=True)
+    if options.rows <= (cities := len(city_rows()[: options.cities])):
+        parser.error(f"--rows: more than the {cities:,} cities that are among them; --cities takes fewer")
+    if options.output is None:
+        options.output = OUTPUT_FOLDER
+        shutil.rmtree(options.output, ignore_errors=True)
+    elif options.output.exists() and any(options.output.iterdir()):
+        parser.error(f"--output: {options.output} is not empty, and nothing of it shall be lost")
+    options.output.mkdir(parents=True, exist_ok=True)
     try:
         run(
             options.output.resolve(), rows=options.rows, cities=options.cities, say=lambda line: print(line, flush=True)

@@ -103,6 +103,29 @@ def test_a_failing_day_ends_with_a_word_and_a_bad_exit_code(
     assert str(error) in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--output", "."], "not empty"),
+        (["--rows", "2000", "--cities", "2000"], "cities"),
+        (["--rows", "-1"], "cities"),
+    ],
+)
+def test_a_day_that_would_delete_somebodys_files_or_has_no_orders_does_not_begin(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").write_text("dear")
+    with pytest.raises(SystemExit):
+        main(arguments, lambda *_, **__: None)
+    assert said in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_a_role_may_do_in_oss_what_its_policies_say_and_no_more() -> None:
     compose = grants_of(f"acs:ram::{ACCOUNT_ID}:role/sluice-local-compose", TEMPLATE_VALUES)
     assert ("GetObject", f"{INPUT}/in/v1/*") in compose
