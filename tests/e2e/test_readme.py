@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from python_calamine import CalamineWorkbook
 
+from sluice.cli.app import COMMANDS
 from tests.support.running_service import serving
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,24 @@ def test_a_page_points_at_nothing_that_does_not_exist(page: Path) -> None:
 
 
 def test_every_make_target_that_a_page_names_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = {name for page in PAGES for name in re.findall(r"`make ([a-z]+)`", page.read_text(encoding="utf-8"))}
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {name for page in PAGES for name in re.findall(r"`make ([a-z-]+)`", page.read_text(encoding="utf-8"))}
     assert named <= targets
+
+
+def test_the_tests_page_tells_of_every_folder() -> None:
+    told = set(
+        re.findall(r"^\| `([a-z0-9]+)` \|", (ROOT / "tests/README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    assert told == {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
+
+
+def test_the_command_lines_page_tells_of_every_command() -> None:
+    page = (ROOT / "layers/sluice/python/sluice/cli/README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `sluice ([a-z]+)", page, re.MULTILINE)) == set(COMMANDS)
+
+
+def test_the_decisions_page_tells_of_every_decision_in_order() -> None:
+    folder = ROOT / "docs/decisions"
+    told = re.findall(r"^\| \[\d{4}\]\(([^)]+)\)", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert told == sorted(path.name for path in folder.glob("0*.md"))
