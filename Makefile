@@ -16,6 +16,7 @@ help: ## Show this list
 install: $(VENV)/installed ## Install everything into .venv, at locked versions with checked hashes
 
 $(VENV)/installed: requirements.lock pyproject.toml
+	@echo "Installing the locked packages into $(VENV); the first time takes a minute or two."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
