@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from infra.local.deployment import (
     DEFAULT_AGE_S,
     DEFAULT_MEMORY_MB,
@@ -23,57 +21,33 @@ from infra.local.deployment import (
     Route,
     TimerTrigger,
 )
-from infra.local.variables import DeploymentError, Variables
+from infra.serverless_devs.description import DescriptionError, read_description
 
 
 def load_deployment(file: Path, env: Mapping[str, str]) -> Deployment:
-    """Read ``file``; ``env`` is what its ${env(…)} see. Raises DeploymentError."""
-    document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    resources = {name: _with_template(document, resource) for name, resource in document["resources"].items()}
-    scope = {"vars": document.get("vars", {}), "resources": resources}
-    rendered = {
-        name: Variables(file.parent, env, {**scope, "this": resource}).render(resource.get("props", {}))
-        for name, resource in resources.items()
-    }
-    functions = {name: props for name, props in rendered.items() if "functionName" in props}
+    """Read ``file``; ``env`` is what its ${env(…)} see. Raises ``DescriptionError``."""
+    description = read_description(file, env)
+    props = {name: resource.props for name, resource in description.resources.items()}
+    functions = {name: one for name, one in props.items() if "functionName" in one}
     return Deployment(
-        region=next((props["region"] for props in rendered.values() if "region" in props), ""),
-        functions={name: _function(name, props, file.parent) for name, props in functions.items()},
+        region=next((one["region"] for one in props.values() if "region" in one), ""),
+        functions={name: _function(name, one, file.parent) for name, one in functions.items()},
         domains={
-            name: tuple(map(_route, props["routeConfig"]["routes"]))
-            for name, props in rendered.items()
-            if "routeConfig" in props
+            name: tuple(map(_route, one["routeConfig"]["routes"]))
+            for name, one in props.items()
+            if "routeConfig" in one
         },
-        layers=_layers(rendered, functions, file.parent),
+        layers=_layers(props, functions, file.parent),
     )
 
 
 def _layers(rendered: Mapping[str, Any], functions: Mapping[str, Any], folder: Path) -> tuple[Path, ...]:
     orders = {tuple(props.get("layers") or ()) for props in functions.values()}
     if len(orders) > 1:
-        raise DeploymentError("functions with different layers cannot be run here")
+        raise DescriptionError("functions with different layers cannot be run here")
     (order,) = orders or {()}
-    owners = [layer.split(".")[1] for layer in order if layer.startswith("resources.")]
+    owners = [layer.split(".")[1] for layer in order if layer.startswith("${resources.")]
     return tuple((folder / rendered[owner]["code"]).resolve() for owner in owners)
-
-
-def _with_template(document: Mapping[str, Any], resource: Mapping[str, Any]) -> dict[str, Any]:
-    extend = resource.get("extend")
-    if not extend:
-        return dict(resource)
-    template = document.get("template", {}).get(extend["name"])
-    if template is None:
-        raise DeploymentError(f"there is no template {extend['name']}")
-    kept = {name: value for name, value in template.items() if name not in extend.get("ignoreProps", ())}
-    return {**resource, "props": _merged(kept, resource.get("props", {}))}
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for name, value in above.items():
-        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
-        merged[name] = _merged(merged[name], value) if both else value
-    return merged
 
 
 def _function(resource: str, props: Mapping[str, Any], folder: Path) -> FunctionSpec:
@@ -105,7 +79,7 @@ def _function(resource: str, props: Mapping[str, Any], folder: Path) -> Function
 def _code_folder(code: Any) -> str:
     if isinstance(code, str):
         return code
-    raise DeploymentError("only code in a folder can be run here")
+    raise DescriptionError("only code in a folder can be run here")
 
 
 def _hook(props: Mapping[str, Any] | None) -> Hook | None:

@@ -101,7 +101,10 @@ def _with_templates(document: dict[str, Any]) -> dict[str, Any]:
 
 def _worked_out(document: dict[str, Any], folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
     values = {"vars": document.get("vars", {}), "resources": document["resources"]}
-    result: dict[str, Any] = worked_out(document, Scope(environment, folder, values))
+    try:
+        result: dict[str, Any] = worked_out(document, Scope(environment, folder, values))
+    except RecursionError:
+        raise DescriptionError("an expression leads to itself") from None
     return result
 
 

@@ -11,7 +11,7 @@ from infra.local.deployment_file import load_deployment
 from infra.local.environment import Place, function_environment
 from infra.local.interpreter import ROOT, source_tree
 from infra.local.routing import find_route
-from infra.local.variables import DeploymentError
+from infra.serverless_devs.description import DescriptionError
 from tests.functions.tiny_functions import write_tiny
 
 
@@ -60,14 +60,8 @@ def test_triggers_hooks_and_routes_are_read(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_resolved_is_an_error(tmp_path: Path, broken: dict[str, str]) -> None:
-    with pytest.raises(DeploymentError):
+    with pytest.raises(DescriptionError):
         load_deployment(write_tiny(tmp_path, broken), {})
-
-
-def test_a_file_beside_the_deployment_can_be_read_from_it(tmp_path: Path) -> None:
-    (tmp_path / "region.json").write_text('"cn-beijing"')
-    edits = {"${env('REGION', 'cn-hangzhou')}": "${json(file('region.json'))}"}
-    assert load_deployment(write_tiny(tmp_path, edits), {}).region == "cn-beijing"
 
 
 ROUTES = (
