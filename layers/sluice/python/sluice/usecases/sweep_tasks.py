@@ -75,7 +75,7 @@ def sweep_task(outside: Outside, ref: TaskRef) -> Swept:
         case State.COMPOSING:
             return _ring(outside, task, Swept.LAPSED_LEASE)
         case State.COMPLETED | State.FAILED | State.CANCELLED | State.EXPIRED:
-            return _tend_ended(outside, task)
+            return _tend_or_put_off(outside, task)
         case _:
             assert_never(task.state)
 
@@ -113,6 +113,15 @@ def _ring(outside: Outside, task: Task, reason: Swept) -> Swept:
         return Swept.NOTHING
     outside.invoker.invoke(ManifestRef(task.ref, task.man_sha), epoch=task.epoch + 1)
     return reason
+
+
+def _tend_or_put_off(outside: Outside, task: Task) -> Swept:
+    """Tend an ended task. If a store does not let us, come back later: the most overdue would fill every sweep."""
+    try:
+        return _tend_ended(outside, task)
+    except StoreError:
+        _keep(outside, task, {"due_at": outside.clock.now() + outside.timings.backoff_max_s})
+        raise
 
 
 def _tend_ended(outside: Outside, task: Task) -> Swept:
