@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 
@@ -10,21 +10,29 @@ from sluice.domain.batch import Batch
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskId, TaskRef, TenantId, chunk_key
 from sluice.domain.manifest import Claim, Manifest
-from sluice.ports.lanes import Lanes
+from sluice.ports.lanes import Lanes, nothing
 from sluice.ports.object_store import GetsObjects
 from sluice.ports.store_errors import NoSuchObject
 from sluice.streams.chunk_codec import decode_chunk
 
 
 def read_chunks(
-    objects: GetsObjects, manifest: Manifest, *, size_max: int, lanes: Lanes, prefetched: int = 1
+    objects: GetsObjects,
+    manifest: Manifest,
+    *,
+    size_max: int,
+    lanes: Lanes,
+    prefetched: int = 1,
+    meanwhile: Callable[[], object] = nothing,
 ) -> Iterator[Batch]:
     """Yield the batches in manifest order; one chunk is held decoded, and ``prefetched`` as they are stored.
 
-    Raises CHUNK_MISSING or CHUNK_CORRUPT at the chunk concerned: none is skipped.
+    Calls ``meanwhile`` every now and then while it waits for a store. Raises
+    CHUNK_MISSING or CHUNK_CORRUPT at the chunk concerned: none is skipped.
     """
     source = TaskRef(TenantId(manifest.tenant), TaskId(manifest.source_task))
-    with closing(lanes.ahead(partial(_get, objects, source), manifest.chunks, lanes=prefetched)) as bodies:
+    get = partial(_get, objects, source)
+    with closing(lanes.ahead(get, manifest.chunks, lanes=prefetched, meanwhile=meanwhile)) as bodies:
         for claim, body in zip(manifest.chunks, bodies, strict=True):
             yield decode_chunk(body, claim, size_max=size_max)
 

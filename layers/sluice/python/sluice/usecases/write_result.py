@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from sluice.domain.batch import Batch
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -25,6 +26,8 @@ from sluice.usecases.hold_attempt import HeldAttempt, keep_attempt
 from sluice.usecases.read_chunks import read_chunks
 
 COMPLETE_TRIES = 4
+
+T = TypeVar("T")
 
 
 class WrittenResult(NamedTuple):
@@ -69,6 +72,7 @@ def _upload_file(
         size_max=_chunk_max(manifest),
         lanes=outside.lanes,
         prefetched=outside.limits.prefetched_chunks,
+        meanwhile=partial(keep_attempt, outside, attempt),
     )
     batches = _watched(outside, attempt, chunks)
     file_format = FORMATS[params.format]
@@ -78,7 +82,7 @@ def _upload_file(
     receipts = list(_put_parts(outside, attempt, upload, parts))
     if tally.rows != manifest.rows:
         raise SluiceError(ErrorCode.ROW_COUNT_MISMATCH, rows_written=tally.rows, rows_sealed=manifest.rows)
-    _complete(outside, attempt, upload, receipts)
+    _meanwhile_kept(outside, attempt, lambda: _complete(outside, attempt, upload, receipts))
     _verify(outside, upload, digest, attempt)
     return WrittenResult(upload.key, digest.size, digest.sha256, digest.crc64, tally.rows, dict(tally.warnings))
 
@@ -132,7 +136,8 @@ def _put_parts(outside: Outside, attempt: HeldAttempt, upload: Upload, parts: It
         return outside.objects.put_part(upload, *numbered), outside.clock.monotonic() - started
 
     lanes = outside.limits.parallel_parts
-    with closing(outside.lanes.ahead(put, enumerate(parts, start=1), lanes=lanes)) as done:
+    keep = partial(keep_attempt, outside, attempt)
+    with closing(outside.lanes.ahead(put, enumerate(parts, start=1), lanes=lanes, meanwhile=keep)) as done:
         for receipt, duration_s in done:
             yield receipt
             attempt.parts_done = receipt.part_number
@@ -143,7 +148,7 @@ def _put_parts(outside: Outside, attempt: HeldAttempt, upload: Upload, parts: It
                 bytes=receipt.size,
                 duration_s=duration_s,
             )
-            keep_attempt(outside, attempt)
+            keep()
 
 
 def _at_least_one(parts: Iterable[bytes]) -> Iterator[bytes]:
@@ -154,6 +159,13 @@ def _at_least_one(parts: Iterable[bytes]) -> Iterator[bytes]:
         yield part
     if is_empty:
         yield b""
+
+
+def _meanwhile_kept(outside: Outside, attempt: HeldAttempt, action: Callable[[], T]) -> T:
+    """Make one call that may take long, and keep the lease until it returns."""
+    keep = partial(keep_attempt, outside, attempt)
+    with closing(outside.lanes.ahead(lambda act: act(), [action], lanes=1, meanwhile=keep)) as done:
+        return next(done)
 
 
 def _complete(outside: Outside, attempt: HeldAttempt, upload: Upload, receipts: list[PartReceipt]) -> None:

@@ -1,0 +1,95 @@
+"""An attempt that waits for a slow store is alive, and shows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from sluice.adapters.forwarding_store import ForwardingStore
+from sluice.adapters.system_clock import SystemClock
+from sluice.adapters.thread_lanes import ThreadLanes
+from sluice.domain.batch import Batch
+from sluice.domain.columns import ColumnSpec
+from sluice.domain.keys import ManifestRef, TaskRef, TenantId, parse_manifest_key
+from sluice.domain.options import ExportFormat
+from sluice.domain.params import ExportParams
+from sluice.ports.object_store import PartReceipt, Upload
+from sluice.ports.outside import Outside
+from sluice.usecases.close_export import CloseRequest, close_export
+from sluice.usecases.compose_export import Outcome, compose_export
+from sluice.usecases.find_task import Definitions
+from sluice.usecases.open_export import OpenRequest, open_export
+from sluice.usecases.put_batch import put_batch
+from tests.support.fake_clock import FakeClock
+from tests.support.memory_outside import memory_outside
+
+PARAMS = ExportParams(columns=(ColumnSpec("a"),), format=ExportFormat.CSV, filename="a.csv")
+PATIENCE_S = 5
+"""How long a slow call waits for heartbeats before it gives up on them."""
+
+
+class SlowStore(ForwardingStore):
+    """A store in which one kind of call takes until the lease was extended twice."""
+
+    def __init__(self, outside: Outside, ref: TaskRef, slow_call: str) -> None:
+        super().__init__(outside.objects)
+        self._outside = outside
+        self._ref = ref
+        self._slow_call = slow_call
+        self.beats_seen = 0
+
+    def get(self, key: str) -> bytes:
+        if parse_manifest_key(key) is None:
+            self._dawdle("get")
+        return super().get(key)
+
+    def put_part(self, upload: Upload, part_number: int, data: bytes) -> PartReceipt:
+        self._dawdle("put_part")
+        return super().put_part(upload, part_number, data)
+
+    def complete_upload(self, upload: Upload, receipts: Sequence[PartReceipt]) -> None:
+        self._dawdle("complete_upload")
+        super().complete_upload(upload, receipts)
+
+    def _dawdle(self, call: str) -> None:
+        if call != self._slow_call:
+            return
+        for _ in range(2):
+            lease_until = self._lease_until()
+            if _becomes_true(lambda: self._lease_until() > lease_until):  # noqa: B023 - called at once
+                self.beats_seen += 1
+
+    def _lease_until(self) -> float:
+        task = self._outside.tasks.read(self._ref)
+        assert task is not None
+        return task.lease_until
+
+
+def _becomes_true(holds: Callable[[], bool]) -> bool:
+    over = time.monotonic() + PATIENCE_S
+    while not holds():
+        if time.monotonic() > over:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+@pytest.mark.parametrize("slow_call", ["get", "put_part", "complete_upload"])
+def test_the_lease_is_kept_while_a_call_to_the_store_takes_long(slow_call: str) -> None:
+    outside = memory_outside(FakeClock())
+    outside = replace(
+        outside,
+        clock=SystemClock(),
+        lanes=ThreadLanes(pause_s=0.01),
+        timings=msgspec.structs.replace(outside.timings, heartbeat_s=0.05),
+    )
+    ref = open_export(outside, TenantId("acme"), OpenRequest(PARAMS)).task.ref
+    put_batch(outside, Definitions(outside), ref, sequence=1, batch=Batch.of_rows([("x",)], 1))
+    man_sha = close_export(outside, ref, CloseRequest(batches=1)).man_sha
+    slow = SlowStore(outside, ref, slow_call)
+    assert compose_export(replace(outside, objects=slow), ManifestRef(ref, man_sha)) is Outcome.COMPLETED
+    assert slow.beats_seen == 2
