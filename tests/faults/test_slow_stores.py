@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,10 +16,12 @@ from sluice.adapters.thread_lanes import ThreadLanes
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId, parse_manifest_key
+from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
-from sluice.ports.object_store import PartReceipt, Upload
+from sluice.ports.object_store import ObjectStore, PartReceipt, Upload
 from sluice.ports.outside import Outside
+from sluice.ports.store_errors import OutcomeUnknown
 from sluice.usecases.close_export import CloseRequest, close_export
 from sluice.usecases.compose_export import Outcome, compose_export
 from sluice.usecases.find_task import Definitions
@@ -93,3 +96,30 @@ def test_the_lease_is_kept_while_a_call_to_the_store_takes_long(slow_call: str) 
     slow = SlowStore(outside, ref, slow_call)
     assert compose_export(replace(outside, objects=slow), ManifestRef(ref, man_sha)) is Outcome.COMPLETED
     assert slow.beats_seen == 2
+
+
+class BreaksAtParts(ForwardingStore):
+    """A store that takes no part, and notes who still works for the attempt when it is cleaned up."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        super().__init__(store)
+        self.at_work: list[str] = []
+
+    def put_part(self, upload: Upload, part_number: int, data: bytes) -> PartReceipt:
+        raise OutcomeUnknown("no answer")
+
+    def abort_upload(self, upload: Upload) -> None:
+        self.at_work = [thread.name for thread in threading.enumerate() if thread.name.startswith("lane")]
+        super().abort_upload(upload)
+
+
+def test_nobody_reads_on_for_an_attempt_that_is_cleaned_up() -> None:
+    outside = replace(memory_outside(FakeClock()), lanes=ThreadLanes(), limits=Limits(part_bytes_min=1))
+    ref = open_export(outside, TenantId("acme"), OpenRequest(PARAMS)).task.ref
+    for sequence in range(1, 9):
+        batch = Batch.of_rows([("x" * 1000,)] * 1000, 1)  # more than any writer holds back
+        put_batch(outside, Definitions(outside), ref, sequence=sequence, batch=batch)
+    man_sha = close_export(outside, ref, CloseRequest(batches=8)).man_sha
+    breaking = BreaksAtParts(outside.objects)
+    assert compose_export(replace(outside, objects=breaking), ManifestRef(ref, man_sha)) is Outcome.RELEASED
+    assert breaking.at_work == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from functools import partial
 
@@ -24,11 +24,12 @@ def read_chunks(
     lanes: Lanes,
     prefetched: int = 1,
     meanwhile: Callable[[], object] = nothing,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Yield the batches in manifest order; one chunk is held decoded, and ``prefetched`` as they are stored.
 
     Calls ``meanwhile`` every now and then while it waits for a store. Raises
     CHUNK_MISSING or CHUNK_CORRUPT at the chunk concerned: none is skipped.
+    Whoever may stop half-way closes it, or chunks go on coming.
     """
     source = TaskRef(TenantId(manifest.tenant), TaskId(manifest.source_task))
     get = partial(_get, objects, source)

@@ -74,12 +74,13 @@ def _upload_file(
         prefetched=outside.limits.prefetched_chunks,
         meanwhile=partial(keep_attempt, outside, attempt),
     )
-    batches = _watched(outside, attempt, chunks)
-    file_format = FORMATS[params.format]
-    blocks = digested(file_format.write(batches, table, tally), digest)
-    part_bytes = plan_part_bytes(file_format.size_bound(table), outside.limits)
-    parts = _at_least_one(slice_parts(blocks, part_bytes))
-    receipts = list(_put_parts(outside, attempt, upload, parts))
+    with closing(chunks):
+        batches = _watched(outside, attempt, chunks)
+        file_format = FORMATS[params.format]
+        blocks = digested(file_format.write(batches, table, tally), digest)
+        part_bytes = plan_part_bytes(file_format.size_bound(table), outside.limits)
+        parts = _at_least_one(slice_parts(blocks, part_bytes))
+        receipts = list(_put_parts(outside, attempt, upload, parts))
     if tally.rows != manifest.rows:
         raise SluiceError(ErrorCode.ROW_COUNT_MISMATCH, rows_written=tally.rows, rows_sealed=manifest.rows)
     _meanwhile_kept(outside, attempt, lambda: _complete(outside, attempt, upload, receipts))
