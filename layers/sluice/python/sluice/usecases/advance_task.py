@@ -8,6 +8,7 @@ from sluice.domain.keys import TaskRef
 from sluice.domain.task import Guard, State, Task, TaskFields, check_transition
 from sluice.ports.outside import Outside
 from sluice.ports.store_errors import OutcomeUnknown
+from sluice.usecases.wait_again import wait_again
 
 TRIES = 3
 
@@ -30,7 +31,9 @@ def advance_task(
     """
     check_transition(guard, target)
     unknown: OutcomeUnknown | None = None
-    for _ in range(TRIES):
+    for repeat in range(TRIES):
+        if unknown is not None:
+            wait_again(outside, unknown, repeat=repeat - 1)
         try:
             if outside.tasks.update(ref, guard, TaskFields(**fields, state=target)):
                 return True

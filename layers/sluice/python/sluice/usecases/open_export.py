@@ -16,6 +16,7 @@ from sluice.domain.task import State, Task
 from sluice.ports.outside import Outside
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.streams.formats import FORMATS
+from sluice.usecases.wait_again import wait_again
 
 TRIES = 3
 
@@ -96,7 +97,9 @@ def choose_task_id(outside: Outside, tenant: TenantId, idempotency_key: str | No
 def create_task(outside: Outside, task: Task, params: ExportParams) -> Opened:
     """Write the row if there is none; otherwise answer as the row that is there demands."""
     unknown: OutcomeUnknown | None = None
-    for _ in range(TRIES):
+    for repeat in range(TRIES):
+        if unknown is not None:
+            wait_again(outside, unknown, repeat=repeat - 1)
         try:
             if outside.tasks.create(task):
                 return Opened(task, replayed=False)

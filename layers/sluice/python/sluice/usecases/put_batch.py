@@ -17,6 +17,7 @@ from sluice.ports.store_errors import OutcomeUnknown
 from sluice.streams.chunk_codec import encode_batch
 from sluice.streams.formats import FORMATS
 from sluice.usecases.find_task import Definitions, ended_error
+from sluice.usecases.wait_again import wait_again
 
 TRIES = 4
 SEQUENCE_MAX = 2**31 - 1
@@ -87,7 +88,9 @@ def _too_large(**facts: int) -> SluiceError:
 def _claim(outside: Outside, ref: TaskRef, claim: Claim) -> BatchReceipt:
     """Make the batch a fact. After a lost answer the same claim is made again, and then read back."""
     unknown: OutcomeUnknown | None = None
-    for _ in range(TRIES):
+    for repeat in range(TRIES):
+        if unknown is not None:
+            wait_again(outside, unknown, repeat=repeat - 1)
         now = outside.clock.now()
         try:
             if outside.tasks.claim(ref, claim, at=now, due_at=now + outside.timings.idle_s):

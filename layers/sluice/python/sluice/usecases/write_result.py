@@ -24,6 +24,7 @@ from sluice.streams.part_plan import plan_part_bytes
 from sluice.streams.part_slicer import slice_parts
 from sluice.usecases.hold_attempt import HeldAttempt, keep_attempt
 from sluice.usecases.read_chunks import read_chunks
+from sluice.usecases.wait_again import wait_again
 
 COMPLETE_TRIES = 4
 
@@ -172,7 +173,9 @@ def _meanwhile_kept(outside: Outside, attempt: HeldAttempt, action: Callable[[],
 def _complete(outside: Outside, attempt: HeldAttempt, upload: Upload, receipts: list[PartReceipt]) -> None:
     """Complete the upload. After a lost answer NoSuchUpload means success if the object is ours."""
     unknown: OutcomeUnknown | None = None
-    for _ in range(COMPLETE_TRIES):
+    for repeat in range(COMPLETE_TRIES):
+        if unknown is not None:
+            wait_again(outside, unknown, repeat=repeat - 1)
         try:
             outside.objects.complete_upload(upload, receipts)
         except OutcomeUnknown as error:
