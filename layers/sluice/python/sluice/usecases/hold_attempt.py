@@ -28,7 +28,7 @@ class HeldAttempt:
     begun_at: float
     """Monotonic, as is ``beat_at``: a wall clock that jumps must not end an attempt."""
     beat_at: float
-    """When the last heartbeat was."""
+    """When the last heartbeat was, heard or not."""
     rows_done: int = 0
     parts_done: int = 0
     phase: Phase = field(default=Phase.RENDERING)
@@ -79,13 +79,18 @@ def keep_attempt(outside: Outside, attempt: HeldAttempt) -> None:
     """Extend the lease if a heartbeat is due.
 
     Raises ``Fenced`` when the task is no longer ours, and STORE_UNAVAILABLE
-    when the attempt has taken longer than it may.
+    when the attempt has taken longer than it may. A heartbeat that
+    fails ends nothing: if another composer took the task, the next one tells.
     """
     if outside.clock.monotonic() - attempt.begun_at > outside.timings.attempt_max_s:
         raise SluiceError(ErrorCode.STORE_UNAVAILABLE, "the attempt took longer than it may")
     if outside.clock.monotonic() - attempt.beat_at < outside.timings.heartbeat_s:
         return
-    beat_attempt(outside, attempt)
+    try:
+        beat_attempt(outside, attempt)
+    except StoreError as error:
+        attempt.beat_at = outside.clock.monotonic()
+        outside.journal.record(Event.SYSTEM_ERROR, task_id=attempt.ref.task_id, error=error)
 
 
 def beat_attempt(outside: Outside, attempt: HeldAttempt) -> None:
