@@ -28,6 +28,7 @@ TIMINGS = Timings(
     heartbeat_s=2,
     bell_grace_s=15,
     attempts_max=6,
+    outage_s=60,
     backoff_s=2,
     backoff_max_s=20,
     idle_s=5_000,

@@ -74,6 +74,8 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt that takes longer is given back: whatever holds it up may not hold up the next one."""
     attempts_max: int = 6
     """Attempts before a task fails for good (measured: 5 % of calls failing leaves 0.12 % of tasks)."""
+    outage_s: float = DAY_S
+    """How long after its seal a task is tried again whenever a store was away or let nobody in: people have to act."""
     backoff_s: float = 15
     """Wait after the first failed attempt; doubles each time."""
     backoff_max_s: float = 10 * MINUTE_S

@@ -11,7 +11,7 @@ from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef
 from sluice.domain.task import Guard, State, Task
 from sluice.ports.outside import Outside
-from sluice.ports.store_errors import OutcomeUnknown, StoreError
+from sluice.ports.store_errors import OutcomeUnknown, StoreError, StoreRefused
 from sluice.usecases.advance_task import advance_task
 from sluice.usecases.hold_attempt import (
     Fenced,
@@ -26,9 +26,15 @@ from sluice.usecases.load_manifest import load_manifest
 from sluice.usecases.write_result import WrittenResult, write_result
 
 POSTPONE_S = 15.0
+ATTEMPTS_IN_OUTAGE_MAX = 1_000
+"""Attempts of one task, whatever the pauses between them are set to."""
 
 TRANSIENT_CODES = frozenset({ErrorCode.RESULT_VERIFY_FAILED, ErrorCode.STORE_UNAVAILABLE})
 """Codes that another attempt may not meet."""
+
+
+_STORES_FAULT = frozenset({OutcomeUnknown.__name__, StoreRefused.__name__})
+"""What a row says of an attempt that no other composer could have ended better."""
 
 
 class Outcome(StrEnum):
@@ -58,7 +64,7 @@ def compose_export(outside: Outside, bell: ManifestRef) -> Outcome:
         outcome = verdict or Outcome.DROPPED
         _note(outside, bell, Event.MANIFEST_DROPPED, outcome=outcome.value)
         return outcome
-    if task.epoch >= outside.timings.attempts_max:
+    if task.epoch >= outside.timings.attempts_max and not _in_outage(outside, task):
         return _give_up(outside, task)
     attempt = acquire_attempt(outside, task)
     if attempt is None:
@@ -92,6 +98,13 @@ def _over_share(outside: Outside, task: Task) -> bool:
         won=lambda row: row.rev > task.rev,
     )
     return True
+
+
+def _in_outage(outside: Outside, task: Task) -> bool:
+    """Whether the last attempt was given back because of a store, lately. One that died without a word was not."""
+    if task.state is not State.SEALED or task.last_error not in _STORES_FAULT:
+        return False
+    return task.epoch < ATTEMPTS_IN_OUTAGE_MAX and outside.clock.now() < task.sealed_at + outside.timings.outage_s
 
 
 def _give_up(outside: Outside, task: Task) -> Outcome:

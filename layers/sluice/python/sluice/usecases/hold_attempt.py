@@ -12,6 +12,9 @@ from sluice.ports.outside import Outside
 from sluice.ports.store_errors import StoreError
 from sluice.usecases.advance_task import advance_task
 
+DOUBLINGS_MAX = 64
+"""More would only be a larger number."""
+
 
 class Fenced(Exception):
     """Another attempt, or a cancel, has taken the task: this one must not finish."""
@@ -192,7 +195,7 @@ def _lease(outside: Outside, now: float) -> TaskFields:
 
 def _backoff_s(outside: Outside, epoch: int) -> float:
     timings = outside.timings
-    return float(min(timings.backoff_s * 2 ** (epoch - 1), timings.backoff_max_s))
+    return float(min(timings.backoff_s * 2.0 ** min(epoch - 1, DOUBLINGS_MAX), timings.backoff_max_s))
 
 
 def _describe(error: Exception) -> str:
