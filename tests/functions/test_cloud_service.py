@@ -13,13 +13,16 @@ from sluice.adapters.cloud_credentials import EnvironmentCredentials
 from sluice.adapters.function_compute.bell_invoker import BellInvoker
 from sluice.adapters.function_compute.fc2_invoker import Fc2Invoker
 from sluice.adapters.function_compute.fc_http_invoker import FcHttpInvoker
+from sluice.domain.keys import TaskRef, TenantId, chunk_key, task_id_from_bytes
 from sluice.domain.limits import Timings
 from sluice.domain.task import State
+from sluice.ports.store_errors import OutcomeUnknown
 from sluice.wiring.build import open_outside
 from sluice.wiring.cloud import credentials_of, open_cloud
 from sluice.wiring.settings import Settings, SettingsError, environment, settings_from
 from tests.support.cloud_functions import Cloud, serving_cloud
 from tests.support.command_line import sluice
+from tests.support.oss_server import Fault, Throttle
 from tests.support.recorded_journal import RecordedJournal
 from tests.support.running_service import serving
 
@@ -139,3 +142,22 @@ def test_the_service_composes_beside_the_cloud_and_its_commands_look_there(cloud
     assert (shown["tenant"], shown["task"]["state"]) == ("shop", State.COMPLETED.value)
     assert "whole" in sluice("task", "verify", task_id, env=env).stdout
     assert cloud.oss.access_key_secret not in service.log.read_text()
+
+
+@pytest.mark.parametrize(("request_timeout_s", "tries"), [("23.5", 1), ("60", 2)])
+def test_no_call_goes_on_when_its_caller_waits_no_more(cloud: Cloud, request_timeout_s: str, tries: int) -> None:
+    """A try takes up to 23 s, and the store wants to be left alone for a second."""
+    settings = settings_from(
+        {
+            **cloud.settings(),
+            **cloud.access_key(),
+            "SLUICE_SERVER_REQUEST_TIMEOUT_S": request_timeout_s,
+            "SLUICE_PERFORMANCE_RETRIES": "1",
+        },
+        None,
+    )
+    key = chunk_key(TaskRef(TenantId("shop"), task_id_from_bytes(bytes(17))), 1, "0" * 32)
+    cloud.oss.faults.add(Fault(Throttle(delay_ms=1000), operation="PutObject", times=9))
+    with open_cloud(settings, RecordedJournal()) as outside, pytest.raises(OutcomeUnknown):
+        outside.objects.put(key, b"")
+    assert [call.operation for call in cloud.oss.requests] == ["PutObject"] * tries

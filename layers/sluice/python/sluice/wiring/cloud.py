@@ -46,7 +46,8 @@ def open_cloud(
     trigger rings, and what ``functions.invoker`` names rings for the sweeper.
     """
     clock, randomness = SystemClock(), SystemRandomness()
-    retrying = retrying_by(settings, clock=clock, randomness=randomness)
+    try_s = settings.oss.connect_timeout_s + settings.oss.read_timeout_s
+    retrying = retrying_by(settings, clock=clock, randomness=randomness, try_s=try_s)
     source = credentials or credentials_of(settings)
     objects: ObjectStore = RetryingStore(_both_buckets(settings, source), **retrying)
     if composers is not None:

@@ -14,8 +14,13 @@ class Retrying(TypedDict):
     clock: Clock
     randomness: Randomness
     tries: int
+    within_s: float
 
 
-def retrying_by(settings: Settings, *, clock: Clock, randomness: Randomness) -> Retrying:
-    """Give what both retrying wrappers are made with."""
-    return {"clock": clock, "randomness": randomness, "tries": settings.performance.retries + 1}
+def retrying_by(settings: Settings, *, clock: Clock, randomness: Randomness, try_s: float = 0) -> Retrying:
+    """Give what both retrying wrappers are made with.
+
+    A try takes up to ``try_s``; the last one begins early enough to end while a caller still waits.
+    """
+    within_s = max(0, settings.server.request_timeout_s - try_s)
+    return {"clock": clock, "randomness": randomness, "tries": settings.performance.retries + 1, "within_s": within_s}
