@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId, chunk_key, result_key
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
+from sluice.ports.object_store import ObjectStore
 from sluice.ports.outside import Outside
+from sluice.ports.store_errors import StoreRefused
+from sluice.usecases.cancel_export import cancel_export
 from sluice.usecases.close_export import CloseRequest, close_export
 from sluice.usecases.compose_export import Outcome, compose_export
 from sluice.usecases.find_task import Definitions
@@ -85,3 +92,27 @@ def test_a_completed_task_whose_object_is_gone_is_named() -> None:
     assert reconcile_stores(outside).results_missing == []
     outside.objects.delete([task.result_key])
     assert reconcile_stores(outside).results_missing == [task.task_id]
+
+
+class KeepsOneTask(ForwardingStore):
+    """A store that does not let go of one task's objects."""
+
+    def __init__(self, store: ObjectStore, kept: TaskId) -> None:
+        super().__init__(store)
+        self._kept = kept
+
+    def delete(self, keys: Sequence[str]) -> None:
+        if any(self._kept in key for key in keys):
+            raise StoreRefused("no", code="AccessDenied")
+        super().delete(keys)
+
+
+def test_a_store_that_fails_on_one_row_does_not_end_the_walk() -> None:
+    clock = FakeClock()
+    outside = memory_outside(clock)
+    tasks = [cancel_export(outside, open_task(outside).ref) for _ in range(3)]
+    for kept in tasks:
+        clock.advance(DAY_S)
+        report = reconcile_stores(replace(outside, objects=KeepsOneTask(outside.objects, kept.task_id)))
+        assert report.rows == 3
+    assert not list(outside.objects.list("in/"))

@@ -10,7 +10,7 @@ from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX, TaskRef, parse_owner
 from sluice.domain.limits import DAY_S
 from sluice.domain.task import State
 from sluice.ports.outside import Outside
-from sluice.usecases.sweep_tasks import sweep_task
+from sluice.usecases.sweep_tasks import sweep_quietly
 
 ORPHAN_AGE_S = 8 * DAY_S
 """Older than any open task can be idle plus any retention by default; younger objects may belong to a task to be."""
@@ -35,7 +35,8 @@ def reconcile_stores(outside: Outside, *, orphan_age_s: float = ORPHAN_AGE_S) ->
 
     Gives every overdue row its step, removes objects and uploads of tasks
     without a row that are older than ``orphan_age_s``, and names completed
-    tasks whose object is gone. Any number may run at once.
+    tasks whose object is gone. Any number may run at once. A store that fails
+    on the step of one row does not end the walk.
     """
     report = Reconciliation()
     _walk_rows(outside, report)
@@ -57,7 +58,7 @@ def _walk_rows(outside: Outside, report: Reconciliation) -> None:
         report.rows += 1
         if task.due_at < outside.clock.now() - OVERDUE_S:
             report.overdue += 1
-            sweep_task(outside, task.ref)
+            sweep_quietly(outside, task.ref)
         elif task.state is State.COMPLETED and not _exists(outside, task.result_key):
             report.results_missing.append(task.task_id)
 

@@ -45,7 +45,7 @@ def sweep_tasks(outside: Outside, *, limit: int = SWEEP_MAX, until: float | None
     for ref in outside.tasks.due(outside.clock.now(), limit=limit):
         if until is not None and outside.clock.monotonic() >= until:
             break
-        done[_sweep_quietly(outside, ref)] += 1
+        done[sweep_quietly(outside, ref)] += 1
     outside.journal.record(
         Event.SWEEP_FINISHED,
         swept={what.value: count for what, count in sorted(done.items())},
@@ -54,7 +54,8 @@ def sweep_tasks(outside: Outside, *, limit: int = SWEEP_MAX, until: float | None
     return done
 
 
-def _sweep_quietly(outside: Outside, ref: TaskRef) -> Swept:
+def sweep_quietly(outside: Outside, ref: TaskRef) -> Swept:
+    """As ``sweep_task``; a store that fails is noted, and the caller goes on with the next task."""
     try:
         return sweep_task(outside, ref)
     except StoreError as error:
