@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from sluice.adapters.forwarding_store import ForwardingStore
-from sluice.adapters.memory_store import MemoryStore
-from sluice.adapters.memory_tasks import MemoryTasks
+from sluice.adapters.memory.memory_store import MemoryStore
+from sluice.adapters.memory.memory_tasks import MemoryTasks
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
