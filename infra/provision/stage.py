@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 INPUT_DAYS_MIN = 7
-MARGIN_DAYS = 3
+MARGIN_DAYS = 4
 """A lifecycle rule is for what the sweeper missed, so it must be the later one.
 
-A task may be idle for a day and wait for a store for another before its retention begins, and garbage is collected for
-a day after it.
+A task may be open for two days and wait for a store for another before its retention begins, and garbage is collected
+for a day after it.
 """
 STAGE_NAME = re.compile(r"[a-z][a-z0-9]{1,7}")
 _FORBIDDEN_IN_INSTANCES = ("ali", "ay", "ots", "taobao", "admin")

@@ -154,9 +154,9 @@ def test_a_lifecycle_rule_never_comes_before_the_sweeper(retention_days: int) ->
     garbage_days = math.ceil((timings.link_s + max(timings.gc_delays_s)) / DAY_S)
     attempts_s = timings.outage_s + timings.attempts_max * (timings.attempt_max_s + timings.backoff_max_s)
     attempts_days = math.ceil(attempts_s / DAY_S)
-    idle_days = math.ceil(timings.idle_s / DAY_S)
+    open_days = math.ceil(max(timings.idle_s, timings.open_max_s) / DAY_S)
     assert int(parameters["OutputDays"]) >= retention_days + garbage_days
-    assert int(parameters["InputDays"]) >= retention_days + idle_days + attempts_days
+    assert int(parameters["InputDays"]) >= retention_days + open_days + attempts_days
     assert int(parameters["InputDays"]) >= 7
 
 

@@ -216,13 +216,13 @@ def acknowledges_any_claim() -> AbstractContextManager[None]:
 
 
 def takes_silence_for_a_claim() -> AbstractContextManager[None]:
-    def hopeful(outside: Outside, ref: TaskRef, claim: Claim) -> BatchReceipt:
+    def hopeful(outside: Outside, ref: TaskRef, claim: Claim, *, open_until: float) -> BatchReceipt:
         try:
             now = outside.clock.now()
             outside.tasks.claim(ref, claim, at=now, due_at=now + outside.timings.idle_s)
         except OutcomeUnknown:
             return BatchReceipt(claim.sequence, claim.rows, claim.sha, replayed=False)
-        return claim_for_sure(outside, ref, claim)
+        return claim_for_sure(outside, ref, claim, open_until=open_until)
 
     claim_for_sure = put_batch._claim
     return replaced(put_batch, "_claim", hopeful)

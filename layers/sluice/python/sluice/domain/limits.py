@@ -82,6 +82,8 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     """The longest wait between attempts."""
     idle_s: float = DAY_S
     """An open task without a new batch for this long expires."""
+    open_max_s: float = 2 * DAY_S
+    """A task still open after this expires, however lately a batch came: stored batches do not last for ever."""
     retention_s: float = 7 * DAY_S
     """How long a result, and the chunks it came from, are kept."""
     link_s: float = 15 * MINUTE_S

@@ -43,8 +43,15 @@ def ended_error(task: Task) -> SluiceError:
             return SluiceError(ErrorCode.TASK_CLOSED, state=task.state.value)
 
 
-class _Known(NamedTuple):
+class Definition(NamedTuple):
+    """What a task was opened with, and when; neither ever changes."""
+
     params: ExportParams
+    created_at: float
+
+
+class _Known(NamedTuple):
+    definition: Definition
     until: float
     """Monotonic."""
 
@@ -65,23 +72,24 @@ class Definitions:
         self._known: OrderedDict[TaskRef, _Known] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, ref: TaskRef) -> ExportParams:
-        """The parameters; raises as ``find_task``, and for a task that takes no batches and kept none."""
+    def read(self, ref: TaskRef) -> Definition:
+        """The task's definition; raises as ``find_task``, and for a task that takes no batches and kept none."""
         with self._lock:
             known = self._known.get(ref)
             if known is not None and self._outside.clock.monotonic() < known.until:
                 self._known.move_to_end(ref)
-                return known.params
+                return known.definition
         task = find_task(self._outside, ref)
         if not task.params:
             raise ended_error(task)
-        self.remember(ref, task.read_params())
-        return task.read_params()
+        return self.remember(task)
 
-    def remember(self, ref: TaskRef, params: ExportParams) -> None:
-        """Keep the parameters of a task that was just opened or read."""
+    def remember(self, task: Task) -> Definition:
+        """Keep the definition of a task that was just opened or read, and that has its parameters still."""
+        definition = Definition(task.read_params(), task.created_at)
         with self._lock:
-            self._known[ref] = _Known(params, self._outside.clock.monotonic() + self._age_max_s)
-            self._known.move_to_end(ref)
+            self._known[task.ref] = _Known(definition, self._outside.clock.monotonic() + self._age_max_s)
+            self._known.move_to_end(task.ref)
             while len(self._known) > self._size:
                 self._known.popitem(last=False)
+        return definition

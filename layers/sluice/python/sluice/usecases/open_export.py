@@ -136,7 +136,7 @@ def _new_task(outside: Outside, ref: TaskRef, *, params: ExportParams, request: 
         params_sha=params.digest(),
         params=params.encode(),
         created_at=now,
-        due_at=now + outside.timings.idle_s,
+        due_at=now + min(outside.timings.idle_s, outside.timings.open_max_s),
         client_request_id=request.request_id,
         trace_parent=request.trace_parent,
     )

@@ -44,7 +44,7 @@ def put_batch(outside: Outside, definitions: Definitions, ref: TaskRef, *, seque
     """
     started = outside.clock.monotonic()
     check_sequence(sequence, outside.limits)
-    params = definitions.read(ref)
+    params, created_at = definitions.read(ref)
     if params.source_task:
         raise SluiceError(ErrorCode.TASK_CLOSED, state=State.SEALED.value)
     _check_shape(batch, params, outside.limits)
@@ -53,7 +53,8 @@ def put_batch(outside: Outside, definitions: Definitions, ref: TaskRef, *, seque
     if chunk.size > outside.limits.batch_bytes_max:
         raise _too_large(bytes=chunk.size, batch_bytes_max=outside.limits.batch_bytes_max)
     outside.objects.put(chunk_key(ref, sequence, chunk.sha), chunk.body)
-    receipt = _claim(outside, ref, Claim(sequence, chunk.sha, chunk.rows, chunk.size))
+    open_until = created_at + outside.timings.open_max_s
+    receipt = _claim(outside, ref, Claim(sequence, chunk.sha, chunk.rows, chunk.size), open_until=open_until)
     outside.journal.record(
         Event.BATCH_REPLAYED if receipt.replayed else Event.BATCH_PROCESSED,
         task_id=ref.task_id,
@@ -85,7 +86,7 @@ def _too_large(**facts: int) -> SluiceError:
     return SluiceError(ErrorCode.BATCH_TOO_LARGE, **facts)
 
 
-def _claim(outside: Outside, ref: TaskRef, claim: Claim) -> BatchReceipt:
+def _claim(outside: Outside, ref: TaskRef, claim: Claim, *, open_until: float) -> BatchReceipt:
     """Make the batch a fact. After a lost answer the same claim is made again, and then read back."""
     unknown: OutcomeUnknown | None = None
     for repeat in range(TRIES):
@@ -93,7 +94,7 @@ def _claim(outside: Outside, ref: TaskRef, claim: Claim) -> BatchReceipt:
             wait_again(outside, unknown, repeat=repeat - 1)
         now = outside.clock.now()
         try:
-            if outside.tasks.claim(ref, claim, at=now, due_at=now + outside.timings.idle_s):
+            if outside.tasks.claim(ref, claim, at=now, due_at=min(now + outside.timings.idle_s, open_until)):
                 return BatchReceipt(claim.sequence, claim.rows, claim.sha, replayed=False)
         except OutcomeUnknown as error:
             unknown = error

@@ -84,6 +84,7 @@ def sweep_task(outside: Outside, ref: TaskRef) -> Swept:
 def _expire_idle(outside: Outside, task: Task) -> Swept:
     """End a task that nobody closed. ``rev`` lets a batch that just arrived win."""
     now = outside.clock.now()
+    is_too_old = now >= task.created_at + outside.timings.open_max_s
     expired = advance_task(
         outside,
         task.ref,
@@ -95,7 +96,11 @@ def _expire_idle(outside: Outside, task: Task) -> Swept:
     if not expired:
         return Swept.NOTHING
     outside.journal.record(
-        Event.TASK_EXPIRED, task_id=task.task_id, tenant=task.tenant, reason="idle", from_state="open"
+        Event.TASK_EXPIRED,
+        task_id=task.task_id,
+        tenant=task.tenant,
+        reason="open too long" if is_too_old else "idle",
+        from_state="open",
     )
     return Swept.IDLE_EXPIRED
 

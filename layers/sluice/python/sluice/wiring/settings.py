@@ -79,6 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             backoff_s=waits.backoff_s,
             backoff_max_s=waits.backoff_max_s,
             idle_s=kept.idle_expiry_s,
+            open_max_s=kept.open_expiry_s,
             retention_s=kept.retention_s,
             link_s=kept.link_life_s,
             gc_delays_s=kept.cleanup_delays_s,

@@ -104,6 +104,7 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     retention_s: Seconds = _TIMINGS.retention_s
     link_life_s: Annotated[float, Meta(gt=0, le=LINK_S_MAX)] = _TIMINGS.link_s
     idle_expiry_s: Seconds = _TIMINGS.idle_s
+    open_expiry_s: Seconds = _TIMINGS.open_max_s
     tombstone_s: Seconds = _TIMINGS.tombstone_s
     cleanup_delays_s: tuple[SecondsOrNone, ...] = (HOUR_S, DAY_S)
 

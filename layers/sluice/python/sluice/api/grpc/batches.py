@@ -18,7 +18,7 @@ def put_wire_batch(call: Call, ref: TaskRef, batch: pb.DataBatch, *, sequence: i
     outside, definitions = call.service.outside, call.service.definitions
     try:
         check_sequence(sequence, outside.limits)
-        params = definitions.read(ref)
+        params = definitions.read(ref).params
         shape = RowShape(
             columns=params.columns, rows_max=outside.limits.batch_rows_max, null_value=params.options.null_value
         )

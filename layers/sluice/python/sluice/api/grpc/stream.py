@@ -186,7 +186,7 @@ def open_task(call: Call, metadata: pb.ExportMetadata) -> Opened:
     """Open the task, or find the one that the same request id opened."""
     request = read_open(metadata, request_id=call.request_id, trace_parent=call.trace_parent)
     opened = open_export(call.service.outside, call.tenant, request)
-    call.service.definitions.remember(opened.task.ref, opened.task.read_params())
+    call.service.definitions.remember(opened.task)
     return opened
 
 

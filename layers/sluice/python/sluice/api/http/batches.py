@@ -87,7 +87,7 @@ async def _put(call: Call, ref: TaskRef, sequence: int) -> BatchReceipt:
     runtime = call.runtime
     check_sequence(sequence, call.outside.limits)
     media = media_of(call.request, allowed=(JSON, NDJSON, CSV, PROTOBUF))
-    params = await call.run(runtime.service.definitions.read, ref)
+    params, _ = await call.run(runtime.service.definitions.read, ref)
     with runtime.bodies.hold() as held:
         body = await read_body(call.request, held, bytes_max=runtime.body_bytes_max, patience=runtime.patience)
         return await call.run(_store, call, ref, sequence, media, params, body)

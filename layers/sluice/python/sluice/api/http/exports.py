@@ -91,7 +91,7 @@ async def open_task(call: Writer) -> Response:
         trace_parent=call.request.scope[TRACE_PARENT_KEY],
     )
     opened = await call.run(open_export, call.outside, call.principal.tenant, request)
-    call.runtime.service.definitions.remember(opened.task.ref, opened.task.read_params())
+    call.runtime.service.definitions.remember(opened.task)
     return created_response(call, opened.task, replayed=opened.replayed)
 
 

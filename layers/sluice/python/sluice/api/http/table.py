@@ -86,7 +86,7 @@ class _Table:
                 )
             self._open(tuple(ColumnSpec(name) for name in names))
         assert self._ref is not None
-        params = self._service.definitions.read(self._ref)
+        params = self._service.definitions.read(self._ref).params
         return RowShape(
             columns=params.columns,
             rows_max=self._service.outside.limits.batch_rows_max,
@@ -104,7 +104,7 @@ class _Table:
         )
         asked = OpenRequest(params, request.idempotency_key, request.request_id, request.trace_parent)
         task = open_export(self._service.outside, self._tenant, asked).task
-        self._service.definitions.remember(task.ref, task.read_params())
+        self._service.definitions.remember(task)
         self._ref = task.ref
 
     def _put(self, cut: Cut) -> None:
