@@ -14,19 +14,14 @@ from tests.support.oss_server.faults import (
     Action,
     CorruptAnswer,
     CorruptRequest,
-    CutAnswer,
     CutRequest,
-    Delay,
-    DoLater,
-    DropAnswer,
-    DropBefore,
     Fault,
     Faults,
-    Hold,
     Refuse,
     Throttle,
 )
 from tests.support.oss_server.server import OssServer, serving_oss
+from tests.support.server_faults import CutAnswer, Delay, DoLater, DropAnswer, DropBefore, Hold
 
 __all__ = [
     "Action",

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping
 from contextlib import closing, suppress
 
+from tests.support import server_faults
 from tests.support.oss_server import faults
 from tests.support.oss_server.answer import BODILESS, Answer, head_bytes
 from tests.support.oss_server.exchange import Exchange
@@ -64,7 +65,7 @@ class Connection:
                 self._send(answer, request, action, is_last=is_last)
         finally:
             request.body.close()
-        return not is_last and not isinstance(action, faults.CutAnswer)
+        return not is_last and not isinstance(action, server_faults.CutAnswer)
 
     def _request(self, head: Head) -> Request:
         bucket, key, query = split_target(head, self._domains)
@@ -84,11 +85,11 @@ class Connection:
         }
 
     def _send(self, answer: Answer, request: Request, action: faults.Action | None, *, is_last: bool) -> None:
-        head = head_bytes(answer, is_closing=is_last or isinstance(action, faults.CutAnswer))
+        head = head_bytes(answer, is_closing=is_last or isinstance(action, server_faults.CutAnswer))
         has_body = request.method != "HEAD" and answer.status not in BODILESS
         if not has_body:
             self._socket.sendall(head)
-        elif isinstance(action, faults.CutAnswer | faults.CorruptAnswer):
+        elif isinstance(action, server_faults.CutAnswer | faults.CorruptAnswer):
             self._socket.sendall(head)
             self._send_spoilt(answer, action)
         elif answer.file and answer.size > _TOGETHER_BYTES_MAX:
@@ -97,10 +98,10 @@ class Connection:
         else:
             self._socket.sendall(head + b"".join(answer.blocks()))
 
-    def _send_spoilt(self, answer: Answer, action: faults.CutAnswer | faults.CorruptAnswer) -> None:
+    def _send_spoilt(self, answer: Answer, action: server_faults.CutAnswer | faults.CorruptAnswer) -> None:
         position = 0
         for block in answer.blocks():
-            if isinstance(action, faults.CutAnswer):
+            if isinstance(action, server_faults.CutAnswer):
                 self._socket.sendall(block[: max(0, action.after_bytes - position)])
             else:
                 self._socket.sendall(flipped(block, action.at_byte - position))

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tests.support import server_faults
 from tests.support.oss_server import faults
 from tests.support.oss_server.answer import Answer, error_answer
 from tests.support.oss_server.calls import Call
@@ -54,7 +55,7 @@ class Exchange:
     ) -> Outcome:
         kind = type(action).__name__
         answer = self._met_before(request, action, hang_up)
-        if answer is None and isinstance(action, faults.DropBefore | faults.CutRequest):
+        if answer is None and isinstance(action, server_faults.DropBefore | faults.CutRequest):
             self.calls.append(Call(operation.name, request.bucket, request.key, 0, "", kind, request.id))
             raise ConnectionLost
         answer = self._recorded(operation.name, request, answer or self._perform(operation, request), kind)
@@ -70,19 +71,19 @@ class Exchange:
             case faults.Throttle(delay_ms, code):
                 headers = {"x-oss-qos-delay-time": str(delay_ms)}
                 return error_answer(OssError(code, "Please slow down.", status=503, headers=headers), request)
-            case faults.DropBefore():
+            case server_faults.DropBefore():
                 request.body.drain()
             case faults.CutRequest(after_bytes):
                 request.body.read_until(after_bytes)
             case faults.CorruptRequest(at_byte):
                 request.body.corrupt(at_byte)
-            case faults.Delay(seconds, before=True):
+            case server_faults.Delay(seconds, before=True):
                 request.body.take_in(folder)
                 self._stopping.wait(seconds)
-            case faults.Hold(before=True):
+            case server_faults.Hold(before=True):
                 request.body.take_in(folder)
                 action.reach()
-            case faults.DoLater():
+            case server_faults.DoLater():
                 request.body.take_in(folder)
                 hang_up()
                 action.reach()
@@ -90,13 +91,13 @@ class Exchange:
 
     def _met_after(self, answer: Answer, action: faults.Action) -> None:
         match action:
-            case faults.Delay(seconds, before=False):
+            case server_faults.Delay(seconds, before=False):
                 self._stopping.wait(seconds)
-            case faults.Hold(before=False):
+            case server_faults.Hold(before=False):
                 action.reach()
-        if isinstance(action, faults.Hold | faults.DoLater):
+        if isinstance(action, server_faults.Hold | server_faults.DoLater):
             action.finish()
-        if isinstance(action, faults.DropAnswer | faults.DoLater):
+        if isinstance(action, server_faults.DropAnswer | server_faults.DoLater):
             answer.close()
             raise ConnectionLost
 

@@ -9,21 +9,10 @@
 The README beside this file says what it does and what it does not do.
 """
 
+from tests.support.server_faults import CutAnswer, Delay, DoLater, DropAnswer, DropBefore, Hold
 from tests.support.tablestore_server.access import StsCredentials
 from tests.support.tablestore_server.calls import Call
-from tests.support.tablestore_server.faults import (
-    Action,
-    CorruptAnswer,
-    CutAnswer,
-    Delay,
-    DoLater,
-    DropAnswer,
-    DropBefore,
-    Fault,
-    Faults,
-    Hold,
-    Refuse,
-)
+from tests.support.tablestore_server.faults import Action, CorruptAnswer, Fault, Faults, Refuse
 from tests.support.tablestore_server.server import TablestoreServer, serving_tablestore
 
 __all__ = [

@@ -5,10 +5,11 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime, timedelta
 
+from tests.support.server_faults import CutAnswer
 from tests.support.tablestore_server import signatures
 from tests.support.tablestore_server.access import DATE_FORMAT, Identity
 from tests.support.tablestore_server.connections import HttpAnswer
-from tests.support.tablestore_server.faults import Action, CorruptAnswer, CutAnswer
+from tests.support.tablestore_server.faults import Action, CorruptAnswer
 from tests.support.tablestore_server.messages import Message, pb
 from tests.support.tablestore_server.refusals import Refused
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from tests.support.server_faults import Delay, DoLater, DropAnswer, DropBefore, Hold
 from tests.support.tablestore_server.connections import Dropped
-from tests.support.tablestore_server.faults import Action, Delay, DoLater, DropAnswer, DropBefore, Hold, Refuse
+from tests.support.tablestore_server.faults import Action, Refuse
 from tests.support.tablestore_server.messages import Message
 from tests.support.tablestore_server.refusals import MESSAGES, Refused
 
