@@ -235,7 +235,7 @@ def everyday_table(rows: int) -> CorpusTable:
             number(row[0]),
             *map(text, row[1:4]),
             number(row[4]),
-            number(row[5]) if index % 7 else NULL,
+            number(row[5]) if index % 7 else BLANK,
             moment(row[6], datetime.fromisoformat(row[6])) if index % 5 else NULL,
             truth(row[7], shown=row[7] == "true"),
             text(row[8]),
