@@ -11,7 +11,7 @@ import pytest
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportOptions
 from tests.support.readers.corpus import WORKBOOK_CORPUS, CorpusTable, Value, everyday_table
-from tests.support.readers.workbooks import WORKBOOK_READERS, WorkbookReader, disagreements
+from tests.support.readers.workbooks import WORKBOOK_READERS, WorkbookReader, disagreements, load_excel_reader
 from tests.support.xlsx_tables import write_xlsx
 
 READERS = pytest.mark.parametrize("reader", WORKBOOK_READERS, ids=lambda reader: reader.name)
@@ -120,3 +120,14 @@ def test_rows_beyond_a_sheet_are_read_from_the_next_ones(reader: WorkbookReader,
         wrong += check(reader, path, found, expected)
         assert list(found) == ["orders", "orders (2)", "orders (3)"]
     assert wrong == []
+
+
+def test_duckdb_takes_each_column_for_its_type(tmp_path: Path) -> None:
+    table = everyday_table(300)
+    with load_excel_reader() as connection:
+        found = connection.execute("SELECT * FROM read_xlsx(?)", [str(put(tmp_path, table))])
+        kinds = [str(column[1]) for column in found.description]
+        rows = [list(row) for row in found.fetchall()]
+    text, double = "VARCHAR", "DOUBLE"
+    assert kinds == [double, text, text, text, double, double, "TIMESTAMP", "BOOLEAN", text, text, text]
+    assert rows == table.in_workbook
