@@ -13,7 +13,7 @@ from sluice.domain.params import ExportParams
 from sluice.domain.table import Table, Tally
 from sluice.streams import csv_writer, xlsx_writer
 
-WRITER_VERSION = "1"
+WRITER_VERSION = "2"
 """Raised whenever a writer gives other bytes for the same rows; stored with every result."""
 
 

@@ -80,7 +80,8 @@ class CsvColumn:
         if self._guards and any(byte in joined for byte in _FORMULA_BYTES):
             joined = self._guard(joined, warnings)
         if self._quoting.quote_all:
-            return _quote_all(joined, cells)
+            fields = _quote_all(joined, cells)
+            return fields if self._is_string else _tell_null_from_text(fields)
         fields = self._quote_where_needed(joined)
         if self._is_string and not all(fields):
             return _tell_empty_from_null(fields, cells)
@@ -111,6 +112,13 @@ def _quote_all(joined: bytes, cells: Cells) -> list[bytes]:
     for row in cells.null_rows():
         fields[row] = b""
     return fields
+
+
+def _tell_null_from_text(fields: list[bytes]) -> list[bytes]:
+    """Take the quotes from empty texts, which mean null in a column that is not one of texts."""
+    if _EMPTY_TEXT not in fields:
+        return fields
+    return [b"" if field == _EMPTY_TEXT else field for field in fields]
 
 
 def _tell_empty_from_null(fields: list[bytes], cells: Cells) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
@@ -29,7 +30,7 @@ class Encoding:
     codec: str
     mark: Mark = Mark.NEVER
     bent: str = ""
-    """Characters that the codec would silently write as other, similar ones."""
+    """Characters, as between the brackets of a regular expression, that other programs read back as other ones."""
     bytes_per_byte: int = 1
     """How many bytes one byte of UTF-8 may become."""
 
@@ -62,15 +63,31 @@ class Encoding:
 
     def encode_replacing(self, text: str) -> bytes:
         """Encode with a question mark for each character that the encoding does not hold."""
-        for character in self.bent:
-            text = text.replace(character, "?")
+        if self.bent:
+            text = re.sub(f"[{self.bent}]", "?", text)
         return text.encode(self.codec, errors="replace")
 
     def _bends(self, text: str) -> bool:
-        return any(character in text for character in self.bent)
+        return bool(self.bent) and re.search(f"[{self.bent}]", text) is not None
 
 
-_UNICODE = {"utf-8", "utf-16-le", "utf-16-be", "gb18030"}
+_UNICODE = {"utf-8", "utf-16-le", "utf-16-be"}
+
+# The editions of GB 18030 (2000, 2005, 2022) put these in different places.
+_MOVED_IN_GB18030 = (
+    "\u1e3f\u9fb4-\u9fbb\ue5e5\ue78d-\ue796\ue7c7\ue816-\ue818\ue81e\ue826\ue82b\ue82c\ue831\ue832\ue83b\ue843"
+    "\ue854\ue855\ue864\ufe10-\ufe19"
+)
+# The codec bends the first line; it has the second, Cyrillic, circled digits and kana, where code page 950 keeps
+# room for characters of the user's own, and browsers have yet others.
+_BENT_BY_BIG5 = (
+    "¢£¥•‾∼☉♁､"  # noqa: RUF001 -- the very characters
+    "\u0401-\u0451\u2460-\u247d\u3005\u3041-\u30fe"
+)
+_BENT_BY_SHIFT_JIS = (
+    "¢£¬‖−〜"  # noqa: RUF001 -- the very characters
+    "\x80\uf8f0-\uf8f3"  # bytes that are no characters for others
+)
 
 _ENCODINGS = {
     "utf-8": Encoding("utf-8", "utf-8", Mark.OPTIONAL),
@@ -78,13 +95,14 @@ _ENCODINGS = {
     "utf-16le": Encoding("utf-16le", "utf-16-le", Mark.OPTIONAL, bytes_per_byte=2),
     "utf-16be": Encoding("utf-16be", "utf-16-be", Mark.OPTIONAL, bytes_per_byte=2),
     "gbk": Encoding("gbk", "gbk"),
-    "gb18030": Encoding("gb18030", "gb18030", bytes_per_byte=2),
+    "gb18030": Encoding("gb18030", "gb18030", bent=_MOVED_IN_GB18030, bytes_per_byte=2),
     # The three below are read by Excel and by browsers as the Windows code page of that name,
     # which holds more than the standard: https://encoding.spec.whatwg.org/#names-and-labels
-    "big5": Encoding("big5", "cp950", bent="¢£¥•‾∼☉♁､"),  # noqa: RUF001 -- the very characters
-    "shift_jis": Encoding("shift_jis", "cp932", bent="¢£¬‖−〜"),  # noqa: RUF001 -- as above
+    "big5": Encoding("big5", "cp950", bent=_BENT_BY_BIG5),
+    "shift_jis": Encoding("shift_jis", "cp932", bent=_BENT_BY_SHIFT_JIS),
     "euc-kr": Encoding("euc-kr", "cp949"),
-    "iso-8859-1": Encoding("iso-8859-1", "iso8859-1"),
+    # Read as windows-1252, which has other characters where this one has controls.
+    "iso-8859-1": Encoding("iso-8859-1", "iso8859-1", bent="\x80-\x9f"),
     **{f"windows-125{page}": Encoding(f"windows-125{page}", f"cp125{page}") for page in range(9)},
 }
 _ALIASES = {

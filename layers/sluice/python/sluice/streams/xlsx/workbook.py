@@ -120,7 +120,7 @@ def _sheet_blocks(sheet: Sheet, feed: _RowFeed, assembler: RowAssembler, first_r
 def _first_rows(sheet: Sheet, table: Table, style: ColumnStyle) -> bytes:
     """The header row, if there is one, placed where the table starts."""
     compact = table.options.compact
-    place = b'<row r="%d"/>' % (sheet.start_row - 1) if compact and sheet.start_row > 1 else b""
+    place = b'<row r="%d"></row>' % (sheet.start_row - 1) if compact and sheet.start_row > 1 else b""
     if not sheet.header:
         return place
     row = b"<row>" if compact else b'<row r="%d">' % sheet.start_row
