@@ -13,6 +13,7 @@ class ExportFormat(StrEnum):
 
     XLSX = "xlsx"
     CSV = "csv"
+    JSONL = "jsonl"
 
 
 class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -21,7 +22,7 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     Defaults suit files that people open; each ``off`` switch is for machines.
     """
 
-    # Values, both formats.
+    # Values, every format.
     null_value: str | None = None
     """On gRPC and CSV input, the text that means null; None: no text does."""
     on_invalid: Literal["error", "text"] = "error"
@@ -29,7 +30,7 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     timezone: str = ""
     """IANA name; dates with an offset are shown in this zone (UTC when empty), others as sent."""
     compression_enabled: bool = False
-    """CSV becomes .csv.gz; XLSX deflates harder."""
+    """CSV becomes .csv.gz, JSON Lines .jsonl.gz; XLSX deflates harder."""
 
     # CSV.
     csv_delimiter: str = ","

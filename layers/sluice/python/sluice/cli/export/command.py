@@ -52,7 +52,7 @@ def export_file(
     idempotency_key: IdempotencyKey = None,
     as_json: AsJson = False,
 ) -> None:
-    r"""Turn rows into an Excel or CSV file.
+    r"""Turn rows into an Excel, CSV or JSON Lines file.
 
     The file appears under its name only when it is whole; a run that fails leaves nothing.
 
