@@ -28,6 +28,7 @@ _KINDS = {
     "csv": pb.FORMAT_CSV,
     "xlsx": pb.FORMAT_EXCEL,
     "jsonl": pb.FORMAT_JSONL,
+    "parquet": pb.FORMAT_PARQUET,
 }
 _TYPES = {"string": pb.DATA_TYPE_STRING, "number": pb.DATA_TYPE_NUMBER}
 _KIND_OF_THE_FUTURE = 77

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import duckdb
 import pytest
 
 from sluice.domain.batch import Batch
@@ -65,3 +67,22 @@ def refusal(call: Callable[[], object]) -> SluiceError:
     with pytest.raises(SluiceError) as caught:
         call()
     return caught.value
+
+
+class ParquetRead(NamedTuple):
+    """A Parquet file as DuckDB sees it."""
+
+    types: dict[str, str]
+    rows: list[tuple[Any, ...]]
+    group_rows: list[int]
+
+
+def read_parquet(data: bytes, folder: Path) -> ParquetRead:
+    """Read a file with a program that shares nothing with the library that wrote it."""
+    path = folder / "read.parquet"
+    path.write_bytes(data)
+    with duckdb.connect() as database:
+        types = dict(database.execute(f"SELECT column_name, column_type FROM (DESCRIBE FROM '{path}')").fetchall())
+        rows = database.execute(f"SELECT * FROM '{path}'").fetchall()
+        groups = f"SELECT DISTINCT row_group_id, row_group_num_rows FROM parquet_metadata('{path}') ORDER BY 1"
+        return ParquetRead(types, rows, [count for _, count in database.execute(groups).fetchall()])

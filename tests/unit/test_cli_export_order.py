@@ -91,6 +91,7 @@ def test_a_wrong_option_is_wrong_usage(text: str, said: str) -> None:
         ("a.b.csv.gz", ExportFormat.CSV),
         ("a.jsonl", ExportFormat.JSONL),
         ("a.jsonl.gz", ExportFormat.JSONL),
+        ("a.parquet", ExportFormat.PARQUET),
     ],
 )
 def test_the_name_tells_the_format(name: str, expected: ExportFormat) -> None:
@@ -114,6 +115,10 @@ def test_a_packed_file_is_not_named_as_if_it_were_not() -> None:
         params("a.csv", options=("compression_enabled=true",))
     with pytest.raises(typer.BadParameter, match=r"\.jsonl\.gz"):
         params("a.jsonl", options=("compression_enabled=true",))
+
+
+def test_a_file_that_packs_itself_keeps_its_name() -> None:
+    assert params("a.parquet", options=("compression_enabled=true",)).options.compression_enabled
 
 
 def test_a_named_format_wins_over_the_name() -> None:

@@ -14,6 +14,7 @@ class ExportFormat(StrEnum):
     XLSX = "xlsx"
     CSV = "csv"
     JSONL = "jsonl"
+    PARQUET = "parquet"
 
 
 class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -26,11 +27,13 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     null_value: str | None = None
     """On gRPC and CSV input, the text that means null; None: no text does."""
     on_invalid: Literal["error", "text"] = "error"
-    """A value its column type does not accept: refuse the batch, or keep it as text and count it."""
+    """A value its column type does not accept: refuse the batch, or keep it as text and count it.
+
+    ``text`` makes every column of a Parquet file a string column, since a column there has one type."""
     timezone: str = ""
     """IANA name; dates with an offset are shown in this zone (UTC when empty), others as sent."""
     compression_enabled: bool = False
-    """CSV becomes .csv.gz, JSON Lines .jsonl.gz; XLSX deflates harder."""
+    """CSV becomes .csv.gz, JSON Lines .jsonl.gz; XLSX deflates harder; Parquet packs with Zstandard, not Snappy."""
 
     # CSV.
     csv_delimiter: str = ","

@@ -21,7 +21,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="The file to make: .xlsx, .csv, .jsonl; .csv.gz, .jsonl.gz.",
+        help="The file to make: .xlsx, .csv, .jsonl, .parquet; .csv.gz, .jsonl.gz.",
         dir_okay=False,
     ),
 ]
