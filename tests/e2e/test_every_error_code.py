@@ -55,7 +55,7 @@ EXPECTED = {
     "TOO_MANY_ROWS": Expected(413, "RESOURCE_EXHAUSTED", "client", {"rows_max": 3}),
     "TOO_MANY_ROWS/sheet": Expected(413, "RESOURCE_EXHAUSTED", "client", {"rows": 2, "rows_max": 1}),
     "TOO_MANY_COLUMNS": Expected(400, "INVALID_ARGUMENT", "client", {"columns": 3, "columns_max": 2}),
-    "UNSUPPORTED_FORMAT": Expected(400, "INVALID_ARGUMENT", "client", {"formats": ["xlsx", "csv"]}),
+    "UNSUPPORTED_FORMAT": Expected(400, "INVALID_ARGUMENT", "client", {"formats": ["xlsx", "csv", "jsonl", "parquet"]}),
     "UNSUPPORTED_ENCODING": Expected(415, "INVALID_ARGUMENT", "client", {"field": "options.csv_encoding"}),
     "CHECKSUM_MISMATCH": Expected(400, "INVALID_ARGUMENT", "client", {}),
     "BATCH_CONFLICT": Expected(409, "ALREADY_EXISTS", "client", {"sequence": 1, "stored_sha256": STORED}),

@@ -157,7 +157,8 @@ def test_the_longest_request_id_is_accepted(client: GrpcClient) -> None:
 @pytest.mark.parametrize("number", [0, 99])
 def test_row_6_a_format_that_is_not_offered_is_refused(client: GrpcClient, number: int) -> None:
     said = client.refused("OpenExport", metadata_of(kind=number))  # type: ignore[arg-type]  # what a newer client may send
-    assert said.answer == ("UNSUPPORTED_FORMAT", Status.INVALID_ARGUMENT, {"formats": ["xlsx", "csv"]})
+    offered = {"formats": ["xlsx", "csv", "jsonl", "parquet"]}
+    assert said.answer == ("UNSUPPORTED_FORMAT", Status.INVALID_ARGUMENT, offered)
 
 
 @pytest.mark.parametrize(

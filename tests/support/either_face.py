@@ -24,7 +24,12 @@ FACES = (HTTP, GRPC)
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "who", "retryable", "request_id"}
 """What stands in every problem document; all else in it is a fact."""
 
-_KINDS = {"csv": pb.FORMAT_CSV, "xlsx": pb.FORMAT_EXCEL}
+_KINDS = {
+    "csv": pb.FORMAT_CSV,
+    "xlsx": pb.FORMAT_EXCEL,
+    "jsonl": pb.FORMAT_JSONL,
+    "parquet": pb.FORMAT_PARQUET,
+}
 _TYPES = {"string": pb.DATA_TYPE_STRING, "number": pb.DATA_TYPE_NUMBER}
 _KIND_OF_THE_FUTURE = 77
 

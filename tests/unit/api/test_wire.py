@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sluice.api.gen import export_pb2 as pb
 from sluice.api.rows import RowShape
-from sluice.api.wire import COLUMN_TYPES, read_batch, read_options, read_params, read_render, read_totals
+from sluice.api.wire import COLUMN_TYPES, WIRE_FORMATS, read_batch, read_options, read_params, read_render, read_totals
 from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
@@ -135,12 +135,17 @@ def test_a_type_of_a_newer_contract_is_refused() -> None:
     assert caught.value.facts == {"field": "columns[1].data_type"}
 
 
-@pytest.mark.parametrize("number", [0, 3, 99, -1])
+def test_every_format_has_its_number() -> None:
+    assert set(WIRE_FORMATS) == set(ExportFormat)
+    assert set(WIRE_FORMATS.values()) | {pb.FORMAT_UNSPECIFIED} == set(pb.ExportFormat.values())
+
+
+@pytest.mark.parametrize("number", [0, 5, 99, -1])
 def test_row_6_a_format_without_a_meaning_is_refused(number: int) -> None:
     with pytest.raises(SluiceError) as caught:
         read_params(metadata_of(kind=number))  # type: ignore[arg-type]  # as above
     assert caught.value.code is ErrorCode.UNSUPPORTED_FORMAT
-    assert caught.value.facts == {"formats": ["xlsx", "csv"]}
+    assert caught.value.facts == {"formats": ["xlsx", "csv", "jsonl", "parquet"]}
 
 
 def test_options_that_were_not_sent_have_their_defaults() -> None:

@@ -85,7 +85,14 @@ def test_a_wrong_option_is_wrong_usage(text: str, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("a.xlsx", ExportFormat.XLSX), ("a.CSV", ExportFormat.CSV), ("a.b.csv.gz", ExportFormat.CSV)],
+    [
+        ("a.xlsx", ExportFormat.XLSX),
+        ("a.CSV", ExportFormat.CSV),
+        ("a.b.csv.gz", ExportFormat.CSV),
+        ("a.jsonl", ExportFormat.JSONL),
+        ("a.jsonl.gz", ExportFormat.JSONL),
+        ("a.parquet", ExportFormat.PARQUET),
+    ],
 )
 def test_the_name_tells_the_format(name: str, expected: ExportFormat) -> None:
     assert format_of(Path(name)) is expected
@@ -99,12 +106,19 @@ def test_a_name_that_tells_no_format_is_wrong_usage(name: str) -> None:
 
 def test_a_name_ending_in_gz_packs_the_file() -> None:
     assert params("a.csv.gz").options.compression_enabled
+    assert params("a.jsonl.gz").options.compression_enabled
     assert not params("a.csv").options.compression_enabled
 
 
 def test_a_packed_file_is_not_named_as_if_it_were_not() -> None:
     with pytest.raises(typer.BadParameter, match=r"\.csv\.gz"):
         params("a.csv", options=("compression_enabled=true",))
+    with pytest.raises(typer.BadParameter, match=r"\.jsonl\.gz"):
+        params("a.jsonl", options=("compression_enabled=true",))
+
+
+def test_a_file_that_packs_itself_keeps_its_name() -> None:
+    assert params("a.parquet", options=("compression_enabled=true",)).options.compression_enabled
 
 
 def test_a_named_format_wins_over_the_name() -> None:

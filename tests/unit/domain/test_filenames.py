@@ -19,7 +19,7 @@ NASTY = [
     "\ud800x", "a\0b", "C:\\Windows\\x", "<script>|?*", " .orders. .xlsx ", ".csv", "\u3000x\u3000", "v1.2", "a%20b",
     "it's", "a\u2028b", "<\u0338", "\u212b", "x" * 145 + ".csv.gz", "...a...", "\x85\x9f", "CON" + "\u0301", "a.CSV.",
 ]  # fmt: skip
-EXTENSIONS = ["xlsx", "csv", "csv.gz"]
+EXTENSIONS = ["xlsx", "csv", "csv.gz", "jsonl", "jsonl.gz", "parquet"]
 
 
 def sanitised(name: str, extension: str = "xlsx") -> str:
@@ -56,6 +56,9 @@ def test_row_66_a_nasty_name_becomes_a_plain_one(name: str, expected: str) -> No
         ("orders.csv.gz", "csv.gz", "orders.csv.gz"),
         ("orders.csv.gz", "xlsx", "orders.xlsx"),
         ("v1.2", "csv", "v1.2.csv"),
+        ("orders.ndjson.gz", "parquet", "orders.parquet"),
+        ("orders.parquet", "jsonl.gz", "orders.jsonl.gz"),
+        ("orders.JSONL", "csv", "orders.csv"),
         ("orders.csv.", "xlsx", "orders.xlsx"),
         (".csv", "csv", "export.csv"),
         ("csv", "csv", "csv.csv"),

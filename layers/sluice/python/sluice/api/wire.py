@@ -23,6 +23,8 @@ from sluice.usecases.render_again import RenderRequest
 WIRE_FORMATS: dict[ExportFormat, pb.ExportFormat] = {
     ExportFormat.XLSX: pb.FORMAT_EXCEL,
     ExportFormat.CSV: pb.FORMAT_CSV,
+    ExportFormat.JSONL: pb.FORMAT_JSONL,
+    ExportFormat.PARQUET: pb.FORMAT_PARQUET,
 }
 FORMATS: dict[int, ExportFormat] = {number: known for known, number in WIRE_FORMATS.items()}
 COLUMN_TYPES: dict[int, ColumnType] = {

@@ -17,7 +17,7 @@ from sluice import __version__
 INTERRUPTED = 130
 """What shells expect of a program that Ctrl-C ended."""
 
-HELP = """A table of any size becomes an Excel or CSV file behind a link.
+HELP = """A table of any size becomes an Excel, CSV, JSON Lines or Parquet file behind a link.
 
 Examples:
   sluice export rows.csv -o orders.xlsx --types id=number,paid=boolean
@@ -40,7 +40,7 @@ class Place(NamedTuple):
 COMMANDS = {
     "demo": Place("sluice.cli.demo", "demo", "Run the whole service once and check the files it makes."),
     "serve": Place("sluice.cli.serve", "serve", "Run the service over one directory."),
-    "export": Place("sluice.cli.export.command", "export_file", "Turn rows (CSV, NDJSON) into an Excel or CSV file."),
+    "export": Place("sluice.cli.export.command", "export_file", "Turn rows (CSV, NDJSON) into a file."),
     "task": Place("sluice.cli.task.commands", "commands", "See where exports are, and repair them."),
     "keys": Place("sluice.cli.key_commands", "commands", "Make, list and revoke API keys."),
     "tables": Place("sluice.cli.table_commands", "commands", "Make and check the tables of a service in the cloud."),

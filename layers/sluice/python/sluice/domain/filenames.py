@@ -17,7 +17,9 @@ _FORBIDDEN = re.compile(
     "|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # bidi: they make exe.csv look like csv.exe
     "|[\ud800-\udfff]"  # lone surrogates are no characters
 )
-_TABLE_EXTENSION = re.compile(r"\.(csv\.gz|csv|tsv|txt|xlsx|xlsm|xlsb|xls|ods|gz)[.\s]*\Z", re.IGNORECASE)
+_TABLE_EXTENSION = re.compile(
+    r"\.((csv|jsonl|ndjson)(\.gz)?|tsv|txt|xlsx|xlsm|xlsb|xls|ods|parquet|gz)[.\s]*\Z", re.IGNORECASE
+)
 """Extensions that the format's own replaces; ``v1.2`` is no extension."""
 _DEVICE = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\.|\Z)",

@@ -13,6 +13,8 @@ class ExportFormat(StrEnum):
 
     XLSX = "xlsx"
     CSV = "csv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
 
 
 class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -21,15 +23,17 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     Defaults suit files that people open; each ``off`` switch is for machines.
     """
 
-    # Values, both formats.
+    # Values, every format.
     null_value: str | None = None
     """On gRPC and CSV input, the text that means null; None: no text does."""
     on_invalid: Literal["error", "text"] = "error"
-    """A value its column type does not accept: refuse the batch, or keep it as text and count it."""
+    """A value its column type does not accept: refuse the batch, or keep it as text and count it.
+
+    ``text`` makes every column of a Parquet file a string column, since a column there has one type."""
     timezone: str = ""
     """IANA name; dates with an offset are shown in this zone (UTC when empty), others as sent."""
     compression_enabled: bool = False
-    """CSV becomes .csv.gz; XLSX deflates harder."""
+    """CSV becomes .csv.gz, JSON Lines .jsonl.gz; XLSX deflates harder; Parquet packs with Zstandard, not Snappy."""
 
     # CSV.
     csv_delimiter: str = ","

@@ -12,9 +12,9 @@ from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.table import Table, Tally
 from sluice.streams.csv.encodings import BOM, encoding_of
-from sluice.streams.csv.gzip_stream import gzip_bound, gzipped
 from sluice.streams.csv.lines import CsvLines, check_nul, row_count_error
 from sluice.streams.csv.values import rewrite_for
+from sluice.streams.gzip_stream import gzip_bound, gzipped
 from sluice.streams.values.cell_checks import cell_error, check_declaration, check_values, is_text, refuse
 from sluice.streams.values.cells import first_index, slices
 

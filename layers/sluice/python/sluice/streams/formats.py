@@ -11,7 +11,7 @@ from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.table import Table, Tally
-from sluice.streams import csv_writer, xlsx_writer
+from sluice.streams import csv_writer, jsonl_writer, parquet_writer, xlsx_writer
 
 WRITER_VERSION = "2"
 """Raised whenever a writer gives other bytes for the same rows; stored with every result."""
@@ -65,5 +65,23 @@ FORMATS: dict[ExportFormat, Format] = {
         check_batch=csv_writer.check_batch,
         write=csv_writer.write,
         size_bound=csv_writer.size_bound,
+    ),
+    ExportFormat.JSONL: Format(
+        extension=jsonl_writer.extension,
+        media_type=jsonl_writer.media_type,
+        check_table=jsonl_writer.check_table,
+        check_rows=jsonl_writer.check_rows,
+        check_batch=jsonl_writer.check_batch,
+        write=jsonl_writer.write,
+        size_bound=jsonl_writer.size_bound,
+    ),
+    ExportFormat.PARQUET: Format(
+        extension=parquet_writer.extension,
+        media_type=parquet_writer.media_type,
+        check_table=parquet_writer.check_table,
+        check_rows=parquet_writer.check_rows,
+        check_batch=parquet_writer.check_batch,
+        write=parquet_writer.write,
+        size_bound=parquet_writer.size_bound,
     ),
 }

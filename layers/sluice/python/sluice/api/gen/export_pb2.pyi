@@ -11,6 +11,8 @@ class ExportFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FORMAT_UNSPECIFIED: _ClassVar[ExportFormat]
     FORMAT_EXCEL: _ClassVar[ExportFormat]
     FORMAT_CSV: _ClassVar[ExportFormat]
+    FORMAT_JSONL: _ClassVar[ExportFormat]
+    FORMAT_PARQUET: _ClassVar[ExportFormat]
 
 class DataType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -34,6 +36,8 @@ class TaskStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 FORMAT_UNSPECIFIED: ExportFormat
 FORMAT_EXCEL: ExportFormat
 FORMAT_CSV: ExportFormat
+FORMAT_JSONL: ExportFormat
+FORMAT_PARQUET: ExportFormat
 DATA_TYPE_UNSPECIFIED: DataType
 DATA_TYPE_STRING: DataType
 DATA_TYPE_NUMBER: DataType

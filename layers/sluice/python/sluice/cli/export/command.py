@@ -52,13 +52,14 @@ def export_file(
     idempotency_key: IdempotencyKey = None,
     as_json: AsJson = False,
 ) -> None:
-    r"""Turn rows into an Excel or CSV file.
+    r"""Turn rows into an Excel, CSV, JSON Lines or Parquet file.
 
     The file appears under its name only when it is whole; a run that fails leaves nothing.
 
     Examples:
       sluice export rows.csv -o orders.xlsx --types id=number,paid=boolean
       sluice export rows.ndjson -o orders.csv.gz --options 'csv_delimiter=;,csv_bom=false'
+      sluice export rows.csv -o orders.parquet --types id=number:0,amount=number:0.00,at=datetime
       psql -c '\copy orders to stdout csv header' | sluice export - -o orders.xlsx
       sluice export rows.csv -o orders.xlsx --server https://exports.example.com
     """

@@ -17,7 +17,13 @@ Input = Annotated[
 ]
 Output = Annotated[
     Path,
-    typer.Option("--output", "-o", metavar="FILE", help="The file to make: .xlsx, .csv or .csv.gz.", dir_okay=False),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="The file to make: .xlsx, .csv, .jsonl, .parquet; .csv.gz, .jsonl.gz.",
+        dir_okay=False,
+    ),
 ]
 Types = Annotated[
     list[str] | None,

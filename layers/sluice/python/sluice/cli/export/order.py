@@ -13,6 +13,7 @@ import typer
 from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
+from sluice.streams.formats import FORMATS
 
 GZIP = ".gz"
 
@@ -28,22 +29,29 @@ def make_params(
     """Put the order together. What is wrong with the command line itself raises ``typer.BadParameter``."""
     chosen = read_options(options)
     file_format = format_name or format_of(output)
-    if file_format is ExportFormat.CSV and output.name.lower().endswith(GZIP):
+    plain, packed = _endings(file_format)
+    if packed != plain and output.name.lower().endswith(GZIP):
         chosen = msgspec.structs.replace(chosen, compression_enabled=True)
-    elif file_format is ExportFormat.CSV and chosen.compression_enabled:
-        raise typer.BadParameter("a compressed CSV file is named .csv.gz", param_hint="-o")
+    elif packed != plain and chosen.compression_enabled:
+        raise typer.BadParameter(f"a compressed file of this format is named {packed}", param_hint="-o")
     return ExportParams(format=file_format, filename=output.name, columns=read_types(types, names), options=chosen)
 
 
 def format_of(output: Path) -> ExportFormat:
     """Tell the format by the name of the file to be."""
-    name = output.name.lower()
     for file_format in ExportFormat:
-        if name.endswith(f".{file_format.value}"):
+        if output.name.lower().endswith(_endings(file_format)):
             return file_format
-    if name.endswith(f".csv{GZIP}"):
-        return ExportFormat.CSV
-    raise typer.BadParameter("the name ends in .xlsx, .csv or .csv.gz, or --format says which it is", param_hint="-o")
+    *others, last = dict.fromkeys(ending for file_format in ExportFormat for ending in _endings(file_format))
+    raise typer.BadParameter(
+        f"the name ends in {', '.join(others)} or {last}, or --format says which it is", param_hint="-o"
+    )
+
+
+def _endings(file_format: ExportFormat) -> tuple[str, str]:
+    """How the name of a plain and of a compressed file ends."""
+    extension = FORMATS[file_format].extension
+    return f".{extension(ExportOptions())}", f".{extension(ExportOptions(compression_enabled=True))}"
 
 
 def read_types(texts: Sequence[str], names: Sequence[str]) -> tuple[ColumnSpec, ...]:

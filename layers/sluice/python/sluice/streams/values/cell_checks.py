@@ -43,6 +43,15 @@ def check_declaration(params: ExportParams, limits: Limits) -> None:
         raise refuse("options.timezone", "The time zone is not an IANA name this service knows.") from None
 
 
+def check_names_differ(params: ExportParams) -> None:
+    """Refuse two columns of one name, for formats whose readers find a value by its column's name."""
+    seen: set[str] = set()
+    for index, column in enumerate(params.columns):
+        if column.name in seen:
+            raise refuse(f"columns[{index}].name", "In this format no two columns have the same name.")
+        seen.add(column.name)
+
+
 def _check_column(field: str, column: ColumnSpec, limits: Limits) -> None:
     if len(column.name) > limits.column_name_chars_max:
         raise refuse(f"{field}.name", f"A column name has at most {limits.column_name_chars_max} characters.")

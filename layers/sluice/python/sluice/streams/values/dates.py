@@ -9,19 +9,19 @@ accept the same; they differ in how they are shown.
 from __future__ import annotations
 
 import re
-from datetime import MAXYEAR, UTC, datetime, timedelta, timezone, tzinfo
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, timezone, tzinfo
 from enum import Enum
 from functools import cache
 from zoneinfo import ZoneInfo
 
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,9}+)?+)?+"
 _OFFSET = r"(?:Z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?+)"
-# Exact for every day but 29 February, which only a calendar can judge.
-_DAY = (
+PLAIN_DAY = (
     r"[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     r"|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
 )
-_PLAIN = rf"(?:{_DAY}(?:[ T]{_TIME}{_OFFSET}?+)?+)?+"
+"""Exact for every day but 29 February, which only a calendar can judge."""
+_PLAIN = rf"(?:{PLAIN_DAY}(?:[ T]{_TIME}{_OFFSET}?+)?+)?+"
 _PLAIN_COLUMN = re.compile(rf"{_PLAIN}(?:\0{_PLAIN})*+")
 _MOMENT = re.compile(
     rf"(?P<year>[0-9]{{4,6}}+)-(?P<month>0[1-9]|1[0-2])-(?P<day>0[1-9]|[12][0-9]|3[01])"
@@ -37,7 +37,7 @@ class DateFault(Enum):
 
     INVALID = "invalid"
     OUT_OF_RANGE = "out_of_range"
-    """A real date before 1900-01-01 or after 9999-12-31."""
+    """A real date before 1900-01-01, or what else is the first, or after 9999-12-31."""
 
 
 @cache
@@ -59,10 +59,11 @@ def are_plain_dates(joined: str) -> bool:
     return _PLAIN_COLUMN.fullmatch(joined) is not None
 
 
-def read_date(text: str, zone: tzinfo = UTC) -> datetime | DateFault:
+def read_date(text: str, zone: tzinfo = UTC, *, first: datetime = _FIRST_SHOWN) -> datetime | DateFault:
     """The wall-clock time that one cell shows, without tzinfo; digits beyond microseconds are dropped.
 
     A date with an offset is converted to ``zone``; one without stays as sent.
+    What is before ``first`` is out of range.
     """
     found = _MOMENT.fullmatch(text)
     if found is None:
@@ -70,7 +71,7 @@ def read_date(text: str, zone: tzinfo = UTC) -> datetime | DateFault:
     year, month, day = int(found["year"]), int(found["month"]), int(found["day"])
     if not _is_day(year, month, day):
         return DateFault.INVALID
-    if not _FIRST_SHOWN.year - 1 <= year <= MAXYEAR:
+    if not max(first.year - 1, MINYEAR) <= year <= MAXYEAR:
         return DateFault.OUT_OF_RANGE
     moment = _at(datetime(year, month, day), found["time"])  # noqa: DTZ001 -- the offset is applied below
     if found["offset"]:
@@ -78,7 +79,7 @@ def read_date(text: str, zone: tzinfo = UTC) -> datetime | DateFault:
         if shifted is None:
             return DateFault.OUT_OF_RANGE
         moment = shifted
-    return moment if moment >= _FIRST_SHOWN else DateFault.OUT_OF_RANGE
+    return moment if moment >= first else DateFault.OUT_OF_RANGE
 
 
 def _is_day(year: int, month: int, day: int) -> bool:

@@ -19,6 +19,11 @@ _NUMBER = re.compile(r"[+-]?([0-9]++)(?:\.([0-9]++))?+(?:[eE][+-]?[0-9]++)?+")
 # The possessive quantifiers make these twice as fast and keep their memory flat on long columns.
 _PLAIN = r"(?:[+-]?+[0-9]{1,300}+(?:\.[0-9]++)?+)?+"
 _PLAIN_COLUMN = re.compile(rf"{_PLAIN}(?:\0{_PLAIN})*+")
+# At most fifteen characters of digits and point, no leading zero: a number that no double can spoil.
+_EXACT = r"(?:-?+(?![0-9.]{16})(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+)?+"
+_EXACT_COLUMN = re.compile(rf"{_EXACT}(?:\0{_EXACT})*+")
+_LONG = r"[1-9][0-9]{15,299}+"
+_LONG_COLUMN = re.compile(rf"{_LONG}(?:\0{_LONG})*+")
 
 
 class NumberKind(Enum):
@@ -36,6 +41,16 @@ def are_plain_numbers(joined: str) -> bool:
     One call for a whole column; False only means that the cells need a look one by one.
     """
     return _PLAIN_COLUMN.fullmatch(joined) is not None
+
+
+def are_exact_numbers(joined: str) -> bool:
+    """Whether every cell of a NUL-joined column is empty or, plain to see, ``NumberKind.NUMBER`` and a JSON number."""
+    return _EXACT_COLUMN.fullmatch(joined) is not None
+
+
+def are_long_numbers(joined: str) -> bool:
+    """Whether every cell of a NUL-joined column is, plain to see, ``NumberKind.TEXT``: identifiers of 16 digits up."""
+    return _LONG_COLUMN.fullmatch(joined) is not None
 
 
 def number_kind(text: str) -> NumberKind:

@@ -1,0 +1,70 @@
+"""Rows as JSON Lines: one object per row, in UTF-8, ended by a line feed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from sluice.domain.batch import Batch
+from sluice.domain.columns import ColumnSpec
+from sluice.domain.limits import Limits
+from sluice.domain.options import ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.domain.table import Table, Tally
+from sluice.streams.gzip_stream import gzip_bound, gzipped
+from sluice.streams.jsonl.columns import VALUE_EXTRA_BYTES_MAX
+from sluice.streams.jsonl.lines import JsonLines, frames
+from sluice.streams.sealed_rows import sealed_rows
+from sluice.streams.values.cell_checks import check_declaration, check_names_differ, check_values
+
+_ESCAPED_BYTES = len("\\u0007")
+"""One byte of text becomes at most this many."""
+
+
+def extension(options: ExportOptions) -> str:
+    return "jsonl.gz" if options.compression_enabled else "jsonl"
+
+
+def media_type(options: ExportOptions) -> str:
+    return "application/gzip" if options.compression_enabled else "application/x-ndjson"
+
+
+def check_table(params: ExportParams, limits: Limits) -> None:
+    """Refuse columns that an object cannot have: two of one name, since readers keep one of two equal keys."""
+    check_declaration(params, limits)
+    check_names_differ(params)
+
+
+def check_rows(params: ExportParams, rows: int, limits: Limits) -> None:
+    """Refuse nothing: a file of lines holds any number of rows."""
+    del params, rows, limits
+
+
+def check_batch(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions, limits: Limits) -> None:
+    """Refuse values of the wrong type; any text can be written."""
+    del limits
+    check_values(batch, columns, options)
+
+
+def write(batches: Iterable[Batch], table: Table, tally: Tally) -> Iterator[bytes]:
+    """Yield the file in blocks, one for each slice of a batch, as batches come.
+
+    Numbers stand digit for digit; those that a double cannot keep are strings,
+    counted. Raises INVALID_VALUE for a value its type does not accept, unless
+    it is kept as text; ROW_COUNT_MISMATCH unless exactly ``table.rows`` rows
+    came.
+    """
+    blocks = _write_plain(batches, table, tally)
+    return gzipped(blocks, modified_at=table.created_at) if table.options.compression_enabled else blocks
+
+
+def _write_plain(batches: Iterable[Batch], table: Table, tally: Tally) -> Iterator[bytes]:
+    lines = JsonLines(table, tally)
+    for rows in sealed_rows(batches, table, tally):
+        yield lines.write(rows, tally.rows)
+
+
+def size_bound(table: Table) -> int:
+    """Bound the file's bytes by the canonical bytes of its rows."""
+    per_row = sum(frame.size + VALUE_EXTRA_BYTES_MAX for frame in frames(table.columns))
+    plain = _ESCAPED_BYTES * table.size + table.rows * per_row
+    return gzip_bound(plain) if table.options.compression_enabled else plain
