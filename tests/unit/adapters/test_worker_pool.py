@@ -131,7 +131,7 @@ def test_a_worker_that_dies_is_replaced_and_its_task_rescued() -> None:
     with running_pool(heard, PoolLimits(workers_max=1)) as pool:
         pool.invoke(bell("task-a", "die"), epoch=1)
         pool.invoke(bell("task-b"), epoch=1)
-        eventually(lambda: heard.started == ["task-a", "task-b"])
+        eventually(lambda: heard.started == ["task-a", "task-b"] and pool.active == 0)
     assert heard.rescued == [bell("task-a", "die")]
     assert heard.names().count(Event.WORKER_DIED) == 1
     assert heard.names().count(Event.WORKER_STARTED) == 2
@@ -146,7 +146,7 @@ def test_an_idle_worker_that_was_killed_is_replaced_without_losing_a_task() -> N
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: pool.pids == [])
         pool.invoke(bell("task-b"), epoch=1)
-        eventually(lambda: heard.started == ["task-a", "task-b"])
+        eventually(lambda: heard.started == ["task-a", "task-b"] and pool.active == 0)
     assert heard.rescued == []
 
 
