@@ -34,9 +34,10 @@ layers: install ## Build the layers of the deployed functions into build/layers
 s: install ## Install the deployment tool `s` of Serverless Devs (needs npm)
 	npm ci --prefix infra/serverless_devs --no-audit --no-fund
 
+# Three workers on two cores: a third of the time goes to waiting for processes that the tests start.
 test: install ## Run every test
-	$(PYTEST) -n 2 --dist worksteal -m "not serial"
-	SLUICE_TEST_STORES=cloud $(PYTEST) -n 2 --dist worksteal $(OVER_THE_CLOUD)
+	$(PYTEST) -n 3 --dist worksteal -m "not serial"
+	SLUICE_TEST_STORES=cloud $(PYTEST) -n 3 --dist worksteal $(OVER_THE_CLOUD)
 	$(PYTEST) -m serial
 
 quick: install ## Run the tests that take milliseconds
