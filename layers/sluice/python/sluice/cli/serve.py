@@ -15,6 +15,7 @@ import typer
 
 from sluice.wiring.service import RunningService, run_service
 from sluice.wiring.settings import load_settings
+from sluice.wiring.stop_signal import wait_for_stop
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -51,7 +52,7 @@ def serve(
     _withdraw(ready_file)
     with run_service(settings, config=config) as running:
         _announce(running, ready_file)
-        stop.wait()
+        wait_for_stop(stop)
         _withdraw(ready_file)
 
 

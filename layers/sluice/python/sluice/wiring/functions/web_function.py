@@ -20,6 +20,7 @@ from sluice.wiring.functions.event_function import CLOUD
 from sluice.wiring.functions.function_journal import open_function_journal
 from sluice.wiring.key_store import open_key_store
 from sluice.wiring.settings import Settings, environment, load_settings
+from sluice.wiring.stop_signal import wait_for_stop
 
 HOST = "0.0.0.0"  # noqa: S104 - the platform's gateway reaches the function from outside of its instance
 PORT_VARIABLES = ("FC_SERVER_PORT", "FC_CUSTOM_LISTEN_PORT")
@@ -78,7 +79,7 @@ def run_web_function(component: str, serve: Serve, *, port: int) -> None:
     chosen = port_of(environment(), port)
     with open_web_function(component) as function, serve(function, chosen) as listening:
         function.journal.record(Event.SERVICE_STARTED, port=listening, **{"faas.coldstart": True})
-        stop.wait()
+        wait_for_stop(stop)
         function.journal.record(Event.SERVICE_STOPPED)
 
 
