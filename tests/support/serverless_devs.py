@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
-
 from infra.serverless_devs.description import EXAMPLE_ENV, ROOT, read_variables
+from tests.support.npm_packages import install_packages
 
 FOLDER = ROOT / "infra/serverless_devs"
 CLI = FOLDER / "node_modules/.bin/s"
@@ -110,22 +107,7 @@ class OfflineCli:
 
 def install_cli() -> None:
     """Install `s` as the lock file has it, unless it is there; skip the test where that cannot be done."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("there is no Node.js here, which `s` needs")
-    with (FOLDER / "package-lock.json").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if CLI.exists():
-            return
-        done = subprocess.run(
-            ["npm", "ci", "--no-audit", "--no-fund"],
-            cwd=FOLDER,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=100,
-        )
-    if done.returncode:
-        pytest.skip(f"`s` cannot be installed: {done.stderr[-300:]}")
+    install_packages(FOLDER, last=CLI, what="`s`")
 
 
 def _put_component(folder: Path, name: str, schema: object) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.support.npm_packages import install_packages
 
 FOLDER = Path(__file__).parents[2] / "compat/node"
 INSTALLED = FOLDER / "node_modules/.package-lock.json"
@@ -19,22 +17,7 @@ INSTALLED = FOLDER / "node_modules/.package-lock.json"
 
 def install_node_readers() -> None:
     """Install the readers as the lock file has them, unless they are there; skip the test where that cannot be done."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("there is no Node.js with npm here, which exceljs and SheetJS need")
-    with (FOLDER / "package-lock.json").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if INSTALLED.exists():
-            return
-        done = subprocess.run(
-            ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-            cwd=FOLDER,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=100,
-        )
-    if done.returncode:
-        pytest.skip(f"exceljs and SheetJS cannot be installed: {done.stderr[-300:]}")
+    install_packages(FOLDER, last=INSTALLED, what="each of exceljs and SheetJS", flags=("--ignore-scripts",))
 
 
 def run_node(program: str, reader: str, files: Sequence[Any]) -> Any:
