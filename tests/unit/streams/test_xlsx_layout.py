@@ -220,6 +220,25 @@ def test_options_a_workbook_cannot_honour_are_refused_with_their_field(options: 
 
 
 @pytest.mark.parametrize(
+    ("code", "is_fine"),
+    [
+        *[("hh:mm:ss.000", True), ("ss.0", True), ('ss".0000"', True), ("ss\\.0000", True), ("0.0000", True)],
+        *[("ss.0000", False), ("SS.000000", False), ("[ss].0000", False), ('"x"s.0000"y"', False)],
+    ],
+)
+def test_a_format_with_more_decimals_of_a_second_than_excel_shows_is_refused(code: str, *, is_fine: bool) -> None:
+    XLSX.check_table(params_of(ColumnSpec("a", format=code)), Limits())  # a format of texts means nothing
+    for kind in (ColumnType.NUMBER, ColumnType.DATE, ColumnType.DATETIME):
+        params = params_of(ColumnSpec("a"), ColumnSpec("b", kind, format=code))
+        if is_fine:
+            XLSX.check_table(params, Limits())
+            continue
+        with pytest.raises(SluiceError) as caught:
+            XLSX.check_table(params, Limits())
+        assert caught.value.facts == {"field": "columns[1].format"}
+
+
+@pytest.mark.parametrize(
     "options", [{"excel_start_row": 1_048_575}, {"header_color": "00ff00"}, {"header_color": "#00FF00"}]
 )
 def test_options_at_their_limits_are_accepted(options: dict[str, Any]) -> None:
