@@ -158,6 +158,20 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             'Default `"split"`: every row is in the file, and senders seldom know the number before they count.'
         ),
     ] = "split"
+    workbook_rows_max: Annotated[
+        int,
+        _says(
+            "More rows than this become numbered workbooks in one ZIP archive. "
+            "Default `5000000`: programs hold a whole workbook in memory, and hardly one opens more."
+        ),
+    ] = 5_000_000
+    index_sheet: Annotated[
+        bool,
+        _says(
+            "Where rows had to be split, a last worksheet says which rows are where. "
+            "Default `true`: without it nobody finds row 3,000,000, and it harms no program, since it is the last one."
+        ),
+    ] = True
     style: Annotated[
         Literal["plain", "banded", "bordered", "dark", "minimal"],
         _says(
