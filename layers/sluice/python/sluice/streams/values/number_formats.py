@@ -8,7 +8,7 @@ DATE_FORMAT = "yyyy-mm-dd"
 DATETIME_FORMAT = "yyyy-mm-dd hh:mm:ss"
 
 _BRACKETED = (
-    r"(?:h+|m+|s+|black|blue|cyan|green|magenta|red|white|yellow|color ?[0-9]{1,2}"
+    r"(?:h+|m+|s+|black|blue|cyan|green|magenta|red|white|yellow|color ?(?:[1-9]|[1-4][0-9]|5[0-6])"
     r"|(?:<|<=|>|>=|=|<>)-?[0-9]+(?:\.[0-9]+)?|\$[^\[\]\x00-\x1f]*|dbnum[0-9])"
 )
 _SECTION = (  # possessive, so that a hostile format costs one pass
