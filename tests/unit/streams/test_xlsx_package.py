@@ -96,6 +96,31 @@ def test_a_member_that_begins_beyond_the_limit_is_zip64_without_a_new_plan() -> 
     assert [is_zip64(data, name) for name in "abc"] == [False, False, True]
 
 
+def test_archives_inside_an_archive_are_all_measured_before_a_new_plan_is_asked_for() -> None:
+    def asked_of(plan: Table) -> frozenset[str]:
+        sizes = {"one": 1_001, "two": 9, "three": 1_002}
+        inner = [
+            Member(name, archive([Member("x", [bytes(size)])], plan, folder=f"{name}/")) for name, size in sizes.items()
+        ]
+        with pytest.raises(Replan) as asked:
+            packed(*inner[:2], Member("plain", [bytes(1_003)]), *inner[2:], plan=plan)
+        return asked.value.table.large
+
+    assert asked_of(plan_of(zip32_bytes_max=1_000)) == {"one/x", "plain", "three/x"}
+    assert asked_of(plan_of("two", zip32_bytes_max=1_000)) == {"two", "one/x", "plain", "three/x"}
+
+
+@pytest.mark.slow
+def test_the_directory_of_ordinary_members_may_be_zip64() -> None:
+    """More entries than the old form counts stand for a directory behind 4 GiB: both have the same switch."""
+    count = 0xFFFF + 1
+    data = packed(*(Member(f"{number:x}", [b"x"]) for number in range(count)))
+    assert b"PK\x06\x06" in data
+    with zipfile.ZipFile(io.BytesIO(data)) as opened:
+        assert len(opened.namelist()) == count
+        assert {member.extract_version for member in opened.infolist()} == {20}
+
+
 def test_stored_members_are_not_compressed_again_and_open() -> None:
     text = b"a" * 300_000
     data = b"".join(archive([Member("a.xlsx", [text])], plan_of(), stored=True))

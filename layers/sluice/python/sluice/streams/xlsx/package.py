@@ -6,10 +6,11 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 from isal import isal_zlib
-from stream_zip import ZIP_32, ZIP_64, Method, stream_zip
+from stream_zip import ZIP_64, ZIP_AUTO, Method, stream_zip
 
 from sluice.domain.table import Replan, Table
 
@@ -42,8 +43,8 @@ def archive(members: Iterable[Member], table: Table, *, folder: str = "", stored
     slower; ``stored`` not at all, for what is packed already. A member is
     ZIP64 when ``table.large`` names it, or when it begins behind 4 GiB. Raises
     ``Replan`` once it has read all members, if others than those have more
-    than ``limits.zip32_bytes_max`` bytes; the new plan names them, after
-    ``folder``.
+    than ``limits.zip32_bytes_max`` bytes, or a member is an archive that asks
+    for it; the new plan names all of them, after ``folder``.
     """
     moment = min(max(datetime.fromtimestamp(int(table.created_at), UTC), _EARLIEST), _LATEST)
     packing = _Packing(_deflate_for(table, stored=stored), table, folder)
@@ -64,11 +65,24 @@ def _deflate_for(table: Table, *, stored: bool) -> Callable[[], Any]:
     return lambda: isal_zlib.compressobj(_FAST_LEVEL, isal_zlib.DEFLATED, _RAW_DEFLATE)
 
 
+class _Zip32(Method):
+    """An ordinary member, of an archive whose directory may all the same begin behind 4 GiB.
+
+    The library's own ``ZIP_32`` refuses that; its ``ZIP_AUTO`` takes it, but not our compressors.
+    """
+
+    def _get(self, offset: int, default_get_compressobj: Callable[[], Any]) -> tuple[Any, ...]:
+        form, directory, _, size, crc = ZIP_AUTO(0)._get(offset, default_get_compressobj)
+        return form, directory, default_get_compressobj, size, crc
+
+
 class _Packing:
     """Knows how far the archive has come, and so which members need ZIP64.
 
     A member's header says which form its sizes have, and is sent before its
-    size is known: a size that does not fit is a reason to start again.
+    size is known: a size that does not fit is a reason to start again. What
+    comes behind it is then read only to be measured, so that one new plan
+    serves all members.
     """
 
     def __init__(self, new_deflate: Callable[[], Any], table: Table, folder: str) -> None:
@@ -76,6 +90,7 @@ class _Packing:
         self._table = table
         self._folder = folder
         self._offset_max = 0
+        self._too_large: frozenset[str] = frozenset()
 
     def new_compressor(self) -> Any:
         return _CountedDeflate(self._new_deflate(), self)
@@ -85,33 +100,30 @@ class _Packing:
         return data
 
     def entries(self, members: Iterable[Member], moment: datetime) -> Iterator[tuple[Any, ...]]:
-        waiting = iter(members)
-        for member in waiting:
+        for member in members:
             self._offset_max += _FRAME_BYTES_MAX + len(member.name.encode())
             method = self._method(member)
-            blocks = member.blocks if method is ZIP_64 else self._within_bounds(member, waiting)
+            blocks = self._fitting(member, inf if method is ZIP_64 else self._table.limits.zip32_bytes_max)
             yield member.name, moment, _FILE_MODE, method, even_blocks(blocks, _DEFLATE_BLOCK_BYTES)
+        if self._too_large:
+            raise Replan(replace(self._table, large=self._table.large | self._too_large))
 
     def _method(self, member: Member) -> Method:
         is_large = self._folder + member.name in self._table.large
-        return ZIP_64 if is_large or self._offset_max > self._table.limits.zip32_bytes_max else ZIP_32
+        return ZIP_64 if is_large or self._offset_max > self._table.limits.zip32_bytes_max else _Zip32()
 
-    def _within_bounds(self, member: Member, waiting: Iterator[Member]) -> Iterator[bytes]:
-        """The member's blocks; when they are too many, measure it and all that wait, and ask for a new plan."""
+    def _fitting(self, member: Member, bytes_max: float) -> Iterator[bytes]:
+        """The member's blocks; none any more once this or a member before it was too large."""
         size = 0
-        blocks = iter(member.blocks)
-        for block in blocks:
-            size += len(block)
-            if size > self._table.limits.zip32_bytes_max:
-                too_large = {member.name}
-                sum(map(len, blocks))  # the rows behind it are needed to measure the others
-                too_large |= {one.name for one in waiting if self._is_too_large(one)}
-                names = {self._folder + name for name in too_large}
-                raise Replan(replace(self._table, large=self._table.large | names))
-            yield block
-
-    def _is_too_large(self, member: Member) -> bool:
-        return sum(map(len, member.blocks)) > self._table.limits.zip32_bytes_max
+        try:
+            for block in member.blocks:
+                size += len(block)
+                if size > bytes_max:
+                    self._too_large |= {self._folder + member.name}
+                if not self._too_large:
+                    yield block
+        except Replan as asked:  # by the archive that this member is; the members behind it are measured too
+            self._too_large |= asked.table.large
 
 
 class _CountedDeflate:
