@@ -6,6 +6,7 @@ import io
 import struct
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -15,9 +16,9 @@ from openpyxl.worksheet.worksheet import Worksheet
 from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportOptions
-from sluice.domain.table import Tally, Warned
+from sluice.domain.table import Replan, Tally, Warned
 from sluice.streams import xlsx_writer as xlsx
-from tests.support.xlsx_tables import NamedTable, Written, plan_of, write_tables, write_xlsx
+from tests.support.xlsx_tables import NamedTable, Written, batches_of, plan_of, write_tables, write_xlsx
 
 ORDERS = (ColumnSpec("id", ColumnType.NUMBER), ColumnSpec("at", ColumnType.DATE))
 LINES = (ColumnSpec("order", ColumnType.NUMBER), ColumnSpec("article"), ColumnSpec("paid", ColumnType.BOOLEAN))
@@ -179,6 +180,60 @@ def test_a_worksheet_inside_an_archive_of_workbooks_can_need_zip64() -> None:
     assert version_of(first.data, "xl/worksheets/sheet1.xml") == 45
     assert versions_in(second.data) == {20}
     assert first.openpyxl_sheets()[0].max_row == 2_001
+
+
+def test_many_workbooks_that_need_zip64_cost_one_new_plan() -> None:
+    """Not one for each, or an archive of twenty would be composed ten times over."""
+    tables = [numbers("a", 2_000)]
+    options, limits = ExportOptions(workbook_rows_max=500), Limits(zip32_bytes_max=20_000)
+    plan = plan_of(tables, options=options, limits=limits)
+    batches = list(batches_of(tables[0].rows, 1))
+    with pytest.raises(Replan) as asked:
+        list(xlsx.write(batches, plan, Tally()))
+    assert asked.value.table.large == {f"orders-{number}.xlsx/xl/worksheets/sheet1.xml" for number in (1, 2, 3, 4)}
+    assert workbooks_in(b"".join(xlsx.write(batches, asked.value.table, Tally())))
+
+
+def test_a_declared_name_is_not_taken_by_the_second_worksheet_of_another_table() -> None:
+    tables = [numbers("a", 5), numbers("a (2)", 1)]
+    written = write_tables(tables, options=ExportOptions(index_sheet=False), limits=Limits(sheet_rows_max=4))
+    found = {sheet.title: [cell.value for cell in sheet["A"][1:]] for sheet in written.openpyxl_sheets()}
+    assert found == {"a": [0, 1, 2], "a (3)": [3, 4], "a (2)": [0]}
+
+
+def test_tables_that_may_not_be_split_stay_whole_in_an_archive() -> None:
+    options = ExportOptions(workbook_rows_max=5, on_sheet_full="error", index_sheet=False)
+    written = write_tables([numbers("a", 3), numbers("b", 4), numbers("c", 0), numbers("d", 1)], options=options)
+    found = [
+        {sheet.title: sheet.max_row - 1 for sheet in book.openpyxl_sheets()}
+        for book in workbooks_in(written.data).values()
+    ]
+    assert found == [{"a": 3}, {"b": 4, "c": 0, "d": 1}]
+    assert written.warnings == {Warned.WORKBOOK_SPLIT: 1}
+
+
+def test_cells_look_alike_in_every_workbook_of_an_archive() -> None:
+    """A table's renderers go on in the next workbook, whose styles must have the same numbers."""
+    days = NamedTable(
+        "days", (ColumnSpec("day", ColumnType.DATE), ColumnSpec("n", ColumnType.NUMBER, format="0.00")), []
+    )
+    tables = [numbers("a", 3), replace(days, rows=[["2025-03-14", "1"]] * 4)]
+    options = ExportOptions(workbook_rows_max=4, style="banded")
+    books = workbooks_in(write_tables(tables, options=options).data).values()
+    formats = [
+        [cell.number_format for cell in row]
+        for book in books
+        for row in book.openpyxl_sheets()[-2].iter_rows(min_row=2)
+    ]
+    assert formats == [["yyyy-mm-dd", "0.00"]] * 4
+
+
+def test_the_names_in_an_archive_are_no_longer_than_a_file_name_may_be() -> None:
+    plan = replace(plan_of([numbers("a", 12)], options=ExportOptions(workbook_rows_max=1)), title="订" * 48 + "x")
+    data = b"".join(xlsx.write(batches_of([["1"]] * 12, 1), plan, Tally()))
+    names = list(workbooks_in(data))
+    assert names[0] == "订" * 47 + "-01.xlsx"
+    assert {len(name.encode()) for name in names} == {149}
 
 
 def version_of(data: bytes, name: str) -> int:

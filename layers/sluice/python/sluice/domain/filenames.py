@@ -39,9 +39,9 @@ def sanitise_filename(name: str, *, extension: str, limits: Limits) -> str:
     """
     room_bytes = limits.filename_bytes_max - len(f".{extension}".encode())
     cleaned = unicodedata.normalize("NFC", _FORBIDDEN.sub("", unicodedata.normalize("NFC", name)))
-    stem = _cut(_trim(_TABLE_EXTENSION.sub("", cleaned)) or NAMELESS, room_bytes)
+    stem = cut_stem(_trim(_TABLE_EXTENSION.sub("", cleaned)) or NAMELESS, room_bytes)
     if _DEVICE.match(stem):
-        stem = _cut(f"_{stem}", room_bytes)
+        stem = cut_stem(f"_{stem}", room_bytes)
     return f"{stem}.{extension}"
 
 
@@ -70,6 +70,6 @@ def _is_loose(character: str) -> bool:
     return character == "." or character.isspace()
 
 
-def _cut(stem: str, room_bytes: int) -> str:
+def cut_stem(stem: str, room_bytes: int) -> str:
     """Shorten to ``room_bytes`` of UTF-8 between two characters."""
     return _trim(stem.encode()[:room_bytes].decode(errors="ignore"))

@@ -29,6 +29,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of a worksheet, header included (Excel specifications and limits)."""
     sheets_max: int = 100
     """Tables that one task declares; each costs the composer memory for the whole file."""
+    all_columns_max: int = 65_536
+    """Columns of all tables of one task; each costs the composer memory for the whole file."""
+    worksheets_max: int = 1_000
+    """Worksheets that the rows of a file fill; more come only of a table that starts far down."""
     workbook_rows_least: int = 10_000
     """The least that ``workbook_rows_max`` may say, so that a file is not a heap of tiny workbooks."""
     zip32_bytes_max: int = 0xFFFFFFFF - 4 * MIB

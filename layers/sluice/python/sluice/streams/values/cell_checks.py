@@ -45,7 +45,8 @@ def check_declaration(params: ExportParams, limits: Limits) -> None:
 def check_sheets(params: ExportParams, limits: Limits) -> None:
     """As ``check_declaration``, for a format that holds several tables.
 
-    Raises also INVALID_REQUEST for sheets without a name, or of one name.
+    Raises also INVALID_REQUEST for sheets without a name, or of one name, and
+    TOO_MANY_COLUMNS for all of them together.
     """
     if not params.sheets:
         check_declaration(params, limits)
@@ -54,6 +55,9 @@ def check_sheets(params: ExportParams, limits: Limits) -> None:
         raise refuse("columns", "Columns are declared with their sheets, or for the only table; not both.")
     if len(params.sheets) > limits.sheets_max:
         raise refuse("sheets", f"A task declares at most {limits.sheets_max} sheets.")
+    columns = sum(len(sheet.columns) for sheet in params.sheets)
+    if columns > limits.all_columns_max:
+        raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns=columns, columns_max=limits.all_columns_max)
     names: set[str] = set()
     for index, sheet in enumerate(params.sheets):
         field = f"sheets[{index}]"
@@ -67,9 +71,7 @@ def check_sheets(params: ExportParams, limits: Limits) -> None:
 
 def _check_sheet_name(field: str, name: str, limits: Limits) -> None:
     if not 0 < len(name) <= limits.column_name_chars_max or _NO_NAME.search(name):
-        raise refuse(
-            field, f"A sheet's name is 1 to {limits.column_name_chars_max} characters, no controls."
-        )
+        raise refuse(field, f"A sheet's name is 1 to {limits.column_name_chars_max} characters, no controls.")
 
 
 def _check_columns(field: str, columns: tuple[ColumnSpec, ...], limits: Limits) -> None:

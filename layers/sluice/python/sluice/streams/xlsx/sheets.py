@@ -55,10 +55,16 @@ def data_rows_max(options: ExportOptions, limits: Limits) -> int:
 
 
 def check_rows_fit(rows: Sequence[int], names: Sequence[str], options: ExportOptions, limits: Limits) -> None:
-    """Raise TOO_MANY_ROWS when a table needs more than one worksheet and ``on_sheet_full`` is ``error``."""
+    """Raise TOO_MANY_ROWS when a table needs more than one worksheet and ``on_sheet_full`` is ``error``.
+
+    Also when all of them need more worksheets than any program opens.
+    """
+    capacity = data_rows_max(options, limits)
+    if sum(-(-needed // capacity) for needed in rows) > limits.worksheets_max:
+        raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows=sum(rows), rows_max=capacity * limits.worksheets_max)
     if options.on_sheet_full != "error":
         return
-    rows_max = min(data_rows_max(options, limits), options.workbook_rows_max)
+    rows_max = min(capacity, options.workbook_rows_max)
     for needed, name in zip(rows, names, strict=True):
         if needed > rows_max:
             named = {"sheet": name} if len(names) > 1 else {}
@@ -74,14 +80,11 @@ def plan_workbooks(table: Table) -> list[list[Sheet]]:
     """The worksheets of each workbook: every table in turn, none with more rows than a worksheet holds.
 
     A workbook is full at ``workbook_rows_max`` rows, and the next one goes on
-    with the row behind. A table without rows has a worksheet too.
+    with the row behind; or with the next table, where none may be split
+    (``on_sheet_full: error``). A table without rows has a worksheet too.
     """
-    pieces = _pieces(table)
-    workbooks: list[list[Sheet]] = []
-    for _, group in groupby(pieces, key=lambda piece: piece.workbook):
-        taken: set[str] = set()
-        workbooks.append([_sheet(table, piece, taken) for piece in group])
-    return workbooks
+    workbooks = groupby(_pieces(table), key=lambda piece: piece.workbook)
+    return [_sheets(table, list(pieces)) for _, pieces in workbooks]
 
 
 class _Piece(NamedTuple):
@@ -97,9 +100,10 @@ def _pieces(table: Table) -> Iterator[_Piece]:
     capacity = data_rows_max(table.options, table.limits)
     workbook, room = 0, table.options.workbook_rows_max
     for index, part in enumerate(table.tables):
+        least = part.rows if table.options.on_sheet_full == "error" else min(part.rows, 1)
         done = 0
         while done < part.rows or not done:
-            if not room and part.rows:
+            if room < least:
                 workbook, room = workbook + 1, table.options.workbook_rows_max
             rows = min(capacity, room, part.rows - done)
             yield _Piece(workbook, index, done, rows)
@@ -108,10 +112,19 @@ def _pieces(table: Table) -> Iterator[_Piece]:
             done, room = done + rows, room - rows
 
 
-def _sheet(table: Table, piece: _Piece, taken: set[str]) -> Sheet:
+def _sheets(table: Table, pieces: Sequence[_Piece]) -> list[Sheet]:
+    """The worksheets of one workbook. Each table's first one is named before the others, and so by its own name."""
+    taken: set[str] = set()
+    firsts = {piece.table: piece for piece in reversed(pieces)}
+    in_turn = sorted(pieces, key=lambda piece: piece is not firsts[piece.table])
+    names = {piece: free_name(table.tables[piece.table].name, taken) for piece in in_turn}
+    return [_sheet(table, piece, names[piece]) for piece in pieces]
+
+
+def _sheet(table: Table, piece: _Piece, name: str) -> Sheet:
     part = table.tables[piece.table]
     return Sheet(
-        name=free_name(part.name, taken),
+        name=name,
         start_row=table.options.excel_start_row,
         header=table.options.header,
         rows=piece.rows,

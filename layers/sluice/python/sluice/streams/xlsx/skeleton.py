@@ -124,8 +124,8 @@ class _Styles:
         """The styles of the header and of each table's columns, from the XML of the sample cells."""
         header, header_quoted, quoted, *numbers = [found["style"] or b"" for found in _STYLE.finditer(rows)]
         by_code = dict(zip(self._distinct, numbers, strict=True)) | {"": b""}
-        columns = [[ColumnStyle(by_code[code], quoted) for code in codes] for codes in self._codes]
-        return ColumnStyle(header, header_quoted), columns
+        styles = {code: ColumnStyle(style, quoted) for code, style in by_code.items()}
+        return ColumnStyle(header, header_quoted), [[styles[code] for code in codes] for codes in self._codes]
 
 
 def _number_format(column: ColumnSpec) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from sluice.domain.batch import Batch
+from sluice.domain.filenames import cut_stem
 from sluice.domain.table import Table, Tally, Warned
 from sluice.streams.xlsx.index_sheet import needs_index
 from sluice.streams.xlsx.package import Member, archive
@@ -39,8 +40,9 @@ def _workbook(feed: SheetFeed, table: Table, sheets: Sequence[Sheet], *, folder:
 
 
 def _numbered(feed: SheetFeed, table: Table, workbooks: Sequence[Sequence[Sheet]]) -> Iterator[Member]:
-    """The workbooks, numbered so that they sort in the order of their rows."""
+    """The workbooks, numbered so that they sort in the order of their rows; their names are no longer than any."""
     digits = len(str(len(workbooks)))
+    stem = cut_stem(table.title, table.limits.filename_bytes_max - len("-.xlsx") - digits)
     for number, sheets in enumerate(workbooks, 1):
-        name = f"{table.title}-{number:0{digits}}.xlsx"
+        name = f"{stem}-{number:0{digits}}.xlsx"
         yield Member(name, _workbook(feed, table, sheets, folder=f"{name}/"))
