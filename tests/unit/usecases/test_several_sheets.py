@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import openpyxl
 import pytest
 
+from sluice.adapters.memory.memory_store import MemoryStore
+from sluice.adapters.memory.memory_tasks import MemoryTasks
 from sluice.cli.task.report import report_task
 from sluice.cli.task.text import page_of
 from sluice.domain.batch import Batch
@@ -21,7 +24,7 @@ from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim, Manifest
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
-from sluice.domain.task import State, Task
+from sluice.domain.task import Guard, State, Task, TaskFields
 from sluice.ports.outside import Outside
 from sluice.usecases.close_export import CloseRequest, close_export
 from sluice.usecases.compose_export import Outcome, compose_export
@@ -254,6 +257,119 @@ def test_an_attempt_starts_again_when_a_worksheet_turns_out_to_need_zip64() -> N
     versions = [zipfile.ZipFile(io.BytesIO(data)).getinfo("xl/worksheets/sheet1.xml").extract_version for data in files]
     assert versions == [45, 20]
     assert values_in(files[0]) == values_in(files[1])
+
+
+class SlowStore(MemoryStore):
+    """Every read takes longer than the time between two heartbeats."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__(clock=clock)
+        self._clock = clock
+
+    def get(self, key: str) -> bytes:
+        self._clock.advance(11)
+        return super().get(key)
+
+
+class NotedTasks(MemoryTasks):
+    """Notes what each update says of the progress."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.progress: list[tuple[str, int]] = []
+
+    def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
+        if "phase" in fields:
+            self.progress.append((fields["phase"], fields["rows_done"]))
+        return super().update(ref, guard, fields)
+
+
+def test_an_attempt_that_starts_again_keeps_its_lease_and_shows_it() -> None:
+    clock, tasks = FakeClock(), NotedTasks()
+    outside = replace(
+        memory_outside(clock), objects=SlowStore(clock), tasks=tasks, limits=Limits(zip32_bytes_max=9_000)
+    )
+    ref = opened(outside, ExportParams(format=ExportFormat.XLSX, filename="t", columns=ORDERS.columns))
+    for sequence in (1, 2, 3):
+        put(outside, ref, sequence, 0, *([str(number)] for number in range(200)))
+    assert composed(outside, ref).epoch == 1
+    once = [("rendering", 200), ("rendering", 400), ("rendering", 600)]
+    assert tasks.progress == [("rendering", 0), *once, *once]
+
+
+def test_the_same_rows_give_the_same_bytes_however_numbered_cut_and_mixed() -> None:
+    clock = FakeClock()
+    files = set()
+    orders, lines = [[str(number)] for number in range(6)], [[f"a{number}", "b"] for number in range(5)]
+    for sent in (
+        [(1, 0, orders), (2, 1, lines)],
+        [(4, 1, lines[3:]), (1, 1, lines[:3]), (3, 0, orders[1:]), (2, 0, orders[:1])],
+        [(1, 1, lines[:1]), (2, 0, orders[:5]), (3, 1, lines[1:]), (4, 0, orders[5:])],
+    ):
+        outside = memory_outside(clock)
+        ref = opened(outside)
+        for sequence, sheet, rows in sent:
+            put(outside, ref, sequence, sheet, *rows)
+        files.add(outside.objects.get(composed(outside, ref).result_key))
+    assert len(files) == 1
+
+
+def test_a_file_that_an_older_release_made_keeps_the_name_of_what_it_is() -> None:
+    """It put any number of rows into one workbook."""
+    outside = memory_outside(FakeClock())
+    ref = opened(outside, ExportParams(format=ExportFormat.XLSX, filename="b.xlsx", columns=ORDERS.columns))
+    put(outside, ref, 1, 0, ["1"])
+    row = msgspec.structs.replace(composed(outside, ref), total_rows=6_000_000)
+    assert filename_of(row) == "b.xlsx"
+
+
+def test_the_workbooks_of_an_archive_have_names_that_stay_in_its_folder() -> None:
+    outside = replace(memory_outside(FakeClock()), limits=Limits(workbook_rows_least=1))
+    names = []
+    for filename in ("../../etc/passwd", "C:\\con.xlsx", "..", "a/b\0.zip"):
+        params = ExportParams(
+            format=ExportFormat.XLSX,
+            filename=filename,
+            columns=ORDERS.columns,
+            options=ExportOptions(workbook_rows_max=1),
+        )
+        ref = opened(outside, params)
+        put(outside, ref, 1, 0, ["1"], ["2"])
+        with zipfile.ZipFile(io.BytesIO(outside.objects.get(composed(outside, ref).result_key))) as archive:
+            names += archive.namelist()[1:]
+    assert names == ["etcpasswd-2.xlsx", "Ccon-2.xlsx", "export-2.xlsx", "ab.zip-2.xlsx"]
+
+
+def test_totals_of_tables_are_refused_where_there_is_one() -> None:
+    """Also under the empty name: the same close again, after a lost answer, could not be told from another."""
+    outside = memory_outside(FakeClock())
+    ref = opened(outside, ExportParams(format=ExportFormat.CSV, filename="t", columns=ORDERS.columns))
+    put(outside, ref, 1, 0, ["1"])
+    for name in ("", "orders"):
+        error = refusal(CloseRequest(sheets={name: 1}), outside=outside, ref=ref)
+        assert (error.code, error.facts) == (ErrorCode.INVALID_REQUEST, {"field": "sheet"})
+
+
+def test_the_columns_of_all_tables_together_are_bounded() -> None:
+    sheets = tuple(SheetSpec(f"s{number}", (ColumnSpec("a"),) * 10) for number in range(3))
+    params = ExportParams(format=ExportFormat.XLSX, filename="t", sheets=sheets)
+    outside = memory_outside(FakeClock())
+    opened(replace(outside, limits=Limits(all_columns_max=30)), params)
+    with pytest.raises(SluiceError) as caught:
+        opened(replace(outside, limits=Limits(all_columns_max=29)), params)
+    assert (caught.value.code, caught.value.facts) == (ErrorCode.TOO_MANY_COLUMNS, {"columns": 30, "columns_max": 29})
+
+
+def test_rows_that_need_more_worksheets_than_a_program_opens_are_refused_at_the_close() -> None:
+    outside = memory_outside(FakeClock())
+    options = ExportOptions(excel_start_row=1_048_574)
+    params = ExportParams(format=ExportFormat.XLSX, filename="t", columns=ORDERS.columns, options=options)
+    fits, too_many = opened(outside, params), opened(outside, params)
+    put(outside, fits, 1, 0, *([str(number)] for number in range(2_000)))
+    put(outside, too_many, 1, 0, *([str(number)] for number in range(2_001)))
+    assert close_export(outside, fits, CloseRequest()).state is State.SEALED
+    error = refusal(CloseRequest(), outside=outside, ref=too_many)
+    assert (error.code, error.facts) == (ErrorCode.TOO_MANY_ROWS, {"rows": 2_001, "rows_max": 2_000})
 
 
 def test_an_archive_of_workbooks_is_delivered_under_the_name_of_one() -> None:

@@ -87,6 +87,11 @@ def result_key(ref: TaskRef, *, epoch: int, nonce: str, extension: str) -> str:
     return f"{output_folder(ref)}{epoch:04d}-{nonce}/export.{extension}"
 
 
+def extension_of(result: str) -> str:
+    """The extension in a result's key, without the leading dot."""
+    return result.rpartition("/")[2].partition(".")[2]
+
+
 def parse_manifest_key(key: str) -> ManifestRef | None:
     """Read a manifest's key back; None for any other key."""
     match = _MANIFEST_KEY.fullmatch(key)

@@ -92,8 +92,11 @@ FORMATS: dict[ExportFormat, Format] = {
 }
 
 
-def delivered_filename(params: ExportParams, rows: int) -> str:
-    """The name of a file of ``rows`` rows: the one that was asked for, with the extension it turned out to need."""
+def delivered_filename(params: ExportParams, rows: int, *, made: str = "") -> str:
+    """The name of a file of ``rows`` rows: the one that was asked for, with the extension it turned out to need.
+
+    A file that is there has the extension that it was ``made`` with.
+    """
     extension = FORMATS[params.format].extension
-    expected, needed = extension(params.options, 0), extension(params.options, rows)
+    expected, needed = extension(params.options, 0), made or extension(params.options, rows)
     return f"{params.filename.removesuffix('.' + expected)}.{needed}"

@@ -85,6 +85,8 @@ def check_totals(held: ClaimedTask, request: CloseRequest, limits: Limits) -> Ma
 
 def _check_sheets(params: ExportParams, rows: Sequence[int], counted: Mapping[str, int]) -> None:
     """Raise TOTALS_MISMATCH with ``sheet`` for a table of other rows, INVALID_REQUEST for one that is not there."""
+    if counted and not params.sheets:
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "This task has one table: its rows are the total.", field="sheet")
     for name, count in counted.items():
         received = rows[params.find_sheet(name)]
         if received != count:

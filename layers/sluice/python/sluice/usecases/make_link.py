@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import TaskRef
+from sluice.domain.keys import TaskRef, extension_of
 from sluice.domain.task import State, Task
 from sluice.ports.outside import Outside
 from sluice.streams.formats import delivered_filename
@@ -43,8 +43,12 @@ def link_to(outside: Outside, task: Task) -> Link:
 
 
 def filename_of(task: Task) -> str:
-    """The name the file is delivered under; before the seal, the one for rows that one file of the format holds."""
-    return delivered_filename(task.read_params(), task.total_rows)
+    """The name the file is delivered under; before the seal, the one for rows that one file of the format holds.
+
+    A file that an older release made is named for what it is, not for what it would be now.
+    """
+    made = extension_of(task.result_key) if task.result_key else ""
+    return delivered_filename(task.read_params(), task.total_rows, made=made)
 
 
 def failure_of(task: Task) -> SluiceError:

@@ -62,7 +62,7 @@ def write_result(outside: Outside, attempt: HeldAttempt, task: Task, manifest: M
         except Replan as found:
             _abort_quietly(outside, attempt, upload)
             plan = plan.again(found.table)
-            attempt.rows_done = attempt.parts_done = 0
+            attempt.rows_done, attempt.parts_done, attempt.phase = 0, 0, Phase.RENDERING
         except Exception:
             _abort_quietly(outside, attempt, upload)
             raise
