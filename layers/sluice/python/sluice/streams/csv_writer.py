@@ -122,9 +122,10 @@ def _write_plain(batches: Iterable[Batch], table: Table, tally: Tally) -> Iterat
     begin = lines.begin()
     if begin:
         yield begin
-    for batch in batches:
-        for rows in slices(batch):
+    for parts in map(slices, batches):  # no name is bound to a batch, so none outlives its slices
+        for rows in parts:
             if rows.rows:
                 yield lines.write(rows)
+            del rows  # it may be a whole batch
     if tally.rows != table.rows:
         raise row_count_error(table, tally.rows)

@@ -15,6 +15,7 @@ from sluice.streams.jsonl.columns import VALUE_EXTRA_BYTES_MAX
 from sluice.streams.jsonl.lines import JsonLines, frames
 from sluice.streams.sealed_rows import sealed_rows
 from sluice.streams.values.cell_checks import check_declaration, check_names_differ, check_values
+from sluice.streams.values.cells import SLICE_CHARS, chars_of
 
 _ESCAPED_BYTES = len("\\u0007")
 """One byte of text becomes at most this many."""
@@ -60,7 +61,11 @@ def write(batches: Iterable[Batch], table: Table, tally: Tally) -> Iterator[byte
 def _write_plain(batches: Iterable[Batch], table: Table, tally: Tally) -> Iterator[bytes]:
     lines = JsonLines(table, tally)
     for rows in sealed_rows(batches, table, tally):
-        yield lines.write(rows, tally.rows)
+        if rows.rows == 1 and chars_of(rows) > SLICE_CHARS:
+            yield from lines.write_one(rows, tally.rows)
+        else:
+            yield lines.write(rows, tally.rows)
+        del rows  # it may be a whole batch
 
 
 def size_bound(table: Table) -> int:

@@ -23,12 +23,14 @@ class _Slice(NamedTuple):
     """Some rows, rendered."""
 
     rows: int
-    columns: list[RenderedColumn]
+    columns: Iterable[RenderedColumn]
+    """To be read once."""
 
     def split(self, rows: int) -> tuple[_Slice, _Slice]:
         """The first ``rows`` rows, and the others."""
-        head = [column._replace(pieces=tuple(piece[:rows] for piece in column.pieces)) for column in self.columns]
-        tail = [column._replace(pieces=tuple(piece[rows:] for piece in column.pieces)) for column in self.columns]
+        columns = list(self.columns)
+        head = [column._replace(pieces=tuple(piece[:rows] for piece in column.pieces)) for column in columns]
+        tail = [column._replace(pieces=tuple(piece[rows:] for piece in column.pieces)) for column in columns]
         return _Slice(rows, head), _Slice(self.rows - rows, tail)
 
 
@@ -70,7 +72,9 @@ def workbook_blocks(batches: Iterable[Batch], table: Table, tally: Tally) -> Ite
     if len(sheets) > 1:
         tally.warnings[Warned.SHEET_SPLIT] += len(sheets) - 1
     texts, batches = look_ahead(batches, len(table.columns))
-    skeleton = build_skeleton(table, sheets, column_widths(table.columns, texts))
+    widths = column_widths(table.columns, texts)
+    del texts
+    skeleton = build_skeleton(table, sheets, widths)
     styles = zip(table.columns, skeleton.columns, strict=True)
     renderers = [column_renderer(column, style, table, tally) for column, style in styles]
     feed = _RowFeed(_render(batches, renderers), table, tally)
@@ -86,9 +90,17 @@ def _render(batches: Iterable[Batch], renderers: list[Renderer]) -> Iterator[_Sl
     for parts in map(slices, batches):  # no name is bound to a batch, so none outlives its slices
         for part in parts:
             if part.rows:
-                columns = zip(renderers, part.columns, strict=True)
-                yield _Slice(part.rows, [render(cells, part.rows, first_row) for render, cells in columns])
+                columns = _rendered(renderers, part, first_row)
+                # One row may be as large as a batch: its cells are rendered as they are written.
+                piece = _Slice(part.rows, columns if part.rows == 1 else list(columns))
                 first_row += part.rows
+                del part, columns
+                yield piece
+                del piece
+
+
+def _rendered(renderers: list[Renderer], part: Batch, first_row: int) -> Iterator[RenderedColumn]:
+    return (render(cells, part.rows, first_row) for render, cells in zip(renderers, part.columns, strict=True))
 
 
 def _members(skeleton: Skeleton, sheets: list[Sheet], table: Table, feed: _RowFeed) -> Iterator[Member]:
@@ -112,8 +124,11 @@ def _sheet_blocks(sheet: Sheet, feed: _RowFeed, assembler: RowAssembler, first_r
     yield first_rows
     number = sheet.first_data_row
     for piece in feed.take(sheet.rows):
-        yield from assembler.rows(piece.columns, piece.rows, number)
-        number += piece.rows
+        rows, columns = piece
+        del piece
+        yield from assembler.rows(columns, rows, number)
+        number += rows
+        del columns
     feed.check_end()
 
 
