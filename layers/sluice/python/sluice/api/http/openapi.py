@@ -225,7 +225,8 @@ def _model_schemas(*models: type) -> Declared:
     for schema in schemas.values():
         if "description" in schema:
             schema["description"] = inspect.cleandoc(schema["description"]).replace("``", "`")
-    return schemas
+    plain: Declared = msgspec.json.decode(msgspec.json.encode(schemas))  # lists for the tuples that are defaults, as JSON has them
+    return plain
 
 
 def _any(_kind: type) -> Declared:
