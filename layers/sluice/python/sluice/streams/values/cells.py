@@ -11,6 +11,17 @@ SLICE_ROWS = 1_000
 """Rows of a slice; larger slices leave the processor's cache and are slower."""
 SLICE_CHARS = 256 * 1024
 """Characters of a slice; bounds what rendering holds, whatever the size of the batch."""
+_UTF8_BYTES = 4
+SLICE_CELLS = 128 * 1024
+"""Cells of a slice of several rows: each is an object or two while it is rendered, be it empty."""
+
+
+def slice_bytes_max(batch_bytes: int, *, growth: int) -> int:
+    """Bound the UTF-8 of a slice of several rows whose characters of one byte become up to ``growth`` bytes.
+
+    A slice of one row may have all of the batch.
+    """
+    return min(growth * batch_bytes, max(growth, _UTF8_BYTES) * 2 * SLICE_CHARS)
 
 
 def slices(batch: Batch, *, rows_max: int = SLICE_ROWS, chars_max: int = SLICE_CHARS) -> Iterator[Batch]:
@@ -20,7 +31,8 @@ def slices(batch: Batch, *, rows_max: int = SLICE_ROWS, chars_max: int = SLICE_C
     batch one slice is held.
     """
     chars = chars_of(batch)
-    rows = max(1, min(rows_max, batch.rows * chars_max // max(chars, 1)))
+    cells_max = SLICE_CELLS // max(len(batch.columns), 1)
+    rows = max(1, min(rows_max, cells_max, batch.rows * chars_max // max(chars, 1)))
     if batch.rows <= rows:
         yield batch
         return
