@@ -11,6 +11,8 @@ from typing import Any
 import openpyxl
 import pytest
 
+from sluice.cli.task.report import report_task
+from sluice.cli.task.text import page_of
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec, ColumnType, SheetSpec
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -123,6 +125,17 @@ def test_totals_are_checked_for_each_table() -> None:
     assert row_of(outside, ref).state is State.OPEN
     sealed = close_export(outside, ref, CloseRequest(batches=2, rows=3, sheets={"lines": 1, "orders": 2}))
     assert sheet_rows_of(sealed) == {"orders": 2, "lines": 1}
+
+
+def test_an_operator_sees_the_rows_of_each_table() -> None:
+    outside = memory_outside(FakeClock())
+    ref = opened(outside)
+    put(outside, ref, 1, 0, ["1"], ["2"])
+    put(outside, ref, 2, 0, ["3"])
+    report = report_task(outside, ref)
+    assert report.sheets == {"orders": 3, "lines": 0}
+    assert "sheet orders: 3 rows" in page_of(report)
+    assert "sheet lines: 0 rows" in page_of(report)
 
 
 def test_a_second_close_may_name_the_same_totals_of_a_table_and_no_other() -> None:
