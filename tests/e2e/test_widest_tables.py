@@ -55,7 +55,7 @@ def test_row_7_a_table_of_16384_columns_comes_back_whole(faces: BothFaces, name:
     assert f'<autoFilter ref="A1:{LAST}4"/>' in xml
     references = re.findall(r'<c r="([A-Z]+[0-9]+)"', xml)
     assert len(references) == len(set(references)) == 4 * SHEET_COLUMNS
-    assert references[-SHEET_COLUMNS::SHEET_COLUMNS - 1] == ["A4", f"{LAST}4"]
+    assert references[-SHEET_COLUMNS :: SHEET_COLUMNS - 1] == ["A4", f"{LAST}4"]
 
 
 @pytest.mark.parametrize("name", FACES)
