@@ -72,7 +72,9 @@ def test_the_widths_wait_for_few_batches_of_long_or_wide_rows(columns: int, text
 @pytest.mark.parametrize("batch_rows", [1, 20, 55, 150])
 def test_the_widths_do_not_depend_on_how_long_rows_are_cut_into_batches(batch_rows: int) -> None:
     seen: list[list[str | None]] = [["z" * 12_000, "x"]] * 40
-    rows = [*seen, *[["", "y" * 30]] * 60, *[["", "y" * 45]] * 50]
+    wider: list[list[str | None]] = [["", "y" * 30]] * 60
+    widest: list[list[str | None]] = [["", "y" * 45]] * 50
+    rows = seen + wider + widest
     sheet = write_xlsx(TWO, rows, batch_rows=batch_rows).openpyxl_sheets()[0]
     widths = [sheet.column_dimensions[letter].width for letter in "AB"]
     assert widths == [pytest.approx(50, abs=1), pytest.approx(32, abs=1)]
