@@ -200,7 +200,7 @@ def test_every_log_line_is_json_with_the_commissioned_keys(service: ServiceProce
     task_id = start_export(service)
     close(service, task_id)
     finished(service, task_id)
-    names = ["TaskCreated", "TaskSealed", "TaskStarted", "TaskCompleted"]
+    names = ["TaskCreated", "TaskSealed", "AttemptStarted", "TaskCompleted"]
     lines = [line for name in names for line in service.events(name) if line["task_id"] == task_id]
     assert [line["event"] for line in lines] == names
     keys = {
