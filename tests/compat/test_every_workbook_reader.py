@@ -21,6 +21,8 @@ OPTIONS: tuple[dict[str, Any], ...] = (
     {"compression_enabled": True},
     {"compact": True, "compression_enabled": True},
     {"banding": True},
+    {"style": "bordered"},
+    {"style": "dark", "compact": True},
     {"header_color": "FFEE00"},
     {"right_to_left": True},
     {"freeze_header": False},

@@ -167,6 +167,17 @@ def test_sheets_that_cannot_be_are_refused(sheets: tuple[SheetSpec, ...], field:
     assert (caught.value.code, caught.value.facts["field"]) == (ErrorCode.INVALID_REQUEST, field)
 
 
+def test_a_sheet_may_have_any_name_that_people_write() -> None:
+    outside = memory_outside(FakeClock())
+    names = ["订单　明细", "a\u00a0b", "🎁", "'quoted'", "History", "x" * 255, " ", "../../etc/passwd"]
+    sheets = tuple(SheetSpec(name, ORDERS.columns) for name in names)
+    ref = opened(outside, ExportParams(format=ExportFormat.XLSX, filename="t", sheets=sheets))
+    for index in range(len(names)):
+        put(outside, ref, index + 1, index, [str(index)])
+    found = values_in(outside.objects.get(composed(outside, ref).result_key))
+    assert list(found.values()) == [[(index,)] for index in range(len(names))]
+
+
 @pytest.mark.parametrize("other", [ExportFormat.CSV, ExportFormat.JSONL, ExportFormat.PARQUET])
 def test_only_a_workbook_holds_several_tables(other: ExportFormat) -> None:
     outside = memory_outside(FakeClock())
