@@ -1,4 +1,4 @@
-"""For all tests: ``--live`` and ``--huge`` ask for those that are left out, and collecting ten thousand is kept cheap."""
+"""For all tests: `--live` and `--huge` ask for those that are left out; collecting ten thousand is kept cheap."""
 
 from __future__ import annotations
 
