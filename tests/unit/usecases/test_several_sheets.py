@@ -264,10 +264,10 @@ class SlowStore(MemoryStore):
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock=clock)
-        self._clock = clock
+        self._time = clock
 
     def get(self, key: str) -> bytes:
-        self._clock.advance(11)
+        self._time.advance(11)
         return super().get(key)
 
 

@@ -72,7 +72,7 @@ class _Zip32(Method):
     """
 
     def _get(self, offset: int, default_get_compressobj: Callable[[], Any]) -> tuple[Any, ...]:
-        form, directory, _, size, crc = ZIP_AUTO(0)._get(offset, default_get_compressobj)
+        form, directory, _, size, crc = ZIP_AUTO(0)._get(offset, default_get_compressobj)  # noqa: SLF001 -- what a Method of one's own is made of
         return form, directory, default_get_compressobj, size, crc
 
 
