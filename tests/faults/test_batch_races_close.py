@@ -66,7 +66,7 @@ def race(seed: int) -> tuple[str, str]:
     batches = 1 if seed % 2 else None
     put = sim.spawn("put", deeds.put(ref, 2, NEW))
     close = sim.spawn("close", deeds.close(ref, batches=batches, rows=None))
-    others = [sim.spawn("replay", deeds.put(ref, 1, sim.oracle.facts(ref).acked[1]))]
+    others = [sim.spawn("replay", deeds.put(ref, 1, sim.oracle.facts(ref).acked[1].rows))]
     if seed % 5 == 0:
         others.append(sim.spawn("twin close", deeds.close(ref, batches=batches, rows=None)))
     racing = [put, close, *others]

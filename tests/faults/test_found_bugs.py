@@ -128,7 +128,7 @@ def test_a_batch_for_a_deleted_failed_task_is_told_that_it_was_deleted() -> None
     recover(sim)
     deeds = Deeds(sim)
     sim.finish(sim.spawn("delete", deeds.delete(ref)))
-    for sequence, rows in ((9, (("9", "late"),)), (1, sim.oracle.facts(ref).acked[1])):
+    for sequence, rows in ((9, (("9", "late"),)), (1, sim.oracle.facts(ref).acked[1].rows)):
         put = sim.finish(sim.spawn("put", deeds.put(ref, sequence, rows)))
         assert isinstance(put.error, SluiceError)
         assert put.error.code is ErrorCode.TASK_DELETED

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from sluice.usecases.compose_export import Outcome
-from tests.support.simulation.chaos import MIXES, Chaos, run_chaos
+from tests.support.simulation.chaos import MIXES, SHEETS_MIX, Chaos, run_chaos
 from tests.support.simulation.faults import Fault
 from tests.support.simulation.oracle import LEGAL_STEPS
 from tests.support.simulation.seeds import Seed, is_scaled, kept_seeds, replay, run_and_keep, runs_of
@@ -18,6 +18,8 @@ from tests.support.simulation.seeds import Seed, is_scaled, kept_seeds, replay, 
 RUNS = runs_of(600)
 """Schedules of each mix; ``SLUICE_SIM_RUNS`` scales it."""
 SLICES = 2
+SHEETS_RUNS = RUNS // 10
+"""Fewer, for the time it takes to compose a workbook."""
 
 
 def named(mix: Chaos) -> str:
@@ -31,6 +33,13 @@ def named(mix: Chaos) -> str:
 def test_random_schedules_break_nothing(mix: Chaos, part: int) -> None:
     for seed in range(part, RUNS, SLICES):
         run_and_keep(Seed(mix.name, seed))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0 if is_scaled() else 120)
+def test_random_schedules_of_two_sheets_mix_no_rows() -> None:
+    for seed in range(SHEETS_RUNS):
+        run_and_keep(Seed(SHEETS_MIX.name, seed))
 
 
 @pytest.mark.parametrize("seed", kept_seeds(), ids=lambda seed: seed.path.stem)

@@ -27,13 +27,13 @@ from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.task import State, Task
 from sluice.usecases.read_status import list_exports
 from tests.support.simulation.actors import Actor
-from tests.support.simulation.deeds import PARAMS, Deed, Deeds
+from tests.support.simulation.deeds import PARAMS, SHEETS, SHEETS_PARAMS, Deed, Deeds
 from tests.support.simulation.mutants import (
     Patch,
     acknowledges_any_claim,
     forgets_who_needs_chunks,
 )
-from tests.support.simulation.oracle import Rows
+from tests.support.simulation.oracle import Content, Rows
 from tests.support.simulation.seeds import is_scaled, runs_of
 from tests.support.simulation.settling import settle
 from tests.support.simulation.simulation import Simulation
@@ -42,7 +42,9 @@ from tests.support.simulation.world import TIMINGS
 ACME, GLOBEX = TenantId("acme"), TenantId("globex")
 TENANTS = st.sampled_from([ACME, GLOBEX])
 KEYS = st.sampled_from(["order-1", "order-2"])
-VARIANTS = {"plain": PARAMS, "other": msgspec.structs.replace(PARAMS, filename="invoices")}
+SHEETED = "sheeted"
+VARIANTS = {"plain": PARAMS, "other": msgspec.structs.replace(PARAMS, filename="invoices"), SHEETED: SHEETS_PARAMS}
+"""The last one declares two tables of equal columns."""
 RENDERED = "rendered"
 RUNNING = {State.OPEN, State.SEALED, State.COMPOSING}
 OK = "ok"
@@ -58,14 +60,24 @@ class Known:
 
     variant: str
     source: TaskRef | None = None
-    batches: dict[int, Rows] = field(default_factory=dict)
+    batches: dict[int, Content] = field(default_factory=dict)
 
     @property
-    def totals(self) -> tuple[int, int]:
-        return len(self.batches), sum(map(len, self.batches.values()))
+    def rows(self) -> int:
+        return sum(len(content.rows) for content in self.batches.values())
+
+    @property
+    def sheet_rows(self) -> dict[str, int] | None:
+        """What the sender counted for each table, where there are several."""
+        if self.variant != SHEETED:
+            return None
+        counted = dict.fromkeys(SHEETS, 0)
+        for content in self.batches.values():
+            counted[SHEETS[content.sheet]] += len(content.rows)
+        return counted
 
 
-def content(ref: TaskRef, sequence: int, letter: str) -> Rows:
+def rows_of(ref: TaskRef, sequence: int, letter: str) -> Rows:
     """Rows that say whose they are; batch 3 has none."""
     return tuple((str(sequence), f"{ref.tenant} {letter}{row}") for row in range(3 - sequence))
 
@@ -171,18 +183,19 @@ class ExportLifecycle(RuleBasedStateMachine):
 
     # Sending.
 
-    @rule(ref=tasks, sequence=st.integers(1, 3), letter=st.sampled_from("ab"))
-    def put(self, ref: TaskRef, sequence: int, letter: str) -> None:
-        rows = content(ref, sequence, letter)
-        expected = self.expect_put(ref, sequence, rows)
-        answered, replayed = self.ask("put", self.deeds.put(ref, sequence, rows))
+    @rule(ref=tasks, sequence=st.integers(1, 3), letter=st.sampled_from("ab"), sheet=st.integers(0, 1))
+    def put(self, ref: TaskRef, sequence: int, letter: str, sheet: int) -> None:
+        rows = rows_of(ref, sequence, letter)
+        content = Content(rows, sheet if self.known[ref].variant == SHEETED else 0)
+        expected = self.expect_put(ref, sequence, content)
+        answered, replayed = self.ask("put", self.deeds.put(ref, sequence, rows, sheet=content.sheet))
         assert answered in expected
         if answered == OK:
             batches = self.known[ref].batches
             assert replayed is (sequence in batches)
-            batches[sequence] = rows
+            batches[sequence] = content
 
-    def expect_put(self, ref: TaskRef, sequence: int, rows: Rows) -> set[str]:
+    def expect_put(self, ref: TaskRef, sequence: int, content: Content) -> set[str]:
         task, known = self.row(ref), self.known[ref]
         if task is None:
             return {ErrorCode.TASK_NOT_FOUND}
@@ -193,17 +206,19 @@ class ExportLifecycle(RuleBasedStateMachine):
             return {over}
         held = known.batches.get(sequence) if task.params else None
         if held is not None:
-            return {OK if held == rows else ErrorCode.BATCH_CONFLICT}
+            return {OK if held == content else ErrorCode.BATCH_CONFLICT}
         return {OK if task.state is State.OPEN else ErrorCode.TASK_CLOSED}
 
     @rule(ref=tasks, off=st.sampled_from([None, -1, 0, 0, 0, 1]), rows_off=st.sampled_from([None, 0, 0, 1]))
     def close(self, ref: TaskRef, off: int | None, rows_off: int | None) -> None:
-        _, rows = self.known[ref].totals
+        known = self.known[ref]
         last = max(self.known[ref].batches, default=0)
         given = None if off is None else max(last + off, 0)
         expected = self.expect_close(ref, given, rows_off)
-        rows_given = None if rows_off is None else rows + rows_off
-        answered, facts = self.ask("close", self.deeds.close(ref, batches=given, rows=rows_given))
+        rows_given = None if rows_off is None else known.rows + rows_off
+        sheets = None if rows_off is None else known.sheet_rows
+        deed = self.deeds.close(ref, batches=given, rows=rows_given, sheets=sheets)
+        answered, facts = self.ask("close", deed)
         assert answered == expected
         if expected == ErrorCode.BATCHES_MISSING:
             assert facts["missing"] == self.missing(ref, last if given is None else given)
@@ -231,7 +246,7 @@ class ExportLifecycle(RuleBasedStateMachine):
     def send_and_close(self, ref: TaskRef, batches: int) -> None:
         """What a sender does when nothing goes wrong."""
         for sequence in range(1, batches + 1):
-            self.put(ref, sequence, "a")
+            self.put(ref, sequence, "a", sequence % 2)
         self.close(ref, 0, 0)
 
     @rule(ref=tasks, how=st.sampled_from(["cancel", "delete", *["leave it"] * 6]))
@@ -290,7 +305,7 @@ class ExportLifecycle(RuleBasedStateMachine):
         stranger = TaskRef(GLOBEX if ref.tenant == ACME else ACME, ref.task_id)
         before = self.row(ref)
         work = {
-            "put": self.deeds.put(stranger, 1, content(stranger, 1, "x")),
+            "put": self.deeds.put(stranger, 1, rows_of(stranger, 1, "x")),
             "close": self.deeds.close(stranger, batches=None, rows=None),
             "cancel": self.deeds.cancel(stranger),
             "delete": self.deeds.delete(stranger),

@@ -9,9 +9,9 @@ import msgspec
 
 from sluice.domain.keys import ManifestRef, TaskRef
 from tests.support.simulation.actors import Actor
-from tests.support.simulation.deeds import Deeds
+from tests.support.simulation.deeds import Deed, Deeds
 from tests.support.simulation.faults import FAULTS, RandomFaults
-from tests.support.simulation.sender import Op, Script, Sender, code_of, table
+from tests.support.simulation.sender import Op, Script, Sender, code_of, sheet_of, table
 from tests.support.simulation.settling import is_at_rest, recover, settle
 from tests.support.simulation.simulation import Simulation, Stores
 from tests.support.simulation.world import LIMITS, TIMINGS
@@ -27,10 +27,12 @@ class Chaos(NamedTuple):
 
     name: str
     batches: int = 4
+    sheets: int = 1
+    """Tables that the task declares; its batches take turns."""
     cancel: bool = False
     delete: bool = False
     conflict: bool = False
-    """Another sender puts other rows under the same sequences."""
+    """Another sender puts other rows under the same sequences, or the same rows for another table."""
     extra: bool = False
     """A batch beyond the total arrives while the task is being closed."""
     supervise: bool = False
@@ -64,6 +66,9 @@ MIXES = (
         share=2,
     ),
 )
+
+SHEETS_MIX = Chaos("two sheets", sheets=2, cancel=True, conflict=True, extra=True, supervise=True, render=True)
+"""Apart from the others, because to compose a workbook takes thirty times as long."""
 
 
 def run_chaos(seed: int, chaos: Chaos, *, stores: Stores | None = None, fault_rate: float | None = None) -> Simulation:
@@ -123,6 +128,7 @@ class _Storm:
             order=self._chance.sample(range(1, len(batches) + 1), len(batches)),
             counts_rows=not chaos.conflict and not chaos.extra,
             forgiving=chaos.conflict or chaos.extra,
+            sheets=chaos.sheets,
         )
 
     def blow(self) -> None:
@@ -172,15 +178,21 @@ class _Storm:
             if self._chance.random() < 0.2:
                 self._start("twin put", op.deed)
             if self._chaos.conflict and self._chance.random() < 0.3:
-                evil = tuple((row[0], "evil" + row[1]) for row in self._sender.batches[sequence - 1])
-                self._start("evil put", self._deeds.put(ref, sequence, evil))
+                self._start("evil put", self._conflicting(ref, sequence))
         if op.name == "close":
             if self._chance.random() < 0.2:
                 self._start("twin close", op.deed)
             if self._chaos.extra and not self._extra_sent:
                 self._extra_sent = True
                 sequence = self._chaos.batches + 1
-                self._start("extra put", self._deeds.put(ref, sequence, ((str(sequence), "x"),)))
+                sheet = sheet_of(sequence, self._chaos.sheets)
+                self._start("extra put", self._deeds.put(ref, sequence, ((str(sequence), "x"),), sheet=sheet))
+
+    def _conflicting(self, ref: TaskRef, sequence: int) -> Deed:
+        rows = self._sender.batches[sequence - 1]
+        if self._chaos.sheets > 1:
+            return self._deeds.put(ref, sequence, rows, sheet=sheet_of(sequence + 1, self._chaos.sheets))
+        return self._deeds.put(ref, sequence, tuple((row[0], "evil" + row[1]) for row in rows))
 
     def _deliver(self) -> None:
         """Ring the waiting bells, in any order, sooner or later."""

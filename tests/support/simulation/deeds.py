@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec
+from sluice.domain.columns import ColumnSpec, SheetSpec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.options import ExportFormat, ExportOptions
@@ -24,7 +24,7 @@ from sluice.usecases.render_again import RenderRequest, render_again
 from sluice.usecases.repair_task import release_lease, ring_again
 from sluice.usecases.sweep_tasks import SWEEP_MAX, Swept, sweep_tasks
 from tests.support.simulation.actors import ask
-from tests.support.simulation.oracle import Rows, Violation
+from tests.support.simulation.oracle import Content, Rows, Violation
 from tests.support.simulation.simulation import Simulation
 
 TENANT = TenantId("acme")
@@ -33,6 +33,13 @@ PARAMS = ExportParams(
     filename="orders",
     columns=(ColumnSpec("sequence"), ColumnSpec("value")),
 )
+SHEETS = ("orders", "lines")
+SHEETS_PARAMS = ExportParams(
+    format=ExportFormat.XLSX,
+    filename="shop",
+    sheets=tuple(SheetSpec(name, PARAMS.columns) for name in SHEETS),
+)
+"""Two tables of equal columns, so that nothing but care keeps their rows apart."""
 SEMICOLONS = ExportOptions(line_ending="lf", quote_all=True)
 """What differs when a table is rendered again; its rows read the same."""
 
@@ -51,27 +58,29 @@ class Deeds:
 
         return deed
 
-    def put(self, ref: TaskRef, sequence: int, rows: Rows) -> Deed:
-        oracle = self._sim.oracle
+    def put(self, ref: TaskRef, sequence: int, rows: Rows, *, sheet: int = 0) -> Deed:
+        oracle, content = self._sim.oracle, Content(rows, sheet)
 
         def deed() -> bool:
-            oracle.offer(ref, sequence, rows)
+            oracle.offer(ref, sequence, content)
             outside = self._outside()
             is_cold = self._sim.chaotic and self._sim.chance.random() < 0.5
             definitions = Definitions(outside) if is_cold else self._sim.warm
             batch = Batch.of_rows(rows, len(PARAMS.columns))
-            receipt = put_batch(outside, definitions, ref, sequence=sequence, batch=batch)
+            receipt = put_batch(outside, definitions, ref, sequence=sequence, batch=batch, sheet=sheet)
             if (receipt.sequence, receipt.rows) != (sequence, len(rows)):
                 raise Violation("I2 the receipt is of another batch")
-            oracle.acknowledge(ref, sequence, rows)
+            oracle.acknowledge(ref, sequence, content)
             return receipt.replayed
 
         return deed
 
-    def close(self, ref: TaskRef, *, batches: int | None, rows: int | None) -> Deed:
+    def close(
+        self, ref: TaskRef, *, batches: int | None, rows: int | None, sheets: Mapping[str, int] | None = None
+    ) -> Deed:
         def deed() -> str:
             try:
-                task = close_export(self._outside(), ref, CloseRequest(batches, rows))
+                task = close_export(self._outside(), ref, CloseRequest(batches, rows, sheets))
             except SluiceError as error:
                 if error.code is ErrorCode.BATCHES_MISSING:
                     missing = error.facts["missing"]

@@ -7,7 +7,7 @@ counterpart of its variant. N1 and up are about what is particular to this code.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import ModuleType
 from typing import NamedTuple
@@ -37,7 +37,7 @@ from sluice.usecases import (
 )
 from sluice.usecases.advance_task import advance_task
 from sluice.usecases.put_batch import BatchReceipt
-from tests.support.simulation.chaos import Chaos, run_chaos
+from tests.support.simulation.chaos import SHEETS_MIX, Chaos, run_chaos
 from tests.support.simulation.oracle import Violation
 from tests.support.simulation.scenarios import IDLE, OUTLIVE_FAILED, Scenario, run_scenario
 from tests.support.simulation.simulation import Simulation, Stores
@@ -68,8 +68,8 @@ class Mutant(NamedTuple):
 
 
 @contextmanager
-def replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
-    old = getattr(module, name)
+def replaced(module: ModuleType | type, name: str, value: object) -> Iterator[None]:
+    old = vars(module)[name]
     setattr(module, name, value)
     try:
         yield
@@ -286,6 +286,24 @@ class ExpiresWithoutRev(WatchedTasks):
         return super().update(ref, guard, fields)
 
 
+def ignores_the_sheet_of_a_taken_sequence() -> AbstractContextManager[None]:
+    is_held = put_batch._is_held
+
+    def blind(outside: Outside, ref: TaskRef, claim: Claim) -> bool:
+        held = outside.tasks.read_claim(ref, claim.sequence)
+        return is_held(outside, ref, claim if held is None else msgspec.structs.replace(claim, sheet=held.sheet))
+
+    return replaced(put_batch, "_is_held", blind)
+
+
+def lists_chunks_by_sequence_alone() -> AbstractContextManager[None]:
+    def seal(*, tenant: str, task_id: str, source_task: str, claims: Iterable[Claim]) -> Manifest:
+        chunks = tuple(sorted(claims, key=lambda claim: claim.sequence))
+        return Manifest(tenant, task_id, source_task, sum(chunk.rows for chunk in chunks), chunks)
+
+    return replaced(Manifest, "seal", staticmethod(seal))
+
+
 PLAIN = Chaos("plain")
 CANCEL = Chaos("cancel", cancel=True)
 RACING = Chaos("racing", batches=2, extra=True)
@@ -325,6 +343,8 @@ MUTANTS = (
     Mutant("N7 forgets who needs chunks", "I2", in_chaos(PLAIN), forgets_who_needs_chunks),
     Mutant("N8 expires without rev", "I2", in_script(IDLE), nullcontext, Stores(ExpiresWithoutRev)),
     Mutant("N9 keeps the chunks of failed tasks for ever", "I7", in_script(OUTLIVE_FAILED), never_forgets_chunks),
+    Mutant("N10 ignores the sheet", "I2", in_chaos(SHEETS_MIX), ignores_the_sheet_of_a_taken_sequence),
+    Mutant("N11 lists chunks by sequence alone", "I5", in_chaos(SHEETS_MIX), lists_chunks_by_sequence_alone),
 )
 """M5 breaks no invariant: it only burns attempts. Its test counts them."""
 

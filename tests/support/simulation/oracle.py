@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from tests.support.simulation.workbook_reader import read_workbook
+
 Rows = tuple[tuple[str, ...], ...]
 Ref = tuple[str, str]
 """Tenant and task id."""
@@ -49,7 +51,7 @@ LEGAL_STEPS = {
     ("expired", None),
 }
 ENDED = {"completed", "failed", "cancelled", "expired"}
-SEALED_FOR_EVER = ("total_batches", "total_rows", "man_sha", "sealed_at")
+SEALED_FOR_EVER = ("total_batches", "total_rows", "man_sha", "sheet_rows", "sealed_at")
 RESULT = ("result_key", "result_size", "result_crc64", "result_sha256", "result_rows", "warnings")
 FIXED_FOR_EVER = ("tenant", "task_id", "params_sha", "created_at")
 
@@ -64,21 +66,30 @@ class Violation(AssertionError):
     """An invariant of the protocol does not hold."""
 
 
+class Content(NamedTuple):
+    """What a batch holds."""
+
+    rows: Rows
+    sheet: int = 0
+    """Index of the declared table that they belong to."""
+
+
 class Committed(NamedTuple):
     """The file a task was completed with."""
 
     key: str
     data: bytes
-    rows: Rows
+    sheets: tuple[Rows, ...]
+    """The rows of each table."""
 
 
 @dataclass(slots=True)
 class Facts:
     """What is known of one task besides its row."""
 
-    offered: dict[int, list[Rows]] = field(default_factory=dict)
+    offered: dict[int, list[Content]] = field(default_factory=dict)
     """Every content a sender ever tried to put under a sequence."""
-    acked: dict[int, Rows] = field(default_factory=dict)
+    acked: dict[int, Content] = field(default_factory=dict)
     cancelled: bool = False
     """A cancel was acknowledged."""
     deleted: bool = False
@@ -104,7 +115,7 @@ class Oracle:
     """Told of every acknowledgement and of every change in the stores; raises ``Violation`` at once.
 
     ``peek`` gives the bytes under a key, or None; ``now`` the true time.
-    ``read_file`` reads a file's rows. An open task is kept for ``idle_s`` after its last batch.
+    ``read_file`` reads the rows of a file of one table. An open task is kept for ``idle_s`` after its last batch.
     """
 
     def __init__(self, peek: Callable[[str], bytes | None], now: Callable[[], float], *, idle_s: float) -> None:
@@ -128,20 +139,20 @@ class Oracle:
 
     # What senders do and hear.
 
-    def offer(self, ref: Ref, sequence: int, rows: Rows) -> None:
+    def offer(self, ref: Ref, sequence: int, content: Content) -> None:
         variants = self.facts(ref).offered.setdefault(sequence, [])
-        if rows not in variants:
-            variants.append(rows)
+        if content not in variants:
+            variants.append(content)
 
-    def acknowledge(self, ref: Ref, sequence: int, rows: Rows) -> None:
+    def acknowledge(self, ref: Ref, sequence: int, content: Content) -> None:
         facts = self.facts(ref)
-        if facts.acked.setdefault(sequence, rows) != rows:
-            raise Violation(f"I2 batch {sequence} was acknowledged twice, with different rows")
+        if facts.acked.setdefault(sequence, content) != content:
+            raise Violation(f"I2 batch {sequence} was acknowledged twice, with different rows or for different tables")
         row = self.rows.get(ref)
         if row is not None and row.state != "open" and sequence > row.total_batches:
             raise Violation(f"I2b batch {sequence} was acknowledged and is not in the manifest")
         if facts.committed is not None:
-            self._check_content(ref, facts.committed.rows)
+            self._check_content(ref, facts.committed.sheets)
 
     def refuse_missing(self, ref: Ref, missing: Iterable[int]) -> None:
         acked = self.facts(ref).acked
@@ -265,28 +276,32 @@ class Oracle:
             raise Violation(f"I1 {row.result_key} is no result of this task")
         if self.checks_names and (int(key[3]), key[4]) != (row.epoch, row.owner):
             raise Violation("I1 finished by an attempt that had been fenced")
-        rows = self.read_file(data)
+        declared = [sheet["name"] for sheet in facts.params.get("sheets", ())]
+        sheets = read_sheets(data, declared) if declared else (self.read_file(data),)
         told = (row.result_size, row.result_sha256, row.result_rows)
-        if told != (len(data), hashlib.sha256(data).hexdigest(), len(rows)):
+        if told != (len(data), hashlib.sha256(data).hexdigest(), sum(map(len, sheets))):
             raise Violation(f"I2 the row says {told} of another file")
-        facts.committed = Committed(row.result_key, data, rows)
-        self._check_content(ref, rows)
+        if declared and json.loads(row.sheet_rows) != list(map(len, sheets)):
+            raise Violation(f"I2 the row says {row.sheet_rows} of other tables")
+        facts.committed = Committed(row.result_key, data, sheets)
+        self._check_content(ref, sheets)
 
-    def _check_content(self, ref: Ref, rows: Rows) -> None:
-        """The file is, for each sequence in order, the rows that were acknowledged or at least offered."""
-        row, position = self.rows[ref], 0
+    def _check_content(self, ref: Ref, sheets: tuple[Rows, ...]) -> None:
+        """Each table is, for each of its sequences in order, the rows that were acknowledged or at least offered."""
+        row, position = self.rows[ref], [0] * len(sheets)
         source = self.facts((ref[0], self.facts(ref).params.get("source_task", ref[1])))
         if extra := [sequence for sequence in source.acked if sequence > row.total_batches]:
             raise Violation(f"I2b batches {extra} were acknowledged and are not in the file")
         for sequence in range(1, row.total_batches + 1):
             acked = source.acked.get(sequence)
             choices = [acked] if acked is not None else source.offered.get(sequence, [])
-            fitting = [choice for choice in choices if rows[position : position + len(choice)] == choice]
+            fitting = [choice for choice in choices if _stands(choice, sheets, position)]
             if not fitting:
                 raise Violation(f"I2 batch {sequence} is not in the file as it was sent")
-            position += max(map(len, fitting))
-        if position != len(rows):
-            raise Violation(f"I2 the file has {len(rows)} rows, the batches have {position}")
+            longest = max(fitting, key=lambda choice: len(choice.rows))
+            position[longest.sheet] += len(longest.rows)
+        if position != list(map(len, sheets)):
+            raise Violation(f"I2 the file has {list(map(len, sheets))} rows, the batches have {position}")
 
     # At the end.
 
@@ -297,7 +312,21 @@ class Oracle:
                 continue
             if committed is None or self._peek(row.result_key) != committed.data:
                 raise Violation("I1 the committed bytes are gone or changed")
-            self._check_content(ref, committed.rows)
+            self._check_content(ref, committed.sheets)
+
+
+def _stands(content: Content, sheets: tuple[Rows, ...], position: list[int]) -> bool:
+    """Whether the rows come next in their table."""
+    first = position[content.sheet]
+    return sheets[content.sheet][first : first + len(content.rows)] == content.rows
+
+
+def read_sheets(data: bytes, declared: list[str]) -> tuple[Rows, ...]:
+    """The rows of each declared table below its header."""
+    found = read_workbook(data)
+    if list(found) != declared or {rows[:1] for rows in found.values()} != {(("sequence", "value"),)}:
+        raise Violation(f"I2 the worksheets are {found}")
+    return tuple(rows[1:] for rows in found.values())
 
 
 def read_csv(data: bytes) -> Rows:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.support.simulation.chaos import MIXES, run_chaos
+from tests.support.simulation.chaos import MIXES, SHEETS_MIX, run_chaos
 from tests.support.simulation.oracle import Violation
 
 FOLDER = Path(__file__).resolve().parents[2] / "seeds"
@@ -42,7 +42,7 @@ def is_scaled() -> bool:
 
 def replay(seed: Seed) -> None:
     """Run the schedule; raises ``Violation``."""
-    run_chaos(seed.seed, next(mix for mix in MIXES if mix.name == seed.mix))
+    run_chaos(seed.seed, next(mix for mix in (*MIXES, SHEETS_MIX) if mix.name == seed.mix))
 
 
 def run_and_keep(seed: Seed) -> None:

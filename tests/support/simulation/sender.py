@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from tests.support.simulation.actors import Actor
-from tests.support.simulation.deeds import Deed, Deeds
+from tests.support.simulation.deeds import PARAMS, SHEETS, SHEETS_PARAMS, Deed, Deeds
 from tests.support.simulation.oracle import Rows, Violation
 
 ENDED = {ErrorCode.CANCELLED, ErrorCode.EXPIRED, ErrorCode.TASK_DELETED}
@@ -34,6 +34,11 @@ def table(batches: int, *, variant: str = "a", empty: int = 0) -> list[Rows]:
     ]
 
 
+def sheet_of(sequence: int, sheets: int) -> int:
+    """Which of ``sheets`` tables a batch belongs to: they take turns, the first batch is not the first table's."""
+    return sequence % sheets
+
+
 @dataclass(slots=True)
 class Sender:
     """One export, sent as a careful client sends it. ``ref`` is known once it is open.
@@ -46,6 +51,8 @@ class Sender:
     batches: Sequence[Rows]
     order: Sequence[int] = ()
     key: str = "order-1"
+    sheets: int = 1
+    """Tables that the task declares."""
     counts_rows: bool = True
     forgiving: bool = False
     ref: TaskRef | None = None
@@ -56,7 +63,8 @@ class Sender:
     """It was told that the task has ended without a file."""
 
     def script(self) -> Script:
-        opened = yield from self._insist(Op("open", self.deeds.open(self.key)))
+        params = PARAMS if self.sheets == 1 else SHEETS_PARAMS
+        opened = yield from self._insist(Op("open", self.deeds.open(self.key, params=params)))
         if not isinstance(opened.result, TaskRef):
             raise Violation(f"an open was refused: {opened.error!r}")
         self.ref = opened.result
@@ -69,7 +77,7 @@ class Sender:
         self.done = True
 
     def _put(self, ref: TaskRef, sequence: int) -> Script:
-        deed = self.deeds.put(ref, sequence, self.batches[sequence - 1])
+        deed = self.deeds.put(ref, sequence, self.batches[sequence - 1], sheet=sheet_of(sequence, self.sheets))
         answered = yield from self._insist(Op(f"put {sequence}", deed))
         code = code_of(answered)
         if code in ENDED:
@@ -80,8 +88,10 @@ class Sender:
     def _close(self, ref: TaskRef, batches: int) -> Script:
         self.closing = True
         rows = sum(map(len, self.batches)) if self.counts_rows else None
+        sheets = self._sheet_rows() if self.counts_rows else None
         while True:
-            answered = yield from self._insist(Op("close", self.deeds.close(ref, batches=batches, rows=rows)))
+            deed = self.deeds.close(ref, batches=batches, rows=rows, sheets=sheets)
+            answered = yield from self._insist(Op("close", deed))
             code = code_of(answered)
             if code is None:
                 return
@@ -92,6 +102,15 @@ class Sender:
                 raise Violation(f"the close was refused: {answered.error!r}")
             batches = max(_facts(answered)["extra"])
             rows = None
+
+    def _sheet_rows(self) -> dict[str, int] | None:
+        """What a sender of several tables counts for each."""
+        if self.sheets == 1:
+            return None
+        counted = dict.fromkeys(SHEETS, 0)
+        for sequence, rows in enumerate(self.batches, 1):
+            counted[SHEETS[sheet_of(sequence, self.sheets)]] += len(rows)
+        return counted
 
     def _insist(self, op: Op) -> Generator[Op, Actor, Actor]:
         """Make a request again until it is answered, with a yes or a no."""
