@@ -102,22 +102,24 @@ def test_an_order_that_cannot_be_is_refused_over_http(tmp_path: Path, changes: d
         assert (answer.status_code, answer.json().get("field")) == (400, field)
 
 
+METADATA = pb.ExportMetadata(
+    format=pb.FORMAT_EXCEL,
+    filename="shop",
+    sheets=[
+        pb.SheetDefinition(name=ORDERS, columns=[pb.ColumnDefinition(name="id", data_type=pb.DATA_TYPE_NUMBER)]),
+        pb.SheetDefinition(name=LINES, columns=[pb.ColumnDefinition(name=name) for name in ("order", "article")]),
+    ],
+)
+MESSAGES = [
+    pb.DataBatch(sheet=LINES, records=[pb.Record(values=["1", "tea"])]),
+    pb.DataBatch(sheet=ORDERS, records=[pb.Record(values=["1"])]),
+]
+
+
 def test_a_stream_names_the_sheet_of_each_batch_over_grpc(tmp_path: Path) -> None:
-    metadata = pb.ExportMetadata(
-        format=pb.FORMAT_EXCEL,
-        filename="shop",
-        sheets=[
-            pb.SheetDefinition(name=ORDERS, columns=[pb.ColumnDefinition(name="id", data_type=pb.DATA_TYPE_NUMBER)]),
-            pb.SheetDefinition(name=LINES, columns=[pb.ColumnDefinition(name=name) for name in ("order", "article")]),
-        ],
-    )
-    batches = [
-        pb.DataBatch(sheet=LINES, records=[pb.Record(values=["1", "tea"])]),
-        pb.DataBatch(sheet=ORDERS, records=[pb.Record(values=["1"])]),
-    ]
     memory = MemoryService(tmp_path)
     with serving_client(memory) as client:
-        requests = [pb.ExportRequest(metadata=metadata), *(pb.ExportRequest(batch=batch) for batch in batches)]
+        requests = [pb.ExportRequest(metadata=METADATA), *(pb.ExportRequest(batch=batch) for batch in MESSAGES)]
         totals = pb.CloseTotals(records=2, sheet_records={ORDERS: 1, LINES: 1})
         last = client.export([*requests, pb.ExportRequest(close=totals)]).last
         assert last.status == pb.TASK_STATUS_COMPLETED
@@ -127,5 +129,22 @@ def test_a_stream_names_the_sheet_of_each_batch_over_grpc(tmp_path: Path) -> Non
             ORDERS: [("id",), (1,)],
             LINES: [("order", "article"), ("1", "tea")],
         }
-        nameless = client.export([pb.ExportRequest(metadata=metadata), pb.ExportRequest(batch=pb.DataBatch())])
+        nameless = client.export([pb.ExportRequest(metadata=METADATA), pb.ExportRequest(batch=pb.DataBatch())])
         assert nameless.answer == ("INVALID_REQUEST", grpc.StatusCode.INVALID_ARGUMENT, {"field": "sheet"})
+
+
+def test_a_stream_of_several_sheets_goes_on_where_it_was_cut(tmp_path: Path) -> None:
+    metadata = pb.ExportMetadata()
+    metadata.CopyFrom(METADATA)
+    metadata.request_id = "order-1"
+    memory = MemoryService(tmp_path)
+    with serving_client(memory) as client:
+        first, second = (pb.ExportRequest(batch=batch) for batch in MESSAGES)
+        start, nonsense = pb.ExportRequest(metadata=metadata), pb.ExportRequest(batch=pb.DataBatch(sheet="refunds"))
+        assert client.export([start, first, nonsense]).answer[0] == "INVALID_REQUEST"
+        totals = pb.CloseTotals(batches=2, records=2, sheet_records={ORDERS: 1, LINES: 1})
+        last = client.export([start, first, second, pb.ExportRequest(close=totals)]).last
+        assert values_in(memory.file(last.task_id)) == {
+            ORDERS: [("id",), (1,)],
+            LINES: [("order", "article"), ("1", "tea")],
+        }

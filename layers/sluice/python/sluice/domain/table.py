@@ -76,7 +76,7 @@ class Warned(StrEnum):
     CHARACTER_REPLACED = "character_replaced"
     """A cell had characters the encoding lacks, written as question marks (``on_unencodable: replace``)."""
     SHEET_SPLIT = "sheet_split"
-    """Worksheets beyond the first that the rows of a table needed."""
+    """Worksheets beyond the first that the rows of a table needed in one workbook."""
     WORKBOOK_SPLIT = "workbook_split"
     """Workbooks beyond the first that the rows needed."""
 
