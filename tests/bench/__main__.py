@@ -53,9 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         plan = QUICK if options.quick else FULL
         plan = msgspec.structs.replace(plan, rounds=options.rounds) if options.rounds else plan
-        results = run(plan, options.only or list(SECTIONS), command=_command(options))
         OUTPUT.mkdir(parents=True, exist_ok=True)
-        save_results(results, OUTPUT / "results.json")
+        results = run(plan, options.only or list(SECTIONS), command=_command(options))
     print(f"\n{page_of(results)}")
     if options.record or options.redraw:
         record(results)
@@ -63,7 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(plan: Plan, sections: list[str], *, command: str) -> Results:
-    """Measure the sections of ``plan``, one after the other."""
+    """Measure the sections of ``plan``, one after the other; what is there is kept if a later one fails."""
     results = Results(
         date=f"{datetime.now(UTC):%Y-%m-%d}",
         machine=machine(),
@@ -76,8 +75,9 @@ def run(plan: Plan, sections: list[str], *, command: str) -> Results:
         before = time.monotonic()
         print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
         setattr(results, name, SECTIONS[name](plan))
+        results.seconds = time.monotonic() - started
+        save_results(results, OUTPUT / "results.json")
         print(f"{time.monotonic() - before:.0f} s", file=sys.stderr, flush=True)
-    results.seconds = time.monotonic() - started
     return results
 
 

@@ -108,15 +108,15 @@ def _speed(one: Written | None, by: str) -> str:
 
 
 def relay_table(results: Results) -> PageTable:
-    faces = dict.fromkeys(one.face for one in results.relay)
-    rows = []
-    for face in faces:
-        by_senders = {one.senders: one for one in results.relay if one.face == face}
-        ordered = [by_senders[senders] for senders in sorted(by_senders)]
-        rates = [f"{one.rows_per_s:,.0f}" for one in ordered]
-        cpu_rates = [f"{one.rows_per_cpu_s:,.0f}" for one in ordered]
-        rows.append((face, *rates, *cpu_rates, *(f"{one.p50_ms:.1f} / {one.p99_ms:.1f}" for one in ordered)))
     senders = sorted({one.senders for one in results.relay})
+    found = {(one.face, one.senders): one for one in results.relay}
+    rows = []
+    for face in dict.fromkeys(one.face for one in results.relay):
+        ordered = [found.get((face, number)) for number in senders]
+        rates = [f"{one.rows_per_s:,.0f}" if one else EMPTY for one in ordered]
+        cpu_rates = [f"{one.rows_per_cpu_s:,.0f}" if one else EMPTY for one in ordered]
+        latencies = [f"{one.p50_ms:.1f} / {one.p99_ms:.1f}" if one else EMPTY for one in ordered]
+        rows.append((face, *rates, *cpu_rates, *latencies))
     head = (
         "relay on one core, rows/s",
         *(f"{_senders(number)}" for number in senders),
@@ -152,7 +152,8 @@ def memory_table(memory: Sequence[Composed]) -> PageTable:
     rows = []
     for home in homes:
         peaks = {one.rows: f"{one.peak_bytes / MB:.1f}" for one in memory if one.home == home}
-        rows.append((_home(home), *(peaks.get(size, EMPTY) for size in sizes)))
+        notes = sorted({one.note for one in memory if one.home == home and one.note})
+        rows.append(("; ".join([_home(home), *notes]), *(peaks.get(size, EMPTY) for size in sizes)))
     head = ("composer's process, XLSX: peak MB at rows", *(f"{size:,}" for size in sizes))
     return PageTable("memory", "Peak memory of a whole composer process", head, rows)
 
