@@ -20,7 +20,7 @@ def tables_of(results: Results) -> list[PageTable]:
         targets_table(results),
         writers_table(results, "xlsx"),
         writers_table(results, "csv"),
-        growth_table(results.by_rows, "rows"),
+        growth_table(results.all_by_rows, "rows"),
         growth_table(results.by_columns, "columns"),
         relay_table(results),
         links_table(results.links),

@@ -21,7 +21,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
     """Draw what was measured into ``folder``; returns the files. Raises ImportError without the drawing library."""
     find_packages()
     plots: dict[str, tuple[bool, Callable[[Any], None]]] = {
-        "plot-rows.png": (bool(results.by_rows), lambda axes: _by_rows(axes, results.by_rows)),
+        "plot-rows.png": (bool(results.by_rows), lambda axes: _by_rows(axes, results.all_by_rows)),
         "plot-columns.png": (bool(results.by_columns), lambda axes: _by_columns(axes, results.by_columns)),
         "plot-links.png": (bool(results.links), lambda axes: _links(axes, results)),
         "plot-memory.png": (bool(results.memory), lambda axes: _memory(axes, results)),

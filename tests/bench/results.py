@@ -116,6 +116,11 @@ class Results(msgspec.Struct, kw_only=True):
     crowds: list[Crowd] = []
     starts: list[Started] = []
 
+    @property
+    def all_by_rows(self) -> list[Written]:
+        """Every number of rows that writers wrote."""
+        return sorted([*self.writers, *self.by_rows], key=lambda one: one.rows) if self.by_rows else []
+
 
 def load_results(path: Path) -> Results:
     return msgspec.json.decode(path.read_bytes(), type=Results)

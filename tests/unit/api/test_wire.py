@@ -187,9 +187,9 @@ def test_a_choice_that_there_is_not_is_named_without_its_value(name: str) -> Non
 
 
 def test_totals_that_were_not_sent_are_not_0() -> None:
-    assert read_totals(pb.CloseTotals()) == (None, None)
-    assert read_totals(pb.CloseTotals(batches=0, records=0)) == (0, 0)
-    assert read_totals(pb.CloseTotals(batches=2, records=7)) == (2, 7)
+    assert read_totals(pb.CloseTotals()) == (None, None, {})
+    assert read_totals(pb.CloseTotals(batches=0, records=0)) == (0, 0, {})
+    assert read_totals(pb.CloseTotals(batches=2, records=7, sheet_records={"a": 0})) == (2, 7, {"a": 0})
 
 
 def test_a_render_that_says_nothing_keeps_everything() -> None:

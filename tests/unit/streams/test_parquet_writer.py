@@ -241,8 +241,8 @@ def test_compression_makes_the_same_table_smaller(tmp_path: Path) -> None:
 
 def test_the_format_names_its_extension_and_media_type() -> None:
     for options in (ExportOptions(), ExportOptions(compression_enabled=True)):
-        assert PARQUET.format.extension(options) == "parquet"
-        assert PARQUET.format.media_type(options) == "application/vnd.apache.parquet"
+        assert PARQUET.format.extension(options, 0) == "parquet"
+        assert PARQUET.format.media_type(options, 0) == "application/vnd.apache.parquet"
 
 
 LONG = "".join(chr(33 + index * 7919 % 90) for index in range(5_000))

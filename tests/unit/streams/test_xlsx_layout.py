@@ -169,8 +169,8 @@ def test_a_table_beyond_one_sheet_goes_on_in_the_next_with_its_own_header() -> N
     rows = [[str(number)] for number in range(5)]
     options = ExportOptions(excel_sheet_name="Orders")
     written = write_xlsx((ColumnSpec("id"),), rows, options=options, limits=Limits(sheet_rows_max=3))
-    sheets = written.openpyxl_sheets()
-    assert [sheet.title for sheet in sheets] == ["Orders", "Orders (2)", "Orders (3)"]
+    *sheets, index = written.openpyxl_sheets()
+    assert [sheet.title for sheet in [*sheets, index]] == ["Orders", "Orders (2)", "Orders (3)", "Index"]
     assert [[cell.value for cell in sheet["A"]] for sheet in sheets] == [
         ["id", "0", "1"],
         ["id", "2", "3"],
@@ -227,5 +227,5 @@ def test_options_at_their_limits_are_accepted(options: dict[str, Any]) -> None:
 
 
 def test_the_format_names_its_extension_and_media_type() -> None:
-    assert XLSX.extension(ExportOptions(compression_enabled=True)) == "xlsx"
-    assert XLSX.media_type(ExportOptions()).endswith("spreadsheetml.sheet")
+    assert XLSX.extension(ExportOptions(compression_enabled=True), 0) == "xlsx"
+    assert XLSX.media_type(ExportOptions(), 0).endswith("spreadsheetml.sheet")

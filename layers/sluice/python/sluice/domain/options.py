@@ -61,6 +61,10 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Text longer than a cell holds: refuse the batch, or cut it and count it."""
     on_sheet_full: Literal["split", "error"] = "split"
     """More rows than a worksheet holds: go on in the next one, or refuse to close."""
+    workbook_rows_max: int = 5_000_000
+    """More rows become numbered workbooks in one ZIP archive, since programs hold a whole workbook in memory."""
+    index_sheet: bool = True
+    """Where rows had to be split, a last worksheet says which are where, so that row 3,000,000 can be found."""
     header_color: str = ""
     """Background of the header row as RRGGBB."""
     banding: bool = False

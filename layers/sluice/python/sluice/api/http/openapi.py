@@ -225,7 +225,9 @@ def _model_schemas(*models: type) -> Declared:
     for schema in schemas.values():
         if "description" in schema:
             schema["description"] = inspect.cleandoc(schema["description"]).replace("``", "`")
-    return schemas
+    # As JSON has it: a list for a tuple that is a default.
+    plain: Declared = msgspec.json.decode(msgspec.json.encode(schemas))
+    return plain
 
 
 def _any(_kind: type) -> Declared:

@@ -13,6 +13,7 @@ from sluice.domain.manifest import Claim
 from sluice.domain.progress import eta_s, progress_percent, status_of
 from sluice.domain.task import Attempt, State, Task
 from sluice.ports.outside import Outside
+from sluice.usecases.make_link import filename_of
 
 SILENT = "ended without a word"
 RUNNING = "running"
@@ -111,8 +112,8 @@ def report_task(outside: Outside, ref: TaskRef) -> TaskReport:
         since_s=max(0, int(now - came_at)),
         next=next_step(task, now),
         format=params.format.value if params else None,
-        filename=params.filename if params else None,
-        columns=len(params.columns) if params else None,
+        filename=filename_of(task) if params else None,
+        columns=sum(len(table.columns) for table in params.tables) if params else None,
         source_task=(params.source_task or None) if params else None,
         batches=_count_batches(task, held.claims, listed_max=outside.limits.missing_listed_max),
         rows_received=task.rows_received,

@@ -31,12 +31,50 @@ def check_declaration(params: ExportParams, limits: Limits) -> None:
     Names may be empty or repeated. Raises TOO_MANY_COLUMNS, INVALID_TEXT or
     INVALID_REQUEST with the fact ``field``.
     """
-    if not params.columns:
-        raise refuse("columns", "A table has at least one column.")
-    if len(params.columns) > limits.columns_max:
-        raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns=len(params.columns), columns_max=limits.columns_max)
-    for index, column in enumerate(params.columns):
-        _check_column(f"columns[{index}]", column, limits)
+    if params.sheets:
+        raise refuse("sheets", "Only a workbook holds several tables.")
+    _check_columns("columns", params.columns, limits)
+    _check_time_zone(params)
+
+
+def check_sheets(params: ExportParams, limits: Limits) -> None:
+    """As ``check_declaration``, for a format that holds several tables.
+
+    Raises also INVALID_REQUEST for sheets without a name, or of one name.
+    """
+    if not params.sheets:
+        check_declaration(params, limits)
+        return
+    if params.columns:
+        raise refuse("columns", "Columns are declared with their sheets, or for the only table; not both.")
+    if len(params.sheets) > limits.sheets_max:
+        raise refuse("sheets", f"A task declares at most {limits.sheets_max} sheets.")
+    names: set[str] = set()
+    for index, sheet in enumerate(params.sheets):
+        field = f"sheets[{index}]"
+        _check_sheet_name(f"{field}.name", sheet.name, limits)
+        if sheet.name in names:
+            raise refuse(f"{field}.name", "No two sheets of a task have the same name.")
+        names.add(sheet.name)
+        _check_columns(f"{field}.columns", sheet.columns, limits)
+    _check_time_zone(params)
+
+
+def _check_sheet_name(field: str, name: str, limits: Limits) -> None:
+    if not 0 < len(name) <= limits.column_name_chars_max or not name.isprintable():
+        raise refuse(field, f"A sheet's name is 1 to {limits.column_name_chars_max} printable characters.")
+
+
+def _check_columns(field: str, columns: tuple[ColumnSpec, ...], limits: Limits) -> None:
+    if not columns:
+        raise refuse(field, "A table has at least one column.")
+    if len(columns) > limits.columns_max:
+        raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns=len(columns), columns_max=limits.columns_max)
+    for index, column in enumerate(columns):
+        _check_column(f"{field}[{index}]", column, limits)
+
+
+def _check_time_zone(params: ExportParams) -> None:
     try:
         time_zone(params.options.timezone)
     except ValueError:
