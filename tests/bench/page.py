@@ -33,7 +33,7 @@ def tables_of(results: Results) -> list[PageTable]:
 def heading_of(results: Results) -> str:
     """When, where, how."""
     return (
-        f"{results.date}, {results.machine}; `{results.command}`, {results.seconds / 60:.0f} minutes, best of "
+        f"{results.date}, {results.machine}; `{results.command}`, {results.seconds / 60:.0f} min, best of "
         f"{results.rounds}; load before the start {results.load:.1f}."
     )
 
