@@ -12,6 +12,7 @@ def figures_of(results: Results) -> str:
         f"Measured {results.date} by `{results.command}` on {results.machine}; the order table of 10 columns (ids,",
         "18-digit numbers, Chinese and Latin text, decimals, datetimes, booleans, line breaks, emoji). Speeds count as",
         "ratios, of one run, side by side; what was asked for in rows per second is scaled by XlsxWriter's speed.",
+        f"The machine's load before the start was {results.load:.1f}.",
         "",
         "| what | must reach | seen | reached |",
         "|---|---|---|---|",

@@ -158,6 +158,12 @@ def test_what_is_missed_is_told(changes: dict[str, object], missed: set[int]) ->
     assert {index for index, verdict in enumerate(verdicts) if verdict == "NO"} == missed
 
 
+def test_a_speed_of_another_moment_is_compared_with_xlsxwriter_s_best() -> None:
+    quicker = [written("XlsxWriter, typed", [0.5], rows=10_000)]
+    verdicts = [target.verdict for target in targets_of(whole_run(by_rows=quicker))]
+    assert verdicts == ["yes", "yes", "NO", "NO", "yes", "yes", "yes", "yes", "NO", "NO"]
+
+
 def test_what_was_not_measured_is_not_called_reached() -> None:
     nothing = whole_run(writers=[], relay=[], links=[], memory=[])
     assert {target.verdict for target in targets_of(nothing)} == {"not measured"}
