@@ -166,7 +166,7 @@ def test_the_contract_has_every_option_and_no_other() -> None:
         ("line_ending", "lf"), ("quote_all", True), ("formula_guard", "off"), ("on_unencodable", "replace"),
         ("header", False), ("excel_sheet_name", "Orders"), ("excel_start_row", 3), ("compact", True),
         ("on_too_long", "cut"), ("on_sheet_full", "error"), ("header_color", "FFCC00"), ("banding", True),
-        ("right_to_left", True), ("freeze_header", False), ("autofilter", False),
+        ("banding", False), ("right_to_left", True), ("freeze_header", False), ("autofilter", False), ("style", "dark"),
     ],
 )  # fmt: skip
 def test_an_option_that_was_sent_holds(name: str, value: object) -> None:
@@ -176,7 +176,7 @@ def test_an_option_that_was_sent_holds(name: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["on_invalid", "line_ending", "formula_guard", "on_unencodable", "on_too_long", "on_sheet_full"]
+    "name", ["on_invalid", "line_ending", "formula_guard", "on_unencodable", "on_too_long", "on_sheet_full", "style"]
 )
 def test_a_choice_that_there_is_not_is_named_without_its_value(name: str) -> None:
     with pytest.raises(SluiceError) as caught:

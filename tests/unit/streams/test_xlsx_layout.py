@@ -16,6 +16,7 @@ from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.table import Tally
 from sluice.streams.formats import FORMATS
+from sluice.streams.order_table import COLUMNS, order_rows
 from tests.support.xlsx_tables import (
     CREATED_AT,
     batches_of,
@@ -92,6 +93,12 @@ def test_cells_have_references_unless_compact() -> None:
     assert full.sheet_xml().count(' r="C3"') == 1
     assert ' r="' not in compact.sheet_xml().partition("<sheetData>")[2]
     assert full.openpyxl_rows() == compact.openpyxl_rows()
+
+
+def test_a_compact_workbook_is_about_a_third_smaller() -> None:
+    rows = list(order_rows(2_000))
+    full, compact = (len(write_xlsx(COLUMNS, rows, options=ExportOptions(compact=on)).data) for on in (False, True))
+    assert 0.55 < compact / full < 0.72
 
 
 def test_row_numbers_are_right_across_the_blocks_they_are_made_in() -> None:
@@ -217,6 +224,25 @@ def test_options_a_workbook_cannot_honour_are_refused_with_their_field(options: 
     with pytest.raises(SluiceError) as caught:
         XLSX.check_table(params_of(ColumnSpec("a"), **options), Limits())
     assert caught.value.facts == {"field": field}
+
+
+@pytest.mark.parametrize(
+    ("code", "is_fine"),
+    [
+        *[("hh:mm:ss.000", True), ("ss.0", True), ('ss".0000"', True), ("ss\\.0000", True), ("0.0000", True)],
+        *[("ss.0000", False), ("SS.000000", False), ("[ss].0000", False), ('"x"s.0000"y"', False)],
+    ],
+)
+def test_a_format_with_more_decimals_of_a_second_than_excel_shows_is_refused(code: str, *, is_fine: bool) -> None:
+    XLSX.check_table(params_of(ColumnSpec("a", format=code)), Limits())  # a format of texts means nothing
+    for kind in (ColumnType.NUMBER, ColumnType.DATE, ColumnType.DATETIME):
+        params = params_of(ColumnSpec("a"), ColumnSpec("b", kind, format=code))
+        if is_fine:
+            XLSX.check_table(params, Limits())
+            continue
+        with pytest.raises(SluiceError) as caught:
+            XLSX.check_table(params, Limits())
+        assert caught.value.facts == {"field": "columns[1].format"}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from typing import Any
 import openpyxl
 import pytest
 
+from sluice.cli.task.report import report_task
+from sluice.cli.task.text import page_of
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec, ColumnType, SheetSpec
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -125,6 +127,17 @@ def test_totals_are_checked_for_each_table() -> None:
     assert sheet_rows_of(sealed) == {"orders": 2, "lines": 1}
 
 
+def test_an_operator_sees_the_rows_of_each_table() -> None:
+    outside = memory_outside(FakeClock())
+    ref = opened(outside)
+    put(outside, ref, 1, 0, ["1"], ["2"])
+    put(outside, ref, 2, 0, ["3"])
+    report = report_task(outside, ref)
+    assert report.sheets == {"orders": 3, "lines": 0}
+    assert "sheet orders: 3 rows" in page_of(report)
+    assert "sheet lines: 0 rows" in page_of(report)
+
+
 def test_a_second_close_may_name_the_same_totals_of_a_table_and_no_other() -> None:
     outside = memory_outside(FakeClock())
     ref = opened(outside)
@@ -152,6 +165,17 @@ def test_sheets_that_cannot_be_are_refused(sheets: tuple[SheetSpec, ...], field:
     with pytest.raises(SluiceError) as caught:
         opened(outside, ExportParams(format=ExportFormat.XLSX, filename="t", sheets=sheets))
     assert (caught.value.code, caught.value.facts["field"]) == (ErrorCode.INVALID_REQUEST, field)
+
+
+def test_a_sheet_may_have_any_name_that_people_write() -> None:
+    outside = memory_outside(FakeClock())
+    names = ["订单　明细", "a\u00a0b", "🎁", "'quoted'", "History", "x" * 255, " ", "../../etc/passwd"]
+    sheets = tuple(SheetSpec(name, ORDERS.columns) for name in names)
+    ref = opened(outside, ExportParams(format=ExportFormat.XLSX, filename="t", sheets=sheets))
+    for index in range(len(names)):
+        put(outside, ref, index + 1, index, [str(index)])
+    found = values_in(outside.objects.get(composed(outside, ref).result_key))
+    assert list(found.values()) == [[(index,)] for index in range(len(names))]
 
 
 @pytest.mark.parametrize("other", [ExportFormat.CSV, ExportFormat.JSONL, ExportFormat.PARQUET])

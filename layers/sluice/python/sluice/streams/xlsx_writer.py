@@ -6,17 +6,19 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec
+from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.errors import ErrorCode
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.table import Table, Tally
 from sluice.streams.values.cell_checks import cell_error, check_sheets, check_values, is_text, refuse
-from sluice.streams.xlsx.bounds import file_bytes_max
+from sluice.streams.values.number_formats import is_too_fine
+from sluice.streams.xlsx.bounds import file_bytes_max, held_bytes_max
 from sluice.streams.xlsx.sheets import check_rows_fit, data_rows_max, plan_workbooks, workbooks_needed
 from sluice.streams.xlsx.text import is_too_long
 
+_FORMATTED = (ColumnType.NUMBER, ColumnType.DATE, ColumnType.DATETIME)
 _COLOR = re.compile(r"#?[0-9A-Fa-f]{6}")
 _MEDIA_TYPES = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -40,6 +42,7 @@ def check_table(params: ExportParams, limits: Limits) -> None:
     Raises TOO_MANY_COLUMNS, or INVALID_REQUEST with the fact ``field``.
     """
     check_sheets(params, limits)
+    _check_formats(params)
     options = params.options
     if options.excel_start_row < 1 or data_rows_max(options, limits) < 1:
         raise refuse("options.excel_start_row", "The start row is from 1 and leaves room for the header and a row.")
@@ -51,6 +54,15 @@ def check_table(params: ExportParams, limits: Limits) -> None:
         raise refuse(
             "options.workbook_rows_max", f"A workbook takes {limits.workbook_rows_least} rows before it is full."
         )
+
+
+def _check_formats(params: ExportParams) -> None:
+    for number, table in enumerate(params.tables):
+        of_sheet = f"sheets[{number}]." if params.sheets else ""
+        for index, column in enumerate(table.columns):
+            if column.type in _FORMATTED and is_too_fine(column.format):
+                field = f"{of_sheet}columns[{index}].format"
+                raise refuse(field, "A workbook shows at most three decimals of a second.")
 
 
 def check_rows(params: ExportParams, rows: Sequence[int], limits: Limits) -> None:
@@ -95,3 +107,8 @@ def write(batches: Iterable[Batch], table: Table, tally: Tally) -> Iterator[byte
 def size_bound(table: Table) -> int:
     """No workbook of this table has more bytes."""
     return file_bytes_max(table, plan_workbooks(table))
+
+
+def held_bound(table: Table, batch_bytes: int) -> int:
+    """Bound the memory of ``write``: see ``held_bytes_max``."""
+    return held_bytes_max(table, batch_bytes)

@@ -196,10 +196,7 @@ CONTENT_ENCODING = header("Content-Encoding", "The body may be packed.", type="s
 def option_parameters() -> list[Declared]:
     """Declare each option of the file as a query parameter."""
     properties = _model_schemas(ExportOptions)[ExportOptions.__name__]["properties"]
-    return [
-        {**parameter(name, "Option of the file; see `ExportOptions`."), "schema": schema}
-        for name, schema in properties.items()
-    ]
+    return [{**parameter(name, schema.pop("description")), "schema": schema} for name, schema in properties.items()]
 
 
 def extra(*parameters: Declared, **rest: Any) -> Declared:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from sluice.domain.batch import Batch, Cells
@@ -18,6 +19,10 @@ from sluice.streams.values.numbers import NumberKind, are_plain_numbers, number_
 
 FORMAT_CHARS_MAX = 255
 """Characters of a number format (Excel specifications and limits)."""
+
+
+_NO_NAME = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Controls, line ends and lone surrogates."""
 
 
 def refuse(field: str, detail: str) -> SluiceError:
@@ -61,8 +66,10 @@ def check_sheets(params: ExportParams, limits: Limits) -> None:
 
 
 def _check_sheet_name(field: str, name: str, limits: Limits) -> None:
-    if not 0 < len(name) <= limits.column_name_chars_max or not name.isprintable():
-        raise refuse(field, f"A sheet's name is 1 to {limits.column_name_chars_max} printable characters.")
+    if not 0 < len(name) <= limits.column_name_chars_max or _NO_NAME.search(name):
+        raise refuse(
+            field, f"A sheet's name is 1 to {limits.column_name_chars_max} characters, no controls."
+        )
 
 
 def _check_columns(field: str, columns: tuple[ColumnSpec, ...], limits: Limits) -> None:

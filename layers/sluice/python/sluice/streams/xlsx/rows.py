@@ -36,8 +36,12 @@ class RowAssembler:
         self._fragments: dict[tuple[int, bytes, bytes, bool], list[bytes]] = {}
         self._kept = 0
 
-    def rows(self, columns: Sequence[RenderedColumn], count: int, first_number: int) -> Iterator[bytes]:
-        """Yield ``count`` rows, the first numbered ``first_number``, in a few blocks."""
+    def rows(self, columns: Iterable[RenderedColumn], count: int, first_number: int) -> Iterator[bytes]:
+        """Yield ``count`` rows, the first numbered ``first_number``, in a few blocks; a row alone cell by cell."""
+        if count == 1:
+            yield from self._cells(columns, first_number)
+            return
+        columns = list(columns)
         if self._compact:
             yield _join(_compact_items(columns), count)
         elif len(columns) >= _WIDE_COLUMNS:
@@ -91,6 +95,16 @@ class RowAssembler:
         for number, row in enumerate(values, first_number):
             cells = b"".join(chain.from_iterable(zip(fragments, row, strict=True)))
             yield cells.replace(_HIGH, b"%d" % number) + end
+
+    def _cells(self, columns: Iterable[RenderedColumn], number: int) -> Iterator[bytes]:
+        """One row. Neither more than one of its cells nor the row as a whole is held."""
+        digits = b"%d" % number
+        yield b"<row>" if self._compact else b'<row r="%b">' % digits
+        for letters, column in zip(self._letters, columns, strict=True):
+            reference = b"" if self._compact else b' r="%b%b"' % (letters, digits)
+            value = b"".join([piece[0] for piece in column.pieces])
+            yield b"<c%b%b%b%b" % (reference, column.opening, value, column.closing)
+        yield b"</row>"
 
     def _start(self, index: int, before: bytes, low: bytes, opening: bytes) -> bytes:
         """The end of the cell before, and a cell up to its value; ``low`` ends the row number."""

@@ -20,10 +20,9 @@ from sluice.domain.table import Table
 from sluice.streams.values.number_formats import DATE_FORMAT, DATETIME_FORMAT, quote_foreign
 from sluice.streams.xlsx.columns import ColumnStyle
 from sluice.streams.xlsx.index_sheet import add_index
+from sluice.streams.xlsx.looks import look_of
 from sluice.streams.xlsx.sheets import Sheet
 
-_HEADER_COLOR = "#D9E1F2"
-_BAND_COLOR = "#F2F2F2"
 _FROZEN_ROWS_MAX = 20
 """A header further down is not frozen: the rows above it would fill the screen."""
 _NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -62,10 +61,10 @@ def build_skeleton(table: Table, sheets: Sequence[Sheet], *, indexed: bool) -> S
     buffer = io.BytesIO()
     workbook = Workbook(buffer, {"in_memory": True})
     styles = _Styles(workbook, table)
-    bands = workbook.add_format({"bg_color": _BAND_COLOR}) if table.options.banding else None
+    rules = [(condition, workbook.add_format(made)) for condition, made in look_of(table.options).row_formats()]
     worksheets = [workbook.add_worksheet(sheet.name) for sheet in sheets]
     for sheet, worksheet in zip(sheets, worksheets, strict=True):
-        _lay_out(worksheet, sheet, table.options, bands)
+        _lay_out(worksheet, sheet, table.options, rules)
     styles.write_samples(worksheets[0])
     if indexed:
         add_index(workbook, table, sheets)
@@ -94,15 +93,15 @@ def width_element(widths: Sequence[int]) -> bytes:
     return found[0] if found else b""
 
 
-def _lay_out(worksheet: Any, sheet: Sheet, options: ExportOptions, bands: Any) -> None:
+def _lay_out(worksheet: Any, sheet: Sheet, options: ExportOptions, rules: Sequence[tuple[str, Any]]) -> None:
     if options.right_to_left:
         worksheet.right_to_left()
     if sheet.header and options.freeze_header and sheet.start_row <= _FROZEN_ROWS_MAX:
         worksheet.freeze_panes(sheet.start_row, 0)
     if sheet.header and options.autofilter:
         worksheet.autofilter(sheet.start_row - 1, 0, sheet.last_row - 1, sheet.columns - 1)
-    if bands is not None and sheet.rows:
-        rule = {"type": "formula", "criteria": f"=MOD(ROW()-{sheet.first_data_row},2)=1", "format": bands}
+    for condition, made in rules if sheet.rows else ():
+        rule = {"type": "formula", "criteria": condition.format(first=sheet.first_data_row), "format": made}
         worksheet.conditional_format(sheet.first_data_row - 1, 0, sheet.last_row - 1, sheet.columns - 1, rule)
 
 
@@ -110,8 +109,7 @@ class _Styles:
     """The cell styles of a workbook; which number each has is read back from sample cells."""
 
     def __init__(self, workbook: Workbook, table: Table) -> None:
-        color = table.options.header_color.removeprefix("#")
-        header = {"bold": True, "bg_color": f"#{color}" if color else _HEADER_COLOR}
+        header = look_of(table.options).header_format()
         self._formats = [header, header | {"quote_prefix": True}, {"quote_prefix": True}]
         self._codes = [[_number_format(column) for column in part.columns] for part in table.tables]
         self._distinct = sorted(set(chain.from_iterable(self._codes)) - {""})
