@@ -1,6 +1,9 @@
-"""The tests that need the real cloud or minutes of work: left out unless asked for with ``--live`` or ``--huge``."""
+"""For all tests: `--live` and `--huge` ask for those that are left out; collecting ten thousand is kept cheap."""
 
 from __future__ import annotations
+
+import gc
+from collections.abc import Generator
 
 import pytest
 
@@ -22,7 +25,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     unwanted = [marker for marker in LEFT_OUT if not config.getoption(f"--{marker}")]
-    dropped = [item for item in items if any(item.get_closest_marker(marker) for marker in unwanted)]
+    dropped = {item for item in items if any(item.get_closest_marker(marker) for marker in unwanted)}
     if dropped:
-        config.hook.pytest_deselected(items=dropped)
+        config.hook.pytest_deselected(items=[item for item in items if item in dropped])
         items[:] = [item for item in items if item not in dropped]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without looking for garbage: what is made here stays, and later looks pass over it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
