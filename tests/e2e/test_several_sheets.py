@@ -139,11 +139,14 @@ def test_a_stream_of_several_sheets_goes_on_where_it_was_cut(tmp_path: Path) -> 
     metadata.request_id = "order-1"
     memory = MemoryService(tmp_path)
     with serving_client(memory) as client:
-        first, second = (pb.ExportRequest(batch=batch) for batch in MESSAGES)
-        start, nonsense = pb.ExportRequest(metadata=metadata), pb.ExportRequest(batch=pb.DataBatch(sheet="refunds"))
+        start = pb.ExportRequest(metadata=metadata)
+        first, second, nonsense = (
+            pb.ExportRequest(batch=pb.DataBatch(batch_sequence=number, sheet=batch.sheet, records=batch.records))
+            for number, batch in enumerate([*MESSAGES, pb.DataBatch(sheet="refunds")], 1)
+        )
         assert client.export([start, first, nonsense]).answer[0] == "INVALID_REQUEST"
         totals = pb.CloseTotals(batches=2, records=2, sheet_records={ORDERS: 1, LINES: 1})
-        last = client.export([start, first, second, pb.ExportRequest(close=totals)]).last
+        last = client.export([start, second, pb.ExportRequest(close=totals)]).last
         assert values_in(memory.file(last.task_id)) == {
             ORDERS: [("id",), (1,)],
             LINES: [("order", "article"), ("1", "tea")],
