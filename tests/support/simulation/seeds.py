@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from tests.support.simulation.chaos import MIXES, SHEETS_MIX, run_chaos
 from tests.support.simulation.oracle import Violation
+from tests.support.simulation.simulation import Simulation
 
 FOLDER = Path(__file__).resolve().parents[2] / "seeds"
 SCALE = "SLUICE_SIM_RUNS"
@@ -40,15 +41,15 @@ def is_scaled() -> bool:
     return SCALE in os.environ
 
 
-def replay(seed: Seed) -> None:
+def replay(seed: Seed) -> Simulation:
     """Run the schedule; raises ``Violation``."""
-    run_chaos(seed.seed, next(mix for mix in (*MIXES, SHEETS_MIX) if mix.name == seed.mix))
+    return run_chaos(seed.seed, next(mix for mix in (*MIXES, SHEETS_MIX) if mix.name == seed.mix))
 
 
-def run_and_keep(seed: Seed) -> None:
+def run_and_keep(seed: Seed) -> Simulation:
     """Run the schedule; when it fails, keep the seed in a file, to be committed with the fix."""
     try:
-        replay(seed)
+        return replay(seed)
     except Violation as violation:
         failed = seed._replace(violation=str(violation))
         failed.path.write_text(json.dumps(failed._asdict(), indent=2) + "\n")

@@ -19,8 +19,8 @@ from tests.support.simulation.watched_stores import WatchedStore, WatchedTasks
 
 START = 1_700_000_000.0
 
-LIMITS = Limits(part_bytes_min=16, parts_max=1_000, batch_rows_max=100)
-"""Parts so small that every file has several: of 16 bytes, but of a KiB in a workbook, which may be large."""
+LIMITS = Limits(part_bytes_min=16, parts_max=60, batch_rows_max=100)
+"""Parts so small that every file has several, and so few that those of a workbook have a KiB, not 16 bytes."""
 
 TIMINGS = Timings(
     lease_s=10,
