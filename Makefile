@@ -50,6 +50,7 @@ check: install ## Lint, types, import rules, stubs up to date
 	$(BIN)/lint-imports
 	$(BIN)/python infra/gen_proto.py --check
 	$(BIN)/python infra/gen_error_docs.py --check
+	$(BIN)/python infra/gen_option_docs.py --check
 	$(BIN)/python -m infra.serverless_devs.checks
 	$(BIN)/python -m infra.provision check
 

@@ -21,6 +21,8 @@ OPTIONS: tuple[dict[str, Any], ...] = (
     {"compression_enabled": True},
     {"compact": True, "compression_enabled": True},
     {"banding": True},
+    {"style": "bordered"},
+    {"style": "dark", "compact": True},
     {"header_color": "FFEE00"},
     {"right_to_left": True},
     {"freeze_header": False},
@@ -115,10 +117,18 @@ def test_rows_beyond_a_sheet_are_read_from_the_next_ones(reader: WorkbookReader,
         for way in compact
     ]
     expected = [[table.header_in_workbook, *table.in_workbook[first : first + 20]] for first in (0, 20, 40)]
+    expected.append(
+        [
+            ["Sheet", "First row", "Last row", "Rows"],
+            ["orders", 1.0, 20.0, 20.0],
+            ["orders (2)", 21.0, 40.0, 20.0],
+            ["orders (3)", 41.0, 50.0, 10.0],
+        ]
+    )
     wrong = []
     for path, found in zip(files, reader.read(files), strict=True):
         wrong += check(reader, path, found, expected)
-        assert list(found) == ["orders", "orders (2)", "orders (3)"]
+        assert list(found) == ["orders", "orders (2)", "orders (3)", "Index"]
     assert wrong == []
 
 

@@ -48,7 +48,7 @@ def write(rows: int, *, header: bool) -> tuple[bytes, Tally]:
 def test_a_table_around_the_limit_of_a_sheet_has_every_row(rows: int, header: bool, sizes: list[int]) -> None:  # noqa: FBT001 -- a parameter of the test
     data, tally = write(rows, header=header)
     book = CalamineWorkbook.from_filelike(io.BytesIO(data))
-    assert len(book.sheet_names) == len(sizes)
+    assert book.sheet_names[len(sizes) :] == (["Index"] if len(sizes) > 1 else [])
     assert (tally.rows, tally.warnings["sheet_split"]) == (rows, len(sizes) - 1)
     first = 0
     for index, size in enumerate(sizes):

@@ -86,6 +86,17 @@ class TaskStoreContract(OpensTasks):
         assert store.read_claim(task.ref, 3) == claims[3]
         assert store.read_claim(task.ref, 2) is None
 
+    def test_a_claim_keeps_the_sheet_it_belongs_to(self, store: TaskStore) -> None:
+        task = a_task()
+        store.create(task)
+        claims = {1: a_claim(1, sheet=3), 2: a_claim(2), 3: a_claim(3, sheet=99)}
+        for claim in claims.values():
+            assert store.claim(task.ref, claim, at=NOW, due_at=NOW)
+        held = store.read_claims(task.ref)
+        assert held is not None
+        assert held.claims == claims
+        assert store.read_claim(task.ref, 1) == claims[1]
+
     @pytest.mark.parametrize("again", [a_claim(1), a_claim(1, sha="f" * 32), a_claim(1, rows=0)])
     def test_a_sequence_is_claimed_once(self, store: TaskStore, again: Claim) -> None:
         task = a_task()

@@ -9,6 +9,7 @@ import json
 import signal
 import subprocess
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,22 @@ def wait_until_completed(service: ServiceProcess, task_id: str) -> Any:
 def tasks_of(service: ServiceProcess) -> dict[str, Any]:
     listed = json.loads(sluice("task", "list", "--json", "--data", service.data).stdout)
     return {one["task"]["task_id"]: one["task"] for one in listed}
+
+
+def test_an_archive_of_workbooks_is_saved_under_the_name_of_one_by_both(
+    service: ServiceProcess, source: Path, tmp_path: Path
+) -> None:
+    split = ("--options", "workbook_rows_max=30000")
+    for folder in ("here", "alone"):
+        (tmp_path / folder).mkdir()
+    told = export(source, tmp_path / "here" / "out.xlsx", service.url, *split)
+    alone = sluice("export", source, "-o", tmp_path / "alone" / "out.xlsx", *TYPES, *split)
+    for folder in ("here", "alone"):
+        assert [path.name for path in (tmp_path / folder).iterdir()] == ["out.zip"]
+        with zipfile.ZipFile(tmp_path / folder / "out.zip") as archive:
+            assert archive.namelist() == ["out-1.xlsx", "out-2.xlsx"]
+    assert told["file"] == str(tmp_path / "here" / "out.zip")
+    assert alone.stdout.startswith(f"{tmp_path / 'alone' / 'out.zip'}\n")
 
 
 def test_the_service_makes_the_same_file_as_this_machine_alone(

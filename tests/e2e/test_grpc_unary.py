@@ -64,13 +64,13 @@ def put_refused(client: GrpcClient, task_id: str, batch: pb.DataBatch) -> Refusa
 
 
 def closed(client: GrpcClient, task_id: str, **totals: int) -> pb.TaskStatusResponse:
-    request = pb.CloseExportRequest(task_id=task_id, totals=pb.CloseTotals(**totals))
+    request = pb.CloseExportRequest(task_id=task_id, totals=pb.CloseTotals(**totals))  # type: ignore[arg-type]  # the numbers among its fields
     row: pb.TaskStatusResponse = client.call("CloseExport", request)
     return row
 
 
 def close_refused(client: GrpcClient, task_id: str, **totals: int) -> Refusal:
-    request = pb.CloseExportRequest(task_id=task_id, totals=pb.CloseTotals(**totals))
+    request = pb.CloseExportRequest(task_id=task_id, totals=pb.CloseTotals(**totals))  # type: ignore[arg-type]  # the numbers among its fields
     return client.refused("CloseExport", request)
 
 

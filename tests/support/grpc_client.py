@@ -222,7 +222,7 @@ def sending(rows: Iterable[Sequence[str]], sequence: int = 0, **fields: object) 
 
 
 def closing(**totals: int) -> pb.ExportRequest:
-    return pb.ExportRequest(close=pb.CloseTotals(**totals))
+    return pb.ExportRequest(close=pb.CloseTotals(**totals))  # type: ignore[arg-type]  # the numbers among its fields
 
 
 def rows_of(first: int, count: int) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -20,7 +20,7 @@ from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
-from sluice.domain.table import Table, Tally
+from sluice.domain.table import Replan, SheetTable, Table, Tally
 from sluice.streams.formats import FORMATS
 
 Row = Sequence[str | None]
@@ -117,6 +117,50 @@ def write_xlsx(
     table = table_of(columns, rows, options=options, limits=limits)
     blocks = FORMATS[ExportFormat.XLSX].write(batches_of(rows, len(columns), batch_rows), table, tally)
     return Written(b"".join(blocks), tally)
+
+
+@dataclass(frozen=True)
+class NamedTable:
+    """One of several tables of a workbook."""
+
+    name: str
+    columns: tuple[ColumnSpec, ...]
+    rows: Sequence[Row]
+
+    def plan(self) -> SheetTable:
+        size = table_of(self.columns, self.rows).size
+        return SheetTable(name=self.name, columns=self.columns, rows=len(self.rows), size=size)
+
+
+def plan_of(
+    tables: Sequence[NamedTable], *, options: ExportOptions | None = None, limits: Limits | None = None
+) -> Table:
+    """The plan of a file of several tables."""
+    plans = tuple(table.plan() for table in tables)
+    return replace(
+        table_of((), [], options=options, limits=limits),
+        sheets=plans,
+        rows=sum(plan.rows for plan in plans),
+        size=sum(plan.size for plan in plans),
+    )
+
+
+def write_tables(
+    tables: Sequence[NamedTable],
+    *,
+    options: ExportOptions | None = None,
+    limits: Limits | None = None,
+    batch_rows: int = 1_000,
+) -> Written:
+    """Write several tables; a writer that asks for another plan gets it."""
+    plan = plan_of(tables, options=options, limits=limits)
+    while True:
+        tally = Tally()
+        batches = (batch for table in tables for batch in batches_of(table.rows, len(table.columns), batch_rows))
+        try:
+            return Written(b"".join(FORMATS[ExportFormat.XLSX].write(batches, plan, tally)), tally)
+        except Replan as asked:
+            plan = asked.table
 
 
 def write_column(column: ColumnType | ColumnSpec, values: Sequence[str | None], **options: Any) -> Written:

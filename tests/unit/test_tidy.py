@@ -17,8 +17,8 @@ FUNCTION_LINES_MAX = 60
 NESTING_MAX = 3
 BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
 VERBS = {
-    "acquire", "advance", "cancel", "close", "collect", "compose", "find", "hold", "load", "make", "open", "put",
-    "read", "reconcile", "render", "repair", "sweep", "wait", "write",
+    "acquire", "advance", "cancel", "close", "collect", "compose", "count", "find", "hold", "load", "make", "open",
+    "put", "read", "reconcile", "render", "repair", "sweep", "wait", "write",
 }  # fmt: skip
 
 

@@ -147,7 +147,7 @@ def test_a_damaged_row_is_refused_and_not_guessed(damage: dict[str, object]) -> 
             read_task(columns)
 
 
-@pytest.mark.parametrize("value", ["", "sha", "sha:1", "sha:1:x", "sha:1:2:3"])
+@pytest.mark.parametrize("value", ["", "sha", "sha:1", "sha:1:x", "sha:1:2:x", "sha:1:2:3:4"])
 def test_a_damaged_claim_is_refused(value: str) -> None:
     with pytest.raises(StoreRefused, match="c_00000001"):
         read_claims({"c_00000001": value})

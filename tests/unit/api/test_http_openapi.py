@@ -75,6 +75,18 @@ def test_every_query_parameter_and_header_is_declared(document: dict[str, Any]) 
     assert parameters(put, "path") == {"task_id", "sequence"}
 
 
+def test_every_option_is_explained_in_the_document_wherever_it_can_be_given(document: dict[str, Any]) -> None:
+    members = document["components"]["schemas"]["ExportOptions"]["properties"]
+    given = {
+        parameter["name"]: parameter["description"]
+        for parameter in found(document, "POST", "/v1/exports/stream")["parameters"]
+    }
+    assert members.keys() == set(ExportOptions.__struct_fields__)
+    for name, member in members.items():
+        assert " Default `" in member["description"], name
+        assert given[name] == member["description"]
+
+
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     references = set(re.findall(r"'\$ref': '([^']+)'", str(document)))
@@ -84,7 +96,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
 def test_the_task_has_the_fields_it_is_specified_with(document: dict[str, Any]) -> None:
     fields = (
-        "task_id state status format filename rows_expected rows_received rows_written batches progress_percent "
+        "task_id state status format filename rows_expected rows_received rows_written sheets batches progress_percent "
         "eta_seconds file_size_bytes checksum_sha256 crc64 error created_at sealed_at finished_at expires_at "
         "download_path warnings"
     )
@@ -129,3 +141,5 @@ def test_the_page_needs_no_script_and_no_network(tmp_path: Path) -> None:
     assert {link.removeprefix("#") for link in page.links if link.startswith("#")} <= page.ids
     for _, path in SECTION_2:
         assert path.replace("{id}", "{task_id}") in answer.text
+    rows = re.findall(r"<tr><td><code>(\w+)</code></td><td>[^<]+.*? Default <code>", answer.text)
+    assert set(ExportOptions.__struct_fields__) <= set(rows)

@@ -171,7 +171,7 @@ def test_the_contract_has_every_option_and_no_other() -> None:
         ("line_ending", "lf"), ("quote_all", True), ("formula_guard", "off"), ("on_unencodable", "replace"),
         ("header", False), ("excel_sheet_name", "Orders"), ("excel_start_row", 3), ("compact", True),
         ("on_too_long", "cut"), ("on_sheet_full", "error"), ("header_color", "FFCC00"), ("banding", True),
-        ("right_to_left", True), ("freeze_header", False), ("autofilter", False),
+        ("banding", False), ("right_to_left", True), ("freeze_header", False), ("autofilter", False), ("style", "dark"),
     ],
 )  # fmt: skip
 def test_an_option_that_was_sent_holds(name: str, value: object) -> None:
@@ -181,7 +181,7 @@ def test_an_option_that_was_sent_holds(name: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["on_invalid", "line_ending", "formula_guard", "on_unencodable", "on_too_long", "on_sheet_full"]
+    "name", ["on_invalid", "line_ending", "formula_guard", "on_unencodable", "on_too_long", "on_sheet_full", "style"]
 )
 def test_a_choice_that_there_is_not_is_named_without_its_value(name: str) -> None:
     with pytest.raises(SluiceError) as caught:
@@ -192,9 +192,9 @@ def test_a_choice_that_there_is_not_is_named_without_its_value(name: str) -> Non
 
 
 def test_totals_that_were_not_sent_are_not_0() -> None:
-    assert read_totals(pb.CloseTotals()) == (None, None)
-    assert read_totals(pb.CloseTotals(batches=0, records=0)) == (0, 0)
-    assert read_totals(pb.CloseTotals(batches=2, records=7)) == (2, 7)
+    assert read_totals(pb.CloseTotals()) == (None, None, {})
+    assert read_totals(pb.CloseTotals(batches=0, records=0)) == (0, 0, {})
+    assert read_totals(pb.CloseTotals(batches=2, records=7, sheet_records={"a": 0})) == (2, 7, {"a": 0})
 
 
 def test_a_render_that_says_nothing_keeps_everything() -> None:

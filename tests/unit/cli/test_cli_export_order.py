@@ -58,9 +58,9 @@ def test_a_wrong_type_is_wrong_usage(text: str, said: str) -> None:
 
 
 def test_options_become_what_their_types_say() -> None:
-    given = ["csv_delimiter=;,csv_bom=false,excel_start_row=3", "null_value=null", '{"banding": true}']
+    given = ["csv_delimiter=;,csv_bom=false,excel_start_row=3", "null_value=null,style=dark", '{"banding": true}']
     assert read_options(given) == ExportOptions(
-        csv_delimiter=";", csv_bom=False, excel_start_row=3, null_value="null", banding=True
+        csv_delimiter=";", csv_bom=False, excel_start_row=3, null_value="null", banding=True, style="dark"
     )
 
 
@@ -74,6 +74,7 @@ def test_a_tab_can_be_written_in_letters() -> None:
         ("bandin=true", "did you mean 'banding'"),
         ("banding=perhaps", "banding"),
         ("line_ending=cr", "line_ending"),
+        ("style=gold", "style"),
         ("excel_start_row=two", "excel_start_row"),
         ("banding", "not name=value"),
     ],

@@ -69,12 +69,32 @@ def test_the_format_decides_the_extension(name: str, extension: str, expected: s
     assert sanitised(name, extension) == expected
 
 
-@pytest.mark.parametrize("name", ["con", "PRN.txt", "aux.tar.old", "nul", "Com1", "LPT9.csv", "lpt\u00b3", "con .x"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "con",
+            "PRN.txt",
+            "aux.tar.old",
+            "nul",
+            "Com1",
+            "LPT9.csv",
+            "lpt\u00b3",
+            "con .x",
+            "COM1.txt",
+            "com0",
+            "CONIN$",
+        ),
+        *("conout$.x", "nul:", "con\u202e", " aux ", "NUL." + "x" * 200, "\u00a0com\u00b9"),
+    ],
+)
 def test_a_name_of_a_windows_device_gets_an_underscore(name: str) -> None:
     assert sanitised(name).startswith("_")
 
 
-@pytest.mark.parametrize("name", ["console", "com", "com10", "auxiliary", "null", "icon"])
+@pytest.mark.parametrize(
+    "name", ["conin", "CONIN$x", "com\u2074", "console", "com", "com10", "auxiliary", "null", "icon"]
+)
 def test_a_name_that_only_resembles_a_device_is_kept(name: str) -> None:
     assert sanitised(name) == f"{name}.xlsx"
 

@@ -181,15 +181,15 @@ def test_a_large_batch_comes_in_blocks_of_bounded_size() -> None:
 
 
 def test_the_format_names_its_extension_and_media_type() -> None:
-    assert csv_writer.extension(ExportOptions()) == "csv"
-    assert csv_writer.extension(ExportOptions(compression_enabled=True)) == "csv.gz"
-    assert csv_writer.media_type(ExportOptions()) == "text/csv; charset=utf-8"
-    assert csv_writer.media_type(ExportOptions(csv_encoding="GBK")) == "text/csv; charset=gbk"
-    assert csv_writer.media_type(ExportOptions(compression_enabled=True)) == "application/gzip"
+    assert csv_writer.extension(ExportOptions(), 0) == "csv"
+    assert csv_writer.extension(ExportOptions(compression_enabled=True), 0) == "csv.gz"
+    assert csv_writer.media_type(ExportOptions(), 0) == "text/csv; charset=utf-8"
+    assert csv_writer.media_type(ExportOptions(csv_encoding="GBK"), 0) == "text/csv; charset=gbk"
+    assert csv_writer.media_type(ExportOptions(compression_enabled=True), 0) == "application/gzip"
 
 
 def test_any_number_of_rows_is_accepted() -> None:
-    csv_writer.check_rows(params_of(AB), 10**12, Limits())
+    csv_writer.check_rows(params_of(AB), [10**12], Limits())
 
 
 def test_a_compressed_file_is_one_gzip_member_dated_by_the_task() -> None:

@@ -243,8 +243,8 @@ def test_a_compressed_file_is_one_gzip_member_dated_by_the_task() -> None:
 
 def test_the_format_names_its_extension_and_media_type() -> None:
     packed = ExportOptions(compression_enabled=True)
-    assert [JSONL.format.extension(options) for options in (ExportOptions(), packed)] == ["jsonl", "jsonl.gz"]
-    assert [JSONL.format.media_type(options) for options in (ExportOptions(), packed)] == [
+    assert [JSONL.format.extension(options, 0) for options in (ExportOptions(), packed)] == ["jsonl", "jsonl.gz"]
+    assert [JSONL.format.media_type(options, 0) for options in (ExportOptions(), packed)] == [
         "application/x-ndjson",
         "application/gzip",
     ]

@@ -139,7 +139,7 @@ def test_days_and_moments_are_exact(tmp_path: Path) -> None:
         "2025-03-14 09:26",
         "2025-03-14T09:26:00.5",
         "2025-03-14 09:26:00.123456",
-        "2025-03-14 09:26:00.1234569",
+        "2025-03-14 09:26:00.123456000",
         "",
     ]
     exact = [noon, noon.replace(microsecond=500_000), *[noon.replace(microsecond=123_456)] * 2, None]
@@ -184,6 +184,9 @@ def test_booleans_are_booleans_whatever_their_words(tmp_path: Path) -> None:
         (DATE, "", "0000-01-01", "range"),
         (DATETIME, "", "10000-01-01", "range"),
         (DATETIME, "", "0001-01-01 00:00+01:00", "range"),
+        (DATETIME, "", "2025-03-14 09:26:00.1234561", "fraction"),
+        (DATETIME, "", "2025-03-14 09:26:00.000000001+08:00", "fraction"),
+        (DATE, "", "2025-03-14 00:00:00.0000001", "fraction"),
     ],
 )
 def test_a_value_that_a_type_would_shorten_is_refused_at_once_and_again_when_written(
@@ -241,8 +244,8 @@ def test_compression_makes_the_same_table_smaller(tmp_path: Path) -> None:
 
 def test_the_format_names_its_extension_and_media_type() -> None:
     for options in (ExportOptions(), ExportOptions(compression_enabled=True)):
-        assert PARQUET.format.extension(options) == "parquet"
-        assert PARQUET.format.media_type(options) == "application/vnd.apache.parquet"
+        assert PARQUET.format.extension(options, 0) == "parquet"
+        assert PARQUET.format.media_type(options, 0) == "application/vnd.apache.parquet"
 
 
 LONG = "".join(chr(33 + index * 7919 % 90) for index in range(5_000))

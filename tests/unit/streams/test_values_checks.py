@@ -98,7 +98,22 @@ def test_number_formats_of_excel_are_accepted(code: str) -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["Y-m-d H:i:s", "%d.%m.%Y", '"open', "[Red", "0;0;0;0;0", "0\\", "_", "d\nm", '"a\nb"', "kg", "[Pink]0", "\0"],
+    [
+        "Y-m-d H:i:s",
+        "%d.%m.%Y",
+        '"open',
+        "[Red",
+        "0;0;0;0;0",
+        "0\\",
+        "_",
+        "d\nm",
+        '"a\nb"',
+        "kg",
+        "[Pink]0",
+        "\0",
+        "[Color0]0",
+        "[Color 57]0",
+    ],
 )
 def test_formats_that_excel_would_repair_are_refused(code: str) -> None:
     assert not is_number_format(code)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from datetime import UTC, date, datetime, timedelta
+from importlib import resources
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -85,11 +88,39 @@ def test_what_is_no_iso_date_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Mars/Olympus", "../../etc/passwd", "/etc/passwd", "Europe", "a\0b", "\uff35tc", "x" * 300]
+    "name",
+    [
+        *("Mars/Olympus", "../../etc/passwd", "/etc/passwd", "Europe", "a\0b", "\uff35tc", "x" * 300, "\ud800"),
+        *("zone.tab", "Asia/Shanghai\n", "Asia//Shanghai", "Asia/", "asia/shanghai"),
+    ],
 )
 def test_an_unknown_time_zone_is_refused(name: str) -> None:
     with pytest.raises(ValueError):
         time_zone(name)
+
+
+@pytest.mark.parametrize("name", ["localtime", "posixrules", "posix/UTC", "right/UTC", "right/Asia/Shanghai"])
+def test_a_name_that_means_something_else_on_each_machine_is_no_time_zone(name: str) -> None:
+    with pytest.raises(ValueError):
+        time_zone(name)
+
+
+def test_a_machines_own_idea_of_a_zone_does_not_count(tmp_path: Path) -> None:
+    """A folder of zones that lies about one of them: Mahe lies four hours east of Greenwich, Abidjan on it."""
+    liar = tmp_path / "Indian/Mahe"
+    liar.parent.mkdir()
+    liar.write_bytes(resources.files("tzdata").joinpath("zoneinfo/Africa/Abidjan").read_bytes())
+    zoneinfo.reset_tzpath([str(tmp_path)])
+    try:
+        assert read_date("2025-03-14T00:00:00Z", time_zone("Indian/Mahe")) == day(2025, 3, 14, 4)
+    finally:
+        zoneinfo.reset_tzpath()
+
+
+def test_every_zone_of_iana_is_known() -> None:
+    names = resources.files("tzdata").joinpath("zones").read_text().split()
+    assert len(names) > 500
+    assert {str(time_zone(name)) for name in names} == set(names)
 
 
 @given(st.datetimes(day(1900, 1, 1), day(9999, 12, 31, 23, 59, 59)))

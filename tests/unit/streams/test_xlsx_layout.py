@@ -16,6 +16,7 @@ from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.table import Tally
 from sluice.streams.formats import FORMATS
+from sluice.streams.order_table import COLUMNS, order_rows
 from tests.support.xlsx_tables import (
     CREATED_AT,
     batches_of,
@@ -94,6 +95,12 @@ def test_cells_have_references_unless_compact() -> None:
     assert full.openpyxl_rows() == compact.openpyxl_rows()
 
 
+def test_a_compact_workbook_is_about_a_third_smaller() -> None:
+    rows = list(order_rows(2_000))
+    full, compact = (len(write_xlsx(COLUMNS, rows, options=ExportOptions(compact=on)).data) for on in (False, True))
+    assert 0.55 < compact / full < 0.72
+
+
 def test_row_numbers_are_right_across_the_blocks_they_are_made_in() -> None:
     xml = write_xlsx(THREE, [["a", "1", None]] * 2_345).sheet_xml()
     rows = re.findall(r'<row r="(\d+)"><c r="A(\d+)"[^>]*>.*?<c r="B(\d+)"[^>]*>.*?<c r="C(\d+)"[^>]*>', xml)
@@ -169,8 +176,8 @@ def test_a_table_beyond_one_sheet_goes_on_in_the_next_with_its_own_header() -> N
     rows = [[str(number)] for number in range(5)]
     options = ExportOptions(excel_sheet_name="Orders")
     written = write_xlsx((ColumnSpec("id"),), rows, options=options, limits=Limits(sheet_rows_max=3))
-    sheets = written.openpyxl_sheets()
-    assert [sheet.title for sheet in sheets] == ["Orders", "Orders (2)", "Orders (3)"]
+    *sheets, index = written.openpyxl_sheets()
+    assert [sheet.title for sheet in [*sheets, index]] == ["Orders", "Orders (2)", "Orders (3)", "Index"]
     assert [[cell.value for cell in sheet["A"]] for sheet in sheets] == [
         ["id", "0", "1"],
         ["id", "2", "3"],
@@ -220,6 +227,25 @@ def test_options_a_workbook_cannot_honour_are_refused_with_their_field(options: 
 
 
 @pytest.mark.parametrize(
+    ("code", "is_fine"),
+    [
+        *[("hh:mm:ss.000", True), ("ss.0", True), ('ss".0000"', True), ("ss\\.0000", True), ("0.0000", True)],
+        *[("ss.0000", False), ("SS.000000", False), ("[ss].0000", False), ('"x"s.0000"y"', False)],
+    ],
+)
+def test_a_format_with_more_decimals_of_a_second_than_excel_shows_is_refused(code: str, *, is_fine: bool) -> None:
+    XLSX.check_table(params_of(ColumnSpec("a", format=code)), Limits())  # a format of texts means nothing
+    for kind in (ColumnType.NUMBER, ColumnType.DATE, ColumnType.DATETIME):
+        params = params_of(ColumnSpec("a"), ColumnSpec("b", kind, format=code))
+        if is_fine:
+            XLSX.check_table(params, Limits())
+            continue
+        with pytest.raises(SluiceError) as caught:
+            XLSX.check_table(params, Limits())
+        assert caught.value.facts == {"field": "columns[1].format"}
+
+
+@pytest.mark.parametrize(
     "options", [{"excel_start_row": 1_048_575}, {"header_color": "00ff00"}, {"header_color": "#00FF00"}]
 )
 def test_options_at_their_limits_are_accepted(options: dict[str, Any]) -> None:
@@ -227,5 +253,5 @@ def test_options_at_their_limits_are_accepted(options: dict[str, Any]) -> None:
 
 
 def test_the_format_names_its_extension_and_media_type() -> None:
-    assert XLSX.extension(ExportOptions(compression_enabled=True)) == "xlsx"
-    assert XLSX.media_type(ExportOptions()).endswith("spreadsheetml.sheet")
+    assert XLSX.extension(ExportOptions(compression_enabled=True), 0) == "xlsx"
+    assert XLSX.media_type(ExportOptions(), 0).endswith("spreadsheetml.sheet")

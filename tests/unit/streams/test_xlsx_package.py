@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import struct
 import zipfile
 from itertools import repeat
@@ -11,13 +12,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluice.domain.limits import Limits
+from sluice.domain.options import ExportOptions
+from sluice.domain.table import Replan, Table
 from sluice.streams.xlsx.package import Member, archive, even_blocks
 
 GIB = 1024**3
 
 
-def packed(*members: Member, created_at: float = 1.7e9, small: bool = False) -> bytes:
-    return b"".join(archive(members, created_at=created_at, small=small))
+def plan_of(*large: str, created_at: float = 1.7e9, small: bool = False, zip32_bytes_max: int | None = None) -> Table:
+    """A plan of which only what an archive asks for matters."""
+    limits = Limits() if zip32_bytes_max is None else Limits(zip32_bytes_max=zip32_bytes_max)
+    options = ExportOptions(compression_enabled=small)
+    return Table(
+        columns=(), options=options, rows=0, size=0, created_at=created_at, limits=limits, large=frozenset(large)
+    )
+
+
+def packed(*members: Member, plan: Table | None = None) -> bytes:
+    return b"".join(archive(members, plan or plan_of()))
 
 
 def is_zip64(data: bytes, name: str) -> bool:
@@ -38,23 +51,57 @@ def test_even_blocks_hold_the_same_bytes_however_they_were_cut(blocks: list[byte
 
 @given(st.lists(st.binary(max_size=200_000), max_size=6), st.booleans())
 def test_an_archive_does_not_depend_on_how_its_content_is_cut(blocks: list[bytes], small: bool) -> None:  # noqa: FBT001 -- a property's parameter
-    whole = b"".join(blocks)
-    assert packed(Member("a", blocks, 10**7), small=small) == packed(Member("a", [whole], 10**7), small=small)
+    plan = plan_of(small=small)
+    assert packed(Member("a", blocks), plan=plan) == packed(Member("a", [b"".join(blocks)]), plan=plan)
 
 
-def test_small_archives_have_no_zip64_in_them() -> None:
-    data = packed(Member("a", [b"x"], 2 * GIB), Member("b", [b"y"], GIB))
+def test_zip64_only_when_needed_a_small_archive_has_none() -> None:
+    data = packed(Member("a", [b"x"]), Member("b", [b"y"]))
     assert not is_zip64(data, "a")
     assert not is_zip64(data, "b")
     assert b"PK\x06\x06" not in data
 
 
-def test_zip64_begins_at_the_member_that_may_end_beyond_4_gib() -> None:
-    data = packed(Member("a", [b"x"], 2 * GIB), Member("b", [b"y" * 9], 3 * GIB), Member("c", [b"z"], 1))
-    assert [is_zip64(data, name) for name in "abc"] == [False, True, True]
+def test_zip64_only_when_needed_the_plan_names_the_members() -> None:
+    members = [Member("a", [b"x"]), Member("b", [b"y" * 9]), Member("c", [b"z"])]
+    data = packed(*members, plan=plan_of("b"))
+    assert [is_zip64(data, name) for name in "abc"] == [False, True, False]
     with zipfile.ZipFile(io.BytesIO(data)) as opened:
         assert opened.testzip() is None
         assert [opened.read(name) for name in "abc"] == [b"x", b"y" * 9, b"z"]
+
+
+def test_members_that_turn_out_too_large_are_all_named_by_one_new_plan() -> None:
+    plan = plan_of("b", zip32_bytes_max=1_000)
+    sizes = {"a": 1_000, "b": 5_000, "c": 1_001, "d": 1_000, "e": 1_500}
+    with pytest.raises(Replan) as asked:
+        packed(*(Member(name, repeat(b"x", size)) for name, size in sizes.items()), plan=plan)
+    assert asked.value.table.large == {"b", "c", "e"}
+    data = packed(*(Member(name, repeat(b"x", size)) for name, size in sizes.items()), plan=asked.value.table)
+    assert [is_zip64(data, name) for name in sizes] == [False, True, True, False, True]
+
+
+def test_the_members_of_an_inner_archive_are_named_with_their_folder() -> None:
+    with pytest.raises(Replan) as asked:
+        list(archive([Member("a", [bytes(1_001)])], plan_of(zip32_bytes_max=1_000), folder="one.xlsx/"))
+    assert asked.value.table.large == {"one.xlsx/a"}
+    data = b"".join(archive([Member("a", [bytes(1_001)])], asked.value.table, folder="one.xlsx/"))
+    assert is_zip64(data, "a")
+
+
+def test_a_member_that_begins_beyond_the_limit_is_zip64_without_a_new_plan() -> None:
+    noise = random.Random(1).randbytes(4_000)
+    members = [Member("a", [noise]), Member("b", [noise]), Member("c", [b"z"])]
+    data = packed(*members, plan=plan_of(zip32_bytes_max=5_000))
+    assert [is_zip64(data, name) for name in "abc"] == [False, False, True]
+
+
+def test_stored_members_are_not_compressed_again_and_open() -> None:
+    text = b"a" * 300_000
+    data = b"".join(archive([Member("a.xlsx", [text])], plan_of(), stored=True))
+    assert len(text) < len(data) < 1.01 * len(text)
+    with zipfile.ZipFile(io.BytesIO(data)) as opened:
+        assert opened.read("a.xlsx") == text
 
 
 @pytest.mark.parametrize(
@@ -66,21 +113,22 @@ def test_zip64_begins_at_the_member_that_may_end_beyond_4_gib() -> None:
     ],
 )
 def test_the_only_time_in_an_archive_is_the_tasks(created_at: float, shown: tuple[int, ...]) -> None:
-    with zipfile.ZipFile(io.BytesIO(packed(Member("a", [b"x"], 9), created_at=created_at))) as opened:
+    with zipfile.ZipFile(io.BytesIO(packed(Member("a", [b"x"]), plan=plan_of(created_at=created_at)))) as opened:
         assert opened.getinfo("a").date_time == shown
 
 
 def test_an_archive_in_small_form_is_smaller() -> None:
     words = ("deliver", "before", "noon", "ring", "twice", "leave", "at", "door", "gift", "paid", "city", "street")
     text = " ".join(words[number * number % 1009 % len(words)] for number in range(60_000)).encode()
-    assert len(packed(Member("a", [text], 10**6), small=True)) < 0.95 * len(packed(Member("a", [text], 10**6)))
+    small = packed(Member("a", [text]), plan=plan_of(small=True))
+    assert len(small) < 0.95 * len(packed(Member("a", [text])))
 
 
 @pytest.mark.slow
 def test_row_64_a_member_beyond_4_gib_is_a_valid_zip64_member() -> None:
     block = bytes(8 * 1024 * 1024)
     blocks = 4 * GIB // len(block) + 1
-    data = packed(Member("a", repeat(block, blocks), 5 * GIB), Member("b", [b"after"], 9))
+    data = packed(Member("a", repeat(block, blocks)), Member("b", [b"after"]), plan=plan_of("a"))
     with zipfile.ZipFile(io.BytesIO(data)) as opened:
         assert opened.getinfo("a").file_size == blocks * len(block)
         assert opened.read("b") == b"after"

@@ -16,8 +16,6 @@ from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.table import Table, Tally, Warned
 from sluice.streams.formats import FORMATS
 from sluice.streams.order_table import COLUMNS, order_batches
-from sluice.streams.xlsx.bounds import sheet_bytes_max
-from sluice.streams.xlsx.sheets import plan_sheets
 from tests.support.xlsx_tables import batches_of, columns_of, params_of, table_of, write_xlsx
 
 XLSX = FORMATS[ExportFormat.XLSX]
@@ -68,7 +66,7 @@ def test_closing_the_stream_early_closes_the_source() -> None:
             closed.append(True)
 
     blocks = XLSX.write(batches(), order_table(100_000), Tally())
-    next(blocks)
+    assert sum(len(next(blocks)) for _ in range(30)) > 500_000  # the middle of the rows
     del blocks
     assert closed == [True]
 
@@ -114,10 +112,10 @@ def test_too_many_rows_for_one_sheet_are_refused_before_the_first_byte() -> None
 
 def test_too_many_rows_for_one_sheet_can_be_refused_at_close() -> None:
     params = params_of(ColumnSpec("a"), on_sheet_full="error")
-    XLSX.check_rows(params, 2, Limits(sheet_rows_max=3))
+    XLSX.check_rows(params, [2], Limits(sheet_rows_max=3))
     with pytest.raises(SluiceError, match="TOO_MANY_ROWS"):
-        XLSX.check_rows(params, 3, Limits(sheet_rows_max=3))
-    XLSX.check_rows(params_of(ColumnSpec("a")), 3, Limits(sheet_rows_max=3))
+        XLSX.check_rows(params, [3], Limits(sheet_rows_max=3))
+    XLSX.check_rows(params_of(ColumnSpec("a")), [3], Limits(sheet_rows_max=3))
 
 
 def test_a_split_is_announced() -> None:
@@ -140,16 +138,6 @@ def test_a_file_never_exceeds_its_bound(options: ExportOptions, limits: Limits) 
     for rows in ([], [["a", "b"]], worst_rows()):
         written = write_xlsx(columns, rows, options=options, limits=limits)
         assert len(written.data) <= XLSX.size_bound(table_of(columns, rows, options=options, limits=limits))
-
-
-@pytest.mark.parametrize("text", ["\x01", "&", "_x0041_", "\ufffe", " x ", "=", "x", ""])
-@pytest.mark.parametrize(("repeats", "count"), [(1, 5_000), (3_000, 200)])
-def test_a_sheet_never_exceeds_the_bound_that_decides_on_zip64(text: str, repeats: int, count: int) -> None:
-    columns = columns_of(ColumnType.STRING, ColumnType.STRING, ColumnType.STRING)
-    rows: list[list[str | None]] = [[text * repeats, "", text]] * count
-    (sheet,) = plan_sheets(count, ExportOptions(), Limits())
-    written = write_xlsx(columns, rows, options=ExportOptions(on_invalid="text"))
-    assert len(written.sheet_xml().encode()) <= sheet_bytes_max(table_of(columns, rows), sheet)
 
 
 def test_the_bound_for_a_large_ordinary_table_keeps_parts_small() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from sluice.domain.batch import Batch, Cells
 from sluice.domain.columns import ColumnSpec
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.params import ExportParams
 
 _TEXT = frozenset({str, type(None)})
 _SCALAR = frozenset({str, int, bool, type(None)})
@@ -26,6 +27,22 @@ class RowShape:
     rows_max: int
     null_value: str | None = None
     """In input that has no null of its own, the text that means null."""
+    sheet: int = 0
+    """Index of the declared table they belong to."""
+    sheet_name: str = ""
+    """What their sender calls it; empty in a task of one table."""
+
+    @classmethod
+    def of(cls, params: ExportParams, sheet_name: str, *, rows_max: int) -> RowShape:
+        """The shape of a batch that names ``sheet_name``. Raises INVALID_REQUEST if the task has no such sheet."""
+        sheet = params.find_sheet(sheet_name)
+        return cls(
+            columns=params.tables[sheet].columns,
+            rows_max=rows_max,
+            null_value=params.options.null_value,
+            sheet=sheet,
+            sheet_name=sheet_name,
+        )
 
     @property
     def width(self) -> int:

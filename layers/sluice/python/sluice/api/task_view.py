@@ -9,7 +9,8 @@ import msgspec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.progress import eta_s, progress_percent, status_of
 from sluice.domain.task import State, Task
-from sluice.usecases.make_link import failure_of
+from sluice.usecases.count_sheets import sheet_rows_of
+from sluice.usecases.make_link import failure_of, filename_of
 
 
 class ErrorView(msgspec.Struct, frozen=True):
@@ -17,6 +18,13 @@ class ErrorView(msgspec.Struct, frozen=True):
     message: str
     who: str
     retryable: bool
+
+
+class SheetView(msgspec.Struct, frozen=True):
+    """A declared sheet; ``rows`` is null before the seal."""
+
+    name: str
+    rows: int | None
 
 
 class TaskView(msgspec.Struct, frozen=True):
@@ -30,6 +38,7 @@ class TaskView(msgspec.Struct, frozen=True):
     rows_expected: int | None
     rows_received: int
     rows_written: int
+    sheets: list[SheetView]
     batches: int
     progress_percent: float
     eta_seconds: int | None
@@ -54,10 +63,11 @@ def view_task(task: Task, now: float) -> TaskView:
         state=task.state.value,
         status=status_of(task).value,
         format=params.format.value if params else None,
-        filename=params.filename if params else None,
+        filename=filename_of(task) if params else None,
         rows_expected=params.expected_rows if params else None,
         rows_received=task.rows_received,
         rows_written=task.rows_done,
+        sheets=[SheetView(name, rows) for name, rows in sheet_rows_of(task).items()],
         batches=task.batches_received,
         progress_percent=progress_percent(task),
         eta_seconds=eta_s(task, now),

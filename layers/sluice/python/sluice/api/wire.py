@@ -11,7 +11,7 @@ import msgspec
 from sluice.api.gen import export_pb2 as pb
 from sluice.api.rows import RowShape, batch_of_cells
 from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec, ColumnType
+from sluice.domain.columns import ColumnSpec, ColumnType, SheetSpec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
@@ -54,7 +54,8 @@ def read_params(metadata: pb.ExportMetadata) -> ExportParams:
     return ExportParams(
         format=read_format(metadata.format),
         filename=metadata.filename,
-        columns=tuple(_read_columns(metadata.columns)),
+        columns=tuple(_read_columns("columns", metadata.columns)),
+        sheets=tuple(_read_sheets(metadata.sheets)),
         options=read_options(metadata.options),
         expected_rows=metadata.expected_records if metadata.HasField("expected_records") else None,
     )
@@ -68,11 +69,16 @@ def read_format(value: int) -> ExportFormat:
         raise SluiceError(ErrorCode.UNSUPPORTED_FORMAT, formats=[known.value for known in ExportFormat]) from None
 
 
-def _read_columns(columns: Iterable[pb.ColumnDefinition]) -> Iterator[ColumnSpec]:
+def _read_sheets(sheets: Iterable[pb.SheetDefinition]) -> Iterator[SheetSpec]:
+    for index, sheet in enumerate(sheets):
+        yield SheetSpec(sheet.name, tuple(_read_columns(f"sheets[{index}].columns", sheet.columns)))
+
+
+def _read_columns(field: str, columns: Iterable[pb.ColumnDefinition]) -> Iterator[ColumnSpec]:
     for index, column in enumerate(columns):
         if column.data_type not in COLUMN_TYPES:
             raise SluiceError(
-                ErrorCode.INVALID_REQUEST, "A column has no such type.", field=f"columns[{index}].data_type"
+                ErrorCode.INVALID_REQUEST, "A column has no such type.", field=f"{field}[{index}].data_type"
             )
         yield ColumnSpec(column.name, COLUMN_TYPES[column.data_type], column.width, column.format)
 
@@ -95,6 +101,7 @@ def read_totals(totals: pb.CloseTotals) -> CloseRequest:
     return CloseRequest(
         batches=totals.batches if totals.HasField("batches") else None,
         rows=totals.records if totals.HasField("records") else None,
+        sheets=dict(totals.sheet_records),
     )
 
 

@@ -10,7 +10,8 @@ from sluice.api.wire import WIRE_FORMATS
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.progress import Status, eta_s, progress_percent, status_of
 from sluice.domain.task import State, Task
-from sluice.usecases.make_link import Link
+from sluice.usecases.count_sheets import sheet_rows_of
+from sluice.usecases.make_link import Link, filename_of
 from sluice.usecases.put_batch import BatchReceipt
 
 _STATUS: dict[Status, pb.TaskStatus] = {
@@ -83,7 +84,7 @@ def status_response(task: Task, link: Link | None, *, now: float) -> pb.TaskStat
         task_id=task.task_id,
         status=_STATUS[status_of(task)],
         format=WIRE_FORMATS[params.format] if params else pb.FORMAT_UNSPECIFIED,
-        filename=params.filename if params else "",
+        filename=filename_of(task) if params else "",
         records_processed=task.rows_done,
         progress_percent=progress_percent(task),
         oss_url=link.url if link else "",
@@ -100,6 +101,7 @@ def status_response(task: Task, link: Link | None, *, now: float) -> pb.TaskStat
         crc64=task.result_crc64 if done else "",
         expires_at=int(task.expires_at),
         warnings=warnings_of(task),
+        sheets=[pb.SheetStatus(name=name, records=rows) for name, rows in sheet_rows_of(task).items()],
     )
 
 

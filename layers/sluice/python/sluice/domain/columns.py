@@ -1,4 +1,4 @@
-"""The declared columns of a table."""
+"""The declared columns of a table, and the declared tables of a workbook."""
 
 from __future__ import annotations
 
@@ -29,3 +29,14 @@ class ColumnSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     type: ColumnType = ColumnType.STRING
     width: int = 0
     format: str = ""
+
+
+class SheetSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One declared table of a workbook that holds several.
+
+    ``name`` is what batches call it, exactly; the worksheet has the closest
+    legal name. No two tables of a task have the same.
+    """
+
+    name: str
+    columns: tuple[ColumnSpec, ...]

@@ -27,6 +27,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Columns of a worksheet (Excel specifications and limits)."""
     sheet_rows_max: int = 1_048_576
     """Rows of a worksheet, header included (Excel specifications and limits)."""
+    sheets_max: int = 100
+    """Tables that one task declares; each costs the composer memory for the whole file."""
+    workbook_rows_least: int = 10_000
+    """The least that ``workbook_rows_max`` may say, so that a file is not a heap of tiny workbooks."""
+    zip32_bytes_max: int = 0xFFFFFFFF - 4 * MIB
+    """Bytes of an archive's member before it needs ZIP64, with room for what deflate adds to what it cannot shrink."""
     cell_units_max: int = 32_767
     """UTF-16 units of text in a worksheet's cell (Excel specifications and limits)."""
     column_name_chars_max: int = 255

@@ -24,10 +24,12 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
     rows: int
     size: int
     """Canonical bytes, uncompressed."""
+    sheet: int = 0
+    """Index of the declared table that the rows belong to."""
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """Which chunks make the file, in order."""
+    """Which chunks make the file, in the order of its rows: by table, then by sequence."""
 
     tenant: str
     task_id: str
@@ -39,13 +41,18 @@ class Manifest(msgspec.Struct, frozen=True):
 
     @classmethod
     def seal(cls, *, tenant: str, task_id: str, source_task: str, claims: Iterable[Claim]) -> Manifest:
-        """List ``claims`` by sequence."""
-        chunks = tuple(sorted(claims, key=lambda claim: claim.sequence))
+        """List ``claims`` table by table, each by sequence."""
+        chunks = tuple(sorted(claims, key=lambda claim: (claim.sheet, claim.sequence)))
         return cls(tenant, task_id, source_task, sum(chunk.rows for chunk in chunks), chunks)
 
     def encode(self) -> bytes:
-        """Canonical JSON; its digest names the manifest."""
-        return msgspec.json.encode(self)
+        """Canonical JSON; its digest names the manifest.
+
+        A claim of the first table is written without its sheet, as every claim was before there were several.
+        """
+        written = msgspec.to_builtins(self)
+        written["chunks"] = [claim if claim[-1] else claim[:-1] for claim in written["chunks"]]
+        return msgspec.json.encode(written)
 
     @classmethod
     def decode(cls, data: bytes) -> Manifest:
@@ -56,3 +63,14 @@ class Manifest(msgspec.Struct, frozen=True):
     def size(self) -> int:
         """Canonical bytes of all chunks."""
         return sum(chunk.size for chunk in self.chunks)
+
+    def sheet_rows(self, sheets: int) -> tuple[int, ...]:
+        """Rows of each of the first ``sheets`` tables."""
+        rows = [0] * sheets
+        for chunk in self.chunks:
+            rows[chunk.sheet] += chunk.rows
+        return tuple(rows)
+
+    def sheet_size(self, sheet: int) -> int:
+        """Canonical bytes of one table's chunks."""
+        return sum(chunk.size for chunk in self.chunks if chunk.sheet == sheet)

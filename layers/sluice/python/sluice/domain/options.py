@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -17,53 +17,199 @@ class ExportFormat(StrEnum):
     PARQUET = "parquet"
 
 
+def _says(text: str) -> msgspec.Meta:
+    """Describe an option: what it does, then ``Default``, the value as in JSON, and why it is the default.
+
+    The one source: the OpenAPI document shows these sentences, and
+    ``infra/gen_option_docs.py`` puts them into the contract and docs/files.md.
+    """
+    return msgspec.Meta(description=text)
+
+
 class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """How the file looks. Values are checked by the format's own rules when a task is opened.
 
     Defaults suit files that people open; each ``off`` switch is for machines.
+    An option that means nothing for the format is ignored, so that the task
+    can be rendered again as another one.
     """
 
     # Values, every format.
-    null_value: str | None = None
-    """On gRPC and CSV input, the text that means null; None: no text does."""
-    on_invalid: Literal["error", "text"] = "error"
-    """A value its column type does not accept: refuse the batch, or keep it as text and count it.
-
-    ``text`` makes every column of a Parquet file a string column, since a column there has one type."""
-    timezone: str = ""
-    """IANA name; dates with an offset are shown in this zone (UTC when empty), others as sent."""
-    compression_enabled: bool = False
-    """CSV becomes .csv.gz, JSON Lines .jsonl.gz; XLSX deflates harder; Parquet packs with Zstandard, not Snappy."""
+    null_value: Annotated[
+        str | None,
+        _says(
+            "In gRPC and CSV input, which have no null of their own, the text that means null. "
+            "Default `null`: no text does, since whichever we chose may be somebody's value."
+        ),
+    ] = None
+    on_invalid: Annotated[
+        Literal["error", "text"],
+        _says(
+            "A value that its column's type does not accept: `error` refuses the batch, `text` keeps it as text and "
+            "counts it (in a Parquet file, where a column has one type, every column is then text). "
+            'Default `"error"`: the sender can still correct it, the reader of the file no more.'
+        ),
+    ] = "error"
+    timezone: Annotated[
+        str,
+        _says(
+            "IANA name of the zone in which dates with an offset are shown; those without stay as sent. "
+            'Default `""`, which is UTC: the file must not depend on where it is made.'
+        ),
+    ] = ""
+    compression_enabled: Annotated[
+        bool,
+        _says(
+            "CSV becomes .csv.gz and JSON Lines .jsonl.gz, XLSX is deflated harder, Parquet packs with Zstandard "
+            "instead of Snappy. Default `false`: people open what they download by a double click, "
+            "and time is dearer than size."
+        ),
+    ] = False
 
     # CSV.
-    csv_delimiter: str = ","
-    csv_encoding: str = "utf-8"
-    csv_bom: bool = True
-    """A byte order mark, without which Excel reads UTF-8 as the local code page."""
-    line_ending: Literal["crlf", "lf"] = "crlf"
-    """RFC 4180 says CRLF."""
-    quote_all: bool = False
-    formula_guard: Literal["prefix", "off"] = "prefix"
-    """Text that a spreadsheet would run as a formula gets a leading apostrophe."""
-    on_unencodable: Literal["error", "replace"] = "error"
-    """A character the encoding lacks: refuse the batch, or write a question mark and count it."""
-    header: bool = True
-    """Write the column names as the first row."""
+    csv_delimiter: Annotated[
+        str,
+        _says(
+            'What stands between two fields, one character. Default `","`: RFC 4180 says so, and programs try it first.'
+        ),
+    ] = ","
+    csv_encoding: Annotated[
+        str,
+        _says(
+            "utf-8, utf-16, utf-16le, utf-16be, gbk, gb18030, big5, shift_jis, euc-kr, iso-8859-1, windows-1250 to "
+            'windows-1258. Default `"utf-8"`: it holds every character, and every program of today reads it.'
+        ),
+    ] = "utf-8"
+    csv_bom: Annotated[
+        bool,
+        _says(
+            "Begin UTF-8 (also utf-16le, utf-16be) with a byte order mark; utf-16 always has one, other encodings "
+            "have none. "
+            "Default `true`: without it Excel takes UTF-8 for the local code page and garbles what is not ASCII."
+        ),
+    ] = True
+    line_ending: Annotated[
+        Literal["crlf", "lf"],
+        _says('How a line ends. Default `"crlf"`: RFC 4180 says so, and every program takes it.'),
+    ] = "crlf"
+    quote_all: Annotated[
+        bool,
+        _says(
+            "Quote every field that is not null. Default `false`: only fields that need quotes have them, which is "
+            "smaller, and some programs take quoted digits for text."
+        ),
+    ] = False
+    formula_guard: Annotated[
+        Literal["prefix", "off"],
+        _says(
+            "`prefix` puts an apostrophe before text that a spreadsheet would run as a formula, and counts it; numbers "
+            'are left alone. `off` is for machines, which want the text as it is. Default `"prefix"`: what a stranger '
+            "typed into a form must not run on the desk of whoever opens the file."
+        ),
+    ] = "prefix"
+    on_unencodable: Annotated[
+        Literal["error", "replace"],
+        _says(
+            "A character that the encoding lacks: `error` refuses the batch, `replace` writes a question mark and "
+            'counts the cell. Default `"error"`: a character that became a question mark cannot be brought back.'
+        ),
+    ] = "error"
+    header: Annotated[
+        bool,
+        _says(
+            "Write the column names as the first row, in CSV and XLSX. "
+            "Default `true`: a table whose columns have no names has to be guessed."
+        ),
+    ] = True
 
     # XLSX.
-    excel_sheet_name: str = ""
-    """Made legal and unique; ``Sheet1`` when empty."""
-    excel_start_row: int = 1
-    """Row number of the header, from 1."""
-    compact: bool = False
-    """Leave out cell references: a third smaller and faster, but exceljs cannot read it."""
-    on_too_long: Literal["error", "cut"] = "error"
-    """Text longer than a cell holds: refuse the batch, or cut it and count it."""
-    on_sheet_full: Literal["split", "error"] = "split"
-    """More rows than a worksheet holds: go on in the next one, or refuse to close."""
-    header_color: str = ""
-    """Background of the header row as RRGGBB."""
-    banding: bool = False
-    right_to_left: bool = False
-    freeze_header: bool = True
-    autofilter: bool = True
+    excel_sheet_name: Annotated[
+        str,
+        _says(
+            "Name of the worksheet, made legal and unique. "
+            'Default `""`, which is Sheet1: what Excel calls it, so that formulas and macros find it.'
+        ),
+    ] = ""
+    excel_start_row: Annotated[
+        int,
+        _says(
+            "Number of the table's first row, from 1. Default `1`: programs that read a table look for it at the top."
+        ),
+    ] = 1
+    compact: Annotated[
+        bool,
+        _says(
+            "Leave out cell references: a third smaller and faster to make. "
+            "Default `false`: exceljs and the reader of the PHP extension xlswriter cannot do without them."
+        ),
+    ] = False
+    on_too_long: Annotated[
+        Literal["error", "cut"],
+        _says(
+            "Text longer than the 32,767 UTF-16 units of a cell: `error` refuses the batch, `cut` cuts it between two "
+            'characters and counts it. Default `"error"`: nothing is lost that the sender was not told of.'
+        ),
+    ] = "error"
+    on_sheet_full: Annotated[
+        Literal["split", "error"],
+        _says(
+            "More rows than the 1,048,576 of a worksheet: `split` goes on in the next one and counts it, `error` "
+            "refuses to close. "
+            'Default `"split"`: every row is in the file, and senders seldom know the number before they count.'
+        ),
+    ] = "split"
+    workbook_rows_max: Annotated[
+        int,
+        _says(
+            "More rows than this become numbered workbooks in one ZIP archive. "
+            "Default `5000000`: programs hold a whole workbook in memory, and hardly one opens more."
+        ),
+    ] = 5_000_000
+    index_sheet: Annotated[
+        bool,
+        _says(
+            "Where rows had to be split, a last worksheet says which rows are where. "
+            "Default `true`: without it nobody finds row 3,000,000, and it harms no program, since it is the last one."
+        ),
+    ] = True
+    style: Annotated[
+        Literal["plain", "banded", "bordered", "dark", "minimal"],
+        _says(
+            "A set of looks: `plain` (bold header on pale blue), `banded` (plain, every other row grey), `bordered` "
+            "(bold header on grey, thin lines around every cell), `dark` (bold white header on dark blue, bands of "
+            "pale blue), `minimal` (bold header over a line, no colour). header_color and banding win over it. "
+            'Default `"plain"`: it tells the header from the rows, prints well, and decorates nothing.'
+        ),
+    ] = "plain"
+    header_color: Annotated[
+        str,
+        _says(
+            "Background of the header row as RRGGBB; its text is black or white, whichever is easier to read on it. "
+            'Default `""`: that of the style, made to go with the rest of it.'
+        ),
+    ] = ""
+    banding: Annotated[
+        bool | None,
+        _says(
+            "A background for every other row, which stays with the row's place when rows are sorted. "
+            "Default `null`: as the style says, so that a style is chosen by one word."
+        ),
+    ] = None
+    right_to_left: Annotated[
+        bool,
+        _says(
+            "Lay the worksheet out from right to left, for Arabic and Hebrew tables. "
+            "Default `false`: most tables read the other way, and the direction of text within a cell needs no option."
+        ),
+    ] = False
+    freeze_header: Annotated[
+        bool,
+        _says(
+            "Keep the header in view while the rows are scrolled, unless it is below row 20. "
+            "Default `true`: without it nobody knows on the second screen what a column is."
+        ),
+    ] = True
+    autofilter: Annotated[
+        bool,
+        _says("Filter buttons in the header row. Default `true`: to filter and sort is why people ask for a workbook."),
+    ] = True

@@ -6,7 +6,8 @@ import hashlib
 
 import msgspec
 
-from sluice.domain.columns import ColumnSpec
+from sluice.domain.columns import ColumnSpec, SheetSpec
+from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
 
 
@@ -16,13 +17,35 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     format: ExportFormat
     filename: str
     """Already sanitised, with the format's extension."""
-    columns: tuple[ColumnSpec, ...]
+    columns: tuple[ColumnSpec, ...] = ()
+    """Of the one table; empty when ``sheets`` declares several."""
+    sheets: tuple[SheetSpec, ...] = ()
+    """Tables of their own columns, each on worksheets of its own; a batch says which one it belongs to."""
     options: ExportOptions = ExportOptions()
     expected_rows: int | None = None
     source_task: str = ""
     """The task whose chunks are rendered again; empty for a task with batches of its own."""
     source_created_at: float = 0
     """When that task was created: its files carry one time, so that rendering again gives the same bytes."""
+
+    @property
+    def tables(self) -> tuple[SheetSpec, ...]:
+        """The declared tables, or the only one, in the order they have in the file."""
+        return self.sheets or (SheetSpec(self.options.excel_sheet_name, self.columns),)
+
+    def find_sheet(self, name: str | None) -> int:
+        """The index in ``tables`` of the table that a batch names. Raises INVALID_REQUEST when it names none.
+
+        A task of one table takes no name, one of several always takes one.
+        """
+        if not self.sheets:
+            if name:
+                raise _no_sheet("This task has one table, which has no name here.")
+            return 0
+        for index, sheet in enumerate(self.sheets):
+            if sheet.name == name:
+                return index
+        raise _no_sheet("A batch of this task names one of its declared sheets.")
 
     def encode(self) -> str:
         """Canonical JSON: equal parameters give equal text."""
@@ -35,3 +58,7 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     def digest(self) -> str:
         """Hexadecimal SHA-256 of the canonical JSON."""
         return hashlib.sha256(self.encode().encode()).hexdigest()
+
+
+def _no_sheet(detail: str) -> SluiceError:
+    return SluiceError(ErrorCode.INVALID_REQUEST, detail, field="sheet")

@@ -12,10 +12,22 @@ from sluice.domain.options import ExportOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SheetTable:
+    """One table among several of a file; its rows come together."""
+
+    name: str
+    columns: tuple[ColumnSpec, ...]
+    rows: int
+    size: int
+    """Canonical bytes of its rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """The plan of one file. Two equal plans over equal rows give the same bytes."""
 
     columns: tuple[ColumnSpec, ...]
+    """Of the only table; empty when there are several."""
     options: ExportOptions
     rows: int
     """Rows that will come, exactly; sealed in the manifest."""
@@ -26,6 +38,24 @@ class Table:
     title: str = ""
     """The file's name without extension, for the document's properties."""
     limits: Limits = field(default_factory=Limits)
+    sheets: tuple[SheetTable, ...] = ()
+    """Tables of their own columns, in the order in which their rows come; their rows add up to ``rows``."""
+    large: frozenset[str] = frozenset()
+    """Members of the archive that are known to need ZIP64, by name."""
+
+    @property
+    def tables(self) -> tuple[SheetTable, ...]:
+        """The tables, or the only one."""
+        only = SheetTable(name=self.options.excel_sheet_name, columns=self.columns, rows=self.rows, size=self.size)
+        return self.sheets or (only,)
+
+
+class Replan(Exception):
+    """What came does not fit the plan. The same rows fit ``table``; blocks written so far are void."""
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table)
+        self.table = table
 
 
 class Warned(StrEnum):
@@ -34,7 +64,9 @@ class Warned(StrEnum):
     NUMBER_AS_TEXT = "number_as_text"
     """A number whose digits a spreadsheet would lose was written as text."""
     DATE_AS_TEXT = "date_as_text"
-    """A date outside 1900-01-01 to 9999-12-31 was written as text."""
+    """A date outside 1900-01-01 to 9999-12-31 (in CSV, by a format: outside the years 1 to 9999) was left as sent."""
+    TIME_SHORTENED = "time_shortened"
+    """A time has digits that a cell cannot hold: beyond microseconds, or in the last millisecond of a day."""
     INVALID_AS_TEXT = "invalid_as_text"
     """A value its column type does not accept was kept as text (``on_invalid: text``)."""
     TEXT_CUT = "text_cut"
@@ -44,7 +76,9 @@ class Warned(StrEnum):
     CHARACTER_REPLACED = "character_replaced"
     """A cell had characters the encoding lacks, written as question marks (``on_unencodable: replace``)."""
     SHEET_SPLIT = "sheet_split"
-    """Worksheets beyond the first that the rows needed."""
+    """Worksheets beyond the first that the rows of a table needed."""
+    WORKBOOK_SPLIT = "workbook_split"
+    """Workbooks beyond the first that the rows needed."""
 
 
 @dataclass(slots=True)

@@ -98,6 +98,7 @@ class TaskFields(TypedDict, total=False):
     total_batches: int
     total_rows: int
     man_sha: str
+    sheet_rows: str
     owner: str
     lease_until: float
     phase: str
@@ -139,6 +140,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     total_batches: int = 0
     total_rows: int = 0
     man_sha: str = ""
+    sheet_rows: str = ""
+    """``[rows, …]`` of each declared sheet as JSON, set by the seal; empty for a task of one table."""
     owner: str = ""
     lease_until: float = 0
     phase: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec, ColumnType
@@ -25,11 +25,11 @@ _DATE_TOKEN_BYTES_MAX = len("Wednesday")
 """The longest text that one letter of a date format may become."""
 
 
-def extension(options: ExportOptions) -> str:
+def extension(options: ExportOptions, _rows: int) -> str:
     return "csv.gz" if options.compression_enabled else "csv"
 
 
-def media_type(options: ExportOptions) -> str:
+def media_type(options: ExportOptions, _rows: int) -> str:
     if options.compression_enabled:
         return "application/gzip"
     return f"text/csv; charset={encoding_of(options).charset}"
@@ -61,7 +61,7 @@ def _check_column(field: str, column: ColumnSpec, options: ExportOptions) -> Non
         raise refuse(f"{field}.format", "A CSV file cannot show dates in this format.") from None
 
 
-def check_rows(params: ExportParams, rows: int, limits: Limits) -> None:
+def check_rows(params: ExportParams, rows: Sequence[int], limits: Limits) -> None:
     """Refuse nothing: a CSV file holds any number of rows."""
     del params, rows, limits
 

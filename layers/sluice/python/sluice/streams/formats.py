@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sluice.domain.batch import Batch
@@ -13,7 +13,7 @@ from sluice.domain.params import ExportParams
 from sluice.domain.table import Table, Tally
 from sluice.streams import csv_writer, jsonl_writer, parquet_writer, xlsx_writer
 
-WRITER_VERSION = "2"
+WRITER_VERSION = "3"
 """Raised whenever a writer gives other bytes for the same rows; stored with every result."""
 
 
@@ -21,16 +21,20 @@ WRITER_VERSION = "2"
 class Format:
     """Everything the service asks of a file format. Arguments are passed by position."""
 
-    extension: Callable[[ExportOptions], str]
-    """Without the leading dot: ``xlsx``, ``csv``, ``csv.gz``."""
-    media_type: Callable[[ExportOptions], str]
+    extension: Callable[[ExportOptions, int], str]
+    """Without the leading dot, for a file of so many rows: ``xlsx``, ``csv``, ``csv.gz``, ``zip``."""
+    media_type: Callable[[ExportOptions, int], str]
+    """The Content-Type of such a file."""
     check_table: Callable[[ExportParams, Limits], None]
     """Refuse columns and options the format cannot honour; called when a task is opened.
 
     Raises TOO_MANY_COLUMNS, UNSUPPORTED_ENCODING, or INVALID_REQUEST with the fact ``field``.
     """
-    check_rows: Callable[[ExportParams, int, Limits], None]
-    """Refuse a number of rows the file cannot hold; called when a task is closed. Raises TOO_MANY_ROWS."""
+    check_rows: Callable[[ExportParams, Sequence[int], Limits], None]
+    """Refuse a number of rows, per declared table, that the file cannot hold; called when a task is closed.
+
+    Raises TOO_MANY_ROWS.
+    """
     check_batch: Callable[[Batch, tuple[ColumnSpec, ...], ExportOptions, Limits], None]
     """Refuse values the file cannot hold; called for every batch before it is stored.
 
@@ -41,7 +45,8 @@ class Format:
     """Yield the file in blocks, reading batches only as they are needed.
 
     The same rows give the same bytes, however they are cut into batches.
-    Raises ROW_COUNT_MISMATCH unless exactly ``table.rows`` rows came.
+    Raises ROW_COUNT_MISMATCH unless exactly ``table.rows`` rows came. May
+    raise ``Replan``: then the file is written again from its first row.
     """
     size_bound: Callable[[Table], int]
     """No file of this table has more bytes."""
@@ -85,3 +90,10 @@ FORMATS: dict[ExportFormat, Format] = {
         size_bound=parquet_writer.size_bound,
     ),
 }
+
+
+def delivered_filename(params: ExportParams, rows: int) -> str:
+    """The name of a file of ``rows`` rows: the one that was asked for, with the extension it turned out to need."""
+    extension = FORMATS[params.format].extension
+    expected, needed = extension(params.options, 0), extension(params.options, rows)
+    return f"{params.filename.removesuffix('.' + expected)}.{needed}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec
@@ -20,11 +20,11 @@ _ESCAPED_BYTES = len("\\u0007")
 """One byte of text becomes at most this many."""
 
 
-def extension(options: ExportOptions) -> str:
+def extension(options: ExportOptions, _rows: int) -> str:
     return "jsonl.gz" if options.compression_enabled else "jsonl"
 
 
-def media_type(options: ExportOptions) -> str:
+def media_type(options: ExportOptions, _rows: int) -> str:
     return "application/gzip" if options.compression_enabled else "application/x-ndjson"
 
 
@@ -34,7 +34,7 @@ def check_table(params: ExportParams, limits: Limits) -> None:
     check_names_differ(params)
 
 
-def check_rows(params: ExportParams, rows: int, limits: Limits) -> None:
+def check_rows(params: ExportParams, rows: Sequence[int], limits: Limits) -> None:
     """Refuse nothing: a file of lines holds any number of rows."""
     del params, rows, limits
 

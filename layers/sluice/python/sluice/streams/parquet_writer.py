@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 
 from sluice.domain.batch import Batch
@@ -26,11 +26,11 @@ _CHUNK_BYTES_MAX = 4 * KIB
 _FRAME_BYTES = 4 * KIB
 
 
-def extension(_options: ExportOptions) -> str:
+def extension(_options: ExportOptions, _rows: int) -> str:
     return "parquet"
 
 
-def media_type(_options: ExportOptions) -> str:
+def media_type(_options: ExportOptions, _rows: int) -> str:
     return "application/vnd.apache.parquet"
 
 
@@ -48,7 +48,7 @@ def check_table(params: ExportParams, limits: Limits) -> None:
             raise refuse(f"columns[{index}].name", "In a Parquet file every column has a name.")
 
 
-def check_rows(params: ExportParams, rows: int, limits: Limits) -> None:
+def check_rows(params: ExportParams, rows: Sequence[int], limits: Limits) -> None:
     """Refuse nothing: a file of row groups holds any number of rows."""
     del params, rows, limits
 

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec
+from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.errors import ErrorCode
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.table import Table, Tally
-from sluice.streams.values.cell_checks import cell_error, check_declaration, check_values, is_text, refuse
+from sluice.streams.values.cell_checks import cell_error, check_sheets, check_values, is_text, refuse
+from sluice.streams.values.number_formats import is_too_fine
 from sluice.streams.xlsx.bounds import file_bytes_max
-from sluice.streams.xlsx.sheets import data_rows_max, plan_sheets
+from sluice.streams.xlsx.sheets import check_rows_fit, data_rows_max, plan_workbooks, workbooks_needed
 from sluice.streams.xlsx.text import is_too_long
 
+_FORMATTED = (ColumnType.NUMBER, ColumnType.DATE, ColumnType.DATETIME)
 _COLOR = re.compile(r"#?[0-9A-Fa-f]{6}")
-_MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_MEDIA_TYPES = {
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "zip": "application/zip",
+}
 
 
-def extension(_options: ExportOptions) -> str:
-    """The file name's extension, without the dot."""
-    return "xlsx"
+def extension(options: ExportOptions, rows: int) -> str:
+    """The file name's extension, without the dot: that of an archive when one workbook does not hold ``rows``."""
+    return "zip" if workbooks_needed(rows, options) > 1 else "xlsx"
 
 
-def media_type(_options: ExportOptions) -> str:
-    """The Content-Type of the file."""
-    return _MEDIA_TYPE
+def media_type(options: ExportOptions, rows: int) -> str:
+    """The Content-Type of a file of ``rows``."""
+    return _MEDIA_TYPES[extension(options, rows)]
 
 
 def check_table(params: ExportParams, limits: Limits) -> None:
@@ -36,7 +41,8 @@ def check_table(params: ExportParams, limits: Limits) -> None:
 
     Raises TOO_MANY_COLUMNS, or INVALID_REQUEST with the fact ``field``.
     """
-    check_declaration(params, limits)
+    check_sheets(params, limits)
+    _check_formats(params)
     options = params.options
     if options.excel_start_row < 1 or data_rows_max(options, limits) < 1:
         raise refuse("options.excel_start_row", "The start row is from 1 and leaves room for the header and a row.")
@@ -44,11 +50,27 @@ def check_table(params: ExportParams, limits: Limits) -> None:
         raise refuse("options.header_color", "A colour is six hexadecimal digits, RRGGBB.")
     if not is_text(options.excel_sheet_name):
         raise refuse("options.excel_sheet_name", "A worksheet's name is Unicode text.")
+    if options.workbook_rows_max < limits.workbook_rows_least:
+        raise refuse(
+            "options.workbook_rows_max", f"A workbook takes {limits.workbook_rows_least} rows before it is full."
+        )
 
 
-def check_rows(params: ExportParams, rows: int, limits: Limits) -> None:
-    """Refuse more rows than one worksheet holds when ``on_sheet_full`` is ``error``. Raises TOO_MANY_ROWS."""
-    plan_sheets(rows, params.options, limits)
+def _check_formats(params: ExportParams) -> None:
+    for number, table in enumerate(params.tables):
+        of_sheet = f"sheets[{number}]." if params.sheets else ""
+        for index, column in enumerate(table.columns):
+            if column.type in _FORMATTED and is_too_fine(column.format):
+                field = f"{of_sheet}columns[{index}].format"
+                raise refuse(field, "A workbook shows at most three decimals of a second.")
+
+
+def check_rows(params: ExportParams, rows: Sequence[int], limits: Limits) -> None:
+    """Refuse more rows of a table than one worksheet holds when ``on_sheet_full`` is ``error``.
+
+    Raises TOO_MANY_ROWS, with ``sheet`` when there are several tables.
+    """
+    check_rows_fit(rows, [table.name for table in params.tables], params.options, limits)
 
 
 def check_batch(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions, limits: Limits) -> None:
@@ -69,17 +91,19 @@ def check_batch(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOp
 def write(batches: Iterable[Batch], table: Table, tally: Tally) -> Iterator[bytes]:
     """Yield the workbook in blocks of 64 KiB; the same rows give the same bytes, however cut.
 
-    Reads batches only as they are needed, after looking at the first 100 rows
-    for the column widths. Raises TOO_MANY_ROWS before the first block, and
-    ROW_COUNT_MISMATCH unless exactly ``table.rows`` rows come. ``row`` in an
-    error about a cell is from 1 within the table.
+    More rows than ``workbook_rows_max`` become an archive of workbooks. Reads
+    batches only as they are needed, after looking at the first 100 rows of a
+    table for its column widths. Raises TOO_MANY_ROWS before the first block,
+    ROW_COUNT_MISMATCH unless exactly the rows of each table come, and
+    ``Replan`` when a member of the archive turns out to need ZIP64. ``row`` in
+    an error about a cell is from 1 within its table.
     """
     # Imported here, because the relay checks batches and never writes: 20 MB and 150 ms less for its start.
-    from sluice.streams.xlsx.workbook import workbook_blocks  # noqa: PLC0415
+    from sluice.streams.xlsx.workbooks import file_blocks  # noqa: PLC0415
 
-    yield from workbook_blocks(batches, table, tally)
+    yield from file_blocks(batches, table, tally)
 
 
 def size_bound(table: Table) -> int:
     """No workbook of this table has more bytes."""
-    return file_bytes_max(table, plan_sheets(table.rows, table.options, table.limits))
+    return file_bytes_max(table, plan_workbooks(table))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -9,12 +10,14 @@ from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef, manifest_key
 from sluice.domain.limits import Limits
 from sluice.domain.manifest import Manifest, short_sha
+from sluice.domain.params import ExportParams
 from sluice.domain.task import Guard, State, Task
 from sluice.ports.outside import Outside
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.ports.task_store import ClaimedTask
 from sluice.streams.formats import FORMATS
 from sluice.usecases.advance_task import advance_task
+from sluice.usecases.count_sheets import sheet_rows_of, spell_sheet_rows
 from sluice.usecases.find_task import ended_error, find_task
 
 TRIES = 8
@@ -25,6 +28,8 @@ class CloseRequest(NamedTuple):
 
     batches: int | None = None
     rows: int | None = None
+    sheets: Mapping[str, int] | None = None
+    """Rows of declared sheets, by name; of some or all."""
 
 
 def close_export(outside: Outside, ref: TaskRef, request: CloseRequest) -> Task:
@@ -72,8 +77,18 @@ def check_totals(held: ClaimedTask, request: CloseRequest, limits: Limits) -> Ma
     params = task.read_params()
     if manifest.rows > limits.rows_max:
         raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows_max=limits.rows_max)
-    FORMATS[params.format].check_rows(params, manifest.rows, limits)
+    rows = manifest.sheet_rows(len(params.tables))
+    _check_sheets(params, rows, request.sheets or {})
+    FORMATS[params.format].check_rows(params, rows, limits)
     return manifest
+
+
+def _check_sheets(params: ExportParams, rows: Sequence[int], counted: Mapping[str, int]) -> None:
+    """Raise TOTALS_MISMATCH with ``sheet`` for a table of other rows, INVALID_REQUEST for one that is not there."""
+    for name, count in counted.items():
+        received = rows[params.find_sheet(name)]
+        if received != count:
+            raise SluiceError(ErrorCode.TOTALS_MISMATCH, sheet=name, rows_received=received, rows_closed=count)
 
 
 def ring_doorbell(outside: Outside, ref: TaskRef, manifest: Manifest) -> None:
@@ -94,6 +109,7 @@ def _seal(outside: Outside, task: Task, manifest: Manifest) -> bool:
             "total_batches": len(manifest.chunks),
             "total_rows": manifest.rows,
             "man_sha": man_sha,
+            "sheet_rows": spell_sheet_rows(task.read_params(), manifest),
             "sealed_at": now,
             "due_at": now + outside.timings.bell_grace_s,
         },
@@ -119,7 +135,9 @@ def _close_again(outside: Outside, held: ClaimedTask, request: CloseRequest) -> 
         raise ended_error(task)
     batches = task.total_batches if request.batches is None else request.batches
     rows = task.total_rows if request.rows is None else request.rows
-    if (batches, rows) != (task.total_batches, task.total_rows):
+    sheet_rows = sheet_rows_of(task)
+    same_sheets = all(sheet_rows.get(name) == count for name, count in (request.sheets or {}).items())
+    if (batches, rows) != (task.total_batches, task.total_rows) or not same_sheets:
         raise SluiceError(ErrorCode.ALREADY_CLOSED, batches=task.total_batches, rows=task.total_rows)
     if task.state is State.SEALED and not task.read_params().source_task:
         manifest = Manifest.seal(

@@ -9,6 +9,7 @@ from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import State, Task
 from sluice.ports.outside import Outside
+from sluice.streams.formats import delivered_filename
 from sluice.usecases.find_task import ended_error, find_task
 
 
@@ -36,9 +37,14 @@ def link_to(outside: Outside, task: Task) -> Link:
     if now >= task.expires_at:
         raise SluiceError(ErrorCode.EXPIRED)
     expires_at = min(now + outside.timings.link_s, task.expires_at)
-    url = outside.links.mint_link(task.result_key, filename=task.read_params().filename, expires_at=expires_at)
+    url = outside.links.mint_link(task.result_key, filename=filename_of(task), expires_at=expires_at)
     outside.journal.record(Event.LINK_ISSUED, task_id=task.task_id, tenant=task.tenant, expires_at=expires_at)
     return Link(url, expires_at)
+
+
+def filename_of(task: Task) -> str:
+    """The name the file is delivered under; before the seal, the one for rows that one file of the format holds."""
+    return delivered_filename(task.read_params(), task.total_rows)
 
 
 def failure_of(task: Task) -> SluiceError:

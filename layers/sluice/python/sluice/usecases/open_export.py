@@ -60,7 +60,7 @@ def open_export(outside: Outside, tenant: TenantId, request: OpenRequest) -> Ope
             task_id=task_id,
             tenant=tenant,
             format=params.format.value,
-            columns=len(params.columns),
+            columns=sum(len(table.columns) for table in params.tables),
             request_id=request.request_id,
         )
     return opened
@@ -75,7 +75,7 @@ def check_params(params: ExportParams, limits: Limits) -> ExportParams:
             raise SluiceError(ErrorCode.INVALID_REQUEST, "expected_rows is 0 or more", field="expected_rows")
         if params.expected_rows > limits.rows_max:
             raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows_max=limits.rows_max)
-    extension = file_format.extension(params.options)
+    extension = file_format.extension(params.options, 0)
     filename = sanitise_filename(params.filename, extension=extension, limits=limits)
     return msgspec.structs.replace(params, filename=filename)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sluice.domain.batch import Batch
+from sluice.domain.columns import ColumnSpec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef, chunk_key
 from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim
-from sluice.domain.params import ExportParams
 from sluice.domain.task import State
 from sluice.ports.outside import Outside
 from sluice.ports.store_errors import OutcomeUnknown
@@ -33,12 +33,15 @@ class BatchReceipt(NamedTuple):
     replayed: bool
 
 
-def put_batch(outside: Outside, definitions: Definitions, ref: TaskRef, *, sequence: int, batch: Batch) -> BatchReceipt:
+def put_batch(
+    outside: Outside, definitions: Definitions, ref: TaskRef, *, sequence: int, batch: Batch, sheet: int = 0
+) -> BatchReceipt:
     """Check a batch, store its chunk, claim its sequence, acknowledge; in this order.
 
     Two calls to the stores: one put, one conditional update. Repeatable in any
     order and in parallel; the same rows are acknowledged again, other rows
-    under a taken sequence raise BATCH_CONFLICT. A refused batch leaves no
+    under a taken sequence, or the same for another table, raise BATCH_CONFLICT. ``sheet`` is the index of the
+    declared table they belong to. A refused batch leaves no
     claim. Raises also TASK_CLOSED, CANCELLED, EXPIRED, and what
     ``check_sequence`` and the format's check raise.
     """
@@ -47,14 +50,16 @@ def put_batch(outside: Outside, definitions: Definitions, ref: TaskRef, *, seque
     params, created_at = definitions.read(ref)
     if params.source_task:
         raise SluiceError(ErrorCode.TASK_CLOSED, state=State.SEALED.value)
-    _check_shape(batch, params, outside.limits)
-    FORMATS[params.format].check_batch(batch, params.columns, params.options, outside.limits)
+    columns = params.tables[sheet].columns
+    _check_shape(batch, columns, outside.limits)
+    FORMATS[params.format].check_batch(batch, columns, params.options, outside.limits)
     chunk = encode_batch(batch)
     if chunk.size > outside.limits.batch_bytes_max:
         raise _too_large(bytes=chunk.size, batch_bytes_max=outside.limits.batch_bytes_max)
     outside.objects.put(chunk_key(ref, sequence, chunk.sha), chunk.body)
+    claim = Claim(sequence, chunk.sha, chunk.rows, chunk.size, sheet)
     open_until = created_at + outside.timings.open_max_s
-    receipt = _claim(outside, ref, Claim(sequence, chunk.sha, chunk.rows, chunk.size), open_until=open_until)
+    receipt = _claim(outside, ref, claim, open_until=open_until)
     outside.journal.record(
         Event.BATCH_REPLAYED if receipt.replayed else Event.BATCH_PROCESSED,
         task_id=ref.task_id,
@@ -75,11 +80,11 @@ def check_sequence(sequence: int, limits: Limits) -> None:
         raise SluiceError(ErrorCode.TOO_MANY_BATCHES, batches_max=limits.batches_max)
 
 
-def _check_shape(batch: Batch, params: ExportParams, limits: Limits) -> None:
+def _check_shape(batch: Batch, columns: tuple[ColumnSpec, ...], limits: Limits) -> None:
     if batch.rows > limits.batch_rows_max:
         raise _too_large(batch_rows_max=limits.batch_rows_max)
-    if len(batch.columns) != len(params.columns):
-        raise SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, row=1, cells=len(batch.columns), columns=len(params.columns))
+    if len(batch.columns) != len(columns):
+        raise SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, row=1, cells=len(batch.columns), columns=len(columns))
 
 
 def _too_large(**facts: int) -> SluiceError:
@@ -120,6 +125,6 @@ def _is_held(outside: Outside, ref: TaskRef, claim: Claim) -> bool:
         if task.state is not State.OPEN:
             raise ended_error(task)
         return False
-    if held.sha != claim.sha:
+    if (held.sha, held.sheet) != (claim.sha, claim.sheet):
         raise SluiceError(ErrorCode.BATCH_CONFLICT, sequence=claim.sequence, stored_sha256=held.sha)
     return True

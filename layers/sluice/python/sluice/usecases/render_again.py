@@ -16,6 +16,7 @@ from sluice.domain.task import State, Task
 from sluice.ports.outside import Outside
 from sluice.streams.formats import FORMATS
 from sluice.usecases.close_export import ring_doorbell
+from sluice.usecases.count_sheets import spell_sheet_rows
 from sluice.usecases.find_task import ended_error, find_task
 from sluice.usecases.load_manifest import load_manifest
 from sluice.usecases.open_export import Opened, check_params, choose_task_id, create_task, replay
@@ -51,7 +52,7 @@ def render_again(outside: Outside, source_ref: TaskRef, request: RenderRequest) 
         return replay(held, params)
     outside.admission.admit()
     manifest = _new_manifest(outside, source, ref)
-    FORMATS[params.format].check_rows(params, manifest.rows, outside.limits)
+    FORMATS[params.format].check_rows(params, manifest.sheet_rows(len(params.tables)), outside.limits)
     opened = create_task(outside, _new_task(outside, ref, params=params, manifest=manifest), params)
     if not opened.replayed:
         outside.journal.record(
@@ -98,6 +99,7 @@ def _new_task(outside: Outside, ref: TaskRef, *, params: ExportParams, manifest:
         total_batches=len(manifest.chunks),
         total_rows=manifest.rows,
         man_sha=short_sha(manifest.encode()),
+        sheet_rows=spell_sheet_rows(params, manifest),
         created_at=now,
         sealed_at=now,
         due_at=now + outside.timings.bell_grace_s,

@@ -13,13 +13,13 @@ from sluice.domain.events import Event
 from sluice.domain.keys import result_key
 from sluice.domain.manifest import Manifest
 from sluice.domain.params import ExportParams
-from sluice.domain.table import Table, Tally
+from sluice.domain.table import Replan, SheetTable, Table, Tally
 from sluice.domain.task import Phase, Task
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.outside import Outside
 from sluice.ports.store_errors import NoSuchObject, NoSuchUpload, OutcomeUnknown, StoreError
 from sluice.streams.digests import Digest, digested
-from sluice.streams.formats import FORMATS, WRITER_VERSION
+from sluice.streams.formats import FORMATS, WRITER_VERSION, Format
 from sluice.streams.part_plan import plan_part_bytes
 from sluice.streams.part_slicer import slice_parts
 from sluice.usecases.hold_attempt import HeldAttempt, keep_attempt
@@ -47,25 +47,43 @@ def write_result(outside: Outside, attempt: HeldAttempt, task: Task, manifest: M
 
     Memory does not depend on the number of rows: one decoded chunk and
     ``limits.prefetched_chunks`` stored ones, one slice of output, and
-    ``limits.parallel_parts`` parts beside the one that grows are held. Raises ``Fenced`` at the first heartbeat that
-    finds another attempt; a permanent ``SluiceError`` when the data cannot
-    become the file; a ``StoreError`` when a store gave up.
+    ``limits.parallel_parts`` parts beside the one that grows are held. A
+    writer that asks for another plan starts again from the first row. Raises
+    ``Fenced`` at the first heartbeat that finds another attempt; a permanent
+    ``SluiceError`` when the data cannot become the file; a ``StoreError`` when
+    a store gave up.
     """
     params = task.read_params()
-    upload = _begin(outside, attempt, params=params, man_sha=task.man_sha)
-    try:
-        result = _upload_file(outside, attempt, upload, plan=(task, params, manifest))
-    except Exception:
-        _abort_quietly(outside, attempt, upload)
-        raise
-    return result
+    plan = _Plan(FORMATS[params.format], plan_table(outside, task, params, manifest), manifest)
+    while True:
+        upload = _begin(outside, attempt, plan, man_sha=task.man_sha)
+        try:
+            return _upload_file(outside, attempt, upload, plan)
+        except Replan as found:
+            _abort_quietly(outside, attempt, upload)
+            plan = plan.again(found.table)
+            attempt.rows_done = attempt.parts_done = 0
+        except Exception:
+            _abort_quietly(outside, attempt, upload)
+            raise
 
 
-def _upload_file(
-    outside: Outside, attempt: HeldAttempt, upload: Upload, *, plan: tuple[Task, ExportParams, Manifest]
-) -> WrittenResult:
-    task, params, manifest = plan
-    table = plan_table(outside, task, params, manifest)
+class _Plan(NamedTuple):
+    """What is written, and how."""
+
+    format: Format
+    table: Table
+    manifest: Manifest
+
+    def again(self, table: Table) -> _Plan:
+        """The same with another ``table``; raises ValueError if it is no other, which could go on for ever."""
+        if table == self.table:
+            raise ValueError("a writer asked for the plan it has")
+        return self._replace(table=table)
+
+
+def _upload_file(outside: Outside, attempt: HeldAttempt, upload: Upload, plan: _Plan) -> WrittenResult:
+    manifest, table = plan.manifest, plan.table
     tally, digest = Tally(), Digest()
     chunks = read_chunks(
         outside.objects,
@@ -77,9 +95,8 @@ def _upload_file(
     )
     with closing(chunks):
         batches = _watched(outside, attempt, chunks)
-        file_format = FORMATS[params.format]
-        blocks = digested(file_format.write(batches, table, tally), digest)
-        part_bytes = plan_part_bytes(file_format.size_bound(table), outside.limits)
+        blocks = digested(plan.format.write(batches, table, tally), digest)
+        part_bytes = plan_part_bytes(plan.format.size_bound(table), outside.limits)
         parts = _at_least_one(slice_parts(blocks, part_bytes))
         receipts = list(_put_parts(outside, attempt, upload, parts))
     if tally.rows != manifest.rows:
@@ -91,13 +108,19 @@ def _upload_file(
 
 def plan_table(outside: Outside, task: Task, params: ExportParams, manifest: Manifest) -> Table:
     """What the writer may know beforehand; nothing in it differs between two attempts."""
+    rows = manifest.sheet_rows(len(params.tables))
+    sheets = tuple(
+        SheetTable(name=sheet.name, columns=sheet.columns, rows=rows[index], size=manifest.sheet_size(index))
+        for index, sheet in enumerate(params.sheets)
+    )
     return Table(
         columns=params.columns,
+        sheets=sheets,
         options=params.options,
         rows=manifest.rows,
         size=manifest.size,
         created_at=params.source_created_at or task.created_at,
-        title=params.filename.removesuffix("." + FORMATS[params.format].extension(params.options)),
+        title=params.filename.removesuffix("." + FORMATS[params.format].extension(params.options, 0)),
         limits=outside.limits,
     )
 
@@ -106,8 +129,8 @@ def _chunk_max(manifest: Manifest) -> int:
     return max((chunk.size for chunk in manifest.chunks), default=0)
 
 
-def _begin(outside: Outside, attempt: HeldAttempt, *, params: ExportParams, man_sha: str) -> Upload:
-    extension = FORMATS[params.format].extension(params.options)
+def _begin(outside: Outside, attempt: HeldAttempt, plan: _Plan, *, man_sha: str) -> Upload:
+    extension = plan.format.extension(plan.table.options, plan.table.rows)
     key = result_key(attempt.ref, epoch=attempt.epoch, nonce=attempt.owner, extension=extension)
     metadata = {
         "task": attempt.ref.task_id,

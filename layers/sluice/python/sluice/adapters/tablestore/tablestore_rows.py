@@ -148,7 +148,8 @@ def claim_column(sequence: int) -> str:
 
 def write_claim(claim: Claim) -> str:
     """Never empty, which the condition for a sequence that is not taken relies on."""
-    return f"{claim.sha}:{claim.rows}:{claim.size}"
+    sheet = f":{claim.sheet}" if claim.sheet else ""
+    return f"{claim.sha}:{claim.rows}:{claim.size}{sheet}"
 
 
 def read_claims(columns: Mapping[str, Any]) -> dict[int, Claim]:
@@ -160,9 +161,9 @@ def read_claims(columns: Mapping[str, Any]) -> dict[int, Claim]:
 
 def _read_claim(name: str, value: Any) -> Claim:
     try:
-        sha, rows, size = str(value).split(":")
-        return Claim(int(name[2:]), sha, int(rows), int(size))
-    except ValueError as error:
+        sha, rows, size, *sheet = str(value).split(":")
+        return Claim(int(name[2:]), sha, int(rows), int(size), *map(int, sheet))
+    except (ValueError, TypeError) as error:
         raise StoreRefused(f"the column {name} of a task is damaged") from error
 
 

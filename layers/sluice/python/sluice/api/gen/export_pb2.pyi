@@ -66,7 +66,7 @@ class ColumnDefinition(_message.Message):
     def __init__(self, name: _Optional[str] = ..., data_type: _Optional[_Union[DataType, str]] = ..., width: _Optional[int] = ..., format: _Optional[str] = ...) -> None: ...
 
 class FormatOptions(_message.Message):
-    __slots__ = ("csv_delimiter", "csv_encoding", "excel_sheet_name", "excel_start_row", "compression_enabled", "null_value", "on_invalid", "timezone", "csv_bom", "line_ending", "quote_all", "formula_guard", "on_unencodable", "header", "compact", "on_too_long", "on_sheet_full", "header_color", "banding", "right_to_left", "freeze_header", "autofilter")
+    __slots__ = ("csv_delimiter", "csv_encoding", "excel_sheet_name", "excel_start_row", "compression_enabled", "null_value", "on_invalid", "timezone", "csv_bom", "line_ending", "quote_all", "formula_guard", "on_unencodable", "header", "compact", "on_too_long", "on_sheet_full", "header_color", "banding", "right_to_left", "freeze_header", "autofilter", "style", "workbook_rows_max", "index_sheet")
     CSV_DELIMITER_FIELD_NUMBER: _ClassVar[int]
     CSV_ENCODING_FIELD_NUMBER: _ClassVar[int]
     EXCEL_SHEET_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +89,9 @@ class FormatOptions(_message.Message):
     RIGHT_TO_LEFT_FIELD_NUMBER: _ClassVar[int]
     FREEZE_HEADER_FIELD_NUMBER: _ClassVar[int]
     AUTOFILTER_FIELD_NUMBER: _ClassVar[int]
+    STYLE_FIELD_NUMBER: _ClassVar[int]
+    WORKBOOK_ROWS_MAX_FIELD_NUMBER: _ClassVar[int]
+    INDEX_SHEET_FIELD_NUMBER: _ClassVar[int]
     csv_delimiter: str
     csv_encoding: str
     excel_sheet_name: str
@@ -111,10 +114,21 @@ class FormatOptions(_message.Message):
     right_to_left: bool
     freeze_header: bool
     autofilter: bool
-    def __init__(self, csv_delimiter: _Optional[str] = ..., csv_encoding: _Optional[str] = ..., excel_sheet_name: _Optional[str] = ..., excel_start_row: _Optional[int] = ..., compression_enabled: bool = ..., null_value: _Optional[str] = ..., on_invalid: _Optional[str] = ..., timezone: _Optional[str] = ..., csv_bom: bool = ..., line_ending: _Optional[str] = ..., quote_all: bool = ..., formula_guard: _Optional[str] = ..., on_unencodable: _Optional[str] = ..., header: bool = ..., compact: bool = ..., on_too_long: _Optional[str] = ..., on_sheet_full: _Optional[str] = ..., header_color: _Optional[str] = ..., banding: bool = ..., right_to_left: bool = ..., freeze_header: bool = ..., autofilter: bool = ...) -> None: ...
+    style: str
+    workbook_rows_max: int
+    index_sheet: bool
+    def __init__(self, csv_delimiter: _Optional[str] = ..., csv_encoding: _Optional[str] = ..., excel_sheet_name: _Optional[str] = ..., excel_start_row: _Optional[int] = ..., compression_enabled: bool = ..., null_value: _Optional[str] = ..., on_invalid: _Optional[str] = ..., timezone: _Optional[str] = ..., csv_bom: bool = ..., line_ending: _Optional[str] = ..., quote_all: bool = ..., formula_guard: _Optional[str] = ..., on_unencodable: _Optional[str] = ..., header: bool = ..., compact: bool = ..., on_too_long: _Optional[str] = ..., on_sheet_full: _Optional[str] = ..., header_color: _Optional[str] = ..., banding: bool = ..., right_to_left: bool = ..., freeze_header: bool = ..., autofilter: bool = ..., style: _Optional[str] = ..., workbook_rows_max: _Optional[int] = ..., index_sheet: bool = ...) -> None: ...
+
+class SheetDefinition(_message.Message):
+    __slots__ = ("name", "columns")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    columns: _containers.RepeatedCompositeFieldContainer[ColumnDefinition]
+    def __init__(self, name: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[ColumnDefinition, _Mapping]]] = ...) -> None: ...
 
 class ExportMetadata(_message.Message):
-    __slots__ = ("request_id", "format", "filename", "columns", "options", "expected_records", "ack_batches", "wait", "early_response", "wait_timeout_s")
+    __slots__ = ("request_id", "format", "filename", "columns", "options", "expected_records", "ack_batches", "wait", "early_response", "wait_timeout_s", "sheets")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +139,7 @@ class ExportMetadata(_message.Message):
     WAIT_FIELD_NUMBER: _ClassVar[int]
     EARLY_RESPONSE_FIELD_NUMBER: _ClassVar[int]
     WAIT_TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    SHEETS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     format: ExportFormat
     filename: str
@@ -135,7 +150,8 @@ class ExportMetadata(_message.Message):
     wait: bool
     early_response: bool
     wait_timeout_s: int
-    def __init__(self, request_id: _Optional[str] = ..., format: _Optional[_Union[ExportFormat, str]] = ..., filename: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[ColumnDefinition, _Mapping]]] = ..., options: _Optional[_Union[FormatOptions, _Mapping]] = ..., expected_records: _Optional[int] = ..., ack_batches: bool = ..., wait: bool = ..., early_response: bool = ..., wait_timeout_s: _Optional[int] = ...) -> None: ...
+    sheets: _containers.RepeatedCompositeFieldContainer[SheetDefinition]
+    def __init__(self, request_id: _Optional[str] = ..., format: _Optional[_Union[ExportFormat, str]] = ..., filename: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[ColumnDefinition, _Mapping]]] = ..., options: _Optional[_Union[FormatOptions, _Mapping]] = ..., expected_records: _Optional[int] = ..., ack_batches: bool = ..., wait: bool = ..., early_response: bool = ..., wait_timeout_s: _Optional[int] = ..., sheets: _Optional[_Iterable[_Union[SheetDefinition, _Mapping]]] = ...) -> None: ...
 
 class Record(_message.Message):
     __slots__ = ("values",)
@@ -144,22 +160,33 @@ class Record(_message.Message):
     def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DataBatch(_message.Message):
-    __slots__ = ("records", "batch_sequence", "sha256")
+    __slots__ = ("records", "batch_sequence", "sha256", "sheet")
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     BATCH_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
+    SHEET_FIELD_NUMBER: _ClassVar[int]
     records: _containers.RepeatedCompositeFieldContainer[Record]
     batch_sequence: int
     sha256: str
-    def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., batch_sequence: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
+    sheet: str
+    def __init__(self, records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., batch_sequence: _Optional[int] = ..., sha256: _Optional[str] = ..., sheet: _Optional[str] = ...) -> None: ...
 
 class CloseTotals(_message.Message):
-    __slots__ = ("batches", "records")
+    __slots__ = ("batches", "records", "sheet_records")
+    class SheetRecordsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     BATCHES_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
+    SHEET_RECORDS_FIELD_NUMBER: _ClassVar[int]
     batches: int
     records: int
-    def __init__(self, batches: _Optional[int] = ..., records: _Optional[int] = ...) -> None: ...
+    sheet_records: _containers.ScalarMap[str, int]
+    def __init__(self, batches: _Optional[int] = ..., records: _Optional[int] = ..., sheet_records: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class ExportRequest(_message.Message):
     __slots__ = ("metadata", "batch", "close")
@@ -233,7 +260,7 @@ class TaskStatusRequest(_message.Message):
     def __init__(self, task_id: _Optional[str] = ...) -> None: ...
 
 class TaskStatusResponse(_message.Message):
-    __slots__ = ("task_id", "status", "format", "filename", "records_processed", "progress_percent", "oss_url", "file_size_bytes", "error_message", "error_code", "start_time", "completion_time", "estimated_time_remaining", "state", "records_received", "batches_received", "checksum_sha256", "crc64", "expires_at", "warnings")
+    __slots__ = ("task_id", "status", "format", "filename", "records_processed", "progress_percent", "oss_url", "file_size_bytes", "error_message", "error_code", "start_time", "completion_time", "estimated_time_remaining", "state", "records_received", "batches_received", "checksum_sha256", "crc64", "expires_at", "warnings", "sheets")
     class WarningsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -261,6 +288,7 @@ class TaskStatusResponse(_message.Message):
     CRC64_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    SHEETS_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     status: TaskStatus
     format: ExportFormat
@@ -281,7 +309,16 @@ class TaskStatusResponse(_message.Message):
     crc64: str
     expires_at: int
     warnings: _containers.ScalarMap[str, int]
-    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., format: _Optional[_Union[ExportFormat, str]] = ..., filename: _Optional[str] = ..., records_processed: _Optional[int] = ..., progress_percent: _Optional[float] = ..., oss_url: _Optional[str] = ..., file_size_bytes: _Optional[int] = ..., error_message: _Optional[str] = ..., error_code: _Optional[str] = ..., start_time: _Optional[int] = ..., completion_time: _Optional[int] = ..., estimated_time_remaining: _Optional[int] = ..., state: _Optional[str] = ..., records_received: _Optional[int] = ..., batches_received: _Optional[int] = ..., checksum_sha256: _Optional[str] = ..., crc64: _Optional[str] = ..., expires_at: _Optional[int] = ..., warnings: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    sheets: _containers.RepeatedCompositeFieldContainer[SheetStatus]
+    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., format: _Optional[_Union[ExportFormat, str]] = ..., filename: _Optional[str] = ..., records_processed: _Optional[int] = ..., progress_percent: _Optional[float] = ..., oss_url: _Optional[str] = ..., file_size_bytes: _Optional[int] = ..., error_message: _Optional[str] = ..., error_code: _Optional[str] = ..., start_time: _Optional[int] = ..., completion_time: _Optional[int] = ..., estimated_time_remaining: _Optional[int] = ..., state: _Optional[str] = ..., records_received: _Optional[int] = ..., batches_received: _Optional[int] = ..., checksum_sha256: _Optional[str] = ..., crc64: _Optional[str] = ..., expires_at: _Optional[int] = ..., warnings: _Optional[_Mapping[str, int]] = ..., sheets: _Optional[_Iterable[_Union[SheetStatus, _Mapping]]] = ...) -> None: ...
+
+class SheetStatus(_message.Message):
+    __slots__ = ("name", "records")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    records: int
+    def __init__(self, name: _Optional[str] = ..., records: _Optional[int] = ...) -> None: ...
 
 class PutBatchRequest(_message.Message):
     __slots__ = ("task_id", "batch")

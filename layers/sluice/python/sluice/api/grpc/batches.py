@@ -19,10 +19,9 @@ def put_wire_batch(call: Call, ref: TaskRef, batch: pb.DataBatch, *, sequence: i
     try:
         check_sequence(sequence, outside.limits)
         params = definitions.read(ref).params
-        shape = RowShape(
-            columns=params.columns, rows_max=outside.limits.batch_rows_max, null_value=params.options.null_value
-        )
-        return put_batch(outside, definitions, ref, sequence=sequence, batch=read_batch(batch, shape))
+        shape = RowShape.of(params, batch.sheet, rows_max=outside.limits.batch_rows_max)
+        rows = read_batch(batch, shape)
+        return put_batch(outside, definitions, ref, sequence=sequence, batch=rows, sheet=shape.sheet)
     except SluiceError as error:
         outside.journal.record(
             Event.BATCH_REJECTED,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from sluice.api.http.answers import json_response
@@ -28,7 +28,6 @@ from sluice.api.rows import RowShape
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
-from sluice.domain.params import ExportParams
 from sluice.usecases.put_batch import BatchReceipt, check_sequence, put_batch
 
 router = APIRouter()
@@ -58,11 +57,14 @@ async def put_rows(
             json_schema_extra={"type": "integer", "minimum": 1},
         ),
     ],
+    sheet: Annotated[
+        str, Query(description="The declared sheet that the rows belong to; left out in an export of one table.")
+    ] = "",
 ) -> Response:
     ref = call.ref(task_id)
     number = read_sequence(sequence)
     try:
-        receipt = await _put(call, ref, number)
+        receipt = await _put(call, ref, number, sheet)
     except SluiceError as error:
         call.outside.journal.record(
             Event.BATCH_REJECTED,
@@ -82,24 +84,20 @@ def read_sequence(text: str) -> int:
     return int(text)
 
 
-async def _put(call: Call, ref: TaskRef, sequence: int) -> BatchReceipt:
+async def _put(call: Call, ref: TaskRef, sequence: int, sheet: str) -> BatchReceipt:
     """Refuse what can be refused before the body is read; then read, decode and store it."""
     runtime = call.runtime
     check_sequence(sequence, call.outside.limits)
     media = media_of(call.request, allowed=(JSON, NDJSON, CSV, PROTOBUF))
     params, _ = await call.run(runtime.service.definitions.read, ref)
+    shape = RowShape.of(params, sheet, rows_max=call.outside.limits.batch_rows_max)
     with runtime.bodies.hold() as held:
         body = await read_body(call.request, held, bytes_max=runtime.body_bytes_max, patience=runtime.patience)
-        return await call.run(_store, call, ref, sequence, media, params, body)
+        return await call.run(_store, call, ref, sequence, media, shape, body)
 
 
-def _store(call: Call, ref: TaskRef, sequence: int, media: Media, params: ExportParams, body: bytes) -> BatchReceipt:
+def _store(call: Call, ref: TaskRef, sequence: int, media: Media, shape: RowShape, body: bytes) -> BatchReceipt:
     service = call.runtime.service
-    shape = shape_of(params, call.outside.limits.batch_rows_max)
     with call.runtime.decoding:
         batch = read_rows(body, media, shape, sequence=sequence)
-    return put_batch(call.outside, service.definitions, ref, sequence=sequence, batch=batch)
-
-
-def shape_of(params: ExportParams, rows_max: int) -> RowShape:
-    return RowShape(columns=params.columns, rows_max=rows_max, null_value=params.options.null_value)
+    return put_batch(call.outside, service.definitions, ref, sequence=sequence, batch=batch, sheet=shape.sheet)

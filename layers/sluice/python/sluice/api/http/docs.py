@@ -50,7 +50,7 @@ def _page(document: Declared) -> Iterator[str]:
     yield "<h2>Schemas</h2>"
     for name, schema in sorted(document["components"]["schemas"].items()):
         yield f'<details id="schema-{escape(name)}"><summary><code>{escape(name)}</code></summary>'
-        yield f"<p>{_text(schema.get('description', ''))}</p>{_json(schema)}</details>"
+        yield f"<p>{_text(schema.get('description', ''))}</p>{_members(schema)}{_json(schema)}</details>"
     yield "</body></html>"
 
 
@@ -77,6 +77,16 @@ def _operation(method: str, path: str, operation: Declared) -> Iterator[str]:
         )
         yield f"<tr><td>{escape(status)}</td><td>{_text(answer['description'])}</td><td>{contents}</td></tr>"
     yield "</table>"
+
+
+def _members(schema: Declared) -> str:
+    """A table of the members that are described; the others speak for themselves in the JSON below it."""
+    described = [(name, told) for name, told in schema.get("properties", {}).items() if "description" in told]
+    rows = "".join(
+        f"<tr><td><code>{escape(name)}</code></td><td>{_text(told['description'])}</td></tr>"
+        for name, told in described
+    )
+    return f"<table><tr><th>Name</th><th>Meaning</th></tr>{rows}</table>" if rows else ""
 
 
 def _parameter(parameter: Declared) -> str:

@@ -38,9 +38,10 @@ class Span(NamedTuple):
 def _media_types() -> dict[str, str]:
     """The media type of each extension that a format can give."""
     return {
-        FORMATS[known].extension(options): FORMATS[known].media_type(options)
+        FORMATS[known].extension(options, rows): FORMATS[known].media_type(options, rows)
         for known in ExportFormat
         for options in (ExportOptions(), ExportOptions(compression_enabled=True))
+        for rows in (0, options.workbook_rows_max + 1)
     }
 
 

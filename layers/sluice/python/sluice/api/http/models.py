@@ -9,7 +9,7 @@ import msgspec
 from sluice.api.http.errors import invalid_request
 from sluice.api.http.rows_json import exact_json
 from sluice.api.task_view import TaskView
-from sluice.domain.columns import ColumnSpec, ColumnType
+from sluice.domain.columns import ColumnSpec, ColumnType, SheetSpec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
@@ -33,12 +33,29 @@ class ColumnBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return ColumnSpec(self.name, self.type, self.width, self.format)
 
 
+class SheetBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of several tables of a workbook, with columns of its own.
+
+    Batches name it by `name`; its worksheet has the closest legal name.
+    """
+
+    name: str
+    columns: tuple[ColumnBody, ...]
+
+    def to_spec(self) -> SheetSpec:
+        return SheetSpec(self.name, tuple(column.to_spec() for column in self.columns))
+
+
 class OpenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The export to open. `expected_rows` is only shown again; what is checked are the totals of the close."""
+    """The export to open: one table of `columns`, or a workbook of several `sheets`.
+
+    `expected_rows` is only shown again; what is checked are the totals of the close.
+    """
 
     format: ExportFormat
     filename: str = ""
-    columns: tuple[ColumnBody, ...]
+    columns: tuple[ColumnBody, ...] = ()
+    sheets: tuple[SheetBody, ...] = ()
     options: ExportOptions = ExportOptions()
     expected_rows: int | None = None
 
@@ -47,19 +64,21 @@ class OpenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             format=self.format,
             filename=self.filename,
             columns=tuple(column.to_spec() for column in self.columns),
+            sheets=tuple(sheet.to_spec() for sheet in self.sheets),
             options=self.options,
             expected_rows=self.expected_rows,
         )
 
 
 class CloseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the sender counted; what is given is checked."""
+    """What the sender counted; what is given is checked. `sheets` has the rows of declared sheets by name."""
 
     batches: int | None = None
     rows: int | None = None
+    sheets: dict[str, int] = {}
 
     def to_request(self) -> CloseRequest:
-        return CloseRequest(self.batches, self.rows)
+        return CloseRequest(self.batches, self.rows, self.sheets)
 
 
 class RenderBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

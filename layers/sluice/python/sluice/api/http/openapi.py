@@ -196,10 +196,7 @@ CONTENT_ENCODING = header("Content-Encoding", "The body may be packed.", type="s
 def option_parameters() -> list[Declared]:
     """Declare each option of the file as a query parameter."""
     properties = _model_schemas(ExportOptions)[ExportOptions.__name__]["properties"]
-    return [
-        {**parameter(name, "Option of the file; see `ExportOptions`."), "schema": schema}
-        for name, schema in properties.items()
-    ]
+    return [{**parameter(name, schema.pop("description")), "schema": schema} for name, schema in properties.items()]
 
 
 def extra(*parameters: Declared, **rest: Any) -> Declared:
@@ -225,7 +222,9 @@ def _model_schemas(*models: type) -> Declared:
     for schema in schemas.values():
         if "description" in schema:
             schema["description"] = inspect.cleandoc(schema["description"]).replace("``", "`")
-    return schemas
+    # As JSON has it: a list for a tuple that is a default.
+    plain: Declared = msgspec.json.decode(msgspec.json.encode(schemas))
+    return plain
 
 
 def _any(_kind: type) -> Declared:

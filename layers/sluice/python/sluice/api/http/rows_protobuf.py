@@ -12,7 +12,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 
 
 def read_protobuf(body: bytes, shape: RowShape, *, sequence: int) -> Batch:
-    """Read a ``DataBatch``. Its own sequence is 0, or that of the path.
+    """Read a ``DataBatch``. Its own sequence is 0, or that of the path; its sheet is empty, or that of the query.
 
     Raises INVALID_REQUEST, and what ``wire.read_batch`` raises.
     """
@@ -24,4 +24,6 @@ def read_protobuf(body: bytes, shape: RowShape, *, sequence: int) -> Batch:
         ) from None
     if message.batch_sequence not in {0, sequence}:
         raise SluiceError(ErrorCode.INVALID_REQUEST, "The message's batch_sequence is not that of the path.")
+    if message.sheet not in {"", shape.sheet_name}:
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "The message's sheet is not that of the query.", field="sheet")
     return read_batch(message, shape)

@@ -87,11 +87,7 @@ class _Table:
             self._open(tuple(ColumnSpec(name) for name in names))
         assert self._ref is not None
         params = self._service.definitions.read(self._ref).params
-        return RowShape(
-            columns=params.columns,
-            rows_max=self._service.outside.limits.batch_rows_max,
-            null_value=params.options.null_value,
-        )
+        return RowShape.of(params, "", rows_max=self._service.outside.limits.batch_rows_max)
 
     def _open(self, columns: tuple[ColumnSpec, ...]) -> None:
         request = self._request

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.cli.data_options import AsJson
 from sluice.cli.export.local_export import Exported, export_locally
@@ -81,7 +79,7 @@ def export_file(
             exported = export_remotely(
                 table, params, output=target, progress=progress, calls=calls, idempotency_key=idempotency_key
             )
-    print(json_of({"file": str(output), **exported._asdict()}) if as_json else summary(output, exported))
+    print(json_of(exported._asdict()) if as_json else summary(exported))
 
 
 def server_calls(server: str, token: str | None, progress: Progress) -> ServerCalls:
@@ -95,7 +93,7 @@ def server_calls(server: str, token: str | None, progress: Progress) -> ServerCa
     )
 
 
-def summary(output: Path, exported: Exported) -> str:
+def summary(exported: Exported) -> str:
     """What was made, for a person."""
     warnings = [("  warning", f"{kind}: {count:,}") for kind, count in sorted(exported.warnings.items())]
     facts = [
@@ -104,4 +102,4 @@ def summary(output: Path, exported: Exported) -> str:
         ("  sha256", exported.sha256),
         *warnings,
     ]
-    return "\n".join([str(output), *lines_of(facts)])
+    return "\n".join([exported.file, *lines_of(facts)])

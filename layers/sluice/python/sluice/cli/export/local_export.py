@@ -27,12 +27,14 @@ from sluice.ports.outside import Outside
 from sluice.usecases.close_export import CloseRequest, close_export
 from sluice.usecases.compose_export import compose_export
 from sluice.usecases.find_task import Definitions, find_task
-from sluice.usecases.make_link import failure_of
+from sluice.usecases.make_link import failure_of, filename_of
 from sluice.usecases.open_export import OpenRequest, open_export
 from sluice.usecases.put_batch import put_batch
 from sluice.wiring.build import open_outside
 from sluice.wiring.settings import Settings
 from sluice.wiring.settings_schema import Storage
+
+_ARCHIVE = ".zip"
 
 
 class Exported(NamedTuple):
@@ -43,6 +45,7 @@ class Exported(NamedTuple):
     sha256: str
     warnings: dict[str, int]
     task_id: str
+    file: str
 
 
 class WatchedStore(ForwardingStore):
@@ -74,8 +77,16 @@ def export_locally(table: TableInput, params: ExportParams, *, output: Path, pro
             raise failure_of(task)
         if task.state is not State.COMPLETED:
             raise journal.error or SluiceError(ErrorCode.INTERNAL)
-        _copy(outside, task, output, progress=progress)
-    return Exported(task.result_rows, task.result_size, task.result_sha256, warnings_of(task), task.task_id)
+        made = path_of(output, filename_of(task))
+        _copy(outside, task, made, progress=progress)
+    warnings = warnings_of(task)
+    return Exported(task.result_rows, task.result_size, task.result_sha256, warnings, task.task_id, str(made))
+
+
+def path_of(output: Path, delivered: str) -> Path:
+    """Where the file goes: ``output``, but an archive of workbooks does not call itself a workbook."""
+    is_archive = delivered.endswith(_ARCHIVE) and output.suffix != _ARCHIVE
+    return output.with_suffix(_ARCHIVE) if is_archive else output
 
 
 @contextmanager

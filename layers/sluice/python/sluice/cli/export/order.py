@@ -51,7 +51,7 @@ def format_of(output: Path) -> ExportFormat:
 def _endings(file_format: ExportFormat) -> tuple[str, str]:
     """How the name of a plain and of a compressed file ends."""
     extension = FORMATS[file_format].extension
-    return f".{extension(ExportOptions())}", f".{extension(ExportOptions(compression_enabled=True))}"
+    return f".{extension(ExportOptions(), 0)}", f".{extension(ExportOptions(compression_enabled=True), 0)}"
 
 
 def read_types(texts: Sequence[str], names: Sequence[str]) -> tuple[ColumnSpec, ...]:

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import msgspec
 
-from sluice.cli.export.local_export import Exported, rows_counted_from
+from sluice.cli.export.local_export import Exported, path_of, rows_counted_from
 from sluice.cli.export.progress import Progress
 from sluice.cli.export.server_calls import Call, ServerCalls, ServerError, told_transient
 from sluice.cli.export.table_input import TableInput
@@ -55,11 +55,13 @@ def export_remotely(
         task = _await(calls, path, progress)
     _raise_failure(task)
     try:
-        _download(calls, path, task=task, output=output, progress=progress)
+        made = path_of(output, task["filename"])
+        _download(calls, path, task=task, output=made, progress=progress)
     except ServerError as error:
         raise ServerError(f"{error}; the service keeps the whole file as task {task['task_id']}") from None
     warnings = {str(warning["kind"]): int(warning["count"]) for warning in task["warnings"]}
-    return Exported(task["rows_written"], task["file_size_bytes"], task["checksum_sha256"], warnings, task["task_id"])
+    size_bytes, sha256 = task["file_size_bytes"], task["checksum_sha256"]
+    return Exported(task["rows_written"], size_bytes, sha256, warnings, task["task_id"], str(made))
 
 
 def _order(params: ExportParams) -> bytes:

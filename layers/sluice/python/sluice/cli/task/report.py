@@ -10,9 +10,11 @@ from sluice.cli.wording import iso
 from sluice.domain.errors import MEANINGS, ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.manifest import Claim
+from sluice.domain.params import ExportParams
 from sluice.domain.progress import eta_s, progress_percent, status_of
 from sluice.domain.task import Attempt, State, Task
 from sluice.ports.outside import Outside
+from sluice.usecases.make_link import filename_of
 
 SILENT = "ended without a word"
 RUNNING = "running"
@@ -69,6 +71,8 @@ class TaskReport(msgspec.Struct, frozen=True):
     columns: int | None
     source_task: str | None
     batches: BatchCount
+    sheets: dict[str, int]
+    """Rows received for each declared sheet."""
     rows_received: int
     rows_written: int
     progress_percent: float
@@ -111,10 +115,11 @@ def report_task(outside: Outside, ref: TaskRef) -> TaskReport:
         since_s=max(0, int(now - came_at)),
         next=next_step(task, now),
         format=params.format.value if params else None,
-        filename=params.filename if params else None,
-        columns=len(params.columns) if params else None,
+        filename=filename_of(task) if params else None,
+        columns=sum(len(table.columns) for table in params.tables) if params else None,
         source_task=(params.source_task or None) if params else None,
         batches=_count_batches(task, held.claims, listed_max=outside.limits.missing_listed_max),
+        sheets=_count_sheets(params, held.claims),
         rows_received=task.rows_received,
         rows_written=task.rows_done,
         progress_percent=progress_percent(task),
@@ -136,6 +141,15 @@ def report_task(outside: Outside, ref: TaskRef) -> TaskReport:
         deleted_at=_at(task.deleted_at),
         client_request_id=task.client_request_id or None,
     )
+
+
+def _count_sheets(params: ExportParams | None, claims: dict[int, Claim]) -> dict[str, int]:
+    """Rows received for each declared sheet; nothing for a task of one table."""
+    sheets = params.sheets if params else ()
+    return {
+        sheet.name: sum(claim.rows for claim in claims.values() if claim.sheet == index)
+        for index, sheet in enumerate(sheets)
+    }
 
 
 def _count_batches(task: Task, claims: dict[int, Claim], *, listed_max: int) -> BatchCount:

@@ -72,6 +72,8 @@ def _content(report: TaskReport) -> Iterator[tuple[str, str]]:
             else f" and {batches.missing_count - len(batches.missing)} more"
         )
         yield "", f"missing below the highest: {listed}{more}"
+    for name, rows in report.sheets.items():
+        yield "", f"sheet {printable(name)}: {counted(rows, 'row')}"
 
 
 def _composing(report: TaskReport) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from sluice.domain.batch import Cells
 from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.options import ExportOptions
 from sluice.domain.table import Warned
+from sluice.streams.csv.encodings import encoding_of
 from sluice.streams.csv.values import rewrite_for
 
 _NUL = b"\0"
@@ -27,6 +28,8 @@ _FORMULA_START = rb"(?:[=+\-@\t\r\n]|\xef\xbc[\x8b\x8d\x9d\xa0])"
 _SIGNED_NUMBER = rb"[+-][0-9]++(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+(?:\0|\Z)"
 _FORMULA = re.compile(rb"\0(?=%b)" % _FORMULA_START)
 _FORMULA_NO_NUMBER = re.compile(rb"\0(?=%b)(?!%b)" % (_FORMULA_START, _SIGNED_NUMBER))
+_SECOND_BYTES = bytes([*range(0x30, 0x3A), *range(0x40, 0x7F)])
+"""What is an ASCII character by itself, and in the encodings of East Asia the second or a later byte of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,21 @@ class Quoting:
     """What a field without quotes may not contain; the delimiter is the last."""
     unmarked: bytes
     """Every byte that is neither NUL nor a mark."""
+    codec: str = ""
+    """The file's encoding, where the delimiter may be a byte of another character; some readers split bytes."""
 
     @classmethod
     def of(cls, options: ExportOptions) -> Quoting:
         delimiter = options.csv_delimiter.encode()
         marks = (_QUOTE, b"\r", b"\n", delimiter)
         one_byte_marks = b"".join(mark for mark in marks if len(mark) == 1)
-        return cls(options.quote_all, marks, bytes(set(range(256)) - {0, *one_byte_marks}))
+        encoding = encoding_of(options)
+        codec = encoding.codec if encoding.mixes_ascii and delimiter in _SECOND_BYTES else ""
+        return cls(options.quote_all, marks, bytes(set(range(256)) - {0, *one_byte_marks}), codec)
+
+    def as_in_file(self, joined: bytes) -> bytes:
+        """The bytes among which marks are looked for."""
+        return joined.decode().encode(self.codec, "replace") if self.codec else joined
 
     def marks_of(self, joined: bytes) -> list[bytes]:
         """Reduce each of the NUL-joined cells to its marks."""
@@ -98,10 +109,11 @@ class CsvColumn:
         return begun[1:]
 
     def _quote_where_needed(self, joined: bytes) -> list[bytes]:
-        if not any(mark in joined for mark in self._quoting.marks):
+        written = self._quoting.as_in_file(joined)
+        if not any(mark in written for mark in self._quoting.marks):
             return joined.split(_NUL)
         fields = joined.replace(_QUOTE, b'""').split(_NUL)
-        marks = self._quoting.marks_of(joined)
+        marks = self._quoting.marks_of(written)
         return [b'"%b"' % field if marked else field for field, marked in zip(fields, marks, strict=True)]
 
 

@@ -31,6 +31,8 @@ class Encoding:
     mark: Mark = Mark.NEVER
     bent: str = ""
     """Characters, as between the brackets of a regular expression, that other programs read back as other ones."""
+    mixes_ascii: bool = False
+    """A character may have bytes that alone are ASCII characters, such as the pipe in Shift_JIS."""
     bytes_per_byte: int = 1
     """How many bytes one byte of UTF-8 may become."""
 
@@ -94,13 +96,13 @@ _ENCODINGS = {
     "utf-16": Encoding("utf-16", "utf-16-le", Mark.ALWAYS, bytes_per_byte=2),
     "utf-16le": Encoding("utf-16le", "utf-16-le", Mark.OPTIONAL, bytes_per_byte=2),
     "utf-16be": Encoding("utf-16be", "utf-16-be", Mark.OPTIONAL, bytes_per_byte=2),
-    "gbk": Encoding("gbk", "gbk"),
-    "gb18030": Encoding("gb18030", "gb18030", bent=_MOVED_IN_GB18030, bytes_per_byte=2),
+    "gbk": Encoding("gbk", "gbk", mixes_ascii=True),
+    "gb18030": Encoding("gb18030", "gb18030", bent=_MOVED_IN_GB18030, mixes_ascii=True, bytes_per_byte=2),
     # The three below are read by Excel and by browsers as the Windows code page of that name,
     # which holds more than the standard: https://encoding.spec.whatwg.org/#names-and-labels
-    "big5": Encoding("big5", "cp950", bent=_BENT_BY_BIG5),
-    "shift_jis": Encoding("shift_jis", "cp932", bent=_BENT_BY_SHIFT_JIS),
-    "euc-kr": Encoding("euc-kr", "cp949"),
+    "big5": Encoding("big5", "cp950", bent=_BENT_BY_BIG5, mixes_ascii=True),
+    "shift_jis": Encoding("shift_jis", "cp932", bent=_BENT_BY_SHIFT_JIS, mixes_ascii=True),
+    "euc-kr": Encoding("euc-kr", "cp949", mixes_ascii=True),
     # Read as windows-1252, which has other characters where this one has controls.
     "iso-8859-1": Encoding("iso-8859-1", "iso8859-1", bent="\x80-\x9f"),
     **{f"windows-125{page}": Encoding(f"windows-125{page}", f"cp125{page}") for page in range(9)},

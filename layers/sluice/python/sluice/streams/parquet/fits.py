@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 from datetime import datetime, time, tzinfo
 
-from sluice.streams.values.cell_checks import is_invalid_number
-from sluice.streams.values.dates import DateFault, read_date
+from sluice.streams.values.cell_checks import is_invalid_date, is_invalid_number
+from sluice.streams.values.dates import DateFault, is_finer_than_kept, read_date
 
 Spell = Callable[[str], str]
 """Gives the spelling of a value, or raises ``Misfit``."""
@@ -99,6 +99,8 @@ def _units(text: str, decimals: int) -> int:
 
 
 def _moment(text: str, zone: tzinfo) -> datetime:
+    if is_finer_than_kept(text) and not is_invalid_date(text):
+        raise Misfit("fraction")
     moment = read_date(text, zone, first=_FIRST_DAY)
     match moment:
         case DateFault.INVALID:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from sluice.domain.batch import Batch, Cells
@@ -20,6 +21,10 @@ FORMAT_CHARS_MAX = 255
 """Characters of a number format (Excel specifications and limits)."""
 
 
+_NO_NAME = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Controls, line ends and lone surrogates."""
+
+
 def refuse(field: str, detail: str) -> SluiceError:
     """An INVALID_REQUEST that names the field to correct."""
     return SluiceError(ErrorCode.INVALID_REQUEST, detail, field=field)
@@ -31,12 +36,52 @@ def check_declaration(params: ExportParams, limits: Limits) -> None:
     Names may be empty or repeated. Raises TOO_MANY_COLUMNS, INVALID_TEXT or
     INVALID_REQUEST with the fact ``field``.
     """
-    if not params.columns:
-        raise refuse("columns", "A table has at least one column.")
-    if len(params.columns) > limits.columns_max:
-        raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns=len(params.columns), columns_max=limits.columns_max)
-    for index, column in enumerate(params.columns):
-        _check_column(f"columns[{index}]", column, limits)
+    if params.sheets:
+        raise refuse("sheets", "Only a workbook holds several tables.")
+    _check_columns("columns", params.columns, limits)
+    _check_time_zone(params)
+
+
+def check_sheets(params: ExportParams, limits: Limits) -> None:
+    """As ``check_declaration``, for a format that holds several tables.
+
+    Raises also INVALID_REQUEST for sheets without a name, or of one name.
+    """
+    if not params.sheets:
+        check_declaration(params, limits)
+        return
+    if params.columns:
+        raise refuse("columns", "Columns are declared with their sheets, or for the only table; not both.")
+    if len(params.sheets) > limits.sheets_max:
+        raise refuse("sheets", f"A task declares at most {limits.sheets_max} sheets.")
+    names: set[str] = set()
+    for index, sheet in enumerate(params.sheets):
+        field = f"sheets[{index}]"
+        _check_sheet_name(f"{field}.name", sheet.name, limits)
+        if sheet.name in names:
+            raise refuse(f"{field}.name", "No two sheets of a task have the same name.")
+        names.add(sheet.name)
+        _check_columns(f"{field}.columns", sheet.columns, limits)
+    _check_time_zone(params)
+
+
+def _check_sheet_name(field: str, name: str, limits: Limits) -> None:
+    if not 0 < len(name) <= limits.column_name_chars_max or _NO_NAME.search(name):
+        raise refuse(
+            field, f"A sheet's name is 1 to {limits.column_name_chars_max} characters, no controls."
+        )
+
+
+def _check_columns(field: str, columns: tuple[ColumnSpec, ...], limits: Limits) -> None:
+    if not columns:
+        raise refuse(field, "A table has at least one column.")
+    if len(columns) > limits.columns_max:
+        raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns=len(columns), columns_max=limits.columns_max)
+    for index, column in enumerate(columns):
+        _check_column(f"{field}[{index}]", column, limits)
+
+
+def _check_time_zone(params: ExportParams) -> None:
     try:
         time_zone(params.options.timezone)
     except ValueError:

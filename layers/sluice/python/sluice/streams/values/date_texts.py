@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 
 from sluice.domain.batch import SEPARATOR
 from sluice.domain.table import Warned
@@ -14,6 +14,7 @@ from sluice.streams.values.dates import DateFault, read_date
 _DAY_CHARS = len("2025-03-14")
 _MINUTE_CHARS = len("2025-03-14 09:26")
 _ANY_DAY = "2000-01-01"
+_FIRST_DAY = datetime.min  # noqa: DTZ901 -- cells have no time zone
 _REMEMBERED_MAX = 4096
 """Texts remembered for each part of a moment; bounds memory when they do not repeat."""
 
@@ -52,7 +53,7 @@ class DateTexts:
         ]
 
     def _write(self, text: str, warnings: Counter[str]) -> str:
-        moment = read_date(text, self._zone)
+        moment = read_date(text, self._zone, first=_FIRST_DAY)
         if isinstance(moment, DateFault):
             invalid = moment is DateFault.INVALID
             warnings[Warned.INVALID_AS_TEXT if invalid else Warned.DATE_AS_TEXT] += 1
@@ -69,7 +70,7 @@ class _Remembered(dict[str, str]):
         self._complete = complete
 
     def __missing__(self, key: str) -> str:
-        moment = read_date(self._complete(key))
+        moment = read_date(self._complete(key), first=_FIRST_DAY)
         if isinstance(moment, DateFault):
             raise KeyError(key)
         if len(self) >= _REMEMBERED_MAX:

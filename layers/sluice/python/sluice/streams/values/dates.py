@@ -12,6 +12,8 @@ import re
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, timezone, tzinfo
 from enum import Enum
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,9}+)?+)?+"
@@ -27,6 +29,9 @@ _MOMENT = re.compile(
     rf"(?P<year>[0-9]{{4,6}}+)-(?P<month>0[1-9]|1[0-2])-(?P<day>0[1-9]|[12][0-9]|3[01])"
     rf"(?:[ T](?P<time>{_TIME})(?P<offset>{_OFFSET})?+)?+"
 )
+_ZONE_NAME = re.compile(r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*")
+_FINER_THAN_KEPT = re.compile(r"\.[0-9]{6}0*[1-9]")
+_KEPT_CHARS = len("2025-03-14 09:26:53.123456")
 _CALENDAR_CYCLE = 400
 """Years after which the Gregorian calendar repeats."""
 _FIRST_SHOWN = datetime(1900, 1, 1)  # noqa: DTZ001 -- cells have no time zone
@@ -42,12 +47,21 @@ class DateFault(Enum):
 
 @cache
 def time_zone(name: str) -> tzinfo:
-    """The zone in which dates with an offset are shown; UTC for no name. Raises ValueError for an unknown one."""
+    """The zone in which dates with an offset are shown; UTC for no name. Raises ValueError for an unknown one.
+
+    Zones are those of the package ``tzdata``, whose version is locked: a
+    machine's own may be older, and has names that are not IANA's, such as
+    ``localtime`` and ``right/UTC``.
+    """
     if not name:
         return UTC
+    package = find_spec("tzdata")  # importing it would bring the library of resources, four megabytes
+    if _ZONE_NAME.fullmatch(name) is None or package is None or not package.submodule_search_locations:
+        raise ValueError("no such time zone")
     try:
-        return ZoneInfo(name)
-    except (OSError, KeyError) as error:  # ZoneInfoNotFoundError is a KeyError; a folder's name gives an OSError
+        with Path(package.submodule_search_locations[0], "zoneinfo", name).open("rb") as file:
+            return ZoneInfo.from_file(file, key=name)
+    except OSError as error:
         raise ValueError("no such time zone") from error
 
 
@@ -80,6 +94,11 @@ def read_date(text: str, zone: tzinfo = UTC, *, first: datetime = _FIRST_SHOWN) 
             return DateFault.OUT_OF_RANGE
         moment = shifted
     return moment if moment >= first else DateFault.OUT_OF_RANGE
+
+
+def is_finer_than_kept(text: str) -> bool:
+    """Whether a valid date has digits beyond microseconds, which ``read_date`` drops, other than zeros."""
+    return len(text) > _KEPT_CHARS and _FINER_THAN_KEPT.search(text) is not None
 
 
 def _is_day(year: int, month: int, day: int) -> bool:

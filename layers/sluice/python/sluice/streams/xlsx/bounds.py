@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sluice.domain.table import Table
+from sluice.domain.table import SheetTable, Table
 from sluice.streams.xlsx.sheets import Sheet
 
 _ESCAPED_BYTES = 7
@@ -16,31 +16,37 @@ _FRAME = 16 * 1024
 """What a worksheet or the package has besides rows and columns."""
 _COLUMN_FRAME = 4 * 1024
 """Width, number format and header of a column, its name apart."""
+_INDEX_ROW = 4 * 1024
+"""A worksheet's line on the index sheet, with its link, and its place in the package."""
 
 
-def sheet_bytes_max(table: Table, sheet: Sheet) -> int:
-    """The size that a worksheet's XML never exceeds, before and after compression."""
-    reference = _LETTERS_MAX + len(str(sheet.last_row))
-    cells = sheet.rows * len(table.columns) * (_CELL + reference)
-    texts = _ESCAPED_BYTES * (table.size if sheet.rows else 0)
-    xml = _FRAME + sheet.rows * _ROW + cells + texts + _header_bytes_max(table)
+def file_bytes_max(table: Table, workbooks: Sequence[Sequence[Sheet]]) -> int:
+    """The size that the file never exceeds."""
+    tables = table.tables
+    xml = sum(_rows_bytes_max(part, _last_row(table)) for part in tables)
+    for sheets in workbooks:
+        xml += _package_bytes_max(table)
+        xml += sum(_FRAME + _header_bytes_max(tables[sheet.table]) + _INDEX_ROW for sheet in sheets)
     return xml + xml // 256  # deflate adds a few bytes per block to what it cannot shrink
 
 
-def file_bytes_max(table: Table, sheets: Sequence[Sheet]) -> int:
-    """The size that the file never exceeds."""
-    rows = sum(sheet.rows for sheet in sheets)
-    whole = Sheet("", table.options.excel_start_row, header=True, rows=rows)
-    return sheet_bytes_max(table, whole) + len(sheets) * (_FRAME + _header_bytes_max(table)) + package_bytes_max(table)
+def _last_row(table: Table) -> int:
+    return min(table.options.excel_start_row + table.rows, table.limits.sheet_rows_max)
 
 
-def package_bytes_max(table: Table) -> int:
-    """The size that everything but the worksheets never exceeds."""
-    return (
-        4 * _FRAME + _ESCAPED_BYTES * len(table.title.encode("utf-8", "replace")) + len(table.columns) * _COLUMN_FRAME
-    )
+def _rows_bytes_max(part: SheetTable, last_row: int) -> int:
+    reference = _LETTERS_MAX + len(str(last_row))
+    cells = part.rows * len(part.columns) * (_CELL + reference)
+    return part.rows * _ROW + cells + _ESCAPED_BYTES * part.size
 
 
-def _header_bytes_max(table: Table) -> int:
-    names = sum(len(column.name.encode("utf-8", "replace")) for column in table.columns)
-    return _ESCAPED_BYTES * names + len(table.columns) * _COLUMN_FRAME
+def _package_bytes_max(table: Table) -> int:
+    """Everything but the worksheets of one workbook, and its place in an archive of workbooks."""
+    columns = sum(len(part.columns) for part in table.tables)
+    title = len(table.title.encode("utf-8", "replace"))
+    return 4 * _FRAME + 2 * _ESCAPED_BYTES * title + columns * _COLUMN_FRAME
+
+
+def _header_bytes_max(part: SheetTable) -> int:
+    names = sum(len(column.name.encode("utf-8", "replace")) for column in part.columns)
+    return _ESCAPED_BYTES * names + len(part.columns) * _COLUMN_FRAME

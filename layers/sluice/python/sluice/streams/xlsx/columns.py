@@ -13,9 +13,9 @@ from sluice.domain.errors import ErrorCode
 from sluice.domain.table import Table, Tally, Warned
 from sluice.streams.values.booleans import BooleanWords, boolean_words
 from sluice.streams.values.cell_checks import cell_error
-from sluice.streams.values.dates import DateFault, read_date, time_zone
+from sluice.streams.values.dates import DateFault, is_finer_than_kept, read_date, time_zone
 from sluice.streams.values.numbers import NumberKind, number_kind
-from sluice.streams.xlsx.serials import SerialDates, serial_of
+from sluice.streams.xlsx.serials import SerialDates, keeps_time, serial_of
 from sluice.streams.xlsx.text import CLOSING, NUL, OPENING, TextCells, escape_column
 
 _VALUE_CLOSING = b"</v></c>"
@@ -197,6 +197,8 @@ class DateColumn:
         moment = read_date(text, self._zone)
         match moment:
             case datetime():
+                if is_finer_than_kept(text) or not keeps_time(moment):
+                    self._odd.count(Warned.TIME_SHORTENED, 1)
                 return self._opening + serial_of(moment) + _VALUE_CLOSING
             case DateFault.OUT_OF_RANGE:
                 return self._odd.counted(text, row_index, Warned.DATE_AS_TEXT)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from isal import isal_zlib
-from stream_zip import ZIP_32, ZIP_64, stream_zip
+from stream_zip import ZIP_32, ZIP_64, Method, stream_zip
+
+from sluice.domain.table import Replan, Table
 
 _DEFLATE_BLOCK_BYTES = 128 * 1024
 """ISA-L's output depends on how its input is cut, so the input is always cut alike."""
@@ -18,7 +20,8 @@ _FAST_LEVEL = 1
 _SMALL_LEVEL = 6
 _RAW_DEFLATE = -15
 _FILE_MODE = 0o100644
-ZIP_32_BYTES_MAX = 0xFFFFFFFF
+_FRAME_BYTES_MAX = 128
+"""Header and descriptor of a member, its name apart."""
 _EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2107, 12, 31, tzinfo=UTC)
 """An archive's times lie between these."""
@@ -26,44 +29,103 @@ _LATEST = datetime(2107, 12, 31, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One file of the archive."""
+    """One file of the archive. ``blocks`` are read once, when its turn comes."""
 
     name: str
     blocks: Iterable[bytes]
-    size_bound: int
-    """It has at most this many bytes, before and after compression."""
 
 
-def archive(members: Iterable[Member], *, created_at: float, small: bool) -> Iterator[bytes]:
+def archive(members: Iterable[Member], table: Table, *, folder: str = "", stored: bool = False) -> Iterator[bytes]:
     """Yield a ZIP archive, reading each member's blocks only as they are needed.
 
-    ``small`` deflates about a seventh smaller and several times slower. ZIP64
-    is used from the first member whose end may lie beyond 4 GiB.
+    ``compression_enabled`` deflates about a seventh smaller and several times
+    slower; ``stored`` not at all, for what is packed already. A member is
+    ZIP64 when ``table.large`` names it, or when it begins behind 4 GiB. Raises
+    ``Replan`` once it has read all members, if others than those have more
+    than ``limits.zip32_bytes_max`` bytes; the new plan names them, after
+    ``folder``.
     """
-    moment = min(max(datetime.fromtimestamp(int(created_at), UTC), _EARLIEST), _LATEST)
+    moment = min(max(datetime.fromtimestamp(int(table.created_at), UTC), _EARLIEST), _LATEST)
+    packing = _Packing(_deflate_for(table, stored=stored), table, folder)
     blocks: Iterable[bytes] = stream_zip(
-        _entries(members, moment),
+        packing.entries(members, moment),
         chunk_size=_OUTPUT_BLOCK_BYTES,
-        get_compressobj=_small_deflate if small else _fast_deflate,
+        get_compressobj=packing.new_compressor,
         extended_timestamps=False,  # they would add nothing, and be wrong for times before 1970
     )
     yield from blocks
 
 
-def _entries(members: Iterable[Member], moment: datetime) -> Iterator[tuple[Any, ...]]:
-    end_bound = 0
-    for member in members:
-        end_bound += member.size_bound
-        method = ZIP_64 if end_bound > ZIP_32_BYTES_MAX else ZIP_32
-        yield member.name, moment, _FILE_MODE, method, even_blocks(member.blocks, _DEFLATE_BLOCK_BYTES)
+def _deflate_for(table: Table, *, stored: bool) -> Callable[[], Any]:
+    if stored:
+        return lambda: zlib.compressobj(0, zlib.DEFLATED, _RAW_DEFLATE)
+    if table.options.compression_enabled:
+        return lambda: zlib.compressobj(_SMALL_LEVEL, zlib.DEFLATED, _RAW_DEFLATE)
+    return lambda: isal_zlib.compressobj(_FAST_LEVEL, isal_zlib.DEFLATED, _RAW_DEFLATE)
 
 
-def _fast_deflate() -> Any:
-    return isal_zlib.compressobj(_FAST_LEVEL, isal_zlib.DEFLATED, _RAW_DEFLATE)
+class _Packing:
+    """Knows how far the archive has come, and so which members need ZIP64.
+
+    A member's header says which form its sizes have, and is sent before its
+    size is known: a size that does not fit is a reason to start again.
+    """
+
+    def __init__(self, new_deflate: Callable[[], Any], table: Table, folder: str) -> None:
+        self._new_deflate = new_deflate
+        self._table = table
+        self._folder = folder
+        self._offset_max = 0
+
+    def new_compressor(self) -> Any:
+        return _CountedDeflate(self._new_deflate(), self)
+
+    def count(self, data: bytes) -> bytes:
+        self._offset_max += len(data)
+        return data
+
+    def entries(self, members: Iterable[Member], moment: datetime) -> Iterator[tuple[Any, ...]]:
+        waiting = iter(members)
+        for member in waiting:
+            self._offset_max += _FRAME_BYTES_MAX + len(member.name.encode())
+            method = self._method(member)
+            blocks = member.blocks if method is ZIP_64 else self._within_bounds(member, waiting)
+            yield member.name, moment, _FILE_MODE, method, even_blocks(blocks, _DEFLATE_BLOCK_BYTES)
+
+    def _method(self, member: Member) -> Method:
+        is_large = self._folder + member.name in self._table.large
+        return ZIP_64 if is_large or self._offset_max > self._table.limits.zip32_bytes_max else ZIP_32
+
+    def _within_bounds(self, member: Member, waiting: Iterator[Member]) -> Iterator[bytes]:
+        """The member's blocks; when they are too many, measure it and all that wait, and ask for a new plan."""
+        size = 0
+        blocks = iter(member.blocks)
+        for block in blocks:
+            size += len(block)
+            if size > self._table.limits.zip32_bytes_max:
+                too_large = {member.name}
+                sum(map(len, blocks))  # the rows behind it are needed to measure the others
+                too_large |= {one.name for one in waiting if self._is_too_large(one)}
+                names = {self._folder + name for name in too_large}
+                raise Replan(replace(self._table, large=self._table.large | names))
+            yield block
+
+    def _is_too_large(self, member: Member) -> bool:
+        return sum(map(len, member.blocks)) > self._table.limits.zip32_bytes_max
 
 
-def _small_deflate() -> Any:
-    return zlib.compressobj(_SMALL_LEVEL, zlib.DEFLATED, _RAW_DEFLATE)
+class _CountedDeflate:
+    """A compressor that tells the archive what it gave."""
+
+    def __init__(self, deflate: Any, packing: _Packing) -> None:
+        self._deflate = deflate
+        self._packing = packing
+
+    def compress(self, data: bytes) -> bytes:
+        return self._packing.count(self._deflate.compress(data))
+
+    def flush(self) -> bytes:
+        return self._packing.count(self._deflate.flush())
 
 
 def even_blocks(blocks: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from functools import cache, lru_cache
 
 from sluice.streams.values.dates import DateFault, read_date
@@ -13,6 +13,7 @@ _UNIT = 10**11
 _SECONDS_OF_DAY = 86_400
 _LAST_MICROSECONDS = _SECONDS_OF_DAY * 1_000_000 - 1_000
 """The last millisecond of a day; a later time would round up to the next day in readers, and in a far year's double."""
+_LAST_TIME = time(23, 59, 59, 999_000)
 _DAYS_KEPT = 20_000
 """Distinct dates remembered; more than fifty years, in about three megabytes."""
 
@@ -32,6 +33,11 @@ _ZERO_TIME = ord("0") * sum(_TIME_DIGITS.values())
 
 _ROUND_SECONDS = 864
 """A hundredth of a day, so that time of day splits into two decimals and a rest that 100 times share."""
+
+
+def keeps_time(moment: datetime) -> bool:
+    """Whether the serial number has the time of day to the microsecond; near midnight only to the millisecond."""
+    return moment.time() <= _LAST_TIME
 
 
 def serial_of(moment: datetime) -> bytes:

@@ -1,14 +1,17 @@
-"""Which worksheets a table needs: their names, and which rows each holds."""
+"""Which workbooks and worksheets the tables of a file need: their names, and which rows each holds."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, groupby
+from typing import NamedTuple
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportOptions
+from sluice.domain.table import Table
 from sluice.streams.xlsx.text import cut_text
 
 DEFAULT_NAME = "Sheet1"
@@ -30,6 +33,11 @@ class Sheet:
     header: bool
     rows: int
     """Data rows."""
+    columns: int
+    table: int = 0
+    """Index of its table among those of the file."""
+    rows_before: int = 0
+    """Rows of its table that stand on worksheets before it, in this workbook or another."""
 
     @property
     def first_data_row(self) -> int:
@@ -46,31 +54,84 @@ def data_rows_max(options: ExportOptions, limits: Limits) -> int:
     return limits.sheet_rows_max - (options.excel_start_row - 1) - options.header
 
 
-def plan_sheets(rows: int, options: ExportOptions, limits: Limits) -> list[Sheet]:
-    """Spread ``rows`` data rows over as many worksheets as needed, at least one.
+def check_rows_fit(rows: Sequence[int], names: Sequence[str], options: ExportOptions, limits: Limits) -> None:
+    """Raise TOO_MANY_ROWS when a table needs more than one worksheet and ``on_sheet_full`` is ``error``."""
+    if options.on_sheet_full != "error":
+        return
+    rows_max = min(data_rows_max(options, limits), options.workbook_rows_max)
+    for needed, name in zip(rows, names, strict=True):
+        if needed > rows_max:
+            named = {"sheet": name} if len(names) > 1 else {}
+            raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows=needed, rows_max=rows_max, **named)
 
-    Raises TOO_MANY_ROWS when one does not suffice and ``on_sheet_full`` is ``error``.
+
+def workbooks_needed(rows: int, options: ExportOptions) -> int:
+    """How many workbooks hold ``rows`` data rows."""
+    return max(1, -(-rows // options.workbook_rows_max))
+
+
+def plan_workbooks(table: Table) -> list[list[Sheet]]:
+    """The worksheets of each workbook: every table in turn, none with more rows than a worksheet holds.
+
+    A workbook is full at ``workbook_rows_max`` rows, and the next one goes on
+    with the row behind. A table without rows has a worksheet too.
     """
-    capacity = data_rows_max(options, limits)
-    if rows > capacity and options.on_sheet_full == "error":
-        raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows=rows, rows_max=capacity)
-    names = sheet_names(options.excel_sheet_name)
-    starts = range(0, max(rows, 1), capacity)
-    return [
-        Sheet(name, options.excel_start_row, options.header, min(capacity, rows - start))
-        for name, start in zip(names, starts, strict=False)
-    ]
+    pieces = _pieces(table)
+    workbooks: list[list[Sheet]] = []
+    for _, group in groupby(pieces, key=lambda piece: piece.workbook):
+        taken: set[str] = set()
+        workbooks.append([_sheet(table, piece, taken) for piece in group])
+    return workbooks
 
 
-def sheet_names(wanted: str) -> Iterator[str]:
-    """Legal names for any number of worksheets: ``name``, ``name (2)``, ``name (3)`` …, all different."""
+class _Piece(NamedTuple):
+    """Rows of one table that stand on one worksheet."""
+
+    workbook: int
+    table: int
+    rows_before: int
+    rows: int
+
+
+def _pieces(table: Table) -> Iterator[_Piece]:
+    capacity = data_rows_max(table.options, table.limits)
+    workbook, room = 0, table.options.workbook_rows_max
+    for index, part in enumerate(table.tables):
+        done = 0
+        while done < part.rows or not done:
+            if not room and part.rows:
+                workbook, room = workbook + 1, table.options.workbook_rows_max
+            rows = min(capacity, room, part.rows - done)
+            yield _Piece(workbook, index, done, rows)
+            if not part.rows:
+                break
+            done, room = done + rows, room - rows
+
+
+def _sheet(table: Table, piece: _Piece, taken: set[str]) -> Sheet:
+    part = table.tables[piece.table]
+    return Sheet(
+        name=free_name(part.name, taken),
+        start_row=table.options.excel_start_row,
+        header=table.options.header,
+        rows=piece.rows,
+        columns=len(part.columns),
+        table=piece.table,
+        rows_before=piece.rows_before,
+    )
+
+
+def free_name(wanted: str, taken: set[str]) -> str:
+    """The first of ``name``, ``name (2)``, ``name (3)`` … that is legal and not ``taken``, which it is from now on."""
     name = legal_name(wanted)
-    yield name
-    number = 2
-    while True:
+    found = name
+    for number in count(2):
+        if found.casefold() not in taken:
+            break
         suffix = f" ({number})"
-        yield _cut(name, _NAME_UNITS_MAX - len(suffix)) + suffix
-        number += 1
+        found = _cut(name, _NAME_UNITS_MAX - len(suffix)) + suffix
+    taken.add(found.casefold())
+    return found
 
 
 def legal_name(wanted: str) -> str:

@@ -1,4 +1,4 @@
-"""A workbook without rows, made by XlsxWriter: everything of the file except the cells."""
+"""A workbook without rows, made by XlsxWriter: everything of the file except the tables' cells."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from xlsxwriter import Workbook
@@ -19,15 +19,16 @@ from sluice.domain.options import ExportOptions
 from sluice.domain.table import Table
 from sluice.streams.values.number_formats import DATE_FORMAT, DATETIME_FORMAT, quote_foreign
 from sluice.streams.xlsx.columns import ColumnStyle
+from sluice.streams.xlsx.index_sheet import add_index
+from sluice.streams.xlsx.looks import look_of
 from sluice.streams.xlsx.sheets import Sheet
 
-_HEADER_COLOR = "#D9E1F2"
-_BAND_COLOR = "#F2F2F2"
 _FROZEN_ROWS_MAX = 20
 """A header further down is not frozen: the rows above it would fill the screen."""
 _NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 _SHEET_PART = re.compile(r"xl/worksheets/sheet([0-9]+)\.xml")
 _SHEET_DATA = re.compile(rb"<sheetData\s*/>|<sheetData>(?P<rows>.*)</sheetData>", re.DOTALL)
+_WIDTHS = re.compile(rb"<cols>.*</cols>", re.DOTALL)
 _DIMENSION = re.compile(rb'<dimension ref="[^"]*"/>')
 _STYLE = re.compile(rb'<c r="[A-Z]+[0-9]+"(?P<style> s="[0-9]+")?')
 _FIRST_PARTS = ("[Content_Types].xml", "_rels/.rels", "xl/workbook.xml")
@@ -43,7 +44,8 @@ class Skeleton:
     sheets: list[tuple[str, bytes, bytes]]
     """Name, what comes before the rows, what comes after them."""
     header: ColumnStyle
-    columns: list[ColumnStyle]
+    columns: list[list[ColumnStyle]]
+    """Of each table of the file."""
 
 
 def letters(columns: int) -> list[bytes]:
@@ -51,52 +53,66 @@ def letters(columns: int) -> list[bytes]:
     return [xl_col_to_name(index).encode() for index in range(columns)]
 
 
-def build_skeleton(table: Table, sheets: Sequence[Sheet], widths: Sequence[int]) -> Skeleton:
-    """Make the workbook around the rows: sheets, styles, widths, frozen header, filters, properties."""
+def build_skeleton(table: Table, sheets: Sequence[Sheet], *, indexed: bool) -> Skeleton:
+    """Make the workbook around the rows: sheets, styles, frozen header, filters, properties; ``indexed`` adds an index.
+
+    The columns' widths are left to ``width_element``.
+    """
     buffer = io.BytesIO()
     workbook = Workbook(buffer, {"in_memory": True})
     styles = _Styles(workbook, table)
-    bands = workbook.add_format({"bg_color": _BAND_COLOR}) if table.options.banding else None
+    rules = [(condition, workbook.add_format(made)) for condition, made in look_of(table.options).row_formats()]
     worksheets = [workbook.add_worksheet(sheet.name) for sheet in sheets]
     for sheet, worksheet in zip(sheets, worksheets, strict=True):
-        _lay_out(worksheet, sheet, table.options, widths, bands)
+        _lay_out(worksheet, sheet, table.options, rules)
     styles.write_samples(worksheets[0])
+    if indexed:
+        add_index(workbook, table, sheets)
     workbook.set_properties({"title": _NOT_XML.sub("", table.title), "created": _moment(table.created_at)})
     workbook.close()
-    return _take_apart(buffer, table, sheets, styles)
+    return _take_apart(buffer, sheets, styles)
 
 
 def _moment(created_at: float) -> datetime:
     return datetime.fromtimestamp(int(created_at), UTC).replace(tzinfo=None)
 
 
-def _lay_out(worksheet: Any, sheet: Sheet, options: ExportOptions, widths: Sequence[int], bands: Any) -> None:
+def width_element(widths: Sequence[int]) -> bytes:
+    """The element of a worksheet that sets the columns' widths; it stands right before the rows."""
+    buffer = io.BytesIO()
+    workbook = Workbook(buffer, {"in_memory": True})
+    worksheet = workbook.add_worksheet()
     column = 0
     for width, equal in groupby(widths):
         count = len(list(equal))
         worksheet.set_column(column, column + count - 1, width)
         column += count
+    workbook.close()
+    with zipfile.ZipFile(buffer) as archive:
+        found = _WIDTHS.search(archive.read("xl/worksheets/sheet1.xml"))
+    return found[0] if found else b""
+
+
+def _lay_out(worksheet: Any, sheet: Sheet, options: ExportOptions, rules: Sequence[tuple[str, Any]]) -> None:
     if options.right_to_left:
         worksheet.right_to_left()
     if sheet.header and options.freeze_header and sheet.start_row <= _FROZEN_ROWS_MAX:
         worksheet.freeze_panes(sheet.start_row, 0)
     if sheet.header and options.autofilter:
-        worksheet.autofilter(sheet.start_row - 1, 0, sheet.last_row - 1, len(widths) - 1)
-    if bands is not None and sheet.rows:
-        rule = {"type": "formula", "criteria": f"=MOD(ROW()-{sheet.first_data_row},2)=1", "format": bands}
-        worksheet.conditional_format(sheet.first_data_row - 1, 0, sheet.last_row - 1, len(widths) - 1, rule)
+        worksheet.autofilter(sheet.start_row - 1, 0, sheet.last_row - 1, sheet.columns - 1)
+    for condition, made in rules if sheet.rows else ():
+        rule = {"type": "formula", "criteria": condition.format(first=sheet.first_data_row), "format": made}
+        worksheet.conditional_format(sheet.first_data_row - 1, 0, sheet.last_row - 1, sheet.columns - 1, rule)
 
 
 class _Styles:
     """The cell styles of a workbook; which number each has is read back from sample cells."""
 
     def __init__(self, workbook: Workbook, table: Table) -> None:
-        color = table.options.header_color.removeprefix("#")
-        header = {"bold": True, "bg_color": f"#{color}" if color else _HEADER_COLOR}
+        header = look_of(table.options).header_format()
         self._formats = [header, header | {"quote_prefix": True}, {"quote_prefix": True}]
-        codes = [_number_format(column) for column in table.columns]
-        self._distinct = sorted(set(codes) - {""})
-        self._codes = codes
+        self._codes = [[_number_format(column) for column in part.columns] for part in table.tables]
+        self._distinct = sorted(set(chain.from_iterable(self._codes)) - {""})
         self._formats += [{"num_format": quote_foreign(code)} for code in self._distinct]
         self._made = [workbook.add_format(properties) for properties in self._formats]
 
@@ -104,11 +120,12 @@ class _Styles:
         for row, made in enumerate(self._made):
             worksheet.write_blank(row, 0, None, made)
 
-    def read_samples(self, rows: bytes) -> tuple[ColumnStyle, list[ColumnStyle]]:
-        """The styles of the header and of each column, from the XML of the sample cells."""
+    def read_samples(self, rows: bytes) -> tuple[ColumnStyle, list[list[ColumnStyle]]]:
+        """The styles of the header and of each table's columns, from the XML of the sample cells."""
         header, header_quoted, quoted, *numbers = [found["style"] or b"" for found in _STYLE.finditer(rows)]
         by_code = dict(zip(self._distinct, numbers, strict=True)) | {"": b""}
-        return ColumnStyle(header, header_quoted), [ColumnStyle(by_code[code], quoted) for code in self._codes]
+        columns = [[ColumnStyle(by_code[code], quoted) for code in codes] for codes in self._codes]
+        return ColumnStyle(header, header_quoted), columns
 
 
 def _number_format(column: ColumnSpec) -> str:
@@ -123,7 +140,7 @@ def _number_format(column: ColumnSpec) -> str:
             return ""
 
 
-def _take_apart(buffer: io.BytesIO, table: Table, sheets: Sequence[Sheet], styles: _Styles) -> Skeleton:
+def _take_apart(buffer: io.BytesIO, sheets: Sequence[Sheet], styles: _Styles) -> Skeleton:
     with zipfile.ZipFile(buffer) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
     halves: list[tuple[str, bytes, bytes]] = []
@@ -131,7 +148,7 @@ def _take_apart(buffer: io.BytesIO, table: Table, sheets: Sequence[Sheet], style
     for number, sheet in enumerate(sheets, 1):
         name = f"xl/worksheets/sheet{number}.xml"
         before, rows, after = _split(contents.pop(name))
-        area = xl_range(sheet.start_row - 1, 0, sheet.last_row - 1, len(table.columns) - 1).encode()
+        area = xl_range(sheet.start_row - 1, 0, sheet.last_row - 1, sheet.columns - 1).encode()
         halves.append((name, _DIMENSION.sub(b'<dimension ref="%b"/>' % area, before), after))
         samples = samples or rows
     header, columns = styles.read_samples(samples)

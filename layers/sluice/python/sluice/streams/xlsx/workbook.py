@@ -1,131 +1,78 @@
-"""A table as a workbook: the skeleton's parts, and between them the rows as they arrive."""
+"""One workbook: the skeleton's parts, and between them the rows as they arrive."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
 
 from sluice.domain.batch import Batch
-from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.table import Table, Tally, Warned
-from sluice.streams.values.cells import slices
-from sluice.streams.xlsx.bounds import package_bytes_max, sheet_bytes_max
-from sluice.streams.xlsx.columns import ColumnStyle, RenderedColumn, Renderer, column_renderer
-from sluice.streams.xlsx.package import Member, archive
+from sluice.domain.table import SheetTable, Table, Tally
+from sluice.streams.xlsx.columns import ColumnStyle
+from sluice.streams.xlsx.package import Member
 from sluice.streams.xlsx.rows import RowAssembler
-from sluice.streams.xlsx.sheets import Sheet, plan_sheets
-from sluice.streams.xlsx.skeleton import Skeleton, build_skeleton, letters
+from sluice.streams.xlsx.sheets import Sheet
+from sluice.streams.xlsx.skeleton import Skeleton, build_skeleton, letters, width_element
+from sluice.streams.xlsx.table_rows import TableRows, mismatch
 from sluice.streams.xlsx.text import text_tail
-from sluice.streams.xlsx.widths import column_widths, look_ahead
+
+_ROWS = b"<sheetData>"
 
 
-class _Slice(NamedTuple):
-    """Some rows, rendered."""
+class SheetFeed:
+    """Gives every worksheet of the file its rows, from the one stream of batches."""
 
-    rows: int
-    columns: list[RenderedColumn]
-
-    def split(self, rows: int) -> tuple[_Slice, _Slice]:
-        """The first ``rows`` rows, and the others."""
-        head = [column._replace(pieces=tuple(piece[:rows] for piece in column.pieces)) for column in self.columns]
-        tail = [column._replace(pieces=tuple(piece[rows:] for piece in column.pieces)) for column in self.columns]
-        return _Slice(rows, head), _Slice(self.rows - rows, tail)
-
-
-class _RowFeed:
-    """Hands the rendered rows to one worksheet after the other; counts them."""
-
-    def __init__(self, rendered: Iterator[_Slice], table: Table, tally: Tally) -> None:
-        self._rendered = rendered
+    def __init__(self, batches: Iterable[Batch], table: Table, tally: Tally) -> None:
+        self._batches = iter(batches)
         self._table = table
         self._tally = tally
-        self._left: _Slice | None = None
+        self._rows: TableRows | None = None
+        self._assembler: RowAssembler | None = None
 
-    def take(self, rows: int) -> Iterator[_Slice]:
-        """Yield the next ``rows`` rows. Raises ROW_COUNT_MISMATCH when there are fewer."""
-        while rows:
-            piece = self._left or next(self._rendered, None)
-            self._left = None
-            if piece is None:
-                raise self._mismatch()
-            if piece.rows > rows:
-                piece, self._left = piece.split(rows)
-            rows -= piece.rows
-            self._tally.rows += piece.rows
-            yield piece
+    def sheet_blocks(self, sheet: Sheet, halves: tuple[bytes, bytes], skeleton: Skeleton) -> Iterator[bytes]:
+        """The XML of the next worksheet, around its rows the ``halves`` without them."""
+        part = self._table.tables[sheet.table]
+        if sheet.rows_before == 0:
+            styles = skeleton.columns[sheet.table]
+            self._rows = TableRows(self._batches, part, styles, table=self._table, tally=self._tally)
+            self._assembler = RowAssembler(letters(sheet.columns), compact=self._table.options.compact)
+        assert self._rows is not None
+        assert self._assembler is not None
+        before, after = halves
+        yield _with_widths(before, self._rows.widths)
+        yield _first_rows(sheet, part, skeleton.header, compact=self._table.options.compact)
+        number = sheet.first_data_row
+        for piece in self._rows.take(sheet.rows):
+            yield from self._assembler.rows(piece.columns, piece.rows, number)
+            number += piece.rows
+        self._check_end()
+        yield after
 
-    def check_end(self) -> None:
-        """Raise ROW_COUNT_MISMATCH when all rows of the table were taken and there are more."""
-        if self._tally.rows == self._table.rows and (self._left or next(self._rendered, None)):
-            raise self._mismatch()
-
-    def _mismatch(self) -> SluiceError:
-        written, expected = self._tally.rows, self._table.rows
-        return SluiceError(ErrorCode.ROW_COUNT_MISMATCH, rows_written=written, rows_expected=expected)
-
-
-def workbook_blocks(batches: Iterable[Batch], table: Table, tally: Tally) -> Iterator[bytes]:
-    """Yield the workbook's bytes; the contract is that of ``xlsx_writer.write``."""
-    sheets = plan_sheets(table.rows, table.options, table.limits)
-    if len(sheets) > 1:
-        tally.warnings[Warned.SHEET_SPLIT] += len(sheets) - 1
-    texts, batches = look_ahead(batches, len(table.columns))
-    skeleton = build_skeleton(table, sheets, column_widths(table.columns, texts))
-    styles = zip(table.columns, skeleton.columns, strict=True)
-    renderers = [column_renderer(column, style, table, tally) for column, style in styles]
-    feed = _RowFeed(_render(batches, renderers), table, tally)
-    yield from archive(
-        _members(skeleton, sheets, table, feed),
-        created_at=table.created_at,
-        small=table.options.compression_enabled,
-    )
+    def _check_end(self) -> None:
+        """Raise ROW_COUNT_MISMATCH when all rows of the file were taken and there are more."""
+        if self._tally.rows == self._table.rows and any(batch.rows for batch in self._batches):
+            raise mismatch(self._table, self._tally)
 
 
-def _render(batches: Iterable[Batch], renderers: list[Renderer]) -> Iterator[_Slice]:
-    first_row = 0
-    for parts in map(slices, batches):  # no name is bound to a batch, so none outlives its slices
-        for part in parts:
-            if part.rows:
-                columns = zip(renderers, part.columns, strict=True)
-                yield _Slice(part.rows, [render(cells, part.rows, first_row) for render, cells in columns])
-                first_row += part.rows
-
-
-def _members(skeleton: Skeleton, sheets: list[Sheet], table: Table, feed: _RowFeed) -> Iterator[Member]:
-    bound = package_bytes_max(table)
+def workbook_members(feed: SheetFeed, table: Table, sheets: Sequence[Sheet], *, indexed: bool) -> Iterator[Member]:
+    """The parts of one workbook, in their order; they are to be read in it."""
+    skeleton = build_skeleton(table, sheets, indexed=indexed)
     for name, content in skeleton.parts:
-        yield Member(name, [content], bound)
-        bound = 0  # that of all parts is counted with the first
-    assembler = RowAssembler(letters(len(table.columns)), compact=table.options.compact)
-    for sheet, (name, before, after) in zip(sheets, skeleton.sheets, strict=True):
-        blocks = _sheet_blocks(sheet, feed, assembler, _first_rows(sheet, table, skeleton.header))
-        yield Member(name, _between(before, blocks, after), sheet_bytes_max(table, sheet))
+        yield Member(name, [content])
+    for sheet, (name, *halves) in zip(sheets, skeleton.sheets, strict=True):
+        yield Member(name, feed.sheet_blocks(sheet, (halves[0], halves[1]), skeleton))
 
 
-def _between(before: bytes, blocks: Iterator[bytes], after: bytes) -> Iterator[bytes]:
-    yield before
-    yield from blocks
-    yield after
+def _with_widths(before: bytes, widths: Sequence[int]) -> bytes:
+    return before.removesuffix(_ROWS) + width_element(widths) + _ROWS
 
 
-def _sheet_blocks(sheet: Sheet, feed: _RowFeed, assembler: RowAssembler, first_rows: bytes) -> Iterator[bytes]:
-    yield first_rows
-    number = sheet.first_data_row
-    for piece in feed.take(sheet.rows):
-        yield from assembler.rows(piece.columns, piece.rows, number)
-        number += piece.rows
-    feed.check_end()
-
-
-def _first_rows(sheet: Sheet, table: Table, style: ColumnStyle) -> bytes:
+def _first_rows(sheet: Sheet, part: SheetTable, style: ColumnStyle, *, compact: bool) -> bytes:
     """The header row, if there is one, placed where the table starts."""
-    compact = table.options.compact
     place = b'<row r="%d"></row>' % (sheet.start_row - 1) if compact and sheet.start_row > 1 else b""
     if not sheet.header:
         return place
     row = b"<row>" if compact else b'<row r="%d">' % sheet.start_row
     cells = [row]
-    for column, letter in zip(table.columns, letters(len(table.columns)), strict=True):
+    for column, letter in zip(part.columns, letters(len(part.columns)), strict=True):
         reference = b"" if compact else b' r="%b%d"' % (letter, sheet.start_row)
         tail = (
             text_tail(column.name, style=style.cell, quoted_style=style.quoted) if column.name else style.cell + b"/>"

@@ -1,0 +1,282 @@
+"""Tasks of several tables: batches name theirs, totals are checked for each, and rows are never mixed."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import openpyxl
+import pytest
+
+from sluice.cli.task.report import report_task
+from sluice.cli.task.text import page_of
+from sluice.domain.batch import Batch
+from sluice.domain.columns import ColumnSpec, ColumnType, SheetSpec
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import ManifestRef, TaskRef, TenantId
+from sluice.domain.limits import Limits
+from sluice.domain.manifest import Claim, Manifest
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.domain.task import State, Task
+from sluice.ports.outside import Outside
+from sluice.usecases.close_export import CloseRequest, close_export
+from sluice.usecases.compose_export import Outcome, compose_export
+from sluice.usecases.count_sheets import sheet_rows_of
+from sluice.usecases.find_task import Definitions
+from sluice.usecases.make_link import filename_of
+from sluice.usecases.open_export import OpenRequest, open_export
+from sluice.usecases.put_batch import BatchReceipt, put_batch
+from sluice.usecases.render_again import RenderRequest, render_again
+from tests.support.fake_clock import FakeClock
+from tests.support.memory_outside import memory_outside
+
+ORDERS, LINES = SheetSpec("orders", (ColumnSpec("id", ColumnType.NUMBER),)), SheetSpec("lines", (ColumnSpec("a"),) * 2)
+SHOP = ExportParams(format=ExportFormat.XLSX, filename="shop", sheets=(ORDERS, LINES))
+
+
+def opened(outside: Outside, params: ExportParams = SHOP) -> TaskRef:
+    return open_export(outside, TenantId("acme"), OpenRequest(params)).task.ref
+
+
+def put(outside: Outside, ref: TaskRef, sequence: int, sheet: int, *rows: Sequence[str]) -> BatchReceipt:
+    batch = Batch.of_rows(rows, len(rows[0]))
+    return put_batch(outside, Definitions(outside), ref, sequence=sequence, batch=batch, sheet=sheet)
+
+
+def composed(outside: Outside, ref: TaskRef) -> Task:
+    task = close_export(outside, ref, CloseRequest())
+    assert compose_export(outside, ManifestRef(ref, task.man_sha)) is Outcome.COMPLETED
+    return row_of(outside, ref)
+
+
+def row_of(outside: Outside, ref: TaskRef) -> Task:
+    row = outside.tasks.read(ref)
+    assert row is not None
+    return row
+
+
+def values_in(data: bytes) -> dict[str, list[tuple[Any, ...]]]:
+    book = openpyxl.load_workbook(io.BytesIO(data))
+    return {sheet.title: list(sheet.iter_rows(values_only=True))[1:] for sheet in book.worksheets}
+
+
+def refusal(request: CloseRequest, *, outside: Outside, ref: TaskRef) -> SluiceError:
+    with pytest.raises(SluiceError) as caught:
+        close_export(outside, ref, request)
+    return caught.value
+
+
+def test_batches_of_several_tables_may_come_in_any_order() -> None:
+    outside = memory_outside(FakeClock())
+    ref = opened(outside)
+    put(outside, ref, 4, 0, ["3"])
+    put(outside, ref, 1, 1, ["a", "b"], ["c", "d"])
+    put(outside, ref, 3, 1, ["e", "f"])
+    put(outside, ref, 2, 0, ["1"], ["2"])
+    row = composed(outside, ref)
+    assert values_in(outside.objects.get(row.result_key)) == {
+        "orders": [(1,), (2,), (3,)],
+        "lines": [("a", "b"), ("c", "d"), ("e", "f")],
+    }
+    assert (row.result_rows, row.total_rows, row.rows_done) == (6, 6, 6)
+
+
+def test_the_same_rows_for_another_table_are_a_conflict() -> None:
+    outside = memory_outside(FakeClock())
+    ref = opened(
+        outside, ExportParams(format=ExportFormat.XLSX, filename="t", sheets=(ORDERS, SheetSpec("b", ORDERS.columns)))
+    )
+    put(outside, ref, 1, 0, ["1"])
+    assert put(outside, ref, 1, 0, ["1"]).replayed
+    with pytest.raises(SluiceError) as caught:
+        put(outside, ref, 1, 1, ["1"])
+    assert caught.value.code is ErrorCode.BATCH_CONFLICT
+
+
+def test_a_batch_has_the_columns_of_its_own_table() -> None:
+    outside = memory_outside(FakeClock())
+    ref = opened(outside)
+    with pytest.raises(SluiceError) as caught:
+        put(outside, ref, 1, 0, ["1", "2"])
+    assert (caught.value.code, caught.value.facts["columns"]) == (ErrorCode.ROW_WIDTH_MISMATCH, 1)
+    with pytest.raises(SluiceError) as caught:
+        put(outside, ref, 1, 0, ["x"])
+    assert caught.value.code is ErrorCode.INVALID_VALUE
+    put(outside, ref, 1, 1, ["x", "y"])
+
+
+def test_totals_are_checked_for_each_table() -> None:
+    outside = memory_outside(FakeClock())
+    ref = opened(outside)
+    put(outside, ref, 1, 0, ["1"], ["2"])
+    put(outside, ref, 2, 1, ["a", "b"])
+    assert sheet_rows_of(row_of(outside, ref)) == {"orders": None, "lines": None}
+    wrong = refusal(CloseRequest(rows=3, sheets={"orders": 1, "lines": 2}), outside=outside, ref=ref)
+    assert (wrong.code, wrong.facts) == (
+        ErrorCode.TOTALS_MISMATCH,
+        {"sheet": "orders", "rows_received": 2, "rows_closed": 1},
+    )
+    unknown = refusal(CloseRequest(sheets={"refunds": 0}), outside=outside, ref=ref)
+    assert (unknown.code, unknown.facts) == (ErrorCode.INVALID_REQUEST, {"field": "sheet"})
+    assert row_of(outside, ref).state is State.OPEN
+    sealed = close_export(outside, ref, CloseRequest(batches=2, rows=3, sheets={"lines": 1, "orders": 2}))
+    assert sheet_rows_of(sealed) == {"orders": 2, "lines": 1}
+
+
+def test_an_operator_sees_the_rows_of_each_table() -> None:
+    outside = memory_outside(FakeClock())
+    ref = opened(outside)
+    put(outside, ref, 1, 0, ["1"], ["2"])
+    put(outside, ref, 2, 0, ["3"])
+    report = report_task(outside, ref)
+    assert report.sheets == {"orders": 3, "lines": 0}
+    assert "sheet orders: 3 rows" in page_of(report)
+    assert "sheet lines: 0 rows" in page_of(report)
+
+
+def test_a_second_close_may_name_the_same_totals_of_a_table_and_no_other() -> None:
+    outside = memory_outside(FakeClock())
+    ref = opened(outside)
+    put(outside, ref, 1, 0, ["1"])
+    close_export(outside, ref, CloseRequest())
+    assert close_export(outside, ref, CloseRequest(sheets={"orders": 1, "lines": 0})).state is State.SEALED
+    assert refusal(CloseRequest(sheets={"orders": 2}), outside=outside, ref=ref).code is ErrorCode.ALREADY_CLOSED
+
+
+@pytest.mark.parametrize(
+    ("sheets", "field"),
+    [
+        ((SheetSpec("", ORDERS.columns),), "sheets[0].name"),
+        ((ORDERS, SheetSpec("a\nb", ORDERS.columns)), "sheets[1].name"),
+        ((SheetSpec("x" * 256, ORDERS.columns),), "sheets[0].name"),
+        ((SheetSpec("\ud800", ORDERS.columns),), "sheets[0].name"),
+        ((ORDERS, ORDERS), "sheets[1].name"),
+        ((ORDERS, SheetSpec("b", ())), "sheets[1].columns"),
+        ((SheetSpec("b", (ColumnSpec("n", ColumnType.NUMBER, format="[nonsense"),)),), "sheets[0].columns[0].format"),
+        (tuple(SheetSpec(f"s{number}", ORDERS.columns) for number in range(101)), "sheets"),
+    ],
+)
+def test_sheets_that_cannot_be_are_refused(sheets: tuple[SheetSpec, ...], field: str) -> None:
+    outside = memory_outside(FakeClock())
+    with pytest.raises(SluiceError) as caught:
+        opened(outside, ExportParams(format=ExportFormat.XLSX, filename="t", sheets=sheets))
+    assert (caught.value.code, caught.value.facts["field"]) == (ErrorCode.INVALID_REQUEST, field)
+
+
+def test_a_sheet_may_have_any_name_that_people_write() -> None:
+    outside = memory_outside(FakeClock())
+    names = ["订单　明细", "a\u00a0b", "🎁", "'quoted'", "History", "x" * 255, " ", "../../etc/passwd"]
+    sheets = tuple(SheetSpec(name, ORDERS.columns) for name in names)
+    ref = opened(outside, ExportParams(format=ExportFormat.XLSX, filename="t", sheets=sheets))
+    for index in range(len(names)):
+        put(outside, ref, index + 1, index, [str(index)])
+    found = values_in(outside.objects.get(composed(outside, ref).result_key))
+    assert list(found.values()) == [[(index,)] for index in range(len(names))]
+
+
+@pytest.mark.parametrize("other", [ExportFormat.CSV, ExportFormat.JSONL, ExportFormat.PARQUET])
+def test_only_a_workbook_holds_several_tables(other: ExportFormat) -> None:
+    outside = memory_outside(FakeClock())
+    with pytest.raises(SluiceError) as caught:
+        opened(outside, ExportParams(format=other, filename="t", sheets=(ORDERS,)))
+    assert caught.value.facts["field"] == "sheets"
+    ref = opened(outside)
+    put(outside, ref, 1, 0, ["1"])
+    close_export(outside, ref, CloseRequest())
+    with pytest.raises(SluiceError) as caught:
+        render_again(outside, ref, RenderRequest(format=other))
+    assert caught.value.facts["field"] == "sheets"
+
+
+def test_columns_and_sheets_exclude_each_other() -> None:
+    both = ExportParams(format=ExportFormat.XLSX, filename="t", columns=ORDERS.columns, sheets=(ORDERS,))
+    with pytest.raises(SluiceError) as caught:
+        opened(memory_outside(FakeClock()), both)
+    assert caught.value.facts["field"] == "columns"
+
+
+@pytest.mark.parametrize(("params", "name"), [(SHOP, None), (SHOP, ""), (SHOP, "Orders"), (SHOP, "refunds")])
+def test_a_batch_of_several_tables_names_one_of_them(params: ExportParams, name: str | None) -> None:
+    with pytest.raises(SluiceError) as caught:
+        params.find_sheet(name)
+    assert (caught.value.code, caught.value.facts) == (ErrorCode.INVALID_REQUEST, {"field": "sheet"})
+
+
+def test_a_batch_of_one_table_names_none() -> None:
+    one = ExportParams(format=ExportFormat.CSV, filename="t", columns=ORDERS.columns)
+    assert [one.find_sheet(name) for name in (None, "")] == [0, 0]
+    with pytest.raises(SluiceError):
+        one.find_sheet("orders")
+    assert [SHOP.find_sheet(name) for name in ("orders", "lines")] == [0, 1]
+
+
+def test_rendering_again_keeps_the_tables_and_the_bytes() -> None:
+    outside = memory_outside(FakeClock())
+    ref = opened(outside)
+    put(outside, ref, 1, 1, ["a", "b"])
+    put(outside, ref, 2, 0, ["1"])
+    first = composed(outside, ref)
+    again = render_again(outside, ref, RenderRequest()).task
+    assert sheet_rows_of(again) == {"orders": 1, "lines": 1}
+    assert compose_export(outside, ManifestRef(again.ref, again.man_sha)) is Outcome.COMPLETED
+    second = row_of(outside, again.ref)
+    assert outside.objects.get(second.result_key) == outside.objects.get(first.result_key)
+
+
+def test_the_manifest_of_one_table_is_written_as_it_always_was() -> None:
+    manifest = Manifest.seal(tenant="t", task_id="i", source_task="i", claims=[Claim(1, "aa", 2, 3)])
+    assert manifest.encode() == (
+        b'{"tenant":"t","task_id":"i","source_task":"i","rows":2,"chunks":[[1,"aa",2,3]],"version":1}'
+    )
+    several = Manifest.seal(
+        tenant="t", task_id="i", source_task="i", claims=[Claim(1, "aa", 2, 3, 1), Claim(2, "bb", 5, 6)]
+    )
+    assert Manifest.decode(several.encode()) == several
+    assert several.chunks == (Claim(2, "bb", 5, 6, 0), Claim(1, "aa", 2, 3, 1))
+
+
+def test_an_attempt_starts_again_when_a_worksheet_turns_out_to_need_zip64() -> None:
+    small = replace(memory_outside(FakeClock()), limits=Limits(zip32_bytes_max=20_000))
+    roomy = memory_outside(FakeClock())
+    rows = [[str(number)] for number in range(2_000)]
+    files = []
+    for outside in (small, roomy):
+        ref = opened(outside, ExportParams(format=ExportFormat.XLSX, filename="t", columns=ORDERS.columns))
+        put(outside, ref, 1, 0, *rows)
+        row = composed(outside, ref)
+        assert (row.rows_done, row.result_rows, row.epoch) == (2_000, 2_000, 1)
+        assert list(outside.objects.list_uploads("")) == []
+        files.append(outside.objects.get(row.result_key))
+    versions = [zipfile.ZipFile(io.BytesIO(data)).getinfo("xl/worksheets/sheet1.xml").extract_version for data in files]
+    assert versions == [45, 20]
+    assert values_in(files[0]) == values_in(files[1])
+
+
+def test_an_archive_of_workbooks_is_delivered_under_the_name_of_one() -> None:
+    outside = replace(memory_outside(FakeClock()), limits=Limits(workbook_rows_least=1))
+    options = ExportOptions(workbook_rows_max=2)
+    ref = opened(
+        outside, ExportParams(format=ExportFormat.XLSX, filename="b.xlsx", columns=ORDERS.columns, options=options)
+    )
+    assert filename_of(row_of(outside, ref)) == "b.xlsx"
+    put(outside, ref, 1, 0, ["1"], ["2"], ["3"])
+    row = composed(outside, ref)
+    assert filename_of(row) == "b.zip"
+    assert row.result_key.endswith("/export.zip")
+    with zipfile.ZipFile(io.BytesIO(outside.objects.get(row.result_key))) as archive:
+        assert archive.namelist() == ["b-1.xlsx", "b-2.xlsx"]
+        assert values_in(archive.read("b-2.xlsx"))["Sheet1"] == [(3,)]
+
+
+def test_a_workbook_that_would_be_full_at_once_is_refused() -> None:
+    options = ExportOptions(workbook_rows_max=9_999)
+    with pytest.raises(SluiceError) as caught:
+        opened(
+            memory_outside(FakeClock()),
+            ExportParams(format=ExportFormat.XLSX, filename="b", columns=ORDERS.columns, options=options),
+        )
+    assert caught.value.facts["field"] == "options.workbook_rows_max"
