@@ -7,6 +7,12 @@ PYTEST := $(BIN)/python -m pytest
 # The API's tests once more, over the cloud's adapters and the stand-ins of its services.
 OVER_THE_CLOUD := $(addprefix tests/e2e/test_, every_error_code.py http_bad_inputs.py http_stream.py http_files.py grpc_unary.py grpc_stream.py)
 
+# Only these files are looked at for tests that must run alone.
+SERIAL := $(shell grep -rl --include='test_*.py' 'mark\.serial' tests)
+
+# Python and pytest keep what they compiled, here too where the machine says not to: tests start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo cloud-demo layers s test quick check fmt bench proto lock clean
 
@@ -38,7 +44,7 @@ s: install ## Install the deployment tool `s` of Serverless Devs (needs npm)
 test: install ## Run every test
 	$(PYTEST) -n 3 --dist worksteal -m "not serial"
 	SLUICE_TEST_STORES=cloud $(PYTEST) -n 3 --dist worksteal $(OVER_THE_CLOUD)
-	$(PYTEST) -m serial
+	$(PYTEST) -m serial $(SERIAL)
 
 quick: install ## Run the tests that take milliseconds
 	$(PYTEST) -n 2 -m "not slow and not serial" tests/unit tests/contracts tests/properties

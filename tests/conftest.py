@@ -1,26 +1,42 @@
-"""The tests that need the real cloud: left out unless asked for with ``--live``."""
+"""For all tests: `--live` and `--huge` ask for those that are left out; collecting ten thousand is kept cheap."""
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Generator
+
 import pytest
+
+LEFT_OUT = {
+    "live": "talks to the real cloud; tests/support/live_cloud.py says what it needs",
+    "huge": "writes and reads files beyond 4 GiB, which takes minutes; tests/compat/README.md has the last result",
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--live",
-        action="store_true",
-        help="run the tests marked 'live' too, against the real cloud; tests/support/live_cloud.py says what they need",
-    )
+    for marker, why in LEFT_OUT.items():
+        parser.addoption(f"--{marker}", action="store_true", help=f"run the tests marked '{marker}' too: each {why}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "live: talks to the real cloud; left out without --live")
+    for marker, why in LEFT_OUT.items():
+        config.addinivalue_line("markers", f"{marker}: {why}; left out without --{marker}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--live"):
-        return
-    live = [item for item in items if item.get_closest_marker("live")]
-    if live:
-        config.hook.pytest_deselected(items=live)
-        items[:] = [item for item in items if not item.get_closest_marker("live")]
+    unwanted = [marker for marker in LEFT_OUT if not config.getoption(f"--{marker}")]
+    dropped = {item for item in items if any(item.get_closest_marker(marker) for marker in unwanted)}
+    if dropped:
+        config.hook.pytest_deselected(items=[item for item in items if item in dropped])
+        items[:] = [item for item in items if item not in dropped]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without looking for garbage: what is made here stays, and later looks pass over it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()

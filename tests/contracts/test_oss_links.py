@@ -21,6 +21,7 @@ from sluice.domain.secret import Secret
 from sluice.ports.object_store import MintsLinks
 from tests.contracts.link_contract import KEY, LinkContract, Served
 from tests.support.fake_clock import START, FakeClock
+from tests.support.http_calls import CALLER
 from tests.support.live_cloud import live_oss_bucket
 from tests.support.oss_server import OssServer, serving_oss
 from tests.support.oss_stores import opened_oss, stand_in_bucket
@@ -55,7 +56,7 @@ class TestOssLinks(LinkContract):
         """As a browser does, as long after the signing as the test's clock has gone on since it began."""
         signed_at = timegm(strptime(query_of(url)["x-oss-date"], "%Y%m%dT%H%M%SZ"))
         self.oss.clock.offset_s = signed_at + (self.by.now() - START) - time()
-        answer = httpx.get(url)
+        answer = CALLER.get(url)
         return None if answer.status_code == 403 else Served(answer.raise_for_status().text, filename_of(answer))
 
     oss: OssServer
@@ -91,16 +92,16 @@ def test_a_link_is_signed_for_no_longer_than_the_token_lives(oss: OssServer) -> 
     credentials = Credentials(access_key_id, Secret(secret), Secret(token), expires_at=START + 40)
     url = mint(stand_in_bucket(oss, BUCKET, credentials=FixedCredentials(credentials)))
     assert query_of(url)["x-oss-expires"] == "40"
-    assert httpx.get(url).text == KEY
+    assert CALLER.get(url).text == KEY
 
 
 def test_a_link_ends_with_its_token_whatever_it_says_itself(oss: OssServer) -> None:
     access_key_id, secret, token = oss.issue_sts(40)
     credentials = Credentials(access_key_id, Secret(secret), Secret(token))
     url = mint(stand_in_bucket(oss, BUCKET, credentials=FixedCredentials(credentials)))
-    assert httpx.get(url).status_code == 200
+    assert CALLER.get(url).status_code == 200
     oss.clock.offset_s = 45
-    assert httpx.get(url).status_code == 403
+    assert CALLER.get(url).status_code == 403
 
 
 def test_the_credentials_are_asked_for_each_link(oss: OssServer) -> None:
@@ -112,7 +113,7 @@ def test_the_credentials_are_asked_for_each_link(oss: OssServer) -> None:
         latest.set(Credentials(access_key_id, Secret(secret), Secret(token)))
         url = mint(place)
         seen.append(query_of(url)["x-oss-credential"].split("/")[0] == access_key_id)
-        assert httpx.get(url).status_code == 200
+        assert CALLER.get(url).status_code == 200
     assert seen == [True, True]
 
 
@@ -125,28 +126,28 @@ def test_whoever_changes_a_link_gets_nothing(oss: OssServer, name: str) -> None:
     query = query_of(url)
     for changed in (query[name][:-1], query[name] + "0", flipped(query[name])):
         other = f"{url.split('?')[0]}?{urlencode(query | {name: changed}, quote_via=quote)}"
-        assert httpx.get(other).status_code in (400, 403)
+        assert CALLER.get(other).status_code in (400, 403)
 
 
 @pytest.mark.parametrize("name", ["response-content-disposition", "x-oss-expires", "x-oss-signature"])
 def test_whoever_takes_something_from_a_link_gets_nothing(oss: OssServer, name: str) -> None:
     url = mint(stand_in_bucket(oss, BUCKET))
     rest = {key: value for key, value in query_of(url).items() if key != name}
-    assert httpx.get(f"{url.split('?')[0]}?{urlencode(rest, quote_via=quote)}").status_code in (400, 403)
+    assert CALLER.get(f"{url.split('?')[0]}?{urlencode(rest, quote_via=quote)}").status_code in (400, 403)
 
 
 def test_a_link_is_for_one_object_and_for_reading_it(oss: OssServer) -> None:
     url = mint(stand_in_bucket(oss, BUCKET))
-    assert httpx.get(url.replace(KEY, "a/1")).status_code == 403
-    assert httpx.get(url.replace(BUCKET, "sluice-in")).status_code == 403
-    assert httpx.get(url + "&response-content-type=text/html").status_code == 403
-    assert httpx.put(url, content=b"other").status_code == 403
-    assert httpx.delete(url).status_code == 403
-    assert httpx.get(url).text == KEY
+    assert CALLER.get(url.replace(KEY, "a/1")).status_code == 403
+    assert CALLER.get(url.replace(BUCKET, "sluice-in")).status_code == 403
+    assert CALLER.get(url + "&response-content-type=text/html").status_code == 403
+    assert CALLER.put(url, content=b"other").status_code == 403
+    assert CALLER.delete(url).status_code == 403
+    assert CALLER.get(url).text == KEY
 
 
 def test_a_link_may_be_fetched_in_ranges(oss: OssServer) -> None:
-    answer = httpx.get(mint(stand_in_bucket(oss, BUCKET)), headers={"range": "bytes=0-3"})
+    answer = CALLER.get(mint(stand_in_bucket(oss, BUCKET)), headers={"range": "bytes=0-3"})
     assert (answer.status_code, answer.text) == (206, KEY[:4])
 
 
@@ -166,7 +167,7 @@ def test_a_link_to_a_domain_of_our_own_does_not_name_the_bucket(oss: OssServer) 
     url = mint(place)
     assert url.startswith(f"https://files.example.com/{KEY}?")
     here = url.replace("https://files.example.com", oss.endpoint)
-    assert httpx.get(here, headers={"host": "files.example.com"}).text == KEY
+    assert CALLER.get(here, headers={"host": "files.example.com"}).text == KEY
 
 
 def test_a_link_to_an_endpoint_names_the_bucket_as_part_of_the_host(oss: OssServer) -> None:
@@ -193,10 +194,10 @@ def test_a_link_works_on_the_real_service_and_bears_no_change() -> None:
         store.put("live/link.csv", b"a,b\r\n")
         try:
             url = links.mint_link("live/link.csv", filename="报表 1.csv", expires_at=expires_at)
-            answer = httpx.get(url)
+            answer = CALLER.get(url)
             assert (answer.status_code, answer.content) == (200, b"a,b\r\n")
             assert filename_of(answer) == "报表 1.csv"
-            assert httpx.get(url.replace("link.csv", "other.csv")).status_code == 403
+            assert CALLER.get(url.replace("link.csv", "other.csv")).status_code == 403
         finally:
             store.delete(["live/link.csv"])
 

@@ -70,6 +70,9 @@ class ClosableRetryingTasks(RetryingTasks):
 
 
 class TestWrappedTablestoreTasks(OnStandIn):
+    claims_many = 200
+    """The wrapper hands a claim on whatever the row holds; the bare store has the many."""
+
     def open_store(self, folder: Path) -> TaskStore:
         return ClosableRetryingTasks(open_tasks(self.ots))
 

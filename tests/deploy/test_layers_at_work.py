@@ -20,6 +20,7 @@ from sluice.api.gen import export_pb2 as pb
 from tests.support.built_layers import BuiltLayers, built_layers
 from tests.support.cloud_functions import FUNCTIONS, Cloud, log_lines, serving_cloud
 from tests.support.grpc_client import GrpcClient
+from tests.support.http_calls import CALLER
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # the first run of a machine fetches the packages
 START_S = 60
@@ -118,7 +119,7 @@ def test_an_export_goes_through_every_function(layers: BuiltLayers, cloud: Cloud
     with started(layers, cloud, tmp_path / "query.log", "query.py") as port, client_of(port, cloud, token) as client:
         assert client.get(f"/v1/exports/{task_id}").json()["state"] == "completed"
         link = client.get(f"/v1/exports/{task_id}/file", follow_redirects=False).headers["location"]
-    sheet = openpyxl.load_workbook(io.BytesIO(httpx.get(link).content)).active
+    sheet = openpyxl.load_workbook(io.BytesIO(CALLER.get(link).content)).active
     assert sheet is not None
     assert [list(row) for row in sheet.iter_rows(values_only=True)] == [["id", "name"], *ROWS]
 

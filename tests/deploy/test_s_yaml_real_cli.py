@@ -54,20 +54,36 @@ def test_verify_accepts_the_file(cli: OfflineCli, file: Path) -> None:
     assert (done.code, "passed" in done.output) == (0, True), done.output
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "said"),
-    [
-        ("functionName: sluice-${vars.stage}-compose", "name: sluice-${vars.stage}-compose", "functionName"),
-        ("asyncTask: true", "asyncTasks: true", "additional properties"),
-        ("region: ${vars.region}\n      layerName", "layerName", "region"),
-        ("protocol: HTTP\n", "protocol: FTP\n", "protocol"),
-    ],
-    ids=["a function without a name", "an unknown key", "a layer without a region", "an unknown protocol"],
-)
-def test_verify_refuses_a_mistake(cli: OfflineCli, copy: DeploymentCopy, before: str, after: str, said: str) -> None:
-    copy.break_s_yaml(before, after)
+MISTAKES = {
+    "a function without a name": (
+        "functionName: sluice-${vars.stage}-compose",
+        "name: sluice-${vars.stage}-compose",
+        "compose/props must have required property 'functionName'",
+    ),
+    "an unknown key": (
+        "asyncTask: true",
+        "asyncTasks: true",
+        "compose/props/asyncInvokeConfig must NOT have additional properties",
+    ),
+    "a layer without a region": (
+        "region: ${vars.region}\n      layerName",
+        "layerName",
+        "layer_deps/props must have required property 'region'",
+    ),
+    "an unknown protocol": (
+        "protocol: HTTP\n",
+        "protocol: FTP\n",
+        "api_domain/props/protocol must be equal to one of the allowed values",
+    ),
+}
+
+
+def test_verify_refuses_every_mistake(cli: OfflineCli, copy: DeploymentCopy) -> None:
+    for before, after, _ in MISTAKES.values():
+        copy.break_s_yaml(before, after)
     done = cli.run("verify", folder=copy.folder)
-    assert (done.code != 0, said in done.output) == (True, True), done.output
+    assert done.code != 0
+    assert [mistake for mistake, (_, _, said) in MISTAKES.items() if said not in done.output] == [], done.output
 
 
 def test_preview_names_a_variable_that_is_not_set(cli: OfflineCli, copy: DeploymentCopy) -> None:

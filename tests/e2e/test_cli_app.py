@@ -11,7 +11,8 @@ import pytest
 
 from sluice import __version__
 from sluice.cli.app import COMMANDS, keep_layout
-from tests.support.command_line import COMMAND, environment, sluice
+from tests.support.command_line import COMMAND, environment, sluice, sluice_alone
+from tests.support.data_directory import data_directory, open_task
 
 HEAVY = {"grpc", "fastapi", "uvicorn", "sqlite3", "xlsxwriter", "rich", "structlog", "yaml"}
 GROUPS = {
@@ -49,7 +50,16 @@ def test_the_help_imports_none_of_what_commands_need() -> None:
 
 
 def test_the_version_is_the_package_s() -> None:
-    assert sluice("--version").stdout == f"sluice {__version__}\n"
+    assert sluice_alone("--version").stdout == f"sluice {__version__}\n"
+
+
+@pytest.mark.parametrize("command", [("keys", "list"), ("task", "list"), ("explain", "NOT_READY")], ids=" ".join)
+def test_a_command_imports_all_that_it_needs(command: tuple[str, ...], tmp_path: Path) -> None:
+    """Most tests run commands in forks of a process that has imported more than each of them does."""
+    with data_directory(tmp_path) as outside:
+        open_task(outside)
+    where = [] if command[0] == "explain" else ["--data", str(tmp_path)]
+    assert sluice_alone(*command, *where).stdout != ""
 
 
 @pytest.mark.parametrize(
@@ -64,7 +74,7 @@ def test_the_version_is_the_package_s() -> None:
     ],
 )
 def test_wrong_usage_exits_with_2_and_says_what_is_wrong(arguments: tuple[str, ...], said: str) -> None:
-    done = sluice(*arguments, exit_code=2)
+    done = sluice_alone(*arguments, exit_code=2)
     assert said in done.stderr
     assert done.stdout == ""
 

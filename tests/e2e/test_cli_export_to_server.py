@@ -246,6 +246,7 @@ def _done_service(asked: Asked, deliver: Callable[[Asked], Answer]) -> Answer:
     task = {
         "task_id": "a" * 26,
         "state": "completed",
+        "filename": "out.csv",
         "progress_percent": 100.0,
         "rows_written": len(ROWS),
         "file_size_bytes": len(FILE),

@@ -17,6 +17,7 @@ import httpx
 import pytest
 from python_calamine import CalamineWorkbook
 
+from tests.support.http_calls import CALLER
 from tests.support.running_service import QUICK, ServiceProcess
 
 EXPORTS = 30
@@ -77,7 +78,7 @@ class StubbornSender:
         give_up_at = time.monotonic() + GIVE_UP_S
         while time.monotonic() < give_up_at:
             try:
-                answer = httpx.request(method, self._service.url + path, timeout=10, follow_redirects=True, **body)
+                answer = CALLER.request(method, self._service.url + path, timeout=10, follow_redirects=True, **body)
             except httpx.TransportError:
                 answer = None
             if answer is not None and answer.status_code < 500:

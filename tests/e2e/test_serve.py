@@ -7,15 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
-import httpx
 import pytest
 
 from sluice.api.gen import export_pb2, export_pb2_grpc
+from tests.support.http_calls import CALLER
 from tests.support.running_service import QUICK, ServiceProcess, serving
 
 pytestmark = pytest.mark.slow
@@ -23,25 +23,32 @@ WAIT_S = 60
 COLUMNS = [{"name": "id", "type": "number"}, {"name": "text"}]
 
 
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """For tests that neither stop nor change the service."""
+    with serving(tmp_path_factory.mktemp("service") / "data") as running:
+        yield running
+
+
 def start_export(service: ServiceProcess, *, batches: int = 1, rows: int = 10, file_format: str = "xlsx") -> str:
     """Open and push an export; returns its id, still open."""
     table = {"format": file_format, "filename": "t", "columns": COLUMNS}
-    task_id = str(httpx.post(f"{service.url}/v1/exports", json=table).raise_for_status().json()["task_id"])
+    task_id = str(CALLER.post(f"{service.url}/v1/exports", json=table).raise_for_status().json()["task_id"])
     for sequence in range(1, batches + 1):
         body = [[row, f"text {row}"] for row in range(rows)]
-        httpx.put(f"{service.url}/v1/exports/{task_id}/batches/{sequence}", json=body).raise_for_status()
+        CALLER.put(f"{service.url}/v1/exports/{task_id}/batches/{sequence}", json=body).raise_for_status()
     return task_id
 
 
 def close(service: ServiceProcess, task_id: str) -> None:
-    httpx.post(f"{service.url}/v1/exports/{task_id}/close", json={}).raise_for_status()
+    CALLER.post(f"{service.url}/v1/exports/{task_id}/close", json={}).raise_for_status()
 
 
 def finished(service: ServiceProcess, task_id: str) -> dict[str, Any]:
     """The task once it has ended."""
     give_up_at = time.monotonic() + WAIT_S
     while time.monotonic() < give_up_at:
-        task: dict[str, Any] = httpx.get(f"{service.url}/v1/exports/{task_id}?wait=5", timeout=30).json()
+        task: dict[str, Any] = CALLER.get(f"{service.url}/v1/exports/{task_id}?wait=5", timeout=30).json()
         if task["state"] not in {"open", "sealed", "composing"}:
             return task
     raise AssertionError("the export did not end in time")
@@ -64,17 +71,16 @@ def test_a_file_made_over_http_is_seen_over_grpc_and_counted(tmp_path: Path) -> 
             status = stub.QueryTaskStatus(export_pb2.TaskStatusRequest(task_id=task_id))
         assert status.status == export_pb2.TASK_STATUS_COMPLETED
         assert status.checksum_sha256 == task["checksum_sha256"]
-        assert httpx.get(status.oss_url).content[:2] == b"PK"
-        metrics = httpx.get(f"http://127.0.0.1:{service.metrics_port}/metrics").text
+        assert CALLER.get(status.oss_url).content[:2] == b"PK"
+        metrics = CALLER.get(f"http://127.0.0.1:{service.metrics_port}/metrics").text
         assert "export_records_processed_total 10.0" in metrics
         assert 'export_duration_seconds_count{format="xlsx"} 1.0' in metrics
 
 
-def test_the_health_answers_tell_what_works(tmp_path: Path) -> None:
-    with serving(tmp_path / "data") as service:
-        for path in ("live", "ready", "dependencies"):
-            answer = httpx.get(f"http://127.0.0.1:{service.metrics_port}/health/{path}")
-            assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+def test_the_health_answers_tell_what_works(service: ServiceProcess) -> None:
+    for path in ("live", "ready", "dependencies"):
+        answer = CALLER.get(f"http://127.0.0.1:{service.metrics_port}/health/{path}")
+        assert (answer.status_code, answer.json()["status"]) == (200, "ok")
 
 
 def test_an_export_sealed_by_a_service_that_died_is_finished_by_the_next(tmp_path: Path) -> None:
@@ -87,21 +93,20 @@ def test_an_export_sealed_by_a_service_that_died_is_finished_by_the_next(tmp_pat
     assert (task["state"], task["rows_written"]) == ("completed", 20_000)
 
 
-def test_two_services_share_one_directory(tmp_path: Path) -> None:
-    with serving(tmp_path / "data") as first:
-        second = ServiceProcess(tmp_path / "data", arguments=())
-        try:
-            task_id = start_export(first, batches=1)
-            body = [[99, "by the other"]]
-            httpx.put(f"{second.url}/v1/exports/{task_id}/batches/2", json=body).raise_for_status()
-            close(second, task_id)
-            task = finished(first, task_id)
-            assert (task["state"], task["rows_written"], task["batches"]) == ("completed", 11, 2)
-            link = httpx.get(f"{second.url}/v1/exports/{task_id}/file?redirect=false").json()["url"]
-            other_door = link.replace(second.url, first.url)
-            assert httpx.get(other_door).content == httpx.get(link).content
-        finally:
-            assert second.stop() == 0
+def test_two_services_share_one_directory(service: ServiceProcess) -> None:
+    second = ServiceProcess(service.data, name="second")
+    try:
+        task_id = start_export(service, batches=1)
+        body = [[99, "by the other"]]
+        CALLER.put(f"{second.url}/v1/exports/{task_id}/batches/2", json=body).raise_for_status()
+        close(second, task_id)
+        task = finished(service, task_id)
+        assert (task["state"], task["rows_written"], task["batches"]) == ("completed", 11, 2)
+        link = CALLER.get(f"{second.url}/v1/exports/{task_id}/file?redirect=false").json()["url"]
+        other_door = link.replace(second.url, service.url)
+        assert CALLER.get(other_door).content == CALLER.get(link).content
+    finally:
+        assert second.stop() == 0
 
 
 def test_a_composer_that_is_killed_is_replaced_at_once(tmp_path: Path) -> None:
@@ -141,23 +146,22 @@ def test_beyond_the_queue_an_open_is_refused_with_a_hint_but_a_close_is_not(tmp_
         os.kill(worker, signal.SIGSTOP)  # so that the queue stays full while we look
         for task_id in task_ids:
             close(service, task_id)
-        refused = httpx.post(f"{service.url}/v1/exports", json={"format": "csv", "filename": "t", "columns": COLUMNS})
+        refused = CALLER.post(f"{service.url}/v1/exports", json={"format": "csv", "filename": "t", "columns": COLUMNS})
         assert (refused.status_code, refused.json()["code"]) == (503, "QUEUE_FULL")
         assert int(refused.headers["Retry-After"]) >= 1
-        ready = httpx.get(f"http://127.0.0.1:{service.metrics_port}/health/ready")
+        ready = CALLER.get(f"http://127.0.0.1:{service.metrics_port}/health/ready")
         assert ready.status_code == 503
         os.kill(worker, signal.SIGCONT)
         assert {finished(service, task_id)["state"] for task_id in task_ids} == {"completed"}
         assert service.events("ConcurrencyLimitReached")
 
 
-def test_ten_exports_at_once_all_complete(tmp_path: Path) -> None:
-    with serving(tmp_path / "data") as service:
-        formats = ["xlsx", "csv"] * 5
-        task_ids = [start_export(service, batches=5, rows=1000, file_format=name) for name in formats]
-        for task_id in task_ids:
-            close(service, task_id)
-        assert {finished(service, task_id)["rows_written"] for task_id in task_ids} == {5000}
+def test_ten_exports_at_once_all_complete(service: ServiceProcess) -> None:
+    formats = ["xlsx", "csv"] * 5
+    task_ids = [start_export(service, batches=5, rows=1000, file_format=name) for name in formats]
+    for task_id in task_ids:
+        close(service, task_id)
+    assert {finished(service, task_id)["rows_written"] for task_id in task_ids} == {5000}
 
 
 def serve_until_it_gives_up(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -175,43 +179,40 @@ def test_without_a_key_the_service_starts_only_for_this_machine(tmp_path: Path) 
 
 def test_from_the_first_key_on_callers_need_one_without_a_restart(tmp_path: Path) -> None:
     with serving(tmp_path / "data") as service:
-        assert httpx.get(f"{service.url}/v1/exports").status_code == 200
+        assert CALLER.get(f"{service.url}/v1/exports").status_code == 200
         made = subprocess.run(
             [sys.executable, "-m", "sluice", "keys", "add", "acme", "--data", str(tmp_path / "data")],
             capture_output=True,
             text=True,
             check=True,
         )
-        assert httpx.get(f"{service.url}/v1/exports").status_code == 401
+        assert CALLER.get(f"{service.url}/v1/exports").status_code == 401
         bearer = {"Authorization": f"Bearer {made.stdout.strip()}"}
-        assert httpx.get(f"{service.url}/v1/exports", headers=bearer).status_code == 200
+        assert CALLER.get(f"{service.url}/v1/exports", headers=bearer).status_code == 200
 
 
-def test_a_port_that_is_taken_is_said_so(tmp_path: Path) -> None:
-    with serving(tmp_path / "data") as service:
-        command = [sys.executable, "-m", "sluice", "serve", "--data", str(tmp_path / "other")]
-        ports = ["--grpc-port", "0", "--metrics-port", "0", "--http-port", str(service.http_port)]
-        refused = subprocess.run([*command, *ports], capture_output=True, text=True, timeout=30, check=False)
+def test_a_port_that_is_taken_is_said_so(service: ServiceProcess, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sluice", "serve", "--data", str(tmp_path / "other")]
+    ports = ["--grpc-port", "0", "--metrics-port", "0", "--http-port", str(service.http_port)]
+    refused = subprocess.run([*command, *ports], capture_output=True, text=True, timeout=30, check=False)
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
     assert "server.http_port" in refused.stderr
     assert "in use" in refused.stderr.lower()
 
 
-def test_every_log_line_is_json_with_the_commissioned_keys(tmp_path: Path) -> None:
-    with serving(tmp_path / "data") as service:
-        task_id = start_export(service)
-        close(service, task_id)
-        finished(service, task_id)
-    lines = [
-        line for name in ("TaskCreated", "TaskSealed", "TaskStarted", "TaskCompleted") for line in service.events(name)
-    ]
+def test_every_log_line_is_json_with_the_commissioned_keys(service: ServiceProcess) -> None:
+    task_id = start_export(service)
+    close(service, task_id)
+    finished(service, task_id)
+    names = ["TaskCreated", "TaskSealed", "AttemptStarted", "TaskCompleted"]
+    lines = [line for name in names for line in service.events(name) if line["task_id"] == task_id]
+    assert [line["event"] for line in lines] == names
     keys = {
         "timestamp", "level", "task_id", "session_id", "trace_id", "request_id", "component", "event", "message",
         "fields", "duration", "error",
     }  # fmt: skip
     assert all(set(line) == keys for line in lines)
-    assert {line["task_id"] for line in lines} == {task_id}
     assert all(line.startswith("{") for line in service.log.read_text().splitlines())
 
 

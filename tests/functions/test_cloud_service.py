@@ -22,6 +22,7 @@ from sluice.wiring.cloud import credentials_of, open_cloud
 from sluice.wiring.settings import Settings, SettingsError, environment, settings_from
 from tests.support.cloud_functions import Cloud, serving_cloud
 from tests.support.command_line import sluice
+from tests.support.http_calls import CALLER
 from tests.support.oss_server import Fault, Throttle
 from tests.support.recorded_journal import RecordedJournal
 from tests.support.running_service import serving
@@ -136,7 +137,7 @@ def test_the_service_composes_beside_the_cloud_and_its_commands_look_there(cloud
             assert state == "completed"
             link = client.get(f"/v1/exports/{task_id}/file").headers["location"]
         assert link.startswith(f"{cloud.oss.endpoint}/sluice-out/")
-        assert httpx.get(link).text.split() == ["\ufeffid", "1", "2"]
+        assert CALLER.get(link).text.split() == ["\ufeffid", "1", "2"]
     assert not (tmp_path / "data" / "tasks.sqlite3").exists()
     (shown,) = json.loads(sluice("task", "list", "--json", env=env).stdout)
     assert (shown["tenant"], shown["task"]["state"]) == ("shop", State.COMPLETED.value)

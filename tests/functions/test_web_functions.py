@@ -27,6 +27,7 @@ from tests.support.cloud_functions import (
     web_function,
 )
 from tests.support.grpc_client import GrpcClient, refused
+from tests.support.http_calls import CALLER
 
 RELAY = str(FUNCTIONS / "relay/relay.py")
 QUERY = str(FUNCTIONS / "query/query.py")
@@ -64,7 +65,7 @@ def query(cloud: Cloud, token: str, tmp_path_factory: pytest.TempPathFactory) ->
 def client_of(function: WebFunctionProcess, cloud: Cloud, token: str, **headers: str) -> httpx.Client:
     """A caller, as the gateway passes it on."""
     given = {**cloud.headers(), "authorization": f"Bearer {token}", **headers}
-    return httpx.Client(base_url=function.url, headers=given, timeout=20)
+    return httpx.Client(base_url=function.url, headers=given, timeout=20, verify=False)
 
 
 def opened(client: httpx.Client) -> str:
@@ -95,7 +96,7 @@ def test_an_export_goes_through_relay_composer_and_query(
         assert [task["task_id"] for task in reader.get("/v1/exports?state=completed").json()["tasks"]] == [task_id]
         assert "event-stream" in reader.get(f"/v1/exports/{task_id}/events").headers["content-type"]
         link = reader.get(f"/v1/exports/{task_id}/file").headers["location"]
-    file = httpx.get(link)
+    file = CALLER.get(link)
     assert file.headers["content-disposition"].startswith('attachment; filename="orders.csv"')
     rows = list(csv.reader(io.StringIO(file.content.decode("utf-8-sig"))))
     numbers = [1000 + row for row in range(500)] + [2000 + row for row in range(500)]
@@ -210,7 +211,7 @@ def test_refused_credentials_are_a_clear_answer_and_the_next_good_ones_help(
 
 def test_a_relay_without_any_credentials_says_so(cloud: Cloud, token: str, tmp_path: Path) -> None:
     with web_function([RELAY, "http"], cloud.settings(), tmp_path / "relay.log") as function:
-        answer = httpx.get(f"{function.url}/v1/exports", headers={"authorization": f"Bearer {token}"})
+        answer = CALLER.get(f"{function.url}/v1/exports", headers={"authorization": f"Bearer {token}"})
         assert answer.status_code == 503
     assert "There are no credentials" in function.log.read_text()
 

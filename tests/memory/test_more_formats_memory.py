@@ -1,4 +1,4 @@
-"""Composing JSON Lines and Parquet needs the same memory for any number of rows."""
+"""Composing Parquet needs the same memory for any number of rows."""
 
 from __future__ import annotations
 
@@ -64,12 +64,6 @@ def grown(name: str, kind: str, rows: int) -> int:
     assert written > rows
     print(f"{name} {kind} {rows}: {growth / MIB:.1f} MiB grown, peak {peak / MIB:.1f} MiB")
     return growth
-
-
-def test_json_lines_need_no_more_memory_for_eight_times_the_rows() -> None:
-    few, many = grown("jsonl", "orders", 50_000), grown("jsonl", "orders", 400_000)
-    assert many - few <= 5 * MIB
-    assert many <= 16 * MIB
 
 
 def parquet_bound(columns: Sequence[ColumnSpec], rows: int) -> int:

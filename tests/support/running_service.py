@@ -30,10 +30,18 @@ QUICK = {
 class ServiceProcess:
     """One running service. Its group holds its workers, so that all can be killed at once."""
 
-    def __init__(self, data: Path, *, env: Mapping[str, str] | None = None, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        arguments: tuple[str, ...] = (),
+        name: str = "",
+    ) -> None:
         self.data = data
-        self.log = data.with_name(data.name + ".log")
-        ready = data.with_name(data.name + ".ready")
+        name = name or data.name
+        self.log = data.with_name(name + ".log")
+        ready = data.with_name(name + ".ready")
         ready.unlink(missing_ok=True)
         command = [sys.executable, "-m", "sluice", "serve", "--data", str(data), "--ready-file", str(ready)]
         command += ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0", *arguments]

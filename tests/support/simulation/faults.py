@@ -45,6 +45,20 @@ _LATE = frozenset({Fault.ERR_LATE, Fault.CRASH_LATE})
 
 FAULTS = tuple(fault for fault in Fault if fault is not Fault.OK)
 
+READS = frozenset({
+    "objects.get", "objects.head", "objects.read_range", "objects.list", "objects.list_uploads",
+    "tasks.read", "tasks.read_claims", "tasks.read_claim", "tasks.page", "tasks.count", "tasks.due", "tasks.scan",
+    "tasks.read_attempts",
+})  # fmt: skip
+"""Calls that change nothing."""
+
+FAULTS_OF_READS = (Fault.ERR_BEFORE, Fault.CRASH_BEFORE)
+
+
+def distinct_faults(call: str) -> tuple[Fault, ...]:
+    """The faults that can make a difference: a read whose answer is lost never happened, whenever it lands."""
+    return FAULTS_OF_READS if call in READS else FAULTS
+
 
 class Crashed(BaseException):
     """The process that runs this actor was killed. No ``except Exception`` sees it."""

@@ -73,6 +73,8 @@ class Simulation:
         self.landing_delay: int | None = None
         self.calls = 0
         self.trace: list[tuple[str, str, str]] = []
+        self.exposed: list[str] = []
+        """What the calls were that a plan of faults was asked about, by number: those of the end never fail."""
 
     # Actors.
 
@@ -118,6 +120,8 @@ class Simulation:
 
     def _call(self, actor: Actor, request: Request) -> None:
         fault = self.plan.choose(self.calls)
+        if not isinstance(self.plan, NoFaults):
+            self.exposed.append(request.call)
         self.calls += 1
         self.trace.append((actor.name, request.call, fault.value))
         self._tick()

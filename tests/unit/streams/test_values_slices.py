@@ -42,3 +42,15 @@ def test_a_batch_that_is_small_enough_is_not_copied() -> None:
 
 def test_an_empty_batch_is_one_empty_slice() -> None:
     assert [part.rows for part in slices(Batch.of_rows([], 3))] == [0]
+
+
+def test_slices_are_bounded_where_few_rows_have_all_the_text() -> None:
+    batch = Batch.of_columns([["x" * 99] * 20 + [""] * 980, ["y"] * 1_000], 1_000)
+    parts = list(slices(batch, chars_max=500))
+    assert [row for part in parts for row in part.to_rows()] == batch.to_rows()
+    assert max(sum(len(str(cells.text)) for cells in part.columns) for part in parts) <= 1_000
+
+
+def test_slices_of_wide_tables_are_bounded_by_cells() -> None:
+    batch = Batch.of_columns([[""] * 100] * 10_000, 100)
+    assert {part.rows for part in slices(batch)} <= {13, 9}

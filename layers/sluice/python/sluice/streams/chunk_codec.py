@@ -78,6 +78,7 @@ def decode_chunk(body: bytes, claim: Claim, *, size_max: int) -> Batch:
     if not 0 < claim.size <= size_max:
         raise _corrupt(claim, "size")
     canonical = _inflate(body, claim)
+    del body  # where the caller has it under no name either, it is gone now
     if len(canonical) != claim.size or short_sha(canonical) != claim.sha:
         raise _corrupt(claim, "content")
     try:

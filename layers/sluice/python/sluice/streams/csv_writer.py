@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.errors import ErrorCode
-from sluice.domain.limits import Limits
+from sluice.domain.limits import KIB, MIB, Limits
 from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.table import Table, Tally
@@ -16,13 +16,20 @@ from sluice.streams.csv.lines import CsvLines, check_nul, row_count_error
 from sluice.streams.csv.values import rewrite_for
 from sluice.streams.gzip_stream import gzip_bound, gzipped
 from sluice.streams.values.cell_checks import cell_error, check_declaration, check_values, is_text, refuse
-from sluice.streams.values.cells import first_index, slices
+from sluice.streams.values.cells import SLICE_CELLS, first_index, slice_bytes_max, slices
 
 _NO_DELIMITER = f'"\r\n\0{BOM}'
 _FIELD_EXTRA_BYTES = len('"\'"')
 """What guard and quotes add to a cell, its doubled quotes apart."""
 _DATE_TOKEN_BYTES_MAX = len("Wednesday")
 """The longest text that one letter of a date format may become."""
+_KEPT_BYTES = 2 * MIB
+"""Tables of the encoding, the compressor, the blocks before it."""
+_SLICE_COPIES = 3
+_FIELD_OBJECTS = 64
+"""A field's bytes object, its text apart, and its place in a list."""
+_COLUMN_OBJECTS = 2 * KIB
+"""A column's cells of a batch and of a slice, and what writes them."""
 
 
 def extension(options: ExportOptions, _rows: int) -> str:
@@ -106,6 +113,19 @@ def size_bound(table: Table) -> int:
     return gzip_bound(plain) if table.options.compression_enabled else plain
 
 
+def held_bound(table: Table, batch_bytes: int) -> int:
+    """Bound the memory of ``write``.
+
+    It has no term for the rows: a slice as text, as fields and as lines, with
+    its quotes doubled. A row alone may be a slice of all of a batch; a
+    delimiter, an encoding or a compressor that is not the usual one adds a copy.
+    """
+    growth = 2 * encoding_of(table.options).bytes_per_byte
+    slice_bytes = max(growth * batch_bytes, slice_bytes_max(batch_bytes, growth=growth))
+    cells = min(SLICE_CELLS, table.rows * len(table.columns))
+    return _KEPT_BYTES + _SLICE_COPIES * slice_bytes + cells * _FIELD_OBJECTS + len(table.columns) * _COLUMN_OBJECTS
+
+
 def _rewritten_bytes(column: ColumnSpec) -> int:
     """How many bytes the text of a cell may have that was not sent."""
     match column.type:
@@ -122,9 +142,10 @@ def _write_plain(batches: Iterable[Batch], table: Table, tally: Tally) -> Iterat
     begin = lines.begin()
     if begin:
         yield begin
-    for batch in batches:
-        for rows in slices(batch):
+    for parts in map(slices, batches):  # no name is bound to a batch, so none outlives its slices
+        for rows in parts:
             if rows.rows:
                 yield lines.write(rows)
+            del rows  # it may be a whole batch
     if tally.rows != table.rows:
         raise row_count_error(table, tally.rows)

@@ -50,6 +50,11 @@ class Format:
     """
     size_bound: Callable[[Table], int]
     """No file of this table has more bytes."""
+    held_bound: Callable[[Table, int], int]
+    """``write`` holds no more bytes of memory of a table whose batches have at most this many canonical bytes.
+
+    The batch itself, decoded, and what was held before the first row are not counted.
+    """
 
 
 FORMATS: dict[ExportFormat, Format] = {
@@ -61,6 +66,7 @@ FORMATS: dict[ExportFormat, Format] = {
         check_batch=xlsx_writer.check_batch,
         write=xlsx_writer.write,
         size_bound=xlsx_writer.size_bound,
+        held_bound=xlsx_writer.held_bound,
     ),
     ExportFormat.CSV: Format(
         extension=csv_writer.extension,
@@ -70,6 +76,7 @@ FORMATS: dict[ExportFormat, Format] = {
         check_batch=csv_writer.check_batch,
         write=csv_writer.write,
         size_bound=csv_writer.size_bound,
+        held_bound=csv_writer.held_bound,
     ),
     ExportFormat.JSONL: Format(
         extension=jsonl_writer.extension,
@@ -79,6 +86,7 @@ FORMATS: dict[ExportFormat, Format] = {
         check_batch=jsonl_writer.check_batch,
         write=jsonl_writer.write,
         size_bound=jsonl_writer.size_bound,
+        held_bound=jsonl_writer.held_bound,
     ),
     ExportFormat.PARQUET: Format(
         extension=parquet_writer.extension,
@@ -88,6 +96,7 @@ FORMATS: dict[ExportFormat, Format] = {
         check_batch=parquet_writer.check_batch,
         write=parquet_writer.write,
         size_bound=parquet_writer.size_bound,
+        held_bound=parquet_writer.held_bound,
     ),
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec
-from sluice.domain.limits import Limits
+from sluice.domain.limits import KIB, MIB, Limits
 from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.table import Table, Tally
@@ -15,9 +15,18 @@ from sluice.streams.jsonl.columns import VALUE_EXTRA_BYTES_MAX
 from sluice.streams.jsonl.lines import JsonLines, frames
 from sluice.streams.sealed_rows import sealed_rows
 from sluice.streams.values.cell_checks import check_declaration, check_names_differ, check_values
+from sluice.streams.values.cells import SLICE_CELLS, SLICE_CHARS, SLICE_ROWS, chars_of, slice_bytes_max
 
 _ESCAPED_BYTES = len("\\u0007")
 """One byte of text becomes at most this many."""
+_KEPT_BYTES = 2 * MIB
+"""The compressor and the blocks before it."""
+_SLICE_COPIES = 3
+"""How often a slice is there at once: escaped, as members, as lines."""
+_MEMBER_OBJECTS = 64
+"""A member's bytes object, its text apart, and its place in a list."""
+_COLUMN_OBJECTS = 2 * KIB
+"""A column's cells of a batch and of a slice, and what writes them."""
 
 
 def extension(options: ExportOptions, _rows: int) -> str:
@@ -60,7 +69,11 @@ def write(batches: Iterable[Batch], table: Table, tally: Tally) -> Iterator[byte
 def _write_plain(batches: Iterable[Batch], table: Table, tally: Tally) -> Iterator[bytes]:
     lines = JsonLines(table, tally)
     for rows in sealed_rows(batches, table, tally):
-        yield lines.write(rows, tally.rows)
+        if rows.rows == 1 and chars_of(rows) > SLICE_CHARS:
+            yield from lines.write_one(rows, tally.rows)
+        else:
+            yield lines.write(rows, tally.rows)
+        del rows  # it may be a whole batch
 
 
 def size_bound(table: Table) -> int:
@@ -68,3 +81,20 @@ def size_bound(table: Table) -> int:
     per_row = sum(frame.size + VALUE_EXTRA_BYTES_MAX for frame in frames(table.columns))
     plain = _ESCAPED_BYTES * table.size + table.rows * per_row
     return gzip_bound(plain) if table.options.compression_enabled else plain
+
+
+def held_bound(table: Table, batch_bytes: int) -> int:
+    """Bound the memory of ``write``.
+
+    It has no term for the rows: one slice, where the worst text becomes six
+    times as long, and every member its key. A large row is written text by
+    text, a large text in pieces, except one that is kept in a column of
+    another type.
+    """
+    keys = sum(frame.size for frame in frames(table.columns))
+    cells = min(SLICE_CELLS, table.rows * len(table.columns))
+    rows = min(SLICE_ROWS, 1 + cells // len(table.columns))
+    slice_bytes = slice_bytes_max(batch_bytes, growth=_ESCAPED_BYTES) + rows * keys
+    if table.options.on_invalid == "text":
+        slice_bytes = max(slice_bytes, _ESCAPED_BYTES * batch_bytes)
+    return _KEPT_BYTES + _SLICE_COPIES * slice_bytes + cells * _MEMBER_OBJECTS + len(table.columns) * _COLUMN_OBJECTS

@@ -8,12 +8,12 @@ from importlib.util import find_spec
 from sluice.domain.batch import Batch
 from sluice.domain.columns import ColumnSpec
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.limits import KIB, Limits
+from sluice.domain.limits import KIB, MIB, Limits
 from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.table import Table, Tally
 from sluice.streams.parquet.columns import ParquetColumn
-from sluice.streams.parquet.row_groups import GROUP_ROWS, fields_bytes, group_bytes
+from sluice.streams.parquet.row_groups import GROUP_ROWS, fields_bytes, group_bytes, held_bytes_max
 from sluice.streams.values.cell_checks import check_declaration, check_names_differ, check_values, refuse
 
 EXTRA = "parquet"
@@ -24,6 +24,8 @@ _CELL_BYTES_MAX = 24
 _CHUNK_BYTES_MAX = 4 * KIB
 """Page headers and the footer's entry of one column of one row group, its name apart."""
 _FRAME_BYTES = 4 * KIB
+_LIBRARY_HELD_BYTES = 96 * MIB
+"""The library's code, and what it takes with its first row group."""
 
 
 def extension(_options: ExportOptions, _rows: int) -> str:
@@ -96,3 +98,8 @@ def size_bound(table: Table) -> int:
 def _no_library() -> SluiceError:
     detail = f"Parquet files need a library that this service does not have; its operator installs sluice[{EXTRA}]."
     return SluiceError(ErrorCode.UNSUPPORTED_FORMAT, detail, extra=EXTRA)
+
+
+def held_bound(table: Table, batch_bytes: int) -> int:
+    """Bound the memory of ``write``: the library's own, a row group, and a batch in two forms."""
+    return _LIBRARY_HELD_BYTES + held_bytes_max(table) + 2 * batch_bytes

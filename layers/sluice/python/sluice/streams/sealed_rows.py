@@ -21,9 +21,11 @@ def sealed_rows(batches: Iterable[Batch], table: Table, tally: Tally) -> Iterato
         for part in parts:
             if tally.rows + part.rows > table.rows:
                 raise _mismatch(table, tally.rows + part.rows)
-            if part.rows:
-                yield part
-                tally.rows += part.rows
+            rows, passed = part.rows, [part]
+            del part  # it may be a whole batch
+            if rows:
+                yield passed.pop()
+                tally.rows += rows
     if tally.rows != table.rows:
         raise _mismatch(table, tally.rows)
 

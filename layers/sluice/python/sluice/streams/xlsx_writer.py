@@ -14,7 +14,7 @@ from sluice.domain.params import ExportParams
 from sluice.domain.table import Table, Tally
 from sluice.streams.values.cell_checks import cell_error, check_sheets, check_values, is_text, refuse
 from sluice.streams.values.number_formats import is_too_fine
-from sluice.streams.xlsx.bounds import file_bytes_max
+from sluice.streams.xlsx.bounds import file_bytes_max, held_bytes_max
 from sluice.streams.xlsx.sheets import check_rows_fit, data_rows_max, plan_workbooks, workbooks_needed
 from sluice.streams.xlsx.text import is_too_long
 
@@ -107,3 +107,8 @@ def write(batches: Iterable[Batch], table: Table, tally: Tally) -> Iterator[byte
 def size_bound(table: Table) -> int:
     """No workbook of this table has more bytes."""
     return file_bytes_max(table, plan_workbooks(table))
+
+
+def held_bound(table: Table, batch_bytes: int) -> int:
+    """Bound the memory of ``write``: see ``held_bytes_max``."""
+    return held_bytes_max(table, batch_bytes)

@@ -34,8 +34,8 @@ def read_chunks(
     source = TaskRef(TenantId(manifest.tenant), TaskId(manifest.source_task))
     get = partial(_get, objects, source)
     with closing(lanes.ahead(get, manifest.chunks, lanes=prefetched, meanwhile=meanwhile)) as bodies:
-        for claim, body in zip(manifest.chunks, bodies, strict=True):
-            yield decode_chunk(body, claim, size_max=size_max)
+        for claim in manifest.chunks:
+            yield decode_chunk(next(bodies), claim, size_max=size_max)  # bound to no name, so gone when decoded
 
 
 def _get(objects: GetsObjects, source: TaskRef, claim: Claim) -> bytes:

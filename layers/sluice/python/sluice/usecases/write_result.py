@@ -147,8 +147,10 @@ def _begin(outside: Outside, attempt: HeldAttempt, plan: _Plan, *, man_sha: str)
 def _watched(outside: Outside, attempt: HeldAttempt, batches: Iterable[Batch]) -> Iterator[Batch]:
     """Count the rows that go by, and keep the lease."""
     for batch in batches:
-        yield batch
-        attempt.rows_done += batch.rows
+        rows, passed = batch.rows, [batch]
+        del batch  # nor any other name: it must be gone before the next one is decoded
+        yield passed.pop()
+        attempt.rows_done += rows
         keep_attempt(outside, attempt)
     attempt.phase = Phase.UPLOADING
 

@@ -6,7 +6,7 @@ looked at one by one only in a slice where something is unusual.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import assert_never
 
 from sluice.domain.batch import SEPARATOR, Cells
@@ -23,6 +23,7 @@ _NUL = b"\0"
 _QUOTE = b'"'
 _NULL = b"null"
 _TRUTH = {True: b"true", False: b"false"}
+_PIECE_CHARS = 64 * 1024
 VALUE_EXTRA_BYTES_MAX = len("false")
 """No value is longer than this and its escaped text."""
 
@@ -45,6 +46,13 @@ class Frame:
     def bare(self, value: bytes) -> bytes:
         """One value that needs no quotes."""
         return self._before + value + self._after
+
+    def pieces(self, text: str) -> Iterator[bytes]:
+        """One string, escaped in pieces: it may be as large as a batch, and six times as large when escaped."""
+        yield self._before + _QUOTE
+        for start in range(0, len(text), _PIECE_CHARS):
+            yield escape_text(text[start : start + _PIECE_CHARS])
+        yield _QUOTE + self._after
 
     def quoted(self, escaped: bytes) -> bytes:
         """One string."""

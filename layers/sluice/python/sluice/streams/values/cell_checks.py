@@ -67,9 +67,7 @@ def check_sheets(params: ExportParams, limits: Limits) -> None:
 
 def _check_sheet_name(field: str, name: str, limits: Limits) -> None:
     if not 0 < len(name) <= limits.column_name_chars_max or _NO_NAME.search(name):
-        raise refuse(
-            field, f"A sheet's name is 1 to {limits.column_name_chars_max} characters, no controls."
-        )
+        raise refuse(field, f"A sheet's name is 1 to {limits.column_name_chars_max} characters, no controls.")
 
 
 def _check_columns(field: str, columns: tuple[ColumnSpec, ...], limits: Limits) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from sluice.domain.batch import SEPARATOR, Batch, Cells
@@ -10,21 +11,44 @@ SLICE_ROWS = 1_000
 """Rows of a slice; larger slices leave the processor's cache and are slower."""
 SLICE_CHARS = 256 * 1024
 """Characters of a slice; bounds what rendering holds, whatever the size of the batch."""
+_UTF8_BYTES = 4
+SLICE_CELLS = 128 * 1024
+"""Cells of a slice of several rows: each is an object or two while it is rendered, be it empty."""
+
+
+def slice_bytes_max(batch_bytes: int, *, growth: int) -> int:
+    """Bound the UTF-8 of a slice of several rows whose characters of one byte become up to ``growth`` bytes.
+
+    A slice of one row may have all of the batch.
+    """
+    return min(growth * batch_bytes, max(growth, _UTF8_BYTES) * 2 * SLICE_CHARS)
 
 
 def slices(batch: Batch, *, rows_max: int = SLICE_ROWS, chars_max: int = SLICE_CHARS) -> Iterator[Batch]:
-    """Cut ``batch`` into batches of at most ``rows_max`` rows and about ``chars_max`` characters, in order.
+    """Cut ``batch`` into batches of at most ``rows_max`` rows and twice ``chars_max`` characters, in order.
 
-    A slice has at least one row, so one huge row is one slice.
+    A slice has at least one row, so one huge row is one slice. Beside the
+    batch one slice is held.
     """
-    chars = sum(_chars(cells) for cells in batch.columns)
-    rows = max(1, min(rows_max, batch.rows * chars_max // max(chars, 1)))
+    chars = chars_of(batch)
+    cells_max = SLICE_CELLS // max(len(batch.columns), 1)
+    rows = max(1, min(rows_max, cells_max, batch.rows * chars_max // max(chars, 1)))
     if batch.rows <= rows:
         yield batch
         return
-    columns = [_pieces(cells, rows) for cells in batch.columns]
+    pattern = re.compile(rf"(?:[^\0]*+\0){{{rows - 1}}}+[^\0]*+")
+    starts = [0] * len(batch.columns)
     for first in range(0, batch.rows, rows):
-        yield Batch(min(rows, batch.rows - first), tuple(next(pieces) for pieces in columns))
+        piece = _piece(batch, pattern, range(first, min(first + rows, batch.rows)), starts)
+        if piece.rows > 1 and chars_of(piece) > 2 * chars_max:  # rows differ: these are longer than most
+            yield from slices(piece, rows_max=rows_max, chars_max=chars_max)
+        else:
+            yield piece
+
+
+def chars_of(batch: Batch) -> int:
+    """The characters of all cells and of what separates them."""
+    return sum(_chars(cells) for cells in batch.columns)
 
 
 def _chars(cells: Cells) -> int:
@@ -33,25 +57,22 @@ def _chars(cells: Cells) -> int:
     return sum(map(len, cells.text))
 
 
-def _pieces(cells: Cells, rows: int) -> Iterator[Cells]:
-    """The cells of one column, ``rows`` at a time."""
-    texts = _joined_pieces(cells.text, rows) if isinstance(cells.text, str) else _listed_pieces(cells.text, rows)
-    for number, text in enumerate(texts):
-        nulls = cells.nulls[number * rows : (number + 1) * rows]
-        yield Cells(text, nulls if 1 in nulls else b"")
+def _piece(batch: Batch, pattern: re.Pattern[str], rows: range, starts: list[int]) -> Batch:
+    """Some rows. ``starts`` has where the first of them begins in each joined column, and then where the next does.
 
-
-def _joined_pieces(text: str, rows: int) -> Iterator[str]:
-    rest = text
-    while rest is not None:
-        parts = rest.split(SEPARATOR, rows)
-        rest = parts.pop() if len(parts) > rows else None  # type: ignore[assignment]  # None ends the loop
-        yield SEPARATOR.join(parts)
-
-
-def _listed_pieces(texts: list[str], rows: int) -> Iterator[str | list[str]]:
-    for first in range(0, len(texts), rows):
-        yield Cells.of(texts[first : first + rows]).text
+    No column is copied but for the piece, and no cell becomes a string of its own.
+    """
+    columns = []
+    for index, cells in enumerate(batch.columns):
+        nulls = cells.nulls[rows.start : rows.stop]
+        if isinstance(cells.text, list):
+            text = Cells.of(cells.text[rows.start : rows.stop]).text
+        else:
+            found = pattern.match(cells.text, starts[index])
+            text = found[0] if found else cells.text[starts[index] :]
+            starts[index] += len(text) + len(SEPARATOR)
+        columns.append(Cells(text, nulls if 1 in nulls else b""))
+    return Batch(len(rows), tuple(columns))
 
 
 def first_index(texts: list[str], is_odd: Callable[[str], bool]) -> int | None:

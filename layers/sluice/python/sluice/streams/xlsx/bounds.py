@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sluice.domain.limits import KIB, MIB
 from sluice.domain.table import SheetTable, Table
+from sluice.streams.values.cells import SLICE_CELLS, slice_bytes_max
 from sluice.streams.xlsx.sheets import Sheet
+from sluice.streams.xlsx.widths import CHARS_SEEN
 
 _ESCAPED_BYTES = 7
 """One byte of text becomes at most this many, as in ``_x0007_``."""
@@ -18,6 +21,35 @@ _COLUMN_FRAME = 4 * 1024
 """Width, number format and header of a column, its name apart."""
 _INDEX_ROW = 4 * 1024
 """A worksheet's line on the index sheet, with its link, and its place in the package."""
+_KEPT = 12 * MIB
+"""Fragments between cells (six megabytes), days (three), fractions of days, the compressor, the blocks before it."""
+_SLICE_COPIES = 3
+"""How often a slice is there at once, as text: its values, its rows, the blocks before the compressor."""
+_CELL_OBJECTS = 100
+"""A rendered cell's bytes objects, their text apart, and their places in lists."""
+_COLUMN_OBJECTS = 2 * KIB
+"""A column's cells of a batch and of a slice, its renderer, its style, its width."""
+_CHAR_BYTES_MAX = 4
+"""A string has up to four bytes for each of its characters."""
+_NAME_COPIES = 3
+"""The header row as pieces, joined, and in a block."""
+
+
+def held_bytes_max(table: Table, batch_bytes: int) -> int:
+    """The memory that writing never exceeds, in batches of at most ``batch_bytes`` canonical bytes.
+
+    It has no term for the rows. It is the sum of what is kept for the whole
+    file; of the rows whose width is looked at, and the batch that brings the
+    last of them; of one slice in all its forms, where the worst text becomes
+    seven times as long; and of the columns, most of all their names. A row
+    alone, however large, is rendered cell by cell.
+    """
+    columns = sum(len(part.columns) for part in table.tables)
+    names = max(_header_bytes_max(part) - len(part.columns) * _COLUMN_FRAME for part in table.tables)
+    ahead = _CHAR_BYTES_MAX * min(CHARS_SEEN, table.size)
+    cells = min(SLICE_CELLS, sum(part.rows * len(part.columns) for part in table.tables))
+    rendered = _SLICE_COPIES * slice_bytes_max(batch_bytes, growth=_ESCAPED_BYTES) + cells * _CELL_OBJECTS
+    return _KEPT + ahead + rendered + columns * _COLUMN_OBJECTS + _NAME_COPIES * names
 
 
 def file_bytes_max(table: Table, workbooks: Sequence[Sequence[Sheet]]) -> int:

@@ -107,7 +107,7 @@ class StringColumn:
             tails = [self._texts.tail(text, row) for row, text in enumerate(cells.text, first_row)]
             return self._without_nulls(tails, cells)
         data = self._texts.encode(cells.text, first_row)
-        escaped = escape_column(cells.text, data)
+        escaped = escape_column(data)
         values = escaped.split(NUL)
         odd = self._texts.has_odd(data, values)
         if not odd and not cells.nulls:

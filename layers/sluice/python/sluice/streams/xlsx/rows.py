@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from sluice.streams.xlsx.columns import RenderedColumn
@@ -30,8 +30,12 @@ class RowAssembler:
         self._block_rows = next((rows for rows in _BLOCKS if rows * len(letters) <= _CELLS_OF_BLOCK), _BLOCKS[-1])
         self._endings: dict[tuple[bytes, bool], list[bytes]] = {}
 
-    def rows(self, columns: Sequence[RenderedColumn], count: int, first_number: int) -> Iterator[bytes]:
-        """Yield ``count`` rows, the first numbered ``first_number``, in a few blocks."""
+    def rows(self, columns: Iterable[RenderedColumn], count: int, first_number: int) -> Iterator[bytes]:
+        """Yield ``count`` rows, the first numbered ``first_number``, in a few blocks; a row alone cell by cell."""
+        if count == 1:
+            yield from self._cells(columns, first_number)
+            return
+        columns = list(columns)
         if self._compact:
             yield _interleaved(list(_compact_slots(columns)), count)
             return
@@ -66,6 +70,16 @@ class RowAssembler:
         digits = len(str(self._block_rows)) - 1 if padded else 0
         self._endings[key] = made = [b'%0*d"%b' % (digits, low, after) for low in range(self._block_rows)]
         return made
+
+    def _cells(self, columns: Iterable[RenderedColumn], number: int) -> Iterator[bytes]:
+        """One row. Neither more than one of its cells nor the row as a whole is held."""
+        digits = b"%d" % number
+        yield b"<row>" if self._compact else b'<row r="%b">' % digits
+        for letters, column in zip(self._letters, columns, strict=True):
+            reference = b"" if self._compact else b' r="%b%b"' % (letters, digits)
+            value = b"".join([piece[0] for piece in column.pieces])
+            yield b"<c%b%b%b%b" % (reference, column.opening, value, column.closing)
+        yield b"</row>"
 
 
 def _compact_slots(columns: Sequence[RenderedColumn]) -> Iterator[Slot]:

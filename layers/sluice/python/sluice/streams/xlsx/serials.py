@@ -74,7 +74,7 @@ class SerialDates:
 
     def __init__(self, *, strip_z: bool) -> None:
         self._strip_z = strip_z
-        self._days = _Days()
+        self._days = _days()
 
     def read(self, joined: str, rows: int) -> tuple[list[bytes], ...] | None:
         """The serials of a NUL-joined column in pieces to put together; None when it is not so simple."""
@@ -122,6 +122,12 @@ def _seconds(data: bytes, rows: int) -> list[int]:
         total += int.from_bytes(lanes, "little") * worth
     total -= int.from_bytes(_ZERO_TIME.to_bytes(4, "little") * rows, "little")
     return list(struct.unpack(f"<{rows}I", total.to_bytes(4 * rows, "little")))
+
+
+@cache
+def _days() -> _Days:
+    """The same for all columns: a day's serial number is."""
+    return _Days()
 
 
 @cache

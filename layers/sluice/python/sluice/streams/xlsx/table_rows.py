@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from sluice.domain.batch import Batch
@@ -17,12 +17,14 @@ class RenderedRows(NamedTuple):
     """Some rows, rendered."""
 
     rows: int
-    columns: list[RenderedColumn]
+    columns: Iterable[RenderedColumn]
+    """To be read once."""
 
     def split(self, rows: int) -> tuple[RenderedRows, RenderedRows]:
         """The first ``rows`` rows, and the others."""
-        head = [column._replace(pieces=tuple(piece[:rows] for piece in column.pieces)) for column in self.columns]
-        tail = [column._replace(pieces=tuple(piece[rows:] for piece in column.pieces)) for column in self.columns]
+        columns = list(self.columns)
+        head = [column._replace(pieces=tuple(piece[:rows] for piece in column.pieces)) for column in columns]
+        tail = [column._replace(pieces=tuple(piece[rows:] for piece in column.pieces)) for column in columns]
         return RenderedRows(rows, head), RenderedRows(self.rows - rows, tail)
 
 
@@ -48,7 +50,9 @@ class TableRows:
                 piece, self._left = piece.split(rows)
             rows -= piece.rows
             self._tally.rows += piece.rows
-            yield piece
+            passed = [piece]
+            del piece
+            yield passed.pop()
 
 
 class _UpToTheLast:
@@ -88,6 +92,14 @@ def _render(batches: Iterator[Batch], renderers: Sequence[Renderer]) -> Iterator
     for parts in map(slices, batches):  # no name is bound to a batch, so none outlives its slices
         for part in parts:
             if part.rows:
-                columns = zip(renderers, part.columns, strict=True)
-                yield RenderedRows(part.rows, [render(cells, part.rows, first_row) for render, cells in columns])
-                first_row += part.rows
+                rows, columns = part.rows, _rendered(renderers, part, first_row)
+                del part
+                # A row alone may be as large as a batch: its cells are rendered as they are written.
+                passed = [RenderedRows(rows, columns if rows == 1 else list(columns))]
+                del columns
+                yield passed.pop()
+                first_row += rows
+
+
+def _rendered(renderers: Sequence[Renderer], part: Batch, first_row: int) -> Iterator[RenderedColumn]:
+    return (render(cells, part.rows, first_row) for render, cells in zip(renderers, part.columns, strict=True))

@@ -27,34 +27,40 @@ _ODD_STARTS = GUARDED_STARTS | _BLANKS
 _ODD_CELL = re.compile(rb"\0(?:[=+\-@'\t\r\n ]|\xef\xbc[\x9d\x8b\x8d\xa0]|(?<=[ \t\n]\0))")
 
 _CONTROLS = bytes(set(range(1, 32)) - set(b"\t\n"))
-_NOT_XML = r"\x01-\x08\x0b-\x1f\ufffe\uffff"
+_NO_CONTROLS = bytes(set(range(256)) - set(_CONTROLS))
+_NUL_OR_CONTROLS = bytes(set(range(256)) - {0, *_CONTROLS})
+_NON_CHARACTERS = ("\ufffe", "\uffff")
+_NOT_XML = rb"[%b]|\xef\xbf[\xbe\xbf]" % re.escape(_CONTROLS)
 # What Excel would read back as an escape is protected, also where an escape of ours completes it.
-_TO_ESCAPE = re.compile(rf"[{_NOT_XML}]|_(?=x[0-9A-Fa-f]{{4}}[_{_NOT_XML}])")
-_TO_ESCAPE_OR_NUL = re.compile(rf"[\0{_NOT_XML}]|_(?=x[0-9A-Fa-f]{{4}}[\0_{_NOT_XML}])")
+_LIKE_ESCAPE = re.compile(rb"_(?=x[0-9A-Fa-f]{4}(?:_|%b))" % _NOT_XML)
+_LIKE_ESCAPE_OR_NUL = re.compile(rb"_(?=x[0-9A-Fa-f]{4}(?:_|\0|%b))" % _NOT_XML)
 
 
-def _escaped_character(found: re.Match[str]) -> str:
-    return f"_x{ord(found[0]):04X}_"
+def _escaped(character: str) -> bytes:
+    return b"_x%04X_" % ord(character)
 
 
-def escape_column(joined: str, data: bytes) -> bytes:
-    """NUL-joined cells as XML text in UTF-8; the NULs stay. ``data`` is the UTF-8 of ``joined``."""
-    if (
-        len(data.translate(None, _CONTROLS)) != len(data)
-        or (b"_" in data and b"_x" in data)
-        or _has_non_characters(data)
-    ):
-        data = _TO_ESCAPE.sub(_escaped_character, joined).encode()
-    return _escape_markup(data)
+def escape_column(data: bytes) -> bytes:
+    """NUL-joined cells in UTF-8 as XML text; the NULs stay."""
+    return _escape_markup(_escape_characters(data, _NO_CONTROLS, _LIKE_ESCAPE))
 
 
 def escape_text(text: str) -> bytes:
     """UTF-8 of one cell as XML text."""
-    return _escape_markup(_TO_ESCAPE_OR_NUL.sub(_escaped_character, text).encode())
+    return _escape_markup(_escape_characters(text.encode(), _NUL_OR_CONTROLS, _LIKE_ESCAPE_OR_NUL))
 
 
-def _has_non_characters(data: bytes) -> bool:
-    return b"\xef" in data and (b"\xef\xbf\xbe" in data or b"\xef\xbf\xbf" in data)
+def _escape_characters(data: bytes, ordinary: bytes, like_escape: re.Pattern[bytes]) -> bytes:
+    """Write the characters that are not ``ordinary`` as Excel does: by one replacement each, not one per cell."""
+    found = set(data.translate(None, ordinary))
+    if b"_" in data and b"_x" in data:
+        data = like_escape.sub(_escaped("_"), data)
+    for character in map(chr, sorted(found)):
+        data = data.replace(character.encode(), _escaped(character))
+    if b"\xef" in data:
+        for character in _NON_CHARACTERS:
+            data = data.replace(character.encode(), _escaped(character))
+    return data
 
 
 def _escape_markup(data: bytes) -> bytes:

@@ -12,6 +12,10 @@ from sluice.streams.values.number_formats import DATE_FORMAT, DATETIME_FORMAT
 
 ROWS_SEEN = 100
 """Rows that decide the widths; few enough to wait for, enough to be typical."""
+CHARS_SEEN = 1024 * 1024
+"""Characters that decide the widths: the row that brings so many is the last one looked at."""
+CELL_CHARS = 32
+"""What a cell counts besides its characters: it takes memory though it be empty."""
 WIDTH_MAX = 255
 """Characters of a column's width (Excel specifications and limits)."""
 _WIDTH_LEAST = 8
@@ -26,17 +30,52 @@ _DEFAULT_FORMATS = {ColumnType.DATE: DATE_FORMAT, ColumnType.DATETIME: DATETIME_
 def look_ahead(batches: Iterable[Batch], columns: int) -> tuple[list[list[str]], Iterator[Batch]]:
     """The texts of the first rows, column by column, and the batches again from the start.
 
-    Reads as few batches as hold 100 rows.
+    Reads as few batches as hold the rows looked at: 100, or fewer of more than
+    1 MiB. Which they are depends on the rows alone, not on the batches they
+    come in. Held are their texts, and batches without the rows looked at but
+    the last one.
     """
     source = iter(batches)
     taken: list[Batch] = []
-    texts: list[list[str]] = [[] for _ in range(columns)]
-    while len(texts[0]) < ROWS_SEEN and (batch := next(source, None)) is not None:
-        taken.append(batch)
-        first = next(slices(batch, rows_max=ROWS_SEEN))
-        for seen, cells in zip(texts, first.columns, strict=True):
-            seen.extend(cells.texts(first.rows))
-    return [seen[:ROWS_SEEN] for seen in texts], _given_back(taken, source)
+    seen = _SeenRows(columns)
+    while not seen.enough and (batch := next(source, None)) is not None:
+        if batch.rows:
+            taken.append(batch)
+            seen.look_at(batch)
+    return seen.texts, _given_back(taken, source)
+
+
+class _SeenRows:
+    """The texts of the first rows, until they are enough."""
+
+    def __init__(self, columns: int) -> None:
+        self.texts: list[list[str]] = [[] for _ in range(columns)]
+        self._rows_left = ROWS_SEEN
+        self._chars_left = CHARS_SEEN
+
+    @property
+    def enough(self) -> bool:
+        return self._rows_left <= 0 or self._chars_left <= 0
+
+    def look_at(self, batch: Batch) -> None:
+        for part in slices(batch, rows_max=ROWS_SEEN):
+            columns = [cells.texts(part.rows) for cells in part.columns]
+            rows = self._count(columns)
+            for seen, texts in zip(self.texts, columns, strict=True):
+                seen.extend(texts[:rows])
+            if self.enough:
+                return
+
+    def _count(self, columns: list[list[str]]) -> int:
+        """How many of the rows are looked at."""
+        rows = 0
+        for row in zip(*columns, strict=True):
+            if self.enough:
+                break
+            rows += 1
+            self._rows_left -= 1
+            self._chars_left -= sum(map(len, row)) + CELL_CHARS * len(row)
+        return rows
 
 
 def _given_back(taken: list[Batch], source: Iterator[Batch]) -> Iterator[Batch]:

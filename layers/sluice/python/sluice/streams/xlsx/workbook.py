@@ -40,9 +40,10 @@ class SheetFeed:
         yield _with_widths(before, self._rows.widths)
         yield _first_rows(sheet, part, skeleton.header, compact=self._table.options.compact)
         number = sheet.first_data_row
-        for piece in self._rows.take(sheet.rows):
-            yield from self._assembler.rows(piece.columns, piece.rows, number)
-            number += piece.rows
+        for rows, columns in self._rows.take(sheet.rows):
+            yield from self._assembler.rows(columns, rows, number)
+            number += rows
+            del columns  # one row may be as large as a batch
         self._check_end()
         yield after
 
