@@ -17,7 +17,7 @@ _DEFLATE_BLOCK_BYTES = 128 * 1024
 """ISA-L's output depends on how its input is cut, so the input is always cut alike."""
 _OUTPUT_BLOCK_BYTES = 64 * 1024
 _FAST_LEVEL = 1
-_SMALL_LEVEL = 5
+_SMALL_LEVEL = 6
 _RAW_DEFLATE = -15
 _FILE_MODE = 0o100644
 _FRAME_BYTES_MAX = 128

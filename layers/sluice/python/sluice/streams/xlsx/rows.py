@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TypeAlias
 
 from sluice.streams.xlsx.columns import RenderedColumn
@@ -12,8 +13,15 @@ Slot: TypeAlias = bytes | Sequence[bytes]
 
 _CELLS_OF_BLOCK = 20_000
 _BLOCKS = (1_000, 100)
+_CELLS_AT_ONCE = 10_000
+"""A block with more would be held several times on its way."""
+_WIDE_COLUMNS = 200
+"""From here on a block would have few rows, and rows are put together one by one."""
 _ENDINGS_KEPT = 60_000
 """Ready endings of references are dropped beyond this number, about six megabytes."""
+
+_NUMBER = b"\x01"
+"""Stands for the row's number; escaped text never holds this character."""
 
 
 class RowAssembler:
@@ -21,13 +29,15 @@ class RowAssembler:
 
     Row numbers are written in two parts: the leading digits are the same for
     every row of a block of 1,000 or 100 rows, the trailing digits, with what
-    follows a reference, are made once and used for every block.
+    follows a reference, are made once and used for every block. A row of a
+    wide table is a block of its own.
     """
 
     def __init__(self, letters: Sequence[bytes], *, compact: bool) -> None:
         self._letters = letters
         self._compact = compact
         self._block_rows = next((rows for rows in _BLOCKS if rows * len(letters) <= _CELLS_OF_BLOCK), _BLOCKS[-1])
+        self._rows_at_once = max(1, _CELLS_AT_ONCE // len(letters))
         self._endings: dict[tuple[bytes, bool], list[bytes]] = {}
 
     def rows(self, columns: Iterable[RenderedColumn], count: int, first_number: int) -> Iterator[bytes]:
@@ -38,11 +48,16 @@ class RowAssembler:
         columns = list(columns)
         if self._compact:
             yield _interleaved(list(_compact_slots(columns)), count)
-            return
+        elif len(columns) >= _WIDE_COLUMNS:
+            yield from self._row_by_row(columns, first_number)
+        else:
+            yield from self._blocks(columns, count, first_number)
+
+    def _blocks(self, columns: Sequence[RenderedColumn], count: int, first_number: int) -> Iterator[bytes]:
         done = 0
         while done < count:
             high, low = divmod(first_number + done, self._block_rows)
-            rows = min(self._block_rows - low, count - done)
+            rows = min(self._block_rows - low, count - done, self._rows_at_once)
             yield _interleaved(list(self._slots(columns, range(done, done + rows), high=high, low=low)), rows)
             done += rows
 
@@ -70,6 +85,19 @@ class RowAssembler:
         digits = len(str(self._block_rows)) - 1 if padded else 0
         self._endings[key] = made = [b'%0*d"%b' % (digits, low, after) for low in range(self._block_rows)]
         return made
+
+    def _row_by_row(self, columns: Sequence[RenderedColumn], first_number: int) -> Iterator[bytes]:
+        fragments: list[bytes] = []
+        before = b""
+        for letter, column in zip(self._letters, columns, strict=True):
+            fragments.append(b'%b<c r="%b%b"%b' % (before, letter, _NUMBER, column.opening))
+            fragments += [b""] * (len(column.pieces) - 1)
+            before = column.closing
+        values = zip(*(piece for column in columns for piece in column.pieces), strict=True)
+        for number, row in enumerate(values, first_number):
+            digits = b"%d" % number
+            cells = b"".join(chain.from_iterable(zip(fragments, row, strict=True))).replace(_NUMBER, digits)
+            yield b'<row r="%b">%b%b</row>' % (digits, cells, before)
 
     def _cells(self, columns: Iterable[RenderedColumn], number: int) -> Iterator[bytes]:
         """One row. Neither more than one of its cells nor the row as a whole is held."""
