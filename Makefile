@@ -64,8 +64,15 @@ fmt: install ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install ## Measure ourselves beside others; see tests/bench/README.md
-	$(BIN)/python -m tests.bench
+bench: install build/bench/installed ## Measure ourselves beside others; see tests/bench/README.md
+	$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY)) $(if $(RECORD),--record)
+
+# What only the benchmarks need; the rest comes from .venv, which stays as its lock says.
+build/bench/installed: tests/bench/requirements.lock $(VENV)/installed
+	@echo "Installing the rivals and the drawing library into build/bench/packages."
+	rm -rf build/bench/packages
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target build/bench/packages -r tests/bench/requirements.lock
+	@touch $@
 
 proto: install ## Generate the stubs from layers/sluice/proto
 	$(BIN)/python infra/gen_proto.py
@@ -73,6 +80,7 @@ proto: install ## Generate the stubs from layers/sluice/proto
 lock: ## Resolve the dependencies again (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra dev --override infra/lock-overrides.txt pyproject.toml -o requirements.lock
 	uv pip compile --python-version 3.12 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-annotate -c requirements.lock --override layers/deps/left-out.txt layers/deps/requirements.in -o layers/deps/requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate -c requirements.lock --no-emit-package numpy --no-emit-package packaging --no-emit-package tzdata tests/bench/requirements.in -o tests/bench/requirements.lock
 
 clean: ## Remove what was built
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis demo-output cloud-demo-output

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import tempfile
@@ -12,9 +11,9 @@ from typing import NamedTuple
 
 from infra.build_layers import OUTPUT, build_deps, build_sluice
 from infra.local.interpreter import find_deployed_python
+from tests.bench.results import Started
 
 FUNCTIONS = Path(__file__).resolve().parents[2] / "functions"
-MIB = 1024 * 1024
 SUBJECTS = {
     "compose": ("compose", "compose"),
     "sweep": ("sweep", "sweep"),
@@ -43,32 +42,39 @@ class Start(NamedTuple):
     modules: int
 
 
-def main() -> None:
-    """Print a line for each function: the best of the rounds."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+def measure_starts(rounds: int) -> list[Started]:
+    """Every function, the best of the rounds; nothing where the Python that functions run on is not installed."""
     try:
         python = find_deployed_python()
-    except FileNotFoundError as error:
-        print(f"nothing is measured: {error}, which the functions run on")
-        return
+    except FileNotFoundError:
+        return []
     with tempfile.TemporaryDirectory() as folder:
         opt = unpack_layers(Path(folder), python)
-        print(f"{'function':12} {'import ms':>10} {'without bytecode':>17} {'peak MiB':>9} {'modules':>8}")
-        for name, (function, module) in SUBJECTS.items():
-            starts = [start(python, opt, function, module) for _ in range(rounds)]
-            fresh = [start(python, opt, function, module, "-X", f"pycache_prefix={folder}/none") for _ in range(rounds)]
-            best, slow = min(starts), min(fresh)
-            peak_mib = min(one.peak_bytes for one in starts) / MIB
-            times = f"{best.import_s * 1000:10.0f} {slow.import_s * 1000:17.0f}"
-            print(f"{name:12} {times} {peak_mib:9.1f} {best.modules:8}", flush=True)
+        no_cache = ("-X", f"pycache_prefix={folder}/none")
+        return [
+            _started(
+                name,
+                [start(python, opt, *subject) for _ in range(rounds)],
+                [start(python, opt, *subject, *no_cache) for _ in range(rounds)],
+            )
+            for name, subject in SUBJECTS.items()
+        ]
+
+
+def _started(name: str, starts: list[Start], fresh: list[Start]) -> Started:
+    return Started(
+        function=name,
+        import_ms=1000 * min(starts).import_s,
+        without_bytecode_ms=1000 * min(fresh).import_s,
+        peak_bytes=min(one.peak_bytes for one in starts),
+        modules=starts[0].modules,
+    )
 
 
 def unpack_layers(folder: Path, python: Path) -> Path:
     """Build the layers and unpack them; gives what stands for /opt/python."""
-    print(build_deps(OUTPUT, cache=OUTPUT / "downloads", python=python))
-    print(build_sluice(OUTPUT, python=python))
+    build_deps(OUTPUT, cache=OUTPUT / "downloads", python=python)
+    build_sluice(OUTPUT, python=python)
     for name in ("deps", "sluice"):
         with zipfile.ZipFile(OUTPUT / f"{name}.zip") as archive:
             archive.extractall(folder / "opt")
@@ -81,7 +87,3 @@ def start(python: Path, opt: Path, function: str, module: str, *flags: str) -> S
     command = [str(python), "-S", "-s", "-B", *flags, "-c", _PROGRAM, module]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return Start(**json.loads(done.stdout))
-
-
-if __name__ == "__main__":
-    main()

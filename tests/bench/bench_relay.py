@@ -1,158 +1,76 @@
-"""How many rows a second go through the relay, over HTTP, to a durable chunk and claim.
-
-    python -m tests.bench.bench_relay [--batches 300] [--stores directory|memory]
-
-The relay runs in a process of its own, bound to one core; senders are other
-processes. Besides rows a second it prints rows per second of the relay's
-processor time, which a busy machine disturbs less.
-"""
+"""How many rows a second go through the relay on one core, over HTTP and gRPC, to a durable chunk and claim."""
 
 from __future__ import annotations
 
-import argparse
-import csv
-import http.client
-import io
-import json
-import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from sluice.streams.order_table import BATCH_ROWS, COLUMNS, order_columns
-from tests.support.http_process import HttpProcess, http_process
+from tests.bench.bound_service import cpu_seconds, sender_pool, service_on_one_core
+from tests.bench.plan import Plan
+from tests.bench.relay_grpc import push_grpc
+from tests.bench.relay_http import BODIES, open_task, push_http
+from tests.bench.relay_load import Load, Span
+from tests.bench.results import Pushed
+from tests.support.running_service import ServiceProcess
 
-VARIETY = 8
-"""Different bodies, sent in turn."""
+SENDERS = (1, 4)
+GRPC = "gRPC"
 
 
-class Load(NamedTuple):
-    """What one sender sends."""
+class Setup(NamedTuple):
+    """One line of the table."""
 
-    port: int
-    task_id: str
-    content_type: str
-    bodies: list[bytes]
-    first: int
-    batches: int
-
-
-def main() -> None:
-    """Run every combination of content type and number of senders."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batches", type=int, default=300)
-    parser.add_argument("--stores", choices=["directory", "memory"], default="directory")
-    options = parser.parse_args()
-    print(f"{options.batches} batches of {BATCH_ROWS:,} rows x {len(COLUMNS)} columns, {options.stores} stores")
-    print(f"{'body':34} {'senders':>7} {'rows/s':>10} {'rows/s of CPU':>14} {'ms/batch p50':>13} {'p99':>7}")
-    for content_type, encode in BODIES.items():
-        bodies = [encode(order_rows(index * BATCH_ROWS)) for index in range(VARIETY)]
-        for senders in (1, 4):
-            run = Run(content_type, bodies, senders, options.batches)
-            with (
-                TemporaryDirectory() as folder,
-                http_process(Path(folder), stores=options.stores, one_core=True) as relay,
-            ):
-                report(run, measure(relay, run))
-
-
-class Run(NamedTuple):
-    content_type: str
-    bodies: list[bytes]
+    face: str
     senders: int
-    batches: int
 
 
-class Measured(NamedTuple):
-    rows: int
-    seconds: float
-    cpu_seconds: float
-    latencies: list[float]
-
-
-def measure(relay: HttpProcess, run: Run) -> Measured:
-    """Push the batches, shared by the senders."""
-    task_id = open_task(relay.port)
-    share = run.batches // run.senders
-    loads = [
-        Load(relay.port, task_id, run.content_type, run.bodies, 1 + index * share, share)
-        for index in range(run.senders)
+def measure_relay(plan: Plan) -> list[Pushed]:
+    """Every face with one and with four senders, in turn; the best round of each."""
+    rounds = [
+        {setup: measure_setup(setup, plan.relay_batches) for setup in setups()} for _ in range(min(plan.rounds, 2))
     ]
-    warm_up = [load._replace(first=run.batches + 1 + index, batches=1) for index, load in enumerate(loads)]
-    with ProcessPoolExecutor(run.senders) as pool:
-        list(pool.map(push, warm_up))
-        cpu_before, started = relay.cpu_seconds(), time.perf_counter()
-        latencies = [latency for part in pool.map(push, loads) for latency in part]
-        seconds = time.perf_counter() - started
-        return Measured(share * run.senders * BATCH_ROWS, seconds, relay.cpu_seconds() - cpu_before, sorted(latencies))
+    return [max((one[setup] for one in rounds), key=lambda pushed: pushed.rows_per_s) for setup in setups()]
 
 
-def report(run: Run, one: Measured) -> None:
-    p50, p99 = (1000 * one.latencies[int(len(one.latencies) * part)] for part in (0.5, 0.99))
-    rate, cpu_rate = one.rows / one.seconds, one.rows / one.cpu_seconds
-    print(f"{run.content_type:34} {run.senders:7} {rate:10,.0f} {cpu_rate:14,.0f} {p50:13.1f} {p99:7.1f}", flush=True)
+def setups() -> Iterator[Setup]:
+    return (Setup(face, senders) for face in (*BODIES, GRPC) for senders in SENDERS)
 
 
-def push(load: Load) -> list[float]:
-    """Send batches over one connection; returns how long each took."""
-    connection = http.client.HTTPConnection("127.0.0.1", load.port, timeout=60)
-    latencies = []
-    for sequence in range(load.first, load.first + load.batches):
-        started = time.perf_counter()
-        body = load.bodies[sequence % len(load.bodies)]
-        path = f"/v1/exports/{load.task_id}/batches/{sequence}"
-        connection.request("PUT", path, body, {"Content-Type": load.content_type})
-        answer = connection.getresponse()
-        content = answer.read()
-        if answer.status != http.client.OK:
-            raise RuntimeError(content)
-        latencies.append(time.perf_counter() - started)
-    connection.close()
-    return latencies
+def measure_setup(setup: Setup, batches: int) -> Pushed:
+    with service_on_one_core() as service:
+        return measure_service(service, setup, batches)
 
 
-def open_task(port: int) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    columns = [{"name": column.name, "type": column.type.value, "format": column.format} for column in COLUMNS]
-    definition = {"format": "xlsx", "filename": "orders", "columns": columns}
-    connection.request("POST", "/v1/exports", json.dumps(definition), {"Content-Type": "application/json"})
-    task: dict[str, Any] = json.loads(connection.getresponse().read())
-    connection.close()
-    return str(task["task_id"])
+def measure_service(service: ServiceProcess, setup: Setup, batches: int) -> Pushed:
+    """Push the batches, shared by the senders; each sends one before the clock starts, to be warm."""
+    share = max(batches // setup.senders, 1)
+    if setup.face == GRPC:
+        push, address = push_grpc, service.grpc_target
+        tasks = [""] * setup.senders  # a stream is an export of its own
+    else:
+        push, address = push_http, str(service.http_port)
+        tasks = [open_task(service.http_port)] * setup.senders
+    loads = [
+        Load(address, task, setup.face, first=1 + index * (share + 1), batches=share)
+        for index, task in enumerate(tasks)
+    ]
+    with sender_pool(setup.senders) as pool:
+        list(pool.map(push, [load._replace(batches=0) for load in loads]))  # the processes are there, and warm
+        before = cpu_seconds(service)
+        spans = list(pool.map(push, loads))
+        cpu_s = cpu_seconds(service) - before
+    return _pushed(setup, spans, cpu_s)
 
 
-def order_rows(first: int) -> list[tuple[str | None, ...]]:
-    return list(zip(*order_columns(first, first + BATCH_ROWS), strict=True))
-
-
-def as_json(rows: list[Any]) -> bytes:
-    return json.dumps(rows, ensure_ascii=False).encode()
-
-
-def as_objects(rows: list[Any]) -> bytes:
-    names = [column.name for column in COLUMNS]
-    return as_json([dict(zip(names, row, strict=True)) for row in rows])
-
-
-def as_ndjson(rows: list[Any]) -> bytes:
-    return b"\n".join(map(as_json, rows))
-
-
-def as_csv(rows: list[Any]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
-
-
-BODIES: dict[str, Callable[[list[Any]], bytes]] = {
-    "application/json": as_json,
-    "application/json; shape=objects": as_objects,
-    "application/x-ndjson": as_ndjson,
-    "text/csv; header=absent": as_csv,
-}
-
-
-if __name__ == "__main__":
-    main()
+def _pushed(setup: Setup, spans: list[Span], cpu_s: float) -> Pushed:
+    rows = sum(span.rows for span in spans)
+    seconds = max(span.ended for span in spans) - min(span.started for span in spans)
+    latencies = sorted(latency for span in spans for latency in span.latencies_s)
+    return Pushed(
+        face=setup.face,
+        senders=setup.senders,
+        rows_per_s=rows / seconds,
+        rows_per_cpu_s=rows / cpu_s,
+        p50_ms=1000 * latencies[len(latencies) // 2],
+        p99_ms=1000 * latencies[int(len(latencies) * 0.99)],
+    )

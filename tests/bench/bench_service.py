@@ -1,67 +1,80 @@
-"""The whole service: from close to link, and what a composer's process holds, at several sizes.
-
-    python tests/bench/bench_service.py [ROWS ...]
-
-A real `sluice serve` with its default settings; the table is pushed over HTTP, closed, and polled until its link
-is there; then rendered again as CSV from the same chunks.
-"""
+"""The whole service, with its default settings: from close to link at several sizes."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
+from concurrent.futures import Executor
+from functools import partial
+from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import perf_counter
 
 from sluice.demo.http_sender import HttpSender, order_body
 from sluice.streams.order_table import BATCH_ROWS
+from tests.bench.bound_service import sender_pool
+from tests.bench.plan import Plan
+from tests.bench.results import Linked
 from tests.support.running_service import ServiceProcess, serving
 
-MIB = 1024 * 1024
 DEBUG = {"SLUICE_LOGGING_LEVEL": "DEBUG"}
-SIZES = (10_000, 100_000, 1_000_000)
+SENDERS = 2
+SHORT_ROWS = 100_000
+"""Tables up to this size are composed in every round, the best counts; larger ones once."""
 
 
-def main() -> None:
-    """Measure every size with a service of its own."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", type=int, default=SIZES)
-    print(f"{'rows':>10} {'close to link: xlsx':>20} {'csv':>8} {'composer peak':>14}")
-    for rows in parser.parse_args().rows:
-        with TemporaryDirectory() as folder, serving(Path(folder) / "data", env=DEBUG) as service:
-            report(service, rows)
+def measure_links(plan: Plan) -> list[Linked]:
+    """Every size with a service of its own."""
+    with sender_pool(SENDERS) as pool:
+        return [measure_link(pool, rows, plan.rounds if rows <= SHORT_ROWS else 1) for rows in plan.link_rows]
 
 
-def report(service: ServiceProcess, rows: int) -> None:
+def measure_link(pool: Executor, rows: int, rounds: int) -> Linked:
+    with TemporaryDirectory() as folder, serving(Path(folder) / "data", env=DEBUG) as service:
+        times = [time_both(service, pool, rows) for _ in range(rounds)]
+        return Linked(
+            rows=rows,
+            xlsx_s=min(xlsx_s for xlsx_s, _ in times),
+            csv_s=min(csv_s for _, csv_s in times),
+            peak_bytes=max(peak_bytes(line) for line in service.events("MemorySnapshot")),
+        )
+
+
+def time_both(service: ServiceProcess, pool: Executor, rows: int) -> tuple[float, float]:
+    """Push the table, close it as XLSX, then render it again as CSV from the same chunks; seconds of both."""
     sender = HttpSender("127.0.0.1", service.http_port)
     task_id = sender.open_orders(rows)
-    for sequence in range(1, -(-rows // BATCH_ROWS) + 1):
-        sender.request("PUT", f"/v1/exports/{task_id}/batches/{sequence}", json.loads(order_body(sequence, rows)))
-    started = time.perf_counter()
+    list(pool.map(partial(push_share, service.http_port, task_id, rows), range(1, SENDERS + 1)))
+    started = perf_counter()
     sender.request("POST", f"/v1/exports/{task_id}/close", {"rows": rows})
-    xlsx_s = until_link(sender, task_id, started)
-    started = time.perf_counter()
+    xlsx_s = until_link(sender, task_id) - started
+    started = perf_counter()
     again = sender.request("POST", f"/v1/exports/{task_id}/render", {"format": "csv"})
-    csv_s = until_link(sender, str(again["task_id"]), started)
-    peak = max(peak_bytes(line) for line in service.events("MemorySnapshot"))
-    print(f"{rows:10,} {xlsx_s:18.2f} s {csv_s:6.2f} s {peak / MIB:10.1f} MiB", flush=True)
+    return xlsx_s, until_link(sender, str(again["task_id"])) - started
 
 
-def until_link(sender: HttpSender, task_id: str, started: float) -> float:
-    """Seconds from ``started`` until there is a link."""
+def push_share(port: int, task_id: str, rows: int, first: int) -> None:
+    """Send every ``SENDERS``-th batch over one connection."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    for sequence in range(first, -(-rows // BATCH_ROWS) + 1, SENDERS):
+        path = f"/v1/exports/{task_id}/batches/{sequence}"
+        connection.request("PUT", path, order_body(sequence, rows), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        content = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(content)
+    connection.close()
+
+
+def until_link(sender: HttpSender, task_id: str) -> float:
+    """The moment at which there is a link."""
     task = sender.wait(task_id, lambda _: None)
     if task["state"] != "completed":
         raise RuntimeError(task["error"])
     sender.request("GET", f"/v1/exports/{task_id}/file?redirect=false")
-    return time.perf_counter() - started
+    return perf_counter()
 
 
 def peak_bytes(line: dict[str, object]) -> int:
     fields = line["fields"]
     assert isinstance(fields, dict)
     return int(fields["peak_rss_bytes"])
-
-
-if __name__ == "__main__":
-    main()

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MIB = 1024 * 1024
 COMPOSE = """
 import json, sys
+from itertools import repeat
 from pathlib import Path
 from sluice.domain.batch import Batch
 from sluice.domain.limits import Limits
@@ -41,7 +42,7 @@ def stored():
 table = Table(columns=COLUMNS, options=ExportOptions(**options), rows=rows, size=rows * 150, created_at=0)
 tally, digest = Tally(), Digest()
 largest = 0
-for part in slice_parts(digested(csv_writer.write(stored(), table, tally), digest), limits.part_bytes_min):
+for part in slice_parts(digested(csv_writer.write(stored(), table, tally), digest), repeat(limits.part_bytes_min)):
     largest = max(largest, len(part))
 status = Path("/proc/self/status").read_text()
 peak_kib = int(status.partition("VmHWM:")[2].split()[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 
 from isal import isal_zlib
 
@@ -27,7 +28,7 @@ def gzipped(blocks: Iterable[bytes], *, modified_at: float) -> Iterator[bytes]:
     compressor = isal_zlib.compressobj(_LEVEL, wbits=_RAW_DEFLATE)
     crc32 = 0
     size = 0
-    for block in slice_parts(blocks, BLOCK_BYTES):
+    for block in slice_parts(blocks, repeat(BLOCK_BYTES)):
         crc32 = isal_zlib.crc32(block, crc32)
         size += len(block)
         compressed = compressor.compress(block)

@@ -6,7 +6,7 @@ from sluice.domain.limits import MIB
 from sluice.domain.manifest import Manifest
 from sluice.domain.table import Table
 from sluice.streams.formats import Format
-from sluice.streams.part_plan import plan_part_bytes
+from sluice.streams.part_plan import largest_part
 
 CHAR_BYTES_MAX = 4
 """A string has up to four bytes for each of its characters, once one of them needs them."""
@@ -31,14 +31,14 @@ def composer_bytes_max(file_format: Format, table: Table, manifest: Manifest) ->
     * the parts: ``limits.parallel_parts`` under way, and the one that grows;
     * the manifest, a line for each of ``limits.batches_max`` batches at most.
 
-    The number of rows is in none of them but by the size of parts: beyond
-    ``limits.parts_max`` smallest parts, parts grow with the file.
+    The number of rows is in none of them but by the size of parts: those
+    behind half of ``limits.parts_max`` smallest ones grow with the file.
     """
     chunk = max((claim.size for claim in manifest.chunks), default=0)
     columns = max(len(part.columns) for part in table.tables)
     stored = (table.limits.prefetched_chunks + 1) * chunk
     decoded = chunk + CHAR_BYTES_MAX * chunk + columns * CELLS_BYTES
-    part_bytes = plan_part_bytes(file_format.size_bound(table), table.limits)
+    part_bytes = largest_part(file_format.size_bound(table), table.limits)
     parts = (table.limits.parallel_parts + 1) * part_bytes
     claims = len(manifest.chunks) * CLAIM_BYTES
     return stored + decoded + file_format.held_bound(table, chunk) + parts + claims + SLACK_BYTES

@@ -20,7 +20,7 @@ from sluice.ports.outside import Outside
 from sluice.ports.store_errors import NoSuchObject, NoSuchUpload, OutcomeUnknown, StoreError
 from sluice.streams.digests import Digest, digested
 from sluice.streams.formats import FORMATS, WRITER_VERSION, Format
-from sluice.streams.part_plan import plan_part_bytes
+from sluice.streams.part_plan import part_sizes
 from sluice.streams.part_slicer import slice_parts
 from sluice.usecases.hold_attempt import HeldAttempt, keep_attempt
 from sluice.usecases.read_chunks import read_chunks
@@ -96,8 +96,8 @@ def _upload_file(outside: Outside, attempt: HeldAttempt, upload: Upload, plan: _
     with closing(chunks):
         batches = _watched(outside, attempt, chunks)
         blocks = digested(plan.format.write(batches, table, tally), digest)
-        part_bytes = plan_part_bytes(plan.format.size_bound(table), outside.limits)
-        parts = _at_least_one(slice_parts(blocks, part_bytes))
+        sizes = part_sizes(plan.format.size_bound(table), outside.limits)
+        parts = _at_least_one(slice_parts(blocks, sizes))
         receipts = list(_put_parts(outside, attempt, upload, parts))
     if tally.rows != manifest.rows:
         raise SluiceError(ErrorCode.ROW_COUNT_MISMATCH, rows_written=tally.rows, rows_sealed=manifest.rows)

@@ -1,0 +1,45 @@
+"""Writes a run into the pages: the marked blocks of the READMEs, the plots, and the results they are drawn from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.bench.page import heading_of, tables_of
+from tests.bench.readme_figures import figures_of
+from tests.bench.results import Results, save_results
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE / "README.md"
+FRONT = HERE.parents[1] / "README.md"
+RESULTS = HERE / "results.json"
+
+
+def record(results: Results, *, page: Path = PAGE, front: Path = FRONT, kept: Path = RESULTS) -> None:
+    """Keep the results and rewrite both pages from them."""
+    save_results(results, kept)
+    rewrite(page, blocks_of(results))
+    rewrite(front, {"figures": figures_of(results)})
+
+
+def blocks_of(results: Results) -> dict[str, str]:
+    """The blocks of the benchmarks' own page, by name."""
+    return {"run": heading_of(results)} | {table.name: table.as_markdown() for table in tables_of(results)}
+
+
+def rewrite(page: Path, blocks: Mapping[str, str]) -> None:
+    """Put the blocks between their marks. Raises ValueError for a block that the page has no marks for."""
+    text = page.read_text(encoding="utf-8")
+    for name, block in blocks.items():
+        text = with_block(text, name, block)
+    page.write_text(text, encoding="utf-8")
+
+
+def with_block(text: str, name: str, block: str) -> str:
+    """Replace what stands between the marks of ``name``."""
+    begin, end = f"<!-- bench: {name} -->", f"<!-- end of bench: {name} -->"
+    marked = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if len(marked.findall(text)) != 1:
+        raise ValueError(f"the page has not exactly one block {begin} … {end}")
+    return marked.sub(lambda _: f"{begin}\n{block}\n{end}", text)

@@ -1,0 +1,140 @@
+"""What one run of the benchmarks measured, as it is kept in `results.json`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """One subject that wrote one table, once in every round."""
+
+    subject: str
+    rows: int
+    columns: int
+    seconds: list[float]
+    file_bytes: int
+    grown_bytes: int
+    """Peak resident memory above what was resident when the clock started: the most of all rounds."""
+
+    @property
+    def best_s(self) -> float:
+        return min(self.seconds)
+
+    @property
+    def rows_per_s(self) -> float:
+        return self.rows / self.best_s
+
+
+class Pushed(msgspec.Struct, frozen=True, kw_only=True):
+    """Batches of 1,000 rows, pushed to a relay on one core until the last was acknowledged: the best round."""
+
+    face: str
+    senders: int
+    rows_per_s: float
+    rows_per_cpu_s: float
+    """Rows per second of the relay's processor time, which a busy machine disturbs less."""
+    p50_ms: float
+    p99_ms: float
+
+
+class Linked(msgspec.Struct, frozen=True, kw_only=True):
+    """From close to link, in a service of its own."""
+
+    rows: int
+    xlsx_s: float
+    csv_s: float
+    peak_bytes: int
+    """Of the composers' processes, the most."""
+
+
+class Composed(msgspec.Struct, frozen=True, kw_only=True):
+    """The peak memory of a whole composer process that wrote one XLSX."""
+
+    home: str
+    """``embedded``, or ``cloud``: the function, with both SDKs loaded, over stand-ins of the services."""
+    rows: int
+    peak_bytes: int
+    seconds: float
+    note: str = ""
+    """What differs from the deployed function; empty when nothing does."""
+
+
+class Crowd(msgspec.Struct, frozen=True, kw_only=True):
+    """Exports of mixed formats, opened, pushed and closed at the same time, while somebody asks how they are."""
+
+    exports: int
+    rows_each: int
+    seconds: float
+    """From the first open to the last link."""
+    finished_s: dict[str, list[float]]
+    """Seconds from open to link, by format."""
+    jain: float
+    """Jain's index of what the exports got, in rows per second from open to link: 1 when all got the same."""
+    queries: int
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    max_ms: float
+
+    @property
+    def rows_per_s(self) -> float:
+        return self.exports * self.rows_each / self.seconds
+
+    @property
+    def all_finished_s(self) -> list[float]:
+        return sorted(moment for moments in self.finished_s.values() for moment in moments)
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """What a start costs a deployed function, before its first call."""
+
+    function: str
+    import_ms: float
+    without_bytecode_ms: float
+    peak_bytes: int
+    modules: int
+
+
+class Results(msgspec.Struct, kw_only=True):
+    """One run. A section that did not run is empty."""
+
+    date: str
+    machine: str
+    command: str
+    load: float
+    """Of the machine over the minute before the start."""
+    seconds: float = 0
+    rounds: int = 1
+    writers: list[Written] = []
+    by_rows: list[Written] = []
+    by_columns: list[Written] = []
+    relay: list[Pushed] = []
+    links: list[Linked] = []
+    memory: list[Composed] = []
+    crowds: list[Crowd] = []
+    starts: list[Started] = []
+
+    @property
+    def all_by_rows(self) -> list[Written]:
+        """Every number of rows that writers wrote."""
+        return sorted([*self.writers, *self.by_rows], key=lambda one: one.rows) if self.by_rows else []
+
+
+def load_results(path: Path) -> Results:
+    return msgspec.json.decode(path.read_bytes(), type=Results)
+
+
+def save_results(results: Results, path: Path) -> None:
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(_rounded(results)), indent=1) + b"\n")
+
+
+def _rounded(value: object) -> object:
+    """Six digits are more than any of the figures means."""
+    plain = msgspec.to_builtins(value)
+    if isinstance(plain, dict):
+        return {key: _rounded(item) for key, item in plain.items()}
+    if isinstance(plain, list):
+        return [_rounded(item) for item in plain]
+    return float(f"{plain:.6g}") if isinstance(plain, float) else plain

@@ -1,0 +1,62 @@
+"""Ours: from stored chunks to a digested file whose blocks are dropped, as an upload would take them away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sluice.domain.batch import Batch
+from sluice.domain.limits import Limits
+from sluice.domain.manifest import Claim
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.table import Table, Tally
+from sluice.streams.chunk_codec import decode_chunk, encode_batch
+from sluice.streams.digests import Digest, digested
+from sluice.streams.formats import FORMATS
+from sluice.streams.xlsx import workbook  # noqa: F401 -- what the writer would import at its first block
+from tests.bench.orders import Orders
+
+CREATED_AT = 1.7e9
+
+
+def xlsx(orders: Orders, folder: Path) -> Callable[[], int]:
+    """XLSX as it is written by default."""
+    return _prepare(orders, ExportFormat.XLSX, ExportOptions())
+
+
+def xlsx_compact(orders: Orders, folder: Path) -> Callable[[], int]:
+    """XLSX without cell references."""
+    return _prepare(orders, ExportFormat.XLSX, ExportOptions(compact=True))
+
+
+def csv(orders: Orders, folder: Path) -> Callable[[], int]:
+    return _prepare(orders, ExportFormat.CSV, ExportOptions())
+
+
+def jsonl(orders: Orders, folder: Path) -> Callable[[], int]:
+    return _prepare(orders, ExportFormat.JSONL, ExportOptions())
+
+
+def _prepare(orders: Orders, export_format: ExportFormat, options: ExportOptions) -> Callable[[], int]:
+    chunks = [encode_batch(batch) for batch in orders.batches()]
+    bodies = [(Claim(number, chunk.sha, chunk.rows, chunk.size), chunk.body) for number, chunk in enumerate(chunks, 1)]
+    table = Table(
+        columns=orders.specs,
+        options=options,
+        rows=orders.rows,
+        size=sum(chunk.size for chunk in chunks),
+        created_at=CREATED_AT,
+        title="orders",
+    )
+
+    def batches() -> Iterator[Batch]:
+        for claim, body in bodies:
+            yield decode_chunk(body, claim, size_max=Limits().batch_bytes_max)
+
+    def run() -> int:
+        digest = Digest()
+        for _block in digested(FORMATS[export_format].write(batches(), table, Tally()), digest):
+            pass
+        return digest.size
+
+    return run
