@@ -94,6 +94,22 @@ def test_booleans_come_back_as_booleans() -> None:
     assert texts_by_openpyxl(declared) == [True, False, True]
 
 
+def test_words_run_together_are_no_booleans() -> None:
+    words = ["true", "truefalse", "", "0", "10", "tr1ue", "true"]
+    written = write_column(ColumnType.BOOLEAN, words, on_invalid="text")
+    assert texts_by_openpyxl(written) == [True, "truefalse", None, False, "10", "tr1ue", True]
+    assert written.warnings == {Warned.INVALID_AS_TEXT: 3}
+    short = write_column(ColumnType.BOOLEAN, ["x", "true", "2"], on_invalid="text")
+    assert texts_by_openpyxl(short) == ["x", True, "2"]
+
+
+@pytest.mark.parametrize("pair", ["0/1", "false/true"])
+def test_a_declared_pair_may_turn_the_usual_words_around(pair: str) -> None:
+    true, false = pair.split("/")
+    written = write_column(ColumnSpec("a", ColumnType.BOOLEAN, format=pair), [true, false, false])
+    assert texts_by_openpyxl(written) == [True, False, False]
+
+
 def test_numbers_stand_in_the_file_digit_for_digit() -> None:
     numbers = ["0", "-1", "1.50", "0.10", "123456789012345", "-0.0", "1e5", "1.5E-7", "100.000000000000000000"]
     written = write_column(ColumnType.NUMBER, numbers)

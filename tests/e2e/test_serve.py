@@ -140,6 +140,10 @@ def test_beyond_the_queue_an_open_is_refused_with_a_hint_but_a_close_is_not(tmp_
     }
     with serving(tmp_path / "data", env=narrow) as service:
         task_ids = [start_export(service, batches=20, rows=1000) for _ in range(4)]
+        eventually(lambda: service.events("WorkerStarted"))  # as the first export was opened
+        [started] = service.events("WorkerStarted")
+        worker = started["fields"]["pid"]  # type: ignore[index]  # a log line's fields are a mapping
+        os.kill(worker, signal.SIGSTOP)  # so that the queue stays full while we look
         for task_id in task_ids:
             close(service, task_id)
         refused = CALLER.post(f"{service.url}/v1/exports", json={"format": "csv", "filename": "t", "columns": COLUMNS})
@@ -147,6 +151,7 @@ def test_beyond_the_queue_an_open_is_refused_with_a_hint_but_a_close_is_not(tmp_
         assert int(refused.headers["Retry-After"]) >= 1
         ready = CALLER.get(f"http://127.0.0.1:{service.metrics_port}/health/ready")
         assert ready.status_code == 503
+        os.kill(worker, signal.SIGCONT)
         assert {finished(service, task_id)["state"] for task_id in task_ids} == {"completed"}
         assert service.events("ConcurrencyLimitReached")
 

@@ -74,3 +74,7 @@ def test_the_relay_says_what_it_takes(words: list[str]) -> None:
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (1, "usage: relay.py grpc|http\n")
+
+
+def test_a_composer_has_loaded_its_writer_before_its_first_task() -> None:
+    assert {"sluice.streams.xlsx.workbook", "xlsxwriter", "stream_zip"} <= loaded("compose", "import compose")

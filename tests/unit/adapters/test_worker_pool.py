@@ -171,3 +171,26 @@ def test_draining_kills_what_does_not_end_in_time(tmp_path: Path) -> None:
         assert not pool.drain(deadline_s=0.05)
         assert pool.pids == []
     assert heard.started == ["task-a"]
+
+
+def test_the_first_export_that_is_let_in_finds_a_worker_started_for_it_and_only_one() -> None:
+    heard = Heard()
+    with running_pool(heard, PoolLimits(workers_max=2)) as pool:
+        assert pool.pids == []
+        pool.admit()
+        eventually(lambda: len(pool.pids) == 1)
+        ready = pool.pids
+        pool.admit()
+        pool.invoke(bell("task-1"), epoch=1)
+        eventually(lambda: heard.started == ["task-1"])
+        assert pool.pids == ready
+    assert heard.names().count(Event.WORKER_STARTED) == 1
+
+
+def test_a_worker_that_cannot_be_started_early_refuses_no_export() -> None:
+    heard = Heard()
+    pool = WorkerPool(["/no/such/program"], limits=PoolLimits(), clock=SystemClock(), journal=heard, note=heard.note)
+    pool.admit()
+    pool.invoke(bell("task-1"), epoch=1)
+    eventually(lambda: Event.WORKER_DIED in heard.names())
+    assert pool.drain(deadline_s=WAIT_S)

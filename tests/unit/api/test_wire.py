@@ -66,7 +66,12 @@ def test_text_that_is_no_checksum_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("rows", "row", "cells"),
-    [([["1"]], 1, 1), ([["1", "2"], ["1", "2", "3"]], 2, 3), ([["1", "2"], [], ["1"]], 2, 0)],
+    [
+        ([["1"]], 1, 1),
+        ([["1", "2"], ["1", "2", "3"]], 2, 3),
+        ([["1", "2"], [], ["1"]], 2, 0),
+        ([["1", "2", "3"], ["4"]], 1, 3),  # as many cells as there should be
+    ],
 )
 def test_row_12_a_row_that_is_too_short_or_too_long_is_named(rows: list[list[str]], row: int, cells: int) -> None:
     expected = {"row": row, "cells": cells, "columns": 2}

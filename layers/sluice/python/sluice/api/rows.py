@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
@@ -85,6 +86,20 @@ def batch_of_texts(rows: Sequence[Sequence[str]], shape: RowShape) -> Batch:
     if null is None:
         return batch
     return Batch(batch.rows, tuple(_with_nulls(cells, null, batch.rows) for cells in batch.columns))
+
+
+def batch_of_cells(cells: Sequence[str], ends: Sequence[int], shape: RowShape) -> Batch:
+    """As ``batch_of_texts``, for rows one after the other in one list; each ends where ``ends`` says."""
+    width = shape.width
+    if ends != list(range(width, width * len(ends) + 1, width)):
+        raise _uneven([cells[start:end] for start, end in pairwise([0, *ends])], shape)
+    return Batch(len(ends), tuple(_cells_of_texts(cells[index::width], shape.null_value) for index in range(width)))
+
+
+def _cells_of_texts(texts: Sequence[str], null: str | None) -> Cells:
+    if null is None or null not in texts:
+        return Cells.of_texts(texts)
+    return Cells.of([None if text == null else text for text in texts])
 
 
 def _with_nulls(cells: Cells, null: str, rows: int) -> Cells:

@@ -27,6 +27,7 @@ from sluice.wiring.event_levels import Level
 from sluice.wiring.log_lines import JournalLines
 from sluice.wiring.process_gauges import peak_resident_bytes
 from sluice.wiring.settings import load_settings
+from sluice.wiring.writer_imports import load_writers
 
 CRASHED = "crashed"
 """The outcome of an error nobody foresaw; the task was given back before."""
@@ -42,6 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
         journal = JournalLines(partial(_write, pipe), clock=SystemClock(), level=Level.DEBUG, component="composer")
         settings = load_settings(options.config, {"storage.data_directory": str(options.data)})
         with open_outside(settings, journal) as outside:
+            load_writers()
             # What was imported stays; the collector need not look at it again.
             gc.freeze()
             for line in sys.stdin.buffer:

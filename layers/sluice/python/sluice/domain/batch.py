@@ -26,14 +26,18 @@ class Cells(msgspec.Struct, frozen=True, array_like=True):
     @classmethod
     def of(cls, values: Sequence[str | None]) -> Cells:
         """Hold ``values``; None is null, which is not the empty string."""
-        nulls = b""
-        if None in values:
-            nulls = bytes(value is None for value in values)
-        texts = [value or "" for value in values] if nulls else values
-        joined = SEPARATOR.join(texts)  # type: ignore[arg-type]  # no None is left
-        if joined.count(SEPARATOR) == max(len(values) - 1, 0):
-            return cls(joined, nulls)
-        return cls(list(texts), nulls)  # type: ignore[arg-type]
+        if None not in values:
+            return cls.of_texts(values)  # type: ignore[arg-type]  # no None is in it
+        nulls = bytes(value is None for value in values)
+        return cls(cls.of_texts([value or "" for value in values]).text, nulls)
+
+    @classmethod
+    def of_texts(cls, texts: Sequence[str]) -> Cells:
+        """Hold ``texts``, of which none is null."""
+        joined = SEPARATOR.join(texts)
+        if joined.count(SEPARATOR) == max(len(texts) - 1, 0):
+            return cls(joined)
+        return cls(list(texts))
 
     def texts(self, rows: int) -> list[str]:
         """The cells' texts, null as the empty string. ``rows`` is the batch's row count."""

@@ -96,9 +96,14 @@ class WorkerPool:
             self._journal.record(Event.CONCURRENCY_LIMIT_REACHED, **fields)
 
     def admit(self) -> None:
-        """Wait for room in the queue. Raises QUEUE_FULL when there is none in time."""
+        """Wait for room in the queue. Raises QUEUE_FULL when there is none in time.
+
+        The first export has the first worker started, so that it is ready when the rows are there.
+        """
         with self._changed:
             if self._changed.wait_for(self._has_room, self._limits.admit_timeout_s):
+                if not self._threads and not self._draining:
+                    self._add_thread()
                 return
             queued = len(self._queue)
         self._journal.record(Event.CONCURRENCY_LIMIT_REACHED, queued=queued, active=self._active)
@@ -138,12 +143,17 @@ class WorkerPool:
     def _start_thread(self) -> None:
         idle = len(self._threads) - self._active
         if len(self._queue) > idle and len(self._threads) < self._limits.workers_max:
-            thread = threading.Thread(target=self._serve, name=f"composer-{len(self._threads) + 1}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._add_thread()
+
+    def _add_thread(self) -> None:
+        thread = threading.Thread(target=self._serve, name=f"composer-{len(self._threads) + 1}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _serve(self) -> None:
         """Feed one worker until the pool drains."""
+        with suppress(OSError):  # the first task tries again, and tells
+            self._worker()
         while (manifest := self._next()) is not None:
             try:
                 self._compose(manifest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import IO
 
 import msgspec
@@ -69,7 +70,8 @@ class WorkerProcess:
 
     def close(self, *, grace_s: float = 5) -> None:
         """End an idle worker: it leaves when its input does."""
-        self._pipe_in.close()
+        with suppress(OSError):  # a dead worker left a bell unread
+            self._pipe_in.close()
         try:
             self._process.wait(grace_s)
         except subprocess.TimeoutExpired:

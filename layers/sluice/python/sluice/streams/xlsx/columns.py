@@ -20,6 +20,7 @@ from sluice.streams.xlsx.text import CLOSING, NUL, OPENING, TextCells, escape_co
 
 _VALUE_CLOSING = b"</v></c>"
 _DIGITS = {True: b"1", False: b"0", None: None}
+_STANDARD_WORDS = {"true": True, "false": False, "1": True, "0": False}
 
 
 class RenderedColumn(NamedTuple):
@@ -213,8 +214,12 @@ class BooleanColumn:
     def __init__(self, odd: OddCells, words: BooleanWords) -> None:
         self._odd = odd
         self._words = words
+        self._is_standard = all(words.read(text) is truth for text, truth in _STANDARD_WORDS.items())
 
     def __call__(self, cells: Cells, rows: int, first_row: int) -> RenderedColumn:
+        digits = self._digits(cells.text, rows) if self._is_standard and isinstance(cells.text, str) else None
+        if digits is not None:
+            return RenderedColumn(self._OPENING, (digits,), _VALUE_CLOSING)
         texts = cells.texts(rows)
         by_word = {text: _DIGITS[self._words.read(text)] for text in set(texts)}
         values = list(map(by_word.__getitem__, texts))
@@ -227,6 +232,13 @@ class BooleanColumn:
         for index in cells.null_rows():
             tails[index] = b"/>"
         return _mixed(tails)
+
+    @staticmethod
+    def _digits(joined: str, rows: int) -> list[bytes] | None:
+        """The values of a column that has only ``true`` and ``false``; None when it may have anything else."""
+        digits = joined.encode().replace(b"true", b"1").replace(b"false", b"0")
+        is_plain = len(digits) == 2 * rows - 1 and not digits[::2].translate(None, b"01")
+        return digits.split(NUL) if is_plain else None
 
     def _tail(self, text: str, row_index: int) -> bytes:
         return self._odd.invalid(text, row_index) if text else b"/>"

@@ -14,6 +14,7 @@ from sluice.ports.outside import Outside
 from sluice.usecases.compose_export import compose_export
 from sluice.wiring.functions.event_function import Call, EventFunction, InvocationFailed, failure_of
 from sluice.wiring.functions.oss_events import Dropped, read_events
+from sluice.wiring.writer_imports import load_writers
 
 COMPONENT = "composer"
 OUT_OF_TIME = "out_of_time"
@@ -66,5 +67,7 @@ def _bounded(outside: Outside, stop_at: float | None) -> Outside | None:
     attempt_max_s = min(outside.timings.attempt_max_s, left_s)
     return replace(outside, timings=msgspec.structs.replace(outside.timings, attempt_max_s=attempt_max_s))
 
+
+load_writers()  # while the platform starts the instance, not while the first task waits
 
 handler = EventFunction(COMPONENT, compose_events)
