@@ -41,6 +41,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """UTF-16 units of text in a worksheet's cell (Excel specifications and limits)."""
     column_name_chars_max: int = 255
     """Characters of a column name."""
+    params_bytes_max: int = 1_900_000
+    """Bytes of a task's parameters as JSON, mostly its columns; a value of a Tablestore row has at most 2 MB."""
     idempotency_key_bytes_max: int = 255
     """Bytes of an idempotency key."""
     filename_bytes_max: int = 150

@@ -62,12 +62,14 @@ class Definitions:
     Safe to remember because parameters never change while a row lasts. A row
     lasts ``tombstone_s`` after its parameters are gone, and its key may then be
     opened with others; so what was read is believed for half of that time.
-    Thread-safe; holds at most ``size`` tasks.
+    Thread-safe; holds at most ``size`` tasks, and no more of them than have ``columns`` columns together.
     """
 
-    def __init__(self, outside: Outside, size: int = 1024) -> None:
+    def __init__(self, outside: Outside, size: int = 1024, columns: int = 200_000) -> None:
         self._outside = outside
         self._size = size
+        self._columns_max = columns
+        self._columns = 0
         self._age_max_s = outside.timings.tombstone_s / 2
         self._known: OrderedDict[TaskRef, _Known] = OrderedDict()
         self._lock = threading.Lock()
@@ -88,8 +90,18 @@ class Definitions:
         """Keep the definition of a task that was just opened or read, and that has its parameters still."""
         definition = Definition(task.read_params(), task.created_at)
         with self._lock:
+            self._forget(task.ref)
             self._known[task.ref] = _Known(definition, self._outside.clock.monotonic() + self._age_max_s)
-            self._known.move_to_end(task.ref)
-            while len(self._known) > self._size:
-                self._known.popitem(last=False)
+            self._columns += _columns_of(definition)
+            while len(self._known) > self._size or (self._columns > self._columns_max and len(self._known) > 1):
+                self._forget(next(iter(self._known)))
         return definition
+
+    def _forget(self, ref: TaskRef) -> None:
+        known = self._known.pop(ref, None)
+        if known is not None:
+            self._columns -= _columns_of(known.definition)
+
+
+def _columns_of(definition: Definition) -> int:
+    return sum(len(table.columns) for table in definition.params.tables)

@@ -77,7 +77,14 @@ def check_params(params: ExportParams, limits: Limits) -> ExportParams:
             raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows_max=limits.rows_max)
     extension = file_format.extension(params.options, 0)
     filename = sanitise_filename(params.filename, extension=extension, limits=limits)
-    return msgspec.structs.replace(params, filename=filename)
+    checked = msgspec.structs.replace(params, filename=filename)
+    if len(checked.encode().encode()) > limits.params_bytes_max:
+        raise SluiceError(
+            ErrorCode.INVALID_REQUEST,
+            f"the names and formats of all columns take at most {limits.params_bytes_max} bytes, as JSON",
+            field="columns",
+        )
+    return checked
 
 
 def choose_task_id(outside: Outside, tenant: TenantId, idempotency_key: str | None) -> TaskId:
