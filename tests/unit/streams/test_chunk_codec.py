@@ -132,9 +132,13 @@ def test_a_column_of_another_length_is_corrupt_even_under_the_right_digest(canon
     msgspec.msgpack.encode([1, 1, [["a", b""]], 0]),
     msgspec.msgpack.encode({"rows": 1}),
     msgspec.msgpack.encode([1, 1, [["a", b""]]]) + b"\xc0",
-    b"\x93\x01\x01\x91\x92\xa1\xff\xc4\x00",
+    msgspec.msgpack.encode([1, 1, [[7, b""]]]),
+    msgspec.msgpack.encode([1, 1, [[b"a", b""]]]),
+    b"\x93\x01\x01\x91\x92\x91\xa1\xff\xc4\x00",
     b"\xc1",
-], ids=["version 2", "a fourth item", "a map", "trailing", "not UTF-8", "no MessagePack"])  # fmt: skip
+], ids=[
+    "version 2", "a fourth item", "a map", "trailing", "a number", "no text", "a list not UTF-8", "no MessagePack",
+])  # fmt: skip
 def test_another_form_is_corrupt_even_under_the_right_digest(canonical: bytes) -> None:
     chunk = chunk_of(canonical, rows=1)
     refused(chunk.body, claim_of(chunk))

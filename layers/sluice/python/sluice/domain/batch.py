@@ -10,18 +10,65 @@ import msgspec
 SEPARATOR = "\0"
 
 
-class Cells(msgspec.Struct, frozen=True, array_like=True):
-    """The values of one column of a batch, top to bottom.
+class Cells:
+    """The values of one column of a batch, top to bottom; never changed.
 
     ``text`` is all cells joined by NUL, which lets a whole column be checked
     or escaped by one call; it is a list of cells only when a cell itself
     contains a NUL. ``nulls`` has one byte per row, 1 where the cell is null
     (its text is then empty), or is empty when no cell is null.
     The form is canonical: equal cells have equal ``text`` and ``nulls``.
+    Cells read from a store are held as ``data``, UTF-8 that is decoded when
+    somebody asks for ``text``.
     """
 
-    text: str | list[str]
-    nulls: bytes = b""
+    __slots__ = ("_data", "_text", "nulls")
+
+    def __init__(self, text: str | list[str], nulls: bytes = b"") -> None:
+        self._text: str | list[str] | None = text
+        self._data: bytes | None = None
+        self.nulls = nulls
+
+    @classmethod
+    def stored(cls, data: bytes, nulls: bytes = b"") -> Cells:
+        """Hold NUL-joined cells as UTF-8, which is not checked."""
+        cells = cls("", nulls)
+        cells._text, cells._data = None, data
+        return cells
+
+    @property
+    def text(self) -> str | list[str]:
+        if self._text is None:
+            assert self._data is not None
+            self._text = self._data.decode()
+        return self._text
+
+    @property
+    def data(self) -> bytes:
+        """The joined cells as UTF-8. Raises ``UnicodeEncodeError`` for a lone surrogate, TypeError if ``has_nul``."""
+        if self._data is None:
+            if not isinstance(self._text, str):
+                raise TypeError("cells with a NUL are not joined")
+            return self._text.encode()
+        return self._data
+
+    @property
+    def joined(self) -> str | bytes | list[str]:
+        """``data`` or ``text``, whichever is at hand."""
+        return self.text if self._data is None else self._data
+
+    @property
+    def has_nul(self) -> bool:
+        """Whether a cell has a NUL, and ``text`` is a list."""
+        return self._data is None and isinstance(self._text, list)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cells) and (self.text, self.nulls) == (other.text, other.nulls)
+
+    __hash__ = None  # type: ignore[assignment]  # a list may be in it
+
+    def __repr__(self) -> str:
+        return f"Cells({self.text!r}, {self.nulls!r})"
 
     @classmethod
     def of(cls, values: Sequence[str | None]) -> Cells:

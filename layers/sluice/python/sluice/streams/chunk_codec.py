@@ -32,6 +32,7 @@ from sluice.domain.manifest import Claim, short_sha
 
 _VERSION: Literal[1] = 1
 _LEVEL = 1
+_NUL = SEPARATOR.encode()
 _RAW_DEFLATE = -15
 """No container: the digest in the claim checks more than a container's checksum would."""
 
@@ -49,7 +50,11 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(tuple[Literal[1], int, tuple[Cells, ...]])
+_DECODER = msgspec.msgpack.Decoder(tuple[Literal[1], int, list[tuple[msgspec.Raw, bytes]]])
+_LISTED = msgspec.msgpack.Decoder(list[str])
+_FIXSTR, _FIXSTR_END = 0xA0, 0xC0
+_STR_HEADERS = {0xD9: 2, 0xDA: 3, 0xDB: 5}
+"""MessagePack's longer strings: the bytes before the text, by the first of them."""
 
 
 def encode_batch(batch: Batch) -> Chunk:
@@ -61,7 +66,8 @@ def encode_batch(batch: Batch) -> Chunk:
     if not all(_holds(cells, batch.rows) for cells in batch.columns):
         raise ValueError("every column of a batch has one cell per row")
     try:
-        canonical = _ENCODER.encode((_VERSION, batch.rows, batch.columns))
+        columns = [(cells.text, cells.nulls) for cells in batch.columns]
+        canonical = _ENCODER.encode((_VERSION, batch.rows, columns))
     except UnicodeEncodeError:
         raise _lone_surrogate(batch) from None
     body = isal_zlib.compress(canonical, _LEVEL, _RAW_DEFLATE)
@@ -73,7 +79,8 @@ def decode_chunk(body: bytes, claim: Claim, *, size_max: int) -> Batch:
 
     Never inflates more than ``claim.size`` and one byte, nor anything for a
     claim over ``size_max``. Raises CHUNK_CORRUPT with ``sequence`` when the
-    content is not exactly what was claimed.
+    content is not exactly what was claimed. That texts are UTF-8 follows from
+    the digest, since ``encode_batch`` writes no other, and is not checked again.
     """
     if not 0 < claim.size <= size_max:
         raise _corrupt(claim, "size")
@@ -82,7 +89,8 @@ def decode_chunk(body: bytes, claim: Claim, *, size_max: int) -> Batch:
     if len(canonical) != claim.size or short_sha(canonical) != claim.sha:
         raise _corrupt(claim, "content")
     try:
-        _, rows, columns = _DECODER.decode(canonical)
+        _, rows, stored = _DECODER.decode(canonical)
+        columns = tuple(_read_cells(raw, nulls) for raw, nulls in stored)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise _corrupt(claim, "form") from None
     if rows != claim.rows or not all(_holds(cells, rows) for cells in columns):
@@ -101,13 +109,26 @@ def _inflate(body: bytes, claim: Claim) -> bytes:
     return bytes(canonical)
 
 
+def _read_cells(raw: msgspec.Raw, nulls: bytes) -> Cells:
+    value = memoryview(raw)
+    first = value[0]
+    header_bytes = 1 if _FIXSTR <= first < _FIXSTR_END else _STR_HEADERS.get(first)
+    if header_bytes is None:
+        return Cells(_LISTED.decode(raw), nulls)
+    return Cells.stored(bytes(value[header_bytes:]), nulls)
+
+
 def _holds(cells: Cells, rows: int) -> bool:
     """Whether a column has exactly ``rows`` cells."""
     if cells.nulls and len(cells.nulls) != rows:
         return False
-    if isinstance(cells.text, list):
-        return len(cells.text) == rows
-    return cells.text.count(SEPARATOR) == rows - 1 if rows else not cells.text
+    match cells.joined:
+        case list() as texts:
+            return len(texts) == rows
+        case bytes() as data:
+            return data.count(_NUL) == rows - 1 if rows else not data
+        case text:
+            return text.count(SEPARATOR) == rows - 1 if rows else not text
 
 
 def _corrupt(claim: Claim, reason: str) -> SluiceError:

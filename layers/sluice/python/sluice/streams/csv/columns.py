@@ -82,12 +82,9 @@ class CsvColumn:
         A null is no characters at all. An empty text is a pair of quotes in a
         string column; in other columns it means null.
         """
-        text = cells.text
-        if not isinstance(text, str):
-            raise TypeError("a cell with a NUL cannot be written")
+        joined = cells.data
         if self._rewrite is not None:
-            text = self._rewrite(text, warnings)
-        joined = text.encode()
+            joined = self._rewrite(joined.decode(), warnings).encode()
         if self._guards and any(byte in joined for byte in _FORMULA_BYTES):
             joined = self._guard(joined, warnings)
         if self._quoting.quote_all:

@@ -83,8 +83,8 @@ def _protect_mark(field: bytes) -> bytes:
 
 def check_nul(cells: Cells, column: ColumnSpec, *, rows_before: int) -> None:
     """Raise INVALID_TEXT if a cell has a NUL."""
-    if isinstance(cells.text, list):
-        index = first_index(cells.text, lambda text: "\0" in text) or 0
+    if cells.has_nul:
+        index = first_index(list(cells.text), lambda text: "\0" in text) or 0
         raise cell_error(ErrorCode.INVALID_TEXT, rows_before + index, column, reason="nul")
 
 

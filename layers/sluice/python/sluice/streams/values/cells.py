@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from sluice.domain.batch import SEPARATOR, Batch, Cells
 
@@ -24,6 +25,18 @@ def slice_bytes_max(batch_bytes: int, *, growth: int) -> int:
     return min(growth * batch_bytes, max(growth, _UTF8_BYTES) * 2 * SLICE_CHARS)
 
 
+class _Rows(NamedTuple):
+    """Finds so many joined cells."""
+
+    in_text: re.Pattern[str]
+    in_data: re.Pattern[bytes]
+
+    @classmethod
+    def of(cls, rows: int) -> _Rows:
+        pattern = rf"(?:[^\0]*+\0){{{rows - 1}}}+[^\0]*+"
+        return cls(re.compile(pattern), re.compile(pattern.encode()))
+
+
 def slices(batch: Batch, *, rows_max: int = SLICE_ROWS, chars_max: int = SLICE_CHARS) -> Iterator[Batch]:
     """Cut ``batch`` into batches of at most ``rows_max`` rows and twice ``chars_max`` characters, in order.
 
@@ -36,7 +49,7 @@ def slices(batch: Batch, *, rows_max: int = SLICE_ROWS, chars_max: int = SLICE_C
     if batch.rows <= rows:
         yield batch
         return
-    pattern = re.compile(rf"(?:[^\0]*+\0){{{rows - 1}}}+[^\0]*+")
+    pattern = _Rows.of(rows)
     starts = [0] * len(batch.columns)
     for first in range(0, batch.rows, rows):
         piece = _piece(batch, pattern, range(first, min(first + rows, batch.rows)), starts)
@@ -47,17 +60,16 @@ def slices(batch: Batch, *, rows_max: int = SLICE_ROWS, chars_max: int = SLICE_C
 
 
 def chars_of(batch: Batch) -> int:
-    """The characters of all cells and of what separates them."""
+    """The characters of all cells and of what separates them, or their bytes of UTF-8 where those are held."""
     return sum(_chars(cells) for cells in batch.columns)
 
 
 def _chars(cells: Cells) -> int:
-    if isinstance(cells.text, str):
-        return len(cells.text)
-    return sum(map(len, cells.text))
+    joined = cells.joined
+    return sum(map(len, joined)) if isinstance(joined, list) else len(joined)
 
 
-def _piece(batch: Batch, pattern: re.Pattern[str], rows: range, starts: list[int]) -> Batch:
+def _piece(batch: Batch, pattern: _Rows, rows: range, starts: list[int]) -> Batch:
     """Some rows. ``starts`` has where the first of them begins in each joined column, and then where the next does.
 
     No column is copied but for the piece, and no cell becomes a string of its own.
@@ -65,13 +77,20 @@ def _piece(batch: Batch, pattern: re.Pattern[str], rows: range, starts: list[int
     columns = []
     for index, cells in enumerate(batch.columns):
         nulls = cells.nulls[rows.start : rows.stop]
-        if isinstance(cells.text, list):
-            text = Cells.of(cells.text[rows.start : rows.stop]).text
-        else:
-            found = pattern.match(cells.text, starts[index])
-            text = found[0] if found else cells.text[starts[index] :]
-            starts[index] += len(text) + len(SEPARATOR)
-        columns.append(Cells(text, nulls if 1 in nulls else b""))
+        nulls = nulls if 1 in nulls else b""
+        match cells.joined:
+            case list() as texts:
+                columns.append(Cells(Cells.of(texts[rows.start : rows.stop]).text, nulls))
+            case bytes() as data:
+                cut = pattern.in_data.match(data, starts[index])
+                data_piece = cut[0] if cut else data[starts[index] :]
+                starts[index] += len(data_piece) + len(SEPARATOR)
+                columns.append(Cells.stored(data_piece, nulls))
+            case text:
+                found = pattern.in_text.match(text, starts[index])
+                text_piece = found[0] if found else text[starts[index] :]
+                starts[index] += len(text_piece) + len(SEPARATOR)
+                columns.append(Cells(text_piece, nulls))
     return Batch(len(rows), tuple(columns))
 
 

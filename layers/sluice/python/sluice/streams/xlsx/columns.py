@@ -103,10 +103,10 @@ class StringColumn:
         self._texts = texts
 
     def __call__(self, cells: Cells, rows: int, first_row: int) -> RenderedColumn:
-        if isinstance(cells.text, list):
-            tails = [self._texts.tail(text, row) for row, text in enumerate(cells.text, first_row)]
+        if cells.has_nul:
+            tails = [self._texts.tail(text, row) for row, text in enumerate(cells.texts(rows), first_row)]
             return self._without_nulls(tails, cells)
-        data = self._texts.encode(cells.text, first_row)
+        data = self._texts.encode(cells, rows, first_row)
         escaped = escape_column(data)
         values = escaped.split(NUL)
         odd = self._texts.has_odd(data, values)

@@ -123,12 +123,12 @@ class TextCells:
             return True
         return _ODD_CELL.search(b"\0%b\0" % data) is not None
 
-    def encode(self, joined: str, first_row: int) -> bytes:
+    def encode(self, cells: Cells, rows: int, first_row: int) -> bytes:
         """UTF-8 of NUL-joined cells. Raises INVALID_TEXT for a lone surrogate."""
         try:
-            return joined.encode()
+            return cells.data
         except UnicodeEncodeError:
-            index = first_index(joined.split("\0"), lambda text: not is_text(text)) or 0
+            index = first_index(cells.texts(rows), lambda text: not is_text(text)) or 0
             raise cell_error(ErrorCode.INVALID_TEXT, first_row + index, self.column) from None
 
     def _fit(self, text: str, row_index: int) -> str:
