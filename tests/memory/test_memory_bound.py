@@ -62,7 +62,9 @@ CELL_OF_4_MB_OF_CONTROLS = Shape(equal_cells("\x07" * 4_000_000, rows=1, columns
 CELL_OF_4_MB_OF_QUOTES = Shape(equal_cells('"' * 4_000_000, rows=1, columns=1), 3)
 WIDEST = Shape(equal_cells("x7", rows=24, columns=16_384), 2)
 WIDEST_ROWS = Shape(equal_cells("x7", rows=1, columns=16_384), 12)
-WORST = (NOISE_10_KB, CELL_OF_4_MB_OF_QUOTES, WIDEST)
+ODD_ROWS_OF_4_MB = Shape(equal_cells(" " + noise(31_000, seed=7), rows=1, columns=128), 3)
+CELL_OF_4_MB_OF_EMOJI = Shape(equal_cells(noise(4_000_000, seed=7), rows=1, columns=1), 3)
+WORST = (ODD_ROWS_OF_4_MB, CELL_OF_4_MB_OF_EMOJI, CELL_OF_4_MB_OF_QUOTES, WIDEST)
 """These may take more than 64 MB: strings of four bytes a character, text that doubles, 16,384 columns at once."""
 LOOSENESS_MAX = 3
 
@@ -89,12 +91,14 @@ def empty_peaks(data: DataDirectory) -> dict[ExportFormat, int]:
         pytest.param(XLSX, WIDE, id="xlsx-1000-columns"),
         pytest.param(XLSX, ROWS_OF_4_MB, id="xlsx-rows-of-4-mb"),
         pytest.param(XLSX, ROWS_OF_4_MB_OF_CONTROLS, id="xlsx-rows-of-4-mb-of-controls"),
+        pytest.param(XLSX, ODD_ROWS_OF_4_MB, id="xlsx-odd-rows-of-4-mb"),
         pytest.param(XLSX, WIDEST, id="xlsx-16384-columns"),
         pytest.param(XLSX, WIDEST_ROWS, id="xlsx-16384-columns-row-by-row"),
         pytest.param(CSV, NOISE_10_KB, id="csv-noise"),
         pytest.param(CSV, WIDE, id="csv-1000-columns"),
         pytest.param(CSV, CELL_OF_4_MB_OF_QUOTES, id="csv-a-cell-of-4-mb-of-quotes"),
         pytest.param(JSONL, NOISE_10_KB, id="jsonl-noise"),
+        pytest.param(JSONL, CELL_OF_4_MB_OF_EMOJI, id="jsonl-a-cell-of-4-mb-of-emoji"),
         pytest.param(JSONL, WIDE, id="jsonl-1000-columns"),
         pytest.param(JSONL, CELL_OF_4_MB_OF_CONTROLS, id="jsonl-a-cell-of-4-mb-of-controls"),
     ],

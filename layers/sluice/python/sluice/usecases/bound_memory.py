@@ -25,8 +25,9 @@ def composer_bytes_max(file_format: Format, table: Table, manifest: Manifest) ->
 
     * the chunks: ``limits.prefetched_chunks`` and the one at hand as they are
       stored, that one once more inflated, and once decoded, where a string has
-      one, two or four bytes for each character. The largest chunk counts, at
-      most ``limits.batch_bytes_max``. A batch is gone before the next is decoded;
+      one, two or four bytes for each character: a slice at a time, and a slice
+      of one row may have all of the batch. The largest chunk counts, at most
+      ``limits.batch_bytes_max``. A batch is gone before the next is decoded;
     * what the writer holds: ``Format.held_bound``, a few slices and the columns;
     * the parts: ``limits.parallel_parts`` under way, and the one that grows;
     * the manifest, a line for each of ``limits.batches_max`` batches at most.
