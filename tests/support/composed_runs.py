@@ -14,6 +14,7 @@ from sluice.domain.keys import TenantId
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
+from sluice.ports.outside import Outside
 from sluice.streams.formats import FORMATS
 from sluice.usecases.bound_memory import composer_bytes_max
 from sluice.usecases.close_export import CloseRequest, close_export
@@ -26,6 +27,17 @@ from sluice.usecases.write_result import plan_table
 from sluice.wiring.build import open_outside
 from sluice.wiring.settings import Settings, settings_from
 from tests.support.recorded_journal import RecordedJournal
+
+
+def seal_table(outside: Outside, params: ExportParams, batches: Iterable[Batch]) -> Task:
+    """Push a table and close it, straight through the use cases: the relay's memory is not the question here."""
+    ref = open_export(outside, TenantId("acme"), OpenRequest(params)).task.ref
+    definitions = Definitions(outside)
+    rows = 0
+    for sequence, batch in enumerate(batches, start=1):
+        put_batch(outside, definitions, ref, sequence=sequence, batch=batch)
+        rows += batch.rows
+    return close_export(outside, ref, CloseRequest(rows=rows))
 
 
 class DataDirectory:
@@ -43,25 +55,21 @@ class DataDirectory:
     ) -> Task:
         """Push a table and close it."""
         params = ExportParams(format=format, filename="table", columns=columns, options=options or ExportOptions())
-        rows = 0
         with open_outside(self._settings, RecordedJournal()) as outside:
-            ref = open_export(outside, TenantId("acme"), OpenRequest(params)).task.ref
-            definitions = Definitions(outside)
-            for sequence, batch in enumerate(batches, start=1):
-                put_batch(outside, definitions, ref, sequence=sequence, batch=batch)
-                rows += batch.rows
-            return close_export(outside, ref, CloseRequest(rows=rows))
+            return seal_table(outside, params, batches)
 
     def seal_again(self, task: Task, format: ExportFormat) -> Task:  # noqa: A002 -- as above
         """Seal a second task over the same chunks."""
         with open_outside(self._settings, RecordedJournal()) as outside:
             return render_again(outside, task.ref, RenderRequest(format=format)).task
 
-    def compose(self, task: Task) -> int:
+    def compose(self, task: Task, *, timeout_s: float = 100) -> int:
         """Have a worker process compose the task as the service does; returns the most bytes it held."""
         bell = json.dumps({"tenant": task.tenant, "task_id": task.task_id, "sha": task.man_sha})
         command = [sys.executable, "-m", "sluice.cli.compose_worker", "--data", str(self.path)]
-        worker = subprocess.run(command, input=bell + "\n", capture_output=True, text=True, check=True, timeout=100)
+        worker = subprocess.run(
+            command, input=bell + "\n", capture_output=True, text=True, check=True, timeout=timeout_s
+        )
         words = [json.loads(line) for line in worker.stdout.splitlines()]
         assert words[-1] == {"outcome": "completed"}
         with open_outside(self._settings, RecordedJournal()) as outside:

@@ -208,6 +208,18 @@ def test_a_run_is_recorded_in_both_pages_and_kept(tmp_path: Path) -> None:
     assert front.read_text().partition("<!-- bench")[0] == FRONT.read_text().partition("<!-- bench")[0]
 
 
+def test_what_is_recorded_is_what_the_kept_results_give(tmp_path: Path) -> None:
+    page, front, kept = tmp_path / "page.md", tmp_path / "front.md", tmp_path / "results.json"
+    shutil.copy(PAGE, page)
+    shutil.copy(FRONT, front)
+    thirds = written("ours CSV", [1 / 5.4321987654], rows=1_000_000)
+    record(whole_run(by_rows=[thirds]), page=page, front=front, kept=kept)
+    recorded = page.read_text()
+    record(load_results(kept), page=page, front=front, kept=kept)
+    assert page.read_text() == recorded
+    assert all(block in recorded for block in blocks_of(load_results(kept)).values())
+
+
 def test_a_section_that_a_run_left_out_does_not_keep_older_figures(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("<!-- bench: starts -->\nold\n<!-- end of bench: starts -->")
