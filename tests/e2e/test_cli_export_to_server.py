@@ -68,20 +68,37 @@ def tasks_of(service: ServiceProcess) -> dict[str, Any]:
     return {one["task"]["task_id"]: one["task"] for one in listed}
 
 
-def test_an_archive_of_workbooks_is_saved_under_the_name_of_one_by_both(
+def test_an_archive_of_workbooks_is_saved_only_under_the_name_of_one(
     service: ServiceProcess, source: Path, tmp_path: Path
 ) -> None:
-    split = ("--options", "workbook_rows_max=30000")
+    split = ("--format", "xlsx", "--options", "workbook_rows_max=30000")
     for folder in ("here", "alone"):
         (tmp_path / folder).mkdir()
-    told = export(source, tmp_path / "here" / "out.xlsx", service.url, *split)
-    alone = sluice("export", source, "-o", tmp_path / "alone" / "out.xlsx", *TYPES, *split)
+    told = export(source, tmp_path / "here" / "out.zip", service.url, *split)
+    alone = sluice("export", source, "-o", tmp_path / "alone" / "out.zip", *TYPES, *split)
     for folder in ("here", "alone"):
         assert [path.name for path in (tmp_path / folder).iterdir()] == ["out.zip"]
         with zipfile.ZipFile(tmp_path / folder / "out.zip") as archive:
             assert archive.namelist() == ["out-1.xlsx", "out-2.xlsx"]
     assert told["file"] == str(tmp_path / "here" / "out.zip")
     assert alone.stdout.startswith(f"{tmp_path / 'alone' / 'out.zip'}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "rows_max", "said"),
+    [("out.xlsx", 30_000, "name the output out.zip"), ("out.zip", 50_000, "name the output out.xlsx")],
+)
+def test_a_file_of_another_kind_than_its_name_says_is_refused_and_no_other_is_touched(
+    service: ServiceProcess, source: Path, tmp_path: Path, name: str, rows_max: int, said: str
+) -> None:
+    for other in ("out.zip", "out.xlsx"):
+        (tmp_path / other).write_bytes(b"precious")
+    order = ("--format", "xlsx", "--options", f"workbook_rows_max={rows_max}")
+    assert said in export(source, tmp_path / name, service.url, *order, exit_code=1)
+    assert said in sluice("export", source, "-o", tmp_path / name, *TYPES, *order, exit_code=1).stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("out.zip", "out.xlsx"), b"precious"
+    )
 
 
 def test_the_service_makes_the_same_file_as_this_machine_alone(

@@ -71,6 +71,16 @@ def test_a_batch_that_names_no_declared_sheet_is_refused_over_http(tmp_path: Pat
         assert client.get(f"/v1/exports/{task_id}").json()["batches"] == 0
 
 
+def test_a_sheet_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    with http_relay(tmp_path) as relay:
+        client = relay.client()
+        task_id = opened(client)
+        path = f"/v1/exports/{task_id}/batches/1?sheet=Orders&sheet=Orders"
+        answer = client.put(path, json=[[1]])
+        assert (answer.status_code, answer.json()["field"]) == (400, "sheet")
+        assert client.get(f"/v1/exports/{task_id}").json()["batches"] == 0
+
+
 def test_a_message_over_http_may_repeat_the_sheet_of_the_query_and_name_no_other(tmp_path: Path) -> None:
     with http_relay(tmp_path) as relay:
         client = relay.client()

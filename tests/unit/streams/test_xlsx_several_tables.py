@@ -82,7 +82,20 @@ def test_one_declared_table_gives_the_file_of_a_table_with_that_sheet_name() -> 
 def test_tables_whose_names_become_equal_get_different_ones() -> None:
     tables = [numbers("a/b", 1), numbers("a:b", 1), numbers("A_B", 3)]
     sheets = write_tables(tables, limits=Limits(sheet_rows_max=3)).openpyxl_sheets()
-    assert [sheet.title for sheet in sheets] == ["a_b", "a_b (2)", "A_B (3)", "A_B (4)", "Index"]
+    assert [sheet.title for sheet in sheets] == ["a_b (2)", "a_b (3)", "A_B", "A_B (4)", "Index"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "titles"),
+    [
+        (["Orders", "orders", "Orders (2)"], ["Orders", "orders (3)", "Orders (2)"]),
+        (["[]", "__"], ["__ (2)", "__"]),
+        (["   ", "Sheet1"], ["Sheet1 (2)", "Sheet1"]),
+    ],
+)
+def test_a_declared_name_that_is_legal_is_taken_by_no_other_table(declared: list[str], titles: list[str]) -> None:
+    written = write_tables([numbers(name, 1) for name in declared])
+    assert [sheet.title for sheet in written.openpyxl_sheets()] == titles
 
 
 @pytest.mark.parametrize("compact", [False, True])

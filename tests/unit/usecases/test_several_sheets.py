@@ -98,6 +98,7 @@ def test_the_same_rows_for_another_table_are_a_conflict() -> None:
     with pytest.raises(SluiceError) as caught:
         put(outside, ref, 1, 1, ["1"])
     assert caught.value.code is ErrorCode.BATCH_CONFLICT
+    assert "another sheet" in caught.value.detail
 
 
 def test_a_batch_has_the_columns_of_its_own_table() -> None:
@@ -124,7 +125,9 @@ def test_totals_are_checked_for_each_table() -> None:
         {"sheet": "orders", "rows_received": 2, "rows_closed": 1},
     )
     unknown = refusal(CloseRequest(sheets={"refunds": 0}), outside=outside, ref=ref)
-    assert (unknown.code, unknown.facts) == (ErrorCode.INVALID_REQUEST, {"field": "sheet"})
+    assert (unknown.code, unknown.facts) == (ErrorCode.INVALID_REQUEST, {"field": "sheets"})
+    negative = refusal(CloseRequest(sheets={"orders": -1}), outside=outside, ref=ref)
+    assert negative.code is ErrorCode.INVALID_REQUEST
     assert row_of(outside, ref).state is State.OPEN
     sealed = close_export(outside, ref, CloseRequest(batches=2, rows=3, sheets={"lines": 1, "orders": 2}))
     assert sheet_rows_of(sealed) == {"orders": 2, "lines": 1}
@@ -147,7 +150,8 @@ def test_a_second_close_may_name_the_same_totals_of_a_table_and_no_other() -> No
     put(outside, ref, 1, 0, ["1"])
     close_export(outside, ref, CloseRequest())
     assert close_export(outside, ref, CloseRequest(sheets={"orders": 1, "lines": 0})).state is State.SEALED
-    assert refusal(CloseRequest(sheets={"orders": 2}), outside=outside, ref=ref).code is ErrorCode.ALREADY_CLOSED
+    other = refusal(CloseRequest(sheets={"orders": 2}), outside=outside, ref=ref)
+    assert (other.code, other.facts) == (ErrorCode.ALREADY_CLOSED, {"sheet": "orders", "rows": 1})
 
 
 @pytest.mark.parametrize(
@@ -193,6 +197,13 @@ def test_only_a_workbook_holds_several_tables(other: ExportFormat) -> None:
     with pytest.raises(SluiceError) as caught:
         render_again(outside, ref, RenderRequest(format=other))
     assert caught.value.facts["field"] == "sheets"
+
+
+def test_declared_sheets_take_no_name_from_the_options() -> None:
+    named = ExportOptions(excel_sheet_name="x")
+    with pytest.raises(SluiceError) as caught:
+        opened(memory_outside(FakeClock()), msgspec.structs.replace(SHOP, options=named))
+    assert caught.value.facts["field"] == "options.excel_sheet_name"
 
 
 def test_columns_and_sheets_exclude_each_other() -> None:
@@ -337,7 +348,7 @@ def test_the_workbooks_of_an_archive_have_names_that_stay_in_its_folder() -> Non
         put(outside, ref, 1, 0, ["1"], ["2"])
         with zipfile.ZipFile(io.BytesIO(outside.objects.get(composed(outside, ref).result_key))) as archive:
             names += archive.namelist()[1:]
-    assert names == ["etcpasswd-2.xlsx", "Ccon-2.xlsx", "export-2.xlsx", "ab.zip-2.xlsx"]
+    assert names == ["etcpasswd-2.xlsx", "Ccon-2.xlsx", "export-2.xlsx", "ab-2.xlsx"]
 
 
 def test_totals_of_tables_are_refused_where_there_is_one() -> None:

@@ -18,7 +18,7 @@ _FORBIDDEN = re.compile(
     "|[\ud800-\udfff]"  # lone surrogates are no characters
 )
 _TABLE_EXTENSION = re.compile(
-    r"\.((csv|jsonl|ndjson)(\.gz)?|tsv|txt|xlsx|xlsm|xlsb|xls|ods|parquet|gz)[.\s]*\Z", re.IGNORECASE
+    r"\.((csv|jsonl|ndjson)(\.gz)?|tsv|txt|xlsx|xlsm|xlsb|xls|ods|parquet|gz|zip)[.\s]*\Z", re.IGNORECASE
 )
 """Extensions that the format's own replaces; ``v1.2`` is no extension."""
 _DEVICE = re.compile(

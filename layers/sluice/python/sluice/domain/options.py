@@ -154,14 +154,15 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         Literal["split", "error"],
         _says(
             "More rows than the 1,048,576 of a worksheet: `split` goes on in the next one and counts it, `error` "
-            "refuses to close. "
+            "refuses to close; it also keeps every table whole in one workbook of an archive. "
             'Default `"split"`: every row is in the file, and senders seldom know the number before they count.'
         ),
     ] = "split"
     workbook_rows_max: Annotated[
         int,
         _says(
-            "More rows than this become numbered workbooks in one ZIP archive. "
+            "More rows than this, at least 10,000, become numbered workbooks in one ZIP archive, whose name ends in "
+            ".zip from the close on; rows of all sheets count together. "
             "Default `5000000`: programs hold a whole workbook in memory, and hardly one opens more."
         ),
     ] = 5_000_000

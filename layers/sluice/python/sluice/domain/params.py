@@ -45,7 +45,11 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         for index, sheet in enumerate(self.sheets):
             if sheet.name == name:
                 return index
-        raise _no_sheet("A batch of this task names one of its declared sheets.")
+        raise _no_sheet(
+            "There is no such sheet; names are case-sensitive."
+            if name
+            else "This task has several sheets: say which one."
+        )
 
     def encode(self) -> str:
         """Canonical JSON: equal parameters give equal text."""

@@ -51,9 +51,7 @@ def check_table(params: ExportParams, limits: Limits) -> None:
     if not is_text(options.excel_sheet_name):
         raise refuse("options.excel_sheet_name", "A worksheet's name is Unicode text.")
     if options.workbook_rows_max < limits.workbook_rows_least:
-        raise refuse(
-            "options.workbook_rows_max", f"A workbook takes {limits.workbook_rows_least} rows before it is full."
-        )
+        raise refuse("options.workbook_rows_max", f"workbook_rows_max is at least {limits.workbook_rows_least}.")
 
 
 def _check_formats(params: ExportParams) -> None:

@@ -58,7 +58,7 @@ def check_totals(held: ClaimedTask, request: CloseRequest, limits: Limits) -> Ma
     """List the chunks in order, if they are exactly what the sender says it sent."""
     claims = held.claims
     last = max(claims, default=0) if request.batches is None else request.batches
-    if last < 0 or (request.rows or 0) < 0:
+    if last < 0 or (request.rows or 0) < 0 or any(rows < 0 for rows in (request.sheets or {}).values()):
         raise SluiceError(ErrorCode.INVALID_REQUEST, "totals are 0 or more")
     if last > limits.batches_max:
         raise SluiceError(ErrorCode.TOO_MANY_BATCHES, batches_max=limits.batches_max)
@@ -87,8 +87,11 @@ def _check_sheets(params: ExportParams, rows: Sequence[int], counted: Mapping[st
     """Raise TOTALS_MISMATCH with ``sheet`` for a table of other rows, INVALID_REQUEST for one that is not there."""
     if counted and not params.sheets:
         raise SluiceError(ErrorCode.INVALID_REQUEST, "This task has one table: its rows are the total.", field="sheet")
+    names = {sheet.name: index for index, sheet in enumerate(params.sheets)}
     for name, count in counted.items():
-        received = rows[params.find_sheet(name)]
+        if name not in names:
+            raise SluiceError(ErrorCode.INVALID_REQUEST, "The totals name a sheet that is not there.", field="sheets")
+        received = rows[names[name]]
         if received != count:
             raise SluiceError(ErrorCode.TOTALS_MISMATCH, sheet=name, rows_received=received, rows_closed=count)
 
@@ -138,9 +141,11 @@ def _close_again(outside: Outside, held: ClaimedTask, request: CloseRequest) -> 
     batches = task.total_batches if request.batches is None else request.batches
     rows = task.total_rows if request.rows is None else request.rows
     sheet_rows = sheet_rows_of(task)
-    same_sheets = all(sheet_rows.get(name) == count for name, count in (request.sheets or {}).items())
-    if (batches, rows) != (task.total_batches, task.total_rows) or not same_sheets:
+    if (batches, rows) != (task.total_batches, task.total_rows):
         raise SluiceError(ErrorCode.ALREADY_CLOSED, batches=task.total_batches, rows=task.total_rows)
+    for name, count in (request.sheets or {}).items():
+        if sheet_rows.get(name) != count:
+            raise SluiceError(ErrorCode.ALREADY_CLOSED, sheet=name, rows=sheet_rows.get(name))
     if task.state is State.SEALED and not task.read_params().source_task:
         manifest = Manifest.seal(
             tenant=task.tenant, task_id=task.task_id, source_task=task.task_id, claims=held.claims.values()

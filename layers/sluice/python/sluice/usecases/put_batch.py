@@ -125,6 +125,9 @@ def _is_held(outside: Outside, ref: TaskRef, claim: Claim) -> bool:
         if task.state is not State.OPEN:
             raise ended_error(task)
         return False
-    if (held.sha, held.sheet) != (claim.sha, claim.sheet):
+    if held.sha != claim.sha:
         raise SluiceError(ErrorCode.BATCH_CONFLICT, sequence=claim.sequence, stored_sha256=held.sha)
+    if held.sheet != claim.sheet:
+        detail = "The sequence is taken by a batch with the same rows, for another sheet."
+        raise SluiceError(ErrorCode.BATCH_CONFLICT, detail, sequence=claim.sequence, stored_sha256=held.sha)
     return True

@@ -53,7 +53,8 @@ async def put_rows(
     sequence: Annotated[
         str,
         Path(
-            description="The batch's place in the file, from 1, chosen by the sender. Batches may come in any order.",
+            description="The batch's place among all of the export, from 1, chosen by the sender. Batches may come "
+            "in any order. One numbering runs through all sheets; within a sheet rows stand in its order.",
             json_schema_extra={"type": "integer", "minimum": 1},
         ),
     ],

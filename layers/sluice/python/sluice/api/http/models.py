@@ -82,7 +82,7 @@ class CloseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class RenderBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What should differ from the source task."""
+    """What should differ from the source task. `options`, where given, replace all options of the source."""
 
     format: ExportFormat | None = None
     filename: str | None = None

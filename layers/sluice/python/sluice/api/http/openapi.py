@@ -22,7 +22,7 @@ from sluice.domain.options import ExportOptions
 Declared = dict[str, Any]
 
 DESCRIPTION = (
-    "Turns a table of any size into an XLSX or CSV file behind a link. "
+    "Turns a table of any size into a file behind a link. "
     "Open an export, put its rows in numbered batches, close it, wait, and fetch the file. "
     "Every call may be repeated: with an Idempotency-Key an open answers with the same export, "
     "and a batch sent again is acknowledged again."

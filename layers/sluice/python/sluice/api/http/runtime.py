@@ -116,15 +116,23 @@ def _enter(request: Request, scope: Scope) -> Call:
     return Call(request, runtime, principal)
 
 
+_REPEATED = frozenset({"columns"})
+"""Parameters that take several values."""
+
+
 def _refuse_unknown_parameters(request: Request) -> None:
-    """Refuse a query parameter that the route would ignore, for it may be a typo."""
+    """Refuse a query parameter that the route would ignore, for it may be a typo, or that is given twice."""
     if not request.query_params:
         return
     known = query_parameters_of(request.scope["route"])
-    for name in request.query_params:
+    seen: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        shown = name[:SHOWN_CHARS_MAX]
         if name not in known:
-            shown = name[:SHOWN_CHARS_MAX]
             raise invalid_request(f"{shown} is no parameter of this call", field=shown, known=sorted(known))
+        if name in seen and name not in _REPEATED:
+            raise invalid_request(f"{shown} is given twice", field=shown)
+        seen.add(name)
 
 
 def query_parameters_of(route: APIRoute) -> frozenset[str]:

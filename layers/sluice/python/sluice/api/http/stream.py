@@ -14,7 +14,7 @@ from sluice.api.http.answers import task_path, task_response
 from sluice.api.http.bodies import BodyDigest, body_blocks, make_gunzip, refuse_packed
 from sluice.api.http.columns import read_columns
 from sluice.api.http.edge import TRACE_PARENT_KEY
-from sluice.api.http.errors import invalid_request, request_id_of
+from sluice.api.http.errors import request_id_of
 from sluice.api.http.exports import idempotency_key_of
 from sluice.api.http.gunzip import Gunzip
 from sluice.api.http.media import CSV, NDJSON, media_of
@@ -59,7 +59,7 @@ _OWN_PARAMETERS = frozenset({"format", "filename", "columns", "expected_rows"})
 )
 async def send_table(
     call: Writer,
-    format: Annotated[str, Query(description="xlsx or csv.")],  # noqa: A002  # the parameter's name
+    format: Annotated[str, Query(description="xlsx, csv, jsonl or parquet.")],  # noqa: A002  # the parameter's name
     filename: Annotated[str, Query(description="The name the file is saved under.")] = "",
     columns: Annotated[
         list[str] | None,
@@ -124,10 +124,5 @@ def _read_format(text: str) -> ExportFormat:
 
 def _read_options(call: Call) -> ExportOptions:
     """Read the options of the file from the query; a name that is no option is refused, for it may be a typo."""
-    given: dict[str, str] = {}
-    for name, value in call.request.query_params.multi_items():
-        if name in given:
-            raise invalid_request(f"{name[:64]} is given twice", field=name[:64])
-        if name not in _OWN_PARAMETERS:
-            given[name] = value
+    given = {name: value for name, value in call.request.query_params.items() if name not in _OWN_PARAMETERS}
     return convert(given, ExportOptions, strict=False)

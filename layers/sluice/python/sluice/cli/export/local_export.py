@@ -72,21 +72,31 @@ def export_locally(table: TableInput, params: ExportParams, *, output: Path, pro
     with _temporary_settings(output) as settings, open_outside(settings, journal, invoker=bell) as outside:
         ref = open_export(outside, LOCAL_TENANT, OpenRequest(params)).task.ref
         _send(outside, ref, table=table, progress=progress)
+        check_name(output, filename_of(find_task(outside, ref)))
         task = _compose(outside, ref, bell, progress=progress)
         if task.state is State.FAILED:
             raise failure_of(task)
         if task.state is not State.COMPLETED:
             raise journal.error or SluiceError(ErrorCode.INTERNAL)
-        made = path_of(output, filename_of(task))
-        _copy(outside, task, made, progress=progress)
+        _copy(outside, task, output, progress=progress)
     warnings = warnings_of(task)
-    return Exported(task.result_rows, task.result_size, task.result_sha256, warnings, task.task_id, str(made))
+    return Exported(task.result_rows, task.result_size, task.result_sha256, warnings, task.task_id, str(output))
 
 
-def path_of(output: Path, delivered: str) -> Path:
-    """Where the file goes: ``output``, but an archive of workbooks does not call itself a workbook."""
-    is_archive = delivered.endswith(_ARCHIVE) and output.suffix != _ARCHIVE
-    return output.with_suffix(_ARCHIVE) if is_archive else output
+def check_name(output: Path, delivered: str) -> None:
+    """Refuse an archive of workbooks that would be called a workbook, and a workbook that would be called an archive.
+
+    Nothing is written under a name that nobody gave. Raises TOO_MANY_ROWS or INVALID_REQUEST.
+    """
+    wanted, made = output.suffix.lower() == _ARCHIVE, delivered.endswith(_ARCHIVE)
+    if made and not wanted:
+        raise SluiceError(
+            ErrorCode.TOO_MANY_ROWS,
+            f"the rows need several workbooks: name the output {output.stem}.zip, or raise workbook_rows_max",
+        )
+    if wanted and not made:
+        detail = f"one workbook holds the rows: name the output {output.stem}.xlsx"
+        raise SluiceError(ErrorCode.INVALID_REQUEST, detail, field="output")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import msgspec
 
-from sluice.cli.export.local_export import Exported, path_of, rows_counted_from
+from sluice.cli.export.local_export import Exported, check_name, rows_counted_from
 from sluice.cli.export.progress import Progress
 from sluice.cli.export.server_calls import Call, ServerCalls, ServerError, told_transient
 from sluice.cli.export.table_input import TableInput
@@ -51,17 +51,16 @@ def export_remotely(
     )
     path = f"/v1/exports/{opened['task_id']}"
     with _cancelled_on_failure(calls, path, wanted=idempotency_key is None):
-        _send(calls, path, table=table, progress=progress)
+        check_name(output, _send(calls, path, table=table, progress=progress)["filename"])
         task = _await(calls, path, progress)
     _raise_failure(task)
     try:
-        made = path_of(output, task["filename"])
-        _download(calls, path, task=task, output=made, progress=progress)
+        _download(calls, path, task=task, output=output, progress=progress)
     except ServerError as error:
         raise ServerError(f"{error}; the service keeps the whole file as task {task['task_id']}") from None
     warnings = {str(warning["kind"]): int(warning["count"]) for warning in task["warnings"]}
     size_bytes, sha256 = task["file_size_bytes"], task["checksum_sha256"]
-    return Exported(task["rows_written"], size_bytes, sha256, warnings, task["task_id"], str(made))
+    return Exported(task["rows_written"], size_bytes, sha256, warnings, task["task_id"], str(output))
 
 
 def _order(params: ExportParams) -> bytes:
@@ -90,7 +89,7 @@ def _cancel_quietly(calls: ServerCalls, path: str) -> None:
         calls.json(Call("DELETE", path), patience_s=0)
 
 
-def _send(calls: ServerCalls, path: str, *, table: TableInput, progress: Progress) -> None:
+def _send(calls: ServerCalls, path: str, *, table: TableInput, progress: Progress) -> dict[str, Any]:
     progress.stage("sending", table.size)
     sequence = rows = 0
     for sequence, batch in enumerate(table.batches(), start=1):
@@ -98,7 +97,7 @@ def _send(calls: ServerCalls, path: str, *, table: TableInput, progress: Progres
             calls.json(_batch_call(path, sequence, batch))
         rows += batch.rows
         progress.reach(table.position(), counted(rows, "row"))
-    calls.json(Call("POST", f"{path}/close", msgspec.json.encode({"batches": sequence, "rows": rows}), JSON))
+    return calls.json(Call("POST", f"{path}/close", msgspec.json.encode({"batches": sequence, "rows": rows}), JSON))
 
 
 def _batch_call(path: str, sequence: int, batch: Batch) -> Call:

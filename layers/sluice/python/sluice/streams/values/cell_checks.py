@@ -53,6 +53,8 @@ def check_sheets(params: ExportParams, limits: Limits) -> None:
         return
     if params.columns:
         raise refuse("columns", "Columns are declared with their sheets, or for the only table; not both.")
+    if params.options.excel_sheet_name:
+        raise refuse("options.excel_sheet_name", "Declared sheets have names of their own.")
     if len(params.sheets) > limits.sheets_max:
         raise refuse("sheets", f"A task declares at most {limits.sheets_max} sheets.")
     columns = sum(len(sheet.columns) for sheet in params.sheets)
@@ -76,7 +78,7 @@ def _check_sheet_name(field: str, name: str, limits: Limits) -> None:
 
 def _check_columns(field: str, columns: tuple[ColumnSpec, ...], limits: Limits) -> None:
     if not columns:
-        raise refuse(field, "A table has at least one column.")
+        raise refuse(field, "A table has at least one column: declare `columns`, or `sheets` with their columns.")
     if len(columns) > limits.columns_max:
         raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns=len(columns), columns_max=limits.columns_max)
     for index, column in enumerate(columns):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, groupby
@@ -68,7 +69,8 @@ def check_rows_fit(rows: Sequence[int], names: Sequence[str], options: ExportOpt
     for needed, name in zip(rows, names, strict=True):
         if needed > rows_max:
             named = {"sheet": name} if len(names) > 1 else {}
-            raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows=needed, rows_max=rows_max, **named)
+            detail = "on_sheet_full is `error`, and a table has more rows than one worksheet or workbook takes."
+            raise SluiceError(ErrorCode.TOO_MANY_ROWS, detail, rows=needed, rows_max=rows_max, **named)
 
 
 def workbooks_needed(rows: int, options: ExportOptions) -> int:
@@ -113,11 +115,19 @@ def _pieces(table: Table) -> Iterator[_Piece]:
 
 
 def _sheets(table: Table, pieces: Sequence[_Piece]) -> list[Sheet]:
-    """The worksheets of one workbook. Each table's first one is named before the others, and so by its own name."""
+    """The worksheets of one workbook. Declared names that are legal and different go first, then each table's first."""
     taken: set[str] = set()
     firsts = {piece.table: piece for piece in reversed(pieces)}
-    in_turn = sorted(pieces, key=lambda piece: piece is not firsts[piece.table])
-    names = {piece: free_name(table.tables[piece.table].name, taken) for piece in in_turn}
+
+    def turn(piece: _Piece) -> int:
+        name = table.tables[piece.table].name
+        if piece is not firsts[piece.table]:
+            return 2
+        return int(legal_name(name) != name or name.casefold() in twins)
+
+    names_of_firsts = Counter(table.tables[index].name.casefold() for index in sorted(firsts))
+    twins = {name for name, tables in names_of_firsts.items() if tables > 1}
+    names = {piece: free_name(table.tables[piece.table].name, taken) for piece in sorted(pieces, key=turn)}
     return [_sheet(table, piece, names[piece]) for piece in pieces]
 
 
