@@ -33,6 +33,11 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         """The declared tables, or the only one, in the order they have in the file."""
         return self.sheets or (SheetSpec(self.options.excel_sheet_name, self.columns),)
 
+    @property
+    def column_count(self) -> int:
+        """Columns of all tables together."""
+        return sum(len(table.columns) for table in self.tables)
+
     def find_sheet(self, name: str | None) -> int:
         """The index in ``tables`` of the table that a batch names. Raises INVALID_REQUEST when it names none.
 

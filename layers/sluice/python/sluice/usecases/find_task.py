@@ -92,7 +92,7 @@ class Definitions:
         with self._lock:
             self._forget(task.ref)
             self._known[task.ref] = _Known(definition, self._outside.clock.monotonic() + self._age_max_s)
-            self._columns += _columns_of(definition)
+            self._columns += definition.params.column_count
             while len(self._known) > self._size or (self._columns > self._columns_max and len(self._known) > 1):
                 self._forget(next(iter(self._known)))
         return definition
@@ -100,8 +100,4 @@ class Definitions:
     def _forget(self, ref: TaskRef) -> None:
         known = self._known.pop(ref, None)
         if known is not None:
-            self._columns -= _columns_of(known.definition)
-
-
-def _columns_of(definition: Definition) -> int:
-    return sum(len(table.columns) for table in definition.params.tables)
+            self._columns -= known.definition.params.column_count

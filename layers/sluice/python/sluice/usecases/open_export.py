@@ -60,7 +60,7 @@ def open_export(outside: Outside, tenant: TenantId, request: OpenRequest) -> Ope
             task_id=task_id,
             tenant=tenant,
             format=params.format.value,
-            columns=sum(len(table.columns) for table in params.tables),
+            columns=params.column_count,
             request_id=request.request_id,
         )
     return opened

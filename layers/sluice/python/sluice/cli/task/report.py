@@ -116,7 +116,7 @@ def report_task(outside: Outside, ref: TaskRef) -> TaskReport:
         next=next_step(task, now),
         format=params.format.value if params else None,
         filename=filename_of(task) if params else None,
-        columns=sum(len(table.columns) for table in params.tables) if params else None,
+        columns=params.column_count if params else None,
         source_task=(params.source_task or None) if params else None,
         batches=_count_batches(task, held.claims, listed_max=outside.limits.missing_listed_max),
         sheets=_count_sheets(params, held.claims),

@@ -57,9 +57,8 @@ def check_sheets(params: ExportParams, limits: Limits) -> None:
         raise refuse("options.excel_sheet_name", "Declared sheets have names of their own.")
     if len(params.sheets) > limits.sheets_max:
         raise refuse("sheets", f"A task declares at most {limits.sheets_max} sheets.")
-    columns = sum(len(sheet.columns) for sheet in params.sheets)
-    if columns > limits.all_columns_max:
-        raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns=columns, columns_max=limits.all_columns_max)
+    if params.column_count > limits.all_columns_max:
+        raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns=params.column_count, columns_max=limits.all_columns_max)
     names: set[str] = set()
     for index, sheet in enumerate(params.sheets):
         field = f"sheets[{index}]"
