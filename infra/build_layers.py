@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from infra.emulators.function_compute.interpreter import find_deployed_python
 from infra.layer_build.archive import write_archive
 from infra.layer_build.bytecode import CompileError
 from infra.layer_build.contents import deps_files, sluice_files
 from infra.layer_build.downloads import DownloadError, fetch
-from infra.local.interpreter import find_deployed_python
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "layers/deps/requirements.lock"

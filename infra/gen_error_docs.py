@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from sluice.api.answers import ANSWERS, RETRY_AFTER_S
+from sluice.api.error_status import ANSWERS, RETRY_AFTER_S
 from sluice.domain.errors import MEANINGS, ErrorCode
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/errors.md"

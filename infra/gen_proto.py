@@ -10,7 +10,7 @@ from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "layers/sluice/proto"
-STUBS = ROOT / "layers/sluice/python/sluice/api/gen"
+STUBS = ROOT / "layers/sluice/python/sluice/proto"
 
 
 def generate(target: Path) -> None:
@@ -19,7 +19,7 @@ def generate(target: Path) -> None:
     if protoc.main([*arguments, f"--pyi_out={target}", "export.proto"]) != 0:
         sys.exit("protoc failed")
     service = target / "export_pb2_grpc.py"
-    service.write_text(service.read_text().replace("\nimport export_pb2", "\nfrom sluice.api.gen import export_pb2"))
+    service.write_text(service.read_text().replace("\nimport export_pb2", "\nfrom sluice.proto import export_pb2"))
 
 
 def check() -> None:

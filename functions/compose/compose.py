@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice.wiring.functions import compose
+from sluice.app.functions import compose
 
 
 def handler(event: bytes, context: object) -> str:

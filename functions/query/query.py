@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice.wiring.functions.query import main
+from sluice.app.functions.query import main
 
 if __name__ == "__main__":
     main()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from sluice.wiring.functions.relay import main
+from sluice.app.functions.relay import main
 
 if __name__ == "__main__":
     main(sys.argv[1:])

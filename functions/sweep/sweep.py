@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice.wiring.functions import sweep
+from sluice.app.functions import sweep
 
 
 def handler(event: bytes, context: object) -> str:

@@ -26,7 +26,7 @@ OF_DISTRIBUTION = {
     "pycryptodome": Left(re.compile(r"Crypto/SelfTest/"), "tests"),
     "tablestore": Left(
         re.compile(r"tablestore/(ots_sdk|native)/"),
-        "a codec of 14 MB for one Python only; adapters/tablestore/tablestore_sdk.py does without it everywhere",
+        "a codec of 14 MB for one Python only; adapters/aliyun/tablestore/sdk.py does without it everywhere",
     ),
 }
 

@@ -7,22 +7,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from infra.local.deployment_file import load_deployment
-from infra.local.environment import ACCOUNT_ID, Place, RoleKey
+from infra.emulators.function_compute.deployment_file import load_deployment
+from infra.emulators.function_compute.environment import ACCOUNT_ID, Place, RoleKey
+from infra.emulators.function_compute.host import FunctionHost
+from infra.emulators.function_compute.interpreter import ROOT, Interpreter
+from infra.emulators.function_compute.roles import grants_of
+from infra.emulators.oss import OssServer, serving_oss
+from infra.emulators.tablestore import StsCredentials, TablestoreServer, serving_tablestore
 from infra.local.fresh_layers import deployed_or_source
-from infra.local.host import FunctionHost
-from infra.local.interpreter import ROOT, Interpreter
-from infra.local.roles import grants_of
-from sluice.adapters.cloud_credentials import Credentials, FixedCredentials
+from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
+from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
+from sluice.adapters.aliyun.tablestore.keys import TablestoreKeys
+from sluice.adapters.aliyun.tablestore.tables import create_tables
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
-from sluice.adapters.tablestore.tablestore_access import TablestoreAccess
-from sluice.adapters.tablestore.tablestore_keys import TablestoreKeys
-from sluice.adapters.tablestore.tablestore_tables import create_tables
 from sluice.api.api_keys import add_key
 from sluice.domain.api_key import Scope
 from sluice.domain.secret import Secret
-from tests.support.oss_server import OssServer, serving_oss
-from tests.support.tablestore_server import StsCredentials, TablestoreServer, serving_tablestore
 
 REGION = "cn-hangzhou"
 STAGE = "local"
@@ -43,7 +43,7 @@ SOON = {
     "SLUICE_CONCURRENCY_LEASE_S": "4",
     "SLUICE_CONCURRENCY_HEARTBEAT_S": "1",
     "SLUICE_CONCURRENCY_CLOCK_SKEW_S": "1",
-    "SLUICE_CONCURRENCY_BELL_GRACE_S": "3",
+    "SLUICE_CONCURRENCY_TRIGGER_GRACE_S": "3",
 }
 """Waits for a day on one machine; in the cloud they are those of `s.yaml`."""
 

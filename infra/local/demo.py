@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from infra.local.bells import NEVER, TWICE, Delivery
+from infra.emulators.function_compute.event_function import Invocation
+from infra.emulators.function_compute.interpreter import Interpreter
+from infra.emulators.function_compute.triggers import NEVER, TWICE, Delivery
+from infra.emulators.oss import Fault, Hold
 from infra.local.cloud import INPUT, OUTPUT, LocalCloud, local_cloud
 from infra.local.demo_checks import check_cities, check_orders_csv, check_orders_xlsx, checked_calls
-from infra.local.event_function import Invocation
-from infra.local.interpreter import Interpreter
 from sluice.demo.grpc_sender import city_rows, push_cities
 from sluice.demo.http_sender import HttpSender, Sent, fetch
-from tests.support.oss_server import Fault, Hold
 
 OUTPUT_FOLDER = Path("cloud-demo-output")
 """Ours, so it may be emptied."""
@@ -121,7 +121,7 @@ class Demo:
 
     def tidy_up(self) -> None:
         """Sweep once more; what the killed composer left is gone, and nothing failed for good."""
-        self._check_bells()
+        self._check_triggers()
         swept = self._cloud.host.invoke("sweep", b'{"payload":"sweep"}')
         left = [key for key in self._cloud.oss.keys(OUTPUT) if not key.endswith(("export.xlsx", "export.csv"))]
         uploads = self._cloud.oss.upload_ids(OUTPUT)
@@ -137,7 +137,7 @@ class Demo:
         return HttpSender(str(address.hostname), int(address.port or 0), token=self._token)
 
     def _plan(self, delivery: Delivery) -> None:
-        self._cloud.host.bells["compose/manifests"].plan(delivery)
+        self._cloud.host.triggers["compose/manifests"].plan(delivery)
 
     def _wait(self, task_id: str) -> dict[str, Any]:
         give_up_at = time.monotonic() + WAIT_S
@@ -151,9 +151,9 @@ class Demo:
             raise Mismatch(f"{task_id} ended {task['state']}: {task['error']}")
         return task
 
-    def _check_bells(self) -> None:
+    def _check_triggers(self) -> None:
         """The sweeper would hide a trigger that never rings."""
-        rung = [one.delivery.how for one in self._cloud.host.bells["compose/manifests"].rung]
+        rung = [one.delivery.how for one in self._cloud.host.triggers["compose/manifests"].rung]
         if rung != ["now", "never", "twice"]:
             raise Mismatch(f"the trigger rang {rung}")
 

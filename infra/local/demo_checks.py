@@ -8,11 +8,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from infra.emulators.oss import Call as OssCall
+from infra.emulators.tablestore import Call as TableCall
 from sluice.demo.file_check import as_cells, count_equal_cells, csv_rows, sha256_of, xlsx_rows
 from sluice.demo.grpc_sender import COLUMNS as CITY_COLUMNS
-from sluice.streams.order_table import COLUMNS, order_rows
-from tests.support.oss_server import Call as OssCall
-from tests.support.tablestore_server import Call as TableCall
+from sluice.demo.order_table import COLUMNS, order_rows
 
 KIND_OF_CITY_COLUMN = {1: "string", 2: "number"}
 READS = {"GetRow", "GetRange", "BatchGetRow"}

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from infra.build_layers import LOCK, OUTPUT, build_deps, build_sluice
+from infra.emulators.function_compute.interpreter import Interpreter, built_layers, find_deployed_python, source_tree
 from infra.layer_build.downloads import DownloadError
-from infra.local.interpreter import Interpreter, built_layers, find_deployed_python, source_tree
 
 DEPS, SLUICE = "deps.zip", "sluice.zip"
 

@@ -6,19 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra.serverless_devs.description import Description, Resource
-from sluice.api.gen import export_pb2
+from sluice.app.settings.settings import Settings, SettingsError, settings_from
 from sluice.domain.keys import INPUT_PREFIX, MANIFEST_SUFFIX
 from sluice.domain.limits import Timings
-from sluice.wiring.settings import Settings, SettingsError, settings_from
+from sluice.proto import export_pb2
 
 PUT = ["oss:ObjectCreated:PutObject"]
 GRPC_PORT, HTTP_PORT = 8089, 9000
-"""Where the functions listen, see wiring/functions; the gateway knows gRPC by its port."""
+"""Where the functions listen, see app/functions; the gateway knows gRPC by its port."""
 PORTS = {"relay_grpc": GRPC_PORT, "relay_http": HTTP_PORT, "query": HTTP_PORT}
 PAYLOADS = {"sweep", "reconcile"}
-"""What the sweeper's timers say; wiring/functions/sweep.py tells them apart."""
+"""What the sweeper's timers say; app/functions/sweep.py tells them apart."""
 GRPC_PATH = f"/{export_pb2.DESCRIPTOR.services_by_name['ExportService'].full_name}/*"
-SHARED_WAITS = ("lease_s", "heartbeat_s", "clock_skew_s", "bell_grace_s")
+SHARED_WAITS = ("lease_s", "heartbeat_s", "clock_skew_s", "trigger_grace_s")
 """Settings whose defaults are those of one machine."""
 COMPOSE_MEMORY_MB_MIN = 256
 """A composer uses less than 100 MB; what is more is for the runtime, and to be safe."""
@@ -30,7 +30,7 @@ def broken_protocol(description: Description) -> Iterator[str]:
     if found:
         yield from found  # the other checks count on settings that can be read
         return
-    yield from _wrong_bell(description)
+    yield from _wrong_trigger(description)
     yield from _wrong_compose(description)
     yield from _wrong_sweep(description)
     yield from _wrong_servers(description)
@@ -66,11 +66,11 @@ def _triggers(description: Description, kind: str) -> list[tuple[Resource, dict[
     ]
 
 
-def _wrong_bell(description: Description) -> Iterator[str]:
-    bells = _triggers(description, "oss")
-    if [function.name for function, _ in bells] != ["compose"]:
+def _wrong_trigger(description: Description) -> Iterator[str]:
+    triggers = _triggers(description, "oss")
+    if [function.name for function, _ in triggers] != ["compose"]:
         yield "there must be one trigger on a bucket, and it must be compose's"
-    for function, trigger in bells:
+    for function, trigger in triggers:
         config, variables = trigger["triggerConfig"], description.document["vars"]
         key = config["filter"]["key"]
         if (key["prefix"], key["suffix"]) != (INPUT_PREFIX, MANIFEST_SUFFIX):

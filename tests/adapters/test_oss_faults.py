@@ -8,12 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from sluice.adapters.oss.oss_store import OssStore
-from sluice.adapters.retrying_store import RetryingStore
-from sluice.ports.object_store import ObjectStore, PartReceipt, Upload
-from sluice.ports.store_errors import NoSuchObject, NoSuchUpload, OutcomeUnknown, StoreError
-from tests.support.fake_clock import FakeClock, SeededRandomness
-from tests.support.oss_server import (
+from infra.emulators.oss import (
     Action,
     CorruptAnswer,
     CorruptRequest,
@@ -29,6 +24,11 @@ from tests.support.oss_server import (
     Throttle,
     serving_oss,
 )
+from sluice.adapters.aliyun.oss.store import OssStore
+from sluice.adapters.retrying_store import RetryingStore
+from sluice.ports.object_store import ObjectStore, PartReceipt, Upload
+from sluice.ports.store_errors import NoSuchObject, NoSuchUpload, OutcomeUnknown, StoreError
+from tests.support.fake_clock import FakeClock, SeededRandomness
 from tests.support.oss_stores import opened_oss, stand_in_bucket
 
 BUCKET = "sluice-in"

@@ -7,9 +7,9 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from sluice.adapters.cloud_credentials import Credentials, FixedCredentials
-from sluice.adapters.oss.oss_bucket import OssBucket
-from sluice.adapters.oss.oss_store import OssStore
+from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
+from sluice.adapters.aliyun.oss.bucket import OssBucket
+from sluice.adapters.aliyun.oss.store import OssStore
 from sluice.domain.secret import Secret
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import OutcomeUnknown, StoreRefused

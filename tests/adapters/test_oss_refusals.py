@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from sluice.adapters.cloud_credentials import Credentials, EnvironmentCredentials, FixedCredentials, LatestCredentials
-from sluice.adapters.oss.oss_bucket import OssBucket
-from sluice.adapters.oss.oss_store import OssStore
-from sluice.api.answers import to_sluice_error
+from infra.emulators.oss import DropAnswer, Fault, OssServer, Refuse, serving_oss
+from sluice.adapters.aliyun.credentials import Credentials, EnvironmentCredentials, FixedCredentials, LatestCredentials
+from sluice.adapters.aliyun.oss.bucket import OssBucket
+from sluice.adapters.aliyun.oss.store import OssStore
+from sluice.api.error_status import to_sluice_error
 from sluice.domain.errors import ErrorCode
 from sluice.domain.secret import Secret
 from sluice.ports.object_store import ObjectStore, PartReceipt, Upload
 from sluice.ports.store_errors import InvalidParts, OutcomeUnknown, StoreRefused
 from tests.contracts.at_once import at_once
-from tests.support.oss_server import DropAnswer, Fault, OssServer, Refuse, serving_oss
 from tests.support.oss_stores import opened_oss, stand_in_bucket, stand_in_credentials
 
 UPLOAD = Upload("a", "0" * 32)

@@ -12,21 +12,21 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.cloud_credentials import Credentials, FixedCredentials, LatestCredentials
-from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
+from infra.emulators.tablestore import StsCredentials, TablestoreServer, serving_tablestore
+from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials, LatestCredentials
+from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
 from sluice.domain.secret import Secret
 from sluice.domain.task import Guard, State
 from sluice.ports.store_errors import StoreRefused
 from tests.contracts.at_once import at_once
 from tests.contracts.task_builder import a_task
-from tests.support.tablestore_server import StsCredentials, TablestoreServer, serving_tablestore
 from tests.support.tablestore_tables import TIMEOUT_S, access_to, open_tasks
 
 TASK = a_task()
 HEAVY = ("numpy", "aiohttp", "flatbuffers", "tablestore.ots_sdk", "tablestore.native")
 IMPORT = f"""
 import sys
-import sluice.adapters.tablestore.tablestore_tasks
+import sluice.adapters.aliyun.tablestore.tasks
 left_out = {HEAVY!r}
 print([name for name in left_out if name in sys.modules])
 import aiohttp, tablestore.flatbuffer.flat_buffer_decoder

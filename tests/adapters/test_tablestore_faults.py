@@ -8,16 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from sluice.adapters.retrying_tasks import RetryingTasks
-from sluice.adapters.tablestore.tablestore_client import TablestoreClient
-from sluice.adapters.tablestore.tablestore_rows import task_key
-from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
-from sluice.domain.task import Attempt, Guard, State, Task
-from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
-from sluice.ports.task_store import TaskStore
-from tests.contracts.task_builder import NOW, TENANT, a_claim, a_task
-from tests.support.fake_clock import FakeClock, SeededRandomness
-from tests.support.tablestore_server import (
+from infra.emulators.tablestore import (
     Action,
     CorruptAnswer,
     CutAnswer,
@@ -30,6 +21,15 @@ from tests.support.tablestore_server import (
     TablestoreServer,
     serving_tablestore,
 )
+from sluice.adapters.aliyun.tablestore.client import TablestoreClient
+from sluice.adapters.aliyun.tablestore.rows import task_key
+from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
+from sluice.adapters.retrying_tasks import RetryingTasks
+from sluice.domain.task import Attempt, Guard, State, Task
+from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
+from sluice.ports.task_store import TaskStore
+from tests.contracts.task_builder import NOW, TENANT, a_claim, a_task
+from tests.support.fake_clock import FakeClock, SeededRandomness
 from tests.support.tablestore_tables import TABLE, TIMEOUT_S, access_to, open_tasks
 
 ATTEMPT = Attempt(epoch=1, owner="me", started_at=NOW)

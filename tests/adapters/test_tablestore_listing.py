@@ -9,11 +9,11 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from sluice.adapters.tablestore.tablestore_schema import DUE_SHARDS
-from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
+from infra.emulators.tablestore import TablestoreServer, serving_tablestore
+from sluice.adapters.aliyun.tablestore.schema import DUE_SHARDS
+from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
 from sluice.domain.task import Attempt, Guard, State, Task
 from tests.contracts.task_builder import NOW, TENANT, a_task
-from tests.support.tablestore_server import TablestoreServer, serving_tablestore
 from tests.support.tablestore_tables import access_to, freeze_indexes, open_tasks
 
 OPEN = Guard(state=State.OPEN)

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.tablestore.tablestore_client import open_sdk
-from sluice.adapters.tablestore.tablestore_schema import DUE, LISTING, TABLES, TASKS
-from sluice.adapters.tablestore.tablestore_sdk import sdk
-from sluice.adapters.tablestore.tablestore_tables import Finding, Standing, check_tables, create_tables
-from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
+from infra.emulators.tablestore import DropAnswer, Fault, Refuse, TablestoreServer, serving_tablestore
+from sluice.adapters.aliyun.tablestore.client import open_sdk
+from sluice.adapters.aliyun.tablestore.schema import DUE, LISTING, TABLES, TASKS
+from sluice.adapters.aliyun.tablestore.sdk import sdk
+from sluice.adapters.aliyun.tablestore.tables import Finding, Standing, check_tables, create_tables
+from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
 from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
 from tests.contracts.at_once import at_once
 from tests.contracts.task_builder import TENANT, a_task
-from tests.support.tablestore_server import DropAnswer, Fault, Refuse, TablestoreServer, serving_tablestore
 from tests.support.tablestore_tables import TABLE, TIMEOUT_S, access_to
 
 NAMES = [TABLE, f"{TABLE}_due", f"{TABLE}_listing", f"{TABLE}_state_listing", f"{TABLE}_keys"]

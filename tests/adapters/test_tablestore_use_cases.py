@@ -8,28 +8,7 @@ from itertools import count
 
 import pytest
 
-from sluice.adapters.memory.memory_store import MemoryStore
-from sluice.adapters.retrying_tasks import RetryingTasks
-from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
-from sluice.adapters.workers.no_composers import NoComposers
-from sluice.domain.batch import Batch, Cells
-from sluice.domain.columns import ColumnSpec
-from sluice.domain.keys import ManifestRef, TaskRef, TenantId
-from sluice.domain.options import ExportFormat
-from sluice.domain.params import ExportParams
-from sluice.domain.task import State, Task
-from sluice.ports.outside import Outside
-from sluice.usecases.cancel_export import cancel_export
-from sluice.usecases.close_export import CloseRequest, close_export
-from sluice.usecases.compose_export import Outcome, compose_export
-from sluice.usecases.find_task import Definitions
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.put_batch import put_batch
-from sluice.usecases.read_status import read_status
-from sluice.usecases.sweep_tasks import Swept, sweep_tasks
-from tests.support.fake_clock import FakeClock, SeededRandomness
-from tests.support.recorded_journal import RecordedJournal
-from tests.support.tablestore_server import (
+from infra.emulators.tablestore import (
     Action,
     CorruptAnswer,
     DoLater,
@@ -40,6 +19,27 @@ from tests.support.tablestore_server import (
     TablestoreServer,
     serving_tablestore,
 )
+from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
+from sluice.adapters.memory.store import MemoryStore
+from sluice.adapters.retrying_tasks import RetryingTasks
+from sluice.adapters.workers.no_composers import NoComposers
+from sluice.domain.keys import ManifestRef, TaskRef, TenantId
+from sluice.domain.options import ExportFormat
+from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec
+from sluice.domain.task import State, Task
+from sluice.ports.bundle import Ports
+from sluice.tables.batch import Batch, Cells
+from sluice.usecases.composing.compose_export import Outcome, compose_export
+from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.reading.read_status import read_status
+from sluice.usecases.sending.cancel_export import cancel_export
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import OpenRequest, open_export
+from sluice.usecases.sending.put_batch import put_batch
+from sluice.usecases.upkeep.sweep_tasks import Swept, sweep_tasks
+from tests.support.fake_clock import FakeClock, SeededRandomness
+from tests.support.recorded_journal import RecordedJournal
 from tests.support.tablestore_tables import access_to, freeze_indexes, open_tasks
 
 PARAMS = ExportParams(format=ExportFormat.CSV, filename="orders", columns=(ColumnSpec("id"), ColumnSpec("名称")))
@@ -65,7 +65,7 @@ class World:
         self.clock = FakeClock()
         self.store = MemoryStore(clock=self.clock)
         composers = NoComposers()
-        self.outside = Outside(
+        self.ports = Ports(
             objects=self.store,
             tasks=RetryingTasks(tasks, clock=self.clock, randomness=SeededRandomness()),
             links=self.store,
@@ -75,19 +75,19 @@ class World:
             randomness=SeededRandomness(),
             journal=RecordedJournal(),
         )
-        self.definitions = Definitions(self.outside)
+        self.params_cache = ParamsCache(self.ports)
 
     def open(self) -> TaskRef:
-        return open_export(self.outside, self.tenant, OpenRequest(PARAMS, KEY)).task.ref
+        return open_export(self.ports, self.tenant, OpenRequest(PARAMS, KEY)).task.ref
 
     def put(self, ref: TaskRef, sequence: int) -> None:
-        put_batch(self.outside, self.definitions, ref, sequence=sequence, batch=batch_of(sequence))
+        put_batch(self.ports, self.params_cache, ref, sequence=sequence, batch=batch_of(sequence))
 
     def close(self, ref: TaskRef) -> Task:
-        return close_export(self.outside, ref, CloseRequest(batches=2, rows=6))
+        return close_export(self.ports, ref, CloseRequest(batches=2, rows=6))
 
     def compose(self, task: Task) -> Outcome:
-        return compose_export(self.outside, ManifestRef(task.ref, task.man_sha))
+        return compose_export(self.ports, ManifestRef(task.ref, task.man_sha))
 
     def row(self, ref: TaskRef) -> Task:
         task = self.bare.read(ref)
@@ -106,7 +106,7 @@ class World:
         """Send half a table and think better of it."""
         ref = self.open()
         self.put(ref, 1)
-        assert cancel_export(self.outside, ref).state is State.CANCELLED
+        assert cancel_export(self.ports, ref).state is State.CANCELLED
         return ref
 
     def check_complete(self, ref: TaskRef) -> None:
@@ -201,8 +201,8 @@ def test_an_open_whose_answers_are_all_lost_made_one_task(ots: TablestoreServer,
     world = World(ots, tasks)
     for _ in range(3):
         ots.faults.add(Fault(DropAnswer(), operation="PutRow"))
-    opened = open_export(world.outside, world.tenant, OpenRequest(PARAMS, KEY))
-    again = open_export(world.outside, world.tenant, OpenRequest(PARAMS, KEY))
+    opened = open_export(world.ports, world.tenant, OpenRequest(PARAMS, KEY))
+    again = open_export(world.ports, world.tenant, OpenRequest(PARAMS, KEY))
     assert again == opened._replace(replayed=True)
     assert world.bare.count(world.tenant, State.OPEN) == 1
 
@@ -214,7 +214,7 @@ def test_a_batch_costs_one_update_and_a_status_one_read(
     ref = world.open()
     world.put(ref, 1)
     assert calls(lambda: world.put(ref, 2)) == ["UpdateRow"]
-    assert calls(lambda: read_status(world.outside, ref)) == ["GetRow"]
+    assert calls(lambda: read_status(world.ports, ref)) == ["GetRow"]
     assert not [column for column in ots.requests[-1].columns if column.startswith("c_")], "no claims"
     assert ots.requests[-1].columns, "or it would ask for all columns"
 
@@ -225,12 +225,12 @@ def test_the_sweeper_finds_what_the_index_shows_late() -> None:
         world = World(ots, tasks)
         freeze_indexes(ots, access_to(ots))
         ref = world.open()
-        world.clock.advance(world.outside.timings.idle_s + 1)
-        assert not sweep_tasks(world.outside), "the index does not show it yet"
+        world.clock.advance(world.ports.timings.idle_s + 1)
+        assert not sweep_tasks(world.ports), "the index does not show it yet"
         freeze_indexes(ots, access_to(ots))
         world.put(ref, 1)
-        assert sweep_tasks(world.outside) == {Swept.NOTHING: 1}, "the index says it is idle, the row knows better"
+        assert sweep_tasks(world.ports) == {Swept.NOTHING: 1}, "the index says it is idle, the row knows better"
         ots.index_lag_s = 0
-        world.clock.advance(world.outside.timings.idle_s + 1)
-        assert sweep_tasks(world.outside) == {Swept.IDLE_EXPIRED: 1}
+        world.clock.advance(world.ports.timings.idle_s + 1)
+        assert sweep_tasks(world.ports) == {Swept.IDLE_EXPIRED: 1}
         assert world.row(ref).state is State.EXPIRED

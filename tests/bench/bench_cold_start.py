@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infra.build_layers import OUTPUT, build_deps, build_sluice
-from infra.local.interpreter import find_deployed_python
+from infra.emulators.function_compute.interpreter import find_deployed_python
 from tests.bench.results import Started
 
 FUNCTIONS = Path(__file__).resolve().parents[2] / "functions"
@@ -18,8 +18,8 @@ SUBJECTS = {
     "compose": ("compose", "compose"),
     "sweep": ("sweep", "sweep"),
     "query": ("query", "query"),
-    "relay http": ("relay", "sluice.wiring.functions.http_function"),
-    "relay grpc": ("relay", "sluice.wiring.functions.grpc_function"),
+    "relay http": ("relay", "sluice.app.functions.http_function"),
+    "relay grpc": ("relay", "sluice.app.functions.grpc_function"),
 }
 """Name: the function's folder, and the module that loads all that it needs before its first call."""
 

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from sluice.demo.http_sender import TERMINAL, HttpSender, order_body
-from sluice.streams.order_table import BATCH_ROWS, COLUMNS
+from sluice.demo.order_table import BATCH_ROWS, COLUMNS
 from tests.bench.bench_service import until_link
 from tests.bench.bound_service import sender_pool
 from tests.bench.plan import Plan

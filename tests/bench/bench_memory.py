@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from infra.local.cloud import local_cloud
+from sluice.demo.order_table import COLUMNS, order_batches
 from sluice.domain.options import ExportFormat
-from sluice.streams.order_table import COLUMNS, order_batches
 from tests.bench.plan import Plan
 from tests.bench.results import Composed
 from tests.support.composed_runs import DataDirectory

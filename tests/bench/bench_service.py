@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from sluice.demo.http_sender import HttpSender, order_body
-from sluice.streams.order_table import BATCH_ROWS
+from sluice.demo.order_table import BATCH_ROWS
 from tests.bench.bound_service import sender_pool
 from tests.bench.plan import Plan
 from tests.bench.results import Linked

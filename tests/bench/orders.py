@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec, ColumnType
-from sluice.streams.order_table import BATCH_ROWS, COLUMNS, order_columns
+from sluice.demo.order_table import BATCH_ROWS, COLUMNS, order_columns
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import Batch
 
 WIDTH = len(COLUMNS)
 SHIFT = 1_000_003

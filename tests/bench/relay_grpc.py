@@ -8,8 +8,8 @@ from queue import SimpleQueue
 
 import grpc
 
-from sluice.api.gen import export_pb2, export_pb2_grpc
-from sluice.streams.order_table import COLUMNS
+from sluice.demo.order_table import COLUMNS
+from sluice.proto import export_pb2, export_pb2_grpc
 from tests.bench.bound_service import wait_for_the_others
 from tests.bench.relay_load import VARIETY, Load, Span, order_rows_of
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sluice.streams.order_table import COLUMNS
+from sluice.demo.order_table import COLUMNS
 from tests.bench.bound_service import wait_for_the_others
 from tests.bench.relay_load import VARIETY, Load, Span, order_rows_of
 

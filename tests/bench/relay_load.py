@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sluice.streams.order_table import BATCH_ROWS, order_columns
+from sluice.demo.order_table import BATCH_ROWS, order_columns
 
 VARIETY = 8
 """Different batches, sent in turn."""

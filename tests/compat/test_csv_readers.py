@@ -11,11 +11,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from sluice.domain.batch import Batch
+from sluice.demo.order_table import COLUMNS, order_batches, order_rows
 from sluice.domain.options import ExportOptions
-from sluice.domain.table import Table, Tally
-from sluice.streams import csv_writer
-from sluice.streams.order_table import COLUMNS, order_batches, order_rows
+from sluice.tables.batch import Batch
+from sluice.tables.file_plan import FilePlan, Tally
+from sluice.tables.writers.csv import writer as csv_writer
 from tests.support.csv_files import Row, strings, write_csv
 
 ABC = strings("a", "b", "c")
@@ -36,7 +36,7 @@ def query(path: Path, **options: Any) -> list[tuple[str | None, ...]]:
 
 
 def order_file(path: Path, rows: int, **options: Any) -> Tally:
-    table = Table(columns=COLUMNS, options=ExportOptions(**options), rows=rows, size=rows * 200, created_at=0)
+    table = FilePlan(columns=COLUMNS, options=ExportOptions(**options), rows=rows, size=rows * 200, created_at=0)
     tally = Tally()
     path.write_bytes(b"".join(csv_writer.write(order_batches(rows), table, tally)))
     return tally
@@ -95,7 +95,7 @@ def test_gunzip_accepts_a_compressed_file(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(which("gunzip") is None, reason="needs gunzip")
 def test_gunzip_accepts_an_empty_compressed_file() -> None:
-    table = Table(
+    table = FilePlan(
         columns=ABC, options=ExportOptions(compression_enabled=True, header=False, csv_bom=False),
         rows=0, size=0, created_at=0,
     )  # fmt: skip

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from sluice.domain.columns import ColumnSpec
-from sluice.domain.table import Warned
+from sluice.domain.schema import ColumnSpec
+from sluice.tables.file_plan import Warned
 from tests.support.csv_files import write_csv
 from tests.support.readers.corpus import CORPUS, CorpusTable, everyday_table
 from tests.support.readers.csv_programs import CSV_READERS, CsvFile, CsvReader, Field, disagreements, read_by_php

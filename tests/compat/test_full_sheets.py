@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 from python_calamine import CalamineWorkbook
 
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.options import ExportFormat, ExportOptions
-from sluice.domain.table import Table, Tally
-from sluice.streams.formats import FORMATS
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import Batch
+from sluice.tables.file_plan import FilePlan, Tally
+from sluice.tables.formats import FORMATS
 
 SHEET_ROWS = 1_048_576
 BATCH_ROWS = 10_007
@@ -29,7 +29,7 @@ def numbered(rows: int) -> Iterator[Batch]:
 def write(rows: int, *, header: bool) -> tuple[bytes, Tally]:
     tally = Tally()
     options = ExportOptions(compact=True, header=header)
-    table = Table(columns=ONE_COLUMN, options=options, rows=rows, size=rows * 8, created_at=1.7e9)
+    table = FilePlan(columns=ONE_COLUMN, options=options, rows=rows, size=rows * 8, created_at=1.7e9)
     return b"".join(FORMATS[ExportFormat.XLSX].write(numbered(rows), table, tally)), tally
 
 

@@ -13,11 +13,11 @@ from xml.parsers import expat
 import openpyxl
 import pytest
 
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.options import ExportFormat, ExportOptions
-from sluice.domain.table import Replan, Table, Tally
-from sluice.streams.formats import FORMATS
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import Batch
+from sluice.tables.file_plan import FilePlan, Replan, Tally
+from sluice.tables.formats import FORMATS
 
 pytestmark = [pytest.mark.huge, pytest.mark.slow, pytest.mark.serial, pytest.mark.timeout(1_500)]
 
@@ -40,7 +40,7 @@ def batches() -> Iterator[Batch]:
 
 def write(path: Path) -> int:
     """Write the table as the composer does; returns how often it had to start again."""
-    table = Table(
+    table = FilePlan(
         columns=COLUMNS, options=ExportOptions(), rows=ROWS, size=ROWS * (2 * len(TEXT) + 10), created_at=1.7e9
     )
     for replanned in range(3):

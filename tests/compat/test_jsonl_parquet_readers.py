@@ -11,9 +11,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from sluice.domain.columns import ColumnSpec, ColumnType
+from sluice.demo.order_table import COLUMNS, order_rows
 from sluice.domain.options import ExportFormat
-from sluice.streams.order_table import COLUMNS, order_rows
+from sluice.domain.schema import ColumnSpec, ColumnType
 from tests.support.csv_files import Row, strings
 from tests.support.format_files import FormatFiles, read_parquet
 from tests.support.naughty_texts import NAUGHTY_TEXTS

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
-from sluice.domain.table import Warned
-from sluice.streams.formats import FORMATS
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import Batch
+from sluice.tables.file_plan import Warned
+from sluice.tables.formats import FORMATS
 from tests.support.naughty_texts import FORMULAS, LINKS
 from tests.support.xlsx_tables import columns_of, raw_values, write_column, write_xlsx
 

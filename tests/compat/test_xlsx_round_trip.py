@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from sluice.domain.columns import ColumnSpec, ColumnType
+from sluice.demo.order_table import COLUMNS, order_rows
 from sluice.domain.errors import SluiceError
 from sluice.domain.options import ExportOptions
-from sluice.domain.table import Warned
-from sluice.streams.order_table import COLUMNS, order_rows
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.file_plan import Warned
 from tests.support.naughty_texts import NAUGHTY_TEXTS
 from tests.support.xlsx_tables import Written, columns_of, raw_values, unescaped, write_column, write_xlsx
 

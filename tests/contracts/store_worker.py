@@ -8,8 +8,8 @@ import random
 import sys
 from pathlib import Path
 
-from sluice.adapters.directory.directory_store import DirectoryStore
-from sluice.adapters.sqlite.sqlite_tasks import SqliteTasks
+from sluice.adapters.directory.store import DirectoryStore
+from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.domain.keys import TaskRef, TenantId, task_id_from_key
 from sluice.domain.manifest import Claim
@@ -83,13 +83,13 @@ def count_up(path: str, name: str) -> None:
     """Claim sequences of our own, and win as many updates on rev as we can in a number of tries."""
     tasks = open_tasks(path)
     await_start()
-    won = 0
+    is_mine = 0
     for number in range(50):
-        won += tasks.claim(REF, Claim(int(name) * 100 + number, "a" * 32, 1, 1), at=2.0, due_at=3.0)
+        is_mine += tasks.claim(REF, Claim(int(name) * 100 + number, "a" * 32, 1, 1), at=2.0, due_at=3.0)
         task = tasks.read(REF)
         assert task is not None
-        won += tasks.update(REF, Guard(state=State.OPEN, rev=task.rev), {"owner": name})
-    print(won)
+        is_mine += tasks.update(REF, Guard(state=State.OPEN, rev=task.rev), {"owner": name})
+    print(is_mine)
     tasks.close()
 
 

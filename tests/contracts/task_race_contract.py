@@ -17,35 +17,35 @@ class TaskRaceContract(OpensTasks):
     """Adopt it by a subclass whose name begins with ``Test``."""
 
     def test_of_a_hundred_creators_one_wins(self, store: TaskStore) -> None:  # C17
-        won = at_once(100, lambda index: store.create(a_task(params=f"creator {index}")))
-        assert won.count(True) == 1
+        is_mine = at_once(100, lambda index: store.create(a_task(params=f"creator {index}")))
+        assert is_mine.count(True) == 1
         task = store.read(a_task().ref)
         assert task is not None
-        assert task.params == f"creator {won.index(True)}"
+        assert task.params == f"creator {is_mine.index(True)}"
 
     def test_of_a_hundred_updates_on_one_rev_one_wins(self, store: TaskStore) -> None:  # C18
         task = a_task()
         store.create(task)
         guard = Guard(state=State.OPEN, rev=0)
-        won = at_once(100, lambda index: store.update(task.ref, guard, {"owner": f"writer {index}"}))
-        assert won.count(True) == 1
+        is_mine = at_once(100, lambda index: store.update(task.ref, guard, {"owner": f"writer {index}"}))
+        assert is_mine.count(True) == 1
         held = store.read(task.ref)
         assert held is not None
-        assert (held.rev, held.owner) == (1, f"writer {won.index(True)}")
+        assert (held.rev, held.owner) == (1, f"writer {is_mine.index(True)}")
 
     def test_of_many_that_acquire_one_epoch_one_wins(self, store: TaskStore) -> None:
         task = a_task(state=State.SEALED)
         store.create(task)
         guard = Guard(state=State.SEALED, epoch=0)
-        won = at_once(50, lambda _: store.update(task.ref, guard, {"state": State.COMPOSING, "epoch": 1}))
-        assert won.count(True) == 1
+        is_mine = at_once(50, lambda _: store.update(task.ref, guard, {"state": State.COMPOSING, "epoch": 1}))
+        assert is_mine.count(True) == 1
 
     def test_of_many_that_claim_one_sequence_one_wins(self, store: TaskStore) -> None:
         task = a_task()
         store.create(task)
-        won = at_once(50, lambda index: store.claim(task.ref, a_claim(1, rows=index), at=NOW, due_at=NOW))
-        assert won.count(True) == 1
-        assert store.read_claim(task.ref, 1) == a_claim(1, rows=won.index(True))
+        is_mine = at_once(50, lambda index: store.claim(task.ref, a_claim(1, rows=index), at=NOW, due_at=NOW))
+        assert is_mine.count(True) == 1
+        assert store.read_claim(task.ref, 1) == a_claim(1, rows=is_mine.index(True))
 
     def test_every_success_of_fifty_writers_is_counted_once(self, store: TaskStore) -> None:  # C20
         task = a_task()

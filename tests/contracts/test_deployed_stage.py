@@ -14,8 +14,8 @@ from statistics import quantiles
 
 import pytest
 
+from infra.emulators.function_compute.interpreter import source_tree
 from infra.local.cloud import local_cloud
-from infra.local.interpreter import source_tree
 from sluice.domain.limits import Timings
 from tests.support.deployed_stage import Finished, export_many
 from tests.support.live_cloud import read_variables
@@ -35,8 +35,8 @@ def test_c25_the_trigger_rings_soon_and_what_it_misses_is_rescued() -> None:
     url, api_key = read_variables(VARIABLES)
     finished = export_many(url, api_key, int(os.environ.get("SLUICE_LIVE_STAGE_EXPORTS", "100")))
     check(finished)
-    waits = sorted(one.bell_to_file_s for one in finished)
-    rescued = sum(wait > Timings().bell_grace_s for wait in waits)
+    waits = sorted(one.trigger_to_file_s for one in finished)
+    rescued = sum(wait > Timings().trigger_grace_s for wait in waits)
     cuts = quantiles(waits, n=100)
     print(f"bell to file: p50 {cuts[49]:.2f} s, p99 {cuts[98]:.2f} s, most {waits[-1]:.2f} s; {rescued} rescued")
     assert rescued <= len(finished) // 100

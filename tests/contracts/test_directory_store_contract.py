@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sluice.adapters.directory.directory_store import DirectoryStore
+from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.adapters.triggering_store import TriggeringStore

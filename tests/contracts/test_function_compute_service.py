@@ -10,9 +10,9 @@ import secrets
 
 import pytest
 
-from sluice.adapters.cloud_credentials import Credentials, FixedCredentials
-from sluice.adapters.function_compute.bell_event import BellBucket
-from sluice.adapters.function_compute.fc_http_invoker import FcHttpInvoker
+from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
+from sluice.adapters.aliyun.function_compute.http_invoker import FcHttpInvoker
+from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId, task_id_from_bytes
 from sluice.domain.secret import Secret
@@ -24,7 +24,7 @@ VARIABLES = tuple(
 )
 
 
-def bell() -> ManifestRef:
+def trigger() -> ManifestRef:
     """Of a task that nobody has."""
     task_id = task_id_from_bytes(secrets.token_bytes(17))
     return ManifestRef(TaskRef(TenantId("live"), task_id), secrets.token_hex(16))
@@ -34,7 +34,7 @@ def invoker(*, secret: str = "") -> FcHttpInvoker:
     url, region, bucket, access_key_id, access_key_secret = read_variables(VARIABLES)
     return FcHttpInvoker(
         url,
-        BellBucket(bucket, region),
+        TriggerBucket(bucket, region),
         credentials=FixedCredentials(Credentials(access_key_id, Secret(secret or access_key_secret))),
         clock=SystemClock(),
         randomness=SystemRandomness(),
@@ -45,7 +45,7 @@ def invoker(*, secret: str = "") -> FcHttpInvoker:
 @pytest.mark.live
 def test_a_signed_asynchronous_call_is_taken_and_so_is_its_repeat() -> None:
     """The repeat is answered with 202 or 409, as the function is one of tasks or not; either is fine."""
-    ringing, once = invoker(), bell()
+    ringing, once = invoker(), trigger()
     for _ in range(2):
         ringing.invoke(once, epoch=1)
 
@@ -53,4 +53,4 @@ def test_a_signed_asynchronous_call_is_taken_and_so_is_its_repeat() -> None:
 @pytest.mark.live
 def test_a_call_signed_with_another_secret_is_refused() -> None:
     with pytest.raises(StoreRefused, match=r"40[13]"):
-        invoker(secret="x" * 30).invoke(bell(), epoch=1)
+        invoker(secret="x" * 30).invoke(trigger(), epoch=1)

@@ -2,8 +2,8 @@
 
 from urllib.parse import parse_qs, urlsplit
 
-from sluice.adapters.directory.local_links import LocalLinks
-from sluice.adapters.memory.memory_store import MemoryStore
+from sluice.adapters.directory.links import LocalLinks
+from sluice.adapters.memory.store import MemoryStore
 from sluice.domain.errors import SluiceError
 from sluice.ports.object_store import MintsLinks
 from tests.contracts.link_contract import LinkContract, Served

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sluice.adapters.memory.memory_store import MemoryStore
+from sluice.adapters.memory.store import MemoryStore
 from sluice.ports.object_store import ObjectStore
 from tests.contracts.object_store_contract import ObjectStoreContract
 from tests.contracts.upload_contract import UploadContract

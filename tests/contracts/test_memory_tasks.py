@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sluice.adapters.memory.memory_tasks import MemoryTasks
+from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.ports.task_store import TaskStore
 from tests.contracts.task_listing_contract import TaskListingContract
 from tests.contracts.task_race_contract import TaskRaceContract

@@ -12,10 +12,11 @@ from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 import httpx
 import pytest
 
-from sluice.adapters.cloud_credentials import Credentials, FixedCredentials, LatestCredentials
-from sluice.adapters.oss.oss_bucket import OssBucket
-from sluice.adapters.oss.oss_links import OssLinks
-from sluice.adapters.oss.oss_store import OssStore
+from infra.emulators.oss import OssServer, serving_oss
+from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials, LatestCredentials
+from sluice.adapters.aliyun.oss.bucket import OssBucket
+from sluice.adapters.aliyun.oss.links import OssLinks
+from sluice.adapters.aliyun.oss.store import OssStore
 from sluice.adapters.system_clock import SystemClock
 from sluice.domain.secret import Secret
 from sluice.ports.object_store import MintsLinks
@@ -23,7 +24,6 @@ from tests.contracts.link_contract import KEY, LinkContract, Served
 from tests.support.fake_clock import START, FakeClock
 from tests.support.http_calls import CALLER
 from tests.support.live_cloud import live_oss_bucket
-from tests.support.oss_server import OssServer, serving_oss
 from tests.support.oss_stores import opened_oss, stand_in_bucket
 
 DAY_S = 86_400

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sluice.adapters.oss.oss_bucket import OssBucket
-from sluice.adapters.oss.oss_sdk import oss2
-from sluice.adapters.oss.oss_store import OssStore
+from infra.emulators.oss import DoLater, DropAnswer, Fault, Hold, OssServer, Throttle, serving_oss
+from sluice.adapters.aliyun.oss.bucket import OssBucket
+from sluice.adapters.aliyun.oss.sdk import oss2
+from sluice.adapters.aliyun.oss.store import OssStore
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.ports.object_store import Upload
 from sluice.ports.store_errors import InvalidParts, NoSuchObject, NoSuchUpload, OutcomeUnknown
@@ -26,7 +27,6 @@ from tests.contracts.at_once import at_once
 from tests.contracts.crc64_oracle import crc64_oracle
 from tests.support.fake_clock import FakeClock, SeededRandomness
 from tests.support.live_cloud import live_oss_bucket
-from tests.support.oss_server import DoLater, DropAnswer, Fault, Hold, OssServer, Throttle, serving_oss
 from tests.support.oss_stores import opened_oss, stand_in_bucket
 
 PART_MIN = 100 * 1024

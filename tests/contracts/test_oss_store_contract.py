@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from sluice.adapters.memory.memory_store import MemoryStore
-from sluice.adapters.oss.split_store import SplitStore
+from infra.emulators.oss import OssServer, serving_oss
+from sluice.adapters.memory.store import MemoryStore
 from sluice.adapters.retrying_store import RetryingStore
+from sluice.adapters.split_store import SplitStore
 from sluice.ports.object_store import ObjectStore
 from tests.contracts.object_store_contract import ObjectStoreContract
 from tests.contracts.upload_contract import UploadContract
 from tests.support.fake_clock import FakeClock, SeededRandomness
-from tests.support.oss_server import OssServer, serving_oss
 from tests.support.oss_stores import live_corner, opened_oss
 
 

@@ -7,8 +7,8 @@ import random
 import time
 from pathlib import Path
 
-from sluice.adapters.directory.directory_store import DirectoryStore
-from sluice.adapters.sqlite.sqlite_tasks import SqliteTasks
+from sluice.adapters.directory.store import DirectoryStore
+from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.adapters.system_clock import SystemRandomness
 from tests.contracts.crc64_oracle import crc64_oracle
 from tests.contracts.store_worker import REF, new_task, part
@@ -73,19 +73,19 @@ def test_what_was_acknowledged_before_a_kill_is_there_after_it(tmp_path: Path) -
 
 def test_of_a_hundred_creators_in_four_processes_one_wins_and_all_may_open_a_new_file(tmp_path: Path) -> None:
     path = tmp_path / "tasks.sqlite3"
-    won = race([("create_task", str(path), str(number)) for number in range(4)])
-    assert sorted(won) == ["0", "0", "0", "1"]
+    is_mine = race([("create_task", str(path), str(number)) for number in range(4)])
+    assert sorted(is_mine) == ["0", "0", "0", "1"]
 
 
 def test_every_success_of_four_processes_is_counted_once(tmp_path: Path) -> None:
     path = tmp_path / "tasks.sqlite3"
     tasks = SqliteTasks(path)
     tasks.create(new_task("counted"))
-    won = race([("count_up", str(path), str(number)) for number in range(4)])
+    is_mine = race([("count_up", str(path), str(number)) for number in range(4)])
     held = tasks.read_claims(REF)
     tasks.close()
     assert held is not None
-    assert held.task.rev == sum(int(count) for count in won)
+    assert held.task.rev == sum(int(count) for count in is_mine)
     assert held.task.batches_received == len(held.claims) == 4 * 50
 
 

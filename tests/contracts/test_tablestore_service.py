@@ -15,18 +15,18 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.tablestore.tablestore_access import TablestoreAccess
-from sluice.adapters.tablestore.tablestore_client import Change, TablestoreClient, open_sdk
-from sluice.adapters.tablestore.tablestore_conditions import any_row, no_row, some_row
-from sluice.adapters.tablestore.tablestore_rows import claim_column, task_key, write_claim, write_task
-from sluice.adapters.tablestore.tablestore_sdk import sdk
-from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
+from infra.emulators.tablestore import TablestoreServer, serving_tablestore
+from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
+from sluice.adapters.aliyun.tablestore.client import Change, TablestoreClient, open_sdk
+from sluice.adapters.aliyun.tablestore.conditions import any_row, no_row, some_row
+from sluice.adapters.aliyun.tablestore.rows import claim_column, task_key, write_claim, write_task
+from sluice.adapters.aliyun.tablestore.sdk import sdk
+from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
 from sluice.domain.task import Guard, State
 from sluice.ports.store_errors import OutcomeUnknown
 from tests.contracts.at_once import at_once
 from tests.contracts.task_builder import NOW, TENANT, a_claim, a_task
 from tests.support.live_cloud import live_tablestore
-from tests.support.tablestore_server import TablestoreServer, serving_tablestore
 from tests.support.tablestore_tables import LAG_S, TIMEOUT_S, access_to, prepare_empty
 
 TASK = a_task()
@@ -59,19 +59,19 @@ class TablestoreServiceCases(ABC):
             yield client
 
     def test_of_a_hundred_that_create_a_row_one_wins(self, client: TablestoreClient) -> None:  # C17
-        won = at_once(100, lambda index: client.put(KEY, {"creator": index}, no_row()))
-        assert won.count(True) == 1
-        assert self._columns(client) == {"creator": won.index(True)}
+        is_mine = at_once(100, lambda index: client.put(KEY, {"creator": index}, no_row()))
+        assert is_mine.count(True) == 1
+        assert self._columns(client) == {"creator": is_mine.index(True)}
 
     def test_of_a_hundred_that_compare_and_set_one_wins(self, access: TablestoreAccess) -> None:  # C18
         with closing(TablestoreTasks(access, timeout_s=TIMEOUT_S)) as tasks:
             tasks.create(TASK)
             guard = Guard(state=State.OPEN, rev=0)
-            won = at_once(100, lambda index: tasks.update(TASK.ref, guard, {"owner": str(index)}))
-            assert won.count(True) == 1
+            is_mine = at_once(100, lambda index: tasks.update(TASK.ref, guard, {"owner": str(index)}))
+            assert is_mine.count(True) == 1
             held = tasks.read(TASK.ref)
         assert held is not None
-        assert (held.rev, held.owner) == (1, str(won.index(True)))
+        assert (held.rev, held.owner) == (1, str(is_mine.index(True)))
 
     @pytest.mark.parametrize(
         ("column", "pass_if_missing", "outcome"),
@@ -116,13 +116,13 @@ class TablestoreServiceCases(ABC):
 
             def write(index: int) -> int:
                 """Read, and change on what was read: as many as not overtaken."""
-                won = 0
+                is_mine = 0
                 for _ in range(self.changes_each):
                     held = tasks.read(TASK.ref)
                     assert held is not None
                     guard = Guard(state=State.OPEN, rev=held.rev, epoch=held.epoch)
-                    won += tasks.update(TASK.ref, guard, {"epoch": held.epoch + 1, "owner": str(index)})
-                return won
+                    is_mine += tasks.update(TASK.ref, guard, {"epoch": held.epoch + 1, "owner": str(index)})
+                return is_mine
 
             successes = sum(at_once(50, write))
             held = tasks.read(TASK.ref)

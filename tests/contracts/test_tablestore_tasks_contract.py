@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.emulators.tablestore import TablestoreServer, serving_tablestore
+from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
 from sluice.adapters.retrying_tasks import RetryingTasks
-from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
 from sluice.domain.keys import TaskRef
 from sluice.ports.task_store import TaskStore
 from tests.contracts.task_listing_contract import TaskListingContract
@@ -16,7 +17,6 @@ from tests.contracts.task_race_contract import TaskRaceContract
 from tests.contracts.task_store_contract import TaskStoreContract
 from tests.support.fake_clock import FakeClock, SeededRandomness
 from tests.support.live_cloud import live_tablestore
-from tests.support.tablestore_server import TablestoreServer, serving_tablestore
 from tests.support.tablestore_tables import LAG_S, TIMEOUT_S, access_to, drop_column, open_tasks, prepare_empty
 
 

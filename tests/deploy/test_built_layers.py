@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # the first run of a 
 GLIBC_MINOR = 31
 """Debian 11, on which both runtimes stand, has glibc 2.31."""
 FUNCTIONS = {one.name: one for one in read_description(S_YAML, read_variables(EXAMPLE_ENV)).functions()}
-FACES = {"relay_grpc": "sluice.wiring.functions.grpc_function", "relay_http": "sluice.wiring.functions.http_function"}
+FACES = {"relay_grpc": "sluice.app.functions.grpc_function", "relay_http": "sluice.app.functions.http_function"}
 
 _LOADED = """
 import importlib, json, sys, types
@@ -47,7 +47,7 @@ for module in pkgutil.walk_packages(sluice.__path__, "sluice."):
 print("done")
 """
 _NOT_DEPLOYED = "pyarrow"
-"""The library of an extra. Whoever opens what needs it is refused: see `tests/unit/streams/test_parquet_writer.py`."""
+"""The library of an extra. Whoever opens what needs it is refused: see `tests/unit/tables/test_parquet_writer.py`."""
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def test_everything_of_ours_in_the_layer_finds_what_it_needs(layers: BuiltLayers
     *wanted, last = done.stdout.splitlines()
     assert (last, done.returncode) == ("done", 0), done.stderr
     assert {line.split()[-1] for line in wanted} == {_NOT_DEPLOYED}
-    assert all(line.startswith("sluice.streams.parquet.") for line in wanted)
+    assert all(line.startswith("sluice.tables.writers.parquet.") for line in wanted)
 
 
 def test_what_is_left_out_is_not_there(layers: BuiltLayers) -> None:

@@ -204,7 +204,7 @@ def test_our_layer_leaves_the_command_line_at_home(tmp_path: Path) -> None:
     assert [name for name in names if not re.fullmatch(r"python/sluice/.*\.pyc?", name)] == []
     assert [name for name in names if re.match(r"python/sluice/(cli|demo|__main__)", name)] == []
     sources = {name for name in names if name.endswith(".py")}
-    assert "python/sluice/wiring/functions/compose.py" in sources
+    assert "python/sluice/app/functions/compose.py" in sources
     assert len(names) == 2 * len(sources)
 
 

@@ -16,7 +16,7 @@ import httpx
 import openpyxl
 import pytest
 
-from sluice.api.gen import export_pb2 as pb
+from sluice.proto import export_pb2 as pb
 from tests.support.built_layers import BuiltLayers, built_layers
 from tests.support.cloud_functions import FUNCTIONS, Cloud, log_lines, serving_cloud
 from tests.support.grpc_client import GrpcClient
@@ -107,12 +107,14 @@ def push(layers: BuiltLayers, cloud: Cloud, token: str, log: Path) -> str:
 
 
 def test_an_export_goes_through_every_function(layers: BuiltLayers, cloud: Cloud, tmp_path: Path) -> None:
-    bells: list[dict[str, Any]] = []
-    cloud.oss.listen(bells.append)
+    triggers: list[dict[str, Any]] = []
+    cloud.oss.listen(triggers.append)
     token = cloud.add_key()
     task_id = push(layers, cloud, token, tmp_path / "relay.log")
     cloud.oss.settle()
-    event = next(bell for bell in bells if bell["events"][0]["oss"]["object"]["key"].endswith(".manifest.json"))
+    event = next(
+        trigger for trigger in triggers if trigger["events"][0]["oss"]["object"]["key"].endswith(".manifest.json")
+    )
     composed = invoked(layers, cloud, "compose", event)
     assert composed["outcomes"] == [{"task_id": task_id, "outcome": "completed"}]
 

@@ -20,9 +20,9 @@ from infra.serverless_devs.description import (
     read_variables,
 )
 from infra.serverless_devs.protocol_checks import GRPC_PORT, HTTP_PORT, PAYLOADS
-from sluice.wiring.functions import grpc_function, http_function
-from sluice.wiring.functions.platform_edge import HOOKS, LIVE
-from sluice.wiring.functions.sweep import RECONCILE
+from sluice.app.functions import grpc_function, http_function
+from sluice.app.functions.platform_edge import HOOKS, LIVE
+from sluice.app.functions.sweep import RECONCILE
 
 _NEEDED = re.compile(r"env\('(\w+)'\)")
 

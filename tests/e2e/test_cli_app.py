@@ -56,8 +56,8 @@ def test_the_version_is_the_package_s() -> None:
 @pytest.mark.parametrize("command", [("keys", "list"), ("task", "list"), ("explain", "NOT_READY")], ids=" ".join)
 def test_a_command_imports_all_that_it_needs(command: tuple[str, ...], tmp_path: Path) -> None:
     """Most tests run commands in forks of a process that has imported more than each of them does."""
-    with data_directory(tmp_path) as outside:
-        open_task(outside)
+    with data_directory(tmp_path) as ports:
+        open_task(ports)
     where = [] if command[0] == "explain" else ["--data", str(tmp_path)]
     assert sluice_alone(*command, *where).stdout != ""
 

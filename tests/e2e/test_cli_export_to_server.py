@@ -18,7 +18,7 @@ import pytest
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.task import Guard, State
-from sluice.usecases.hold_attempt import fail_task
+from sluice.usecases.lease import fail_task
 from tests.support.command_line import sluice, start_sluice
 from tests.support.data_directory import data_directory, open_task, seal
 from tests.support.flaky_proxy import TROUBLES, flaky_proxy
@@ -210,19 +210,19 @@ def test_tasks_can_be_tended_beside_the_running_service(
 
 
 def test_a_failed_task_is_retried_beside_the_running_service(service: ServiceProcess) -> None:
-    with data_directory(service.data) as outside:
-        ref = open_task(outside)
+    with data_directory(service.data) as ports:
+        ref = open_task(ports)
         error = SluiceError(ErrorCode.CHUNK_MISSING)
-        task = seal(outside, ref)
-        assert fail_task(outside, ref, guard=Guard(state=State.SEALED, epoch=task.epoch), error=error)
+        task = seal(ports, ref)
+        assert fail_task(ports, ref, guard=Guard(state=State.SEALED, epoch=task.epoch), error=error)
     made = json.loads(sluice("task", "retry", ref.task_id, "--json", "--data", service.data).stdout)
     assert wait_until_completed(service, made["task_id"])["result"]["rows"] == 6
 
 
 def test_a_task_whose_bell_was_lost_is_composed_after_a_ring(service: ServiceProcess) -> None:
-    with data_directory(service.data) as outside:
-        ref = open_task(outside)
-        seal(outside, ref)
+    with data_directory(service.data) as ports:
+        ref = open_task(ports)
+        seal(ports, ref)
     sluice("task", "ring", ref.task_id, "--data", service.data)
     report = wait_until_completed(service, ref.task_id)
     assert [attempt["outcome"] for attempt in report["attempts"]] == ["completed"]

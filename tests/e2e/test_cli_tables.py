@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from sluice.adapters.tablestore.tablestore_client import open_sdk
-from sluice.adapters.tablestore.tablestore_sdk import sdk
+from infra.emulators.tablestore import TablestoreServer, serving_tablestore
+from sluice.adapters.aliyun.tablestore.client import open_sdk
+from sluice.adapters.aliyun.tablestore.sdk import sdk
 from tests.support.command_line import sluice
-from tests.support.tablestore_server import TablestoreServer, serving_tablestore
 from tests.support.tablestore_tables import TIMEOUT_S, access_to
 
 

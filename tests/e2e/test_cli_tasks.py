@@ -11,10 +11,10 @@ import pytest
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import State
-from sluice.ports.outside import Outside
-from sluice.usecases.compose_export import Outcome
+from sluice.ports.bundle import Ports
+from sluice.usecases.composing.compose_export import Outcome
 from sluice.usecases.find_task import find_task
-from sluice.usecases.hold_attempt import HeldAttempt, acquire_attempt, fail_attempt
+from sluice.usecases.lease import HeldAttempt, acquire_attempt, fail_attempt
 from tests.support.command_line import sluice
 from tests.support.data_directory import compose, data_directory, open_task, seal
 
@@ -32,35 +32,35 @@ def task_json(*arguments: str, data: Path) -> Any:
     return json.loads(task(*arguments, "--json", data=data))
 
 
-def composing(outside: Outside, ref: TaskRef) -> HeldAttempt:
-    seal(outside, ref)
-    attempt = acquire_attempt(outside, find_task(outside, ref))
+def composing(ports: Ports, ref: TaskRef) -> HeldAttempt:
+    seal(ports, ref)
+    attempt = acquire_attempt(ports, find_task(ports, ref))
     assert attempt is not None
     return attempt
 
 
-def failed(outside: Outside, **kind: str) -> TaskRef:
-    ref = open_task(outside, **kind)  # type: ignore[arg-type]  # the tenant
-    fail_attempt(outside, composing(outside, ref), SluiceError(ErrorCode.CHUNK_MISSING, sequence=2))
+def failed(ports: Ports, **kind: str) -> TaskRef:
+    ref = open_task(ports, **kind)  # type: ignore[arg-type]  # the tenant
+    fail_attempt(ports, composing(ports, ref), SluiceError(ErrorCode.CHUNK_MISSING, sequence=2))
     return ref
 
 
-def completed(outside: Outside) -> TaskRef:
-    ref = open_task(outside)
-    seal(outside, ref)
-    assert compose(outside, ref) is Outcome.COMPLETED
+def completed(ports: Ports) -> TaskRef:
+    ref = open_task(ports)
+    seal(ports, ref)
+    assert compose(ports, ref) is Outcome.COMPLETED
     return ref
 
 
 def state_of(data: Path, ref: TaskRef) -> State:
-    with data_directory(data) as outside:
-        return find_task(outside, ref).state
+    with data_directory(data) as ports:
+        return find_task(ports, ref).state
 
 
 def test_show_needs_only_the_id_and_says_who_must_act(tmp_path: Path) -> None:
-    with data_directory(tmp_path) as outside:
-        open_task(outside, tenant="other")
-        ref = failed(outside, tenant="shop")
+    with data_directory(tmp_path) as ports:
+        open_task(ports, tenant="other")
+        ref = failed(ports, tenant="shop")
     page = task("show", ref.task_id, data=tmp_path)
     for words in ("tenant shop", "failed", "CHUNK_MISSING", "operator", f"sluice task retry {ref.task_id}", "2 of 2"):
         assert words in page
@@ -68,9 +68,9 @@ def test_show_needs_only_the_id_and_says_who_must_act(tmp_path: Path) -> None:
 
 
 def test_show_gives_machines_the_same(tmp_path: Path) -> None:
-    with data_directory(tmp_path) as outside:
-        ref = completed(outside)
-        row = find_task(outside, ref)
+    with data_directory(tmp_path) as ports:
+        ref = completed(ports)
+        row = find_task(ports, ref)
     report = task_json("show", ref.task_id, data=tmp_path)
     assert (report["state"], report["tenant"], report["next"]["who"]) == ("completed", "shop", "client")
     assert report["result"]["sha256"] == row.result_sha256
@@ -97,8 +97,8 @@ def test_a_directory_without_a_service_s_data_is_wrong_usage_and_stays_as_it_is(
 
 
 def test_the_list_has_all_tenants_newest_first(tmp_path: Path) -> None:
-    with data_directory(tmp_path) as outside:
-        refs = [open_task(outside, tenant="shop"), open_task(outside, tenant="other"), failed(outside)]
+    with data_directory(tmp_path) as ports:
+        refs = [open_task(ports, tenant="shop"), open_task(ports, tenant="other"), failed(ports)]
     lines = [line.split() for line in task("list", data=tmp_path).splitlines()[1:]]
     assert [line[0] for line in lines] == [ref.task_id for ref in reversed(refs)]
     assert lines[0][2] == "failed"
@@ -117,43 +117,43 @@ def test_an_empty_list_says_so(tmp_path: Path) -> None:
 
 
 def test_retry_makes_a_new_task_that_composes_the_same_rows(tmp_path: Path) -> None:
-    with data_directory(tmp_path) as outside:
-        old = failed(outside)
+    with data_directory(tmp_path) as ports:
+        old = failed(ports)
     made = task_json("retry", old.task_id, data=tmp_path)
     new = TaskRef(old.tenant, made["task_id"])
-    with data_directory(tmp_path) as outside:
-        assert outside.tasks.due(outside.clock.now(), limit=10)[-1] == new
-        assert compose(outside, new) is Outcome.COMPLETED
-        assert find_task(outside, new).result_rows == 6
-        assert find_task(outside, old).state is State.FAILED
+    with data_directory(tmp_path) as ports:
+        assert ports.tasks.due(ports.clock.now(), limit=10)[-1] == new
+        assert compose(ports, new) is Outcome.COMPLETED
+        assert find_task(ports, new).result_rows == 6
+        assert find_task(ports, old).state is State.FAILED
 
 
 def test_only_a_failed_task_is_retried(tmp_path: Path) -> None:
-    with data_directory(tmp_path) as outside:
-        done, waiting = completed(outside), open_task(outside)
+    with data_directory(tmp_path) as ports:
+        done, waiting = completed(ports), open_task(ports)
     assert "nothing to retry" in task("retry", done.task_id, data=tmp_path, exit_code=1)
     assert "has not failed" in task("retry", waiting.task_id, data=tmp_path, exit_code=1)
 
 
 def test_cancel_stops_a_composer_for_good_and_can_be_repeated(tmp_path: Path) -> None:
-    with data_directory(tmp_path) as outside:
-        ref = open_task(outside)
-        composing(outside, ref)
+    with data_directory(tmp_path) as ports:
+        ref = open_task(ports)
+        composing(ports, ref)
     for _ in range(2):
         assert ref.task_id in task("cancel", ref.task_id, data=tmp_path)
     assert state_of(tmp_path, ref) is State.CANCELLED
 
 
 def test_a_finished_file_is_not_cancelled(tmp_path: Path) -> None:
-    with data_directory(tmp_path) as outside:
-        ref = completed(outside)
+    with data_directory(tmp_path) as ports:
+        ref = completed(ports)
     assert "ALREADY_COMPLETED" in task("cancel", ref.task_id, data=tmp_path, exit_code=1)
 
 
 def test_release_lease_frees_a_held_task_once(tmp_path: Path) -> None:
-    with data_directory(tmp_path) as outside:
-        ref = open_task(outside)
-        composing(outside, ref)
+    with data_directory(tmp_path) as ports:
+        ref = open_task(ports)
+        composing(ports, ref)
     task("release-lease", ref.task_id, data=tmp_path)
     assert state_of(tmp_path, ref) is State.SEALED
     assert "ended without a word" in task("show", ref.task_id, data=tmp_path)
@@ -161,25 +161,25 @@ def test_release_lease_frees_a_held_task_once(tmp_path: Path) -> None:
 
 
 def test_ring_makes_a_sealed_task_due_for_the_sweeper(tmp_path: Path) -> None:
-    with data_directory(tmp_path) as outside:
-        ref = open_task(outside)
-        seal(outside, ref)
-        assert outside.tasks.due(outside.clock.now(), limit=10) == []
+    with data_directory(tmp_path) as ports:
+        ref = open_task(ports)
+        seal(ports, ref)
+        assert ports.tasks.due(ports.clock.now(), limit=10) == []
     task("ring", ref.task_id, data=tmp_path)
-    with data_directory(tmp_path) as outside:
-        assert outside.tasks.due(outside.clock.now(), limit=10) == [ref]
+    with data_directory(tmp_path) as ports:
+        assert ports.tasks.due(ports.clock.now(), limit=10) == [ref]
 
 
 def test_ring_refuses_a_task_with_nothing_to_compose(tmp_path: Path) -> None:
-    with data_directory(tmp_path) as outside:
-        ref = open_task(outside)
+    with data_directory(tmp_path) as ports:
+        ref = open_task(ports)
     assert "nothing to compose" in task("ring", ref.task_id, data=tmp_path, exit_code=1)
 
 
 def test_verify_reads_the_whole_file(tmp_path: Path) -> None:
-    with data_directory(tmp_path) as outside:
-        ref = completed(outside)
-        row = find_task(outside, ref)
+    with data_directory(tmp_path) as ports:
+        ref = completed(ports)
+        row = find_task(ports, ref)
     assert task_json("verify", ref.task_id, data=tmp_path)["sha256"] == row.result_sha256
     (stored,) = (tmp_path / "objects" / "out").rglob("export.csv*")
     data = bytearray(stored.read_bytes())
@@ -189,13 +189,13 @@ def test_verify_reads_the_whole_file(tmp_path: Path) -> None:
 
 
 def test_verify_says_when_the_file_is_gone(tmp_path: Path) -> None:
-    with data_directory(tmp_path) as outside:
-        ref = completed(outside)
-        outside.objects.delete([find_task(outside, ref).result_key])
+    with data_directory(tmp_path) as ports:
+        ref = completed(ports)
+        ports.objects.delete([find_task(ports, ref).result_key])
     assert "the object is gone" in task("verify", ref.task_id, data=tmp_path, exit_code=1)
 
 
 def test_verify_of_a_failed_task_says_why_it_failed(tmp_path: Path) -> None:
-    with data_directory(tmp_path) as outside:
-        ref = failed(outside)
+    with data_directory(tmp_path) as ports:
+        ref = failed(ports)
     assert "CHUNK_MISSING" in task("verify", ref.task_id, data=tmp_path, exit_code=1)

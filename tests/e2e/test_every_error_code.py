@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from sluice.domain.errors import ErrorCode
-from tests.support.either_face import FACES, GRPC, HTTP, BothFaces, Refusal, both_faces, granted, refused
+from tests.support.either_face import FACES, GRPC, HTTP, BothApis, Refusal, both_faces, granted, refused
 from tests.support.error_scenarios import SCENARIOS, SECRET_CELL, SECRET_WORDS, Service, rows_of
 
 
@@ -123,7 +123,7 @@ class Services:
 
     def __init__(self, make_folder: Callable[[str], Path]) -> None:
         self._make_folder = make_folder
-        self._shared: dict[Service, BothFaces] = {}
+        self._shared: dict[Service, BothApis] = {}
         self.running = ExitStack()
 
     def refusal(self, case: str, face: str) -> Refusal:
@@ -135,7 +135,7 @@ class Services:
         faces = self._shared.get(scenario.service) or self._start(scenario.service)
         return refused(scenario.provoke(faces, faces.face(face, tenant=tenant)))
 
-    def _start(self, service: Service) -> BothFaces:
+    def _start(self, service: Service) -> BothApis:
         faces = self.running.enter_context(both_faces(self._make_folder("keys"), **service()))
         self._shared[service] = faces
         return faces

@@ -10,11 +10,11 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from sluice.api.gen import export_pb2 as pb
 from sluice.api.grpc.service import METHODS
 from sluice.domain.api_key import Scope
 from sluice.domain.events import Event
 from sluice.ports.log_context import current_context
+from sluice.proto import export_pb2 as pb
 from tests.support.grpc_client import (
     GrpcClient,
     batch_of,

@@ -13,10 +13,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from sluice.api.gen import export_pb2 as pb
 from sluice.api.grpc.server import GrpcLimits
 from sluice.domain.events import Event
 from sluice.domain.task import State
+from sluice.proto import export_pb2 as pb
 from tests.support.grpc_client import (
     GrpcClient,
     opening,

@@ -11,10 +11,10 @@ from threading import Event as Flag
 import grpc
 import pytest
 
-from sluice.api.gen import export_pb2 as pb
 from sluice.api.grpc.server import GrpcLimits
 from sluice.domain.limits import MIB
 from sluice.domain.task import State
+from sluice.proto import export_pb2 as pb
 from tests.support.grpc_client import (
     GrpcClient,
     batch_of,

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from sluice.api.auth import LOCAL_TENANT
-from sluice.api.gen import export_pb2 as pb
 from sluice.domain.task import State
+from sluice.proto import export_pb2 as pb
 from tests.support.grpc_client import serving
 from tests.support.memory_service import MemoryService
 

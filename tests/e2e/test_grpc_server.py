@@ -16,11 +16,11 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from sluice.api.gen import export_pb2 as pb
-from sluice.api.gen.export_pb2_grpc import ExportServiceStub
-from sluice.api.grpc.server import GrpcFace, GrpcLimits, TlsFiles, server_options
+from sluice.api.grpc.server import GrpcLimits, GrpcServer, TlsFiles, server_options
 from sluice.domain.events import Event
 from sluice.domain.task import State
+from sluice.proto import export_pb2 as pb
+from sluice.proto.export_pb2_grpc import ExportServiceStub
 from tests.support.grpc_client import GrpcClient, opening, refusal_of, rows_of, sending, serving
 from tests.support.memory_service import MemoryService
 
@@ -39,7 +39,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def drain_beside(face: GrpcFace, deadline_s: float) -> threading.Thread:
+def drain_beside(face: GrpcServer, deadline_s: float) -> threading.Thread:
     thread = threading.Thread(target=face.drain, args=(deadline_s,))
     thread.start()
     return thread
@@ -47,7 +47,7 @@ def drain_beside(face: GrpcFace, deadline_s: float) -> threading.Thread:
 
 def test_calls_that_run_may_end_while_the_server_drains(tmp_path: Path) -> None:
     memory = MemoryService(tmp_path, paused=True)
-    face = GrpcFace(memory.service)
+    face = GrpcServer(memory.service)
     target = f"127.0.0.1:{face.start()}"
     client, newcomer = GrpcClient(target, memory.token()), GrpcClient(target, memory.token())
     stream = client.open_stream()
@@ -76,7 +76,7 @@ def _is_refused(client: GrpcClient) -> bool:
 
 
 def test_calls_that_do_not_end_in_time_are_cancelled_and_nothing_is_sealed(memory: MemoryService) -> None:
-    face = GrpcFace(memory.service)
+    face = GrpcServer(memory.service)
     client = GrpcClient(f"127.0.0.1:{face.start()}", memory.token())
     stream = client.open_stream()
     stream.write(opening(ack_batches=True), sending(rows_of(1, 2), 1))
@@ -109,7 +109,7 @@ def test_a_stream_cut_by_a_drain_goes_on_at_the_next_server(memory: MemoryServic
 
 
 def test_a_component_that_is_not_well_says_so(memory: MemoryService) -> None:
-    face = GrpcFace(memory.service)
+    face = GrpcServer(memory.service)
     answers = health_pb2.HealthCheckResponse
     with grpc.insecure_channel(f"127.0.0.1:{face.start()}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
@@ -126,7 +126,7 @@ def test_a_component_that_is_not_well_says_so(memory: MemoryService) -> None:
 
 def test_a_port_that_is_taken_is_an_error(memory: MemoryService) -> None:
     with serving(memory) as target:
-        second = GrpcFace(memory.service, port=int(target.rpartition(":")[2]))
+        second = GrpcServer(memory.service, port=int(target.rpartition(":")[2]))
         with pytest.raises(RuntimeError):
             second.start()
 
@@ -140,7 +140,7 @@ def test_it_listens_where_it_is_told_and_nowhere_else(memory: MemoryService) -> 
 
 @pytest.mark.skipif(not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists(), reason="no IPv6 here")
 def test_it_can_listen_on_ipv6(memory: MemoryService) -> None:
-    face = GrpcFace(memory.service, host="::1")
+    face = GrpcServer(memory.service, host="::1")
     client = GrpcClient(f"[::1]:{face.start()}", memory.token())
     assert client.call("ListTasks", pb.ListTasksRequest()) == pb.ListTasksResponse()
     client.close()
@@ -172,7 +172,7 @@ def make_certificate(folder: Path) -> TlsFiles:
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
 def test_it_speaks_tls_and_then_nothing_else(memory: MemoryService, tmp_path: Path) -> None:
     files = make_certificate(tmp_path)
-    face = GrpcFace(memory.service, tls=files)
+    face = GrpcServer(memory.service, tls=files)
     target = f"127.0.0.1:{face.start()}"
     header = (("authorization", f"Bearer {memory.token()}"),)
     credentials = grpc.ssl_channel_credentials(files.certificate_chain)

@@ -15,13 +15,13 @@ import grpc
 import pytest
 
 from sluice.adapters.forwarding_store import ForwardingStore
-from sluice.api.gen import export_pb2 as pb
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import INPUT_PREFIX
 from sluice.domain.limits import Limits
 from sluice.domain.task import State
 from sluice.ports.object_store import ObjectStore
+from sluice.proto import export_pb2 as pb
 from tests.support.fake_clock import FakeClock
 from tests.support.grpc_client import (
     GrpcClient,

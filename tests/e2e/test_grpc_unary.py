@@ -9,16 +9,16 @@ from pathlib import Path
 import grpc
 import pytest
 
-from sluice.adapters.memory.memory_tasks import MemoryTasks
-from sluice.api.gen import export_pb2 as pb
+from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.domain.errors import ErrorCode
 from sluice.domain.events import Event
 from sluice.domain.keys import INPUT_PREFIX, TaskId, TaskRef
 from sluice.domain.limits import DAY_S, Limits
 from sluice.domain.task import State, Task
 from sluice.ports.store_errors import OutcomeUnknown
-from sluice.usecases.cancel_export import delete_export
-from sluice.usecases.sweep_tasks import sweep_tasks
+from sluice.proto import export_pb2 as pb
+from sluice.usecases.sending.cancel_export import delete_export
+from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
 from tests.support.fake_clock import FakeClock
 from tests.support.grpc_client import (
     GrpcClient,
@@ -137,7 +137,7 @@ def test_row_3_another_table_under_the_same_request_id_is_refused(memory: Memory
 
 def test_row_4_the_request_id_of_a_deleted_task_is_used_up(memory: MemoryService, client: GrpcClient) -> None:
     task_id = completed(client, memory, request_id="one")
-    delete_export(memory.outside, TaskRef(TENANT, TaskId(task_id)))
+    delete_export(memory.ports, TaskRef(TENANT, TaskId(task_id)))
     gone: tuple[str, grpc.StatusCode, dict[str, object]] = ("TASK_DELETED", Status.NOT_FOUND, {})
     assert client.refused("OpenExport", metadata_of(request_id="one")).answer == gone
     for method in ("QueryTaskStatus", "CreateDownloadLink", "CancelExport"):
@@ -427,7 +427,7 @@ def test_row_34_after_its_time_a_file_has_no_link_and_still_a_status(tmp_path: P
         link = pb.TaskStatusRequest(task_id=task_id)
         assert client.refused("CreateDownloadLink", link).answer == ("EXPIRED", Status.FAILED_PRECONDITION, {})
         assert (status(client, task_id).state, status(client, task_id).oss_url) == ("completed", "")
-        sweep_tasks(memory.outside)
+        sweep_tasks(memory.ports)
         assert status(client, task_id).status == pb.TASK_STATUS_EXPIRED
         assert client.refused("CreateDownloadLink", link).code == "EXPIRED"
 

@@ -15,11 +15,11 @@ from typing import Any
 import httpx
 import pytest
 
-from sluice.api.gen import export_pb2 as pb
-from sluice.api.http.bodies import BodyBudget, Patience
+from sluice.api.http.bodies.body import BodyBudget, Patience
 from sluice.domain.errors import SluiceError
 from sluice.domain.limits import KIB, MIB, Limits
 from sluice.domain.task import State
+from sluice.proto import export_pb2 as pb
 from tests.support.http_client import ApiClient, HttpRelay, code_of, definition, http_relay, raw_exchange
 from tests.support.http_process import http_process
 

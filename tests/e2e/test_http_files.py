@@ -211,7 +211,7 @@ def test_s13_a_link_dies_in_its_time(tmp_path: Path) -> None:
         made = finished(client)
         answer = client.get(f"/v1/exports/{made}/file?redirect=false").json()
         assert answer["expires_at"].endswith("Z")
-        clock.advance(relay.memory.outside.timings.link_s - 1)
+        clock.advance(relay.memory.ports.timings.link_s - 1)
         assert get(relay, answer["url"]).status_code == 200
         clock.advance(2)
         expired = get(relay, answer["url"])

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sluice.api.http.bodies import Patience
+from sluice.api.http.bodies.body import Patience
 from sluice.domain.api_key import Scope
 from sluice.domain.events import Event
 from sluice.domain.limits import Limits

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sluice.api.http.bodies import Patience
+from sluice.api.http.bodies.body import Patience
 from sluice.domain.events import Event
 from sluice.domain.limits import KIB, MIB, Limits
 from sluice.domain.task import State

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import sluice
-from tests.support.either_face import FACES, BothFaces, EitherFace, Wish, both_faces, granted, refused
+from tests.support.either_face import FACES, BothApis, EitherApi, Wish, both_faces, granted, refused
 from tests.support.format_files import read_parquet
 from tests.support.http_client import http_relay
 
@@ -21,19 +21,19 @@ TABLE = [("1", "张伟"), ("202300000000000001", 'say "hi"')]
 
 
 @pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BothFaces]:
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BothApis]:
     with both_faces(tmp_path_factory.mktemp("service")) as running:
         yield running
 
 
-def composed(faces: BothFaces, face: EitherFace, task_id: str) -> bytes:
+def composed(faces: BothApis, face: EitherApi, task_id: str) -> bytes:
     faces.memory.invoker.join()
     assert granted(face.status(task_id)) == "completed"
     return faces.memory.file(task_id)
 
 
 @pytest.mark.parametrize("name", FACES)
-def test_each_face_opens_and_renders_the_new_formats(faces: BothFaces, name: str, tmp_path: Path) -> None:
+def test_each_face_opens_and_renders_the_new_formats(faces: BothApis, name: str, tmp_path: Path) -> None:
     face = faces.face(name)
     task_id = granted(face.open(Wish(kind="jsonl")))
     granted(face.put(task_id, 1, ROWS))
@@ -47,7 +47,7 @@ def test_each_face_opens_and_renders_the_new_formats(faces: BothFaces, name: str
 
 @pytest.mark.parametrize("name", FACES)
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
-def test_each_face_refuses_two_columns_of_one_name(faces: BothFaces, name: str, kind: str) -> None:
+def test_each_face_refuses_two_columns_of_one_name(faces: BothApis, name: str, kind: str) -> None:
     twice = (("id", "number"), ("id", "string"))
     said = refused(faces.face(name).open(Wish(kind=kind, columns=twice)))
     assert (said.code, said.facts) == ("INVALID_REQUEST", {"field": "columns[1].name"})

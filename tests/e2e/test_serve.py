@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import pytest
 
-from sluice.api.gen import export_pb2, export_pb2_grpc
+from sluice.proto import export_pb2, export_pb2_grpc
 from tests.support.http_calls import CALLER
 from tests.support.running_service import QUICK, ServiceProcess, serving
 

@@ -10,7 +10,7 @@ import grpc
 import openpyxl
 import pytest
 
-from sluice.api.gen import export_pb2 as pb
+from sluice.proto import export_pb2 as pb
 from tests.support.grpc_client import serving_client
 from tests.support.http_client import ApiClient, code_of, http_relay
 from tests.support.memory_service import MemoryService

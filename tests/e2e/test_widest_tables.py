@@ -13,7 +13,7 @@ import pytest
 from python_calamine import CalamineWorkbook
 
 from sluice.domain.keys import TaskId, TaskRef, TenantId
-from tests.support.either_face import FACES, BothFaces, EitherFace, Wish, both_faces, granted, refused
+from tests.support.either_face import FACES, BothApis, EitherApi, Wish, both_faces, granted, refused
 
 SHEET_COLUMNS = 16_384
 LAST = "XFD"
@@ -23,12 +23,12 @@ ROWS = [[f"{row}:{column}" for column in range(SHEET_COLUMNS)] for row in range(
 
 
 @pytest.fixture
-def faces(tmp_path: Path) -> Iterator[BothFaces]:
+def faces(tmp_path: Path) -> Iterator[BothApis]:
     with both_faces(tmp_path) as running:
         yield running
 
 
-def export(faces: BothFaces, face: EitherFace) -> bytes:
+def export(faces: BothApis, face: EitherApi) -> bytes:
     """Send the widest table, a batch for its first rows and one for the last; returns the file."""
     task_id = granted(face.open(WIDEST))
     granted(face.put(task_id, 1, ROWS[:2]))
@@ -43,7 +43,7 @@ def export(faces: BothFaces, face: EitherFace) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FACES)
-def test_row_7_a_table_of_16384_columns_comes_back_whole(faces: BothFaces, name: str) -> None:
+def test_row_7_a_table_of_16384_columns_comes_back_whole(faces: BothApis, name: str) -> None:
     data = export(faces, faces.face(name))
     names = [column for column, _ in WIDEST.columns]
     assert CalamineWorkbook.from_filelike(io.BytesIO(data)).get_sheet_by_index(0).to_python() == [names, *ROWS]
@@ -59,7 +59,7 @@ def test_row_7_a_table_of_16384_columns_comes_back_whole(faces: BothFaces, name:
 
 
 @pytest.mark.parametrize("name", FACES)
-def test_row_7_one_column_more_is_refused(faces: BothFaces, name: str) -> None:
+def test_row_7_one_column_more_is_refused(faces: BothApis, name: str) -> None:
     said = refused(faces.face(name).open(Wish(kind="xlsx", columns=(*WIDEST.columns, ("one more", "string")))))
     assert said.code == "TOO_MANY_COLUMNS"
     assert said.facts == {"columns": SHEET_COLUMNS + 1, "columns_max": SHEET_COLUMNS}

@@ -8,25 +8,25 @@ from dataclasses import replace
 import pytest
 
 from sluice.adapters.forwarding_store import ForwardingStore
-from sluice.adapters.memory.memory_store import MemoryStore
-from sluice.adapters.memory.memory_tasks import MemoryTasks
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec
+from sluice.adapters.memory.store import MemoryStore
+from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.manifest import Claim
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import Guard, State, Task, TaskFields
+from sluice.ports.bundle import Ports
 from sluice.ports.object_store import PartReceipt, Upload
-from sluice.ports.outside import Outside
 from sluice.ports.store_errors import OutcomeUnknown
-from sluice.usecases.close_export import CloseRequest, close_export
-from sluice.usecases.compose_export import Outcome, compose_export
-from sluice.usecases.find_task import Definitions
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.put_batch import put_batch
+from sluice.tables.batch import Batch
+from sluice.usecases.composing.compose_export import Outcome, compose_export
+from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import OpenRequest, open_export
+from sluice.usecases.sending.put_batch import put_batch
 from tests.support.fake_clock import FakeClock
-from tests.support.memory_outside import memory_outside
+from tests.support.memory_ports import memory_ports
 
 PARAMS = ExportParams(columns=(ColumnSpec("a"),), format=ExportFormat.CSV, filename="a.csv")
 ASKS_S = 0.5
@@ -87,39 +87,39 @@ def tasks(clock: FakeClock) -> BusyTasks:
 
 
 @pytest.fixture
-def outside(clock: FakeClock, tasks: BusyTasks) -> Outside:
-    return replace(memory_outside(clock), tasks=tasks)
+def ports(clock: FakeClock, tasks: BusyTasks) -> Ports:
+    return replace(memory_ports(clock), tasks=tasks)
 
 
-def test_an_export_goes_on_after_a_short_time_of_business_at_any_write(outside: Outside, tasks: BusyTasks) -> None:
+def test_an_export_goes_on_after_a_short_time_of_business_at_any_write(ports: Ports, tasks: BusyTasks) -> None:
     tasks.be_busy(2 * ASKS_S)
-    ref = open_export(outside, TenantId("acme"), OpenRequest(PARAMS)).task.ref
+    ref = open_export(ports, TenantId("acme"), OpenRequest(PARAMS)).task.ref
     tasks.be_busy(2 * ASKS_S)
-    receipt = put_batch(outside, Definitions(outside), ref, sequence=1, batch=Batch.of_rows([("x",)], 1))
+    receipt = put_batch(ports, ParamsCache(ports), ref, sequence=1, batch=Batch.of_rows([("x",)], 1))
     assert receipt.rows == 1
     tasks.be_busy(2 * ASKS_S)
-    sealed = close_export(outside, ref, CloseRequest(batches=1))
+    sealed = close_export(ports, ref, CloseRequest(batches=1))
     tasks.be_busy(2 * ASKS_S)
-    assert compose_export(outside, ManifestRef(ref, sealed.man_sha)) is Outcome.COMPLETED
+    assert compose_export(ports, ManifestRef(ref, sealed.man_sha)) is Outcome.COMPLETED
     done = tasks.read(ref)
     assert done is not None
     assert (done.state, done.epoch) == (State.COMPLETED, 1)
 
 
-def test_an_upload_is_completed_when_the_store_has_time_again(outside: Outside, clock: FakeClock) -> None:
+def test_an_upload_is_completed_when_the_store_has_time_again(ports: Ports, clock: FakeClock) -> None:
     store = MemoryStore(clock=clock)
-    outside = replace(outside, objects=store)
-    ref = open_export(outside, TenantId("acme"), OpenRequest(PARAMS)).task.ref
-    sealed = close_export(outside, ref, CloseRequest(batches=0))
-    busy = replace(outside, objects=BusyAtTheEnd(store, clock))
+    ports = replace(ports, objects=store)
+    ref = open_export(ports, TenantId("acme"), OpenRequest(PARAMS)).task.ref
+    sealed = close_export(ports, ref, CloseRequest(batches=0))
+    busy = replace(ports, objects=BusyAtTheEnd(store, clock))
     assert compose_export(busy, ManifestRef(ref, sealed.man_sha)) is Outcome.COMPLETED
 
 
-def test_nobody_waits_long_for_a_store_that_asks_for_an_hour(outside: Outside, clock: FakeClock) -> None:
+def test_nobody_waits_long_for_a_store_that_asks_for_an_hour(ports: Ports, clock: FakeClock) -> None:
     class Closed(BusyTasks):
         def _refuse(self) -> None:
             raise OutcomeUnknown("busy", retry_after_s=3600)
 
     with pytest.raises(OutcomeUnknown):
-        open_export(replace(outside, tasks=Closed(clock)), TenantId("acme"), OpenRequest(PARAMS))
+        open_export(replace(ports, tasks=Closed(clock)), TenantId("acme"), OpenRequest(PARAMS))
     assert 0 < clock.monotonic() < 10

@@ -8,40 +8,40 @@ from functools import partial
 import msgspec
 import pytest
 
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
-from sluice.ports.outside import Outside
-from sluice.usecases.cancel_export import delete_export
-from sluice.usecases.close_export import CloseRequest, close_export
-from sluice.usecases.find_task import Definitions
-from sluice.usecases.open_export import Opened, OpenRequest, open_export
-from sluice.usecases.put_batch import put_batch
-from sluice.usecases.render_again import RenderRequest, render_again
-from sluice.usecases.sweep_tasks import sweep_tasks
+from sluice.domain.schema import ColumnSpec
+from sluice.ports.bundle import Ports
+from sluice.tables.batch import Batch
+from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.sending.cancel_export import delete_export
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import Opened, OpenRequest, open_export
+from sluice.usecases.sending.put_batch import put_batch
+from sluice.usecases.sending.render_again import RenderRequest, render_again
+from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
 from tests.support.recorded_journal import RecordedJournal
 from tests.support.simulation.deeds import PARAMS, SEMICOLONS, TENANT, Deeds
 from tests.support.simulation.oracle import Rows
 from tests.support.simulation.scenarios import begin, completed, compose, exhausted, sealed
 from tests.support.simulation.settling import outlive, recover, ring_all
 from tests.support.simulation.simulation import Simulation
-from tests.support.simulation.straight_world import straight_outside
+from tests.support.simulation.straight_world import straight_ports
 from tests.support.simulation.world import TIMINGS, World
 
 
-def open_with(outside: Outside, params: ExportParams, key: str) -> TaskRef:
-    return open_export(outside, TENANT, OpenRequest(params, idempotency_key=key)).task.ref
+def open_with(ports: Ports, params: ExportParams, key: str) -> TaskRef:
+    return open_export(ports, TENANT, OpenRequest(params, idempotency_key=key)).task.ref
 
 
-def bury(world: World, outside: Outside, ref: TaskRef) -> None:
+def bury(world: World, ports: Ports, ref: TaskRef) -> None:
     """Let a task's retention run out until only its tombstone is left."""
     for _ in range(20):
         world.time.sleep(TIMINGS.retention_s / 4)
-        sweep_tasks(outside)
+        sweep_tasks(ports)
         task = world.tasks.read(ref)
         assert task is not None
         if not task.params:
@@ -64,25 +64,25 @@ def test_the_chunks_of_a_failed_task_go_when_its_retention_is_over() -> None:
 
 
 def test_deleting_a_tombstone_does_not_free_its_key() -> None:
-    world, outside = straight_outside()
-    ref = open_with(outside, PARAMS, "order-1")
+    world, ports = straight_ports()
+    ref = open_with(ports, PARAMS, "order-1")
     world.time.sleep(TIMINGS.idle_s + 1)
-    sweep_tasks(outside)
-    bury(world, outside, ref)
-    delete_export(outside, ref)
+    sweep_tasks(ports)
+    bury(world, ports, ref)
+    delete_export(ports, ref)
     for _ in range(3):
         world.time.sleep(1)
-        sweep_tasks(outside)
+        sweep_tasks(ports)
     with pytest.raises(SluiceError) as refused:
-        open_with(outside, PARAMS, "order-1")
+        open_with(ports, PARAMS, "order-1")
     assert refused.value.code is ErrorCode.TASK_DELETED
 
 
 def test_a_file_of_no_bytes_completes() -> None:
     sim = Simulation()
-    outside = sim.world.outside()
+    ports = sim.world.ports()
     params = msgspec.structs.replace(PARAMS, options=ExportOptions(header=False, csv_bom=False))
-    opened = sim.finish(sim.spawn("open", lambda: open_with(outside, params, "order-1")))
+    opened = sim.finish(sim.spawn("open", lambda: open_with(ports, params, "order-1")))
     ref = opened.result
     assert isinstance(ref, TaskRef)
     sim.oracle.read_file = read_no_rows
@@ -95,18 +95,18 @@ def test_a_file_of_no_bytes_completes() -> None:
 
 def test_what_is_remembered_of_a_task_does_not_outlive_its_tombstone() -> None:
     """The key is free again then, and may be opened with other columns elsewhere."""
-    world, outside = straight_outside()
-    definitions = Definitions(outside)
-    ref = open_with(outside, PARAMS, "order-1")
-    put_batch(outside, definitions, ref, sequence=1, batch=Batch.of_rows([("1", "a")], 2))
+    world, ports = straight_ports()
+    params_cache = ParamsCache(ports)
+    ref = open_with(ports, PARAMS, "order-1")
+    put_batch(ports, params_cache, ref, sequence=1, batch=Batch.of_rows([("1", "a")], 2))
     for _ in range(40):
         world.time.sleep(TIMINGS.tombstone_s / 4)
-        sweep_tasks(outside)
+        sweep_tasks(ports)
     assert world.tasks.read(ref) is None
     one_column = msgspec.structs.replace(PARAMS, columns=(ColumnSpec("sequence"),))
-    assert open_with(outside, one_column, "order-1") == ref
+    assert open_with(ports, one_column, "order-1") == ref
     with pytest.raises(SluiceError) as refused:
-        put_batch(outside, definitions, ref, sequence=1, batch=Batch.of_rows([("1", "a")], 2))
+        put_batch(ports, params_cache, ref, sequence=1, batch=Batch.of_rows([("1", "a")], 2))
     assert refused.value.code is ErrorCode.ROW_WIDTH_MISMATCH
 
 
@@ -138,9 +138,9 @@ def test_a_task_rendered_again_by_two_requests_at_once_is_created_once() -> None
     sim = Simulation()
     source = completed(sim)
     journal = RecordedJournal()
-    outside = replace(sim.world.outside(), journal=journal)
+    ports = replace(sim.world.ports(), journal=journal)
     request = RenderRequest(options=SEMICOLONS, idempotency_key="again")
-    first, second = (sim.spawn("render", partial(render_again, outside, source, request)) for _ in range(2))
+    first, second = (sim.spawn("render", partial(render_again, ports, source, request)) for _ in range(2))
     sim.advance(first, 3)
     sim.finish(second)
     sim.finish(first)
@@ -171,9 +171,9 @@ def test_an_upload_that_outlives_its_row_is_aborted_by_the_weekly_walk() -> None
 
 
 def test_close_without_totals_may_follow_close_with_totals() -> None:
-    world, outside = straight_outside()
-    ref = open_with(outside, PARAMS, "order-1")
-    put_batch(outside, Definitions(outside), ref, sequence=1, batch=Batch.of_rows([("1", "a")], 2))
-    first = close_export(outside, ref, CloseRequest(batches=1, rows=1))
-    assert close_export(outside, ref, CloseRequest()).man_sha == first.man_sha
+    world, ports = straight_ports()
+    ref = open_with(ports, PARAMS, "order-1")
+    put_batch(ports, ParamsCache(ports), ref, sequence=1, batch=Batch.of_rows([("1", "a")], 2))
+    first = close_export(ports, ref, CloseRequest(batches=1, rows=1))
+    assert close_export(ports, ref, CloseRequest()).man_sha == first.man_sha
     del world

@@ -7,24 +7,24 @@ from dataclasses import replace
 import pytest
 
 from sluice.adapters.forwarding_store import ForwardingStore
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.limits import DAY_S, HOUR_S, MINUTE_S
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State, Task
+from sluice.ports.bundle import Ports
 from sluice.ports.object_store import ObjectStore, Upload
-from sluice.ports.outside import Outside
 from sluice.ports.store_errors import InvalidParts, OutcomeUnknown, StoreError, StoreRefused
-from sluice.usecases.close_export import CloseRequest, close_export
-from sluice.usecases.compose_export import compose_export
-from sluice.usecases.find_task import Definitions
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.put_batch import put_batch
-from sluice.usecases.sweep_tasks import sweep_tasks
+from sluice.tables.batch import Batch
+from sluice.usecases.composing.compose_export import compose_export
+from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import OpenRequest, open_export
+from sluice.usecases.sending.put_batch import put_batch
+from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
 from tests.support.fake_clock import FakeClock
-from tests.support.memory_outside import memory_outside
+from tests.support.memory_ports import memory_ports
 
 PARAMS = ExportParams(columns=(ColumnSpec("a"),), format=ExportFormat.CSV, filename="a.csv")
 
@@ -47,10 +47,10 @@ class AwayStore(ForwardingStore):
 class Composers:
     """Compose at once, in the caller's thread."""
 
-    outside: Outside
+    ports: Ports
 
     def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:
-        compose_export(self.outside, manifest)
+        compose_export(self.ports, manifest)
 
 
 class Machine:
@@ -58,27 +58,27 @@ class Machine:
 
     def __init__(self) -> None:
         self.clock, composers = FakeClock(), Composers()
-        outside = memory_outside(self.clock)
-        self.store = AwayStore(outside.objects)
-        self.outside = replace(outside, objects=self.store, invoker=composers)
-        composers.outside = self.outside
+        ports = memory_ports(self.clock)
+        self.store = AwayStore(ports.objects)
+        self.ports = replace(ports, objects=self.store, invoker=composers)
+        composers.ports = self.ports
         self.ref = self._sealed()
 
     def task(self) -> Task:
-        task = self.outside.tasks.read(self.ref)
+        task = self.ports.tasks.read(self.ref)
         assert task is not None
         return task
 
     def run(self, *, minutes: int) -> State:
         for _ in range(minutes):
             self.clock.advance(MINUTE_S)
-            sweep_tasks(self.outside)
+            sweep_tasks(self.ports)
         return self.task().state
 
     def _sealed(self) -> TaskRef:
-        ref = open_export(self.outside, TenantId("acme"), OpenRequest(PARAMS)).task.ref
-        put_batch(self.outside, Definitions(self.outside), ref, sequence=1, batch=Batch.of_rows([("x",)], 1))
-        close_export(self.outside, ref, CloseRequest(batches=1))
+        ref = open_export(self.ports, TenantId("acme"), OpenRequest(PARAMS)).task.ref
+        put_batch(self.ports, ParamsCache(self.ports), ref, sequence=1, batch=Batch.of_rows([("x",)], 1))
+        close_export(self.ports, ref, CloseRequest(batches=1))
         return ref
 
 
@@ -88,7 +88,7 @@ def test_a_task_waits_until_its_stores_are_back(trouble: StoreError, outage_s: i
     machine = Machine()
     machine.store.trouble = trouble
     assert machine.run(minutes=outage_s // MINUTE_S) is State.SEALED
-    assert machine.store.asked <= 8 + outage_s / machine.outside.timings.backoff_max_s
+    assert machine.store.asked <= 8 + outage_s / machine.ports.timings.backoff_max_s
     machine.store.trouble = None
     assert machine.run(minutes=15) is State.COMPLETED
 
@@ -104,4 +104,4 @@ def test_attempts_that_fail_for_another_reason_are_counted_as_ever() -> None:
     machine = Machine()
     machine.store.trouble = InvalidParts("a part is not the one that was put")
     assert machine.run(minutes=60) is State.FAILED
-    assert machine.store.asked == machine.outside.timings.attempts_max
+    assert machine.store.asked == machine.ports.timings.attempts_max

@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 
 from sluice.domain.task import State
-from sluice.usecases.compose_export import Outcome
+from sluice.usecases.composing.compose_export import Outcome
 from tests.support.simulation.chaos import MIXES, SHEETS_MIX, Chaos, run_chaos
 from tests.support.simulation.faults import Fault
 from tests.support.simulation.oracle import LEGAL_STEPS

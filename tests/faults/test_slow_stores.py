@@ -12,23 +12,23 @@ import pytest
 
 from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.adapters.system_clock import SystemClock
-from sluice.adapters.thread_lanes import ThreadLanes
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec
+from sluice.adapters.thread_pool import ThreadedPool
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId, parse_manifest_key
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec
+from sluice.ports.bundle import Ports
 from sluice.ports.object_store import ObjectStore, PartReceipt, Upload
-from sluice.ports.outside import Outside
 from sluice.ports.store_errors import OutcomeUnknown
-from sluice.usecases.close_export import CloseRequest, close_export
-from sluice.usecases.compose_export import Outcome, compose_export
-from sluice.usecases.find_task import Definitions
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.put_batch import put_batch
+from sluice.tables.batch import Batch
+from sluice.usecases.composing.compose_export import Outcome, compose_export
+from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import OpenRequest, open_export
+from sluice.usecases.sending.put_batch import put_batch
 from tests.support.fake_clock import FakeClock
-from tests.support.memory_outside import memory_outside
+from tests.support.memory_ports import memory_ports
 
 PARAMS = ExportParams(columns=(ColumnSpec("a"),), format=ExportFormat.CSV, filename="a.csv")
 PATIENCE_S = 5
@@ -38,9 +38,9 @@ PATIENCE_S = 5
 class SlowStore(ForwardingStore):
     """A store in which one kind of call takes until the lease was extended twice."""
 
-    def __init__(self, outside: Outside, ref: TaskRef, slow_call: str) -> None:
-        super().__init__(outside.objects)
-        self._outside = outside
+    def __init__(self, ports: Ports, ref: TaskRef, slow_call: str) -> None:
+        super().__init__(ports.objects)
+        self._ports = ports
         self._ref = ref
         self._slow_call = slow_call
         self.beats_seen = 0
@@ -67,7 +67,7 @@ class SlowStore(ForwardingStore):
                 self.beats_seen += 1
 
     def _lease_until(self) -> float:
-        task = self._outside.tasks.read(self._ref)
+        task = self._ports.tasks.read(self._ref)
         assert task is not None
         return task.lease_until
 
@@ -83,18 +83,18 @@ def _becomes_true(holds: Callable[[], bool]) -> bool:
 
 @pytest.mark.parametrize("slow_call", ["get", "put_part", "complete_upload"])
 def test_the_lease_is_kept_while_a_call_to_the_store_takes_long(slow_call: str) -> None:
-    outside = memory_outside(FakeClock())
-    outside = replace(
-        outside,
+    ports = memory_ports(FakeClock())
+    ports = replace(
+        ports,
         clock=SystemClock(),
-        lanes=ThreadLanes(pause_s=0.01),
-        timings=msgspec.structs.replace(outside.timings, heartbeat_s=0.05),
+        lanes=ThreadedPool(pause_s=0.01),
+        timings=msgspec.structs.replace(ports.timings, heartbeat_s=0.05),
     )
-    ref = open_export(outside, TenantId("acme"), OpenRequest(PARAMS)).task.ref
-    put_batch(outside, Definitions(outside), ref, sequence=1, batch=Batch.of_rows([("x",)], 1))
-    man_sha = close_export(outside, ref, CloseRequest(batches=1)).man_sha
-    slow = SlowStore(outside, ref, slow_call)
-    assert compose_export(replace(outside, objects=slow), ManifestRef(ref, man_sha)) is Outcome.COMPLETED
+    ref = open_export(ports, TenantId("acme"), OpenRequest(PARAMS)).task.ref
+    put_batch(ports, ParamsCache(ports), ref, sequence=1, batch=Batch.of_rows([("x",)], 1))
+    man_sha = close_export(ports, ref, CloseRequest(batches=1)).man_sha
+    slow = SlowStore(ports, ref, slow_call)
+    assert compose_export(replace(ports, objects=slow), ManifestRef(ref, man_sha)) is Outcome.COMPLETED
     assert slow.beats_seen == 2
 
 
@@ -114,12 +114,12 @@ class BreaksAtParts(ForwardingStore):
 
 
 def test_nobody_reads_on_for_an_attempt_that_is_cleaned_up() -> None:
-    outside = replace(memory_outside(FakeClock()), lanes=ThreadLanes(), limits=Limits(part_bytes_min=1))
-    ref = open_export(outside, TenantId("acme"), OpenRequest(PARAMS)).task.ref
+    ports = replace(memory_ports(FakeClock()), lanes=ThreadedPool(), limits=Limits(part_bytes_min=1))
+    ref = open_export(ports, TenantId("acme"), OpenRequest(PARAMS)).task.ref
     for sequence in range(1, 9):
         batch = Batch.of_rows([("x" * 1000,)] * 1000, 1)  # more than any writer holds back
-        put_batch(outside, Definitions(outside), ref, sequence=sequence, batch=batch)
-    man_sha = close_export(outside, ref, CloseRequest(batches=8)).man_sha
-    breaking = BreaksAtParts(outside.objects)
-    assert compose_export(replace(outside, objects=breaking), ManifestRef(ref, man_sha)) is Outcome.RELEASED
+        put_batch(ports, ParamsCache(ports), ref, sequence=sequence, batch=batch)
+    man_sha = close_export(ports, ref, CloseRequest(batches=8)).man_sha
+    breaking = BreaksAtParts(ports.objects)
+    assert compose_export(replace(ports, objects=breaking), ManifestRef(ref, man_sha)) is Outcome.RELEASED
     assert breaking.at_work == []

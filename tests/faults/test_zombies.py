@@ -6,11 +6,11 @@ from itertools import product
 
 import pytest
 
-from sluice.usecases.compose_export import Outcome
+from sluice.usecases.composing.compose_export import Outcome
 from tests.support.simulation.actors import Actor
 from tests.support.simulation.deeds import Deeds
 from tests.support.simulation.faults import FAULTS, Fault, NoFaults, ScriptedFaults
-from tests.support.simulation.scenarios import begin, bell_of, compose, opened, row_of, sealed
+from tests.support.simulation.scenarios import begin, compose, opened, row_of, sealed, trigger_of
 from tests.support.simulation.settling import settle
 from tests.support.simulation.simulation import Simulation
 from tests.support.simulation.zombies import Switches, run_switches
@@ -82,13 +82,13 @@ def cancel_while_composing(calls: int, cancel_calls: int, fault: Fault) -> None:
 def test_a_task_cancelled_while_open_or_sealed_never_gets_a_file(is_sealed: bool) -> None:  # noqa: FBT001 - a parameter
     sim = Simulation()
     ref = sealed(sim) if is_sealed else opened(sim)
-    bell = bell_of(sim, ref)
+    trigger = trigger_of(sim, ref)
     deeds = Deeds(sim)
     sim.finish(sim.spawn("cancel", deeds.cancel(ref)))
     late: list[Actor] = [
         sim.spawn("close", deeds.close(ref, batches=3, rows=None)),
         sim.spawn("put", deeds.put(ref, 4, (("4", "late"),))),
-        sim.spawn("compose", deeds.compose(bell)),
+        sim.spawn("compose", deeds.compose(trigger)),
         sim.spawn("render", deeds.render(ref, "again")),
     ]
     for actor in late:

@@ -9,13 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.adapters.remembered_keys import FAILED_S, FRESH_S, USABLE_S, RememberedKeys
+from infra.emulators.tablestore import DropAnswer, DropBefore, Fault
+from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
+from sluice.adapters.aliyun.tablestore.client import TablestoreClient
+from sluice.adapters.aliyun.tablestore.conditions import any_row
+from sluice.adapters.aliyun.tablestore.keys import ROW, TablestoreKeys
+from sluice.adapters.aliyun.tablestore.schema import KEYS
+from sluice.adapters.cached_keys import FAILED_S, FRESH_S, USABLE_S, RememberedKeys
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
-from sluice.adapters.tablestore.tablestore_access import TablestoreAccess
-from sluice.adapters.tablestore.tablestore_client import TablestoreClient
-from sluice.adapters.tablestore.tablestore_conditions import any_row
-from sluice.adapters.tablestore.tablestore_keys import ROW, TablestoreKeys
-from sluice.adapters.tablestore.tablestore_schema import KEYS
 from sluice.api.api_keys import add_key, list_keys, revoke_key
 from sluice.domain.api_key import ApiKey, Scope
 from sluice.domain.keys import TenantId
@@ -24,7 +25,6 @@ from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
 from tests.support.cloud_functions import Cloud, serving_cloud
 from tests.support.command_line import sluice
 from tests.support.fake_clock import FakeClock
-from tests.support.tablestore_server import DropAnswer, DropBefore, Fault
 
 
 @pytest.fixture(scope="module")

@@ -9,21 +9,21 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sluice.adapters.cloud_credentials import EnvironmentCredentials
-from sluice.adapters.function_compute.bell_invoker import BellInvoker
-from sluice.adapters.function_compute.fc2_invoker import Fc2Invoker
-from sluice.adapters.function_compute.fc_http_invoker import FcHttpInvoker
+from infra.emulators.oss import Fault, Throttle
+from sluice.adapters.aliyun.credentials import EnvironmentCredentials
+from sluice.adapters.aliyun.function_compute.fc2_invoker import Fc2Invoker
+from sluice.adapters.aliyun.function_compute.http_invoker import FcHttpInvoker
+from sluice.adapters.aliyun.function_compute.manifest_put_invoker import ManifestPutInvoker
+from sluice.app.aliyun import credentials_of, open_cloud
+from sluice.app.settings.settings import Settings, SettingsError, environment, settings_from
+from sluice.app.stores import open_ports
 from sluice.domain.keys import TaskRef, TenantId, chunk_key, task_id_from_bytes
 from sluice.domain.limits import Timings
 from sluice.domain.task import State
 from sluice.ports.store_errors import OutcomeUnknown
-from sluice.wiring.build import open_outside
-from sluice.wiring.cloud import credentials_of, open_cloud
-from sluice.wiring.settings import Settings, SettingsError, environment, settings_from
 from tests.support.cloud_functions import Cloud, serving_cloud
 from tests.support.command_line import sluice
 from tests.support.http_calls import CALLER
-from tests.support.oss_server import Fault, Throttle
 from tests.support.recorded_journal import RecordedJournal
 from tests.support.running_service import serving
 
@@ -52,7 +52,7 @@ def settings_of(**more: str) -> Settings:
 
 def test_in_the_cloud_the_protocols_own_timings_are_the_defaults() -> None:
     timings, protocol = settings_of().timings(), Timings()
-    waits = ("lease_s", "heartbeat_s", "skew_s", "bell_grace_s")
+    waits = ("lease_s", "heartbeat_s", "skew_s", "trigger_grace_s")
     assert [getattr(timings, name) for name in waits] == [getattr(protocol, name) for name in waits]
     assert settings_from({}, None).timings().lease_s < protocol.lease_s
 
@@ -66,7 +66,7 @@ def test_what_somebody_sets_wins_over_the_clouds_defaults() -> None:
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        ({}, BellInvoker),
+        ({}, ManifestPutInvoker),
         ({"SLUICE_FUNCTIONS_INVOKER": "http", "SLUICE_FUNCTIONS_COMPOSE_URL": "https://c.example"}, FcHttpInvoker),
         (
             {
@@ -80,8 +80,8 @@ def test_what_somebody_sets_wins_over_the_clouds_defaults() -> None:
     ],
 )
 def test_the_settings_choose_who_rings_for_the_sweeper(more: dict[str, str], expected: type) -> None:
-    with open_cloud(settings_of(**more), RecordedJournal()) as outside:
-        assert isinstance(outside.invoker, expected)
+    with open_cloud(settings_of(**more), RecordedJournal()) as ports:
+        assert isinstance(ports.invoker, expected)
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_the_settings_choose_who_rings_for_the_sweeper(more: dict[str, str], exp
     ],
 )
 def test_links_lead_to_where_the_settings_say_browsers_go(more: dict[str, str], address: str) -> None:
-    with open_cloud(settings_of(**more), RecordedJournal()) as outside:
-        link = outside.links.mint_link("out/v1/k", filename="a.csv", expires_at=outside.clock.now() + 60)
+    with open_cloud(settings_of(**more), RecordedJournal()) as ports:
+        link = ports.links.mint_link("out/v1/k", filename="a.csv", expires_at=ports.clock.now() + 60)
     assert link.startswith(address)
 
 
@@ -116,8 +116,8 @@ def test_the_environment_is_read_at_each_look(monkeypatch: pytest.MonkeyPatch) -
 
 def test_opening_the_cloud_asks_nothing_of_it() -> None:
     """Functions open it before they know who they are."""
-    with open_outside(settings_of(), RecordedJournal()) as outside:
-        assert outside.timings.lease_s == Timings().lease_s
+    with open_ports(settings_of(), RecordedJournal()) as ports:
+        assert ports.timings.lease_s == Timings().lease_s
 
 
 def test_the_service_composes_beside_the_cloud_and_its_commands_look_there(cloud: Cloud, tmp_path: Path) -> None:
@@ -159,6 +159,6 @@ def test_no_call_goes_on_when_its_caller_waits_no_more(cloud: Cloud, request_tim
     )
     key = chunk_key(TaskRef(TenantId("shop"), task_id_from_bytes(bytes(17))), 1, "0" * 32)
     cloud.oss.faults.add(Fault(Throttle(delay_ms=1000), operation="PutObject", times=9))
-    with open_cloud(settings, RecordedJournal()) as outside, pytest.raises(OutcomeUnknown):
-        outside.objects.put(key, b"")
+    with open_cloud(settings, RecordedJournal()) as ports, pytest.raises(OutcomeUnknown):
+        ports.objects.put(key, b"")
     assert [call.operation for call in cloud.oss.requests] == ["PutObject"] * tries

@@ -14,9 +14,9 @@ SERVERS = {"fastapi", "starlette", "uvicorn", "pydantic", "anyio", "grpc", "prom
 COMMANDS = {"typer", "rich", "sluice.cli"}
 EMBEDDED = {
     "sqlite3",
-    "sluice.adapters.directory.directory_store",
-    "sluice.adapters.sqlite.sqlite_tasks",
-    "sluice.wiring.build",
+    "sluice.adapters.directory.store",
+    "sluice.adapters.sqlite.tasks",
+    "sluice.app.stores",
 }
 HEAVY = {"numpy", "aiohttp", "fc2", "yaml", "tzdata", "openpyxl"}
 """Parts of the SDKs, and of ours, that nothing in a function uses."""
@@ -42,12 +42,12 @@ def loaded(folder: str, imports: str) -> set[str]:
         ("query", "import query", {"grpc", "prometheus_client"} | COMMANDS | EMBEDDED | HEAVY),
         (
             "relay",
-            "import relay, sluice.wiring.functions.http_function",
+            "import relay, sluice.app.functions.http_function",
             {"grpc", "prometheus_client"} | COMMANDS | EMBEDDED | HEAVY,
         ),
         (
             "relay",
-            "import relay, sluice.wiring.functions.grpc_function",
+            "import relay, sluice.app.functions.grpc_function",
             {"fastapi", "starlette", "uvicorn", "pydantic", "prometheus_client"} | COMMANDS | EMBEDDED | HEAVY,
         ),
     ],
@@ -55,7 +55,7 @@ def loaded(folder: str, imports: str) -> set[str]:
 )
 def test_a_function_loads_nothing_that_it_does_not_need(folder: str, imports: str, unwanted: set[str]) -> None:
     modules = loaded(folder, imports)
-    assert "sluice.wiring.cloud" in modules
+    assert "sluice.app.aliyun" in modules
     assert modules & unwanted == set()
 
 
@@ -77,4 +77,4 @@ def test_the_relay_says_what_it_takes(words: list[str]) -> None:
 
 
 def test_a_composer_has_loaded_its_writer_before_its_first_task() -> None:
-    assert {"sluice.streams.xlsx.workbook", "xlsxwriter", "stream_zip"} <= loaded("compose", "import compose")
+    assert {"sluice.tables.writers.xlsx.workbook", "xlsxwriter", "stream_zip"} <= loaded("compose", "import compose")

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
+from infra.emulators import oss, tablestore
+from sluice.app.functions.compose import COMPONENT, compose_events
+from sluice.app.functions.event_function import EventFunction, InvocationFailed
+from sluice.app.functions.invocation import read_context
+from sluice.app.functions.sweep import sweep
+from sluice.app.settings.settings import SettingsError
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import State
-from sluice.usecases.cancel_export import cancel_export
-from sluice.wiring.functions.compose import COMPONENT, compose_events
-from sluice.wiring.functions.event_function import EventFunction, InvocationFailed
-from sluice.wiring.functions.invocation import read_context
-from sluice.wiring.functions.sweep import sweep
-from sluice.wiring.settings import SettingsError
-from tests.support import oss_server, tablestore_server
+from sluice.usecases.sending.cancel_export import cancel_export
 from tests.support.cloud_functions import CANARY, Cloud, bare_environment, context_of, invoke_in_process, serving_cloud
 
 SWEEP = '{"triggerTime":"2026-11-20T03:00:00Z","triggerName":"minute","payload":""}'
@@ -77,7 +77,7 @@ def listened(cloud: Cloud) -> Events:
     return events
 
 
-def bell_of(cloud: Cloud, *refs: TaskRef) -> bytes:
+def trigger_of(cloud: Cloud, *refs: TaskRef) -> bytes:
     """The event that tells of the manifests of tasks."""
     events = [
         {
@@ -124,12 +124,12 @@ def test_a_second_bell_a_bell_for_an_ended_task_and_one_for_none_are_successes(
     cloud: Cloud, composer: EventFunction
 ) -> None:
     done, ended = cloud.seal(), cloud.seal()
-    event = bell_of(cloud, done)
-    with cloud.outside() as outside:
-        cancel_export(outside, ended)
+    event = trigger_of(cloud, done)
+    with cloud.ports() as ports:
+        cancel_export(ports, ended)
     assert outcomes(call(composer, event)) == ["completed"]
     assert outcomes(call(composer, event)) == ["dropped"]
-    assert outcomes(call(composer, bell_of(cloud, ended))) == ["dropped"]
+    assert outcomes(call(composer, trigger_of(cloud, ended))) == ["dropped"]
     stranger = event.replace(b"/shop/", b"/nobody/")
     assert outcomes(call(composer, stranger)) == ["dropped"]
 
@@ -138,7 +138,7 @@ def test_several_tasks_in_one_event_are_composed_and_what_is_not_ours_is_counted
     cloud: Cloud, composer: EventFunction, capfd: pytest.CaptureFixture[str]
 ) -> None:
     first, second = cloud.seal(), cloud.seal()
-    events = json.loads(bell_of(cloud, first, second))["events"]
+    events = json.loads(trigger_of(cloud, first, second))["events"]
     foreign = {**events[0], "eventName": "ObjectCreated:CopyObject"}
     answer = call(composer, json.dumps({"events": [None, foreign, *events, "x", 1]}))
     assert outcomes(answer) == ["completed", "completed"]
@@ -149,7 +149,7 @@ def test_several_tasks_in_one_event_are_composed_and_what_is_not_ours_is_counted
 
 
 def test_the_sweepers_bell_is_heard_through_an_http_trigger(cloud: Cloud, composer: EventFunction) -> None:
-    body = base64.b64encode(bell_of(cloud, cloud.seal())).decode()
+    body = base64.b64encode(trigger_of(cloud, cloud.seal())).decode()
     event = {"version": "v1", "rawPath": "/", "body": body, "isBase64Encoded": True, "headers": {}}
     assert outcomes(call(composer, json.dumps(event))) == ["completed"]
 
@@ -158,7 +158,7 @@ def test_every_line_names_the_request_the_function_and_the_task(
     cloud: Cloud, composer: EventFunction, capfd: pytest.CaptureFixture[str]
 ) -> None:
     ref = cloud.seal()
-    call(composer, bell_of(cloud, ref))
+    call(composer, trigger_of(cloud, ref))
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
     assert {line["request_id"] for line in lines} == {"fc-request-7"}
     assert {line["fields"]["faas.name"] for line in lines} == {"sluice-under-test"}
@@ -174,9 +174,9 @@ def test_an_attempt_gives_its_task_back_before_the_time_limit(
     told(SLUICE_FUNCTIONS_STOP_MARGIN_S="1.8", SLUICE_PERFORMANCE_PREFETCHED_CHUNKS="1")
     call(composer, "{}")  # opens it, so that the time is the attempt's
     slow, waiting = cloud.seal(batches=8), cloud.seal()
-    event = json.loads(bell_of(cloud, slow, waiting))
+    event = json.loads(trigger_of(cloud, slow, waiting))
     event["events"].sort(key=lambda one: waiting.task_id in one["oss"]["object"]["key"])
-    late = oss_server.Fault(operation="GetObject", key=f"*{slow.task_id}*chunk", action=oss_server.Delay(0.25), times=8)
+    late = oss.Fault(operation="GetObject", key=f"*{slow.task_id}*chunk", action=oss.Delay(0.25), times=8)
     cloud.oss.faults.add(late)
     answer = call(composer, json.dumps(event), context_of(timeout_s=3))
     assert outcomes(answer) == ["released", "out_of_time"]
@@ -190,11 +190,11 @@ def test_an_attempt_gives_its_task_back_before_the_time_limit(
 
 def test_a_limit_that_leaves_no_time_is_a_mistake_of_the_settings(cloud: Cloud, composer: EventFunction) -> None:
     with pytest.raises(SettingsError, match="stop_margin_s"):
-        composer(bell_of(cloud, cloud.seal()), context_of(timeout_s=20))
+        composer(trigger_of(cloud, cloud.seal()), context_of(timeout_s=20))
 
 
 def test_a_context_that_says_nothing_is_enough(cloud: Cloud, composer: EventFunction) -> None:
-    assert outcomes(call(composer, bell_of(cloud, cloud.seal()), SimpleNamespace(request_id=None))) == ["completed"]
+    assert outcomes(call(composer, trigger_of(cloud, cloud.seal()), SimpleNamespace(request_id=None))) == ["completed"]
 
 
 @pytest.mark.parametrize("limit", [None, "", "soon", 0, -1, float("inf"), float("nan"), object()])
@@ -208,7 +208,7 @@ def test_credentials_of_the_context_are_used_and_replaced_while_the_process_live
     cloud: Cloud, told: Callable[..., None], composer: EventFunction
 ) -> None:
     told(ALIBABA_CLOUD_ACCESS_KEY_ID="", ALIBABA_CLOUD_ACCESS_KEY_SECRET="")
-    event = bell_of(cloud, cloud.seal())
+    event = trigger_of(cloud, cloud.seal())
     wrong = SimpleNamespace(access_key_id=cloud.oss.access_key_id, access_key_secret=CANARY, security_token="")
     right = SimpleNamespace(
         access_key_id=cloud.oss.access_key_id, access_key_secret=cloud.oss.access_key_secret, security_token=None
@@ -224,11 +224,11 @@ def test_without_any_credentials_the_call_fails_and_says_why(
 ) -> None:
     told(ALIBABA_CLOUD_ACCESS_KEY_ID="", ALIBABA_CLOUD_ACCESS_KEY_SECRET="")
     with pytest.raises(InvocationFailed, match="There are no credentials"):
-        composer(bell_of(cloud, cloud.seal()), context_of())
+        composer(trigger_of(cloud, cloud.seal()), context_of())
 
 
 def test_refused_credentials_fail_the_call_with_a_clear_line_and_no_secret(cloud: Cloud) -> None:
-    event = bell_of(cloud, cloud.seal()).decode()
+    event = trigger_of(cloud, cloud.seal()).decode()
     env = {**cloud.settings(), **cloud.credentials(), "ALIBABA_CLOUD_ACCESS_KEY_SECRET": CANARY}
     invoked = invoke_in_process("compose", [event], env)
     assert "InvocationFailed: STORE_UNAVAILABLE: StoreRefused" in invoked.error
@@ -243,8 +243,8 @@ def test_a_store_that_does_not_answer_fails_the_call_so_that_the_platform_tries_
 ) -> None:
     told(SLUICE_PERFORMANCE_RETRIES="1")
     first, second = cloud.seal(), cloud.seal()
-    event = bell_of(cloud, first, second)
-    silent = tablestore_server.Fault(operation="GetRow", action=tablestore_server.DropBefore(), times=2)
+    event = trigger_of(cloud, first, second)
+    silent = tablestore.Fault(operation="GetRow", action=tablestore.DropBefore(), times=2)
     cloud.tablestore.faults.add(silent)
     with pytest.raises(InvocationFailed, match="STORE_UNAVAILABLE") as caught:
         composer(event, context_of())
@@ -258,7 +258,7 @@ def test_a_store_that_does_not_answer_fails_the_call_so_that_the_platform_tries_
 
 def test_a_handler_in_a_fresh_process_composes_and_its_process_serves_the_next_call(cloud: Cloud) -> None:
     first, second = cloud.seal(), cloud.seal()
-    events = [bell_of(cloud, ref).decode() for ref in (first, second)]
+    events = [trigger_of(cloud, ref).decode() for ref in (first, second)]
     invoked = invoke_in_process("compose", events, {**cloud.settings(), **cloud.credentials()})
     assert outcomes(invoked.answer) == ["completed"]
     assert len(invoked.events("ServiceStarted")) == 1
@@ -271,7 +271,7 @@ def test_a_sweep_rings_again_for_a_bell_that_was_lost(
 ) -> None:
     ref = cloud.seal()
     events = listened(cloud)  # the trigger's first event went by unheard
-    assert call(sweeper, SWEEP)["swept"] == {"lost_bell": 1}
+    assert call(sweeper, SWEEP)["swept"] == {"lost_trigger": 1}
     cloud.oss.settle()
     assert outcomes(call(composer, json.dumps(events[-1]))) == ["completed"]
     assert call(sweeper, SWEEP)["swept"] == {"garbage": 1}
@@ -282,8 +282,8 @@ def test_a_bell_of_the_sweeper_makes_the_file_even_when_the_manifest_was_never_p
     cloud: Cloud, composer: EventFunction, sweeper: EventFunction
 ) -> None:
     ref = cloud.seal()
-    with cloud.outside() as outside:
-        outside.objects.delete([key for key in cloud.oss.keys("sluice-in") if key.endswith(".manifest.json")])
+    with cloud.ports() as ports:
+        ports.objects.delete([key for key in cloud.oss.keys("sluice-in") if key.endswith(".manifest.json")])
     events = listened(cloud)
     call(sweeper, SWEEP)
     cloud.oss.settle()
@@ -310,7 +310,7 @@ def test_a_sweep_stops_in_time_and_leaves_the_rest_to_the_next(
     call(sweeper, SWEEP)  # opens it, so that the time is the sweep's
     for _ in range(4):
         cloud.seal()
-    slow = tablestore_server.Fault(operation="UpdateRow", action=tablestore_server.Delay(0.5), times=4)
+    slow = tablestore.Fault(operation="UpdateRow", action=tablestore.Delay(0.5), times=4)
     cloud.tablestore.faults.add(slow)
-    swept = call(sweeper, SWEEP, context_of(timeout_s=3))["swept"]["lost_bell"]
+    swept = call(sweeper, SWEEP, context_of(timeout_s=3))["swept"]["lost_trigger"]
     assert 1 <= swept < 4

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from python_calamine import CalamineWorkbook
 
+from infra.emulators.function_compute.interpreter import source_tree
 from infra.local.cloud import deploy_variables, local_cloud
-from infra.local.interpreter import source_tree
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "infra/runbooks/from-an-empty-account-to-the-first-export.md"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.deployment import Route
-from infra.local.deployment_file import load_deployment
-from infra.local.environment import Place, function_environment
-from infra.local.interpreter import ROOT, source_tree
-from infra.local.routing import find_route
+from infra.emulators.function_compute.deployment import Route
+from infra.emulators.function_compute.deployment_file import load_deployment
+from infra.emulators.function_compute.environment import Place, function_environment
+from infra.emulators.function_compute.interpreter import ROOT, source_tree
+from infra.emulators.function_compute.routing import find_route
 from infra.serverless_devs.description import DescriptionError
 from tests.functions.tiny_functions import write_tiny
 
@@ -36,8 +36,8 @@ def test_variables_templates_and_references_are_resolved(tmp_path: Path) -> None
 def test_triggers_hooks_and_routes_are_read(tmp_path: Path) -> None:
     deployment = load_deployment(write_tiny(tmp_path), {})
     work, web = deployment.functions["work"], deployment.functions["web"]
-    (bell,), (timer,) = work.oss_triggers, work.timer_triggers
-    assert bell == ("bell", "tiny-in", ("oss:ObjectCreated:PutObject",), "in/", ".bell")
+    (trigger,), (timer,) = work.oss_triggers, work.timer_triggers
+    assert trigger == ("bell", "tiny-in", ("oss:ObjectCreated:PutObject",), "in/", ".bell")
     assert timer == ("minutely", "@every 1m", "round", True)
     assert web.is_custom
     assert web.command == ("python3", "web.py")

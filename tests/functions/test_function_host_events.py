@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from infra.local.async_calls import AsyncCalls
-from infra.local.deployment import AsyncConfig
-from infra.local.deployment_file import load_deployment
-from infra.local.environment import Place, RoleKey
-from infra.local.event_function import EventFunction, Invocation, Outcome
-from infra.local.interpreter import ROOT, source_tree
+from infra.emulators.function_compute.async_calls import AsyncCalls
+from infra.emulators.function_compute.deployment import AsyncConfig
+from infra.emulators.function_compute.deployment_file import load_deployment
+from infra.emulators.function_compute.environment import Place, RoleKey
+from infra.emulators.function_compute.event_function import EventFunction, Invocation, Outcome
+from infra.emulators.function_compute.interpreter import ROOT, source_tree
 from tests.functions.tiny_functions import KEY, tiny_host, write_tiny
 
 

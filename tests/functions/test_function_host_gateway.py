@@ -14,17 +14,17 @@ from urllib.parse import urlsplit
 import grpc
 import pytest
 
-from infra.local.host import FunctionHost
-from sluice.adapters.cloud_credentials import Credentials, FixedCredentials
-from sluice.adapters.function_compute.bell_event import BellBucket
-from sluice.adapters.function_compute.fc_http_invoker import FcHttpInvoker
+from infra.emulators.function_compute.host import FunctionHost
+from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
+from sluice.adapters.aliyun.function_compute.http_invoker import FcHttpInvoker
+from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId, manifest_key
 from sluice.domain.secret import Secret
 from sluice.ports.store_errors import StoreRefused
 from tests.functions.tiny_functions import KEY, tiny_host
 
-BELL = ManifestRef(TaskRef(TenantId("acme"), TaskId("abcdefghijklmnopqrstuvwxyz")), "0" * 32)
+TRIGGER = ManifestRef(TaskRef(TenantId("acme"), TaskId("abcdefghijklmnopqrstuvwxyz")), "0" * 32)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_an_initializer_that_fails_keeps_the_instance_from_serving(tmp_path: Pat
 def invoker(host: FunctionHost, *, function: str = "tiny-work", secret: str = KEY.access_key_secret) -> FcHttpInvoker:
     return FcHttpInvoker(
         f"{host.interface.url}/2023-03-30/functions/{function}/invocations",
-        BellBucket("tiny-in", "cn-hangzhou"),
+        TriggerBucket("tiny-in", "cn-hangzhou"),
         credentials=FixedCredentials(Credentials(KEY.access_key_id, Secret(secret), Secret(KEY.security_token))),
         clock=SystemClock(),
         randomness=SystemRandomness(),
@@ -127,20 +127,20 @@ def test_the_invokers_call_runs_the_function_once_however_often_it_is_made(tmp_p
         ringing = invoker(host)
         started = time.time() // 60
         for _ in range(2):
-            ringing.invoke(BELL, epoch=1)
+            ringing.invoke(TRIGGER, epoch=1)
         assert host.calls["work"].settle(30)
         told = [json.loads(run.payload)["said"]["events"][0] for run in host.invocations("work")]
         same_minute = time.time() // 60 == started
-    assert {each["oss"]["object"]["key"] for each in told} == {manifest_key(BELL.task, BELL.sha)}
+    assert {each["oss"]["object"]["key"] for each in told} == {manifest_key(TRIGGER.task, TRIGGER.sha)}
     assert len(told) == 1 or not same_minute
 
 
 def test_a_call_of_the_interface_that_is_not_signed_right_runs_nothing(host: FunctionHost) -> None:
     before = len(host.invocations("work"))
     with pytest.raises(StoreRefused, match="403"):
-        invoker(host, secret="another").invoke(BELL, epoch=1)
+        invoker(host, secret="another").invoke(TRIGGER, epoch=1)
     with pytest.raises(StoreRefused, match="404"):
-        invoker(host, function="nobody").invoke(BELL, epoch=1)
+        invoker(host, function="nobody").invoke(TRIGGER, epoch=1)
     assert len(host.invocations("work")) == before
 
 

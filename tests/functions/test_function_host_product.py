@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from infra.emulators.function_compute.environment import ACCOUNT_ID
+from infra.emulators.function_compute.roles import grants_of
+from infra.emulators.oss import Call as OssCall
+from infra.emulators.oss import serving_oss
+from infra.emulators.tablestore import Call as TableCall
+from infra.emulators.tablestore import serving_tablestore
 from infra.local.cloud import INPUT, OUTPUT, TEMPLATE_VALUES, RoleKeys
 from infra.local.demo import Mismatch, main, run_demo
 from infra.local.demo_checks import READS_MAX, check_cities, check_orders_csv, checked_calls
-from infra.local.environment import ACCOUNT_ID
-from infra.local.roles import grants_of
-from sluice.adapters.oss.oss_sdk import oss2
-from sluice.streams.order_table import COLUMNS, order_rows
-from tests.support.oss_server import Call as OssCall
-from tests.support.oss_server import serving_oss
-from tests.support.tablestore_server import Call as TableCall
-from tests.support.tablestore_server import serving_tablestore
+from sluice.adapters.aliyun.oss.sdk import oss2
+from sluice.demo.order_table import COLUMNS, order_rows
 
 ROWS, CITIES = 12_000, 2_000
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sluice.adapters.function_compute.bell_event import BellBucket, bell_event
+from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket, manifest_put_event
+from sluice.app.functions.oss_events import Dropped, Heard, read_events
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId
-from sluice.wiring.functions.oss_events import Dropped, Heard, read_events
 
 BUCKET = "sluice-in"
 TASK = "bq3vx5k2m7wabq3vx5k2m7waxy"
 SHA = "0123456789abcdef0123456789abcdef"
-BELL = ManifestRef(TaskRef(TenantId("shop"), TaskId(TASK)), SHA)
+TRIGGER = ManifestRef(TaskRef(TenantId("shop"), TaskId(TASK)), SHA)
 
 
 def key_of(task: str = TASK, *, tenant: str = "shop", sha: str = SHA) -> str:
@@ -62,13 +62,13 @@ def http_call(body: str, *, is_base64: bool) -> bytes:
 
 
 def test_a_put_of_a_manifest_is_a_bell() -> None:
-    assert heard(event_of()) == Heard((BELL,), ())
+    assert heard(event_of()) == Heard((TRIGGER,), ())
 
 
 def test_several_events_are_several_bells_in_order_and_each_rings_once() -> None:
     other = key_of("a" * 26)
-    bells, dropped = heard(event_of(), event_of(other), event_of())
-    assert [bell.task.task_id for bell in bells] == [TASK, "a" * 26]
+    triggers, dropped = heard(event_of(), event_of(other), event_of())
+    assert [trigger.task.task_id for trigger in triggers] == [TASK, "a" * 26]
     assert dropped == ()
 
 
@@ -76,7 +76,7 @@ def test_several_events_are_several_bells_in_order_and_each_rings_once() -> None
 def test_a_key_that_was_url_encoded_once_is_decoded(safe: str) -> None:
     every_character = "".join(f"%{ord(letter):02x}" for letter in key_of())
     for key in (quote(key_of(), safe=safe), every_character):
-        assert heard(event_of(key)).bells == (BELL,)
+        assert heard(event_of(key)).triggers == (TRIGGER,)
 
 
 def test_a_key_that_was_url_encoded_twice_is_foreign() -> None:
@@ -88,12 +88,12 @@ def test_a_key_that_was_url_encoded_twice_is_foreign() -> None:
 def test_the_body_of_an_http_call_is_read_like_an_event(form: str) -> None:
     body = encoded(event_of())
     text = base64.b64encode(body).decode() if form == "base64" else body.decode()
-    assert read_events(http_call(text, is_base64=form == "base64"), bucket=BUCKET).bells == (BELL,)
+    assert read_events(http_call(text, is_base64=form == "base64"), bucket=BUCKET).triggers == (TRIGGER,)
 
 
 def test_the_sweepers_own_bell_is_heard() -> None:
-    event = bell_event(BELL, BellBucket(BUCKET, "cn-hangzhou"), at=1_700_000_000)
-    assert read_events(event, bucket=BUCKET) == Heard((BELL,), ())
+    event = manifest_put_event(TRIGGER, TriggerBucket(BUCKET, "cn-hangzhou"), at=1_700_000_000)
+    assert read_events(event, bucket=BUCKET) == Heard((TRIGGER,), ())
 
 
 def test_a_call_within_a_call_is_malformed() -> None:
@@ -180,7 +180,7 @@ def _without(path: str) -> dict[str, Any]:
     ],
 )
 def test_what_a_trigger_would_not_send_is_malformed_and_does_not_silence_its_neighbours(event: object) -> None:
-    assert heard(event, event_of()) == Heard((BELL,), (Dropped.MALFORMED,))
+    assert heard(event, event_of()) == Heard((TRIGGER,), (Dropped.MALFORMED,))
 
 
 @pytest.mark.parametrize(
@@ -229,8 +229,8 @@ spoiled_keys = st.text(st.sampled_from(string.ascii_lowercase + "0123456789/%.-_
 @given(st.binary(max_size=400))
 @example(b'{"events":[{"eventName":"ObjectCreated:PutObject"}]}')
 def test_any_bytes_are_dropped_and_never_raise(event: bytes) -> None:
-    bells, dropped = read_events(event, bucket=BUCKET)
-    assert bells == ()
+    triggers, dropped = read_events(event, bucket=BUCKET)
+    assert triggers == ()
     assert set(dropped) <= {Dropped.MALFORMED}
 
 
@@ -238,17 +238,17 @@ def test_any_bytes_are_dropped_and_never_raise(event: bytes) -> None:
 @given(json_values, json_values)
 def test_any_json_is_dropped_and_never_raises(envelope: object, event: object) -> None:
     for data in (json.dumps(envelope).encode(), encoded(event), http_call(json.dumps(envelope), is_base64=False)):
-        assert read_events(data, bucket=BUCKET).bells == ()
+        assert read_events(data, bucket=BUCKET).triggers == ()
 
 
 @settings(deadline=None)
 @given(spoiled_keys, st.integers(0, 90), st.integers(0, 90))
 def test_a_spoiled_key_rings_for_nobody_or_for_the_task_it_names(noise: str, start: int, end: int) -> None:
     key = key_of()[:start] + noise + key_of()[end:]
-    (bells, dropped) = heard(event_of(key))
-    assert len(bells) + len(dropped) == 1
-    for bell in bells:
-        assert unquote(key) == key_of(bell.task.task_id, tenant=bell.task.tenant, sha=bell.sha)
+    (triggers, dropped) = heard(event_of(key))
+    assert len(triggers) + len(dropped) == 1
+    for trigger in triggers:
+        assert unquote(key) == key_of(trigger.task.task_id, tenant=trigger.task.tenant, sha=trigger.sha)
 
 
 @settings(deadline=None)
@@ -257,6 +257,6 @@ def test_a_spoiled_key_rings_for_nobody_or_for_the_task_it_names(noise: str, sta
     st.from_regex(r"[a-z0-9]{1,40}", fullmatch=True),
 )
 def test_every_manifest_of_ours_is_heard(task: str, tenant: str) -> None:
-    (bell,), dropped = heard(event_of(quote(key_of(task, tenant=tenant), safe="")))
-    assert (bell.task.tenant, bell.task.task_id, bell.sha) == (tenant, task, SHA)
+    (trigger,), dropped = heard(event_of(quote(key_of(task, tenant=tenant), safe="")))
+    assert (trigger.task.tenant, trigger.task.task_id, trigger.sha) == (tenant, task, SHA)
     assert dropped == ()

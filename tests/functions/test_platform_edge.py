@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from sluice.adapters.cloud_credentials import LatestCredentials
+from sluice.adapters.aliyun.credentials import LatestCredentials
+from sluice.app.functions.platform_edge import PlatformEdge
+from sluice.app.functions.platform_headers import split_head
 from sluice.ports.store_errors import StoreRefused
-from sluice.wiring.functions.platform_edge import PlatformEdge
-from sluice.wiring.functions.platform_headers import split_head
 
 CREDENTIALS = {
     "x-fc-access-key-id": "STS.id",

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from sluice.api.gen import export_pb2 as pb
 from sluice.domain.api_key import Scope
+from sluice.proto import export_pb2 as pb
 from tests.support.cloud_functions import (
     CANARY,
     FUNCTIONS,
@@ -87,8 +87,8 @@ def test_an_export_goes_through_relay_composer_and_query(
             assert answer.status_code == 200, answer.text
         assert sender.post(f"/v1/exports/{task_id}/close", json={"batches": 2, "rows": 1000}).status_code == 202
     cloud.oss.settle()
-    bells = [event for event in events if f"{task_id}/m/" in event["events"][0]["oss"]["object"]["key"]]
-    invoked = invoke_in_process("compose", [json.dumps(bells[0])], {**cloud.settings(), **cloud.credentials()})
+    triggers = [event for event in events if f"{task_id}/m/" in event["events"][0]["oss"]["object"]["key"]]
+    invoked = invoke_in_process("compose", [json.dumps(triggers[0])], {**cloud.settings(), **cloud.credentials()})
     assert invoked.answer["outcomes"] == [{"task_id": task_id, "outcome": "completed"}], invoked.output
 
     with client_of(query, cloud, token) as reader:

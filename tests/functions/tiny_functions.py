@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.local.deployment_file import load_deployment
-from infra.local.environment import Place, RoleKey
-from infra.local.host import FunctionHost
-from infra.local.interpreter import source_tree
+from infra.emulators.function_compute.deployment_file import load_deployment
+from infra.emulators.function_compute.environment import Place, RoleKey
+from infra.emulators.function_compute.host import FunctionHost
+from infra.emulators.function_compute.interpreter import source_tree
 
 KEY = RoleKey("STS.id", "secret", "token/+=")
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
+from infra.emulators.ram_policies import CloudCall
+from sluice.adapters.aliyun.function_compute.manifest_put_invoker import ManifestPutInvoker
 from sluice.adapters.forwarding_store import ForwardingStore
-from sluice.adapters.function_compute.bell_invoker import BellInvoker
-from sluice.adapters.memory.memory_store import MemoryStore
-from sluice.adapters.memory.memory_tasks import MemoryTasks
+from sluice.adapters.memory.store import MemoryStore
+from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.adapters.workers.no_composers import NoComposers
 from sluice.domain.keys import ManifestRef
 from sluice.domain.limits import Limits
+from sluice.ports.bundle import Ports
 from sluice.ports.journal import Journal
 from sluice.ports.object_store import ListedObject, ObjectInfo, PartReceipt, Upload
-from sluice.ports.outside import Outside
-from tests.infra.ram_policies import CloudCall
 from tests.support.fake_clock import FakeClock, SeededRandomness
 from tests.support.recorded_journal import RecordedJournal
 
@@ -98,8 +98,8 @@ class CloudRecorder:
         other.tasks = RecordedTasks(other.memory_tasks, other.calls)
         return other
 
-    def outside(self, limits: Limits | None = None, *, journal: Journal | None = None) -> Outside:
-        return Outside(
+    def ports(self, limits: Limits | None = None, *, journal: Journal | None = None) -> Ports:
+        return Ports(
             objects=self.store,
             tasks=self.tasks,
             links=RecordedLinks(self._memory, self.calls),
@@ -113,7 +113,7 @@ class CloudRecorder:
 
     def ring_by_manifest(self) -> None:
         """Ring as a sweeper without a function to call does."""
-        self.invoker = BellInvoker(self.store)
+        self.invoker = ManifestPutInvoker(self.store)
 
 
 class RecordedStore(ForwardingStore):
@@ -180,12 +180,12 @@ class RecordedTasks:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._tasks, name)
 
-        def noted(*arguments: Any, **named: Any) -> Any:
+        def logged(*arguments: Any, **named: Any) -> Any:
             for interface, suffix in TASK_CALLS[name]:
                 self._calls.add(CloudCall(f"ots:{interface}", table_resource(suffix)))
             return method(*arguments, **named)
 
-        return noted
+        return logged
 
 
 class RecordedLinks:

@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.cloud_credentials import Credentials, FixedCredentials
-from sluice.adapters.oss.oss_bucket import OssBucket
-from sluice.adapters.oss.oss_store import OssStore
-from sluice.adapters.tablestore.tablestore_access import TablestoreAccess
-from sluice.adapters.tablestore.tablestore_keys import TablestoreKeys
-from sluice.adapters.tablestore.tablestore_tables import create_tables
-from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
+from infra.emulators.oss import OssServer, serving_oss
+from infra.emulators.tablestore import TablestoreServer, serving_tablestore
+from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
+from sluice.adapters.aliyun.oss.bucket import OssBucket
+from sluice.adapters.aliyun.oss.store import OssStore
+from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
+from sluice.adapters.aliyun.tablestore.keys import TablestoreKeys
+from sluice.adapters.aliyun.tablestore.tables import create_tables
+from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
 from sluice.domain.manifest import Claim
 from sluice.domain.secret import Secret
 from sluice.domain.task import Attempt, Guard, State
 from sluice.ports.object_store import ObjectStore
 from tests.contracts.task_builder import TENANT, a_task
 from tests.infra.cloud_recorder import OBJECT_CALLS, TASK_CALLS
-from tests.support.oss_server import OssServer, serving_oss
-from tests.support.tablestore_server import TablestoreServer, serving_tablestore
 
 PERMISSIONS = {
     "PutObject": "oss:PutObject",

@@ -67,7 +67,7 @@ def test_the_unit_keeps_its_data_where_systemd_makes_a_place_for_it() -> None:
 
 def test_the_unit_gives_the_service_time_to_drain() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from sluice.wiring.settings_schema import Server; print(Server().shutdown_grace_s)"],
+        [sys.executable, "-c", "from sluice.app.settings.schema import Server; print(Server().shutdown_grace_s)"],
         capture_output=True,
         text=True,
         check=True,
@@ -137,7 +137,7 @@ def test_the_image_s_variables_are_settings_with_these_values() -> None:
     variables = dict(item.split("=", 1) for item in text.split())
     settings = {name: value for name, value in variables.items() if name.startswith("SLUICE_")}
     code = (
-        "from sluice.wiring.settings import load_settings\n"
+        "from sluice.app.settings.settings import load_settings\n"
         "s = load_settings(None)\n"
         "print(s.server.host, s.storage.data_directory)"
     )
@@ -192,8 +192,8 @@ def test_the_cut_lock_has_all_that_serving_imports_and_no_tool_of_ours() -> None
     pins = tool["read_lock"]((ROOT / "requirements.lock").read_text(encoding="utf-8"))
     kept = tool["cut"](pins, tool["read_roots"]((ROOT / "pyproject.toml").read_text(encoding="utf-8")))
     code = (
-        "import sys, json, sluice.cli.app, sluice.cli.serve, sluice.cli.key_commands, sluice.cli.compose_worker\n"
-        "from sluice.api.http import app, docs\n"
+        "import sys, json, sluice.cli.app, sluice.cli.serve, sluice.cli.key_commands, sluice.app.compose_worker\n"
+        "from sluice.api.http import app\nfrom sluice.api.http.routes import docs\n"
         "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

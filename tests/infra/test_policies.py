@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from infra.emulators.ram_policies import CloudCall, allows, filled_in, matches, role_documents
 from infra.provision.template import build_template
 from sluice.domain.keys import (
     INPUT_PREFIX,
@@ -33,7 +34,6 @@ from tests.infra.cloud_recorder import (
     object_resource,
     table_resource,
 )
-from tests.infra.ram_policies import CloudCall, allows, filled_in, matches, role_documents
 from tests.infra.role_days import DAYS, queue_resource
 
 LOGSTORE = f"acs:log:{REGION}:{ACCOUNT}:project/sluice-dev-{ACCOUNT}/logstore/functions"

@@ -14,17 +14,17 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.emulators.ram_policies import CloudCall, allows, filled_in, matches, role_documents
 from infra.provision.environment_file import VARIABLES
 from infra.provision.property_tables import Property, Shape, read_types
 from infra.provision.stage import Stage, StageError, check_stage_name
 from infra.provision.template import BODY_BYTES_MAX, build_template, template_body
 from infra.provision.template_checks import check_template
-from sluice.adapters.tablestore.tablestore_schema import MAX_VERSIONS, TABLES, TIME_TO_LIVE_S
+from sluice.adapters.aliyun.tablestore.schema import MAX_VERSIONS, TABLES, TIME_TO_LIVE_S
+from sluice.app.settings.settings import settings_from
 from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX
 from sluice.domain.limits import DAY_S, Timings
-from sluice.wiring.settings import settings_from
 from tests.infra.cloud_recorder import TEMPLATE_VALUES, CloudRecorder
-from tests.infra.ram_policies import CloudCall, allows, filled_in, matches, role_documents
 from tests.infra.role_days import DAYS
 
 Json = dict[str, Any]

@@ -13,16 +13,16 @@ from typing import cast
 import pytest
 
 from infra.provision.command_line import main
-from sluice.domain.batch import Batch
+from sluice.app.settings.settings import setting_types
 from sluice.domain.keys import ManifestRef
 from sluice.ports.object_store import ObjectStore
 from sluice.ports.task_store import TaskStore
-from sluice.usecases.close_export import CloseRequest, close_export
-from sluice.usecases.compose_export import Outcome, compose_export
-from sluice.usecases.find_task import Definitions
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.put_batch import put_batch
-from sluice.wiring.settings import setting_types
+from sluice.tables.batch import Batch
+from sluice.usecases.composing.compose_export import Outcome, compose_export
+from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import OpenRequest, open_export
+from sluice.usecases.sending.put_batch import put_batch
 from tests.infra.cloud_recorder import CloudRecorder
 from tests.infra.role_days import PARAMS, TENANT
 from tests.support.watched_stores import CountedCalls
@@ -104,13 +104,13 @@ def test_an_export_makes_as_many_calls_as_the_costs_are_reckoned_with() -> None:
     batches = 7
     world = CloudRecorder()
     store, tasks = CountedCalls(world.store), CountedCalls(world.memory_tasks)
-    outside = replace(world.outside(), objects=cast(ObjectStore, store), tasks=cast(TaskStore, tasks))
-    ref = open_export(outside, TENANT, OpenRequest(PARAMS)).task.ref
-    definitions = Definitions(outside)
+    ports = replace(world.ports(), objects=cast(ObjectStore, store), tasks=cast(TaskStore, tasks))
+    ref = open_export(ports, TENANT, OpenRequest(PARAMS)).task.ref
+    params_cache = ParamsCache(ports)
     for sequence in range(1, batches + 1):
-        put_batch(outside, definitions, ref, sequence=sequence, batch=Batch.of_rows([(str(sequence),)], 1))
-    task = close_export(outside, ref, CloseRequest())
-    assert compose_export(outside, ManifestRef(ref, task.man_sha)) is Outcome.COMPLETED
+        put_batch(ports, params_cache, ref, sequence=sequence, batch=Batch.of_rows([(str(sequence),)], 1))
+    task = close_export(ports, ref, CloseRequest())
+    assert compose_export(ports, ManifestRef(ref, task.man_sha)) is Outcome.COMPLETED
     parts = store.calls.count("put_part")
     puts = [name for name in store.calls if name in ("put", "begin_upload", "put_part", "complete_upload")]
     gets = [name for name in store.calls if name in ("get", "head", "read_range")]

@@ -12,22 +12,22 @@ import duckdb
 import pytest
 
 from infra.provision.template import build_template
+from sluice.app.telemetry.event_levels import Level
+from sluice.app.telemetry.log_lines import JournalLines
 from sluice.domain.errors import MEANINGS, Actor, ErrorCode
 from sluice.domain.events import Event
 from sluice.domain.keys import input_folder
+from sluice.ports.bundle import Ports
 from sluice.ports.log_context import bound_context
-from sluice.ports.outside import Outside
 from sluice.ports.store_errors import OutcomeUnknown
-from sluice.usecases.compose_export import compose_export
-from sluice.usecases.hold_attempt import acquire_attempt
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.reconcile_stores import reconcile_stores
-from sluice.usecases.sweep_tasks import sweep_tasks
-from sluice.wiring.event_levels import Level
-from sluice.wiring.log_lines import JournalLines
+from sluice.usecases.composing.compose_export import compose_export
+from sluice.usecases.lease import acquire_attempt
+from sluice.usecases.sending.open_export import OpenRequest, open_export
+from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
+from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
 from tests.infra.cloud_recorder import CloudRecorder, RecordedTasks
 from tests.infra.log_queries import Row, fires, flatten, indexed_fields, names_in, run_query, values_in
-from tests.infra.role_days import PARAMS, TENANT, bell_of, sealed_task
+from tests.infra.role_days import PARAMS, TENANT, sealed_task, trigger_of
 
 RUNBOOK = Path(__file__).parents[2] / "infra" / "runbooks" / "on-call.md"
 REQUEST: Row = {"memoryUsageMB": 90.0, "memoryMB": 1024.0, "functionName": "sluice-dev-compose", "durationMs": 5.0}
@@ -79,34 +79,34 @@ def lines() -> tuple[str, ...]:
     """What the functions log at their usual level in a life with one of each mishap."""
     written: list[str] = []
     world = CloudRecorder()
-    outside = world.outside(journal=JournalLines(written.append, clock=world.clock, level=Level.INFO))
+    ports = world.ports(journal=JournalLines(written.append, clock=world.clock, level=Level.INFO))
     with bound_context(session_id="s", trace_id="t", request_id="r"):
-        done, lost, unheard = (sealed_task(outside, name) for name in ("done", "lost", "unheard"))
-        compose_export(outside, bell_of(outside, done))
-        compose_export(outside, bell_of(outside, done))
-        chunks = [item.key for item in outside.objects.list(input_folder(lost.ref)) if "/c/" in item.key]
-        outside.objects.delete(chunks)
-        compose_export(outside, bell_of(outside, lost))
-        open_export(outside, TENANT, OpenRequest(PARAMS))
-    _die_in_the_middle(outside, unheard)
-    world.clock.advance(outside.timings.bell_grace_s + 24 * 3600 + 1)
-    broken = world.outside(journal=outside.journal)
+        done, lost, unheard = (sealed_task(ports, name) for name in ("done", "lost", "unheard"))
+        compose_export(ports, trigger_of(ports, done))
+        compose_export(ports, trigger_of(ports, done))
+        chunks = [item.key for item in ports.objects.list(input_folder(lost.ref)) if "/c/" in item.key]
+        ports.objects.delete(chunks)
+        compose_export(ports, trigger_of(ports, lost))
+        open_export(ports, TENANT, OpenRequest(PARAMS))
+    _die_in_the_middle(ports, unheard)
+    world.clock.advance(ports.timings.trigger_grace_s + 24 * 3600 + 1)
+    broken = world.ports(journal=ports.journal)
     object.__setattr__(broken, "tasks", FailingReads(world.memory_tasks, set()))
     sweep_tasks(broken)
-    sweep_tasks(outside)
-    row = outside.tasks.read(done.ref)
+    sweep_tasks(ports)
+    row = ports.tasks.read(done.ref)
     assert row is not None
-    outside.objects.delete([row.result_key])
-    reconcile_stores(outside)
+    ports.objects.delete([row.result_key])
+    reconcile_stores(ports)
     return tuple(written)
 
 
-def _die_in_the_middle(outside: Outside, task: Any) -> None:
+def _die_in_the_middle(ports: Ports, task: Any) -> None:
     """A composer takes a task and is heard of no more; another task waits for a bell that nobody hears."""
-    held = outside.tasks.read(task.ref)
+    held = ports.tasks.read(task.ref)
     assert held is not None
-    assert acquire_attempt(outside, held) is not None
-    sealed_task(outside, "nobody rang")
+    assert acquire_attempt(ports, held) is not None
+    sealed_task(ports, "nobody rang")
 
 
 def rows() -> list[Row]:
@@ -166,7 +166,7 @@ TROUBLES: dict[str, list[Row]] = {
     "IntegrityBroken": [SWEPT, {"message.event": "TaskFailed", "message.error.code": "CHUNK_CORRUPT"}],
     "ExportsFailing": [SWEPT, FAILED_BY_US],
     "ExportsSlow": [SWEPT, *[{"message.event": "TaskCompleted", "message.duration": 150_000.0}] * 20],
-    "BellsLost": [SWEPT | {"message.fields.swept.lost_bell": 3}] * 2,
+    "TriggersLost": [SWEPT | {"message.fields.swept.lost_trigger": 3}] * 2,
     "ComposersDying": [SWEPT | {"message.fields.swept.lapsed_lease": 3}],
     "AttemptsFailing": [SWEPT, *[{"message.event": "AttemptReleased"}] * 11],
     "AttemptsFenced": [SWEPT, *[{"message.event": "AttemptFenced"}] * 6],
@@ -175,7 +175,7 @@ TROUBLES: dict[str, list[Row]] = {
     "MemoryTight": [SWEPT, REQUEST | {"memoryUsageMB": 900.0}],
 }
 QUIET: list[Row] = [
-    *[SWEPT | {"message.fields.swept.lost_bell": 1}] * 3,
+    *[SWEPT | {"message.fields.swept.lost_trigger": 1}] * 3,
     *[REQUEST] * 3,
     *[{"message.event": "TaskCompleted", "message.duration": 3_000.0}] * 20,
     {"message.event": "AttemptReleased", "message.error.code": "STORE_UNAVAILABLE"},

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sluice.domain.batch import Batch
+from sluice.demo.order_table import BATCH_ROWS, COLUMNS, order_batches
 from sluice.domain.options import ExportFormat
-from sluice.streams.order_table import BATCH_ROWS, COLUMNS, order_batches
+from sluice.tables.batch import Batch
 from tests.support.composed_runs import DataDirectory
 
 MB = 1_000_000

@@ -17,16 +17,16 @@ COMPOSE = """
 import json, sys
 from itertools import repeat
 from pathlib import Path
-from sluice.domain.batch import Batch
+from sluice.tables.batch import Batch
 from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim
 from sluice.domain.options import ExportOptions
-from sluice.domain.table import Table, Tally
-from sluice.streams import csv_writer
-from sluice.streams.chunk_codec import decode_chunk, encode_batch
-from sluice.streams.digests import Digest, digested
-from sluice.streams.order_table import COLUMNS, order_columns
-from sluice.streams.part_slicer import slice_parts
+from sluice.tables.file_plan import Table, Tally
+from sluice.tables import csv_writer
+from sluice.tables.chunk_codec import decode_chunk, encode_batch
+from sluice.tables.bytes.digests import Digest, digested
+from sluice.demo.order_table import COLUMNS, order_columns
+from sluice.tables.bytes.parts import slice_parts
 
 rows, batch_rows, options = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
 limits = Limits()

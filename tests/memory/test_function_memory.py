@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.emulators.function_compute.interpreter import find_deployed_python
 from infra.local.cloud import local_cloud
-from infra.local.interpreter import find_deployed_python
 from tests.support.deployed_runs import compose_deployed
 
 MB = 1_000_000

@@ -9,8 +9,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from sluice.api.gen import export_pb2 as pb
 from sluice.domain.limits import MIB
+from sluice.proto import export_pb2 as pb
 from tests.support.grpc_client import GrpcClient, batch_of, metadata_of, opening, sending
 from tests.support.grpc_process import GrpcProcess, grpc_process
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec
 from sluice.domain.options import ExportFormat
+from sluice.domain.schema import ColumnSpec
+from sluice.tables.batch import Batch
 from tests.support.composed_runs import DataDirectory
 
 pytestmark = [

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from sluice.domain.columns import ColumnSpec
+from sluice.demo.order_table import COLUMNS
 from sluice.domain.options import ExportOptions
-from sluice.domain.table import Table
-from sluice.streams.order_table import COLUMNS
-from sluice.streams.parquet.row_groups import held_bytes_max
+from sluice.domain.schema import ColumnSpec
+from sluice.tables.file_plan import FilePlan
+from sluice.tables.writers.parquet.row_groups import held_bytes_max
 
 pytestmark = [
     pytest.mark.slow,
@@ -27,16 +27,16 @@ LIBRARY_BYTES = 32 * MIB
 PROGRAM = """
 import sys
 from pathlib import Path
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec
+from sluice.tables.batch import Batch
+from sluice.domain.schema import ColumnSpec
 from sluice.domain.options import ExportFormat, ExportOptions
-from sluice.domain.table import Table, Tally
-from sluice.streams.formats import FORMATS
-from sluice.streams.order_table import COLUMNS, order_batches
+from sluice.tables.file_plan import Table, Tally
+from sluice.tables.formats import FORMATS
+from sluice.demo.order_table import COLUMNS, order_batches
 
 name, kind, rows = sys.argv[1], sys.argv[2], int(sys.argv[3])
 if name == "parquet":
-    import sluice.streams.parquet.file
+    import sluice.tables.writers.parquet.file
 columns = COLUMNS if kind == "orders" else tuple(ColumnSpec(f"c{index}") for index in range(1_000))
 if kind == "orders":
     few = list(order_batches(10_000))  # the same rows again and again: making rows is not what is measured
@@ -68,7 +68,7 @@ def grown(name: str, kind: str, rows: int) -> int:
 
 def parquet_bound(columns: Sequence[ColumnSpec], rows: int) -> int:
     """The bound that the writer states."""
-    table = Table(columns=tuple(columns), options=ExportOptions(), rows=rows, size=rows * 160, created_at=0)
+    table = FilePlan(columns=tuple(columns), options=ExportOptions(), rows=rows, size=rows * 160, created_at=0)
     return LIBRARY_BYTES + held_bytes_max(table)
 
 

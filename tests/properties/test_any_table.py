@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.options import ExportOptions
+from sluice.domain.schema import ColumnSpec, ColumnType
 from tests.support.csv_files import write_csv
 from tests.support.naughty_texts import NAUGHTY_TEXTS
 from tests.support.readers import csv_programs, workbooks

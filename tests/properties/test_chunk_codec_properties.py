@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.domain.batch import Batch
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.manifest import Claim
-from sluice.streams.chunk_codec import Chunk, decode_chunk, encode_batch
+from sluice.tables.batch import Batch
+from sluice.tables.chunk_codec import Chunk, decode_chunk, encode_batch
 from tests.support.canonical_rows import Row, canonical_rows, sha32
 
 MIB = 1024 * 1024

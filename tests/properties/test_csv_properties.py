@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.domain.columns import ColumnType
-from sluice.domain.table import Warned
-from sluice.streams import csv_writer
+from sluice.domain.schema import ColumnType
+from sluice.tables.file_plan import Warned
+from sluice.tables.writers.csv import writer as csv_writer
 from tests.support.csv_files import Row, read_csv, strings, table_of, write_csv, write_values
 
 ODD = st.sampled_from(

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.domain.columns import ColumnType
 from sluice.domain.options import ExportFormat
+from sluice.domain.schema import ColumnType
 from tests.support.csv_files import Row, strings
 from tests.support.format_files import FormatFiles, one
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sluice.domain.batch import Cells
-from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.options import ExportFormat, ExportOptions
-from sluice.streams.parquet.columns import ParquetColumn
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import Cells
+from sluice.tables.writers.parquet.columns import ParquetColumn
 from tests.support.format_files import FormatFiles, read_parquet
 
 PARQUET = FormatFiles(ExportFormat.PARQUET)

@@ -10,10 +10,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import hashlib, locale, sys
-from sluice.domain.columns import ColumnSpec, ColumnType
+from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.options import ExportFormat, ExportOptions
-from sluice.domain.table import Table, Tally
-from sluice.streams.formats import FORMATS
+from sluice.tables.file_plan import Table, Tally
+from sluice.tables.formats import FORMATS
 from tests.support.readers.corpus import CORPUS, CorpusTable, everyday_table
 from tests.support.xlsx_tables import batches_of
 

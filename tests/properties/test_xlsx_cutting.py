@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec, ColumnType
+from sluice.demo.order_table import COLUMNS, order_batches
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
-from sluice.domain.table import Table, Tally
-from sluice.streams.formats import FORMATS
-from sluice.streams.order_table import COLUMNS, order_batches
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import Batch
+from sluice.tables.file_plan import FilePlan, Tally
+from sluice.tables.formats import FORMATS
 from tests.support.xlsx_tables import batches_of, columns_of, table_of, write_xlsx
 
 XLSX = FORMATS[ExportFormat.XLSX]
@@ -77,7 +77,9 @@ def test_any_cutting_of_the_same_rows_gives_the_same_bytes(
 @pytest.mark.parametrize("compact", [False, True])
 def test_the_cutting_of_a_long_table_does_not_show(compact: bool) -> None:  # noqa: FBT001 -- a parameter of the test
     rows = 12_345
-    table = Table(columns=COLUMNS, options=ExportOptions(compact=compact), rows=rows, size=rows * 160, created_at=1.7e9)
+    table = FilePlan(
+        columns=COLUMNS, options=ExportOptions(compact=compact), rows=rows, size=rows * 160, created_at=1.7e9
+    )
     digests = {
         hashlib.sha256(b"".join(XLSX.write(order_batches(rows, batch_rows=batch_rows), table, Tally()))).hexdigest()
         for batch_rows in (37, 1_000, 1_001, rows)

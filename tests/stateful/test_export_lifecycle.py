@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.task import State, Task
-from sluice.usecases.read_status import list_exports
+from sluice.usecases.reading.read_status import list_exports
 from tests.support.simulation.actors import Actor
 from tests.support.simulation.deeds import PARAMS, SHEETS, SHEETS_PARAMS, Deed, Deeds
 from tests.support.simulation.mutants import (
@@ -318,13 +318,13 @@ class ExportLifecycle(RuleBasedStateMachine):
 
     # What the sender does not see.
 
-    @precondition(lambda self: self.sim.world.bells.waiting)
+    @precondition(lambda self: self.sim.world.triggers.waiting)
     @rule()
     def compose(self) -> None:
         """A composer answers the oldest bell, undisturbed."""
-        if self.sim.world.bells.waiting:
-            bell = self.sim.world.bells.waiting.pop(0)
-            self.sim.finish(self.sim.spawn("compose", self.deeds.compose(bell)))
+        if self.sim.world.triggers.waiting:
+            trigger = self.sim.world.triggers.waiting.pop(0)
+            self.sim.finish(self.sim.spawn("compose", self.deeds.compose(trigger)))
 
     @rule(target=paused, ref=tasks, calls=st.integers(1, 20), stale=st.booleans())
     def begin_to_compose(self, ref: TaskRef, calls: int, stale: bool) -> Any:  # noqa: FBT001 - drawn by Hypothesis
@@ -395,7 +395,7 @@ class ExportLifecycle(RuleBasedStateMachine):
     @invariant()
     def a_tenant_sees_its_own_tasks_and_no_others(self) -> None:
         for tenant in (ACME, GLOBEX):
-            _, page = self.ask("list", partial(list_exports, self.sim.world.outside(), tenant))
+            _, page = self.ask("list", partial(list_exports, self.sim.world.ports(), tenant))
             rows = [task for task in self.sim.world.tasks.scan() if task.tenant == tenant and task.params]
             assert sorted(task.task_id for task in page.tasks) == sorted(task.task_id for task in rows)
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import pytest
 
 from infra.build_layers import OUTPUT, build_deps, build_sluice
+from infra.emulators.function_compute.interpreter import find_deployed_python
 from infra.layer_build.downloads import DownloadError
-from infra.local.interpreter import find_deployed_python
 
 CACHE = OUTPUT / "downloads"
 VERSION_NEEDED = "3.12"

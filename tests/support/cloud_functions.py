@@ -16,30 +16,30 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from sluice.adapters.cloud_credentials import Credentials, FixedCredentials
+from infra.emulators.oss import OssServer, serving_oss
+from infra.emulators.tablestore import TablestoreServer
+from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
+from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
+from sluice.adapters.aliyun.tablestore.keys import TablestoreKeys
+from sluice.adapters.aliyun.tablestore.tables import create_tables
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
-from sluice.adapters.tablestore.tablestore_access import TablestoreAccess
-from sluice.adapters.tablestore.tablestore_keys import TablestoreKeys
-from sluice.adapters.tablestore.tablestore_tables import create_tables
 from sluice.api.api_keys import add_key
+from sluice.app.aliyun import open_cloud
+from sluice.app.settings.settings import settings_from
 from sluice.domain.api_key import Scope
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec
 from sluice.domain.secret import Secret
 from sluice.domain.task import Task
-from sluice.ports.outside import Outside
-from sluice.usecases.close_export import CloseRequest, close_export
-from sluice.usecases.find_task import Definitions
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.put_batch import put_batch
-from sluice.wiring.cloud import open_cloud
-from sluice.wiring.settings import settings_from
-from tests.support.oss_server import OssServer, serving_oss
+from sluice.ports.bundle import Ports
+from sluice.tables.batch import Batch
+from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import OpenRequest, open_export
+from sluice.usecases.sending.put_batch import put_batch
 from tests.support.recorded_journal import RecordedJournal
-from tests.support.tablestore_server import TablestoreServer
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = ROOT / "functions"
@@ -51,7 +51,7 @@ ID_VARIABLE = "ALIBABA_CLOUD_ACCESS_KEY_ID"
 SECRET_VARIABLE = "ALIBABA_CLOUD_ACCESS_KEY_SECRET"
 
 # Small repairs in seconds; everything else is as it is deployed.
-QUICK = {"SLUICE_CONCURRENCY_BELL_GRACE_S": "0.001", "SLUICE_CONCURRENCY_BACKOFF_S": "0.05"}
+QUICK = {"SLUICE_CONCURRENCY_TRIGGER_GRACE_S": "0.001", "SLUICE_CONCURRENCY_BACKOFF_S": "0.05"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Cloud:
             "x-fc-control-path": "/http-invoke",
         }
 
-    def outside(self) -> AbstractContextManager[Outside]:
+    def ports(self) -> AbstractContextManager[Ports]:
         """The ports of an operator's process over this cloud."""
         settings = settings_from({**self.settings(), **self.access_key(), "SLUICE_STORAGE_BACKEND": "oss"}, None)
         return open_cloud(settings, RecordedJournal())
@@ -115,18 +115,18 @@ class Cloud:
         """Make a task of ``batches`` batches, of ten rows each, and close it."""
         columns = (ColumnSpec("id"), ColumnSpec("name"))
         params = ExportParams(format=ExportFormat.CSV, filename="orders.csv", columns=columns)
-        with self.outside() as outside:
-            ref = open_export(outside, TenantId(tenant), OpenRequest(params)).task.ref
+        with self.ports() as ports:
+            ref = open_export(ports, TenantId(tenant), OpenRequest(params)).task.ref
             for sequence in range(1, batches + 1):
                 batch = Batch.of_rows([(f"{sequence}.{row}", "x") for row in range(10)], 2)
-                put_batch(outside, Definitions(outside), ref, sequence=sequence, batch=batch)
-            close_export(outside, ref, CloseRequest())
+                put_batch(ports, ParamsCache(ports), ref, sequence=sequence, batch=batch)
+            close_export(ports, ref, CloseRequest())
         return ref
 
     def row(self, ref: TaskRef) -> Task:
         """A task as it is now."""
-        with self.outside() as outside:
-            task = outside.tasks.read(ref)
+        with self.ports() as ports:
+            task = ports.tasks.read(ref)
         assert task is not None
         return task
 

@@ -8,36 +8,36 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec
+from sluice.app.settings.settings import Settings, settings_from
+from sluice.app.stores import open_ports
 from sluice.domain.keys import TenantId
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State, Task
-from sluice.ports.outside import Outside
-from sluice.streams.formats import FORMATS
-from sluice.usecases.bound_memory import composer_bytes_max
-from sluice.usecases.close_export import CloseRequest, close_export
-from sluice.usecases.find_task import Definitions
-from sluice.usecases.load_manifest import load_manifest
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.put_batch import put_batch
-from sluice.usecases.render_again import RenderRequest, render_again
-from sluice.usecases.write_result import plan_table
-from sluice.wiring.build import open_outside
-from sluice.wiring.settings import Settings, settings_from
+from sluice.ports.bundle import Ports
+from sluice.tables.batch import Batch
+from sluice.tables.formats import FORMATS
+from sluice.usecases.composing.bound_memory import composer_bytes_max
+from sluice.usecases.composing.load_manifest import load_manifest
+from sluice.usecases.composing.write_result import plan_table
+from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import OpenRequest, open_export
+from sluice.usecases.sending.put_batch import put_batch
+from sluice.usecases.sending.render_again import RenderRequest, render_again
 from tests.support.recorded_journal import RecordedJournal
 
 
-def seal_table(outside: Outside, params: ExportParams, batches: Iterable[Batch]) -> Task:
+def seal_table(ports: Ports, params: ExportParams, batches: Iterable[Batch]) -> Task:
     """Push a table and close it, straight through the use cases: the relay's memory is not the question here."""
-    ref = open_export(outside, TenantId("acme"), OpenRequest(params)).task.ref
-    definitions = Definitions(outside)
+    ref = open_export(ports, TenantId("acme"), OpenRequest(params)).task.ref
+    params_cache = ParamsCache(ports)
     rows = 0
     for sequence, batch in enumerate(batches, start=1):
-        put_batch(outside, definitions, ref, sequence=sequence, batch=batch)
+        put_batch(ports, params_cache, ref, sequence=sequence, batch=batch)
         rows += batch.rows
-    return close_export(outside, ref, CloseRequest(rows=rows))
+    return close_export(ports, ref, CloseRequest(rows=rows))
 
 
 class DataDirectory:
@@ -55,25 +55,25 @@ class DataDirectory:
     ) -> Task:
         """Push a table and close it."""
         params = ExportParams(format=format, filename="table", columns=columns, options=options or ExportOptions())
-        with open_outside(self._settings, RecordedJournal()) as outside:
-            return seal_table(outside, params, batches)
+        with open_ports(self._settings, RecordedJournal()) as ports:
+            return seal_table(ports, params, batches)
 
     def seal_again(self, task: Task, format: ExportFormat) -> Task:  # noqa: A002 -- as above
         """Seal a second task over the same chunks."""
-        with open_outside(self._settings, RecordedJournal()) as outside:
-            return render_again(outside, task.ref, RenderRequest(format=format)).task
+        with open_ports(self._settings, RecordedJournal()) as ports:
+            return render_again(ports, task.ref, RenderRequest(format=format)).task
 
     def compose(self, task: Task, *, timeout_s: float = 100) -> int:
         """Have a worker process compose the task as the service does; returns the most bytes it held."""
-        bell = json.dumps({"tenant": task.tenant, "task_id": task.task_id, "sha": task.man_sha})
-        command = [sys.executable, "-m", "sluice.cli.compose_worker", "--data", str(self.path)]
+        trigger = json.dumps({"tenant": task.tenant, "task_id": task.task_id, "sha": task.man_sha})
+        command = [sys.executable, "-m", "sluice.app.compose_worker", "--data", str(self.path)]
         worker = subprocess.run(
-            command, input=bell + "\n", capture_output=True, text=True, check=True, timeout=timeout_s
+            command, input=trigger + "\n", capture_output=True, text=True, check=True, timeout=timeout_s
         )
         words = [json.loads(line) for line in worker.stdout.splitlines()]
         assert words[-1] == {"outcome": "completed"}
-        with open_outside(self._settings, RecordedJournal()) as outside:
-            done, manifest = outside.tasks.read(task.ref), load_manifest(outside, task)
+        with open_ports(self._settings, RecordedJournal()) as ports:
+            done, manifest = ports.tasks.read(task.ref), load_manifest(ports, task)
         assert done is not None
         assert (done.state, done.result_rows) == (State.COMPLETED, manifest.rows)
         [snapshot] = [word for word in words if word.get("event") == "MemorySnapshot"]
@@ -82,9 +82,9 @@ class DataDirectory:
     def bound(self, task: Task) -> int:
         """What composing the task adds to the process at most, as the composer itself computes it."""
         params = task.read_params()
-        with open_outside(self._settings, RecordedJournal()) as outside:
-            manifest = load_manifest(outside, task)
-            table = plan_table(outside, task, params, manifest)
+        with open_ports(self._settings, RecordedJournal()) as ports:
+            manifest = load_manifest(ports, task)
+            table = plan_table(ports, task, params, manifest)
         return composer_bytes_max(FORMATS[params.format], table, manifest)
 
     @property

@@ -8,13 +8,13 @@ import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
-from sluice.domain.table import Table, Tally
-from sluice.streams import csv_writer
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import Batch
+from sluice.tables.file_plan import FilePlan, Tally
+from sluice.tables.writers.csv import writer as csv_writer
 
 Row = Sequence[str | None]
 CREATED_AT = 1_700_000_000
@@ -46,9 +46,9 @@ def batches_of(rows: Sequence[Row], width: int, batch_rows: int | None = None) -
     return [Batch.of_rows(rows[first : first + step], width) for first in range(0, len(rows), step)]
 
 
-def table_of(rows: Sequence[Row], columns: Sequence[ColumnSpec], **options: Any) -> Table:
+def table_of(rows: Sequence[Row], columns: Sequence[ColumnSpec], **options: Any) -> FilePlan:
     size = sum(len(cell.encode()) + 1 for row in rows for cell in row if cell is not None)
-    return Table(
+    return FilePlan(
         columns=tuple(columns),
         options=ExportOptions(**options),
         rows=len(rows),

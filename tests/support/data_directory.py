@@ -8,35 +8,35 @@ from pathlib import Path
 
 import msgspec
 
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec
+from sluice.app.settings.schema import Storage
+from sluice.app.settings.settings import Settings
+from sluice.app.stores import open_ports
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import Task
-from sluice.ports.outside import Outside
-from sluice.usecases.close_export import CloseRequest, close_export
-from sluice.usecases.compose_export import Outcome, compose_export
-from sluice.usecases.find_task import Definitions, find_task
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.put_batch import put_batch
-from sluice.wiring.build import open_outside
-from sluice.wiring.settings import Settings
-from sluice.wiring.settings_schema import Storage
+from sluice.ports.bundle import Ports
+from sluice.tables.batch import Batch
+from sluice.usecases.composing.compose_export import Outcome, compose_export
+from sluice.usecases.find_task import ParamsCache, find_task
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import OpenRequest, open_export
+from sluice.usecases.sending.put_batch import put_batch
 from tests.support.recorded_journal import RecordedJournal
 
 PARAMS = ExportParams(format=ExportFormat.CSV, filename="orders.csv", columns=(ColumnSpec("id"), ColumnSpec("name")))
 
 
 @contextmanager
-def data_directory(path: Path) -> Iterator[Outside]:
+def data_directory(path: Path) -> Iterator[Ports]:
     """Open the stores below ``path`` as a service does, with nobody who composes."""
-    with open_outside(Settings(storage=Storage(data_directory=str(path))), RecordedJournal()) as outside:
-        yield outside
+    with open_ports(Settings(storage=Storage(data_directory=str(path))), RecordedJournal()) as ports:
+        yield ports
 
 
 def open_task(
-    outside: Outside,
+    ports: Ports,
     *,
     tenant: str = "shop",
     sequences: Sequence[int] = (1, 2),
@@ -45,16 +45,16 @@ def open_task(
 ) -> TaskRef:
     """A task with a batch of ``rows`` rows under each sequence."""
     params = msgspec.structs.replace(PARAMS, format=file_format)
-    ref = open_export(outside, TenantId(tenant), OpenRequest(params)).task.ref
+    ref = open_export(ports, TenantId(tenant), OpenRequest(params)).task.ref
     for sequence in sequences:
         batch = Batch.of_rows([(str(row), f"name {row}") for row in range(rows)], 2)
-        put_batch(outside, Definitions(outside), ref, sequence=sequence, batch=batch)
+        put_batch(ports, ParamsCache(ports), ref, sequence=sequence, batch=batch)
     return ref
 
 
-def seal(outside: Outside, ref: TaskRef) -> Task:
-    return close_export(outside, ref, CloseRequest())
+def seal(ports: Ports, ref: TaskRef) -> Task:
+    return close_export(ports, ref, CloseRequest())
 
 
-def compose(outside: Outside, ref: TaskRef) -> Outcome:
-    return compose_export(outside, ManifestRef(ref, find_task(outside, ref).man_sha))
+def compose(ports: Ports, ref: TaskRef) -> Outcome:
+    return compose_export(ports, ManifestRef(ref, find_task(ports, ref).man_sha))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from infra.emulators.function_compute.event_function import Invocation
 from infra.local.cloud import LocalCloud, deploy_variables
-from infra.local.event_function import Invocation
-from sluice.adapters.cloud_credentials import Credentials, FixedCredentials
+from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
+from sluice.app.aliyun import open_cloud
+from sluice.app.settings.settings import settings_from
+from sluice.demo.order_table import COLUMNS, order_batches
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.secret import Secret
 from sluice.domain.task import State
-from sluice.streams.order_table import COLUMNS, order_batches
-from sluice.wiring.cloud import open_cloud
-from sluice.wiring.settings import settings_from
 from tests.support.composed_runs import seal_table
 from tests.support.recorded_journal import RecordedJournal
 
@@ -26,11 +26,11 @@ def compose_deployed(cloud: LocalCloud, rows: int, *, timeout_s: float = 500) ->
     credentials = FixedCredentials(
         Credentials(key.access_key_id, Secret(key.access_key_secret), Secret(key.security_token))
     )
-    with open_cloud(settings, RecordedJournal(), credentials=credentials) as outside:
-        ref = seal_table(outside, ORDERS, order_batches(rows)).ref
+    with open_cloud(settings, RecordedJournal(), credentials=credentials) as ports:
+        ref = seal_table(ports, ORDERS, order_batches(rows)).ref
         cloud.oss.settle()
         assert cloud.host.calls["compose"].settle(timeout_s)
-        task = outside.tasks.read(ref)
+        task = ports.tasks.read(ref)
     assert task is not None
     assert (task.state, task.result_rows) == (State.COMPLETED, rows)
     run = cloud.host.invocations("compose")[-1]

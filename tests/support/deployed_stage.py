@@ -17,7 +17,7 @@ class Finished(NamedTuple):
     """One export of two rows."""
 
     task_id: str
-    bell_to_file_s: float
+    trigger_to_file_s: float
     """From the seal, when the manifest was put, to the file."""
     content: bytes
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import grpc
 import httpx
 
-from sluice.api.gen import export_pb2 as pb
 from sluice.domain.api_key import Scope
+from sluice.proto import export_pb2 as pb
 from tests.support.grpc_client import GrpcClient, refusal_of, serving
 from tests.support.http_client import ApiClient, HttpRelay
 from tests.support.memory_service import MemoryService
@@ -67,7 +67,7 @@ class Wish:
 ORDERS = Wish()
 
 
-class EitherFace(Protocol):
+class EitherApi(Protocol):
     """A caller of one tenant. Every call gives its result or a ``Refusal``."""
 
     @property
@@ -261,7 +261,7 @@ def _status_of(error: grpc.RpcError) -> Refusal:
     )
 
 
-class BothFaces:
+class BothApis:
     """One service in memory behind both faces, each started when it is first called. ``service`` shapes it."""
 
     def __init__(self, folder: Path, **service: Any) -> None:
@@ -273,7 +273,7 @@ class BothFaces:
     def memory(self) -> MemoryService:
         return self._relay.memory
 
-    def face(self, name: str, *, tenant: str = "acme", scope: Scope | None = Scope.WRITE) -> EitherFace:
+    def face(self, name: str, *, tenant: str = "acme", scope: Scope | None = Scope.WRITE) -> EitherApi:
         """A caller with a key of its own; without ``scope``, one without a key."""
         if name == HTTP:
             self._start_http()
@@ -303,9 +303,9 @@ class BothFaces:
 
 
 @contextmanager
-def both_faces(folder: Path, **service: Any) -> Iterator[BothFaces]:
+def both_faces(folder: Path, **service: Any) -> Iterator[BothApis]:
     """Both faces of one service, stopped at the end of the block."""
-    faces = BothFaces(folder, **service)
+    faces = BothApis(folder, **service)
     try:
         yield faces
     finally:

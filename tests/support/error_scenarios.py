@@ -16,9 +16,9 @@ from sluice.domain.limits import Limits, Timings
 from sluice.domain.task import Guard, State
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import OutcomeUnknown
-from sluice.usecases.cancel_export import delete_export
-from sluice.usecases.sweep_tasks import sweep_tasks
-from tests.support.either_face import GRPC, HTTP, ORDERS, BothFaces, EitherFace, Refusal, Wish, granted
+from sluice.usecases.sending.cancel_export import delete_export
+from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
+from tests.support.either_face import GRPC, HTTP, ORDERS, BothApis, EitherApi, Refusal, Wish, granted
 from tests.support.fake_clock import FakeClock
 
 SECRET_CELL = "Hemlig"
@@ -32,7 +32,7 @@ NO_TASK = "a" * 26
 THREE = (("id", "number"), ("name", "string"), ("more", "string"))
 
 Answer = str | Refusal
-Provoke = Callable[[BothFaces, EitherFace], Answer]
+Provoke = Callable[[BothApis, EitherApi], Answer]
 Service = Callable[[], dict[str, Any]]
 
 
@@ -87,11 +87,11 @@ class Scenario:
     """Whether the service is of no use to another scenario afterwards."""
 
 
-def ref_of(face: EitherFace, task_id: str) -> TaskRef:
+def ref_of(face: EitherApi, task_id: str) -> TaskRef:
     return TaskRef(TenantId(face.tenant), TaskId(task_id))
 
 
-def opened(face: EitherFace, *batches: list[list[str]], wish: Wish = ORDERS) -> str:
+def opened(face: EitherApi, *batches: list[list[str]], wish: Wish = ORDERS) -> str:
     """A task with these batches."""
     task_id = granted(face.open(wish))
     for sequence, rows in enumerate(batches, 1):
@@ -99,7 +99,7 @@ def opened(face: EitherFace, *batches: list[list[str]], wish: Wish = ORDERS) -> 
     return task_id
 
 
-def completed(faces: BothFaces, face: EitherFace) -> str:
+def completed(faces: BothApis, face: EitherApi) -> str:
     task_id = opened(face, rows_of(1, 2))
     granted(face.close(task_id))
     faces.memory.invoker.join()
@@ -107,7 +107,7 @@ def completed(faces: BothFaces, face: EitherFace) -> str:
     return task_id
 
 
-def failed_link(faces: BothFaces, face: EitherFace, task_id: str) -> Answer:
+def failed_link(faces: BothApis, face: EitherApi, task_id: str) -> Answer:
     """What the link of a task answers that failed, which its status has to say, too."""
     faces.memory.invoker.join()
     assert face.status(task_id) == "failed"
@@ -117,91 +117,91 @@ def failed_link(faces: BothFaces, face: EitherFace, task_id: str) -> Answer:
     return answer
 
 
-def reuse_key(_: BothFaces, face: EitherFace) -> Answer:
+def reuse_key(_: BothApis, face: EitherApi) -> Answer:
     granted(face.open(Wish(key="order-7")))
     return face.open(Wish(key="order-7", columns=(("other", "string"),)))
 
 
-def ask_after_delete(faces: BothFaces, face: EitherFace) -> Answer:
+def ask_after_delete(faces: BothApis, face: EitherApi) -> Answer:
     task_id = completed(faces, face)
-    delete_export(faces.memory.outside, ref_of(face, task_id))
+    delete_export(faces.memory.ports, ref_of(face, task_id))
     return face.status(task_id)
 
 
-def open_key_of_deleted(faces: BothFaces, face: EitherFace) -> Answer:
+def open_key_of_deleted(faces: BothApis, face: EitherApi) -> Answer:
     task_id = granted(face.open(Wish(key="order-7")))
     granted(face.close(task_id))
     faces.memory.invoker.join()
-    delete_export(faces.memory.outside, ref_of(face, task_id))
+    delete_export(faces.memory.ports, ref_of(face, task_id))
     return face.open(Wish(key="order-7"))
 
 
-def put_second_version(_: BothFaces, face: EitherFace) -> Answer:
+def put_second_version(_: BothApis, face: EitherApi) -> Answer:
     task_id = opened(face, [["1", f"{SECRET_CELL}-a"]])
     return face.put(task_id, 1, [["1", f"{SECRET_CELL}-b"]])
 
 
-def put_after_close(faces: BothFaces, face: EitherFace) -> Answer:
+def put_after_close(faces: BothApis, face: EitherApi) -> Answer:
     return face.put(completed(faces, face), 2, rows_of(3, 1))
 
 
-def close_with_gaps(_: BothFaces, face: EitherFace) -> Answer:
+def close_with_gaps(_: BothApis, face: EitherApi) -> Answer:
     task_id = opened(face, rows_of(1, 1))
     granted(face.put(task_id, 3, rows_of(3, 1)))
     return face.close(task_id, batches=4)
 
 
-def close_otherwise(_: BothFaces, face: EitherFace) -> Answer:
+def close_otherwise(_: BothApis, face: EitherApi) -> Answer:
     task_id = opened(face, rows_of(1, 2))
     granted(face.close(task_id, batches=1, rows=2))
     return face.close(task_id, batches=1, rows=7)
 
 
-def link_after_retention(faces: BothFaces, face: EitherFace) -> Answer:
+def link_after_retention(faces: BothApis, face: EitherApi) -> Answer:
     task_id = completed(faces, face)
     _advance(faces, WEEK_S)
     return face.link(task_id)
 
 
-def put_into_abandoned(faces: BothFaces, face: EitherFace) -> Answer:
+def put_into_abandoned(faces: BothApis, face: EitherApi) -> Answer:
     task_id = opened(face, rows_of(1, 1))
     _advance(faces, DAY_S)
-    sweep_tasks(faces.memory.outside)
+    sweep_tasks(faces.memory.ports)
     return face.put(task_id, 2, rows_of(2, 1))
 
 
-def _advance(faces: BothFaces, seconds: float) -> None:
+def _advance(faces: BothApis, seconds: float) -> None:
     clock = faces.memory.clock
     assert isinstance(clock, FakeClock)
     clock.advance(seconds)
 
 
-def link_after_cancel(_: BothFaces, face: EitherFace) -> Answer:
+def link_after_cancel(_: BothApis, face: EitherApi) -> Answer:
     task_id = opened(face, rows_of(1, 1))
     granted(face.cancel(task_id))
     return face.link(task_id)
 
 
-def lose_chunk(faces: BothFaces, face: EitherFace) -> Answer:
+def lose_chunk(faces: BothApis, face: EitherApi) -> Answer:
     task_id = opened(face, rows_of(1, 2))
     faces.memory.store.delete([_chunk_of(faces, face, task_id)])
     granted(face.close(task_id))
     return failed_link(faces, face, task_id)
 
 
-def rot_chunk(faces: BothFaces, face: EitherFace) -> Answer:
+def rot_chunk(faces: BothApis, face: EitherApi) -> Answer:
     task_id = opened(face, rows_of(1, 2))
     faces.memory.store.put(_chunk_of(faces, face, task_id), b"rotten")
     granted(face.close(task_id))
     return failed_link(faces, face, task_id)
 
 
-def _chunk_of(faces: BothFaces, face: EitherFace, task_id: str) -> str:
+def _chunk_of(faces: BothApis, face: EitherApi, task_id: str) -> str:
     (chunk,) = faces.memory.store.list(input_folder(ref_of(face, task_id)) + "c/")
     return chunk.key
 
 
-def forge_manifest(faces: BothFaces, face: EitherFace) -> Answer:
+def forge_manifest(faces: BothApis, face: EitherApi) -> Answer:
     """Both stores agree on a manifest with one row more than its chunks have."""
     memory = faces.memory
     task_id = opened(face, rows_of(1, 2))
@@ -211,11 +211,11 @@ def forge_manifest(faces: BothFaces, face: EitherFace) -> Answer:
     forged = json.dumps({**manifest, "rows": manifest["rows"] + 1}).encode()
     sha = hashlib.sha256(forged).hexdigest()[:32]
     assert memory.tasks.update(row.ref, Guard(state=State.SEALED, epoch=row.epoch), {"man_sha": sha})
-    memory.outside.objects.put(manifest_key(row.ref, sha), forged)
+    memory.ports.objects.put(manifest_key(row.ref, sha), forged)
     return failed_link(faces, face, task_id)
 
 
-def fail_every_attempt(faces: BothFaces, face: EitherFace) -> Answer:
+def fail_every_attempt(faces: BothApis, face: EitherApi) -> Answer:
     """The only attempt does not verify and is given back; the next bell gives up."""
     task_id = opened(face, rows_of(1, 2))
     granted(face.close(task_id))
@@ -226,17 +226,17 @@ def fail_every_attempt(faces: BothFaces, face: EitherFace) -> Answer:
     return failed_link(faces, face, task_id)
 
 
-def open_twice(_: BothFaces, face: EitherFace) -> Answer:
+def open_twice(_: BothApis, face: EitherApi) -> Answer:
     granted(face.open())
     return face.open()
 
 
-def ask_twice(_: BothFaces, face: EitherFace) -> Answer:
+def ask_twice(_: BothApis, face: EitherApi) -> Answer:
     task_id = granted(face.open())
     return face.status(task_id)
 
 
-def close_full_sheet(_: BothFaces, face: EitherFace) -> Answer:
+def close_full_sheet(_: BothApis, face: EitherApi) -> Answer:
     wish = Wish(kind="xlsx", options={"on_sheet_full": "error"})
     return face.close(opened(face, rows_of(1, 2), wish=wish))
 

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import duckdb
 import pytest
 
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.errors import SluiceError
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
-from sluice.domain.table import Tally
-from sluice.streams.formats import FORMATS, Format
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import Batch
+from sluice.tables.file_plan import Tally
+from sluice.tables.formats import FORMATS, Format
 from tests.support.csv_files import Row, batches_of, table_of
 
 

@@ -13,10 +13,10 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo  # type: ignore[import-untyped]  # no py.typed
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # no py.typed
 
-from sluice.api.gen import export_pb2 as pb
-from sluice.api.gen.export_pb2_grpc import ExportServiceStub
 from sluice.api.grpc.call import Observe
-from sluice.api.grpc.server import GrpcFace, GrpcLimits
+from sluice.api.grpc.server import GrpcLimits, GrpcServer
+from sluice.proto import export_pb2 as pb
+from sluice.proto.export_pb2_grpc import ExportServiceStub
 from tests.support.memory_service import MemoryService
 
 CALL_S = 20
@@ -169,7 +169,7 @@ def serving(
     observe: Observe | None = None,
 ) -> Iterator[str]:
     """A running server over ``memory``; gives its target."""
-    face = GrpcFace(memory.service, limits=limits, reflection=reflection, observe=observe)
+    face = GrpcServer(memory.service, limits=limits, reflection=reflection, observe=observe)
     port = face.start()
     try:
         yield f"127.0.0.1:{port}"

@@ -14,11 +14,11 @@ from typing import Any
 
 import httpx
 
-from sluice.adapters.directory.local_links import LocalLinks
+from sluice.adapters.directory.links import LocalLinks
 from sluice.adapters.system_clock import SystemClock
 from sluice.api.http.app import build_http_app
-from sluice.api.http.bodies import Patience
-from sluice.api.http.server import HttpFace, ListenOn
+from sluice.api.http.bodies.body import Patience
+from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.domain.api_key import Scope
 from sluice.ports.clock import Clock
 from tests.support.memory_service import TENANT, MemoryService
@@ -53,7 +53,7 @@ class HttpRelay:
             patience=patience,
             observe=lambda *answer: self.seen.append(answer),
         )
-        self.face = HttpFace(
+        self.face = HttpServer(
             self.app,
             ListenOn(idle_s=idle_s, connections_max=connections_max),
             new_request_id=lambda: "of-the-connection",

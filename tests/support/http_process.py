@@ -14,15 +14,15 @@ import psutil
 from sluice.adapters.directory.key_file import KeyFile
 from sluice.api.auth import KeyRing, OpenRing
 from sluice.api.http.app import build_http_app
-from sluice.api.http.server import HttpFace, ListenOn
+from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.api.rate_limit import RateLimiter
 from sluice.api.service import Service
+from sluice.app.settings.schema import Storage
+from sluice.app.settings.settings import Settings
+from sluice.app.stores import open_ports
 from sluice.domain.events import Event
-from sluice.ports.outside import Outside
-from sluice.usecases.find_task import Definitions
-from sluice.wiring.build import open_outside
-from sluice.wiring.settings import Settings
-from sluice.wiring.settings_schema import Storage
+from sluice.ports.bundle import Ports
+from sluice.usecases.find_task import ParamsCache
 from tests.support.memory_service import MemoryService
 from tests.support.recorded_journal import RecordedJournal
 
@@ -39,15 +39,15 @@ class SilentJournal(RecordedJournal):
 @contextmanager
 def serving_face(folder: Path, stores: str) -> Iterator[int]:
     """Serve; yields the port."""
-    with opened_outside(folder, stores) as outside:
-        ring = KeyRing(KeyFile(folder / "keys.json"), clock=outside.clock, journal=outside.journal)
+    with opened_ports(folder, stores) as ports:
+        ring = KeyRing(KeyFile(folder / "keys.json"), clock=ports.clock, journal=ports.journal)
         service = Service(
-            outside=outside,
-            definitions=Definitions(outside),
+            ports=ports,
+            params_cache=ParamsCache(ports),
             ring=OpenRing(ring),
-            rate_limiter=RateLimiter(clock=outside.clock, journal=outside.journal, per_s=0),
+            rate_limiter=RateLimiter(clock=ports.clock, journal=ports.journal, per_s=0),
         )
-        face = HttpFace(build_http_app(service), ListenOn(), new_request_id=lambda: "measured")
+        face = HttpServer(build_http_app(service), ListenOn(), new_request_id=lambda: "measured")
         try:
             yield face.start()
         finally:
@@ -55,13 +55,13 @@ def serving_face(folder: Path, stores: str) -> Iterator[int]:
 
 
 @contextmanager
-def opened_outside(folder: Path, stores: str) -> Iterator[Outside]:
+def opened_ports(folder: Path, stores: str) -> Iterator[Ports]:
     if stores == "memory":
-        yield MemoryService(folder, paused=True).outside
+        yield MemoryService(folder, paused=True).ports
         return
     settings = Settings(storage=Storage(data_directory=str(folder / "data")))
-    with open_outside(settings, SilentJournal()) as outside:
-        yield outside
+    with open_ports(settings, SilentJournal()) as ports:
+        yield ports
 
 
 class HttpProcess:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from threading import Event, Thread
 
 from sluice.domain.keys import ManifestRef
-from sluice.ports.outside import Outside
-from sluice.usecases.compose_export import compose_export
+from sluice.ports.bundle import Ports
+from sluice.usecases.composing.compose_export import compose_export
 
 
 class InlineInvoker:
-    """Runs ``compose_export`` over ``outside`` for every ring, in a thread each; while ``paused``, not yet."""
+    """Runs ``compose_export`` over ``ports`` for every ring, in a thread each; while ``paused``, not yet."""
 
     def __init__(self, *, paused: bool = False) -> None:
-        self.outside: Outside | None = None
+        self.ports: Ports | None = None
         """Set once everything else is built: the outside holds its invoker."""
         self.rings: list[ManifestRef] = []
         self._open = Event()
@@ -39,5 +39,5 @@ class InlineInvoker:
 
     def _compose(self, manifest: ManifestRef) -> None:
         self._open.wait()
-        assert self.outside is not None
-        compose_export(self.outside, manifest)
+        assert self.ports is not None
+        compose_export(self.ports, manifest)

@@ -10,9 +10,9 @@ import os
 
 import pytest
 
-from sluice.adapters.cloud_credentials import Credentials, FixedCredentials
-from sluice.adapters.oss.oss_bucket import OssBucket
-from sluice.adapters.tablestore.tablestore_access import TablestoreAccess
+from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
+from sluice.adapters.aliyun.oss.bucket import OssBucket
+from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
 from sluice.domain.secret import Secret
 
 OSS_VARIABLES = tuple(

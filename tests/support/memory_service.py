@@ -18,11 +18,11 @@ from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.limits import Limits, Timings
 from sluice.domain.task import State, Task
 from sluice.ports.admission import Admission
+from sluice.ports.bundle import Ports
 from sluice.ports.clock import Clock
 from sluice.ports.object_store import MintsLinks, ObjectStore
-from sluice.ports.outside import Outside
 from sluice.ports.task_store import TaskStore
-from sluice.usecases.find_task import Definitions
+from sluice.usecases.find_task import ParamsCache
 from tests.support.inline_invoker import InlineInvoker
 from tests.support.recorded_journal import RecordedJournal
 from tests.support.stores_under_test import new_stores
@@ -66,7 +66,7 @@ class MemoryService:
         stores = new_stores(self.clock)
         self.store, self.tasks = stores.objects, stores.tasks
         self.invoker = InlineInvoker(paused=paused)
-        self.outside = Outside(
+        self.ports = Ports(
             objects=TriggeringStore(objects(self.store), self.invoker),
             tasks=tasks(self.tasks),
             links=links or stores.links,
@@ -79,19 +79,19 @@ class MemoryService:
             limits=limits or Limits(),
             timings=timings or Timings(),
         )
-        self.invoker.outside = self.outside
+        self.invoker.ports = self.ports
         self._keys = KeyFile(folder / "keys.json")
         ring = KeyRing(self._keys, clock=self.clock, journal=self.journal)
         self.service = Service(
-            outside=self.outside,
-            definitions=Definitions(self.outside),
+            ports=self.ports,
+            params_cache=ParamsCache(self.ports),
             ring=OpenRing(ring) if open_door else ring,
             rate_limiter=RateLimiter(clock=self.clock, journal=self.journal, per_s=rate_per_s, burst=rate_burst),
         )
 
     def token(self, tenant: str = TENANT, scope: Scope = Scope.WRITE) -> str:
         """A new API key."""
-        key = add_key(self._keys, tenant, scopes=[scope], clock=self.clock, randomness=self.outside.randomness)
+        key = add_key(self._keys, tenant, scopes=[scope], clock=self.clock, randomness=self.ports.randomness)
         return key.text.reveal()
 
     def row(self, task_id: str, tenant: str = TENANT) -> Task:

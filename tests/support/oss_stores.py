@@ -6,12 +6,12 @@ import secrets
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from sluice.adapters.cloud_credentials import Credentials, CredentialsSource, FixedCredentials
-from sluice.adapters.oss.oss_bucket import OssBucket
-from sluice.adapters.oss.oss_store import OssStore
+from infra.emulators.oss import OssServer
+from sluice.adapters.aliyun.credentials import Credentials, CredentialsSource, FixedCredentials
+from sluice.adapters.aliyun.oss.bucket import OssBucket
+from sluice.adapters.aliyun.oss.store import OssStore
 from sluice.domain.secret import Secret
 from tests.support.live_cloud import live_oss_bucket
-from tests.support.oss_server import OssServer
 from tests.support.prefixed_store import PrefixedStore
 
 

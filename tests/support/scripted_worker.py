@@ -1,6 +1,6 @@
 """A worker program that does what its bell's task id says, for tests of the pool.
 
-Speaks the protocol of `sluice.cli.compose_worker`: a bell a line in, log lines and an outcome out.
+Speaks the protocol of `sluice.app.compose_worker`: a bell a line in, log lines and an outcome out.
 The digest of the bell is the script: `ok`, `die`, or `wait:PATH` (until the file exists).
 """
 
@@ -15,9 +15,9 @@ from pathlib import Path
 
 def main() -> None:
     for line in sys.stdin:
-        bell = json.loads(line)
-        say({"event": "AttemptStarted", "task_id": bell["task_id"]})
-        act(bell["sha"])
+        trigger = json.loads(line)
+        say({"event": "AttemptStarted", "task_id": trigger["task_id"]})
+        act(trigger["sha"])
         say({"outcome": "completed"})
 
 

@@ -13,23 +13,23 @@ from functools import cache
 from itertools import count
 from typing import NamedTuple
 
-from sluice.adapters.memory.memory_store import MemoryStore
-from sluice.adapters.memory.memory_tasks import MemoryTasks
-from sluice.adapters.oss.oss_store import OssStore
-from sluice.adapters.oss.split_store import SplitStore
+from infra.emulators.oss import OssServer, serving_oss
+from infra.emulators.tablestore import TablestoreServer, serving_tablestore
+from sluice.adapters.aliyun.oss.store import OssStore
+from sluice.adapters.aliyun.tablestore.tables import create_tables
+from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
+from sluice.adapters.memory.store import MemoryStore
+from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.adapters.retrying_tasks import RetryingTasks
+from sluice.adapters.split_store import SplitStore
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
-from sluice.adapters.tablestore.tablestore_tables import create_tables
-from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
-from sluice.adapters.thread_lanes import ThreadLanes
+from sluice.adapters.thread_pool import ThreadedPool
 from sluice.ports.clock import Clock
-from sluice.ports.lanes import Lanes, OneLane
 from sluice.ports.object_store import MintsLinks, ObjectStore
+from sluice.ports.pool import OrderedPool, SerialPool
 from sluice.ports.task_store import TaskStore
-from tests.support.oss_server import OssServer, serving_oss
 from tests.support.oss_stores import stand_in_bucket
-from tests.support.tablestore_server import TablestoreServer, serving_tablestore
 from tests.support.tablestore_tables import access_to
 
 IS_CLOUD = os.environ.get("SLUICE_TEST_STORES") == "cloud"
@@ -46,7 +46,7 @@ class Stores(NamedTuple):
     objects: ObjectStore
     tasks: TaskStore
     links: MintsLinks
-    lanes: Lanes
+    lanes: OrderedPool
 
 
 def new_stores(clock: Clock) -> Stores:
@@ -54,11 +54,11 @@ def new_stores(clock: Clock) -> Stores:
     if IS_CLOUD:
         return _cloud_stores()
     store = MemoryStore(clock=clock)
-    return Stores(store, MemoryTasks(), store, OneLane())
+    return Stores(store, MemoryTasks(), store, SerialPool())
 
 
 def _cloud_stores() -> Stores:
-    from sluice.adapters.oss.oss_links import OssLinks  # noqa: PLC0415  # only these runs need it
+    from sluice.adapters.aliyun.oss.links import OssLinks  # noqa: PLC0415  # only these runs need it
 
     number = next(_numbers)
     oss, ots, ending = _servers(number // SERVICES_PER_INSTANCE)
@@ -78,7 +78,7 @@ def _cloud_stores() -> Stores:
         RetryingStore(SplitStore(input=buckets[0], output=buckets[1]), clock=time, randomness=chance),
         RetryingTasks(tasks, clock=time, randomness=chance),
         OssLinks(stand_in_bucket(oss, names[1]), clock=time),
-        ThreadLanes(),
+        ThreadedPool(),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, TypeAlias
 
-from tests.support.tablestore_server import StsCredentials, TablestoreServer
+from infra.emulators.tablestore import StsCredentials, TablestoreServer
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of a codec compiled for another Python

@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 
-from sluice.adapters.cloud_credentials import Credentials, FixedCredentials
-from sluice.adapters.tablestore.tablestore_access import TablestoreAccess
-from sluice.adapters.tablestore.tablestore_client import ROWS_PER_BATCH_WRITE, TablestoreClient, open_sdk
-from sluice.adapters.tablestore.tablestore_rows import Key, task_key
-from sluice.adapters.tablestore.tablestore_schema import TASKS
-from sluice.adapters.tablestore.tablestore_sdk import sdk
-from sluice.adapters.tablestore.tablestore_tables import create_tables
-from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
+from infra.emulators.tablestore import TablestoreServer
+from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
+from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
+from sluice.adapters.aliyun.tablestore.client import ROWS_PER_BATCH_WRITE, TablestoreClient, open_sdk
+from sluice.adapters.aliyun.tablestore.rows import Key, task_key
+from sluice.adapters.aliyun.tablestore.schema import TASKS
+from sluice.adapters.aliyun.tablestore.sdk import sdk
+from sluice.adapters.aliyun.tablestore.tables import create_tables
+from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
 from sluice.domain.keys import TaskRef
 from sluice.domain.secret import Secret
 from sluice.ports.store_errors import OutcomeUnknown
-from tests.support.tablestore_server import TablestoreServer
 
 TABLE = "export_task"
 TIMEOUT_S = 5.0

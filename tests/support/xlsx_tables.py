@@ -15,13 +15,13 @@ import openpyxl
 from openpyxl.worksheet.worksheet import Worksheet
 from python_calamine import CalamineWorkbook
 
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec, ColumnType
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
-from sluice.domain.table import Replan, SheetTable, Table, Tally
-from sluice.streams.formats import FORMATS
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import Batch
+from sluice.tables.file_plan import FilePlan, PlannedTable, Replan, Tally
+from sluice.tables.formats import FORMATS
 
 Row = Sequence[str | None]
 CREATED_AT = 1_742_000_000.0
@@ -86,9 +86,9 @@ def table_of(
     options: ExportOptions | None = None,
     limits: Limits | None = None,
     title: str = "orders",
-) -> Table:
+) -> FilePlan:
     size = sum(len((value or "").encode("utf-8", "replace")) + 1 for row in rows for value in row)
-    return Table(
+    return FilePlan(
         columns=columns,
         options=options or ExportOptions(),
         rows=len(rows),
@@ -127,14 +127,14 @@ class NamedTable:
     columns: tuple[ColumnSpec, ...]
     rows: Sequence[Row]
 
-    def plan(self) -> SheetTable:
+    def plan(self) -> PlannedTable:
         size = table_of(self.columns, self.rows).size
-        return SheetTable(name=self.name, columns=self.columns, rows=len(self.rows), size=size)
+        return PlannedTable(name=self.name, columns=self.columns, rows=len(self.rows), size=size)
 
 
 def plan_of(
     tables: Sequence[NamedTable], *, options: ExportOptions | None = None, limits: Limits | None = None
-) -> Table:
+) -> FilePlan:
     """The plan of a file of several tables."""
     plans = tuple(table.plan() for table in tables)
     return replace(

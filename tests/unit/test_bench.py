@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from python_calamine import CalamineWorkbook
 
-from sluice.streams.order_table import order_rows
+from sluice.demo.order_table import order_rows
 from tests.bench.__main__ import main
 from tests.bench.apart import measure_apart
 from tests.bench.bench_crowd import jain_index

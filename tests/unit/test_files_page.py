@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.domain.table import Warned
+from sluice.tables.file_plan import Warned
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/files.md"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sluice.domain.batch import Batch
 from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim
 from sluice.domain.options import ExportFormat, ExportOptions
-from sluice.domain.table import Table, Tally
-from sluice.streams.chunk_codec import decode_chunk, encode_batch
-from sluice.streams.digests import Digest, digested
-from sluice.streams.formats import FORMATS
-from sluice.streams.xlsx import workbook  # noqa: F401 -- what the writer would import at its first block
+from sluice.tables.batch import Batch
+from sluice.tables.bytes.digests import Digest, digested
+from sluice.tables.chunk_codec import decode_chunk, encode_batch
+from sluice.tables.file_plan import FilePlan, Tally
+from sluice.tables.formats import FORMATS
+from sluice.tables.writers.xlsx import workbook  # noqa: F401 -- what the writer would import at its first block
 from tests.bench.orders import Orders
 
 CREATED_AT = 1.7e9
@@ -40,7 +40,7 @@ def jsonl(orders: Orders, folder: Path) -> Callable[[], int]:
 def _prepare(orders: Orders, export_format: ExportFormat, options: ExportOptions) -> Callable[[], int]:
     chunks = [encode_batch(batch) for batch in orders.batches()]
     bodies = [(Claim(number, chunk.sha, chunk.rows, chunk.size), chunk.body) for number, chunk in enumerate(chunks, 1)]
-    table = Table(
+    table = FilePlan(
         columns=orders.specs,
         options=options,
         rows=orders.rows,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xlsxwriter import Workbook
 
-from sluice.domain.columns import ColumnType
+from sluice.domain.schema import ColumnType
 from tests.bench.orders import Orders
 
 DATE_FORMAT = "yyyy-mm-dd hh:mm:ss"

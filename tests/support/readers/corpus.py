@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sluice.domain.columns import ColumnSpec, ColumnType
-from sluice.streams.order_table import COLUMNS, order_rows
+from sluice.demo.order_table import COLUMNS, order_rows
+from sluice.domain.schema import ColumnSpec, ColumnType
 from tests.support.naughty_texts import NAUGHTY_TEXTS
 
 Value = None | str | float | bool | datetime

@@ -196,10 +196,10 @@ class _Storm:
 
     def _deliver(self) -> None:
         """Ring the waiting bells, in any order, sooner or later."""
-        waiting = self._sim.world.bells.waiting
+        waiting = self._sim.world.triggers.waiting
         while waiting and self._chance.random() < 0.4:
-            bell = waiting.pop(self._chance.randrange(len(waiting)))
-            self._start("compose", self._deeds.compose(bell))
+            trigger = waiting.pop(self._chance.randrange(len(waiting)))
+            self._start("compose", self._deeds.compose(trigger))
 
     def _happen(self) -> None:
         """Let something happen that nobody asked for."""
@@ -213,7 +213,7 @@ class _Storm:
         elif chance < 0.08 and ref is not None:
             self._start("read", self._deeds.read(self._chance.choice(self._refs(ref))))
         elif chance < 0.09:
-            self._ring_old_bell()
+            self._send_old_trigger()
         elif chance < 0.10 and sim.live():
             self._chance.choice(sim.live()).frozen_until = self._step + self._chance.randrange(300)
         elif chance < 0.14 and ref is not None:
@@ -232,14 +232,14 @@ class _Storm:
     def _refs(self, ref: TaskRef) -> list[TaskRef]:
         return [ref, *(task.ref for task in self._sim.world.tasks.scan() if task.ref != ref)]
 
-    def _ring_old_bell(self) -> None:
-        heard = self._sim.world.bells.heard
+    def _send_old_trigger(self) -> None:
+        heard = self._sim.world.triggers.heard
         if not heard:
             return
-        bell = self._chance.choice(heard)
+        trigger = self._chance.choice(heard)
         if self._chance.random() < 0.2:
-            bell = ManifestRef(bell.task, "0" * 32)
-        self._start("compose", self._deeds.compose(bell))
+            trigger = ManifestRef(trigger.task, "0" * 32)
+        self._start("compose", self._deeds.compose(trigger))
 
     def _meddle(self, ref: TaskRef) -> None:
         """Let one of the parties of this mix do its thing."""

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec, SheetSpec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
-from sluice.ports.outside import Outside
-from sluice.usecases.cancel_export import cancel_export, delete_export
-from sluice.usecases.close_export import CloseRequest, close_export
-from sluice.usecases.compose_export import Outcome, compose_export
-from sluice.usecases.find_task import Definitions
-from sluice.usecases.make_link import make_link
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.put_batch import put_batch
-from sluice.usecases.read_status import read_status
-from sluice.usecases.reconcile_stores import reconcile_stores
-from sluice.usecases.render_again import RenderRequest, render_again
-from sluice.usecases.repair_task import release_lease, ring_again
-from sluice.usecases.sweep_tasks import SWEEP_MAX, Swept, sweep_tasks
+from sluice.domain.schema import ColumnSpec, TableSpec
+from sluice.ports.bundle import Ports
+from sluice.tables.batch import Batch
+from sluice.usecases.composing.compose_export import Outcome, compose_export
+from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.reading.make_link import make_link
+from sluice.usecases.reading.read_status import read_status
+from sluice.usecases.sending.cancel_export import cancel_export, delete_export
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import OpenRequest, open_export
+from sluice.usecases.sending.put_batch import put_batch
+from sluice.usecases.sending.render_again import RenderRequest, render_again
+from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
+from sluice.usecases.upkeep.repair_task import release_lease, trigger_again
+from sluice.usecases.upkeep.sweep_tasks import SWEEP_MAX, Swept, sweep_tasks
 from tests.support.simulation.actors import ask
 from tests.support.simulation.oracle import Content, Rows, Violation
 from tests.support.simulation.simulation import Simulation
@@ -37,7 +37,7 @@ SHEETS = ("orders", "lines")
 SHEETS_PARAMS = ExportParams(
     format=ExportFormat.XLSX,
     filename="shop",
-    sheets=tuple(SheetSpec(name, PARAMS.columns) for name in SHEETS),
+    sheets=tuple(TableSpec(name, PARAMS.columns) for name in SHEETS),
 )
 """Two tables of equal columns, so that nothing but care keeps their rows apart."""
 SEMICOLONS = ExportOptions(line_ending="lf", quote_all=True)
@@ -54,7 +54,7 @@ class Deeds:
 
     def open(self, key: str, *, params: ExportParams = PARAMS, tenant: TenantId = TENANT) -> Deed:
         def deed() -> TaskRef:
-            return open_export(self._outside(), tenant, OpenRequest(params, idempotency_key=key)).task.ref
+            return open_export(self._ports(), tenant, OpenRequest(params, idempotency_key=key)).task.ref
 
         return deed
 
@@ -63,11 +63,11 @@ class Deeds:
 
         def deed() -> bool:
             oracle.offer(ref, sequence, content)
-            outside = self._outside()
+            ports = self._ports()
             is_cold = self._sim.chaotic and self._sim.chance.random() < 0.5
-            definitions = Definitions(outside) if is_cold else self._sim.warm
+            params_cache = ParamsCache(ports) if is_cold else self._sim.warm
             batch = Batch.of_rows(rows, len(PARAMS.columns))
-            receipt = put_batch(outside, definitions, ref, sequence=sequence, batch=batch, sheet=sheet)
+            receipt = put_batch(ports, params_cache, ref, sequence=sequence, batch=batch, sheet=sheet)
             if (receipt.sequence, receipt.rows) != (sequence, len(rows)):
                 raise Violation("I2 the receipt is of another batch")
             oracle.acknowledge(ref, sequence, content)
@@ -80,7 +80,7 @@ class Deeds:
     ) -> Deed:
         def deed() -> str:
             try:
-                task = close_export(self._outside(), ref, CloseRequest(batches, rows, sheets))
+                task = close_export(self._ports(), ref, CloseRequest(batches, rows, sheets))
             except SluiceError as error:
                 if error.code is ErrorCode.BATCHES_MISSING:
                     missing = error.facts["missing"]
@@ -95,7 +95,7 @@ class Deeds:
 
     def cancel(self, ref: TaskRef) -> Deed:
         def deed() -> None:
-            cancel_export(self._outside(), ref)
+            cancel_export(self._ports(), ref)
             self._sim.oracle.acknowledge_cancel(ref)
 
         return deed
@@ -103,25 +103,25 @@ class Deeds:
     def delete(self, ref: TaskRef) -> Deed:
         def deed() -> None:
             self._sim.oracle.facts(ref).deleted = True
-            delete_export(self._outside(), ref)
+            delete_export(self._ports(), ref)
 
         return deed
 
-    def compose(self, bell: ManifestRef) -> Deed:
+    def compose(self, trigger: ManifestRef) -> Deed:
         def deed() -> Outcome:
-            return compose_export(self._outside(), bell)
+            return compose_export(self._ports(), trigger)
 
         return deed
 
     def sweep(self, *, limit: int = SWEEP_MAX) -> Deed:
         def deed() -> list[tuple[Swept, int]]:
-            return sorted(sweep_tasks(self._outside(), limit=limit).items())
+            return sorted(sweep_tasks(self._ports(), limit=limit).items())
 
         return deed
 
     def reconcile(self, *, orphan_age_s: float) -> Deed:
         def deed() -> object:
-            return reconcile_stores(self._outside(), orphan_age_s=orphan_age_s)
+            return reconcile_stores(self._ports(), orphan_age_s=orphan_age_s)
 
         return deed
 
@@ -129,9 +129,9 @@ class Deeds:
         """Ask for the status and, if there is one, follow the link."""
 
         def deed() -> str:
-            outside = self._outside()
-            task = read_status(outside, ref)
-            link = make_link(outside, ref)
+            ports = self._ports()
+            task = read_status(ports, ref)
+            link = make_link(ports, ref)
             key = link.url.removeprefix("memory:").partition("?")[0]
             data = ask("download", lambda: self._sim.world.store.peek(key))
             self._sim.oracle.download(ref, key, data)
@@ -142,7 +142,7 @@ class Deeds:
     def render(self, source: TaskRef, key: str) -> Deed:
         def deed() -> TaskRef:
             request = RenderRequest(options=SEMICOLONS, idempotency_key=key)
-            return render_again(self._outside(), source, request).task.ref
+            return render_again(self._ports(), source, request).task.ref
 
         return deed
 
@@ -150,17 +150,17 @@ class Deeds:
         """What a supervisor does that believes a composer dead, rightly or wrongly."""
 
         def deed() -> bool:
-            return release_lease(self._outside(), ref, owner=owner)
+            return release_lease(self._ports(), ref, owner=owner)
 
         return deed
 
     def ring(self, ref: TaskRef) -> Deed:
         def deed() -> None:
-            ring_again(self._outside(), ref)
+            trigger_again(self._ports(), ref)
 
         return deed
 
-    def _outside(self) -> Outside:
+    def _ports(self) -> Ports:
         sim = self._sim
         skew_s = sim.chance.uniform(-30, 30) if sim.chaotic else 0.0
-        return sim.world.outside(skew_s=skew_s)
+        return sim.world.ports(skew_s=skew_s)

@@ -14,29 +14,22 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluice.adapters.memory.memory_tasks import MemoryTasks
-from sluice.domain.batch import Batch
+from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.domain.keys import TaskRef, output_folder
 from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim, Manifest, short_sha
 from sluice.domain.task import Guard, State, Task, TaskFields
-from sluice.ports.outside import Outside
+from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.ports.task_store import ClaimedTask
-from sluice.streams import chunk_codec
-from sluice.usecases import (
-    cancel_export,
-    close_export,
-    collect_garbage,
-    compose_export,
-    hold_attempt,
-    put_batch,
-    read_chunks,
-    sweep_tasks,
-    write_result,
-)
-from sluice.usecases.advance_task import advance_task
-from sluice.usecases.put_batch import BatchReceipt
+from sluice.tables import chunk_codec
+from sluice.tables.batch import Batch
+from sluice.usecases import lease
+from sluice.usecases.apply_transition import apply_transition
+from sluice.usecases.composing import compose_export, read_chunks, write_result
+from sluice.usecases.sending import cancel_export, close_export, put_batch
+from sluice.usecases.sending.put_batch import BatchReceipt
+from sluice.usecases.upkeep import collect_garbage, sweep_tasks
 from tests.support.simulation.chaos import SHEETS_MIX, Chaos, run_chaos
 from tests.support.simulation.oracle import Violation
 from tests.support.simulation.scenarios import IDLE, OUTLIVE_FAILED, Scenario, run_scenario
@@ -101,33 +94,33 @@ class FinishesWithoutState(WatchedTasks):
 
 def deletes_its_file_when_in_doubt() -> AbstractContextManager[None]:
     def hasty(
-        outside: Outside,
+        ports: Ports,
         ref: TaskRef,
         *,
         guard: Guard,
         target: State,
         fields: TaskFields,
-        won: Callable[[Task], bool],
+        is_mine: Callable[[Task], bool],
     ) -> bool:
         try:
-            return outside.tasks.update(ref, guard, TaskFields(**fields, state=target))
+            return ports.tasks.update(ref, guard, TaskFields(**fields, state=target))
         except OutcomeUnknown:
             if target is State.COMPLETED:
-                outside.objects.delete([fields["result_key"]])
+                ports.objects.delete([fields["result_key"]])
             return False
 
-    return replaced(compose_export, "advance_task", hasty)
+    return replaced(compose_export, "apply_transition", hasty)
 
 
 def collects_every_unnamed_file() -> AbstractContextManager[None]:
     sweep_task = sweep_tasks.sweep_task
 
-    def greedy(outside: Outside, ref: TaskRef) -> sweep_tasks.Swept:
-        task = outside.tasks.read(ref)
+    def greedy(ports: Ports, ref: TaskRef) -> sweep_tasks.Swept:
+        task = ports.tasks.read(ref)
         if task is not None:
-            keys = [item.key for item in outside.objects.list(output_folder(ref))]
-            outside.objects.delete([key for key in keys if key != task.result_key])
-        return sweep_task(outside, ref)
+            keys = [item.key for item in ports.objects.list(output_folder(ref))]
+            ports.objects.delete([key for key in keys if key != task.result_key])
+        return sweep_task(ports, ref)
 
     return replaced(sweep_tasks, "sweep_task", greedy)
 
@@ -157,10 +150,10 @@ def closes_in_spite_of_extra_batches() -> AbstractContextManager[None]:
 def puts_the_manifest_before_the_seal() -> AbstractContextManager[None]:
     seal = close_export._seal
 
-    def late(outside: Outside, task: Task, manifest: Manifest) -> bool:
-        close_export.ring_doorbell(outside, task.ref, manifest)
-        row = outside.tasks.read(task.ref)
-        return row is not None and row.state is State.OPEN and seal(outside, row, manifest)
+    def late(ports: Ports, task: Task, manifest: Manifest) -> bool:
+        close_export.put_manifest(ports, task.ref, manifest)
+        row = ports.tasks.read(task.ref)
+        return row is not None and row.state is State.OPEN and seal(ports, row, manifest)
 
     return replaced(close_export, "_seal", late)
 
@@ -209,20 +202,20 @@ class ClaimsTakenSequences(WatchedTasks):
 
 
 def acknowledges_any_claim() -> AbstractContextManager[None]:
-    def careless(outside: Outside, ref: TaskRef, claim: Claim) -> bool:
-        return outside.tasks.read_claim(ref, claim.sequence) is not None
+    def careless(ports: Ports, ref: TaskRef, claim: Claim) -> bool:
+        return ports.tasks.read_claim(ref, claim.sequence) is not None
 
     return replaced(put_batch, "_is_held", careless)
 
 
 def takes_silence_for_a_claim() -> AbstractContextManager[None]:
-    def hopeful(outside: Outside, ref: TaskRef, claim: Claim, *, open_until: float) -> BatchReceipt:
+    def hopeful(ports: Ports, ref: TaskRef, claim: Claim, *, open_until: float) -> BatchReceipt:
         try:
-            now = outside.clock.now()
-            outside.tasks.claim(ref, claim, at=now, due_at=now + outside.timings.idle_s)
+            now = ports.clock.now()
+            ports.tasks.claim(ref, claim, at=now, due_at=now + ports.timings.idle_s)
         except OutcomeUnknown:
             return BatchReceipt(claim.sequence, claim.rows, claim.sha, replayed=False)
-        return claim_for_sure(outside, ref, claim, open_until=open_until)
+        return claim_for_sure(ports, ref, claim, open_until=open_until)
 
     claim_for_sure = put_batch._claim
     return replaced(put_batch, "_claim", hopeful)
@@ -230,20 +223,20 @@ def takes_silence_for_a_claim() -> AbstractContextManager[None]:
 
 def takes_silence_for_a_cancel() -> AbstractContextManager[None]:
     def hopeful(
-        outside: Outside,
+        ports: Ports,
         ref: TaskRef,
         *,
         guard: Guard,
         target: State,
         fields: TaskFields,
-        won: Callable[[Task], bool],
+        is_mine: Callable[[Task], bool],
     ) -> bool:
         try:
-            return outside.tasks.update(ref, guard, TaskFields(**fields, state=target))
+            return ports.tasks.update(ref, guard, TaskFields(**fields, state=target))
         except OutcomeUnknown:
             return True
 
-    return replaced(cancel_export, "advance_task", hopeful)
+    return replaced(cancel_export, "apply_transition", hopeful)
 
 
 class AcquiresWithoutEpoch(WatchedTasks):
@@ -255,19 +248,19 @@ class AcquiresWithoutEpoch(WatchedTasks):
 
 def takes_over_under_the_same_epoch() -> AbstractContextManager[None]:
     def lazy(
-        outside: Outside,
+        ports: Ports,
         ref: TaskRef,
         *,
         guard: Guard,
         target: State,
         fields: TaskFields,
-        won: Callable[[Task], bool],
+        is_mine: Callable[[Task], bool],
     ) -> bool:
         if guard.state is State.COMPOSING and "epoch" in fields and guard.epoch is not None:
             fields = TaskFields(**{**fields, "epoch": guard.epoch})
-        return advance_task(outside, ref, guard=guard, target=target, fields=fields, won=won)
+        return apply_transition(ports, ref, guard=guard, target=target, fields=fields, is_mine=is_mine)
 
-    return replaced(hold_attempt, "advance_task", lazy)
+    return replaced(lease, "apply_transition", lazy)
 
 
 def forgets_who_needs_chunks() -> AbstractContextManager[None]:
@@ -289,9 +282,9 @@ class ExpiresWithoutRev(WatchedTasks):
 def ignores_the_sheet_of_a_taken_sequence() -> AbstractContextManager[None]:
     is_held = put_batch._is_held
 
-    def blind(outside: Outside, ref: TaskRef, claim: Claim) -> bool:
-        held = outside.tasks.read_claim(ref, claim.sequence)
-        return is_held(outside, ref, claim if held is None else msgspec.structs.replace(claim, sheet=held.sheet))
+    def blind(ports: Ports, ref: TaskRef, claim: Claim) -> bool:
+        held = ports.tasks.read_claim(ref, claim.sequence)
+        return is_held(ports, ref, claim if held is None else msgspec.structs.replace(claim, sheet=held.sheet))
 
     return replaced(put_batch, "_is_held", blind)
 
@@ -351,4 +344,4 @@ MUTANTS = (
 
 def refuses_a_lost_completion() -> AbstractContextManager[None]:
     """M5: NoSuchUpload is a failure, whatever lies under the key."""
-    return replaced(write_result, "_is_ours", lambda outside, upload, attempt: False)
+    return replaced(write_result, "_is_ours", lambda ports, upload, attempt: False)

@@ -89,7 +89,7 @@ def insist(sim: Simulation, name: str, deed: Deed) -> Actor:
             return actor
 
 
-def bell_of(sim: Simulation, ref: TaskRef) -> ManifestRef:
+def trigger_of(sim: Simulation, ref: TaskRef) -> ManifestRef:
     return ManifestRef(ref, row_of(sim, ref).man_sha)
 
 
@@ -100,7 +100,7 @@ def row_of(sim: Simulation, ref: TaskRef) -> Task:
 
 
 def compose(sim: Simulation, ref: TaskRef, name: str = "compose") -> Actor:
-    return sim.spawn(name, Deeds(sim).compose(bell_of(sim, ref)))
+    return sim.spawn(name, Deeds(sim).compose(trigger_of(sim, ref)))
 
 
 def nothing(sim: Simulation) -> TaskRef:
@@ -118,7 +118,7 @@ def send(sim: Simulation, batches: int = 3) -> TaskRef:
 def sealed(sim: Simulation) -> TaskRef:
     """A task that was closed and whose bell was lost."""
     ref = send(sim)
-    sim.world.bells.waiting.clear()
+    sim.world.triggers.waiting.clear()
     return ref
 
 
@@ -130,7 +130,7 @@ def opened_with_one(sim: Simulation) -> TaskRef:
 def sealed_with_two(sim: Simulation) -> TaskRef:
     """A task of two batches that was closed and whose bell was lost."""
     ref = send(sim, batches=2)
-    sim.world.bells.waiting.clear()
+    sim.world.triggers.waiting.clear()
     return ref
 
 
@@ -203,8 +203,8 @@ def _release(sim: Simulation, ref: TaskRef) -> None:
     sim.advance(first, 8)
     insist(sim, "release", deeds.release(ref))
     sim.finish(sim.spawn("sweep", deeds.sweep()))
-    if sim.world.bells.waiting:
-        second = sim.spawn("compose second", deeds.compose(sim.world.bells.waiting.pop(0)))
+    if sim.world.triggers.waiting:
+        second = sim.spawn("compose second", deeds.compose(sim.world.triggers.waiting.pop(0)))
         sim.advance(second, 6)
         sim.finish(first)
         sim.finish(second)

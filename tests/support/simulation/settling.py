@@ -78,8 +78,8 @@ def outlive(sim: Simulation, *, is_tidy: bool = True) -> None:
 def ring_all(sim: Simulation) -> None:
     """Let a composer answer every bell."""
     deeds = Deeds(sim)
-    while sim.world.bells.waiting:
-        sim.finish(sim.spawn("compose", deeds.compose(sim.world.bells.waiting.pop(0))))
+    while sim.world.triggers.waiting:
+        sim.finish(sim.spawn("compose", deeds.compose(sim.world.triggers.waiting.pop(0))))
 
 
 def is_at_rest(sim: Simulation) -> bool:

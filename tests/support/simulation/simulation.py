@@ -11,7 +11,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.limits import Limits
 from sluice.ports.store_errors import OutcomeUnknown, StoreError
-from sluice.usecases.find_task import Definitions
+from sluice.usecases.find_task import ParamsCache
 from tests.support.simulation.actors import Actor, Request, ask
 from tests.support.simulation.faults import Crashed, Fault, FaultPlan, NoFaults
 from tests.support.simulation.oracle import Violation
@@ -67,7 +67,7 @@ class Simulation:
         )
         self.oracle = self.world.oracle
         self.oracle.checks_names = stores.checks_names
-        self.warm = Definitions(self.world.outside())  # what a relay that has been running for a while remembers
+        self.warm = ParamsCache(self.world.ports())  # what a relay that has been running for a while remembers
         self.actors: list[Actor] = []
         self.flights: list[Flight] = []
         self.landing_delay: int | None = None
@@ -171,7 +171,7 @@ class Simulation:
 
     def lapse(self) -> None:
         """Let every lease and every grace run out."""
-        self.pass_time(TIMINGS.lease_s + TIMINGS.skew_s + TIMINGS.bell_grace_s + 1)
+        self.pass_time(TIMINGS.lease_s + TIMINGS.skew_s + TIMINGS.trigger_grace_s + 1)
 
     def land(self, index: int = 0) -> None:
         """Let a request arrive whose sender no longer waits."""

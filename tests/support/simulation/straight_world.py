@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from sluice.ports.outside import Outside
+from sluice.ports.bundle import Ports
 from tests.support.simulation.world import TrueTime, World
 
 T = TypeVar("T")
@@ -16,7 +16,7 @@ def at_once(call: str, action: Callable[[], T]) -> T:
     return action()
 
 
-def straight_outside(seed: int = 0) -> tuple[World, Outside]:
+def straight_ports(seed: int = 0) -> tuple[World, Ports]:
     time = TrueTime()
     world = World(seed, time=time, gate=at_once, pause=time.sleep)
-    return world, world.outside()
+    return world, world.ports()

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 
-from sluice.adapters.memory.memory_store import MemoryStore
-from sluice.adapters.memory.memory_tasks import MemoryTasks
+from sluice.adapters.memory.store import MemoryStore
+from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.domain.keys import TaskRef
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Guard, Task, TaskFields

@@ -11,8 +11,8 @@ from sluice.adapters.triggering_store import TriggeringStore
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef
 from sluice.domain.limits import Limits, Timings
+from sluice.ports.bundle import Ports
 from sluice.ports.object_store import ObjectStore
-from sluice.ports.outside import Outside
 from sluice.ports.task_store import TaskStore
 from tests.support.simulation.gated_ports import Gate, GatedInvoker, GatedLinks, GatedObjects, GatedTasks
 from tests.support.simulation.watched_stores import WatchedStore, WatchedTasks
@@ -26,7 +26,7 @@ TIMINGS = Timings(
     lease_s=10,
     skew_s=2,
     heartbeat_s=2,
-    bell_grace_s=15,
+    trigger_grace_s=15,
     attempts_max=6,
     outage_s=60,
     backoff_s=2,
@@ -123,7 +123,7 @@ class Doorbell:
 
 
 class World:
-    """The stores and what is true of them; ``outside`` gives an actor its view of it.
+    """The stores and what is true of them; ``ports`` gives an actor its view of it.
 
     With ``chance`` bells are doubled and lost, and the sweeper's index lags.
     """
@@ -143,10 +143,10 @@ class World:
         self.store = WatchedStore(clock=self.time, idle_s=TIMINGS.idle_s)
         self.oracle = self.store.oracle
         self.tasks = tasks_type(self.oracle, index_lag=chance)
-        self.bells = Doorbell(chance)
+        self.triggers = Doorbell(chance)
         self.retries = True
         """Whether the stores are wrapped in what repeats idempotent calls, as in production."""
-        self._unskewed: Outside | None = None
+        self._unskewed: Ports | None = None
         self._limits = limits
         self._gate = gate
         self._pause = pause
@@ -157,28 +157,28 @@ class World:
         self.time.passed_s = other.time.passed_s
         self.store.become(other.store)
         self.tasks.become(other.tasks)
-        self.bells.waiting = list(other.bells.waiting)
-        self.bells.heard = list(other.bells.heard)
+        self.triggers.waiting = list(other.triggers.waiting)
+        self.triggers.heard = list(other.triggers.heard)
         self._randomness.become(other._randomness)
 
-    def outside(self, *, skew_s: float = 0.0) -> Outside:
+    def ports(self, *, skew_s: float = 0.0) -> Ports:
         """The ports of one process whose clock is off by ``skew_s``, wired as in production."""
         if skew_s == 0 and self._unskewed is None:
             self._unskewed = self._wire(0.0)
         return self._unskewed if skew_s == 0 and self._unskewed is not None else self._wire(skew_s)
 
-    def _wire(self, skew_s: float) -> Outside:
+    def _wire(self, skew_s: float) -> Ports:
         clock = ActorClock(self.time, skew_s=skew_s, pause=self._pause)
-        objects: ObjectStore = GatedObjects(TriggeringStore(self.store, self.bells), self._gate)
+        objects: ObjectStore = GatedObjects(TriggeringStore(self.store, self.triggers), self._gate)
         tasks: TaskStore = GatedTasks(self.tasks, self._gate)
         if self.retries:
             objects = RetryingStore(objects, clock=clock, randomness=self._randomness)
             tasks = RetryingTasks(tasks, clock=clock, randomness=self._randomness)
-        return Outside(
+        return Ports(
             objects=objects,
             tasks=tasks,
             links=GatedLinks(self.store, self._gate),
-            invoker=GatedInvoker(self.bells, self._gate),
+            invoker=GatedInvoker(self.triggers, self._gate),
             admission=OpenDoor(),
             clock=clock,
             randomness=self._randomness,

@@ -64,7 +64,7 @@ def _look(sim: Simulation, ref: TaskRef) -> None:
     deeds = Deeds(sim)
     sim.finish(sim.spawn("sweep", deeds.sweep()))
     sim.finish(sim.spawn("read", deeds.read(ref)))
-    sim.world.bells.waiting.clear()
+    sim.world.triggers.waiting.clear()
 
 
 def _die_sending(sim: Simulation, actor: Actor) -> None:

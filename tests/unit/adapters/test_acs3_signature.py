@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from sluice.adapters.cloud_credentials import Credentials
-from sluice.adapters.function_compute.acs3_signature import Acs3Request, acs3_authorization
+from infra.emulators.function_compute.signatures import ArrivedCall, acs3_complaint
+from sluice.adapters.aliyun.credentials import Credentials
+from sluice.adapters.aliyun.function_compute.acs3_signature import Acs3Request, acs3_authorization
 from sluice.domain.secret import Secret
-from tests.support.fc_signatures import ArrivedCall, acs3_complaint
 
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 KEY = Credentials("YourAccessKeyId", Secret("YourAccessKeySecret"))

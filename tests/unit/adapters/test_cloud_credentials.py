@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.adapters.cloud_credentials import (
+from sluice.adapters.aliyun.credentials import (
     Credentials,
     CredentialsSource,
     EnvironmentCredentials,

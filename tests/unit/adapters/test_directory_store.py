@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.adapters.directory.directory_store import DirectoryStore
+from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.ports.object_store import ObjectStore
 from sluice.ports.store_errors import NoSuchObject, OutcomeUnknown

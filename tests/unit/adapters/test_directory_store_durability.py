@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from sluice.adapters.directory.directory_store import DirectoryStore
+from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.system_clock import SystemRandomness
 
 KEY = "a/b/c"

@@ -13,24 +13,26 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from sluice.adapters.cloud_credentials import Credentials, CredentialsSource, FixedCredentials
-from sluice.adapters.function_compute.bell_event import DEDUPLICATED_S, BellBucket
-from sluice.adapters.function_compute.fc2_invoker import Fc2Function, Fc2Invoker
-from sluice.adapters.function_compute.fc_http_invoker import FcHttpInvoker
+from infra.emulators.function_compute.signatures import ArrivedCall, acs3_complaint, fc2_complaint
+from sluice.adapters.aliyun.credentials import Credentials, CredentialsSource, FixedCredentials
+from sluice.adapters.aliyun.function_compute.fc2_invoker import Fc2Function, Fc2Invoker
+from sluice.adapters.aliyun.function_compute.http_invoker import FcHttpInvoker
+from sluice.adapters.aliyun.function_compute.oss_event import DEDUPLICATED_S, TriggerBucket
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId, manifest_key
 from sluice.domain.secret import Secret
 from sluice.ports.invoker import Invoker
 from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
 from tests.support.fake_clock import FakeClock, SeededRandomness
-from tests.support.fc_signatures import ArrivedCall, acs3_complaint, fc2_complaint
 from tests.support.scripted_server import Answer, Asked, scripted_server
 
 KEYS = {"akid": "a secret"}
 LASTING = Credentials("akid", Secret("a secret"))
 LASTS = FixedCredentials(LASTING)
 ROLE = Credentials("akid", Secret("a secret"), Secret("the token"))
-BUCKET = BellBucket("sluice-in", "cn-hangzhou")
-BELL = ManifestRef(TaskRef(TenantId("acme"), TaskId("2bcdefghijklmnopqrstuvwxyz")), "0123456789abcdef0123456789abcdef")
+BUCKET = TriggerBucket("sluice-in", "cn-hangzhou")
+TRIGGER = ManifestRef(
+    TaskRef(TenantId("acme"), TaskId("2bcdefghijklmnopqrstuvwxyz")), "0123456789abcdef0123456789abcdef"
+)
 TAKEN = Answer(202, b"", {"x-fc-request-id": "r-1"})
 
 
@@ -51,7 +53,7 @@ class Calls(ABC):
         with scripted_server(lambda _: answer) as server:
             invoker = self.make(server.url, FakeClock(), source=FixedCredentials(credentials))
             for _ in range(times):
-                invoker.invoke(BELL, epoch=3)
+                invoker.invoke(TRIGGER, epoch=3)
             return server.asked
 
     def test_the_event_is_the_one_that_the_bucket_sends_for_the_manifest(self) -> None:
@@ -59,7 +61,7 @@ class Calls(ABC):
         (event,) = json.loads(asked.body)["events"]
         assert event["eventName"] == "ObjectCreated:PutObject"
         assert event["oss"]["bucket"]["name"] == "sluice-in"
-        assert event["oss"]["object"]["key"] == manifest_key(BELL.task, BELL.sha)
+        assert event["oss"]["object"]["key"] == manifest_key(TRIGGER.task, TRIGGER.sha)
         assert event["region"] == "cn-hangzhou"
         assert event["eventTime"].endswith(".000Z")
 
@@ -79,14 +81,14 @@ class Calls(ABC):
             changing = iter([LASTING, ROLE])
             invoker = self.make(server.url, FakeClock(), source=lambda: next(changing))
             for _ in range(2):
-                invoker.invoke(BELL, epoch=1)
+                invoker.invoke(TRIGGER, epoch=1)
             assert ["the token" in asked.headers.values() for asked in server.asked] == [False, True]
 
     def test_a_doubled_ring_has_the_same_id_and_another_attempt_another(self) -> None:
         with scripted_server(lambda _: TAKEN) as server:
             invoker = self.make(server.url, FakeClock())
             for epoch in (3, 3, 4):
-                invoker.invoke(BELL, epoch=epoch)
+                invoker.invoke(TRIGGER, epoch=epoch)
             first, doubled, other = (asked.headers[self.id_header] for asked in server.asked)
         assert first == doubled != other
 
@@ -94,9 +96,9 @@ class Calls(ABC):
         clock = FakeClock()
         with scripted_server(lambda _: TAKEN) as server:
             invoker = self.make(server.url, clock)
-            invoker.invoke(BELL, epoch=3)
+            invoker.invoke(TRIGGER, epoch=3)
             clock.advance(DEDUPLICATED_S)
-            invoker.invoke(BELL, epoch=3)
+            invoker.invoke(TRIGGER, epoch=3)
             first, next_round = (asked.headers[self.id_header] for asked in server.asked)
         assert first != next_round
 
@@ -130,7 +132,7 @@ class Calls(ABC):
     def test_what_may_pass_is_unknown_and_not_repeated_here(self, status: int, body: bytes) -> None:
         with scripted_server(lambda _: Answer(status, body)) as server:
             with pytest.raises(OutcomeUnknown, match=str(status)):
-                self.make(server.url, FakeClock()).invoke(BELL, epoch=1)
+                self.make(server.url, FakeClock()).invoke(TRIGGER, epoch=1)
             assert len(server.asked) == 1
 
     @pytest.mark.parametrize("body", [b'{"errorMessage":"x"}', b"", b"not json"])
@@ -148,14 +150,14 @@ class Calls(ABC):
         with socket.create_server(("127.0.0.1", 0)) as unused:
             port = unused.getsockname()[1]
         with pytest.raises(OutcomeUnknown):
-            self.make(f"http://127.0.0.1:{port}", FakeClock()).invoke(BELL, epoch=1)
+            self.make(f"http://127.0.0.1:{port}", FakeClock()).invoke(TRIGGER, epoch=1)
 
     @pytest.mark.timeout(15)
     def test_a_server_that_says_nothing_is_given_up(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             invoker = self.make(f"http://127.0.0.1:{silent.getsockname()[1]}", FakeClock(), timeout_s=0.2)
             with pytest.raises(OutcomeUnknown):
-                invoker.invoke(BELL, epoch=1)
+                invoker.invoke(TRIGGER, epoch=1)
 
     def test_nothing_is_written_to_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
         """The vendor's SDK writes the request's headers to the root logger, the token among them."""
@@ -239,7 +241,7 @@ class TestBy20(Calls):
         with keeping_server() as server:
             invoker = self.make(f"http://127.0.0.1:{server.server_port}", FakeClock())
             for epoch in range(3):
-                invoker.invoke(BELL, epoch=epoch)
+                invoker.invoke(TRIGGER, epoch=epoch)
             assert (server.calls, server.connections) == (3, 1)
 
     def test_a_netrc_of_the_machine_does_not_replace_the_signature(

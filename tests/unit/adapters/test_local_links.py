@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sluice.adapters.directory.local_links import LinkGrant, LocalLinks, load_or_create_secret
+from sluice.adapters.directory.links import LinkGrant, LocalLinks, load_or_create_secret
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.domain.errors import ErrorCode, SluiceError
 from tests.contracts.at_once import at_once

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.memory.memory_store import MemoryStore
-from sluice.adapters.memory.memory_tasks import MemoryTasks
+from sluice.adapters.memory.store import MemoryStore
+from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.adapters.retrying_tasks import RetryingTasks
 from sluice.domain.task import Attempt, Guard, State

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sluice.adapters.sqlite.sqlite_tasks import SqliteTasks
+from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.domain.task import Attempt, Guard, State
 from sluice.ports.store_errors import OutcomeUnknown
 from tests.contracts.at_once import at_once

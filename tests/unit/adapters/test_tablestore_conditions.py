@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-import sluice.adapters.tablestore.tablestore_conditions as conditions_module
-from sluice.adapters.tablestore.tablestore_tasks import TablestoreTasks
+import sluice.adapters.aliyun.tablestore.conditions as conditions_module
+from infra.emulators.tablestore import TablestoreServer, serving_tablestore
+from infra.emulators.tablestore.messages import filter_pb as filters
+from infra.emulators.tablestore.messages import pb as messages
+from infra.emulators.tablestore.plainbuffer_reading import read_value
+from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
 from sluice.domain.task import Attempt, Guard, State
 from tests.contracts.task_builder import NOW, a_claim, a_task
-from tests.support.tablestore_server import TablestoreServer, serving_tablestore
-from tests.support.tablestore_server.messages import filter_pb as filters
-from tests.support.tablestore_server.messages import pb as messages
-from tests.support.tablestore_server.plainbuffer_reading import read_value
 from tests.support.tablestore_tables import open_tasks
 
 TASK = a_task()
@@ -131,5 +131,5 @@ def test_claims_are_forgotten_only_of_a_row_that_is_there(ots: TablestoreServer,
 def test_no_other_module_spells_a_condition() -> None:
     here = Path(conditions_module.__file__)
     spelling = re.compile(r"ColumnCondition|sdk\.Condition|RowExistenceExpectation|pass_if_missing")
-    found = {path.name for path in here.parents[2].rglob("*.py") if spelling.search(path.read_text())}
+    found = {path.name for path in here.parents[3].rglob("*.py") if spelling.search(path.read_text())}
     assert found == {here.name}

@@ -8,8 +8,8 @@ import pytest
 from google.protobuf.message import DecodeError
 from urllib3.exceptions import ProtocolError
 
-from sluice.adapters.tablestore.tablestore_errors import failure, translated
-from sluice.adapters.tablestore.tablestore_sdk import sdk
+from sluice.adapters.aliyun.tablestore.errors import failure, translated
+from sluice.adapters.aliyun.tablestore.sdk import sdk
 from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
 
 

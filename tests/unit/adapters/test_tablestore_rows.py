@@ -9,7 +9,7 @@ import random
 import msgspec
 import pytest
 
-from sluice.adapters.tablestore.tablestore_rows import (
+from sluice.adapters.aliyun.tablestore.rows import (
     CLAIMS,
     TASK_COLUMNS,
     attempt_key,
@@ -29,7 +29,7 @@ from sluice.adapters.tablestore.tablestore_rows import (
     write_fields,
     write_task,
 )
-from sluice.adapters.tablestore.tablestore_schema import DUE_SHARDS, TABLES, TASKS
+from sluice.adapters.aliyun.tablestore.schema import DUE_SHARDS, TABLES, TASKS
 from sluice.domain.keys import TENANT_ID
 from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.ports.store_errors import StoreRefused

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sluice.adapters.system_clock import SystemClock
-from sluice.adapters.workers.worker_pool import PoolLimits, WorkerPool
+from sluice.adapters.workers.pool import PoolLimits, WorkerPool
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId
@@ -42,7 +42,7 @@ class Heard:
         return [event for event, _ in self.events]
 
 
-def bell(task: str, script: str = "ok") -> ManifestRef:
+def trigger(task: str, script: str = "ok") -> ManifestRef:
     return ManifestRef(TaskRef(TenantId("acme"), TaskId(task)), script)
 
 
@@ -67,7 +67,7 @@ def test_tasks_are_composed_in_the_order_of_their_bells() -> None:
     heard = Heard()
     with running_pool(heard, PoolLimits(workers_max=1)) as pool:
         for number in range(20):
-            pool.invoke(bell(f"task-{number}"), epoch=1)
+            pool.invoke(trigger(f"task-{number}"), epoch=1)
         eventually(lambda: len(heard.started) == 20)
     assert heard.started == [f"task-{number}" for number in range(20)]
 
@@ -76,7 +76,7 @@ def test_no_more_tasks_run_at_once_than_allowed_and_the_limit_is_noted(tmp_path:
     heard, gate = Heard(), tmp_path / "gate"
     with running_pool(heard, PoolLimits(workers_max=2)) as pool:
         for number in range(5):
-            pool.invoke(bell(f"task-{number}", f"wait:{gate}"), epoch=1)
+            pool.invoke(trigger(f"task-{number}", f"wait:{gate}"), epoch=1)
         eventually(lambda: len(heard.started) == 2)
         time.sleep(0.1)  # a third would have started by now
         assert (pool.active, pool.queued, len(pool.pids)) == (2, 3, 2)
@@ -89,10 +89,10 @@ def test_a_task_that_is_queued_or_running_is_not_queued_again(tmp_path: Path) ->
     heard, gate = Heard(), tmp_path / "gate"
     with running_pool(heard, PoolLimits(workers_max=1)) as pool:
         for _ in range(3):
-            pool.invoke(bell("task-a", f"wait:{gate}"), epoch=1)
+            pool.invoke(trigger("task-a", f"wait:{gate}"), epoch=1)
         gate.touch()
         eventually(lambda: len(heard.started) == 1 and pool.active == 0)
-        pool.invoke(bell("task-a", f"wait:{gate}"), epoch=2)
+        pool.invoke(trigger("task-a", f"wait:{gate}"), epoch=2)
         eventually(lambda: len(heard.started) == 2)
     assert heard.started == ["task-a", "task-a"]
 
@@ -102,7 +102,7 @@ def test_a_full_queue_refuses_an_open_with_a_hint(tmp_path: Path) -> None:
     with running_pool(heard, PoolLimits(workers_max=1, queue_max=2, admit_timeout_s=0.05)) as pool:
         pool.admit()
         for number in range(4):
-            pool.invoke(bell(f"task-{number}", f"wait:{gate}"), epoch=1)
+            pool.invoke(trigger(f"task-{number}", f"wait:{gate}"), epoch=1)
         eventually(lambda: pool.active == 1)
         assert not pool.room()
         with pytest.raises(SluiceError) as refused:
@@ -116,7 +116,7 @@ def test_an_open_waits_a_while_for_room_in_the_queue(tmp_path: Path) -> None:
     heard, gate = Heard(), tmp_path / "gate"
     with running_pool(heard, PoolLimits(workers_max=1, queue_max=1, admit_timeout_s=WAIT_S)) as pool:
         for number in range(2):
-            pool.invoke(bell(f"task-{number}", f"wait:{gate}"), epoch=1)
+            pool.invoke(trigger(f"task-{number}", f"wait:{gate}"), epoch=1)
         eventually(lambda: pool.active == 1)
         opener = threading.Thread(target=pool.admit)
         opener.start()
@@ -129,10 +129,10 @@ def test_an_open_waits_a_while_for_room_in_the_queue(tmp_path: Path) -> None:
 def test_a_worker_that_dies_is_replaced_and_its_task_rescued() -> None:
     heard = Heard()
     with running_pool(heard, PoolLimits(workers_max=1)) as pool:
-        pool.invoke(bell("task-a", "die"), epoch=1)
-        pool.invoke(bell("task-b"), epoch=1)
+        pool.invoke(trigger("task-a", "die"), epoch=1)
+        pool.invoke(trigger("task-b"), epoch=1)
         eventually(lambda: heard.started == ["task-a", "task-b"] and pool.active == 0)
-    assert heard.rescued == [bell("task-a", "die")]
+    assert heard.rescued == [trigger("task-a", "die")]
     assert heard.names().count(Event.WORKER_DIED) == 1
     assert heard.names().count(Event.WORKER_STARTED) == 2
 
@@ -140,12 +140,12 @@ def test_a_worker_that_dies_is_replaced_and_its_task_rescued() -> None:
 def test_an_idle_worker_that_was_killed_is_replaced_without_losing_a_task() -> None:
     heard = Heard()
     with running_pool(heard, PoolLimits(workers_max=1)) as pool:
-        pool.invoke(bell("task-a"), epoch=1)
+        pool.invoke(trigger("task-a"), epoch=1)
         eventually(lambda: heard.started == ["task-a"] and pool.active == 0)
         [pid] = pool.pids
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: pool.pids == [])
-        pool.invoke(bell("task-b"), epoch=1)
+        pool.invoke(trigger("task-b"), epoch=1)
         eventually(lambda: heard.started == ["task-a", "task-b"] and pool.active == 0)
     assert heard.rescued == []
 
@@ -153,11 +153,11 @@ def test_an_idle_worker_that_was_killed_is_replaced_without_losing_a_task() -> N
 def test_draining_lets_a_running_task_end(tmp_path: Path) -> None:
     heard, gate = Heard(), tmp_path / "gate"
     with running_pool(heard, PoolLimits(workers_max=1)) as pool:
-        pool.invoke(bell("task-a", f"wait:{gate}"), epoch=1)
+        pool.invoke(trigger("task-a", f"wait:{gate}"), epoch=1)
         eventually(lambda: heard.started == ["task-a"])
         threading.Timer(0.1, gate.touch).start()
         assert pool.drain(deadline_s=WAIT_S)
-        pool.invoke(bell("task-b"), epoch=1)
+        pool.invoke(trigger("task-b"), epoch=1)
         assert pool.queued == 0
     assert heard.rescued == []
 
@@ -165,8 +165,8 @@ def test_draining_lets_a_running_task_end(tmp_path: Path) -> None:
 def test_draining_kills_what_does_not_end_in_time(tmp_path: Path) -> None:
     heard = Heard()
     with running_pool(heard, PoolLimits(workers_max=1)) as pool:
-        pool.invoke(bell("task-a", f"wait:{tmp_path / 'never'}"), epoch=1)
-        pool.invoke(bell("task-b"), epoch=1)
+        pool.invoke(trigger("task-a", f"wait:{tmp_path / 'never'}"), epoch=1)
+        pool.invoke(trigger("task-b"), epoch=1)
         eventually(lambda: heard.started == ["task-a"])
         assert not pool.drain(deadline_s=0.05)
         assert pool.pids == []
@@ -181,7 +181,7 @@ def test_the_first_export_that_is_let_in_finds_a_worker_started_for_it_and_only_
         eventually(lambda: len(pool.pids) == 1)
         ready = pool.pids
         pool.admit()
-        pool.invoke(bell("task-1"), epoch=1)
+        pool.invoke(trigger("task-1"), epoch=1)
         eventually(lambda: heard.started == ["task-1"])
         assert pool.pids == ready
     assert heard.names().count(Event.WORKER_STARTED) == 1
@@ -191,6 +191,6 @@ def test_a_worker_that_cannot_be_started_early_refuses_no_export() -> None:
     heard = Heard()
     pool = WorkerPool(["/no/such/program"], limits=PoolLimits(), clock=SystemClock(), journal=heard, note=heard.note)
     pool.admit()
-    pool.invoke(bell("task-1"), epoch=1)
+    pool.invoke(trigger("task-1"), epoch=1)
     eventually(lambda: Event.WORKER_DIED in heard.names())
     assert pool.drain(deadline_s=WAIT_S)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sluice.api.answers import ANSWERS, problem
+from sluice.api.error_status import ANSWERS, problem
 from sluice.domain.errors import MEANINGS, ErrorCode, SluiceError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -51,5 +51,5 @@ def test_the_page_about_errors_has_a_line_for_every_code() -> None:
 
 
 def test_what_a_row_keeps_of_an_error_names_its_facts() -> None:
-    assert SluiceError(ErrorCode.CHUNK_MISSING, "gone", sequence=3).told == "gone (sequence: 3)"
-    assert SluiceError(ErrorCode.CHUNK_MISSING, "gone").told == "gone"
+    assert SluiceError(ErrorCode.CHUNK_MISSING, "gone", sequence=3).summary == "gone (sequence: 3)"
+    assert SluiceError(ErrorCode.CHUNK_MISSING, "gone").summary == "gone"

@@ -13,7 +13,7 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # no
 )
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # no py.typed
 
-from sluice.api.grpc.errors import Noted, error_metadata, note
+from sluice.api.grpc.errors import Logged, error_metadata, note
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.ports.store_errors import OutcomeUnknown
@@ -89,17 +89,17 @@ def test_the_longest_errors_fit_into_what_clients_take(error: SluiceError) -> No
 
 def test_a_bug_is_told_to_the_journal_and_not_to_the_caller() -> None:
     journal, bug = RecordedJournal(), KeyError("secret")
-    noted = note(bug, journal)
-    assert (noted.error.code, noted.error.facts) == (ErrorCode.INTERNAL, {})
-    assert "secret" not in noted.error.detail
+    logged = note(bug, journal)
+    assert (logged.error.code, logged.error.facts) == (ErrorCode.INTERNAL, {})
+    assert "secret" not in logged.error.detail
     assert journal.of(Event.SYSTEM_ERROR) == [{"error": bug}]
 
 
 def test_a_store_that_does_not_answer_is_told_to_both() -> None:
     journal, lost = RecordedJournal(), OutcomeUnknown("bucket-name timed out")
-    noted = note(lost, journal)
-    assert noted.error.code is ErrorCode.STORE_UNAVAILABLE
-    assert "bucket-name" not in noted.error.detail
+    logged = note(lost, journal)
+    assert logged.error.code is ErrorCode.STORE_UNAVAILABLE
+    assert "bucket-name" not in logged.error.detail
     assert journal.of(Event.SYSTEM_ERROR) == [{"error": lost}]
 
 
@@ -116,6 +116,6 @@ def test_an_ordinary_no_is_not_noted() -> None:
 
 
 def test_what_was_noted_is_not_noted_again() -> None:
-    journal, noted = RecordedJournal(), Noted(SluiceError(ErrorCode.INVALID_VALUE))
-    assert note(noted, journal) is noted
+    journal, logged = RecordedJournal(), Logged(SluiceError(ErrorCode.INVALID_VALUE))
+    assert note(logged, journal) is logged
     assert journal.entries == []

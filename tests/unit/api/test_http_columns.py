@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.api.http.columns import read_columns
-from sluice.domain.columns import ColumnSpec, ColumnType
+from sluice.api.http.bodies.compact_columns import read_columns
 from sluice.domain.errors import SluiceError
+from sluice.domain.schema import ColumnSpec, ColumnType
 
 
 @pytest.mark.parametrize(

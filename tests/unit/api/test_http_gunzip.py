@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.api.http.gunzip import MEMBERS_MAX, PIECE_BYTES, Gunzip
+from sluice.api.http.bodies.gunzip import MEMBERS_MAX, PIECE_BYTES, Gunzip
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import MIB
 

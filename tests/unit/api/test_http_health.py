@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from sluice.api.http.health import HealthApp, HealthChecks
-from sluice.api.http.server import HttpFace, ListenOn
+from sluice.api.http.routes.health import HealthApp, HealthChecks
+from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.domain.errors import ErrorCode, SluiceError
 from tests.support.fake_clock import FakeClock
 
@@ -42,7 +42,7 @@ def health(
         metrics=lambda: b"export_active_tasks 3\n",
         metrics_type="text/plain; version=0.0.4; charset=utf-8",
     )
-    face = HttpFace(app.build(), ListenOn(), new_request_id=str)
+    face = HttpServer(app.build(), ListenOn(), new_request_id=str)
     port = face.start()
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False) as client:

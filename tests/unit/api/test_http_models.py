@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.api.http.models import OpenBody, read_model
+from sluice.api.http.bodies.models import OpenBody, read_model
 from sluice.domain.errors import ErrorCode, SluiceError
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sluice.api.answers import ANSWERS
+from sluice.api.error_status import ANSWERS
 from sluice.domain.options import ExportOptions
 from tests.support.http_client import ApiClient, HttpRelay, http_relay, operation
 

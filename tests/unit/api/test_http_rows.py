@@ -17,9 +17,9 @@ from sluice.api.http.rows_csv import read_csv
 from sluice.api.http.rows_json import DIGITS_MAX, read_json
 from sluice.api.http.rows_ndjson import read_ndjson
 from sluice.api.rows import RowShape
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.schema import ColumnSpec
+from sluice.tables.batch import Batch
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,4})?", fullmatch=True)

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from sluice.api.http.server import HttpFace, ListenOn
+from sluice.api.http.server.server import HttpServer, ListenOn
 
 
 async def quick(_request: Request) -> Response:
@@ -30,10 +30,10 @@ async def slow(request: Request) -> Response:
     return PlainTextResponse("late")
 
 
-def make_face(listen_on: ListenOn | None = None) -> HttpFace:
+def make_face(listen_on: ListenOn | None = None) -> HttpServer:
     app = Starlette(routes=[Route("/quick", quick), Route("/slow", slow)])
     app.state.begun = threading.Event()
-    face = HttpFace(app, listen_on or ListenOn(), new_request_id=lambda: "id")
+    face = HttpServer(app, listen_on or ListenOn(), new_request_id=lambda: "id")
     face.begun = app.state.begun  # type: ignore[attr-defined]  # for the test alone
     return face
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from sluice.api.http.table_rows import batch_size, csv_cuts, ndjson_cuts
 from sluice.api.rows import RowShape
-from sluice.domain.columns import ColumnSpec
 from sluice.domain.limits import KIB, Limits
+from sluice.domain.schema import ColumnSpec
 
 SMALL = Limits(batch_rows_max=7, batch_bytes_max=400)
 

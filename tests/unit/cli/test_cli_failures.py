@@ -7,12 +7,12 @@ import errno
 import pytest
 
 from sluice.api.auth import KeysMissingError
+from sluice.app.settings.settings import SettingsError
 from sluice.cli.explain import WHAT_TO_DO, explained
 from sluice.cli.export.server_calls import ServerError
 from sluice.cli.failures import describe
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.store_errors import OutcomeUnknown, StoreError
-from sluice.wiring.settings import SettingsError
 
 
 def test_an_error_names_its_code_its_facts_and_who_must_act() -> None:

@@ -9,7 +9,7 @@ from urllib.error import HTTPError
 import pytest
 import typer
 
-from sluice.api.answers import http_status, problem
+from sluice.api.error_status import http_status, problem
 from sluice.cli.export.server_calls import Call, ServerCalls, ServerError, check_server, read_problem
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.secret import Secret

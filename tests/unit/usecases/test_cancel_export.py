@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from sluice.domain.columns import ColumnSpec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import Guard, State, Task, TaskFields
 from sluice.ports.task_store import TaskStore
-from sluice.usecases.cancel_export import cancel_export, delete_export
-from sluice.usecases.close_export import CloseRequest, close_export
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.read_status import read_status
+from sluice.usecases.reading.read_status import read_status
+from sluice.usecases.sending.cancel_export import cancel_export, delete_export
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import OpenRequest, open_export
 from tests.support.memory_service import TENANT, MemoryService
 
 
@@ -43,8 +43,8 @@ class OvertakenReads:
 def sealed_task(memory: MemoryService) -> TaskRef:
     """A task that waits for its composer."""
     params = ExportParams(format=ExportFormat.CSV, filename="orders", columns=(ColumnSpec("id"),))
-    ref = open_export(memory.outside, TENANT, OpenRequest(params)).task.ref
-    close_export(memory.outside, ref, CloseRequest())
+    ref = open_export(memory.ports, TENANT, OpenRequest(params)).task.ref
+    close_export(memory.ports, ref, CloseRequest())
     return ref
 
 
@@ -55,7 +55,7 @@ def fail(tasks: TaskStore, ref: TaskRef) -> None:
 
 def complete_and_delete(memory: MemoryService, ref: TaskRef) -> None:
     memory.invoker.join()
-    delete_export(memory.outside, ref)
+    delete_export(memory.ports, ref)
 
 
 ENDINGS: dict[str, Callable[[MemoryService, TaskRef], object]] = {
@@ -76,17 +76,17 @@ def memory(tmp_path: Path) -> Iterator[MemoryService]:
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_task_that_ends_while_it_is_being_deleted_is_deleted(ending: str, memory: MemoryService) -> None:
     ref = sealed_task(memory)
-    memory.outside.tasks.overtake = lambda: ENDINGS[ending](memory, ref)  # type: ignore[attr-defined]  # as above
-    delete_export(memory.outside, ref)
+    memory.ports.tasks.overtake = lambda: ENDINGS[ending](memory, ref)  # type: ignore[attr-defined]  # as above
+    delete_export(memory.ports, ref)
     memory.invoker.join()
     with pytest.raises(SluiceError) as caught:
-        read_status(memory.outside, ref)
+        read_status(memory.ports, ref)
     assert caught.value.code is ErrorCode.TASK_DELETED
 
 
 def test_a_task_that_is_cancelled_while_it_is_being_deleted_stays_cancelled(memory: MemoryService) -> None:
     ref = sealed_task(memory)
-    memory.outside.tasks.overtake = lambda: cancel_export(memory.outside, ref)  # type: ignore[attr-defined]  # as above
-    delete_export(memory.outside, ref)
+    memory.ports.tasks.overtake = lambda: cancel_export(memory.ports, ref)  # type: ignore[attr-defined]  # as above
+    delete_export(memory.ports, ref)
     memory.invoker.join()
-    assert read_status(memory.outside, ref).state is State.CANCELLED
+    assert read_status(memory.ports, ref).state is State.CANCELLED

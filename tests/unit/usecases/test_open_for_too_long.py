@@ -4,58 +4,58 @@ from __future__ import annotations
 
 import pytest
 
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.limits import HOUR_S
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State
-from sluice.ports.outside import Outside
-from sluice.usecases.find_task import Definitions
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.put_batch import put_batch
-from sluice.usecases.sweep_tasks import sweep_tasks
+from sluice.ports.bundle import Ports
+from sluice.tables.batch import Batch
+from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.sending.open_export import OpenRequest, open_export
+from sluice.usecases.sending.put_batch import put_batch
+from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
 from tests.support.fake_clock import FakeClock
-from tests.support.memory_outside import memory_outside
+from tests.support.memory_ports import memory_ports
 
 PARAMS = ExportParams(format=ExportFormat.CSV, filename="t", columns=(ColumnSpec("a"),))
 
 
-def put(outside: Outside, ref: TaskRef, sequence: int) -> None:
-    put_batch(outside, Definitions(outside), ref, sequence=sequence, batch=Batch.of_rows([("x",)], 1))
+def put(ports: Ports, ref: TaskRef, sequence: int) -> None:
+    put_batch(ports, ParamsCache(ports), ref, sequence=sequence, batch=Batch.of_rows([("x",)], 1))
 
 
-def state_after_sweep(outside: Outside, ref: TaskRef) -> State:
-    sweep_tasks(outside)
-    row = outside.tasks.read(ref)
+def state_after_sweep(ports: Ports, ref: TaskRef) -> State:
+    sweep_tasks(ports)
+    row = ports.tasks.read(ref)
     assert row is not None
     return row.state
 
 
 def test_a_task_without_a_new_batch_expires_a_day_after_the_last() -> None:
     clock = FakeClock()
-    outside = memory_outside(clock)
-    ref = open_export(outside, TenantId("acme"), OpenRequest(PARAMS)).task.ref
+    ports = memory_ports(clock)
+    ref = open_export(ports, TenantId("acme"), OpenRequest(PARAMS)).task.ref
     clock.advance(20 * HOUR_S)
-    put(outside, ref, 1)
+    put(ports, ref, 1)
     clock.advance(23 * HOUR_S)
-    assert state_after_sweep(outside, ref) is State.OPEN
+    assert state_after_sweep(ports, ref) is State.OPEN
     clock.advance(2 * HOUR_S)
-    assert state_after_sweep(outside, ref) is State.EXPIRED
+    assert state_after_sweep(ports, ref) is State.EXPIRED
 
 
 def test_a_task_that_is_fed_for_ever_expires_before_its_first_batches_are_gone() -> None:
     clock = FakeClock()
-    outside = memory_outside(clock)
-    ref = open_export(outside, TenantId("acme"), OpenRequest(PARAMS)).task.ref
+    ports = memory_ports(clock)
+    ref = open_export(ports, TenantId("acme"), OpenRequest(PARAMS)).task.ref
     for sequence in range(1, 5):
         clock.advance(11 * HOUR_S)
-        put(outside, ref, sequence)
-        assert state_after_sweep(outside, ref) is State.OPEN
+        put(ports, ref, sequence)
+        assert state_after_sweep(ports, ref) is State.OPEN
     clock.advance(5 * HOUR_S)
-    assert state_after_sweep(outside, ref) is State.EXPIRED
+    assert state_after_sweep(ports, ref) is State.EXPIRED
     with pytest.raises(SluiceError) as refused:
-        put(outside, ref, 5)
+        put(ports, ref, 5)
     assert refused.value.code is ErrorCode.EXPIRED

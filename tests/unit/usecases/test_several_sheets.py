@@ -12,52 +12,52 @@ import msgspec
 import openpyxl
 import pytest
 
-from sluice.adapters.memory.memory_store import MemoryStore
-from sluice.adapters.memory.memory_tasks import MemoryTasks
+from sluice.adapters.memory.store import MemoryStore
+from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.cli.task.report import report_task
 from sluice.cli.task.text import page_of
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec, ColumnType, SheetSpec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim, Manifest
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec, ColumnType, TableSpec
 from sluice.domain.task import Guard, State, Task, TaskFields
-from sluice.ports.outside import Outside
-from sluice.usecases.close_export import CloseRequest, close_export
-from sluice.usecases.compose_export import Outcome, compose_export
+from sluice.ports.bundle import Ports
+from sluice.tables.batch import Batch
+from sluice.usecases.composing.compose_export import Outcome, compose_export
 from sluice.usecases.count_sheets import sheet_rows_of
-from sluice.usecases.find_task import Definitions
-from sluice.usecases.make_link import filename_of
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.put_batch import BatchReceipt, put_batch
-from sluice.usecases.render_again import RenderRequest, render_again
+from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.reading.make_link import filename_of
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import OpenRequest, open_export
+from sluice.usecases.sending.put_batch import BatchReceipt, put_batch
+from sluice.usecases.sending.render_again import RenderRequest, render_again
 from tests.support.fake_clock import FakeClock
-from tests.support.memory_outside import memory_outside
+from tests.support.memory_ports import memory_ports
 
-ORDERS, LINES = SheetSpec("orders", (ColumnSpec("id", ColumnType.NUMBER),)), SheetSpec("lines", (ColumnSpec("a"),) * 2)
+ORDERS, LINES = TableSpec("orders", (ColumnSpec("id", ColumnType.NUMBER),)), TableSpec("lines", (ColumnSpec("a"),) * 2)
 SHOP = ExportParams(format=ExportFormat.XLSX, filename="shop", sheets=(ORDERS, LINES))
 
 
-def opened(outside: Outside, params: ExportParams = SHOP) -> TaskRef:
-    return open_export(outside, TenantId("acme"), OpenRequest(params)).task.ref
+def opened(ports: Ports, params: ExportParams = SHOP) -> TaskRef:
+    return open_export(ports, TenantId("acme"), OpenRequest(params)).task.ref
 
 
-def put(outside: Outside, ref: TaskRef, sequence: int, sheet: int, *rows: Sequence[str]) -> BatchReceipt:
+def put(ports: Ports, ref: TaskRef, sequence: int, sheet: int, *rows: Sequence[str]) -> BatchReceipt:
     batch = Batch.of_rows(rows, len(rows[0]))
-    return put_batch(outside, Definitions(outside), ref, sequence=sequence, batch=batch, sheet=sheet)
+    return put_batch(ports, ParamsCache(ports), ref, sequence=sequence, batch=batch, sheet=sheet)
 
 
-def composed(outside: Outside, ref: TaskRef) -> Task:
-    task = close_export(outside, ref, CloseRequest())
-    assert compose_export(outside, ManifestRef(ref, task.man_sha)) is Outcome.COMPLETED
-    return row_of(outside, ref)
+def composed(ports: Ports, ref: TaskRef) -> Task:
+    task = close_export(ports, ref, CloseRequest())
+    assert compose_export(ports, ManifestRef(ref, task.man_sha)) is Outcome.COMPLETED
+    return row_of(ports, ref)
 
 
-def row_of(outside: Outside, ref: TaskRef) -> Task:
-    row = outside.tasks.read(ref)
+def row_of(ports: Ports, ref: TaskRef) -> Task:
+    row = ports.tasks.read(ref)
     assert row is not None
     return row
 
@@ -67,21 +67,21 @@ def values_in(data: bytes) -> dict[str, list[tuple[Any, ...]]]:
     return {sheet.title: list(sheet.iter_rows(values_only=True))[1:] for sheet in book.worksheets}
 
 
-def refusal(request: CloseRequest, *, outside: Outside, ref: TaskRef) -> SluiceError:
+def refusal(request: CloseRequest, *, ports: Ports, ref: TaskRef) -> SluiceError:
     with pytest.raises(SluiceError) as caught:
-        close_export(outside, ref, request)
+        close_export(ports, ref, request)
     return caught.value
 
 
 def test_batches_of_several_tables_may_come_in_any_order() -> None:
-    outside = memory_outside(FakeClock())
-    ref = opened(outside)
-    put(outside, ref, 4, 0, ["3"])
-    put(outside, ref, 1, 1, ["a", "b"], ["c", "d"])
-    put(outside, ref, 3, 1, ["e", "f"])
-    put(outside, ref, 2, 0, ["1"], ["2"])
-    row = composed(outside, ref)
-    assert values_in(outside.objects.get(row.result_key)) == {
+    ports = memory_ports(FakeClock())
+    ref = opened(ports)
+    put(ports, ref, 4, 0, ["3"])
+    put(ports, ref, 1, 1, ["a", "b"], ["c", "d"])
+    put(ports, ref, 3, 1, ["e", "f"])
+    put(ports, ref, 2, 0, ["1"], ["2"])
+    row = composed(ports, ref)
+    assert values_in(ports.objects.get(row.result_key)) == {
         "orders": [(1,), (2,), (3,)],
         "lines": [("a", "b"), ("c", "d"), ("e", "f")],
     }
@@ -89,127 +89,127 @@ def test_batches_of_several_tables_may_come_in_any_order() -> None:
 
 
 def test_the_same_rows_for_another_table_are_a_conflict() -> None:
-    outside = memory_outside(FakeClock())
+    ports = memory_ports(FakeClock())
     ref = opened(
-        outside, ExportParams(format=ExportFormat.XLSX, filename="t", sheets=(ORDERS, SheetSpec("b", ORDERS.columns)))
+        ports, ExportParams(format=ExportFormat.XLSX, filename="t", sheets=(ORDERS, TableSpec("b", ORDERS.columns)))
     )
-    put(outside, ref, 1, 0, ["1"])
-    assert put(outside, ref, 1, 0, ["1"]).replayed
+    put(ports, ref, 1, 0, ["1"])
+    assert put(ports, ref, 1, 0, ["1"]).replayed
     with pytest.raises(SluiceError) as caught:
-        put(outside, ref, 1, 1, ["1"])
+        put(ports, ref, 1, 1, ["1"])
     assert caught.value.code is ErrorCode.BATCH_CONFLICT
     assert "another sheet" in caught.value.detail
 
 
 def test_a_batch_has_the_columns_of_its_own_table() -> None:
-    outside = memory_outside(FakeClock())
-    ref = opened(outside)
+    ports = memory_ports(FakeClock())
+    ref = opened(ports)
     with pytest.raises(SluiceError) as caught:
-        put(outside, ref, 1, 0, ["1", "2"])
+        put(ports, ref, 1, 0, ["1", "2"])
     assert (caught.value.code, caught.value.facts["columns"]) == (ErrorCode.ROW_WIDTH_MISMATCH, 1)
     with pytest.raises(SluiceError) as caught:
-        put(outside, ref, 1, 0, ["x"])
+        put(ports, ref, 1, 0, ["x"])
     assert caught.value.code is ErrorCode.INVALID_VALUE
-    put(outside, ref, 1, 1, ["x", "y"])
+    put(ports, ref, 1, 1, ["x", "y"])
 
 
 def test_totals_are_checked_for_each_table() -> None:
-    outside = memory_outside(FakeClock())
-    ref = opened(outside)
-    put(outside, ref, 1, 0, ["1"], ["2"])
-    put(outside, ref, 2, 1, ["a", "b"])
-    assert sheet_rows_of(row_of(outside, ref)) == {"orders": None, "lines": None}
-    wrong = refusal(CloseRequest(rows=3, sheets={"orders": 1, "lines": 2}), outside=outside, ref=ref)
+    ports = memory_ports(FakeClock())
+    ref = opened(ports)
+    put(ports, ref, 1, 0, ["1"], ["2"])
+    put(ports, ref, 2, 1, ["a", "b"])
+    assert sheet_rows_of(row_of(ports, ref)) == {"orders": None, "lines": None}
+    wrong = refusal(CloseRequest(rows=3, sheets={"orders": 1, "lines": 2}), ports=ports, ref=ref)
     assert (wrong.code, wrong.facts) == (
         ErrorCode.TOTALS_MISMATCH,
         {"sheet": "orders", "rows_received": 2, "rows_closed": 1},
     )
-    unknown = refusal(CloseRequest(sheets={"refunds": 0}), outside=outside, ref=ref)
+    unknown = refusal(CloseRequest(sheets={"refunds": 0}), ports=ports, ref=ref)
     assert (unknown.code, unknown.facts) == (ErrorCode.INVALID_REQUEST, {"field": "sheets"})
-    negative = refusal(CloseRequest(sheets={"orders": -1}), outside=outside, ref=ref)
+    negative = refusal(CloseRequest(sheets={"orders": -1}), ports=ports, ref=ref)
     assert negative.code is ErrorCode.INVALID_REQUEST
-    assert row_of(outside, ref).state is State.OPEN
-    sealed = close_export(outside, ref, CloseRequest(batches=2, rows=3, sheets={"lines": 1, "orders": 2}))
+    assert row_of(ports, ref).state is State.OPEN
+    sealed = close_export(ports, ref, CloseRequest(batches=2, rows=3, sheets={"lines": 1, "orders": 2}))
     assert sheet_rows_of(sealed) == {"orders": 2, "lines": 1}
 
 
 def test_an_operator_sees_the_rows_of_each_table() -> None:
-    outside = memory_outside(FakeClock())
-    ref = opened(outside)
-    put(outside, ref, 1, 0, ["1"], ["2"])
-    put(outside, ref, 2, 0, ["3"])
-    report = report_task(outside, ref)
+    ports = memory_ports(FakeClock())
+    ref = opened(ports)
+    put(ports, ref, 1, 0, ["1"], ["2"])
+    put(ports, ref, 2, 0, ["3"])
+    report = report_task(ports, ref)
     assert report.sheets == {"orders": 3, "lines": 0}
     assert "sheet orders: 3 rows" in page_of(report)
     assert "sheet lines: 0 rows" in page_of(report)
 
 
 def test_a_second_close_may_name_the_same_totals_of_a_table_and_no_other() -> None:
-    outside = memory_outside(FakeClock())
-    ref = opened(outside)
-    put(outside, ref, 1, 0, ["1"])
-    close_export(outside, ref, CloseRequest())
-    assert close_export(outside, ref, CloseRequest(sheets={"orders": 1, "lines": 0})).state is State.SEALED
-    other = refusal(CloseRequest(sheets={"orders": 2}), outside=outside, ref=ref)
+    ports = memory_ports(FakeClock())
+    ref = opened(ports)
+    put(ports, ref, 1, 0, ["1"])
+    close_export(ports, ref, CloseRequest())
+    assert close_export(ports, ref, CloseRequest(sheets={"orders": 1, "lines": 0})).state is State.SEALED
+    other = refusal(CloseRequest(sheets={"orders": 2}), ports=ports, ref=ref)
     assert (other.code, other.facts) == (ErrorCode.ALREADY_CLOSED, {"sheet": "orders", "rows": 1})
 
 
 @pytest.mark.parametrize(
     ("sheets", "field"),
     [
-        ((SheetSpec("", ORDERS.columns),), "sheets[0].name"),
-        ((ORDERS, SheetSpec("a\nb", ORDERS.columns)), "sheets[1].name"),
-        ((SheetSpec("x" * 256, ORDERS.columns),), "sheets[0].name"),
-        ((SheetSpec("\ud800", ORDERS.columns),), "sheets[0].name"),
+        ((TableSpec("", ORDERS.columns),), "sheets[0].name"),
+        ((ORDERS, TableSpec("a\nb", ORDERS.columns)), "sheets[1].name"),
+        ((TableSpec("x" * 256, ORDERS.columns),), "sheets[0].name"),
+        ((TableSpec("\ud800", ORDERS.columns),), "sheets[0].name"),
         ((ORDERS, ORDERS), "sheets[1].name"),
-        ((ORDERS, SheetSpec("b", ())), "sheets[1].columns"),
-        ((SheetSpec("b", (ColumnSpec("n", ColumnType.NUMBER, format="[nonsense"),)),), "sheets[0].columns[0].format"),
-        (tuple(SheetSpec(f"s{number}", ORDERS.columns) for number in range(101)), "sheets"),
+        ((ORDERS, TableSpec("b", ())), "sheets[1].columns"),
+        ((TableSpec("b", (ColumnSpec("n", ColumnType.NUMBER, format="[nonsense"),)),), "sheets[0].columns[0].format"),
+        (tuple(TableSpec(f"s{number}", ORDERS.columns) for number in range(101)), "sheets"),
     ],
 )
-def test_sheets_that_cannot_be_are_refused(sheets: tuple[SheetSpec, ...], field: str) -> None:
-    outside = memory_outside(FakeClock())
+def test_sheets_that_cannot_be_are_refused(sheets: tuple[TableSpec, ...], field: str) -> None:
+    ports = memory_ports(FakeClock())
     with pytest.raises(SluiceError) as caught:
-        opened(outside, ExportParams(format=ExportFormat.XLSX, filename="t", sheets=sheets))
+        opened(ports, ExportParams(format=ExportFormat.XLSX, filename="t", sheets=sheets))
     assert (caught.value.code, caught.value.facts["field"]) == (ErrorCode.INVALID_REQUEST, field)
 
 
 def test_a_sheet_may_have_any_name_that_people_write() -> None:
-    outside = memory_outside(FakeClock())
+    ports = memory_ports(FakeClock())
     names = ["订单　明细", "a\u00a0b", "🎁", "'quoted'", "History", "x" * 255, " ", "../../etc/passwd"]
-    sheets = tuple(SheetSpec(name, ORDERS.columns) for name in names)
-    ref = opened(outside, ExportParams(format=ExportFormat.XLSX, filename="t", sheets=sheets))
+    sheets = tuple(TableSpec(name, ORDERS.columns) for name in names)
+    ref = opened(ports, ExportParams(format=ExportFormat.XLSX, filename="t", sheets=sheets))
     for index in range(len(names)):
-        put(outside, ref, index + 1, index, [str(index)])
-    found = values_in(outside.objects.get(composed(outside, ref).result_key))
+        put(ports, ref, index + 1, index, [str(index)])
+    found = values_in(ports.objects.get(composed(ports, ref).result_key))
     assert list(found.values()) == [[(index,)] for index in range(len(names))]
 
 
 @pytest.mark.parametrize("other", [ExportFormat.CSV, ExportFormat.JSONL, ExportFormat.PARQUET])
 def test_only_a_workbook_holds_several_tables(other: ExportFormat) -> None:
-    outside = memory_outside(FakeClock())
+    ports = memory_ports(FakeClock())
     with pytest.raises(SluiceError) as caught:
-        opened(outside, ExportParams(format=other, filename="t", sheets=(ORDERS,)))
+        opened(ports, ExportParams(format=other, filename="t", sheets=(ORDERS,)))
     assert caught.value.facts["field"] == "sheets"
-    ref = opened(outside)
-    put(outside, ref, 1, 0, ["1"])
-    close_export(outside, ref, CloseRequest())
+    ref = opened(ports)
+    put(ports, ref, 1, 0, ["1"])
+    close_export(ports, ref, CloseRequest())
     with pytest.raises(SluiceError) as caught:
-        render_again(outside, ref, RenderRequest(format=other))
+        render_again(ports, ref, RenderRequest(format=other))
     assert caught.value.facts["field"] == "sheets"
 
 
 def test_declared_sheets_take_no_name_from_the_options() -> None:
     named = ExportOptions(excel_sheet_name="x")
     with pytest.raises(SluiceError) as caught:
-        opened(memory_outside(FakeClock()), msgspec.structs.replace(SHOP, options=named))
+        opened(memory_ports(FakeClock()), msgspec.structs.replace(SHOP, options=named))
     assert caught.value.facts["field"] == "options.excel_sheet_name"
 
 
 def test_columns_and_sheets_exclude_each_other() -> None:
     both = ExportParams(format=ExportFormat.XLSX, filename="t", columns=ORDERS.columns, sheets=(ORDERS,))
     with pytest.raises(SluiceError) as caught:
-        opened(memory_outside(FakeClock()), both)
+        opened(memory_ports(FakeClock()), both)
     assert caught.value.facts["field"] == "columns"
 
 
@@ -229,16 +229,16 @@ def test_a_batch_of_one_table_names_none() -> None:
 
 
 def test_rendering_again_keeps_the_tables_and_the_bytes() -> None:
-    outside = memory_outside(FakeClock())
-    ref = opened(outside)
-    put(outside, ref, 1, 1, ["a", "b"])
-    put(outside, ref, 2, 0, ["1"])
-    first = composed(outside, ref)
-    again = render_again(outside, ref, RenderRequest()).task
+    ports = memory_ports(FakeClock())
+    ref = opened(ports)
+    put(ports, ref, 1, 1, ["a", "b"])
+    put(ports, ref, 2, 0, ["1"])
+    first = composed(ports, ref)
+    again = render_again(ports, ref, RenderRequest()).task
     assert sheet_rows_of(again) == {"orders": 1, "lines": 1}
-    assert compose_export(outside, ManifestRef(again.ref, again.man_sha)) is Outcome.COMPLETED
-    second = row_of(outside, again.ref)
-    assert outside.objects.get(second.result_key) == outside.objects.get(first.result_key)
+    assert compose_export(ports, ManifestRef(again.ref, again.man_sha)) is Outcome.COMPLETED
+    second = row_of(ports, again.ref)
+    assert ports.objects.get(second.result_key) == ports.objects.get(first.result_key)
 
 
 def test_the_manifest_of_one_table_is_written_as_it_always_was() -> None:
@@ -254,17 +254,17 @@ def test_the_manifest_of_one_table_is_written_as_it_always_was() -> None:
 
 
 def test_an_attempt_starts_again_when_a_worksheet_turns_out_to_need_zip64() -> None:
-    small = replace(memory_outside(FakeClock()), limits=Limits(zip32_bytes_max=20_000))
-    roomy = memory_outside(FakeClock())
+    small = replace(memory_ports(FakeClock()), limits=Limits(zip32_bytes_max=20_000))
+    roomy = memory_ports(FakeClock())
     rows = [[str(number)] for number in range(2_000)]
     files = []
-    for outside in (small, roomy):
-        ref = opened(outside, ExportParams(format=ExportFormat.XLSX, filename="t", columns=ORDERS.columns))
-        put(outside, ref, 1, 0, *rows)
-        row = composed(outside, ref)
+    for ports in (small, roomy):
+        ref = opened(ports, ExportParams(format=ExportFormat.XLSX, filename="t", columns=ORDERS.columns))
+        put(ports, ref, 1, 0, *rows)
+        row = composed(ports, ref)
         assert (row.rows_done, row.result_rows, row.epoch) == (2_000, 2_000, 1)
-        assert list(outside.objects.list_uploads("")) == []
-        files.append(outside.objects.get(row.result_key))
+        assert list(ports.objects.list_uploads("")) == []
+        files.append(ports.objects.get(row.result_key))
     versions = [zipfile.ZipFile(io.BytesIO(data)).getinfo("xl/worksheets/sheet1.xml").extract_version for data in files]
     assert versions == [45, 20]
     assert values_in(files[0]) == values_in(files[1])
@@ -297,13 +297,11 @@ class NotedTasks(MemoryTasks):
 
 def test_an_attempt_that_starts_again_keeps_its_lease_and_shows_it() -> None:
     clock, tasks = FakeClock(), NotedTasks()
-    outside = replace(
-        memory_outside(clock), objects=SlowStore(clock), tasks=tasks, limits=Limits(zip32_bytes_max=9_000)
-    )
-    ref = opened(outside, ExportParams(format=ExportFormat.XLSX, filename="t", columns=ORDERS.columns))
+    ports = replace(memory_ports(clock), objects=SlowStore(clock), tasks=tasks, limits=Limits(zip32_bytes_max=9_000))
+    ref = opened(ports, ExportParams(format=ExportFormat.XLSX, filename="t", columns=ORDERS.columns))
     for sequence in (1, 2, 3):
-        put(outside, ref, sequence, 0, *([str(number)] for number in range(200)))
-    assert composed(outside, ref).epoch == 1
+        put(ports, ref, sequence, 0, *([str(number)] for number in range(200)))
+    assert composed(ports, ref).epoch == 1
     once = [("rendering", 200), ("rendering", 400), ("rendering", 600)]
     assert tasks.progress == [("rendering", 0), *once, *once]
 
@@ -317,25 +315,25 @@ def test_the_same_rows_give_the_same_bytes_however_numbered_cut_and_mixed() -> N
         [(4, 1, lines[3:]), (1, 1, lines[:3]), (3, 0, orders[1:]), (2, 0, orders[:1])],
         [(1, 1, lines[:1]), (2, 0, orders[:5]), (3, 1, lines[1:]), (4, 0, orders[5:])],
     ):
-        outside = memory_outside(clock)
-        ref = opened(outside)
+        ports = memory_ports(clock)
+        ref = opened(ports)
         for sequence, sheet, rows in sent:
-            put(outside, ref, sequence, sheet, *rows)
-        files.add(outside.objects.get(composed(outside, ref).result_key))
+            put(ports, ref, sequence, sheet, *rows)
+        files.add(ports.objects.get(composed(ports, ref).result_key))
     assert len(files) == 1
 
 
 def test_a_file_that_an_older_release_made_keeps_the_name_of_what_it_is() -> None:
     """It put any number of rows into one workbook."""
-    outside = memory_outside(FakeClock())
-    ref = opened(outside, ExportParams(format=ExportFormat.XLSX, filename="b.xlsx", columns=ORDERS.columns))
-    put(outside, ref, 1, 0, ["1"])
-    row = msgspec.structs.replace(composed(outside, ref), total_rows=6_000_000)
+    ports = memory_ports(FakeClock())
+    ref = opened(ports, ExportParams(format=ExportFormat.XLSX, filename="b.xlsx", columns=ORDERS.columns))
+    put(ports, ref, 1, 0, ["1"])
+    row = msgspec.structs.replace(composed(ports, ref), total_rows=6_000_000)
     assert filename_of(row) == "b.xlsx"
 
 
 def test_the_workbooks_of_an_archive_have_names_that_stay_in_its_folder() -> None:
-    outside = replace(memory_outside(FakeClock()), limits=Limits(workbook_rows_least=1))
+    ports = replace(memory_ports(FakeClock()), limits=Limits(workbook_rows_least=1))
     names = []
     for filename in ("../../etc/passwd", "C:\\con.xlsx", "..", "a/b\0.zip"):
         params = ExportParams(
@@ -344,57 +342,57 @@ def test_the_workbooks_of_an_archive_have_names_that_stay_in_its_folder() -> Non
             columns=ORDERS.columns,
             options=ExportOptions(workbook_rows_max=1),
         )
-        ref = opened(outside, params)
-        put(outside, ref, 1, 0, ["1"], ["2"])
-        with zipfile.ZipFile(io.BytesIO(outside.objects.get(composed(outside, ref).result_key))) as archive:
+        ref = opened(ports, params)
+        put(ports, ref, 1, 0, ["1"], ["2"])
+        with zipfile.ZipFile(io.BytesIO(ports.objects.get(composed(ports, ref).result_key))) as archive:
             names += archive.namelist()[1:]
     assert names == ["etcpasswd-2.xlsx", "Ccon-2.xlsx", "export-2.xlsx", "ab-2.xlsx"]
 
 
 def test_totals_of_tables_are_refused_where_there_is_one() -> None:
     """Also under the empty name: the same close again, after a lost answer, could not be told from another."""
-    outside = memory_outside(FakeClock())
-    ref = opened(outside, ExportParams(format=ExportFormat.CSV, filename="t", columns=ORDERS.columns))
-    put(outside, ref, 1, 0, ["1"])
+    ports = memory_ports(FakeClock())
+    ref = opened(ports, ExportParams(format=ExportFormat.CSV, filename="t", columns=ORDERS.columns))
+    put(ports, ref, 1, 0, ["1"])
     for name in ("", "orders"):
-        error = refusal(CloseRequest(sheets={name: 1}), outside=outside, ref=ref)
+        error = refusal(CloseRequest(sheets={name: 1}), ports=ports, ref=ref)
         assert (error.code, error.facts) == (ErrorCode.INVALID_REQUEST, {"field": "sheet"})
 
 
 def test_the_columns_of_all_tables_together_are_bounded() -> None:
-    sheets = tuple(SheetSpec(f"s{number}", (ColumnSpec("a"),) * 10) for number in range(3))
+    sheets = tuple(TableSpec(f"s{number}", (ColumnSpec("a"),) * 10) for number in range(3))
     params = ExportParams(format=ExportFormat.XLSX, filename="t", sheets=sheets)
-    outside = memory_outside(FakeClock())
-    opened(replace(outside, limits=Limits(all_columns_max=30)), params)
+    ports = memory_ports(FakeClock())
+    opened(replace(ports, limits=Limits(all_columns_max=30)), params)
     with pytest.raises(SluiceError) as caught:
-        opened(replace(outside, limits=Limits(all_columns_max=29)), params)
+        opened(replace(ports, limits=Limits(all_columns_max=29)), params)
     assert (caught.value.code, caught.value.facts) == (ErrorCode.TOO_MANY_COLUMNS, {"columns": 30, "columns_max": 29})
 
 
 def test_rows_that_need_more_worksheets_than_a_program_opens_are_refused_at_the_close() -> None:
-    outside = memory_outside(FakeClock())
+    ports = memory_ports(FakeClock())
     options = ExportOptions(excel_start_row=1_048_574)
     params = ExportParams(format=ExportFormat.XLSX, filename="t", columns=ORDERS.columns, options=options)
-    fits, too_many = opened(outside, params), opened(outside, params)
-    put(outside, fits, 1, 0, *([str(number)] for number in range(2_000)))
-    put(outside, too_many, 1, 0, *([str(number)] for number in range(2_001)))
-    assert close_export(outside, fits, CloseRequest()).state is State.SEALED
-    error = refusal(CloseRequest(), outside=outside, ref=too_many)
+    fits, too_many = opened(ports, params), opened(ports, params)
+    put(ports, fits, 1, 0, *([str(number)] for number in range(2_000)))
+    put(ports, too_many, 1, 0, *([str(number)] for number in range(2_001)))
+    assert close_export(ports, fits, CloseRequest()).state is State.SEALED
+    error = refusal(CloseRequest(), ports=ports, ref=too_many)
     assert (error.code, error.facts) == (ErrorCode.TOO_MANY_ROWS, {"rows": 2_001, "rows_max": 2_000})
 
 
 def test_an_archive_of_workbooks_is_delivered_under_the_name_of_one() -> None:
-    outside = replace(memory_outside(FakeClock()), limits=Limits(workbook_rows_least=1))
+    ports = replace(memory_ports(FakeClock()), limits=Limits(workbook_rows_least=1))
     options = ExportOptions(workbook_rows_max=2)
     ref = opened(
-        outside, ExportParams(format=ExportFormat.XLSX, filename="b.xlsx", columns=ORDERS.columns, options=options)
+        ports, ExportParams(format=ExportFormat.XLSX, filename="b.xlsx", columns=ORDERS.columns, options=options)
     )
-    assert filename_of(row_of(outside, ref)) == "b.xlsx"
-    put(outside, ref, 1, 0, ["1"], ["2"], ["3"])
-    row = composed(outside, ref)
+    assert filename_of(row_of(ports, ref)) == "b.xlsx"
+    put(ports, ref, 1, 0, ["1"], ["2"], ["3"])
+    row = composed(ports, ref)
     assert filename_of(row) == "b.zip"
     assert row.result_key.endswith("/export.zip")
-    with zipfile.ZipFile(io.BytesIO(outside.objects.get(row.result_key))) as archive:
+    with zipfile.ZipFile(io.BytesIO(ports.objects.get(row.result_key))) as archive:
         assert archive.namelist() == ["b-1.xlsx", "b-2.xlsx"]
         assert values_in(archive.read("b-2.xlsx"))["Sheet1"] == [(3,)]
 
@@ -403,7 +401,7 @@ def test_a_workbook_that_would_be_full_at_once_is_refused() -> None:
     options = ExportOptions(workbook_rows_max=9_999)
     with pytest.raises(SluiceError) as caught:
         opened(
-            memory_outside(FakeClock()),
+            memory_ports(FakeClock()),
             ExportParams(format=ExportFormat.XLSX, filename="b", columns=ORDERS.columns, options=options),
         )
     assert caught.value.facts["field"] == "options.workbook_rows_max"

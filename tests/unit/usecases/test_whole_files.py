@@ -8,23 +8,23 @@ import io
 
 import pytest
 
-from sluice.domain.batch import Batch
-from sluice.domain.columns import ColumnSpec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State, Task
-from sluice.ports.outside import Outside
-from sluice.usecases.close_export import CloseRequest, close_export
-from sluice.usecases.compose_export import compose_export
-from sluice.usecases.find_task import Definitions
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.put_batch import put_batch
-from sluice.usecases.render_again import RenderRequest, render_again
+from sluice.ports.bundle import Ports
+from sluice.tables.batch import Batch
+from sluice.usecases.composing.compose_export import compose_export
+from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import OpenRequest, open_export
+from sluice.usecases.sending.put_batch import put_batch
+from sluice.usecases.sending.render_again import RenderRequest, render_again
 from tests.contracts.crc64_oracle import crc64_oracle
 from tests.support.fake_clock import FakeClock
-from tests.support.memory_outside import memory_outside
+from tests.support.memory_ports import memory_ports
 
 ROWS: dict[int, list[tuple[str | None, str | None]]] = {
     1: [("1", "a"), ("2", "=b")],
@@ -34,27 +34,27 @@ ROWS: dict[int, list[tuple[str | None, str | None]]] = {
 BATCHES, TOTAL = len(ROWS), sum(map(len, ROWS.values()))
 
 
-def opened(outside: Outside, file_format: ExportFormat) -> TaskRef:
+def opened(ports: Ports, file_format: ExportFormat) -> TaskRef:
     params = ExportParams(format=file_format, filename="t", columns=(ColumnSpec("n"), ColumnSpec("s")))
-    ref = open_export(outside, TenantId("acme"), OpenRequest(params)).task.ref
+    ref = open_export(ports, TenantId("acme"), OpenRequest(params)).task.ref
     for sequence in (3, 1, 2, 1):
         batch = Batch.of_rows(ROWS[sequence], 2)
-        put_batch(outside, Definitions(outside), ref, sequence=sequence, batch=batch)
+        put_batch(ports, ParamsCache(ports), ref, sequence=sequence, batch=batch)
     return ref
 
 
-def composed(outside: Outside, sealed: Task) -> Task:
-    compose_export(outside, ManifestRef(sealed.ref, sealed.man_sha))
-    row = outside.tasks.read(sealed.ref)
+def composed(ports: Ports, sealed: Task) -> Task:
+    compose_export(ports, ManifestRef(sealed.ref, sealed.man_sha))
+    row = ports.tasks.read(sealed.ref)
     assert row is not None
     return row
 
 
 @pytest.mark.parametrize("file_format", [ExportFormat.XLSX, ExportFormat.CSV, ExportFormat.JSONL])
 def test_a_completed_task_carries_rows_size_sha_256_and_crc_64_of_its_file(file_format: ExportFormat) -> None:
-    outside = memory_outside(FakeClock())
-    row = composed(outside, close_export(outside, opened(outside, file_format), CloseRequest(BATCHES, TOTAL)))
-    file = outside.objects.get(row.result_key)
+    ports = memory_ports(FakeClock())
+    row = composed(ports, close_export(ports, opened(ports, file_format), CloseRequest(BATCHES, TOTAL)))
+    file = ports.objects.get(row.result_key)
     assert row.state is State.COMPLETED
     assert (row.result_rows, row.result_size) == (TOTAL, len(file))
     assert row.result_sha256 == hashlib.sha256(file).hexdigest()
@@ -62,9 +62,9 @@ def test_a_completed_task_carries_rows_size_sha_256_and_crc_64_of_its_file(file_
 
 
 def test_the_file_has_the_rows_of_all_batches_in_order_once() -> None:
-    outside = memory_outside(FakeClock())
-    row = composed(outside, close_export(outside, opened(outside, ExportFormat.CSV), CloseRequest(BATCHES, TOTAL)))
-    text = outside.objects.get(row.result_key).decode("utf-8-sig")
+    ports = memory_ports(FakeClock())
+    row = composed(ports, close_export(ports, opened(ports, ExportFormat.CSV), CloseRequest(BATCHES, TOTAL)))
+    text = ports.objects.get(row.result_key).decode("utf-8-sig")
     assert [line[0] for line in csv.reader(io.StringIO(text, newline=""))] == ["n", *"123456"]
 
 
@@ -80,23 +80,23 @@ def test_the_file_has_the_rows_of_all_batches_in_order_once() -> None:
 def test_a_close_whose_totals_are_not_what_was_received_is_refused(
     batches: int | None, rows: int | None, code: ErrorCode
 ) -> None:
-    outside = memory_outside(FakeClock())
-    ref = opened(outside, ExportFormat.CSV)
+    ports = memory_ports(FakeClock())
+    ref = opened(ports, ExportFormat.CSV)
     with pytest.raises(SluiceError) as caught:
-        close_export(outside, ref, CloseRequest(batches, rows))
+        close_export(ports, ref, CloseRequest(batches, rows))
     assert caught.value.code is code
-    row = outside.tasks.read(ref)
+    row = ports.tasks.read(ref)
     assert row is not None
     assert row.state is State.OPEN
 
 
 def test_a_chunk_that_is_not_what_was_acknowledged_makes_no_file() -> None:
-    outside = memory_outside(FakeClock())
-    sealed = close_export(outside, opened(outside, ExportFormat.CSV), CloseRequest())
-    chunks = sorted(entry.key for entry in outside.objects.list("") if entry.key.endswith(".chunk"))
+    ports = memory_ports(FakeClock())
+    sealed = close_export(ports, opened(ports, ExportFormat.CSV), CloseRequest())
+    chunks = sorted(entry.key for entry in ports.objects.list("") if entry.key.endswith(".chunk"))
     assert len(chunks) == BATCHES
-    outside.objects.put(chunks[0], outside.objects.get(chunks[1]))
-    row = composed(outside, sealed)
+    ports.objects.put(chunks[0], ports.objects.get(chunks[1]))
+    row = composed(ports, sealed)
     assert (row.state, row.last_error_code) == (State.FAILED, ErrorCode.CHUNK_CORRUPT)
     assert not row.result_key
 
@@ -104,13 +104,13 @@ def test_a_chunk_that_is_not_what_was_acknowledged_makes_no_file() -> None:
 @pytest.mark.parametrize("file_format", [ExportFormat.XLSX, ExportFormat.CSV])
 def test_rendering_again_gives_the_same_bytes(file_format: ExportFormat) -> None:
     clock = FakeClock()
-    outside = memory_outside(clock)
-    first = composed(outside, close_export(outside, opened(outside, file_format), CloseRequest()))
+    ports = memory_ports(clock)
+    first = composed(ports, close_export(ports, opened(ports, file_format), CloseRequest()))
     clock.advance(3_600)
-    again = composed(outside, render_again(outside, first.ref, RenderRequest()).task)
+    again = composed(ports, render_again(ports, first.ref, RenderRequest()).task)
     assert again.task_id != first.task_id
-    assert outside.objects.get(again.result_key) == outside.objects.get(first.result_key)
+    assert ports.objects.get(again.result_key) == ports.objects.get(first.result_key)
     other = ExportFormat.XLSX if file_format is ExportFormat.CSV else ExportFormat.CSV
-    there = composed(outside, render_again(outside, first.ref, RenderRequest(format=other)).task)
-    back = render_again(outside, there.ref, RenderRequest(format=file_format, options=ExportOptions()))
-    assert outside.objects.get(composed(outside, back.task).result_key) == outside.objects.get(first.result_key)
+    there = composed(ports, render_again(ports, first.ref, RenderRequest(format=other)).task)
+    back = render_again(ports, there.ref, RenderRequest(format=file_format, options=ExportOptions()))
+    assert ports.objects.get(composed(ports, back.task).result_key) == ports.objects.get(first.result_key)

@@ -6,9 +6,9 @@ from collections.abc import Generator, Mapping, Sequence
 from math import inf
 
 from sluice.adapters.forwarding_store import ForwardingStore
-from sluice.adapters.repeater import Repeater
 from sluice.ports.clock import Clock, Randomness
 from sluice.ports.object_store import ObjectInfo, ObjectStore, PartReceipt, Upload
+from sluice.ports.retry import Repeater
 from sluice.ports.store_errors import OutcomeUnknown
 
 

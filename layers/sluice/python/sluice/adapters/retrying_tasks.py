@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 
-from sluice.adapters.repeater import Repeater
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, Guard, State, Task, TaskFields
 from sluice.ports.clock import Clock, Randomness
+from sluice.ports.retry import Repeater
 from sluice.ports.task_store import ClaimedTask, TaskPage, TaskStore
 
 

@@ -10,10 +10,10 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
-from sluice.domain.batch import Batch, Cells
-from sluice.domain.columns import ColumnSpec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec
+from sluice.tables.batch import Batch, Cells
 
 _TEXT = frozenset({str, type(None)})
 _SCALAR = frozenset({str, int, bool, type(None)})

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from sluice.api.auth import KeyRing, OpenRing, Principal, admit
 from sluice.api.rate_limit import RateLimiter
 from sluice.domain.api_key import Scope
-from sluice.ports.outside import Outside
-from sluice.usecases.find_task import Definitions
+from sluice.ports.bundle import Ports
+from sluice.usecases.find_task import ParamsCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """One per process, shared by gRPC and HTTP, so that both see the same callers and limits."""
 
-    outside: Outside
-    definitions: Definitions
+    ports: Ports
+    params_cache: ParamsCache
     ring: KeyRing | OpenRing
     rate_limiter: RateLimiter
 
     def admit(self, authorization: str | None, scope: Scope) -> Principal:
         """Let a caller in for what needs ``scope``; raises as ``auth.admit``."""
-        return admit(authorization, scope, ring=self.ring, limiter=self.rate_limiter, journal=self.outside.journal)
+        return admit(authorization, scope, ring=self.ring, limiter=self.rate_limiter, journal=self.ports.journal)

@@ -10,7 +10,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.progress import eta_s, progress_percent, status_of
 from sluice.domain.task import State, Task
 from sluice.usecases.count_sheets import sheet_rows_of
-from sluice.usecases.make_link import failure_of, filename_of
+from sluice.usecases.reading.make_link import failure_of, filename_of
 
 
 class ErrorView(msgspec.Struct, frozen=True):

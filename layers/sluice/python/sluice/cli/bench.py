@@ -11,28 +11,28 @@ import typer
 
 from sluice import __version__
 from sluice.api.auth import LOCAL_TENANT
+from sluice.app.settings.schema import Storage
+from sluice.app.settings.settings import Settings
+from sluice.app.stores import open_ports
 from sluice.cli.data_options import AsJson
-from sluice.cli.export.held_bell import HeldBell, LastError
 from sluice.cli.export.progress import Progress, shown_progress
+from sluice.cli.export.recording_invoker import LastError, RecordingInvoker
+from sluice.cli.formatting import counted, iso, json_of, lines_of, size
 from sluice.cli.machine import describe_machine, forget_peak, peak_bytes
-from sluice.cli.wording import counted, iso, json_of, lines_of, size
+from sluice.demo.order_table import BATCH_ROWS, COLUMNS, order_batches
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
-from sluice.ports.outside import Outside
-from sluice.streams.order_table import BATCH_ROWS, COLUMNS, order_batches
-from sluice.usecases.close_export import CloseRequest, close_export
-from sluice.usecases.compose_export import compose_export
-from sluice.usecases.find_task import Definitions, find_task
-from sluice.usecases.make_link import failure_of
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.put_batch import put_batch
-from sluice.usecases.repair_task import verify_result
-from sluice.wiring.build import open_outside
-from sluice.wiring.settings import Settings
-from sluice.wiring.settings_schema import Storage
+from sluice.ports.bundle import Ports
+from sluice.usecases.composing.compose_export import compose_export
+from sluice.usecases.find_task import ParamsCache, find_task
+from sluice.usecases.reading.make_link import failure_of
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import OpenRequest, open_export
+from sluice.usecases.sending.put_batch import put_batch
+from sluice.usecases.upkeep.repair_task import verify_result
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -62,8 +62,8 @@ class Bench(msgspec.Struct, frozen=True):
 
 
 class Stores(NamedTuple):
-    outside: Outside
-    bell: HeldBell
+    ports: Ports
+    trigger: RecordingInvoker
     errors: LastError
 
 
@@ -85,30 +85,30 @@ def bench(
       sluice bench --rows 1000000 --json
     """
     with tempfile.TemporaryDirectory(prefix=".sluice-bench-", dir=directory) as folder, shown_progress() as progress:
-        bell, errors = HeldBell(), LastError()
+        trigger, errors = RecordingInvoker(), LastError()
         settings = Settings(storage=Storage(data_directory=folder))
-        with open_outside(settings, errors, invoker=bell) as outside:
-            stores = Stores(outside, bell, errors)
+        with open_ports(settings, errors, invoker=trigger) as ports:
+            stores = Stores(ports, trigger, errors)
             resets = forget_peak()
             measured = [_measure(stores, chosen, rows, progress) for chosen in (ExportFormat.CSV, ExportFormat.XLSX)]
-            date = iso(outside.clock.now())
+            date = iso(ports.clock.now())
     report = Bench(date, describe_machine(), __version__, resets, measured)
     print(json_of(report) if as_json else page_of(report))
 
 
 def _measure(stores: Stores, chosen: ExportFormat, rows: int, progress: Progress) -> Measured:
-    outside, bell = stores.outside, stores.bell
+    ports, trigger = stores.ports, stores.trigger
     params = ExportParams(format=chosen, filename=f"orders.{chosen.value}", columns=COLUMNS)
-    ref = open_export(outside, LOCAL_TENANT, OpenRequest(params)).task.ref
+    ref = open_export(ports, LOCAL_TENANT, OpenRequest(params)).task.ref
     progress.stage(f"{chosen.value}: storing {counted(rows, 'row')}", rows)
-    put_s = _put(outside, ref, rows, progress)
+    put_s = _put(ports, ref, rows, progress)
     progress.stage(f"{chosen.value}: composing", None)
     forget_peak()
-    started = outside.clock.monotonic()
-    compose_export(outside, bell.taken())
-    compose_s = outside.clock.monotonic() - started
+    started = ports.clock.monotonic()
+    compose_export(ports, trigger.taken())
+    compose_s = ports.clock.monotonic() - started
     peak = peak_bytes()
-    task = _checked(stores, find_task(outside, ref))
+    task = _checked(stores, find_task(ports, ref))
     return Measured(
         format=chosen.value,
         rows=task.result_rows,
@@ -123,24 +123,24 @@ def _measure(stores: Stores, chosen: ExportFormat, rows: int, progress: Progress
     )
 
 
-def _put(outside: Outside, ref: TaskRef, rows: int, progress: Progress) -> float:
+def _put(ports: Ports, ref: TaskRef, rows: int, progress: Progress) -> float:
     """Store the table in batches of 1,000 rows, as a sender would; returns the seconds, making rows left out."""
-    definitions = Definitions(outside)
+    params_cache = ParamsCache(ports)
     seconds = 0.0
     done = sequence = 0
-    for sequence, batch in enumerate(order_batches(rows, batch_rows=_batch_rows(rows, outside)), start=1):
-        started = outside.clock.monotonic()
-        put_batch(outside, definitions, ref, sequence=sequence, batch=batch)
-        seconds += outside.clock.monotonic() - started
+    for sequence, batch in enumerate(order_batches(rows, batch_rows=_batch_rows(rows, ports)), start=1):
+        started = ports.clock.monotonic()
+        put_batch(ports, params_cache, ref, sequence=sequence, batch=batch)
+        seconds += ports.clock.monotonic() - started
         done += batch.rows
         progress.reach(done)
-    close_export(outside, ref, CloseRequest(batches=sequence, rows=rows))
+    close_export(ports, ref, CloseRequest(batches=sequence, rows=rows))
     return seconds
 
 
-def _batch_rows(rows: int, outside: Outside) -> int:
+def _batch_rows(rows: int, ports: Ports) -> int:
     """As senders are told to, 1,000 rows; more where a task would need more batches than it may have."""
-    return max(BATCH_ROWS, -(-rows // outside.limits.batches_max))
+    return max(BATCH_ROWS, -(-rows // ports.limits.batches_max))
 
 
 def _checked(stores: Stores, task: Task) -> Task:
@@ -149,7 +149,7 @@ def _checked(stores: Stores, task: Task) -> Task:
         raise failure_of(task)
     if task.state is not State.COMPLETED:
         raise stores.errors.error or SluiceError(ErrorCode.INTERNAL)
-    if not verify_result(stores.outside, task.ref).matches:
+    if not verify_result(stores.ports, task.ref).matches:
         raise SluiceError(ErrorCode.RESULT_VERIFY_FAILED)
     return task
 

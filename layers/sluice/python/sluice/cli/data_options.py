@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from sluice.cli.task.sweeper_bell import SweeperBell
+from sluice.app.settings.settings import Settings, load_settings
+from sluice.app.stores import TASKS_FILE, open_ports
+from sluice.cli.task.sweep_invoker import SweepInvoker
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TASK_ID, TaskRef
-from sluice.ports.outside import Outside
-from sluice.wiring.build import TASKS_FILE, open_outside
-from sluice.wiring.settings import Settings, load_settings
+from sluice.ports.bundle import Ports
 
 Data = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="The service's directory; as its settings say by default.")
@@ -42,21 +42,21 @@ def settings_of(data: Path | None, config: Path | None) -> Settings:
 
 
 @contextmanager
-def open_data(data: Path | None, config: Path | None) -> Iterator[Outside]:
+def open_data(data: Path | None, config: Path | None) -> Iterator[Ports]:
     """Open the stores of a service, which may be running. Its sweeper hears of every bell that is rung here."""
     settings = settings_of(data, config)
     if settings.storage.backend == "directory" and not (settings.data_directory / TASKS_FILE).is_file():
         raise typer.BadParameter(f"no service has its data in {settings.data_directory}", param_hint="--data")
-    bell = SweeperBell()
-    with open_outside(settings, SilentJournal(), invoker=bell) as outside:
-        bell.plug(outside)
-        yield outside
+    trigger = SweepInvoker()
+    with open_ports(settings, SilentJournal(), invoker=trigger) as ports:
+        trigger.plug(ports)
+        yield ports
 
 
-def find_ref(outside: Outside, task_id: str) -> TaskRef:
+def find_ref(ports: Ports, task_id: str) -> TaskRef:
     """Find whose task it is, by looking at every row. Raises TASK_NOT_FOUND."""
     if TASK_ID.fullmatch(task_id):
-        for task in outside.tasks.scan():
+        for task in ports.tasks.scan():
             if task.task_id == task_id:
                 return task.ref
     raise SluiceError(ErrorCode.TASK_NOT_FOUND, "no task in this directory has this id")

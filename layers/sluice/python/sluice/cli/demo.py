@@ -15,8 +15,8 @@ from sluice.demo.file_check import as_cells, count_equal_cells, csv_rows, sha256
 from sluice.demo.grpc_sender import COLUMNS as CITY_COLUMNS
 from sluice.demo.grpc_sender import city_rows, push_cities
 from sluice.demo.http_sender import HttpSender, fetch
+from sluice.demo.order_table import COLUMNS, order_rows
 from sluice.demo.service_process import WatchedService, watched_service
-from sluice.streams.order_table import COLUMNS, order_rows
 
 CLOCK = SystemClock()
 KIND_OF_CITY_COLUMN = {1: "string", 2: "number"}

@@ -8,8 +8,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from sluice.api.answers import grpc_status, http_status
-from sluice.cli.wording import json_of, lines_of
+from sluice.api.error_status import grpc_status, http_status
+from sluice.cli.formatting import json_of, lines_of
 from sluice.domain.errors import Actor, ErrorCode, SluiceError
 
 WHAT_TO_DO = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sluice.api.auth import KeysMissingError
+from sluice.app.settings.settings import SettingsError
 from sluice.cli.export.server_calls import ServerError
-from sluice.cli.wording import printable
+from sluice.cli.formatting import printable
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.key_store import DamagedKeysError
 from sluice.ports.store_errors import StoreError, StoreRefused
-from sluice.wiring.settings import SettingsError
 
 FAILED = 1
 WRONG_USAGE = 2

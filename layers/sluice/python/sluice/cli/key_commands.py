@@ -11,11 +11,11 @@ import typer
 
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.api.api_keys import add_key, list_keys, revoke_key
+from sluice.app.key_store import open_key_store, place_of_keys
 from sluice.cli.data_options import Config, Data, settings_of
-from sluice.cli.wording import iso, json_of, lines_of, span
+from sluice.cli.formatting import iso, json_of, lines_of, span
 from sluice.domain.api_key import ApiKey, Scope
 from sluice.domain.limits import DAY_S
-from sluice.wiring.key_store import open_key_store, place_of_keys
 
 DAYS_MAX = 36_500
 

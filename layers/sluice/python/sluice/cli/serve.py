@@ -13,9 +13,9 @@ from typing import Annotated
 import msgspec
 import typer
 
-from sluice.wiring.service import RunningService, run_service
-from sluice.wiring.settings import load_settings
-from sluice.wiring.stop_signal import wait_for_stop
+from sluice.app.one_machine import RunningService, run_service
+from sluice.app.settings.settings import load_settings
+from sluice.app.stop_signal import wait_for_stop
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -71,12 +71,12 @@ def _withdraw(ready_file: Path | None) -> None:
 
 def _announce(running: RunningService, ready_file: Path | None) -> None:
     """Say where the service listens: to the terminal, and to whoever started it."""
-    faces = running.faces
+    servers = running.servers
     if sys.stdout.isatty():
-        print(f"Serving {running.public_url} (docs at /docs), gRPC on port {faces.grpc_port}.")
-        if faces.open_to_all:
+        print(f"Serving {running.public_url} (docs at /docs), gRPC on port {servers.grpc_port}.")
+        if servers.open_to_all:
             print("No API key is configured: only this machine may call. Add one: sluice keys add TENANT")
     if ready_file is not None:
         staged = ready_file.with_name(ready_file.name + ".part")
-        staged.write_bytes(msgspec.json.encode({"pid": os.getpid(), **faces._asdict()}))
+        staged.write_bytes(msgspec.json.encode({"pid": os.getpid(), **servers._asdict()}))
         staged.replace(ready_file)

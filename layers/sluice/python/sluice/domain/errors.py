@@ -142,7 +142,7 @@ class SluiceError(Exception):
         return self.meaning.retryable
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The detail with the facts, for a row that keeps one line of text."""
         facts = ", ".join(f"{name}: {value}" for name, value in self.facts.items())
         return f"{self.detail} ({facts})" if facts else self.detail

@@ -80,7 +80,7 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     """How far two machines' clocks may differ."""
     heartbeat_s: float = 10
     """A composer extends its lease this often."""
-    bell_grace_s: float = 90
+    trigger_grace_s: float = 90
     """How long after the seal the sweeper waits for the doorbell to have worked."""
     attempt_max_s: float = 30 * MINUTE_S
     """An attempt that takes longer is given back: whatever holds it up may not hold up the next one."""

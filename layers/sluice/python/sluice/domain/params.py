@@ -6,9 +6,9 @@ import hashlib
 
 import msgspec
 
-from sluice.domain.columns import ColumnSpec, SheetSpec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.schema import ColumnSpec, TableSpec
 
 
 class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -19,7 +19,7 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Already sanitised, with the format's extension."""
     columns: tuple[ColumnSpec, ...] = ()
     """Of the one table; empty when ``sheets`` declares several."""
-    sheets: tuple[SheetSpec, ...] = ()
+    sheets: tuple[TableSpec, ...] = ()
     """Tables of their own columns, each on worksheets of its own; a batch says which one it belongs to."""
     options: ExportOptions = ExportOptions()
     expected_rows: int | None = None
@@ -29,9 +29,9 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """When that task was created: its files carry one time, so that rendering again gives the same bytes."""
 
     @property
-    def tables(self) -> tuple[SheetSpec, ...]:
+    def tables(self) -> tuple[TableSpec, ...]:
         """The declared tables, or the only one, in the order they have in the file."""
-        return self.sheets or (SheetSpec(self.options.excel_sheet_name, self.columns),)
+        return self.sheets or (TableSpec(self.options.excel_sheet_name, self.columns),)
 
     @property
     def column_count(self) -> int:

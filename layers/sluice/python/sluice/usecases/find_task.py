@@ -10,7 +10,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TASK_ID, TaskId, TaskRef, TenantId
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
-from sluice.ports.outside import Outside
+from sluice.ports.bundle import Ports
 
 
 def make_ref(tenant: TenantId, task_id: str) -> TaskRef:
@@ -20,9 +20,9 @@ def make_ref(tenant: TenantId, task_id: str) -> TaskRef:
     return TaskRef(tenant, TaskId(task_id))
 
 
-def find_task(outside: Outside, ref: TaskRef) -> Task:
+def find_task(ports: Ports, ref: TaskRef) -> Task:
     """The row as of now. Raises TASK_NOT_FOUND, and TASK_DELETED for a task its owner deleted."""
-    task = outside.tasks.read(ref)
+    task = ports.tasks.read(ref)
     if task is None:
         raise SluiceError(ErrorCode.TASK_NOT_FOUND)
     if task.deleted_at:
@@ -43,7 +43,7 @@ def ended_error(task: Task) -> SluiceError:
             return SluiceError(ErrorCode.TASK_CLOSED, state=task.state.value)
 
 
-class Definition(NamedTuple):
+class CachedParams(NamedTuple):
     """What a task was opened with, and when; neither ever changes."""
 
     params: ExportParams
@@ -51,12 +51,12 @@ class Definition(NamedTuple):
 
 
 class _Known(NamedTuple):
-    definition: Definition
+    cached: CachedParams
     until: float
     """Monotonic."""
 
 
-class Definitions:
+class ParamsCache:
     """What each task was opened with, remembered, so that a batch costs no read.
 
     Safe to remember because parameters never change while a row lasts. A row
@@ -65,39 +65,39 @@ class Definitions:
     Thread-safe; holds at most ``size`` tasks, and no more of them than have ``columns`` columns together.
     """
 
-    def __init__(self, outside: Outside, size: int = 1024, columns: int = 200_000) -> None:
-        self._outside = outside
+    def __init__(self, ports: Ports, size: int = 1024, columns: int = 200_000) -> None:
+        self._ports = ports
         self._size = size
         self._columns_max = columns
         self._columns = 0
-        self._age_max_s = outside.timings.tombstone_s / 2
+        self._age_max_s = ports.timings.tombstone_s / 2
         self._known: OrderedDict[TaskRef, _Known] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, ref: TaskRef) -> Definition:
+    def read(self, ref: TaskRef) -> CachedParams:
         """The task's definition; raises as ``find_task``, and for a task that takes no batches and kept none."""
         with self._lock:
             known = self._known.get(ref)
-            if known is not None and self._outside.clock.monotonic() < known.until:
+            if known is not None and self._ports.clock.monotonic() < known.until:
                 self._known.move_to_end(ref)
-                return known.definition
-        task = find_task(self._outside, ref)
+                return known.cached
+        task = find_task(self._ports, ref)
         if not task.params:
             raise ended_error(task)
         return self.remember(task)
 
-    def remember(self, task: Task) -> Definition:
+    def remember(self, task: Task) -> CachedParams:
         """Keep the definition of a task that was just opened or read, and that has its parameters still."""
-        definition = Definition(task.read_params(), task.created_at)
+        cached = CachedParams(task.read_params(), task.created_at)
         with self._lock:
             self._forget(task.ref)
-            self._known[task.ref] = _Known(definition, self._outside.clock.monotonic() + self._age_max_s)
-            self._columns += definition.params.column_count
+            self._known[task.ref] = _Known(cached, self._ports.clock.monotonic() + self._age_max_s)
+            self._columns += cached.params.column_count
             while len(self._known) > self._size or (self._columns > self._columns_max and len(self._known) > 1):
                 self._forget(next(iter(self._known)))
-        return definition
+        return cached
 
     def _forget(self, ref: TaskRef) -> None:
         known = self._known.pop(ref, None)
         if known is not None:
-            self._columns -= known.definition.params.column_count
+            self._columns -= known.cached.params.column_count

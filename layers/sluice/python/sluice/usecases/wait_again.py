@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice.ports.outside import Outside
+from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown
 
 WAIT_S = 0.1
@@ -11,10 +11,10 @@ WAIT_MAX_S = 2.0
 """The longest wait, whatever a store asks for: somebody waits for the answer."""
 
 
-def wait_again(outside: Outside, unknown: OutcomeUnknown, *, repeat: int) -> None:
+def wait_again(ports: Ports, unknown: OutcomeUnknown, *, repeat: int) -> None:
     """Give a busy store the time that it asks for, and a random one on top, so that not all come back at once.
 
     ``repeat`` counts from 0.
     """
-    own_s = WAIT_S * 2.0**repeat * outside.randomness.fraction()
-    outside.clock.sleep(min(unknown.retry_after_s + own_s, WAIT_MAX_S))
+    own_s = WAIT_S * 2.0**repeat * ports.randomness.fraction()
+    ports.clock.sleep(min(unknown.retry_after_s + own_s, WAIT_MAX_S))

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from sluice.api.gen import export_pb2 as pb
 from sluice.api.grpc.call import Call
-from sluice.api.grpc.errors import Noted
+from sluice.api.grpc.errors import Logged
+from sluice.api.grpc.requests import read_batch
 from sluice.api.rows import RowShape
-from sluice.api.wire import read_batch
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
-from sluice.usecases.put_batch import BatchReceipt, check_sequence, put_batch
+from sluice.proto import export_pb2 as pb
+from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, put_batch
 
 
 def put_wire_batch(call: Call, ref: TaskRef, batch: pb.DataBatch, *, sequence: int) -> BatchReceipt:
     """Check, store and acknowledge. A refusal is noted as that of a batch; nothing of it is stored."""
-    outside, definitions = call.service.outside, call.service.definitions
+    ports, params_cache = call.service.ports, call.service.params_cache
     try:
-        check_sequence(sequence, outside.limits)
-        params = definitions.read(ref).params
-        shape = RowShape.of(params, batch.sheet, rows_max=outside.limits.batch_rows_max)
+        check_sequence(sequence, ports.limits)
+        params = params_cache.read(ref).params
+        shape = RowShape.of(params, batch.sheet, rows_max=ports.limits.batch_rows_max)
         rows = read_batch(batch, shape)
-        return put_batch(outside, definitions, ref, sequence=sequence, batch=rows, sheet=shape.sheet)
+        return put_batch(ports, params_cache, ref, sequence=sequence, batch=rows, sheet=shape.sheet)
     except SluiceError as error:
-        outside.journal.record(
+        ports.journal.record(
             Event.BATCH_REJECTED,
             task_id=ref.task_id,
             tenant=ref.tenant,
             sequence=sequence,
             error_code=error.code.value,
         )
-        raise Noted(error) from error
+        raise Logged(error) from error

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError, Message
 from sluice.api.auth import Principal
 from sluice.api.call_ids import trace_id_of
 from sluice.api.grpc.errors import REQUEST_ID_KEY, abort, note
-from sluice.api.grpc.patience import Wait
+from sluice.api.grpc.receive_deadline import Wait
 from sluice.api.service import Service
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, TenantId
@@ -133,7 +133,7 @@ def _next_response(call: Call, responses: Answers) -> Message | None:
     except grpc.RpcError:
         raise  # the caller is gone: nothing can be said to it, and gRPC wants its own error back
     except Exception as error:  # noqa: BLE001  # the last net: note() tells the journal of what nobody foresaw
-        abort(call.context, note(error, call.service.outside.journal).error, call.request_id)
+        abort(call.context, note(error, call.service.ports.journal).error, call.request_id)
 
 
 def only_request(requests: Requests[RequestT]) -> RequestT:

@@ -16,7 +16,7 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # no
 )
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # no py.typed
 
-from sluice.api.answers import grpc_status, http_status, retry_after_s, to_sluice_error
+from sluice.api.error_status import grpc_status, http_status, retry_after_s, to_sluice_error
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.ports.journal import Journal
@@ -34,7 +34,7 @@ _NOT_VALID = frozenset({400, 413, 415})
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 
-class Noted(Exception):  # what it carries is the error; this says that the journal has it
+class Logged(Exception):  # what it carries is the error; this says that the journal has it
     """An error of a call that is in the journal already.
 
     ``said`` tells that the call's last message has told it, too.
@@ -46,16 +46,16 @@ class Noted(Exception):  # what it carries is the error; this says that the jour
         super().__init__(str(error))
 
 
-def note(error: Exception, journal: Journal) -> Noted:
+def note(error: Exception, journal: Journal) -> Logged:
     """Put into the journal what the service should know of, and turn it into what the caller may know."""
-    if isinstance(error, Noted):
+    if isinstance(error, Logged):
         return error
     known = to_sluice_error(error)
     if not isinstance(error, SluiceError):
         journal.record(Event.SYSTEM_ERROR, error=error)
     elif http_status(known) in _NOT_VALID:
         journal.record(Event.VALIDATION_ERROR, error_code=known.code.value)
-    return Noted(known)
+    return Logged(known)
 
 
 def abort(context: grpc.ServicerContext, error: SluiceError, request_id: str) -> NoReturn:

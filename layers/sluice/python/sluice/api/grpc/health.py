@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
-from sluice.api.grpc.patience import Patience
+from sluice.api.grpc.receive_deadline import Patience
 
 OVERALL = ""
 """The name that stands for the whole process."""

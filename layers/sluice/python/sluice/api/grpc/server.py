@@ -10,9 +10,9 @@ import grpc
 import msgspec
 
 from sluice.api.grpc.call import Observe
-from sluice.api.grpc.gate import Gate
+from sluice.api.grpc.dispatch import Dispatcher
 from sluice.api.grpc.health import Health
-from sluice.api.grpc.patience import Patience
+from sluice.api.grpc.receive_deadline import Patience
 from sluice.api.grpc.service import SERVICE_NAME
 from sluice.api.service import Service
 from sluice.domain.limits import HOUR_S, KIB, MIB, MINUTE_S
@@ -52,7 +52,7 @@ class TlsFiles(NamedTuple):
     private_key: bytes
 
 
-class GrpcFace:
+class GrpcServer:
     """One gRPC server. Made, started once, drained once."""
 
     def __init__(
@@ -71,7 +71,7 @@ class GrpcFace:
         limits = limits or GrpcLimits()
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._tls = tls
-        self._patience = Patience(timeout_s=limits.message_timeout_s, clock=service.outside.clock)
+        self._patience = Patience(timeout_s=limits.message_timeout_s, clock=service.ports.clock)
         self._health = Health(self._patience)
         self._pool = ThreadPoolExecutor(limits.calls_max, thread_name_prefix="grpc")
         self._server = grpc.server(
@@ -80,7 +80,7 @@ class GrpcFace:
             options=server_options(limits),
             maximum_concurrent_rpcs=limits.calls_max,
         )
-        gate = Gate(
+        gate = Dispatcher(
             service,
             health=self._health,
             patience=self._patience,

@@ -7,20 +7,20 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
-from sluice.api.gen import export_pb2 as pb
 from sluice.api.grpc.batches import put_wire_batch
 from sluice.api.grpc.call import Answers, Call, Requests, only_request
+from sluice.api.grpc.requests import read_render, read_totals
+from sluice.api.grpc.responses import batch_ack, link_response, opened_response, status_response
 from sluice.api.grpc.stream import first_response, open_task, stream_export
-from sluice.api.wire import read_render, read_totals
-from sluice.api.wire_answers import batch_ack, link_response, opened_response, status_response
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.task import State, Task
-from sluice.usecases.cancel_export import cancel_export
-from sluice.usecases.close_export import close_export
-from sluice.usecases.make_link import Link, link_to, make_link
-from sluice.usecases.read_status import list_exports, read_status
-from sluice.usecases.render_again import render_again
+from sluice.proto import export_pb2 as pb
+from sluice.usecases.reading.make_link import Link, link_to, make_link
+from sluice.usecases.reading.read_status import list_exports, read_status
+from sluice.usecases.sending.cancel_export import cancel_export
+from sluice.usecases.sending.close_export import close_export
+from sluice.usecases.sending.render_again import render_again
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["ExportService"].full_name
 PAGE_DEFAULT = 50
@@ -44,39 +44,39 @@ def put_batch(call: Call, request: pb.PutBatchRequest) -> pb.BatchAck:
 
 
 def close(call: Call, request: pb.CloseExportRequest) -> pb.TaskStatusResponse:
-    task = close_export(call.service.outside, call.ref(request.task_id), read_totals(request.totals))
+    task = close_export(call.service.ports, call.ref(request.task_id), read_totals(request.totals))
     return _status(call, task)
 
 
 def cancel(call: Call, request: pb.TaskStatusRequest) -> pb.TaskStatusResponse:
-    return _status(call, cancel_export(call.service.outside, call.ref(request.task_id)))
+    return _status(call, cancel_export(call.service.ports, call.ref(request.task_id)))
 
 
 def render(call: Call, request: pb.RenderExportRequest) -> pb.ExportResponse:
     wanted = read_render(request, request_id=call.request_id)
-    rendered = render_again(call.service.outside, call.ref(request.task_id), wanted)
+    rendered = render_again(call.service.ports, call.ref(request.task_id), wanted)
     return opened_response(rendered.task, replayed=rendered.replayed)
 
 
 def query_status(call: Call, request: pb.TaskStatusRequest) -> pb.TaskStatusResponse:
-    return _status(call, read_status(call.service.outside, call.ref(request.task_id)))
+    return _status(call, read_status(call.service.ports, call.ref(request.task_id)))
 
 
 def create_link(call: Call, request: pb.TaskStatusRequest) -> pb.DownloadLink:
-    return link_response(make_link(call.service.outside, call.ref(request.task_id)))
+    return link_response(make_link(call.service.ports, call.ref(request.task_id)))
 
 
 def list_tasks(call: Call, request: pb.ListTasksRequest) -> pb.ListTasksResponse:
     """A page of the tenant's tasks, without links: most of them nobody would follow."""
-    outside = call.service.outside
+    ports = call.service.ports
     page = list_exports(
-        outside,
+        ports,
         call.tenant,
         state=_state(request.state),
         limit=request.limit or PAGE_DEFAULT,
         cursor=request.cursor,
     )
-    now = outside.clock.now()
+    now = ports.clock.now()
     return pb.ListTasksResponse(tasks=[status_response(task, None, now=now) for task in page.tasks], cursor=page.cursor)
 
 
@@ -88,15 +88,15 @@ def _state(text: str) -> State | None:
 
 
 def _status(call: Call, task: Task) -> pb.TaskStatusResponse:
-    return status_response(task, _link(call, task), now=call.service.outside.clock.now())
+    return status_response(task, _link(call, task), now=call.service.ports.clock.now())
 
 
 def _link(call: Call, task: Task) -> Link | None:
     """A fresh link while there is a file. A status is no error when the file's time has just passed."""
-    outside = call.service.outside
-    if task.state is not State.COMPLETED or outside.clock.now() >= task.expires_at:
+    ports = call.service.ports
+    if task.state is not State.COMPLETED or ports.clock.now() >= task.expires_at:
         return None
-    return link_to(outside, task)
+    return link_to(ports, task)
 
 
 def unary(scope: Scope, parse: Callable[[bytes], Any], behaviour: Callable[[Call, Any], Message]) -> Method:

@@ -7,22 +7,22 @@ from collections.abc import Generator, Iterator
 
 import grpc
 
-from sluice.api.gen import export_pb2 as pb
 from sluice.api.grpc.batches import put_wire_batch
 from sluice.api.grpc.call import Call, Requests
-from sluice.api.grpc.errors import Noted, note
+from sluice.api.grpc.errors import Logged, note
+from sluice.api.grpc.requests import read_open, read_totals
+from sluice.api.grpc.responses import ack_response, failure_response, opened_response, outcome_response
 from sluice.api.task_view import error_of
-from sluice.api.wire import read_open, read_totals
-from sluice.api.wire_answers import ack_response, failure_response, opened_response, outcome_response
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import State, Task
 from sluice.ports.store_errors import StoreError
-from sluice.usecases.close_export import CloseRequest, close_export
+from sluice.proto import export_pb2 as pb
 from sluice.usecases.find_task import find_task
-from sluice.usecases.make_link import link_to
-from sluice.usecases.open_export import Opened, open_export
+from sluice.usecases.reading.make_link import link_to
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import Opened, open_export
 
 PAUSE_S = 0.02
 PAUSE_S_MAX = 0.5
@@ -50,10 +50,10 @@ def stream_export(call: Call, requests: Requests[pb.ExportRequest]) -> Responses
         stream.note_broken(overdue=requests.overdue)
         raise
     except Exception as error:  # whatever it is, the client hears of it twice; note() keeps it
-        noted = note(error, call.service.outside.journal)
-        if not noted.said:
-            yield failure_response(stream.task_id, noted.error)
-        raise noted from error
+        logged = note(error, call.service.ports.journal)
+        if not logged.said:
+            yield failure_response(stream.task_id, logged.error)
+        raise logged from error
 
 
 class ExportStream:
@@ -61,7 +61,7 @@ class ExportStream:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._outside = call.service.outside
+        self._ports = call.service.ports
         self._metadata = pb.ExportMetadata()
         self._task: Task | None = None
         self._numbered: bool | None = None
@@ -77,7 +77,7 @@ class ExportStream:
         if self._wants(self._metadata, "early_response"):
             yield first
         totals = yield from self._store(task.ref, requests)
-        task = close_export(self._outside, task.ref, totals)
+        task = close_export(self._ports, task.ref, totals)
         self._sealed = True
         if self._wants(self._metadata, "wait"):
             task = self._wait(task)
@@ -87,7 +87,7 @@ class ExportStream:
         """Tell the journal that the stream broke off before its task was sealed; it can be continued."""
         if self._sealed:
             return
-        self._outside.journal.record(
+        self._ports.journal.record(
             Event.STREAM_ERROR,
             task_id=self.task_id or None,
             tenant=self._call.tenant,
@@ -151,7 +151,7 @@ class ExportStream:
 
     def _wait(self, task: Task) -> Task:
         """Read the row until the task has ended, the time is up, or the client is gone."""
-        clock, pause_s, failed_reads = self._outside.clock, PAUSE_S, 0
+        clock, pause_s, failed_reads = self._ports.clock, PAUSE_S, 0
         until = clock.monotonic() + self._patience_s()
         while not task.state.terminal and self._call.context.is_active():
             left_s = until - clock.monotonic()
@@ -160,7 +160,7 @@ class ExportStream:
             clock.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * PAUSE_GROWTH, PAUSE_S_MAX)
             try:
-                task, failed_reads = find_task(self._outside, task.ref), 0
+                task, failed_reads = find_task(self._ports, task.ref), 0
             except StoreError:
                 failed_reads += 1
                 if failed_reads >= FAILED_READS_MAX:
@@ -175,22 +175,22 @@ class ExportStream:
 
     def _outcome(self, task: Task) -> Responses:
         """Yield the last message; raise if it tells that there will never be a file."""
-        link = link_to(self._outside, task) if task.state is State.COMPLETED else None
+        link = link_to(self._ports, task) if task.state is State.COMPLETED else None
         yield outcome_response(task, link)
         error = error_of(task)
         if error is not None:
-            raise Noted(error, said=True)  # whoever failed or cancelled it has told the journal
+            raise Logged(error, said=True)  # whoever failed or cancelled it has told the journal
 
 
 def open_task(call: Call, metadata: pb.ExportMetadata) -> Opened:
     """Open the task, or find the one that the same request id opened."""
     request = read_open(metadata, request_id=call.request_id, trace_parent=call.trace_parent)
-    opened = open_export(call.service.outside, call.tenant, request)
-    call.service.definitions.remember(opened.task)
+    opened = open_export(call.service.ports, call.tenant, request)
+    call.service.params_cache.remember(opened.task)
     return opened
 
 
 def first_response(call: Call, opened: Opened) -> pb.ExportResponse:
     """The task's id; for a task that existed also which batches need not be sent again."""
-    held = call.service.outside.tasks.read_claims(opened.task.ref) if opened.replayed else None
+    held = call.service.ports.tasks.read_claims(opened.task.ref) if opened.replayed else None
     return opened_response(opened.task, replayed=opened.replayed, held=held.claims if held else ())

@@ -11,14 +11,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from sluice.api.http import exports
-from sluice.api.http.answers import json_response
-from sluice.api.http.bodies import BodyBudget, Patience
-from sluice.api.http.docs import docs_page
-from sluice.api.http.edge import Edge, Observe
+from sluice.api.http.bodies.body import BodyBudget, Patience
+from sluice.api.http.call import Runtime, VerifiesLinks
 from sluice.api.http.errors import HttpError, answer_error
-from sluice.api.http.openapi import make_document
-from sluice.api.http.runtime import Runtime, VerifiesLinks
+from sluice.api.http.responses import json_response
+from sluice.api.http.routes import exports
+from sluice.api.http.routes.docs import docs_page
+from sluice.api.http.routes.openapi import make_document
+from sluice.api.http.server.middleware import Observe, RequestMiddleware
 from sluice.api.service import Service
 from sluice.domain.errors import SluiceError
 from sluice.ports.store_errors import StoreError
@@ -53,7 +53,7 @@ def build_http_app(
     """
     # The framework's own pages load scripts from a public network; ours do not.
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.state.journal = service.outside.journal
+    app.state.journal = service.ports.journal
     app.state.runtime = Runtime(
         service=service,
         links=links,
@@ -63,9 +63,9 @@ def build_http_app(
     )
     for kind in _ANSWERED:
         app.add_exception_handler(kind, _answer)
-    outside = service.outside
+    ports = service.ports
     app.add_middleware(
-        Edge, clock=outside.clock, randomness=outside.randomness, journal=outside.journal, observe=observe
+        RequestMiddleware, clock=ports.clock, randomness=ports.randomness, journal=ports.journal, observe=observe
     )
     routers = _routers(offer)
     for router in routers:
@@ -82,11 +82,11 @@ def _routers(offer: Offer) -> list[APIRouter]:
         reads = APIRouter()
         reads.routes = [route for route in exports.router.routes if getattr(route, "methods", set()) <= {"GET", "HEAD"}]
         return [reads]
-    from sluice.api.http import batches, stream  # noqa: PLC0415  # a face that only reads starts without their formats
+    from sluice.api.http.routes import batches, stream  # noqa: PLC0415  # a face that only reads starts without their formats
 
     routers = [exports.router, batches.router, stream.router]
     if offer is Offer.EVERYTHING:
-        from sluice.api.http import files  # noqa: PLC0415  # as above
+        from sluice.api.http.routes import files  # noqa: PLC0415  # as above
 
         routers.append(files.router)
     return routers

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from sluice.api.answers import http_status, problem, retry_after_s, to_sluice_error
+from sluice.api.error_status import http_status, problem, retry_after_s, to_sluice_error
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.ports.journal import Journal
@@ -42,7 +42,7 @@ class HttpError(Exception):
         self.headers = dict(headers or {})
 
 
-def noted(error: SluiceError) -> HttpError:
+def logged(error: SluiceError) -> HttpError:
     """An error that is in the journal already, under a better name than that of an invalid request."""
     return HttpError(http_status(error), error)
 

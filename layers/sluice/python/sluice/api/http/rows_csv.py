@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from sluice.api.rows import RowShape, batch_of_texts
-from sluice.domain.batch import Batch
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.tables.batch import Batch
 
 csv.field_size_limit(sys.maxsize)
 # The module's limit is one for the process and too low for a long text. Ours is on the whole record.

@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 import msgspec
 
 from sluice.api.rows import RowShape, batch_of_records
-from sluice.domain.batch import Batch
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.tables.batch import Batch
 
 DIGITS_MAX = 4_300
 """A longer whole number is a mistake or an attack; most programs refuse it too."""

@@ -9,8 +9,8 @@ import msgspec
 
 from sluice.api.http.rows_json import exact_json, is_exact
 from sluice.api.rows import RowShape, batch_of_records
-from sluice.domain.batch import Batch
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.tables.batch import Batch
 
 _fast = msgspec.json.Decoder(float_hook=str)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from google.protobuf.message import DecodeError
 
-from sluice.api.gen import export_pb2 as pb
+from sluice.api.grpc.requests import read_batch
 from sluice.api.rows import RowShape
-from sluice.api.wire import read_batch
-from sluice.domain.batch import Batch
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.proto import export_pb2 as pb
+from sluice.tables.batch import Batch
 
 
 def read_protobuf(body: bytes, shape: RowShape, *, sequence: int) -> Batch:

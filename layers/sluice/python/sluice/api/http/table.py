@@ -9,18 +9,18 @@ from typing import NamedTuple
 from sluice.api.http.table_rows import Cut, csv_cuts, ndjson_cuts
 from sluice.api.rows import RowShape
 from sluice.api.service import Service
-from sluice.domain.columns import ColumnSpec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import Task
 from sluice.ports.store_errors import StoreError
-from sluice.usecases.cancel_export import cancel_export
-from sluice.usecases.close_export import CloseRequest, close_export
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.put_batch import put_batch
+from sluice.usecases.sending.cancel_export import cancel_export
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import OpenRequest, open_export
+from sluice.usecases.sending.put_batch import put_batch
 
 
 class TableRequest(NamedTuple):
@@ -63,13 +63,13 @@ class _Table:
             for cut in self._cuts(body):
                 self._put(cut)
             assert self._ref is not None  # a reader asks for the shape before its first row, or refuses
-            return close_export(self._service.outside, self._ref, CloseRequest(self._batches, self._rows))
+            return close_export(self._service.ports, self._ref, CloseRequest(self._batches, self._rows))
         except BaseException:
             self._give_up()
             raise
 
     def _cuts(self, body: Iterable[bytes]) -> Iterator[Cut]:
-        limits = self._service.outside.limits
+        limits = self._service.ports.limits
         if self._request.columns:
             self._open(self._request.columns)
         reads = csv_cuts if self._request.is_csv else ndjson_cuts
@@ -86,8 +86,8 @@ class _Table:
                 )
             self._open(tuple(ColumnSpec(name) for name in names))
         assert self._ref is not None
-        params = self._service.definitions.read(self._ref).params
-        return RowShape.of(params, "", rows_max=self._service.outside.limits.batch_rows_max)
+        params = self._service.params_cache.read(self._ref).params
+        return RowShape.of(params, "", rows_max=self._service.ports.limits.batch_rows_max)
 
     def _open(self, columns: tuple[ColumnSpec, ...]) -> None:
         request = self._request
@@ -99,8 +99,8 @@ class _Table:
             expected_rows=request.expected_rows,
         )
         asked = OpenRequest(params, request.idempotency_key, request.request_id, request.trace_parent)
-        task = open_export(self._service.outside, self._tenant, asked).task
-        self._service.definitions.remember(task)
+        task = open_export(self._service.ports, self._tenant, asked).task
+        self._service.params_cache.remember(task)
         self._ref = task.ref
 
     def _put(self, cut: Cut) -> None:
@@ -108,7 +108,7 @@ class _Table:
         sequence = self._batches + 1
         try:
             put_batch(
-                self._service.outside, self._service.definitions, self._ref, sequence=sequence, batch=cut.to_batch()
+                self._service.ports, self._service.params_cache, self._ref, sequence=sequence, batch=cut.to_batch()
             )
         except SluiceError as error:
             raise self._placed(error) from error
@@ -126,8 +126,8 @@ class _Table:
     def _give_up(self) -> None:
         if self._ref is None:
             return
-        outside = self._service.outside
-        outside.journal.record(Event.STREAM_ERROR, task_id=self._ref.task_id, batches=self._batches)
+        ports = self._service.ports
+        ports.journal.record(Event.STREAM_ERROR, task_id=self._ref.task_id, batches=self._batches)
         if self._request.idempotency_key is None:
             with suppress(SluiceError, StoreError):
-                cancel_export(outside, self._ref)
+                cancel_export(ports, self._ref)

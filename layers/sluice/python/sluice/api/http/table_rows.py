@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from sluice.api.http.rows_csv import check_header, csv_records, not_utf8, without_blanks
 from sluice.api.http.rows_ndjson import decode_lines
 from sluice.api.rows import RowShape, batch_of_records, batch_of_texts
-from sluice.domain.batch import Batch
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import KIB, Limits
+from sluice.tables.batch import Batch
 
 UTF8_BOM = b"\xef\xbb\xbf"
 RECORD_BYTES_FACTOR = 3

@@ -24,12 +24,12 @@ from sluice.cli.export.options import (
     read_delimiter,
     read_names,
 )
-from sluice.cli.export.order import make_params
+from sluice.cli.export.params_from_flags import make_params
 from sluice.cli.export.progress import Progress, shown_progress
 from sluice.cli.export.remote_export import export_remotely
 from sluice.cli.export.server_calls import ServerCalls, check_server
 from sluice.cli.export.table_input import InputOptions, delimiter_of, input_format_of, open_table
-from sluice.cli.wording import json_of, lines_of
+from sluice.cli.formatting import json_of, lines_of
 from sluice.domain.secret import Secret
 
 

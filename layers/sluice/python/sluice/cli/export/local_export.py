@@ -13,26 +13,26 @@ from typing import NamedTuple
 from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.api.auth import LOCAL_TENANT
 from sluice.api.task_view import warnings_of
-from sluice.cli.export.held_bell import HeldBell, LastError
+from sluice.app.settings.schema import Storage
+from sluice.app.settings.settings import Settings
+from sluice.app.stores import open_ports
 from sluice.cli.export.progress import Progress
+from sluice.cli.export.recording_invoker import LastError, RecordingInvoker
 from sluice.cli.export.table_input import TableInput
 from sluice.cli.export.whole_file import whole_file
-from sluice.cli.wording import counted, size
+from sluice.cli.formatting import counted, size
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
+from sluice.ports.bundle import Ports
 from sluice.ports.object_store import ObjectStore
-from sluice.ports.outside import Outside
-from sluice.usecases.close_export import CloseRequest, close_export
-from sluice.usecases.compose_export import compose_export
-from sluice.usecases.find_task import Definitions, find_task
-from sluice.usecases.make_link import failure_of, filename_of
-from sluice.usecases.open_export import OpenRequest, open_export
-from sluice.usecases.put_batch import put_batch
-from sluice.wiring.build import open_outside
-from sluice.wiring.settings import Settings
-from sluice.wiring.settings_schema import Storage
+from sluice.usecases.composing.compose_export import compose_export
+from sluice.usecases.find_task import ParamsCache, find_task
+from sluice.usecases.reading.make_link import failure_of, filename_of
+from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.open_export import OpenRequest, open_export
+from sluice.usecases.sending.put_batch import put_batch
 
 _ARCHIVE = ".zip"
 
@@ -68,17 +68,17 @@ def export_locally(table: TableInput, params: ExportParams, *, output: Path, pro
     Needs room beside the output for about twice the file and for the rows,
     compressed. Memory does not depend on the number of rows.
     """
-    journal, bell = LastError(), HeldBell()
-    with _temporary_settings(output) as settings, open_outside(settings, journal, invoker=bell) as outside:
-        ref = open_export(outside, LOCAL_TENANT, OpenRequest(params)).task.ref
-        _send(outside, ref, table=table, progress=progress)
-        check_name(output, filename_of(find_task(outside, ref)))
-        task = _compose(outside, ref, bell, progress=progress)
+    journal, trigger = LastError(), RecordingInvoker()
+    with _temporary_settings(output) as settings, open_ports(settings, journal, invoker=trigger) as ports:
+        ref = open_export(ports, LOCAL_TENANT, OpenRequest(params)).task.ref
+        _send(ports, ref, table=table, progress=progress)
+        check_name(output, filename_of(find_task(ports, ref)))
+        task = _compose(ports, ref, trigger, progress=progress)
         if task.state is State.FAILED:
             raise failure_of(task)
         if task.state is not State.COMPLETED:
             raise journal.error or SluiceError(ErrorCode.INTERNAL)
-        _copy(outside, task, output, progress=progress)
+        _copy(ports, task, output, progress=progress)
     warnings = warnings_of(task)
     return Exported(task.result_rows, task.result_size, task.result_sha256, warnings, task.task_id, str(output))
 
@@ -106,16 +106,16 @@ def _temporary_settings(output: Path) -> Iterator[Settings]:
         yield Settings(storage=Storage(data_directory=folder))
 
 
-def _send(outside: Outside, ref: TaskRef, *, table: TableInput, progress: Progress) -> None:
+def _send(ports: Ports, ref: TaskRef, *, table: TableInput, progress: Progress) -> None:
     progress.stage("reading", table.size)
-    definitions = Definitions(outside)
+    params_cache = ParamsCache(ports)
     sequence = rows = 0
     for sequence, batch in enumerate(table.batches(), start=1):
         with rows_counted_from(rows):
-            put_batch(outside, definitions, ref, sequence=sequence, batch=batch)
+            put_batch(ports, params_cache, ref, sequence=sequence, batch=batch)
         rows += batch.rows
         progress.reach(table.position(), counted(rows, "row"))
-    close_export(outside, ref, CloseRequest(batches=sequence, rows=rows))
+    close_export(ports, ref, CloseRequest(batches=sequence, rows=rows))
 
 
 @contextmanager
@@ -130,20 +130,20 @@ def rows_counted_from(rows_before: int) -> Iterator[None]:
         raise
 
 
-def _compose(outside: Outside, ref: TaskRef, bell: HeldBell, *, progress: Progress) -> Task:
-    total = find_task(outside, ref).total_batches
+def _compose(ports: Ports, ref: TaskRef, trigger: RecordingInvoker, *, progress: Progress) -> Task:
+    total = find_task(ports, ref).total_batches
     progress.stage("writing", total)
-    watched = replace(outside, objects=WatchedStore(outside.objects, progress.reach))
-    compose_export(watched, bell.taken())
-    return find_task(outside, ref)
+    watched = replace(ports, objects=WatchedStore(ports.objects, progress.reach))
+    compose_export(watched, trigger.taken())
+    return find_task(ports, ref)
 
 
-def _copy(outside: Outside, task: Task, output: Path, *, progress: Progress) -> None:
+def _copy(ports: Ports, task: Task, output: Path, *, progress: Progress) -> None:
     """Give the file its name once the copy has the checksum that was recorded."""
     progress.stage("saving", task.result_size)
     digest, written = hashlib.sha256(), 0
     with whole_file(output) as file:
-        for block in outside.objects.read_range(task.result_key, 0, task.result_size):
+        for block in ports.objects.read_range(task.result_key, 0, task.result_size):
             file.write(block)
             digest.update(block)
             written += len(block)

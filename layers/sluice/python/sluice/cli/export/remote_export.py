@@ -17,10 +17,10 @@ from sluice.cli.export.progress import Progress
 from sluice.cli.export.server_calls import Call, ServerCalls, ServerError, told_transient
 from sluice.cli.export.table_input import TableInput
 from sluice.cli.export.whole_file import whole_file
-from sluice.cli.wording import counted, size
-from sluice.domain.batch import Batch
+from sluice.cli.formatting import counted, size
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.params import ExportParams
+from sluice.tables.batch import Batch
 
 OPEN_PATIENCE_S = 10.0
 """A wrong address should not take minutes to be noticed."""

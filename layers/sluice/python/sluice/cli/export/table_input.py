@@ -16,7 +16,7 @@ import typer
 
 from sluice.cli.export.csv_input import CsvRows
 from sluice.cli.export.ndjson_input import NdjsonRows
-from sluice.domain.batch import Batch
+from sluice.tables.batch import Batch
 
 BATCH_ROWS_MAX = 10_000
 BATCH_WEIGHT_MAX = 1_000_000

@@ -12,17 +12,17 @@ import typer
 
 from sluice.api.task_view import view_task
 from sluice.cli.data_options import AsJson, Config, Data, find_ref, open_data
+from sluice.cli.formatting import counted, json_of
 from sluice.cli.task.report import report_task
 from sluice.cli.task.text import page_of, table_of
-from sluice.cli.wording import counted, json_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import State
-from sluice.ports.outside import Outside
-from sluice.usecases.cancel_export import cancel_export
+from sluice.ports.bundle import Ports
 from sluice.usecases.find_task import find_task
-from sluice.usecases.render_again import RenderRequest, render_again
-from sluice.usecases.repair_task import release_lease, ring_again, verify_result
+from sluice.usecases.sending.cancel_export import cancel_export
+from sluice.usecases.sending.render_again import RenderRequest, render_again
+from sluice.usecases.upkeep.repair_task import release_lease, trigger_again, verify_result
 
 commands = typer.Typer(
     help="See where exports are, and repair them. Safe beside a running service.",
@@ -37,14 +37,14 @@ TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id
 class Found(NamedTuple):
     """A task and what is needed to act on it."""
 
-    outside: Outside
+    ports: Ports
     ref: TaskRef
 
 
 @contextmanager
 def _opened(task: str, data: Data, config: Config) -> Iterator[Found]:
-    with open_data(data, config) as outside:
-        yield Found(outside, find_ref(outside, task))
+    with open_data(data, config) as ports:
+        yield Found(ports, find_ref(ports, task))
 
 
 def _say(sentence: str, *, as_json: bool, **facts: object) -> None:
@@ -73,12 +73,10 @@ def list_(
       sluice task list --data /var/lib/sluice
       sluice task list --state failed --tenant shop --json
     """
-    with open_data(data, config) as outside:
-        wanted = (
-            task for task in outside.tasks.scan() if tenant in {None, task.tenant} and state in {None, task.state}
-        )
+    with open_data(data, config) as ports:
+        wanted = (task for task in ports.tasks.scan() if tenant in {None, task.tenant} and state in {None, task.state})
         newest = heapq.nlargest(limit, wanted, key=lambda task: task.created_at)
-        now = outside.clock.now()
+        now = ports.clock.now()
     if as_json:
         print(json_of([{"tenant": task.tenant, "task": view_task(task, now)} for task in newest]))
     else:
@@ -91,8 +89,8 @@ def show(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, conf
 
     Example: sluice task show bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
     """
-    with _opened(task, data, config) as (outside, ref):
-        report = report_task(outside, ref)
+    with _opened(task, data, config) as (ports, ref):
+        report = report_task(ports, ref)
     typer.echo(json_of(report) if as_json else page_of(report))
 
 
@@ -102,13 +100,13 @@ def retry(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, con
 
     Example: sluice task retry bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
     """
-    with _opened(task, data, config) as (outside, ref):
-        held = find_task(outside, ref)
+    with _opened(task, data, config) as (ports, ref):
+        held = find_task(ports, ref)
         if held.state is State.COMPLETED:
             raise _refused(f"task {task} has its file; there is nothing to retry")
         if not held.state.terminal:
             raise _refused(f"task {task} has not failed; it is {held.state}")
-        made = render_again(outside, ref, RenderRequest()).task
+        made = render_again(ports, ref, RenderRequest()).task
     _say(
         f"Task {made.task_id} composes the {counted(made.total_rows, 'row')} of {task} again, "
         "as soon as the service's sweeper looks.",
@@ -125,8 +123,8 @@ def cancel(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, co
 
     Example: sluice task cancel bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
     """
-    with _opened(task, data, config) as (outside, ref):
-        held = cancel_export(outside, ref)
+    with _opened(task, data, config) as (ports, ref):
+        held = cancel_export(ports, ref)
     _say(f"Task {task} is cancelled.", as_json=as_json, task_id=task, state=held.state)
 
 
@@ -138,9 +136,9 @@ def release_lease_(task: TaskArgument, *, as_json: AsJson = False, data: Data = 
 
     Example: sluice task release-lease bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
     """
-    with _opened(task, data, config) as (outside, ref):
-        released = release_lease(outside, ref)
-        state = find_task(outside, ref).state
+    with _opened(task, data, config) as (ports, ref):
+        released = release_lease(ports, ref)
+        state = find_task(ports, ref).state
     if not released:
         raise _refused(f"no composer holds task {task}; it is {state}")
     _say(f"Task {task} is free for another composer.", as_json=as_json, task_id=task, state=state)
@@ -152,11 +150,11 @@ def ring(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, conf
 
     Example: sluice task ring bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
     """
-    with _opened(task, data, config) as (outside, ref):
-        state = find_task(outside, ref).state
+    with _opened(task, data, config) as (ports, ref):
+        state = find_task(ports, ref).state
         if state not in {State.SEALED, State.COMPOSING}:
             raise _refused(f"there is nothing to compose in task {task}; it is {state}")
-        ring_again(outside, ref)
+        trigger_again(ports, ref)
     _say(
         f"Task {task} is due now; the service's sweeper rings for a composer.",
         as_json=as_json,
@@ -171,9 +169,9 @@ def verify(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, co
 
     Example: sluice task verify bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
     """
-    with _opened(task, data, config) as (outside, ref):
-        held = find_task(outside, ref)
-        found = verify_result(outside, ref)
+    with _opened(task, data, config) as (ports, ref):
+        held = find_task(ports, ref)
+        found = verify_result(ports, ref)
     if not found.matches:
         raise SluiceError(
             ErrorCode.RESULT_VERIFY_FAILED,

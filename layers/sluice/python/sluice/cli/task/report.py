@@ -5,16 +5,16 @@ from __future__ import annotations
 import msgspec
 
 from sluice.api.task_view import warnings_of
+from sluice.cli.formatting import iso
 from sluice.cli.task.steps import NextStep, next_step, since
-from sluice.cli.wording import iso
 from sluice.domain.errors import MEANINGS, ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.manifest import Claim
 from sluice.domain.params import ExportParams
 from sluice.domain.progress import eta_s, progress_percent, status_of
 from sluice.domain.task import Attempt, State, Task
-from sluice.ports.outside import Outside
-from sluice.usecases.make_link import filename_of
+from sluice.ports.bundle import Ports
+from sluice.usecases.reading.make_link import filename_of
 
 SILENT = "ended without a word"
 RUNNING = "running"
@@ -96,13 +96,13 @@ class TaskReport(msgspec.Struct, frozen=True):
     client_request_id: str | None
 
 
-def report_task(outside: Outside, ref: TaskRef) -> TaskReport:
+def report_task(ports: Ports, ref: TaskRef) -> TaskReport:
     """Gather the report as of now; changes nothing. Raises TASK_NOT_FOUND; deleted tasks are reported."""
-    held = outside.tasks.read_claims(ref)
+    held = ports.tasks.read_claims(ref)
     if held is None:
         raise SluiceError(ErrorCode.TASK_NOT_FOUND)
-    task, now = held.task, outside.clock.now()
-    attempts = outside.tasks.read_attempts(ref)
+    task, now = held.task, ports.clock.now()
+    attempts = ports.tasks.read_attempts(ref)
     params = task.read_params() if task.params else None
     came_at = since(task, attempts)
     composing = task.state is State.COMPOSING
@@ -118,7 +118,7 @@ def report_task(outside: Outside, ref: TaskRef) -> TaskReport:
         filename=filename_of(task) if params else None,
         columns=params.column_count if params else None,
         source_task=(params.source_task or None) if params else None,
-        batches=_count_batches(task, held.claims, listed_max=outside.limits.missing_listed_max),
+        batches=_count_batches(task, held.claims, listed_max=ports.limits.missing_listed_max),
         sheets=_count_sheets(params, held.claims),
         rows_received=task.rows_received,
         rows_written=task.rows_done,

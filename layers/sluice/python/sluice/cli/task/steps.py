@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from sluice.cli.wording import iso
+from sluice.cli.formatting import iso
 from sluice.domain.errors import Actor
 from sluice.domain.task import Attempt, State, Task
-from sluice.usecases.make_link import failure_of
+from sluice.usecases.reading.make_link import failure_of
 
 OVERDUE_S = 60.0
 """A sweeper looks every few seconds; a row due for longer than this has none."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import typer
 
+from sluice.cli.formatting import counted, lines_of, printable, span, when
 from sluice.cli.task.report import AttemptReport, TaskReport
 from sluice.cli.task.steps import OVERDUE_S
-from sluice.cli.wording import counted, lines_of, printable, span, when
 from sluice.domain.task import State, Task
 
 COLORS = {State.COMPLETED: typer.colors.GREEN, State.FAILED: typer.colors.RED}

@@ -1,0 +1,1 @@
+"""Emulators of the cloud services: real HTTP, on this machine, for tests, demos and tools."""

@@ -1,0 +1,1 @@
+"""Function Compute on this machine: what `s.yaml` describes, run as the platform would."""

@@ -1,0 +1,181 @@
+"""The gateway: HTTP by the routes of the custom domain, and the interface's call InvokeFunction."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from infra.emulators.function_compute.custom_function import CustomFunction, FunctionNotStartedError
+from infra.emulators.function_compute.deployment import Route
+from infra.emulators.function_compute.environment import RoleKey
+from infra.emulators.function_compute.routing import find_route
+from infra.emulators.function_compute.signatures import ArrivedCall, acs3_complaint
+
+BODY_BYTES_MAX = 32 * 2**20
+ASYNC_BODY_BYTES_MAX = 128 * 2**10
+BLOCK_BYTES = 64 * 2**10
+INVOKE_PATH = re.compile(r"/2023-03-30/functions/(?P<name>[^/]+)/invocations")
+PER_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host", "content-length"}
+NEVER_ANSWERED = PER_HOP | {"date", "server"}
+
+
+class Desk(NamedTuple):
+    """What the gateway knows of the functions behind it."""
+
+    custom: Mapping[str, CustomFunction]
+    """By deployed name."""
+    key_of: Callable[[str], RoleKey]
+    submit: Callable[[str, bytes, str], bool]
+    """Takes an asynchronous call by function, event and id; False when the id is known. Raises KeyError."""
+    secrets: Callable[[], Mapping[str, str]]
+    """Of everybody who may call the interface, by access key id."""
+
+
+class FrontDoor(ThreadingHTTPServer):
+    """Serves the ``routes`` of one custom domain on a free port of this machine, and the interface on every port."""
+
+    daemon_threads = True
+
+    def __init__(self, desk: Desk, routes: tuple[Route, ...]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.desk = desk
+        self.routes = routes
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def open(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Serve no more."""
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: FrontDoor
+    protocol_version = "HTTP/1.1"
+
+    def _serve(self) -> None:
+        body = self._read_body()
+        if body is None or len(body) > BODY_BYTES_MAX:
+            self._refuse(413 if body else 411, "InvalidArgument", "the body is too large, or of unknown length")
+            return
+        path = urlsplit(self.path).path
+        if invoked := INVOKE_PATH.fullmatch(path):
+            self._invoke(invoked["name"], body)
+        elif any(name.lower().startswith("x-fc-") for name in self.headers):
+            self._refuse(400, "InvalidArgument", "headers that begin with x-fc- are the platform's")
+        elif (route := find_route(self.server.routes, method=self.command, path=path)) is None:
+            self._refuse(404, "RouteNotFound", f"no route for {self.command} {path}")
+        else:
+            self._forward(self.server.desk.custom[route.function], body)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _serve  # noqa: N815 - http.server's names
+
+    def _read_body(self) -> bytes | None:
+        if "chunked" in self.headers.get("transfer-encoding", ""):
+            return self._read_chunks()
+        return self.rfile.read(int(self.headers.get("content-length", 0)))
+
+    def _read_chunks(self) -> bytes | None:
+        body = bytearray()
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+            if len(body) > BODY_BYTES_MAX:
+                return bytes(body)
+        while self.rfile.readline().strip():
+            pass
+        return bytes(body)
+
+    def _forward(self, function: CustomFunction, body: bytes) -> None:
+        request_id = str(uuid.uuid4())
+        key = self.server.desk.key_of(function.spec.name)
+        try:
+            host, port = function.address(key)
+        except FunctionNotStartedError as error:
+            self._refuse(502, "FunctionNotStarted", str(error))
+            return
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in PER_HOP}
+        headers |= {**function.headers(key, request_id), "Host": self.headers.get("host", "local")}
+        connection = http.client.HTTPConnection(host, port, timeout=function.spec.timeout_s)
+        try:
+            connection.request(self.command, self.path, body, headers)
+            self._pass_back(connection.getresponse(), request_id)
+        except TimeoutError:
+            function.kill()
+            self._refuse(504, "FunctionTimeout", f"no answer within {function.spec.timeout_s} s")
+        except (OSError, http.client.HTTPException) as error:
+            self._refuse(502, "FunctionError", repr(error))
+        finally:
+            connection.close()
+
+    def _pass_back(self, answer: http.client.HTTPResponse, request_id: str) -> None:
+        """Send the answer on as it comes, so that events arrive when they happen."""
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower() not in NEVER_ANSWERED:
+                self.send_header(name, value)
+        self.send_header("X-Fc-Request-Id", request_id)
+        length = answer.getheader("content-length")
+        bodiless = self.command == "HEAD" or answer.status in {204, 304}
+        chunked = length is None and not bodiless
+        self.send_header(*(("Transfer-Encoding", "chunked") if chunked else ("Content-Length", length or "0")))
+        self.end_headers()
+        while not bodiless and (block := answer.read1(BLOCK_BYTES)):
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(block), block) if chunked else block)
+            self.wfile.flush()
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def _invoke(self, function_name: str, body: bytes) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        call = ArrivedCall(self.command, self.path, headers, body)
+        complaint = acs3_complaint(call, self.server.desk.secrets(), body_is_signed=True)
+        if complaint:
+            self._refuse(403, "SignatureDoesNotMatch", complaint)
+        elif headers.get("x-fc-invocation-type") != "Async":
+            self._refuse(400, "InvalidArgument", "only asynchronous calls are taken here")
+        elif len(body) > ASYNC_BODY_BYTES_MAX:
+            self._refuse(413, "PayloadTooLarge", "an asynchronous call has at most 128 KB")
+        else:
+            self._take(function_name, body, headers.get("x-fc-async-task-id", ""))
+
+    def _take(self, function_name: str, body: bytes, task_id: str) -> None:
+        try:
+            taken = self.server.desk.submit(function_name, body, task_id)
+        except KeyError:
+            self._refuse(404, "FunctionNotFound", function_name)
+            return
+        if taken:
+            self._answer(202, b"")
+        else:
+            self._refuse(409, "AsyncTaskAlreadyExists", task_id)
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        self._answer(status, json.dumps({"Code": code, "Message": message}).encode())
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-Fc-Request-Id", str(uuid.uuid4()))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet; the functions have their own logs."""

@@ -1,0 +1,151 @@
+"""The function host: everything that a deployment file describes, running on this machine."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from infra.emulators.function_compute.async_calls import FIRST_PAUSE_S, AsyncCalls
+from infra.emulators.function_compute.custom_function import START_S, CustomFunction
+from infra.emulators.function_compute.deployment import Deployment, FunctionSpec
+from infra.emulators.function_compute.environment import Place, RoleKey
+from infra.emulators.function_compute.event_function import EventFunction, Invocation
+from infra.emulators.function_compute.front_door import Desk, FrontDoor
+from infra.emulators.function_compute.grpc_door import GrpcDoor
+from infra.emulators.function_compute.timers import Timer
+from infra.emulators.function_compute.triggers import TriggerDeliveries
+
+
+class FunctionHost:
+    """Runs a deployment while its context lasts. Functions are named as in the file.
+
+    ``key_of`` gives the credentials of a function's role by its deployed name,
+    ``secrets`` the secret of everybody who may call the interface by access key id.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        place: Place,
+        folder: Path,
+        *,
+        key_of: Callable[[str], RoleKey],
+        secrets: Callable[[], Mapping[str, str]] = dict,
+        first_pause_s: float = FIRST_PAUSE_S,
+        start_s: float = START_S,
+    ) -> None:
+        self.deployment = deployment
+        self._place = place
+        self._folder = folder
+        self._key_of = key_of
+        self.custom: dict[str, CustomFunction] = {}
+        self.events: dict[str, EventFunction] = {}
+        self.calls: dict[str, AsyncCalls] = {}
+        self.triggers: dict[str, TriggerDeliveries] = {}
+        self.timers: dict[str, Timer] = {}
+        """By ``function/trigger``."""
+        self._grpc: dict[str, GrpcDoor] = {}
+        for name, spec in deployment.functions.items():
+            if spec.is_custom:
+                self._add_custom(name, spec, start_s)
+            else:
+                self._add_events(name, spec, first_pause_s)
+        desk = self._desk(secrets)
+        self.interface = FrontDoor(desk, ())
+        """Function Compute's own address, for calls by a function's name."""
+        self.doors = {domain: FrontDoor(desk, routes) for domain, routes in deployment.domains.items()}
+        """The custom domains."""
+
+    def __enter__(self) -> Self:
+        for door in (self.interface, *self.doors.values()):
+            door.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for front in (self.interface, *self.doors.values()):
+            front.close()
+        doors: list[Timer | TriggerDeliveries | GrpcDoor] = [
+            *self.timers.values(),
+            *self.triggers.values(),
+            *self._grpc.values(),
+        ]
+        for door in doors:
+            door.close()
+        for function in self.events.values():
+            function.kill_running()
+        for calls in self.calls.values():
+            calls.close()
+        for custom in self.custom.values():
+            custom.stop(self._key_of(custom.spec.name))
+
+    def hear(self, event: dict[str, Any]) -> None:
+        """Take an event of a bucket: what its ``listen`` is given."""
+        for triggers in self.triggers.values():
+            triggers.hear(event)
+
+    def invoke(self, function: str, event: bytes, retry_count: int = 0) -> Invocation:
+        """Run an event function once, synchronously."""
+        runner = self.events[function]
+        return runner.invoke(
+            event, self._key_of(runner.spec.name), request_id=str(uuid.uuid4()), retry_count=retry_count
+        )
+
+    @contextmanager
+    def firing(self, timer: str, *, period_s: float) -> Iterator[None]:
+        """Fire ``function/trigger`` every ``period_s`` while the block runs."""
+        repeated = Timer(self.timers[timer].trigger, self.calls[timer.partition("/")[0]].submit)
+        repeated.start(period_s)
+        try:
+            yield
+        finally:
+            repeated.close()
+
+    def grpc_port(self, function: str) -> int:
+        """Where gRPC for this function is taken, from now on."""
+        if function not in self._grpc:
+            self._grpc[function] = GrpcDoor(self.custom[function], self._key_of)
+        return self._grpc[function].port
+
+    def invocations(self, function: str) -> list[Invocation]:
+        """The asynchronous runs of an event function so far, in the order in which they ended."""
+        return list(self.calls[function].invocations)
+
+    def _add_custom(self, name: str, spec: FunctionSpec, start_s: float) -> None:
+        log = self._folder / f"{name}.log"
+        self.custom[name] = CustomFunction(spec, self._place, log=log, start_s=start_s)
+
+    def _add_events(self, name: str, spec: FunctionSpec, first_pause_s: float) -> None:
+        self.events[name] = EventFunction(spec, self._place)
+
+        def run(event: bytes, retry_count: int) -> Invocation:
+            invocation = self.invoke(name, event, retry_count)
+            self._keep_log(name, invocation)
+            return invocation
+
+        calls = self.calls[name] = AsyncCalls(spec.asynchronous, run, first_pause_s=first_pause_s)
+        for trigger in spec.oss_triggers:
+            self.triggers[f"{name}/{trigger.name}"] = TriggerDeliveries(trigger, calls.submit)
+        for timer in spec.timer_triggers:
+            self.timers[f"{name}/{timer.name}"] = Timer(timer, calls.submit)
+
+    def _keep_log(self, name: str, invocation: Invocation) -> None:
+        with (self._folder / f"{name}.log").open("a", encoding="utf-8") as log:
+            log.write(invocation.log)
+
+    def _desk(self, secrets: Callable[[], Mapping[str, str]]) -> Desk:
+        return Desk(
+            custom={custom.spec.name: custom for custom in self.custom.values()},
+            key_of=self._key_of,
+            submit=self._submit,
+            secrets=secrets,
+        )
+
+    def _submit(self, function_name: str, event: bytes, task_id: str) -> bool:
+        by_name = {runner.spec.name: name for name, runner in self.events.items()}
+        return self.calls[by_name[function_name]].submit(event, task_id)

@@ -1,0 +1,114 @@
+"""Asks a function of Function Compute 3.0 for a composer, by one signed asynchronous HTTP call."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from sluice.adapters.aliyun.credentials import Credentials, CredentialsSource
+from sluice.adapters.aliyun.function_compute.acs3_signature import Acs3Request, acs3_authorization
+from sluice.adapters.aliyun.function_compute.answers import check_accepted
+from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket, async_call_id, manifest_put_event
+from sluice.domain.keys import ManifestRef
+from sluice.ports.clock import Clock, Randomness
+from sluice.ports.store_errors import OutcomeUnknown
+
+INVOKE_PATH = re.compile(r"/2023-03-30/functions/[^/]+/invocations")
+"""The path of the interface's own call; any other address is that of an HTTP trigger."""
+ANSWER_BYTES_MAX = 4096
+
+
+class Answer(NamedTuple):
+    """What came back, as far as it is of use."""
+
+    status: int
+    headers: dict[str, str]
+    """By lower-case name."""
+    body: bytes
+
+
+class FcHttpInvoker:
+    """Rings by calling ``url``: a function's HTTP trigger, or the interface's own call InvokeFunction.
+
+    The interface is ``https://fcv3.REGION.aliyuncs.com/2023-03-30/functions/NAME/invocations``:
+    the function gets the event as it is. Through an HTTP trigger it gets an
+    event that describes the HTTP request, with ours as its body.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        bucket: TriggerBucket,
+        *,
+        credentials: CredentialsSource,
+        clock: Clock,
+        randomness: Randomness,
+        timeout_s: float,
+    ) -> None:
+        self._url = urlsplit(url)
+        self._bucket = bucket
+        self._credentials = credentials
+        self._clock = clock
+        self._randomness = randomness
+        self._timeout_s = timeout_s
+
+    def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:
+        """Hand the call over; Function Compute runs it when it can. A call that it already knows is no error.
+
+        Raises ``StoreRefused`` and ``OutcomeUnknown``; the sweeper notes either and rings again in its next round.
+        """
+        now = self._clock.now()
+        event = manifest_put_event(manifest, self._bucket, at=now)
+        signed = self._signed_headers(event, self._credentials(), at=now)
+        asynchronous = {
+            "x-fc-invocation-type": "Async",
+            "x-fc-async-task-id": async_call_id(manifest, epoch=epoch, at=now),
+        }
+        answer = self._post(event, {**signed, **asynchronous})
+        check_accepted(answer.status, answer.headers, answer.body)
+
+    def _signed_headers(self, event: bytes, credentials: Credentials, *, at: float) -> dict[str, str]:
+        path = unquote(self._url.path) or "/"
+        headers = {"x-acs-date": datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        if credentials.security_token:
+            headers["x-acs-security-token"] = credentials.security_token.reveal()
+        if not INVOKE_PATH.fullmatch(path):
+            # The gateway before HTTP triggers does not sign the body.
+            authorization = acs3_authorization(Acs3Request("POST", path, headers, payload_sha256=""), credentials)
+            return {**headers, "content-type": "application/json", "authorization": authorization}
+        digest = hashlib.sha256(event).hexdigest()
+        headers |= {
+            "host": self._url.netloc,
+            "content-type": "application/octet-stream",
+            "x-acs-action": "InvokeFunction",
+            "x-acs-version": "2023-03-30",
+            "x-acs-content-sha256": digest,
+            "x-acs-signature-nonce": self._randomness.bytes(16).hex(),
+        }
+        request = Acs3Request("POST", path, headers, payload_sha256=digest)
+        return {**headers, "authorization": acs3_authorization(request, credentials)}
+
+    def _post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+        connection = self._connect()
+        try:
+            connection.request("POST", self._url.path or "/", body, dict(headers))
+            answer = connection.getresponse()
+            named = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, named, answer.read(ANSWER_BYTES_MAX))
+        except (OSError, HTTPException) as error:
+            raise OutcomeUnknown(f"Function Compute did not answer: {type(error).__name__}") from error
+        finally:
+            connection.close()
+
+    def _connect(self) -> HTTPConnection:
+        """A fresh connection each: rings are rare, and an idle one would often be found closed."""
+        host = self._url.hostname or ""
+        if self._url.scheme == "https":
+            return HTTPSConnection(host, self._url.port, timeout=self._timeout_s, context=ssl.create_default_context())
+        return HTTPConnection(host, self._url.port, timeout=self._timeout_s)

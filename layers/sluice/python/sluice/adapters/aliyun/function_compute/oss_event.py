@@ -1,0 +1,49 @@
+"""The event with which a composer is asked for: what the bucket's trigger sends when a manifest is put."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from sluice.domain.keys import ManifestRef, manifest_key
+
+DEDUPLICATED_S = 60
+"""Two rings of one attempt count as one when they fall into the same minute."""
+
+
+class TriggerBucket(NamedTuple):
+    """The bucket whose trigger is stood in for; the composer checks its name."""
+
+    name: str
+    region: str
+
+
+def manifest_put_event(manifest: ManifestRef, bucket: TriggerBucket, *, at: float) -> bytes:
+    """Encode the event. Only the bucket and the key mean anything; the rest has the shape a handler may expect."""
+    moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    event = {
+        "eventName": "ObjectCreated:PutObject",
+        "eventSource": "acs:oss",
+        "eventTime": moment,
+        "eventVersion": "1.0",
+        "oss": {
+            "bucket": {"arn": f"acs:oss:{bucket.region}::{bucket.name}", "name": bucket.name},
+            "object": {"key": manifest_key(manifest.task, manifest.sha)},
+            "ossSchemaVersion": "1.0",
+            "ruleId": "sweeper",
+        },
+        "region": bucket.region,
+    }
+    return json.dumps({"events": [event]}).encode()
+
+
+def async_call_id(manifest: ManifestRef, *, epoch: int, at: float) -> str:
+    """Name a ring, so that Function Compute takes doubled calls for one: by task, attempt and minute.
+
+    Task and attempt alone would name the next round's ring as well, since a
+    composer that dies before it takes the task leaves the attempt's number
+    unused. Function Compute remembers ids for days, so that ring would never be
+    heard. The letter in front is there because an id must not begin with a digit.
+    """
+    return f"t{manifest.task.task_id}-{epoch}-{int(at // DEDUPLICATED_S)}"

@@ -1,0 +1,178 @@
+"""How tasks, claims and attempts are spelled as rows and columns of Tablestore, and read back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+from sluice.adapters.aliyun.tablestore.schema import DUE_SHARDS
+from sluice.domain.keys import TaskId, TaskRef, TenantId
+from sluice.domain.manifest import Claim
+from sluice.domain.task import Attempt, State, Task, TaskFields
+from sluice.ports.store_errors import StoreRefused
+
+Value = str | int | float
+Columns = dict[str, Value]
+Key = list[tuple[str, Any]]
+"""A primary key as the SDK takes it."""
+S = TypeVar("S", bound=msgspec.Struct)
+
+CLAIMS = ("c_", "c`")
+"""The first name that a claim's column may have, and the first one behind all of them (a backquote follows ``_``)."""
+_TASK_ENDING = "#T"
+_ATTEMPT_MARK = "#A#"
+"""Sorts before the ending of a task."""
+_BEHIND = "#U"
+_GONE = "#gone"
+
+
+def _kinds(struct: type[msgspec.Struct]) -> dict[str, type[Value]]:
+    """Which type each column has: an integer's and a float's are not the same, so each field keeps one."""
+    info = inspect.type_info(struct)
+    assert isinstance(info, inspect.StructType)
+    kinds: dict[type[inspect.Type], type[Value]] = {inspect.IntType: int, inspect.FloatType: float}
+    return {field.name: kinds.get(type(field.type), str) for field in info.fields}
+
+
+_TASK = _kinds(Task)
+_ATTEMPT = _kinds(Attempt)
+TASK_COLUMNS = list(_TASK)
+"""What a status read asks for: everything but the claims."""
+
+
+def partition_of(ref: TaskRef) -> str:
+    """The tenant behind four hex digits that spread tasks over the partitions."""
+    return f"{_digest(ref)[:4]}#{ref.tenant}"
+
+
+def _digest(ref: TaskRef) -> str:
+    return hashlib.sha256(f"{ref.tenant}\0{ref.task_id}".encode()).hexdigest()
+
+
+def task_key(ref: TaskRef) -> Key:
+    return [("pk", partition_of(ref)), ("sk", f"{ref.task_id}{_TASK_ENDING}")]
+
+
+def behind_task(ref: TaskRef) -> Key:
+    """The first key behind the task's own row, which is the last of its rows."""
+    return [("pk", partition_of(ref)), ("sk", f"{ref.task_id}{_BEHIND}")]
+
+
+def is_task_key(key: Key) -> bool:
+    """Whether it is a task's own row, and not one of its attempts."""
+    return str(dict(key)["sk"]).endswith(_TASK_ENDING)
+
+
+def attempt_key(ref: TaskRef, epoch: int) -> Key:
+    return [("pk", partition_of(ref)), ("sk", f"{ref.task_id}{_ATTEMPT_MARK}{epoch:04d}")]
+
+
+def attempts_from(ref: TaskRef) -> Key:
+    """Where a task's attempts begin. They end before the task's own row."""
+    return [("pk", partition_of(ref)), ("sk", f"{ref.task_id}{_ATTEMPT_MARK}")]
+
+
+def read_key(key: Iterable[tuple[str, Any]]) -> TaskRef:
+    """Whose row it is. ``key`` may be an index's, in any order."""
+    columns = {name: value for name, value, *_ in key}
+    tenant, task_id = columns["pk"].partition("#")[2], columns["sk"].partition("#")[0]
+    return TaskRef(TenantId(tenant), TaskId(task_id))
+
+
+def microseconds(time_s: float) -> int:
+    """A time as a key of an index, which may not be a float. Keeps the order; below a microsecond times are equal."""
+    return round(time_s * 1_000_000)
+
+
+def due_shard(ref: TaskRef) -> int:
+    return int(_digest(ref)[-8:], 16) % DUE_SHARDS
+
+
+def listing_of(tenant: TenantId, *, state: State | None = None, gone: bool = False) -> str:
+    """The part of a listing index in which a task is; tombstones are in one of their own."""
+    return tenant + (f"#{state}" if state else "") + (_GONE if gone else "")
+
+
+def write_task(task: Task) -> Columns:
+    """All columns of a new row, those of the indexes included."""
+    columns = _write(msgspec.structs.asdict(task), _TASK)
+    gone = not task.params
+    return columns | {
+        "due_shard": due_shard(task.ref),
+        "due_us": microseconds(task.due_at),
+        "listing": listing_of(task.tenant, gone=gone),
+        "state_listing": listing_of(task.tenant, state=task.state, gone=gone),
+        "newest_first": -microseconds(task.created_at),
+    }
+
+
+def write_fields(tenant: TenantId, state: State, fields: TaskFields) -> Columns:
+    """The columns of an update of a row in ``state``, with those that the indexes follow.
+
+    A tombstone that is updated without its parameters moves out of its part of
+    the index; a listing reads the row again and leaves it out.
+    """
+    if not TaskFields.__optional_keys__.issuperset(fields):
+        raise ValueError("a field that a transition may not set")
+    columns = _write(fields, _TASK)
+    if "due_at" in fields:
+        columns["due_us"] = microseconds(fields["due_at"])
+    gone = fields.get("params") == ""
+    if "params" in fields:
+        columns["listing"] = listing_of(tenant, gone=gone)
+    if "state" in fields or "params" in fields:
+        columns["state_listing"] = listing_of(tenant, state=fields.get("state", state), gone=gone)
+    return columns
+
+
+def read_task(columns: Mapping[str, Any]) -> Task:
+    """Raises ``StoreRefused`` for a row that somebody else has damaged."""
+    return _read(columns, Task, _TASK)
+
+
+def write_attempt(attempt: Attempt) -> Columns:
+    return _write(msgspec.structs.asdict(attempt), _ATTEMPT)
+
+
+def read_attempt(columns: Mapping[str, Any]) -> Attempt:
+    return _read(columns, Attempt, _ATTEMPT)
+
+
+def claim_column(sequence: int) -> str:
+    return f"c_{sequence:08d}"
+
+
+def write_claim(claim: Claim) -> str:
+    """Never empty, which the condition for a sequence that is not taken relies on."""
+    sheet = f":{claim.sheet}" if claim.sheet else ""
+    return f"{claim.sha}:{claim.rows}:{claim.size}{sheet}"
+
+
+def read_claims(columns: Mapping[str, Any]) -> dict[int, Claim]:
+    """The claims among a row's columns, by sequence. Raises ``StoreRefused`` for one that we did not write."""
+    first, end = CLAIMS
+    claims = (_read_claim(name, value) for name, value in columns.items() if first <= name < end)
+    return {claim.sequence: claim for claim in claims}
+
+
+def _read_claim(name: str, value: Any) -> Claim:
+    try:
+        sha, rows, size, *sheet = str(value).split(":")
+        return Claim(int(name[2:]), sha, int(rows), int(size), *map(int, sheet))
+    except (ValueError, TypeError) as error:
+        raise StoreRefused(f"the column {name} of a task is damaged") from error
+
+
+def _write(values: Mapping[str, Any], kinds: Mapping[str, type[Value]]) -> Columns:
+    return {name: kinds[name](value) for name, value in values.items()}
+
+
+def _read(columns: Mapping[str, Any], struct: type[S], kinds: Mapping[str, type[Value]]) -> S:
+    try:
+        return msgspec.convert({name: columns[name] for name in kinds if name in columns}, struct)
+    except msgspec.ValidationError as error:
+        raise StoreRefused(f"a {struct.__name__} row of the table is damaged: {error}") from error

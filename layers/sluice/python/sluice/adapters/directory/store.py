@@ -1,0 +1,122 @@
+"""Objects as files of one directory, for one machine: any number of threads and processes may share it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from sluice.adapters.crc64 import crc64_of
+from sluice.adapters.directory.atomic_file import Publisher, Sync, unknown_when_disk_fails
+from sluice.adapters.directory.object_file import Label, open_object, write_object
+from sluice.adapters.directory.object_folder import ObjectFolder
+from sluice.adapters.directory.uploads import DirectoryUploads
+from sluice.adapters.object_names import check_key, check_metadata, check_prefix
+from sluice.ports.clock import Randomness
+from sluice.ports.object_store import ListedObject, ObjectInfo, PartReceipt, Upload
+
+_BLOCK_BYTES = 1 << 20
+
+
+class DirectoryStore:
+    """An object store below ``root``: ``objects/`` by key, ``uploads/`` by upload id, ``staging/`` for puts.
+
+    The store's clock is the file system's. ``sync`` brings a file to the disk; tests may pass one that does nothing.
+    """
+
+    def __init__(self, root: Path, *, randomness: Randomness, sync: Sync = os.fsync) -> None:
+        objects, uploads, staging = (root.absolute() / name for name in ("objects", "uploads", "staging"))
+        with unknown_when_disk_fails():
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (objects, uploads, staging):
+                folder.mkdir(exist_ok=True)
+        self._randomness = randomness
+        self._sync = sync
+        self._objects = ObjectFolder(objects)
+        self._staging = staging
+        self._publisher = Publisher(objects, sync)
+        self._uploads = DirectoryUploads(uploads, publisher=self._publisher, randomness=randomness, sync=sync)
+
+    def put(self, key: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
+        target = self._objects.path(key)
+        label = Label(len(data), crc64_of(data), dict(metadata or {}))
+        check_metadata(label.metadata)
+        staged = self._staging / self._randomness.bytes(16).hex()
+        with unknown_when_disk_fails():
+            try:
+                write_object(staged, data, label, sync=self._sync)
+                self._publisher.publish(staged, target)
+            except OSError:
+                with suppress(OSError):
+                    staged.unlink()
+                raise
+
+    def get(self, key: str) -> bytes:
+        with open_object(self._objects.path(key)) as (file, label):
+            file.seek(0)
+            return file.read(label.size)
+
+    def head(self, key: str) -> ObjectInfo:
+        with open_object(self._objects.path(key)) as (_, label):
+            return ObjectInfo(key, label.size, str(label.crc64), label.metadata)
+
+    def read_range(self, key: str, start: int, end: int) -> Generator[bytes]:
+        with open_object(self._objects.path(key)) as (file, label):
+            file.seek(start)
+            stop = min(end, label.size)
+            for position in range(start, stop, _BLOCK_BYTES):
+                yield file.read(min(_BLOCK_BYTES, stop - position))
+
+    def delete(self, keys: Sequence[str]) -> None:
+        targets = [self._objects.path(key) for key in keys]
+        with unknown_when_disk_fails():
+            for target in targets:
+                target.unlink(missing_ok=True)
+            for folder in {target.parent for target in targets}:
+                self._publisher.prune(folder)
+
+    def list(self, prefix: str) -> Iterator[ListedObject]:
+        return self._objects.list(prefix)
+
+    def list_uploads(self, prefix: str) -> Iterator[Upload]:
+        check_prefix(prefix)
+        return self._uploads.list(prefix)
+
+    def begin_upload(self, key: str, *, metadata: Mapping[str, str]) -> Upload:
+        check_key(key)
+        check_metadata(metadata)
+        with unknown_when_disk_fails():
+            return self._uploads.begin(key, dict(metadata))
+
+    def put_part(self, upload: Upload, part_number: int, data: bytes) -> PartReceipt:
+        with unknown_when_disk_fails():
+            return self._uploads.put_part(upload, part_number, data)
+
+    def complete_upload(self, upload: Upload, receipts: Sequence[PartReceipt]) -> None:
+        with unknown_when_disk_fails():
+            self._uploads.complete(upload, receipts, self._objects.path(upload.key))
+
+    def abort_upload(self, upload: Upload) -> None:
+        with unknown_when_disk_fails():
+            self._uploads.abort(upload)
+
+    def remove_leftovers(self, *, now: float, older_than_s: float) -> int:
+        """Remove what killed processes left and nobody has touched for ``older_than_s``; say how many things.
+
+        Uploads that are still open are no leftovers: whoever owns their key aborts them.
+        """
+        before = now - older_than_s
+        with unknown_when_disk_fails():
+            removed = sum(_remove_if_older(staged, before) for staged in self._staging.iterdir())
+            return removed + self._uploads.remove_leftovers(before=before)
+
+
+def _remove_if_older(file: Path, before: float) -> bool:
+    try:
+        if file.stat().st_mtime >= before:
+            return False
+        file.unlink()
+    except FileNotFoundError:
+        return False  # its put was done after all
+    return True

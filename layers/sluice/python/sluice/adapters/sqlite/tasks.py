@@ -1,0 +1,189 @@
+"""Task rows in one SQLite file, for one machine: any number of threads and processes may share it."""
+
+# ruff: noqa: S608 -- statements are put together from the names of our own columns; values are always bound
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sluice.adapters.page_cursor import Position
+from sluice.adapters.sqlite.connections import Connections, Synchronous
+from sluice.adapters.sqlite.schema import columns_of, prepare
+from sluice.domain.keys import TaskId, TaskRef, TenantId
+from sluice.domain.manifest import Claim
+from sluice.domain.task import Attempt, Guard, State, Task, TaskFields
+from sluice.ports.task_store import ClaimedTask, TaskPage
+
+_SCAN_ROWS = 500
+"""Rows that a scan holds at a time, so that it needs no transaction that stays open."""
+
+
+def _names(struct: type[msgspec.Struct]) -> str:
+    return ", ".join(f'"{column.name}"' for column in columns_of(struct))
+
+
+def _marks(struct: type[msgspec.Struct]) -> str:
+    return ", ".join("?" * len(columns_of(struct)))
+
+
+_TASK = _names(Task)
+_CLAIM = _names(Claim)
+_ATTEMPT = _names(Attempt)
+_OF_TASK = "WHERE tenant = ? AND task_id = ?"
+
+_CREATE = f"INSERT INTO tasks ({_TASK}) VALUES ({_marks(Task)}) ON CONFLICT DO NOTHING"
+_COUNT_BATCH = f"""
+UPDATE tasks SET last_batch_at = ?, due_at = ?, batches_received = batches_received + 1,
+    rows_received = rows_received + ?, bytes_received = bytes_received + ?, rev = rev + 1
+{_OF_TASK} AND state = ? AND NOT EXISTS (SELECT 1 FROM claims {_OF_TASK} AND sequence = ?)
+"""
+_ADD_CLAIM = f"INSERT INTO claims (tenant, task_id, {_CLAIM}) VALUES (?, ?, {_marks(Claim)})"
+_LOG = f"INSERT OR REPLACE INTO attempts (tenant, task_id, {_ATTEMPT}) VALUES (?, ?, {_marks(Attempt)})"
+_SETTABLE = TaskFields.__optional_keys__
+
+
+class SqliteTasks:
+    """A task store in the file ``path``, made when it does not exist; its folder must.
+
+    Every change is one transaction, on disk when the method returns.
+    """
+
+    def __init__(self, path: Path, *, synchronous: Synchronous = "FULL", busy_timeout_s: float = 10) -> None:
+        self._connections = Connections(path, synchronous=synchronous, busy_timeout_s=busy_timeout_s)
+        with self._connections.writing() as db:
+            prepare(db)
+
+    def close(self) -> None:
+        """Close the file. To be called when no method runs; afterwards none works."""
+        self._connections.close()
+
+    def read(self, ref: TaskRef) -> Task | None:
+        with self._connections.reading() as db:
+            return _read(db, ref)
+
+    def read_claims(self, ref: TaskRef) -> ClaimedTask | None:
+        with self._connections.reading() as db:
+            task = _read(db, ref)
+            claims = db.execute(f"SELECT {_CLAIM} FROM claims {_OF_TASK}", ref)
+            return None if task is None else ClaimedTask(task, {row[0]: Claim(*row) for row in claims})
+
+    def read_claim(self, ref: TaskRef, sequence: int) -> Claim | None:
+        with self._connections.reading() as db:
+            row = db.execute(f"SELECT {_CLAIM} FROM claims {_OF_TASK} AND sequence = ?", (*ref, sequence)).fetchone()
+            return None if row is None else Claim(*row)
+
+    def page(self, tenant: TenantId, *, state: State | None, limit: int, cursor: str) -> TaskPage:
+        query, values = _page_query(tenant, state, Position.read(cursor))
+        with self._connections.reading() as db:
+            tasks = [_decode(row) for row in db.execute(query, (*values, limit + 1))]
+        more = len(tasks) > limit
+        del tasks[limit:]
+        return TaskPage(tasks, Position.of(tasks[-1]).spell() if more else "")
+
+    def count(self, tenant: TenantId, state: State) -> int:
+        with self._connections.reading() as db:
+            (count,) = db.execute(
+                "SELECT count(*) FROM tasks WHERE tenant = ? AND state = ?", (tenant, state)
+            ).fetchone()
+            return int(count)
+
+    def create(self, task: Task) -> bool:
+        with self._connections.writing() as db:
+            return db.execute(_CREATE, msgspec.structs.astuple(task)).rowcount == 1
+
+    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
+        with self._connections.writing() as db:
+            counted = db.execute(
+                _COUNT_BATCH, (at, due_at, claim.rows, claim.size, *ref, State.OPEN, *ref, claim.sequence)
+            )
+            if counted.rowcount == 0:
+                return False
+            db.execute(_ADD_CLAIM, (*ref, *msgspec.structs.astuple(claim)))
+            return True
+
+    def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
+        if not _SETTABLE.issuperset(fields):
+            raise ValueError("a field that a transition may not set")
+        settings = "".join(f'"{name}" = ?, ' for name in fields)
+        condition, values = _condition(ref, guard)
+        with self._connections.writing() as db:
+            updated = db.execute(
+                f"UPDATE tasks SET {settings} rev = rev + 1 WHERE {condition}", (*fields.values(), *values)
+            )
+            return updated.rowcount == 1
+
+    def forget_claims(self, ref: TaskRef) -> None:
+        with self._connections.writing() as db:
+            db.execute(f"DELETE FROM claims {_OF_TASK}", ref)
+
+    def remove(self, ref: TaskRef, guard: Guard) -> bool:
+        condition, values = _condition(ref, guard)
+        with self._connections.writing() as db:
+            if db.execute(f"DELETE FROM tasks WHERE {condition}", values).rowcount == 0:
+                return False
+            db.execute(f"DELETE FROM claims {_OF_TASK}", ref)
+            db.execute(f"DELETE FROM attempts {_OF_TASK}", ref)
+            return True
+
+    def due(self, now: float, *, limit: int) -> list[TaskRef]:
+        query = "SELECT tenant, task_id FROM tasks WHERE due_at <= ? ORDER BY due_at LIMIT ?"
+        with self._connections.reading() as db:
+            return [TaskRef(TenantId(tenant), TaskId(task)) for tenant, task in db.execute(query, (now, limit))]
+
+    def scan(self) -> Iterator[Task]:
+        query = (
+            f"SELECT {_TASK} FROM tasks WHERE (tenant, task_id) > (?, ?) ORDER BY tenant, task_id LIMIT {_SCAN_ROWS}"
+        )
+        after = ("", "")
+        while True:
+            with self._connections.reading() as db:
+                tasks = [_decode(row) for row in db.execute(query, after)]
+            if not tasks:
+                return
+            yield from tasks
+            after = tasks[-1].ref
+
+    def log_attempt(self, ref: TaskRef, attempt: Attempt) -> None:
+        with self._connections.writing() as db:
+            db.execute(_LOG, (*ref, *msgspec.structs.astuple(attempt)))
+
+    def read_attempts(self, ref: TaskRef) -> list[Attempt]:
+        names = Attempt.__struct_fields__
+        with self._connections.reading() as db:
+            rows = db.execute(f"SELECT {_ATTEMPT} FROM attempts {_OF_TASK} ORDER BY epoch", ref)
+            return [msgspec.convert(dict(zip(names, row, strict=True)), Attempt) for row in rows]
+
+
+def _read(db: sqlite3.Connection, ref: TaskRef) -> Task | None:
+    row = db.execute(f"SELECT {_TASK} FROM tasks {_OF_TASK}", ref).fetchone()
+    return None if row is None else _decode(row)
+
+
+def _decode(row: Sequence[Any]) -> Task:
+    return msgspec.convert(dict(zip(Task.__struct_fields__, row, strict=True)), Task)
+
+
+def _condition(ref: TaskRef, guard: Guard) -> tuple[str, list[object]]:
+    """Spell what the row must be. What the guard leaves out is not compared."""
+    compared = {"tenant": ref.tenant, "task_id": ref.task_id, **msgspec.structs.asdict(guard)}
+    compared = {name: value for name, value in compared.items() if value is not None}
+    return " AND ".join(f"{name} = ?" for name in compared), list(compared.values())
+
+
+def _page_query(tenant: TenantId, state: State | None, after: Position | None) -> tuple[str, list[object]]:
+    """Spell a listing's query up to its last value, the limit; each form has an index of its own."""
+    conditions = ["params <> ''", "tenant = ?"]
+    values: list[object] = [tenant]
+    if state is not None:
+        conditions.append("state = ?")
+        values.append(state)
+    if after is not None:
+        conditions.append("created_at <= ? AND (created_at < ? OR task_id > ?)")
+        values += [after.created_at, after.created_at, after.task_id]
+    where = " AND ".join(conditions)
+    return f"SELECT {_TASK} FROM tasks WHERE {where} ORDER BY created_at DESC, task_id LIMIT ?", values

@@ -1,1 +1,0 @@
-"""Stubs generated from layers/sluice/proto; never edited by hand."""

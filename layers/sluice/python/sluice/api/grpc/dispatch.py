@@ -1,0 +1,105 @@
+"""Lets callers in, before anything of their call's body is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from operator import methodcaller
+from typing import Any, TypeAlias
+
+import grpc
+
+from sluice.api.call_ids import choose_request_id, read_trace_parent
+from sluice.api.grpc.call import COMPONENT, Answers, Call, Observe, Requests, answer, observed
+from sluice.api.grpc.errors import REQUEST_ID_KEY, abort, note
+from sluice.api.grpc.health import CHECK, Health
+from sluice.api.grpc.receive_deadline import Patience
+from sluice.api.grpc.service import METHODS, SERVICE_NAME, Method
+from sluice.api.service import Service
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.ports.log_context import bound_context
+
+Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
+Behaviour: TypeAlias = Callable[[Iterator[bytes], grpc.ServicerContext], Answers]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic only for type checkers
+
+_PREFIX = f"/{SERVICE_NAME}/"
+
+
+class Dispatcher(grpc.GenericRpcHandler):
+    """Finds what serves a call: for a caller who may not make it, a refusal."""
+
+    def __init__(
+        self, service: Service, *, health: Health, patience: Patience, metadata_bytes_max: int, observe: Observe
+    ) -> None:
+        self._service = service
+        self._observe = observe
+        self._metadata_bytes_max = metadata_bytes_max
+        self._health = health
+        self._patience = patience
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """Called with the headers, when no byte of a message was read. None for no method of ours."""
+        path = handler_call_details.method
+        if path == CHECK:
+            return self._health.handler()
+        name = path.removeprefix(_PREFIX)
+        if not path.startswith(_PREFIX) or name not in METHODS:
+            return None
+        behaviour = self._let_in(METHODS[name], handler_call_details.invocation_metadata)
+
+        def observe_call(raw: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
+            clock = self._service.ports.clock
+            return observed(name, behaviour(raw, context), context, observe=self._observe, clock=clock)
+
+        return grpc.stream_stream_rpc_method_handler(
+            observe_call, response_serializer=methodcaller("SerializeToString")
+        )
+
+    def _let_in(self, method: Method, metadata: Metadata) -> Behaviour:
+        headers = _headers(metadata)
+        request_id = choose_request_id(headers.get(REQUEST_ID_KEY), self._service.ports.randomness)
+        journal = self._service.ports.journal
+        try:
+            with bound_context(request_id=request_id, component=COMPONENT):
+                self._check_size(metadata)
+                principal = self._service.admit(headers.get("authorization"), method.scope)
+        except Exception as error:  # noqa: BLE001  # note() tells the journal; gRPC would tell the caller
+            return _refusal(note(error, journal).error, request_id)
+
+        def behaviour(raw: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
+            call = Call(
+                service=self._service,
+                principal=principal,
+                context=context,
+                request_id=request_id,
+                trace_parent=read_trace_parent(headers.get("traceparent")),
+            )
+            wait = self._patience.wait(context.cancel)
+            return answer(call, method.answer(call, Requests(raw, method.parse, wait=wait)))
+
+        return behaviour
+
+    def _check_size(self, metadata: Metadata) -> None:
+        """Refuse long headers again: gRPC's core takes 16 MiB from a client that never acknowledges its settings."""
+        if sum(len(name) + len(value) for name, value in metadata) > self._metadata_bytes_max:
+            raise SluiceError(
+                ErrorCode.INVALID_REQUEST, "The headers are too long.", metadata_bytes_max=self._metadata_bytes_max
+            )
+
+
+def _refusal(error: SluiceError, request_id: str) -> Behaviour:
+    """Says no, without reading what the caller sends."""
+
+    def refuse(_: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
+        yield abort(context, error, request_id)  # a generator, so that it is observed like any other call
+
+    return refuse
+
+
+def _headers(metadata: Metadata) -> dict[str, str]:
+    """Text metadata by name; values of a name that was sent twice are joined, so that no header can hide another."""
+    headers: dict[str, str] = {}
+    for name, value in metadata:
+        if isinstance(value, str):
+            headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers

@@ -1,0 +1,142 @@
+"""What gRPC requests say, in the words of the domain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+
+import msgspec
+
+from sluice.api.rows import RowShape, batch_of_cells
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec, ColumnType, TableSpec
+from sluice.proto import export_pb2 as pb
+from sluice.tables.batch import Batch
+from sluice.usecases.sending.close_export import CloseRequest
+from sluice.usecases.sending.open_export import OpenRequest
+from sluice.usecases.sending.render_again import RenderRequest
+
+WIRE_FORMATS: dict[ExportFormat, pb.ExportFormat] = {
+    ExportFormat.XLSX: pb.FORMAT_EXCEL,
+    ExportFormat.CSV: pb.FORMAT_CSV,
+    ExportFormat.JSONL: pb.FORMAT_JSONL,
+    ExportFormat.PARQUET: pb.FORMAT_PARQUET,
+}
+FORMATS: dict[int, ExportFormat] = {number: known for known, number in WIRE_FORMATS.items()}
+COLUMN_TYPES: dict[int, ColumnType] = {
+    pb.DATA_TYPE_UNSPECIFIED: ColumnType.STRING,
+    pb.DATA_TYPE_STRING: ColumnType.STRING,
+    pb.DATA_TYPE_NUMBER: ColumnType.NUMBER,
+    pb.DATA_TYPE_DATE: ColumnType.DATE,
+    pb.DATA_TYPE_BOOLEAN: ColumnType.BOOLEAN,
+    pb.DATA_TYPE_DATETIME: ColumnType.DATETIME,
+}
+
+_BAD_OPTION = re.compile(r"`\$\.(\w+)`")
+_LENGTH_BYTES = 4
+
+
+def read_open(metadata: pb.ExportMetadata, *, request_id: str, trace_parent: str) -> OpenRequest:
+    """What to open. An empty ``request_id`` of the contract is no idempotency key: proto3 cannot tell it from none."""
+    return OpenRequest(
+        read_params(metadata),
+        idempotency_key=metadata.request_id or None,
+        request_id=request_id,
+        trace_parent=trace_parent,
+    )
+
+
+def read_params(metadata: pb.ExportMetadata) -> ExportParams:
+    """Raises UNSUPPORTED_FORMAT, and INVALID_REQUEST with the fact ``field``."""
+    return ExportParams(
+        format=read_format(metadata.format),
+        filename=metadata.filename,
+        columns=tuple(_read_columns("columns", metadata.columns)),
+        sheets=tuple(_read_sheets(metadata.sheets)),
+        options=read_options(metadata.options),
+        expected_rows=metadata.expected_records if metadata.HasField("expected_records") else None,
+    )
+
+
+def read_format(value: int) -> ExportFormat:
+    """Raises UNSUPPORTED_FORMAT for a number without a format, such as one of a newer contract."""
+    try:
+        return FORMATS[value]
+    except KeyError:
+        raise SluiceError(ErrorCode.UNSUPPORTED_FORMAT, formats=[known.value for known in ExportFormat]) from None
+
+
+def _read_sheets(sheets: Iterable[pb.SheetDefinition]) -> Iterator[TableSpec]:
+    for index, sheet in enumerate(sheets):
+        yield TableSpec(sheet.name, tuple(_read_columns(f"sheets[{index}].columns", sheet.columns)))
+
+
+def _read_columns(field: str, columns: Iterable[pb.ColumnDefinition]) -> Iterator[ColumnSpec]:
+    for index, column in enumerate(columns):
+        if column.data_type not in COLUMN_TYPES:
+            raise SluiceError(
+                ErrorCode.INVALID_REQUEST, "A column has no such type.", field=f"{field}[{index}].data_type"
+            )
+        yield ColumnSpec(column.name, COLUMN_TYPES[column.data_type], column.width, column.format)
+
+
+def read_options(options: pb.FormatOptions) -> ExportOptions:
+    """What was sent, over the defaults. Fields without presence count as not sent when they are empty, 0 or false.
+
+    Only kinds are checked here, the rest by the format. Raises INVALID_REQUEST with the fact ``field``.
+    """
+    sent = {field.name: value for field, value in options.ListFields()}
+    try:
+        return msgspec.convert(sent, ExportOptions)
+    except msgspec.ValidationError as error:
+        found = _BAD_OPTION.search(str(error))
+        field = f"options.{found[1]}" if found else "options"
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "An option has no such value.", field=field) from None
+
+
+def read_totals(totals: pb.CloseTotals) -> CloseRequest:
+    return CloseRequest(
+        batches=totals.batches if totals.HasField("batches") else None,
+        rows=totals.records if totals.HasField("records") else None,
+        sheets=dict(totals.sheet_records),
+    )
+
+
+def read_render(request: pb.RenderExportRequest, *, request_id: str) -> RenderRequest:
+    """What should differ from the source; an absent field keeps what the source has."""
+    return RenderRequest(
+        format=read_format(request.format) if request.format else None,
+        filename=request.filename or None,
+        options=read_options(request.options) if request.HasField("options") else None,
+        idempotency_key=request.request_id or None,
+        request_id=request_id,
+    )
+
+
+def read_batch(batch: pb.DataBatch, shape: RowShape) -> Batch:
+    """The rows as columns.
+
+    Raises BATCH_TOO_LARGE before a row is looked at, CHECKSUM_MISMATCH, and
+    ROW_WIDTH_MISMATCH with the number of the row, from 1.
+    """
+    if len(batch.records) > shape.rows_max:
+        raise SluiceError(ErrorCode.BATCH_TOO_LARGE, batch_rows_max=shape.rows_max)
+    cells: list[str] = []
+    ends: list[int] = []
+    for record in batch.records:
+        cells += record.values[:]  # one list for all, cut into columns later: faster than a list for each row
+        ends.append(len(cells))
+    if batch.sha256 and batch.sha256.lower() != values_sha256(cells):
+        raise SluiceError(ErrorCode.CHECKSUM_MISMATCH)
+    return batch_of_cells(cells, ends, shape)
+
+
+def values_sha256(cells: Iterable[str]) -> str:
+    """The checksum a sender may give: over all values in order, each as its length in bytes and its UTF-8."""
+    digest = sha256()
+    for value in map(str.encode, cells):
+        digest.update(len(value).to_bytes(_LENGTH_BYTES, "big") + value)
+    return digest.hexdigest()

@@ -1,0 +1,114 @@
+"""What the service says, in the messages of the wire contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sluice.api.grpc.requests import WIRE_FORMATS
+from sluice.api.task_view import error_of, warnings_of
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.progress import Status, eta_s, progress_percent, status_of
+from sluice.domain.task import State, Task
+from sluice.proto import export_pb2 as pb
+from sluice.usecases.count_sheets import sheet_rows_of
+from sluice.usecases.reading.make_link import Link, filename_of
+from sluice.usecases.sending.put_batch import BatchReceipt
+
+_STATUS: dict[Status, pb.TaskStatus] = {
+    Status.QUEUED: pb.TASK_STATUS_QUEUED,
+    Status.PROCESSING: pb.TASK_STATUS_PROCESSING,
+    Status.UPLOADING: pb.TASK_STATUS_UPLOADING,
+    Status.COMPLETED: pb.TASK_STATUS_COMPLETED,
+    Status.FAILED: pb.TASK_STATUS_FAILED,
+    Status.CANCELLED: pb.TASK_STATUS_CANCELLED,
+    Status.EXPIRED: pb.TASK_STATUS_EXPIRED,
+}
+
+
+def opened_response(task: Task, *, replayed: bool, held: Iterable[int] = ()) -> pb.ExportResponse:
+    """The task's id and status; for a task that existed, the batches it has."""
+    return pb.ExportResponse(
+        task_id=task.task_id,
+        status=_STATUS[status_of(task)],
+        start_time=int(task.created_at),
+        replayed=replayed,
+        held_sequences=sorted(held),
+    )
+
+
+def ack_response(task: Task, receipt: BatchReceipt) -> pb.ExportResponse:
+    return pb.ExportResponse(task_id=task.task_id, status=_STATUS[status_of(task)], batch_ack=batch_ack(receipt))
+
+
+def batch_ack(receipt: BatchReceipt) -> pb.BatchAck:
+    return pb.BatchAck(
+        batch_sequence=receipt.sequence, records=receipt.rows, sha256=receipt.sha, replayed=receipt.replayed
+    )
+
+
+def outcome_response(task: Task, link: Link | None) -> pb.ExportResponse:
+    """Where the task stands: the last word of a stream. ``link`` goes with a completed task."""
+    error = error_of(task)
+    return pb.ExportResponse(
+        task_id=task.task_id,
+        status=_STATUS[status_of(task)],
+        oss_url=link.url if link else "",
+        file_size_bytes=task.result_size,
+        record_count=_record_count(task),
+        progress_percent=progress_percent(task),
+        checksum_sha256=task.result_sha256,
+        crc64=task.result_crc64,
+        error_code=error.code.value if error else "",
+        error_message=error.detail if error else "",
+        start_time=int(task.created_at),
+        completion_time=int(task.finished_at),
+        warnings=warnings_of(task),
+    )
+
+
+def failure_response(task_id: str, error: SluiceError) -> pb.ExportResponse:
+    """What a stream says before the status that ends it, for clients that read messages and not statuses."""
+    status = {
+        ErrorCode.CANCELLED: pb.TASK_STATUS_CANCELLED,
+        ErrorCode.EXPIRED: pb.TASK_STATUS_EXPIRED,
+    }.get(error.code, pb.TASK_STATUS_FAILED)
+    return pb.ExportResponse(task_id=task_id, status=status, error_code=error.code.value, error_message=error.detail)
+
+
+def status_response(task: Task, link: Link | None, *, now: float) -> pb.TaskStatusResponse:
+    """The whole row. ``link`` goes with a completed task."""
+    params = task.read_params() if task.params else None
+    error = error_of(task)
+    done = task.state is State.COMPLETED
+    return pb.TaskStatusResponse(
+        task_id=task.task_id,
+        status=_STATUS[status_of(task)],
+        format=WIRE_FORMATS[params.format] if params else pb.FORMAT_UNSPECIFIED,
+        filename=filename_of(task) if params else "",
+        records_processed=task.rows_done,
+        progress_percent=progress_percent(task),
+        oss_url=link.url if link else "",
+        file_size_bytes=task.result_size if done else 0,
+        error_message=error.detail if error else "",
+        error_code=error.code.value if error else "",
+        start_time=int(task.created_at),
+        completion_time=int(task.finished_at),
+        estimated_time_remaining=eta_s(task, now) or 0,
+        state=task.state.value,
+        records_received=task.rows_received,
+        batches_received=task.batches_received,
+        checksum_sha256=task.result_sha256 if done else "",
+        crc64=task.result_crc64 if done else "",
+        expires_at=int(task.expires_at),
+        warnings=warnings_of(task),
+        sheets=[pb.SheetStatus(name=name, records=rows) for name, rows in sheet_rows_of(task).items()],
+    )
+
+
+def link_response(link: Link) -> pb.DownloadLink:
+    return pb.DownloadLink(url=link.url, expires_at=int(link.expires_at))
+
+
+def _record_count(task: Task) -> int:
+    """Rows in the file once there is one, until then the rows that arrived."""
+    return task.result_rows if task.state is State.COMPLETED else task.rows_received

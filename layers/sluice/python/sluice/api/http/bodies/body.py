@@ -1,0 +1,168 @@
+"""Reads request bodies: how large, how slow and how packed they may be."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from starlette.requests import ClientDisconnect, Request
+
+from sluice.api.http.bodies.gunzip import GZIP_MAGIC, Gunzip
+from sluice.api.http.errors import invalid_request, request_timeout
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.limits import KIB, MIB
+
+PACE_BYTES = 1 * KIB
+"""A body brings at least this many bytes in each ``idle_s``, or it is dripped to hold a connection."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long the service waits for a caller that is sending."""
+
+    idle_s: float = 15
+    """For the next ``PACE_BYTES`` of a body."""
+    total_s: float = 60
+    """For the whole of a body that is held in memory."""
+
+
+class BodyBudget:
+    """Bounds the bytes of all bodies held at a time, however many callers send. Used by the event loop alone."""
+
+    def __init__(self, bytes_max: int = 128 * MIB) -> None:
+        self._bytes_max = bytes_max
+        self._held_bytes = 0
+
+    @contextmanager
+    def hold(self) -> Iterator[HeldBytes]:
+        """Count what one request holds, until it is answered."""
+        held = HeldBytes(self)
+        try:
+            yield held
+        finally:
+            self.add(-held.size)
+
+    def add(self, size: int) -> None:
+        """Raises QUEUE_FULL when there is no room now."""
+        if size > 0 and self._held_bytes + size > self._bytes_max:
+            raise SluiceError(ErrorCode.QUEUE_FULL, "Too much is being sent at once.", retry_after_s=1)
+        self._held_bytes += size
+
+
+class HeldBytes:
+    """The share of one request in the budget."""
+
+    def __init__(self, budget: BodyBudget) -> None:
+        self._budget = budget
+        self.size = 0
+
+    def add(self, size: int) -> None:
+        self._budget.add(size)
+        self.size += size
+
+
+class BodyDigest:
+    """Compares the body, as it was sent, with the caller's ``X-Content-SHA256``."""
+
+    def __init__(self, request: Request) -> None:
+        self._expected = request.headers.get("x-content-sha256")
+        if self._expected is not None and not _SHA256.fullmatch(self._expected):
+            raise invalid_request("X-Content-SHA256 is 64 lower-case hexadecimal digits", field="X-Content-SHA256")
+        self._digest = hashlib.sha256()
+
+    def update(self, block: bytes) -> None:
+        if self._expected is not None:
+            self._digest.update(block)
+
+    def check(self) -> None:
+        """Raises CHECKSUM_MISMATCH."""
+        if self._expected is not None and self._digest.hexdigest() != self._expected:
+            raise SluiceError(ErrorCode.CHECKSUM_MISMATCH, "The body does not have the checksum that was sent.")
+
+
+async def read_body(request: Request, held: HeldBytes, *, bytes_max: int, patience: Patience) -> bytes:
+    """Read a whole body, unpacked. Nothing over ``bytes_max`` is ever held, packed or not.
+
+    Raises BATCH_TOO_LARGE (at once when ``Content-Length`` says so),
+    UNSUPPORTED_ENCODING, CHECKSUM_MISMATCH, and 408 for a caller too slow.
+    """
+    _check_declared_size(request, bytes_max)
+    gunzip = make_gunzip(request)
+    digest = BodyDigest(request)
+    body = bytearray()
+    async with _within(patience.total_s), aclosing(body_blocks(request, patience)) as blocks:
+        async for block in blocks:
+            digest.update(block)
+            for piece in gunzip.feed(block) if gunzip else (block,):
+                held.add(len(piece))
+                body += piece
+                _check_size(len(body), bytes_max)
+    if gunzip:
+        gunzip.finish()
+    digest.check()
+    refuse_packed(body)
+    return bytes(body)
+
+
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncGenerator[None, None]:
+    """Answer 408 when the block takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise request_timeout() from None
+
+
+async def body_blocks(request: Request, patience: Patience) -> AsyncGenerator[bytes, None]:
+    """Yield the body as it was sent, in order. Raises ``ClientDisconnect``, and 408 for a caller too slow."""
+    more = True
+    while more:
+        arrived = bytearray()
+        async with _within(patience.idle_s):
+            while more and len(arrived) < PACE_BYTES:
+                block, more = await _receive(request)
+                arrived += block
+        if arrived:
+            yield bytes(arrived)
+
+
+async def _receive(request: Request) -> tuple[bytes, bool]:
+    """The next bytes, and whether more will come."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message.get("body", b""), message.get("more_body", False)
+
+
+def make_gunzip(request: Request) -> Gunzip | None:
+    """What unpacks the body; None for a plain one. Raises UNSUPPORTED_ENCODING for any other coding."""
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding in {"gzip", "x-gzip"}:
+        return Gunzip()
+    if coding in {"identity", ""}:
+        return None
+    raise SluiceError(ErrorCode.UNSUPPORTED_ENCODING, "Content-Encoding is gzip or absent.", field="Content-Encoding")
+
+
+def refuse_packed(head: bytes | bytearray) -> None:
+    """Raise UNSUPPORTED_ENCODING for data that is still gzip: packed twice, or without saying so."""
+    if head.startswith(GZIP_MAGIC):
+        raise SluiceError(ErrorCode.UNSUPPORTED_ENCODING, "The body is gzip where rows are expected.")
+
+
+def _check_declared_size(request: Request, bytes_max: int) -> None:
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal():
+        _check_size(int(declared[:20]), bytes_max)
+
+
+def _check_size(size: int, bytes_max: int) -> None:
+    if size > bytes_max:
+        raise SluiceError(ErrorCode.BATCH_TOO_LARGE, body_bytes_max=bytes_max)

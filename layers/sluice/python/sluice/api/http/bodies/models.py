@@ -1,0 +1,165 @@
+"""The JSON that goes in and out besides the task: one definition for reading, writing and the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from sluice.api.http.errors import invalid_request
+from sluice.api.http.rows_json import exact_json
+from sluice.api.task_view import TaskView
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec, ColumnType, TableSpec
+from sluice.usecases.sending.close_export import CloseRequest
+
+Struct = TypeVar("Struct")
+
+
+class ColumnBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A declared column. `width` is in characters, 0 for automatic.
+
+    `format` is an Excel number format, or for booleans a pair such as `yes/no`.
+    """
+
+    name: str
+    type: ColumnType = ColumnType.STRING
+    width: int = 0
+    format: str = ""
+
+    def to_spec(self) -> ColumnSpec:
+        return ColumnSpec(self.name, self.type, self.width, self.format)
+
+
+class SheetBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of several tables of a workbook, with columns of its own.
+
+    Batches name it by `name`; its worksheet has the closest legal name.
+    """
+
+    name: str
+    columns: tuple[ColumnBody, ...]
+
+    def to_spec(self) -> TableSpec:
+        return TableSpec(self.name, tuple(column.to_spec() for column in self.columns))
+
+
+class OpenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The export to open: one table of `columns`, or a workbook of several `sheets`.
+
+    `expected_rows` is only shown again; what is checked are the totals of the close.
+    """
+
+    format: ExportFormat
+    filename: str = ""
+    columns: tuple[ColumnBody, ...] = ()
+    sheets: tuple[SheetBody, ...] = ()
+    options: ExportOptions = ExportOptions()
+    expected_rows: int | None = None
+
+    def to_params(self) -> ExportParams:
+        return ExportParams(
+            format=self.format,
+            filename=self.filename,
+            columns=tuple(column.to_spec() for column in self.columns),
+            sheets=tuple(sheet.to_spec() for sheet in self.sheets),
+            options=self.options,
+            expected_rows=self.expected_rows,
+        )
+
+
+class CloseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the sender counted; what is given is checked. `sheets` has the rows of declared sheets by name."""
+
+    batches: int | None = None
+    rows: int | None = None
+    sheets: dict[str, int] = {}
+
+    def to_request(self) -> CloseRequest:
+        return CloseRequest(self.batches, self.rows, self.sheets)
+
+
+class RenderBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What should differ from the source task. `options`, where given, replace all options of the source."""
+
+    format: ExportFormat | None = None
+    filename: str | None = None
+    options: ExportOptions | None = None
+
+
+class BatchReceiptView(msgspec.Struct, frozen=True):
+    """The acknowledgement of a batch. `sha256` is the first half of the digest of its rows as they are stored.
+
+    Equal rows have it equal however they were sent; it is not the digest of the request's body.
+    """
+
+    sequence: int
+    rows: int
+    sha256: str
+    replayed: bool
+
+
+class LinkView(msgspec.Struct, frozen=True):
+    """A download link. Whoever holds it may read the file until `expires_at`."""
+
+    url: str
+    expires_at: str
+
+
+class TaskListView(msgspec.Struct, frozen=True):
+    """A page of tasks, newest first. `cursor` asks for the next page; null at the end."""
+
+    tasks: list[TaskView]
+    cursor: str | None
+
+
+class ProblemView(msgspec.Struct, frozen=True):
+    """Why a request was refused (RFC 9457). Facts such as `row`, `column` or `missing` stand beside these."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: ErrorCode
+    who: str
+    """client, platform or operator: who has to act."""
+    retryable: bool
+    request_id: str
+
+
+MODELS = (OpenBody, CloseBody, RenderBody, BatchReceiptView, LinkView, TaskListView, TaskView, ProblemView)
+
+
+def read_model(body: bytes, model: type[Struct]) -> Struct:
+    """Read a JSON body, strictly. Raises INVALID_REQUEST with ``field``, INVALID_TEXT and UNSUPPORTED_FORMAT."""
+    value = exact_json(body)
+    _refuse_lone_surrogates(value)
+    return convert(value, model, strict=True)
+
+
+def convert(value: object, model: type[Struct], *, strict: bool) -> Struct:
+    """Make ``value`` a ``model``; without ``strict`` texts become numbers and booleans where those are due."""
+    try:
+        return msgspec.convert(value, model, strict=strict)
+    except msgspec.ValidationError as error:
+        raise _refused(str(error)) from None
+
+
+def _refused(message: str) -> SluiceError:
+    """Say which field is wrong; the value that was sent is not repeated."""
+    said, _, path = message.partition(" - at `$")
+    field = path.strip("`.")
+    if field == "format":
+        return SluiceError(ErrorCode.UNSUPPORTED_FORMAT, formats=[known.value for known in ExportFormat])
+    if said.startswith("Invalid enum value"):
+        said = "Not one of the allowed values"
+    return invalid_request(f"{field or 'The request'}: {said.replace('`', '')[:200]}", field=field)
+
+
+def _refuse_lone_surrogates(value: object) -> None:
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        raise SluiceError(ErrorCode.INVALID_TEXT, "A text has half a surrogate pair.") from None

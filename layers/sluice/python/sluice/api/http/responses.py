@@ -1,0 +1,65 @@
+"""Successful answers: the task as JSON, with the headers that let a caller wait well."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sluice.api.http.call import Call
+from sluice.api.task_view import view_task
+from sluice.domain.progress import eta_s
+from sluice.domain.task import State, Task
+
+JSON_TYPE = "application/json"
+RETRY_S_MAX = 30
+
+_RUNNING = frozenset({State.SEALED, State.COMPOSING})
+
+
+def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(value), status, headers=headers, media_type=JSON_TYPE)
+
+
+def task_response(call: Call, task: Task, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Answer with the task, its ``ETag``, and while it runs, or when it was just set going, when to ask again."""
+    now = call.ports.clock.now()
+    sent = {"ETag": etag_of(task), **(headers or {})}
+    if task.state in _RUNNING or status == HTTPStatus.ACCEPTED:
+        sent["Retry-After"] = str(max(1, min(eta_s(task, now) or 1, RETRY_S_MAX)))
+    return json_response(view_task(task, now), status, sent)
+
+
+def created_response(call: Call, task: Task, *, replayed: bool) -> Response:
+    """Answer for a new task, or for the same one when the request was sent again."""
+    headers = {"Location": task_path(task)}
+    if replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return task_response(call, task, status=201, headers=headers)
+
+
+def task_path(task: Task) -> str:
+    return f"/v1/exports/{task.task_id}"
+
+
+def etag_of(task: Task) -> str:
+    """Weak: the estimate of the time left differs between two answers with the same tag."""
+    return f'W/"{task.rev}"'
+
+
+def is_known(request: Request, task: Task) -> bool:
+    """Whether the caller has this revision of the task already."""
+    return tag_matches(request.headers.get("if-none-match", ""), etag_of(task))
+
+
+def tag_matches(header: str, etag: str) -> bool:
+    """Compare weakly (RFC 9110, 8.8.3.2) with each tag of ``If-None-Match``."""
+    held = {tag.strip().removeprefix("W/") for tag in header.split(",")}
+    return "*" in held or etag.removeprefix("W/") in held
+
+
+def iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,103 @@
+"""Waiting for a task to change: long polls and server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+
+import msgspec
+from starlette.responses import Response, StreamingResponse
+
+from sluice.api.error_status import problem, to_sluice_error
+from sluice.api.http.call import Call
+from sluice.api.http.errors import request_id_of
+from sluice.api.http.responses import is_known
+from sluice.api.task_view import view_task
+from sluice.domain.errors import SluiceError
+from sluice.domain.task import Task
+from sluice.ports.store_errors import StoreError
+from sluice.usecases.find_task import find_task
+
+POLL_S_MIN = 0.05
+POLL_S_MAX = 1.0
+"""A task that has not changed for a while is asked for this often. One read of one row."""
+POLL_GROWTH = 1.5
+
+EVENT_STREAM = "text/event-stream"
+_NO_BUFFERING = {"X-Accel-Buffering": "no"}
+
+
+async def wait_for_change(call: Call, task: Task, wait_s: float) -> Task:
+    """Return the task once its state is another, or the time is up, or the service stops.
+
+    Returns at once when the task has ended, or when the caller's
+    ``If-None-Match`` shows that it has not seen this revision.
+    """
+    if "if-none-match" in call.request.headers and not is_known(call.request, task):
+        return task
+    state = task.state
+    with suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            poll_s = POLL_S_MIN
+            while task.state is state and not state.terminal and not await _is_over(call, poll_s):
+                task = await call.run(find_task, call.ports, task.ref)
+                poll_s = min(poll_s * POLL_GROWTH, POLL_S_MAX)
+    return task
+
+
+def event_response(call: Call, task: Task) -> Response:
+    """Stream the task now and at every change until it has ended.
+
+    A client that reconnects after the last event (``Last-Event-ID``) is told
+    by 204 not to come again.
+    """
+    if task.state.terminal and call.request.headers.get("last-event-id") == str(task.rev):
+        return Response(status_code=204)
+    return StreamingResponse(_events(call, task), media_type=EVENT_STREAM, headers=_NO_BUFFERING)
+
+
+async def _events(call: Call, task: Task) -> AsyncGenerator[bytes, None]:
+    yield _event(call, task)
+    silent_s, poll_s = 0.0, POLL_S_MIN
+    while not task.state.terminal and not await _is_stopping(call, poll_s):
+        silent_s += poll_s
+        poll_s = min(poll_s * POLL_GROWTH, POLL_S_MAX)
+        try:
+            now = await _look(call, task)
+        except SluiceError as error:
+            yield _problem(call, error)
+            return
+        if now.rev != task.rev:
+            task, silent_s, poll_s = now, 0.0, POLL_S_MIN
+            yield _event(call, task)
+        elif silent_s >= call.runtime.keep_alive_s:
+            silent_s = 0.0
+            yield b": still here\n\n"
+
+
+async def _look(call: Call, task: Task) -> Task:
+    """The task as of now, or as it was while the store does not answer."""
+    with suppress(StoreError):
+        return await call.run(find_task, call.ports, task.ref)
+    return task
+
+
+async def _is_over(call: Call, poll_s: float) -> bool:
+    """Sleep; then whether the service stops or the caller is gone."""
+    return await _is_stopping(call, poll_s) or await call.request.is_disconnected()
+
+
+async def _is_stopping(call: Call, poll_s: float) -> bool:
+    await asyncio.sleep(poll_s)
+    return call.runtime.closing.is_set()
+
+
+def _event(call: Call, task: Task) -> bytes:
+    data = msgspec.json.encode(view_task(task, call.ports.clock.now()))
+    return b"id: %d\ndata: %b\n\n" % (task.rev, data)
+
+
+def _problem(call: Call, error: SluiceError) -> bytes:
+    body = problem(to_sluice_error(error), request_id=request_id_of(call.request.scope))
+    return b"event: problem\ndata: %b\n\n" % msgspec.json.encode(body)

@@ -1,0 +1,154 @@
+"""Serves files behind signed links, whole or in part; possession of the link is access."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Generator
+from contextlib import closing
+from typing import NamedTuple
+
+from anyio import to_thread
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+
+from sluice.api.http.call import Grant, Runtime, runtime_of
+from sluice.api.http.errors import HttpError, invalid_request
+from sluice.api.http.responses import tag_matches
+from sluice.api.http.routes.openapi import declares, extra, header, problem_answer
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.filenames import content_disposition
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.ports.object_store import ObjectInfo
+from sluice.ports.store_errors import NoSuchObject
+from sluice.tables.formats import FORMATS
+
+router = APIRouter()
+
+ANY_TYPE = "application/octet-stream"
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII)
+
+
+class Span(NamedTuple):
+    """Bytes ``start`` to ``end``, exclusive."""
+
+    start: int
+    end: int
+
+
+def _media_types() -> dict[str, str]:
+    """The media type of each extension that a format can give."""
+    return {
+        FORMATS[known].extension(options, rows): FORMATS[known].media_type(options, rows)
+        for known in ExportFormat
+        for options in (ExportOptions(), ExportOptions(compression_enabled=True))
+        for rows in (0, options.workbook_rows_max + 1)
+    }
+
+
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_FILE = {"content": {media.partition(";")[0]: _BYTES for media in (*_media_types().values(), ANY_TYPE)}}
+
+
+_PARAMETERS = extra(
+    header("Range", "One range of bytes, such as `bytes=1000-` to go on where a download broke off.", type="string"),
+    header("If-Range", "The ETag the range belongs to; the whole file if it is another.", type="string"),
+    header("If-None-Match", "Answer 304 if the file has this tag.", type="string"),
+)
+_ANSWERS = declares(
+    200,
+    "The file.",
+    codes=(ErrorCode.EXPIRED,),
+    also={
+        200: {"description": "The file.", **_FILE},
+        206: {"description": "The range.", **_FILE},
+        304: {"description": "The file is as `If-None-Match` says."},
+        416: problem_answer("The file has no such range."),
+    },
+)
+
+
+@router.head("/v1/files/{token}", summary="Ask about the file behind a link", openapi_extra=_PARAMETERS, **_ANSWERS)
+async def describe_file(request: Request, token: str) -> Response:
+    return await read_file(request, token)
+
+
+@router.get("/v1/files/{token}", summary="Read the file behind a link", openapi_extra=_PARAMETERS, **_ANSWERS)
+async def read_file(request: Request, token: str) -> Response:
+    runtime = runtime_of(request)
+    grant = _verify(runtime, request, token)
+    info = await to_thread.run_sync(_find, runtime, grant.key, limiter=runtime.readers)
+    etag = f'"{info.crc64}-{info.size}"'
+    headers = {
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": content_disposition(grant.filename),
+        "Cache-Control": "private, no-store",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Content-Type": _media_type(grant.key),
+    }
+    if tag_matches(request.headers.get("if-none-match", ""), etag):
+        return Response(status_code=304, headers=headers)
+    span = _span_of(request, etag, info.size)
+    if span is None:
+        raise HttpError(416, invalid_request("The file has no such range."), {"Content-Range": f"bytes */{info.size}"})
+    return _send(request, runtime, grant.key, span=span, size=info.size, headers=headers)
+
+
+def _send(request: Request, runtime: Runtime, key: str, *, span: Span, size: int, headers: dict[str, str]) -> Response:
+    headers["Content-Length"] = str(span.end - span.start)
+    status = 200
+    if span != (0, size):
+        status = 206
+        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size}"
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    blocks = runtime.ports.objects.read_range(key, span.start, span.end)
+    return StreamingResponse(_in_threads(runtime, blocks), status, headers=headers)
+
+
+def _verify(runtime: Runtime, request: Request, token: str) -> Grant:
+    """What the link allows. A link that something was added to is not ours."""
+    if runtime.links is None or request.url.query:
+        raise SluiceError(ErrorCode.PERMISSION_DENIED, "The link is not one of ours.")
+    return runtime.links.verify(token)
+
+
+def _find(runtime: Runtime, key: str) -> ObjectInfo:
+    try:
+        return runtime.ports.objects.head(key)
+    except NoSuchObject:
+        raise SluiceError(ErrorCode.EXPIRED, "The file is gone.") from None
+
+
+def _media_type(key: str) -> str:
+    _, _, extension = key.rpartition("/")[2].partition(".")
+    return _media_types().get(extension, ANY_TYPE)
+
+
+def _span_of(request: Request, etag: str, size: int) -> Span | None:
+    """The bytes that are asked for; None when the file has none of them.
+
+    Of several ranges, or of one that is not understood, the whole file is a
+    legal answer (RFC 9110, 14.2).
+    """
+    whole = Span(0, size)
+    found = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
+    if found is None or found[1] == found[2] == "" or request.headers.get("if-range", etag) != etag:
+        return whole
+    if not found[1]:
+        start, end = max(size - int(found[2]), 0), size
+    else:
+        start, end = int(found[1]), min(int(found[2]) + 1, size) if found[2] else size
+        if found[2] and int(found[2]) < start:
+            return whole
+    return Span(start, end) if start < end else None
+
+
+async def _in_threads(runtime: Runtime, blocks: Generator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Read each block in a thread when the one before is sent; one block is held.
+
+    A caller that goes away ends the reading: a store's connection is not left to the garbage collector.
+    """
+    with closing(blocks):
+        while block := await to_thread.run_sync(next, blocks, b"", limiter=runtime.readers):
+            yield block

@@ -1,0 +1,175 @@
+"""One HTTP connection: what may happen on it before a request is whole, and after it was refused."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import termios
+from array import array
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import h11
+import msgspec
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from sluice.api.error_status import problem, retry_after_s
+from sluice.api.http.errors import PROBLEM_TYPE, invalid_request
+from sluice.domain.errors import ErrorCode, SluiceError
+
+LINGER_S = 2.0
+"""How long a caller that is still sending may read the refusal before the connection is closed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionRules:
+    """How patient the service is with a connection, and how many there may be."""
+
+    idle_s: float
+    """For the head of a request to be whole, from its first byte or from the connection's first moment.
+
+    Also for a caller to take anything of an answer that waits for it.
+    """
+    connections_max: int
+    new_request_id: Callable[[], str]
+
+
+def connection_factory(rules: ConnectionRules) -> type[asyncio.Protocol]:
+    """Build what the server makes connections with; it calls it like the class and passes nothing of ours."""
+    return cast(type[asyncio.Protocol], partial(_Connection, rules=rules))
+
+
+class Alarm:
+    """Rings once, unless it is stopped."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
+        self._loop = loop
+        self._ring = ring
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, seconds: float) -> None:
+        """Ring in so many seconds; one that is running already keeps its time."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(seconds, self._rung)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _rung(self) -> None:
+        self._timer = None
+        self._ring()
+
+
+class _Connection(H11Protocol):
+    """Closes connections that drip a request's head, are too many, go on sending after a refusal, or do not read."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        rules: ConnectionRules,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._rules = rules
+        self._head = Alarm(self.loop, self._give_up)
+        self._unread = Alarm(self.loop, self._close_unread)
+        self._stalled = Alarm(self.loop, self._check_reader)
+        self._unsent_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its parent does
+        super().connection_made(transport)
+        if len(self.connections) > self._rules.connections_max:
+            self._refuse(503, SluiceError(ErrorCode.QUEUE_FULL, "Too many connections are open.", retry_after_s=1))
+        else:
+            self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head.stop()
+        self._unread.stop()
+        self._stalled.stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+            # Refused before the body was read. Closing at once could cost the caller the answer (the kernel
+            # drops it together with what was not read), so what still comes is thrown away for a moment.
+            self._unread.start(LINGER_S)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unsent_bytes = self._count_unsent()
+        self._stalled.start(self._rules.idle_s)
+
+    def resume_writing(self) -> None:
+        self._stalled.stop()
+        super().resume_writing()
+
+    def _check_reader(self) -> None:
+        """Drop a caller that takes nothing of its answer; one that is only slow may go on."""
+        unsent_bytes = self._count_unsent()
+        if unsent_bytes >= self._unsent_bytes:
+            self.transport.abort()
+            return
+        self._unsent_bytes = unsent_bytes
+        self._stalled.start(self._rules.idle_s)
+
+    def _count_unsent(self) -> int:
+        """Bytes that the caller has not taken: ours, and those of the kernel, which may hold megabytes."""
+        queued = array("i", [0])
+        with suppress(OSError):
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+        return self.transport.get_write_buffer_size() + queued[0]
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP as every other error."""
+        self._refuse(400, invalid_request(msg))
+
+    def _watch(self) -> None:
+        """Give the head of the next request its time, counted once, however it drips."""
+        if self._is_answering():
+            self._head.stop()
+        elif not self.transport.is_closing():
+            self._head.start(self._rules.idle_s)
+
+    def _is_answering(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # None until the first request
+        return cycle is not None and not cycle.response_complete
+
+    def _give_up(self) -> None:
+        if self._is_answering():
+            return
+        if self.conn.our_state is h11.IDLE and self.conn.trailing_data[0]:
+            self._refuse(408, invalid_request("The head of the request did not arrive in time."))
+        else:
+            self.transport.close()
+
+    def _close_unread(self) -> None:
+        if self.conn.their_state is h11.SEND_BODY:
+            self.transport.close()
+
+    def _refuse(self, status: int, error: SluiceError) -> None:
+        """Answer without a request, and close."""
+        body = msgspec.json.encode({**problem(error, request_id=self._rules.new_request_id()), "status": status})
+        headers = [("Content-Type", PROBLEM_TYPE), ("Content-Length", str(len(body))), ("Connection", "close")]
+        seconds = retry_after_s(error)
+        if seconds is not None:
+            headers.append(("Retry-After", str(seconds)))
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            for event in (h11.Response(status_code=status, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()

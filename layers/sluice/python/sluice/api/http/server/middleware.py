@@ -1,0 +1,103 @@
+"""Around every HTTP request: its id, its log context, and the last net for what nobody foresaw."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sluice.api.call_ids import choose_request_id, read_trace_parent, trace_id_of
+from sluice.api.http.errors import REQUEST_ID_KEY, invalid_request, problem_response
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.limits import KIB
+from sluice.ports.clock import Clock, Randomness
+from sluice.ports.journal import Journal
+from sluice.ports.log_context import bound_context
+
+TRACE_PARENT_KEY = "sluice.trace_parent"
+COMPONENT = "http"
+STOPPING = "The service is stopping; send the request again."
+HEAD_BYTES_MAX = 16 * KIB
+"""Of a request: its target and its header fields."""
+
+Observe = Callable[[str, str, int, float], None]
+"""Told of every answer: method, route template, status, seconds."""
+
+
+class RequestMiddleware:
+    """Middleware: the outermost code of ours that a request meets."""
+
+    def __init__(
+        self, app: ASGIApp, *, clock: Clock, randomness: Randomness, journal: Journal, observe: Observe | None
+    ) -> None:
+        self._app = app
+        self._clock = clock
+        self._randomness = randomness
+        self._journal = journal
+        self._observe = observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = choose_request_id(headers.get("x-request-id"), self._randomness)
+        trace_parent = read_trace_parent(headers.get("traceparent"))
+        scope[REQUEST_ID_KEY], scope[TRACE_PARENT_KEY] = request_id, trace_parent
+        with bound_context(request_id=request_id, trace_id=trace_id_of(trace_parent), component=COMPONENT):
+            await self._serve(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = self._clock.monotonic()
+        status = 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _mark(message, scope)
+            await send(message)
+
+        try:
+            await (_refuse_head if _head_bytes(scope) > HEAD_BYTES_MAX else self._app)(scope, receive, send_marked)
+        except asyncio.CancelledError:
+            if not status:  # the time to drain is over, and what became of the request is not known
+                await self._answer(SluiceError(ErrorCode.STORE_UNAVAILABLE, STOPPING), scope, receive, send_marked)
+            raise
+        except Exception as error:
+            self._journal.record(Event.SYSTEM_ERROR, error=error)
+            if status:
+                raise  # half an answer is out: only closing the connection tells the caller
+            await self._answer(SluiceError(ErrorCode.INTERNAL), scope, receive, send_marked)
+        finally:
+            self._note(scope, status, self._clock.monotonic() - started)
+
+    async def _answer(self, error: SluiceError, scope: Scope, receive: Receive, send: Send) -> None:
+        await problem_response(error, request_id=scope[REQUEST_ID_KEY])(scope, receive, send)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        if self._observe is not None and status:
+            route = getattr(scope.get("route"), "path", "")
+            self._observe(scope["method"], route, status, seconds)
+
+
+def _head_bytes(scope: Scope) -> int:
+    fields = sum(len(name) + len(value) for name, value in scope["headers"])
+    return fields + len(scope["raw_path"]) + len(scope["query_string"])
+
+
+async def _refuse_head(scope: Scope, receive: Receive, send: Send) -> None:
+    """The server bounds a head that comes in pieces; one that comes at once is found here."""
+    error = invalid_request("The head of the request is too large.", head_bytes_max=HEAD_BYTES_MAX)
+    answer = problem_response(error, request_id=scope[REQUEST_ID_KEY], status=431)
+    await answer(scope, receive, send)
+
+
+def _mark(message: Message, scope: Scope) -> None:
+    headers = MutableHeaders(scope=message)
+    headers["X-Request-ID"] = scope[REQUEST_ID_KEY]
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Cache-Control", "no-store")

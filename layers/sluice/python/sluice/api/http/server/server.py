@@ -1,0 +1,115 @@
+"""Serves an ASGI application from a thread of its own: bind, start, drain."""
+
+from __future__ import annotations
+
+import math
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from sluice.api.http.server.connection import ConnectionRules, connection_factory
+from sluice.api.http.server.middleware import HEAD_BYTES_MAX
+
+BACKLOG = 256
+_TICK_S = 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenOn:
+    """Where a face listens, and how patient it is."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 takes a free one."""
+    connections_max: int = 1_000
+    idle_s: float = 15
+    """For the head of a request to arrive whole, for the next request of a connection to begin, and for its reader."""
+    tls_certificate_file: str = ""
+    tls_key_file: str = ""
+
+
+class HttpServer:
+    """One listening port."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        listen_on: ListenOn,
+        *,
+        new_request_id: Callable[[], str],
+        closing: threading.Event | None = None,
+    ) -> None:
+        """``closing`` is set when the face drains, for long answers of ``app`` to end."""
+        rules = ConnectionRules(
+            idle_s=listen_on.idle_s, connections_max=listen_on.connections_max, new_request_id=new_request_id
+        )
+        self._listen_on = listen_on
+        self._closing = closing or threading.Event()
+        self._failure: BaseException | None = None
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                http=connection_factory(rules),
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                log_level="critical",  # the edge tells the journal; what is left is news of broken callers
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=math.ceil(listen_on.idle_s),
+                h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+                backlog=BACKLOG,
+                ssl_certfile=listen_on.tls_certificate_file or None,
+                ssl_keyfile=listen_on.tls_key_file or None,
+            )
+        )
+        self._thread = threading.Thread(target=self._serve, name="http-face", daemon=True)
+        self._socket: socket.socket | None = None
+
+    def start(self) -> int:
+        """Bind and serve; returns the port once it answers. Raises OSError when the port is taken."""
+        self._socket = _bind(self._listen_on.host, self._listen_on.port)
+        port: int = self._socket.getsockname()[1]
+        self._thread.start()
+        while not self._server.started:
+            self._thread.join(_TICK_S)
+            if not self._thread.is_alive():
+                raise RuntimeError("the HTTP face did not start") from self._failure
+        return port
+
+    def drain(self, deadline_s: float) -> None:
+        """Take no more connections, answer what is under way within ``deadline_s``, and stop."""
+        self._closing.set()
+        if not self._thread.is_alive():
+            return
+        self._server.config.timeout_graceful_shutdown = math.ceil(deadline_s)
+        self._server.should_exit = True
+        self._thread.join(deadline_s + 1)
+
+    def _serve(self) -> None:
+        assert self._socket is not None
+        try:
+            self._server.run(sockets=[self._socket])
+        except BaseException as error:  # noqa: BLE001  # start() raises it where somebody can act
+            self._failure = error
+        finally:
+            self._socket.close()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio turns Nagle's algorithm off only for sockets that name their protocol; on, it costs 40 ms an answer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,13 @@
+"""The function that answers who asks: the reading half of the HTTP face."""
+
+from __future__ import annotations
+
+from sluice.api.http.app import Offer
+from sluice.app.functions.http_function import run_http_function
+
+COMPONENT = "query"
+
+
+def main() -> None:
+    """Serve state, lists, events and links until a signal says stop."""
+    run_http_function(COMPONENT, Offer.READS)

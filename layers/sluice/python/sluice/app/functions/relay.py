@@ -1,0 +1,21 @@
+"""The function that senders call: the gRPC face or the HTTP face, each a function of its own."""
+
+from __future__ import annotations
+
+COMPONENT = "relay"
+
+
+def main(arguments: list[str]) -> None:
+    """Serve the face that ``arguments`` names, and load no other. Raises SystemExit for any other word."""
+    match arguments:
+        case ["grpc"]:
+            from sluice.app.functions.grpc_function import run_grpc_function  # noqa: PLC0415  # as above
+
+            run_grpc_function(COMPONENT)
+        case ["http"]:
+            from sluice.api.http.app import Offer  # noqa: PLC0415  # as above
+            from sluice.app.functions.http_function import run_http_function  # noqa: PLC0415  # as above
+
+            run_http_function(COMPONENT, Offer.NO_FILES)
+        case _:
+            raise SystemExit("usage: relay.py grpc|http")

@@ -1,0 +1,89 @@
+"""What the functions with a port share: how they are opened, and how long they run."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import NamedTuple
+
+from sluice.adapters.aliyun.credentials import EnvironmentCredentials, LatestCredentials
+from sluice.api.auth import KeyRing
+from sluice.api.rate_limit import RateLimiter
+from sluice.api.service import Service
+from sluice.app.aliyun import fixed_credentials, open_cloud
+from sluice.app.functions.event_function import CLOUD
+from sluice.app.functions.function_journal import open_function_journal
+from sluice.app.key_store import open_key_store
+from sluice.app.settings.settings import Settings, environment, load_settings
+from sluice.app.stop_signal import wait_for_stop
+from sluice.domain.events import Event
+from sluice.ports.journal import Journal
+from sluice.usecases.find_task import ParamsCache
+
+HOST = "0.0.0.0"  # noqa: S104 - the platform's gateway reaches the function from outside of its instance
+PORT_VARIABLES = ("FC_SERVER_PORT", "FC_CUSTOM_LISTEN_PORT")
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+Serve = Callable[["WebFunction", int], AbstractContextManager[int]]
+"""Listens on a port while the context lasts, then drains; gives the port."""
+
+
+class WebFunction(NamedTuple):
+    """What a function with a port works with."""
+
+    settings: Settings
+    service: Service
+    latest: LatestCredentials
+
+    @property
+    def journal(self) -> Journal:
+        return self.service.ports.journal
+
+    def warm(self) -> None:
+        """Read the API keys, which opens the connection that the first caller would wait for. Never raises."""
+        try:
+            if not self.service.ring.has_keys():
+                self.journal.record(Event.AUTHENTICATION_FAILED, reason="no API key exists, so nobody can call")
+        except Exception as error:  # noqa: BLE001 - each request will meet the same, and be told
+            self.journal.record(Event.SYSTEM_ERROR, error=error)
+
+
+@contextmanager
+def open_web_function(component: str) -> Iterator[WebFunction]:
+    """Open stores and keys. Nothing is asked of them yet: before the first request there may be no credentials."""
+    settings = load_settings(None, CLOUD)
+    with ExitStack() as stack:
+        journal = stack.enter_context(open_function_journal(settings, environment(), component=component))
+        latest = LatestCredentials(EnvironmentCredentials(environment()))
+        source = fixed_credentials(settings) or latest
+        ports = stack.enter_context(open_cloud(settings, journal, credentials=source))
+        keys = open_key_store(settings, credentials=source)
+        limiter = RateLimiter(
+            clock=ports.clock,
+            journal=journal,
+            per_s=settings.security.rate_limit_per_s,
+            burst=settings.security.rate_limit_burst,
+        )
+        ring = KeyRing(keys, clock=ports.clock, journal=journal)  # never an open one: everybody reaches a function
+        service = Service(ports=ports, params_cache=ParamsCache(ports), ring=ring, rate_limiter=limiter)
+        yield WebFunction(settings, service, latest)
+
+
+def run_web_function(component: str, serve: Serve, *, port: int) -> None:
+    """Serve on the port that the platform names, else on ``port``, until a signal says stop."""
+    stop = threading.Event()
+    for number in SIGNALS:
+        signal.signal(number, lambda _number, _frame: stop.set())
+    chosen = port_of(environment(), port)
+    with open_web_function(component) as function, serve(function, chosen) as listening:
+        function.journal.record(Event.SERVICE_STARTED, port=listening, **{"faas.coldstart": True})
+        wait_for_stop(stop)
+        function.journal.record(Event.SERVICE_STOPPED)
+
+
+def port_of(variables: Mapping[str, str], otherwise: int) -> int:
+    """The port that the platform names. Raises ValueError for one that is no number."""
+    named = (variables[name] for name in PORT_VARIABLES if variables.get(name))
+    return int(next(named, otherwise))

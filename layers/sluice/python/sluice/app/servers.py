@@ -1,0 +1,148 @@
+"""The listening ports of a service: gRPC, HTTP, health and metrics; their start and their orderly end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from starlette.types import ASGIApp
+
+from sluice.adapters.directory.links import LocalLinks
+from sluice.api.auth import KeyRing, OpenRing, require_keys_unless_loopback
+from sluice.api.call_ids import choose_request_id
+from sluice.api.grpc.call import Observe
+from sluice.api.grpc.server import GrpcLimits, GrpcServer, TlsFiles
+from sluice.api.http.app import Offer, build_http_app
+from sluice.api.http.bodies.body import Patience
+from sluice.api.http.routes.health import HealthApp
+from sluice.api.http.server.server import HttpServer, ListenOn
+from sluice.api.rate_limit import RateLimiter
+from sluice.api.service import Service
+from sluice.app.key_store import open_key_store
+from sluice.app.settings.settings import Settings
+from sluice.app.telemetry.telemetry import Telemetry
+from sluice.ports.bundle import Ports
+from sluice.usecases.find_task import ParamsCache
+
+
+class CannotListenError(OSError):
+    """A port is taken, or not ours to take; says which setting named it."""
+
+
+class Servers(NamedTuple):
+    """Where a running service listens."""
+
+    grpc_port: int
+    http_port: int
+    metrics_port: int
+    open_to_all: bool
+    """No API key exists, so whoever reaches the port may call; only on a loopback address."""
+
+
+@contextmanager
+def open_servers(
+    settings: Settings, ports: Ports, telemetry: Telemetry, *, links: LocalLinks | None, health: HealthApp
+) -> Iterator[Servers]:
+    """Listen until the context ends, then drain all ports at once within ``server.shutdown_grace_s``.
+
+    ``links`` are those whose files this service serves itself. Raises
+    ``KeysMissingError`` when the settings would let strangers in, and
+    ``CannotListenError`` when a port is taken; nothing listens then.
+    """
+    ring = open_ring(settings, ports)
+    require_keys_unless_loopback(settings.server.host, ring)
+    service = _service(settings, ports, ring)
+    closing = threading.Event()
+    app = build_http_app(
+        service,
+        offer=Offer.NO_FILES if links is None else Offer.EVERYTHING,
+        links=links,
+        closing=closing,
+        patience=Patience(idle_s=settings.server.idle_timeout_s, total_s=settings.server.request_timeout_s),
+        observe=telemetry.metrics.observe_request,
+    )
+    monitoring = _http_server(settings, ports, health.build(), port=settings.monitoring.metrics_port, closing=closing)
+    http = _http_server(settings, ports, app, port=settings.server.http_port, closing=closing)
+    grpc = _grpc_server(settings, service, observe=telemetry.metrics.observe_request)
+    started: list[Callable[[float], object]] = []
+    try:
+        numbers = []
+        for setting, server in (
+            ("server.grpc_port", grpc),
+            ("server.http_port", http),
+            ("monitoring.metrics_port", monitoring),
+        ):
+            numbers.append(_start(setting, server))
+            started.append(server.drain)
+        grpc_port, http_port, metrics_port = numbers
+        yield Servers(grpc_port, http_port, metrics_port, open_to_all=not ring.has_keys())
+    finally:
+        _drain(started, settings.server.shutdown_grace_s)
+
+
+def _start(setting: str, server: GrpcServer | HttpServer) -> int:
+    try:
+        return server.start()
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise CannotListenError(f"{setting}: cannot listen there: {reason}") from error
+
+
+def open_ring(settings: Settings, ports: Ports) -> KeyRing | OpenRing:
+    """Who may call, by the keys in their store."""
+    ring = KeyRing(open_key_store(settings), clock=ports.clock, journal=ports.journal)
+    return ring if settings.security.auth_required else OpenRing(ring)
+
+
+def _service(settings: Settings, ports: Ports, ring: KeyRing | OpenRing) -> Service:
+    limiter = RateLimiter(
+        clock=ports.clock,
+        journal=ports.journal,
+        per_s=settings.security.rate_limit_per_s,
+        burst=settings.security.rate_limit_burst,
+    )
+    return Service(ports=ports, params_cache=ParamsCache(ports), ring=ring, rate_limiter=limiter)
+
+
+def _http_server(settings: Settings, ports: Ports, app: ASGIApp, *, port: int, closing: threading.Event) -> HttpServer:
+    listen_on = ListenOn(
+        host=settings.server.host,
+        port=port,
+        connections_max=settings.server.connections_max,
+        idle_s=settings.server.idle_timeout_s,
+        tls_certificate_file=settings.security.tls_certificate_file,
+        tls_key_file=settings.security.tls_key_file,
+    )
+    return HttpServer(app, listen_on, new_request_id=lambda: choose_request_id(None, ports.randomness), closing=closing)
+
+
+def _grpc_server(settings: Settings, service: Service, *, observe: Observe) -> GrpcServer:
+    security, defaults = settings.security, GrpcLimits()
+    tls = None
+    if security.tls_certificate_file:
+        tls = TlsFiles(Path(security.tls_certificate_file).read_bytes(), Path(security.tls_key_file).read_bytes())
+    return GrpcServer(
+        service,
+        host=settings.server.host,
+        port=settings.server.grpc_port,
+        limits=GrpcLimits(
+            message_bytes_max=max(defaults.message_bytes_max, 2 * settings.performance.max_batch_bytes),
+            calls_max=settings.server.connections_max,
+            message_timeout_s=settings.server.request_timeout_s,
+            idle_timeout_s=settings.server.idle_timeout_s,
+        ),
+        tls=tls,
+        reflection=settings.server.reflection,
+        observe=observe,
+    )
+
+
+def _drain(started: list[Callable[[float], object]], deadline_s: float) -> None:
+    """Drain all at once: they share the deadline."""
+    if started:
+        with ThreadPoolExecutor(len(started)) as drains:
+            list(drains.map(lambda drain: drain(deadline_s), started))

@@ -1,0 +1,177 @@
+"""The tree of settings: names, types, ranges and defaults. `config.example.yaml` says what each is for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from sluice.domain.limits import DAY_S, HOUR_S, KIB, MIB, Limits, Timings
+from sluice.domain.secret import Secret
+
+LINK_S_MAX = 7 * DAY_S
+"""The longest life of a download link; OSS signs for no longer."""
+
+_LIMITS, _TIMINGS = Limits(), Timings()
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+CountOrOff = Annotated[int, Meta(ge=0, le=1_000_000)]
+Seconds = Annotated[float, Meta(gt=0, le=365 * DAY_S)]
+SecondsOrNone = Annotated[float, Meta(ge=0, le=365 * DAY_S)]
+Rate = Annotated[float, Meta(ge=0, le=1_000_000)]
+Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:_-]+$")]
+UrlOrNone = Annotated[str, Meta(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")]
+EndpointOrNone = Annotated[str, Meta(pattern=r"^((https?://)?[A-Za-z0-9.:_-]+/?)?$")]
+NameOrNone = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]*$")]
+Text = Annotated[str, Meta(min_length=1)]
+
+
+CLOUD_DEFAULTS: dict[str, object] = {
+    "concurrency.lease_s": _TIMINGS.lease_s,
+    "concurrency.heartbeat_s": _TIMINGS.heartbeat_s,
+    "concurrency.clock_skew_s": _TIMINGS.skew_s,
+    "concurrency.trigger_grace_s": _TIMINGS.trigger_grace_s,
+}
+"""Defaults when ``storage.backend`` is ``oss``: many machines, whose clocks differ, and a network between them."""
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the service listens, and for how long it waits for callers."""
+
+    host: Host = "127.0.0.1"
+    grpc_port: Port = 9090
+    http_port: Port = 9091
+    public_url: UrlOrNone = ""
+    environment: Literal["production", "development"] = "production"
+    connections_max: Count = 1_000
+    request_timeout_s: Seconds = 60
+    idle_timeout_s: Seconds = 15
+    shutdown_grace_s: SecondsOrNone = 30
+
+    @property
+    def reflection(self) -> bool:
+        """Whether gRPC tells callers what it offers: a convenience, and a gift to whoever looks for a way in."""
+        return self.environment == "development"
+
+
+class Concurrency(msgspec.Struct, frozen=True, kw_only=True):
+    """How many tasks at once, and when a silent composer is replaced.
+
+    The defaults for leases are shorter than those of ``Timings``: the embedded
+    service has one machine and one clock, so the clocks cannot differ and a
+    composer that died is known at once; nothing has to wait for a network.
+    With ``storage.backend: oss`` those of ``CLOUD_DEFAULTS`` stand in their place.
+    """
+
+    max_concurrent_tasks: Annotated[int, Meta(ge=1, le=1_000)] = 10
+    task_queue_size: Count = 1_000
+    queue_timeout_s: SecondsOrNone = 30
+    open_tasks_max: Count = _LIMITS.open_tasks_max
+    tenant_composing_max: CountOrOff = _LIMITS.tenant_composing_max
+    lease_s: Seconds = 10
+    heartbeat_s: Seconds = 1
+    clock_skew_s: SecondsOrNone = 1
+    trigger_grace_s: Seconds = 5
+    attempts_max: Annotated[int, Meta(ge=1, le=100)] = _TIMINGS.attempts_max
+    backoff_s: Seconds = _TIMINGS.backoff_s
+    backoff_max_s: Seconds = _TIMINGS.backoff_max_s
+    sweep_interval_s: Seconds = 5
+
+
+class Performance(msgspec.Struct, frozen=True, kw_only=True):
+    """What one composer may hold in memory and how hard it tries."""
+
+    max_batch_bytes: Annotated[int, Meta(ge=64 * KIB, le=64 * MIB)] = _LIMITS.batch_bytes_max
+    max_batch_rows: Count = _LIMITS.batch_rows_max
+    max_batches: Annotated[int, Meta(ge=1, le=_LIMITS.batches_max)] = _LIMITS.batches_max
+    max_rows: Annotated[int, Meta(ge=1, le=_LIMITS.rows_max)] = _LIMITS.rows_max
+    # The commissioned default of 10 MB would hold 60 MB with five parts in flight, and the
+    # promise of less than 64 MB for a whole composer weighs more. Long files get larger parts.
+    part_bytes: Annotated[int, Meta(ge=100 * KIB, le=100 * MIB)] = _LIMITS.part_bytes_min
+    parallel_parts: Annotated[int, Meta(ge=1, le=20)] = _LIMITS.parallel_parts
+    prefetched_chunks: Annotated[int, Meta(ge=1, le=20)] = _LIMITS.prefetched_chunks
+    retries: Annotated[int, Meta(ge=0, le=20)] = 3
+    upload_timeout_s: Seconds = _TIMINGS.attempt_max_s
+
+
+class Storage(msgspec.Struct, frozen=True, kw_only=True):
+    """Where files are kept, and for how long."""
+
+    backend: Literal["directory", "oss"] = "directory"
+    data_directory: Text = "sluice-data"
+    retention_s: Seconds = _TIMINGS.retention_s
+    link_life_s: Annotated[float, Meta(gt=0, le=LINK_S_MAX)] = _TIMINGS.link_s
+    idle_expiry_s: Seconds = _TIMINGS.idle_s
+    open_expiry_s: Seconds = _TIMINGS.open_max_s
+    tombstone_s: Seconds = _TIMINGS.tombstone_s
+    cleanup_delays_s: tuple[SecondsOrNone, ...] = (HOUR_S, DAY_S)
+
+
+class Oss(msgspec.Struct, frozen=True, kw_only=True):
+    """Alibaba Cloud OSS, and the access key for all of the cloud, when ``storage.backend`` is ``oss``.
+
+    Without an access key the credentials are those of the function's role.
+    """
+
+    endpoint: EndpointOrNone = ""
+    region: NameOrNone = ""
+    bucket: NameOrNone = ""
+    result_bucket: NameOrNone = ""
+    download_endpoint: EndpointOrNone = ""
+    download_domain: EndpointOrNone = ""
+    connect_timeout_s: Seconds = 3
+    read_timeout_s: Seconds = 20
+    access_key_id: Secret = Secret("")
+    access_key_secret: Secret = Secret("")
+    security_token: Secret = Secret("")
+
+
+class Tablestore(msgspec.Struct, frozen=True, kw_only=True):
+    """Alibaba Cloud Tablestore, when ``storage.backend`` is ``oss``."""
+
+    endpoint: EndpointOrNone = ""
+    instance: NameOrNone = ""
+    table: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,200}$")] = "export_task"
+    timeout_s: Seconds = 5
+
+
+class Functions(msgspec.Struct, frozen=True, kw_only=True):
+    """How the sweeper asks Function Compute for a composer, beside the bucket's trigger."""
+
+    invoker: Literal["none", "http", "fc2"] = "none"
+    compose_url: UrlOrNone = ""
+    fc2_endpoint: EndpointOrNone = ""
+    fc2_service: NameOrNone = ""
+    fc2_function: NameOrNone = ""
+    timeout_s: Seconds = 5
+    stop_margin_s: Seconds = 60
+
+
+class Security(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may call, and how often."""
+
+    auth_required: bool = False
+    api_keys_file: str = ""
+    rate_limit_per_s: Rate = 0
+    rate_limit_burst: CountOrOff = 0
+    tls_certificate_file: str = ""
+    tls_key_file: str = ""
+
+
+class Logging(msgspec.Struct, frozen=True, kw_only=True):
+    """What is logged, in which form, and where to."""
+
+    level: Literal["DEBUG", "INFO", "WARN", "ERROR", "FATAL"] = "INFO"
+    format: Literal["json", "console"] = "json"
+    output: Text = "stderr"
+    rotate_bytes: Annotated[int, Meta(ge=64 * KIB, le=10_240 * MIB)] = 100 * MIB
+    rotated_files_max: Annotated[int, Meta(ge=1, le=1_000)] = 10
+
+
+class Monitoring(msgspec.Struct, frozen=True, kw_only=True):
+    """Metrics and health."""
+
+    metrics_port: Port = 8080
+    health_check_interval_s: Seconds = 10

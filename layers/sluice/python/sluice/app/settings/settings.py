@@ -1,0 +1,180 @@
+"""Reads the settings: options over environment over file over defaults, every mistake reported at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from sluice.app.settings.rules import broken_rules
+from sluice.app.settings.schema import (
+    CLOUD_DEFAULTS,
+    Concurrency,
+    Functions,
+    Logging,
+    Monitoring,
+    Oss,
+    Performance,
+    Security,
+    Server,
+    Storage,
+    Tablestore,
+)
+from sluice.app.settings.source import Given, from_environment, from_file, from_flags
+from sluice.domain.limits import Limits, Timings
+from sluice.domain.secret import Secret
+
+SHOWN_CHARS_MAX = 60
+
+
+class SettingsError(Exception):
+    """What is wrong with the settings: every mistake with the place it was made in."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("the settings cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings. Immutable; secrets in it do not print."""
+
+    server: Server = Server()
+    concurrency: Concurrency = Concurrency()
+    performance: Performance = Performance()
+    storage: Storage = Storage()
+    oss: Oss = Oss()
+    tablestore: Tablestore = Tablestore()
+    functions: Functions = Functions()
+    security: Security = Security()
+    logging: Logging = Logging()
+    monitoring: Monitoring = Monitoring()
+
+    def limits(self) -> Limits:
+        """Give the bounds of a task; only those that no file format or store dictates can be set."""
+        return Limits(
+            batches_max=self.performance.max_batches,
+            batch_bytes_max=self.performance.max_batch_bytes,
+            batch_rows_max=self.performance.max_batch_rows,
+            rows_max=self.performance.max_rows,
+            part_bytes_min=self.performance.part_bytes,
+            parallel_parts=self.performance.parallel_parts,
+            prefetched_chunks=self.performance.prefetched_chunks,
+            open_tasks_max=self.concurrency.open_tasks_max,
+            tenant_composing_max=self.concurrency.tenant_composing_max,
+        )
+
+    def timings(self) -> Timings:
+        """Give how long the protocol waits."""
+        waits, kept = self.concurrency, self.storage
+        return Timings(
+            lease_s=waits.lease_s,
+            skew_s=waits.clock_skew_s,
+            heartbeat_s=waits.heartbeat_s,
+            trigger_grace_s=waits.trigger_grace_s,
+            attempt_max_s=self.performance.upload_timeout_s,
+            attempts_max=waits.attempts_max,
+            backoff_s=waits.backoff_s,
+            backoff_max_s=waits.backoff_max_s,
+            idle_s=kept.idle_expiry_s,
+            open_max_s=kept.open_expiry_s,
+            retention_s=kept.retention_s,
+            link_s=kept.link_life_s,
+            gc_delays_s=kept.cleanup_delays_s,
+            tombstone_s=kept.tombstone_s,
+        )
+
+    @property
+    def data_directory(self) -> Path:
+        return Path(self.storage.data_directory)
+
+    @property
+    def api_keys_path(self) -> Path:
+        """Where the API keys are kept: beside the data unless another file is named."""
+        return Path(self.security.api_keys_file or self.data_directory / "keys.json")
+
+
+def environment() -> Mapping[str, str]:
+    """What the platform tells this process, as it is at each look."""
+    return os.environ
+
+
+def load_settings(file: Path | None, flags: Mapping[str, object] | None = None) -> Settings:
+    """Read the settings of this process. Raises ``SettingsError``."""
+    return settings_from(os.environ, file, flags)
+
+
+def settings_from(env: Mapping[str, str], file: Path | None, flags: Mapping[str, object] | None = None) -> Settings:
+    """Read the settings from ``flags`` (by ``category.name``), ``env`` and ``file``. Raises ``SettingsError``."""
+    problems: list[str] = []
+    types = setting_types()
+    secrets = {setting for setting, kind in types.items() if kind is Secret}
+    given = from_file(file, types, secrets=secrets, problems=problems) if file else {}
+    given |= from_environment(env, types, problems)
+    given |= from_flags(flags or {})
+    values = _convert_all(given, types, problems)
+    settings = _tree(CLOUD_DEFAULTS | values if values.get("storage.backend") == "oss" else values)
+    sources = {setting: given[setting].source if setting in given else f"{setting} (default)" for setting in types}
+    problems += broken_rules(settings, sources=sources, skip=given.keys() - values.keys())
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def setting_types() -> dict[str, Any]:
+    """List the type of each setting by ``category.name``, in the order of the schema."""
+    return {
+        f"{category.name}.{field.name}": field.type
+        for category in msgspec.structs.fields(Settings)
+        for field in msgspec.structs.fields(category.type)
+    }
+
+
+def _tree(values: Mapping[str, object]) -> Settings:
+    categories = {}
+    for category in msgspec.structs.fields(Settings):
+        prefix = category.name + "."
+        chosen = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+        categories[category.name] = category.type(**chosen)
+    return Settings(**categories)
+
+
+def _convert_all(given: Mapping[str, Given], types: Mapping[str, Any], problems: list[str]) -> dict[str, object]:
+    """Convert what can be converted; the rest goes to ``problems``."""
+    values: dict[str, object] = {}
+    for setting, one in given.items():
+        try:
+            values[setting] = _convert(one, types[setting])
+        except ValueError as error:
+            problems.append(f"{one.source}: {error}")
+    return values
+
+
+def _convert(given: Given, kind: Any) -> object:
+    """Make the value what its type says. Raises ValueError with a sentence that says what was expected."""
+    if kind is Secret:
+        return Secret(str(given.value))
+    value = given.value
+    if get_origin(kind) is Literal:
+        return _choose(value, get_args(kind))
+    if given.is_text and get_origin(kind) is tuple:
+        value = [item.strip() for item in str(value).split(",")]
+    try:
+        return msgspec.convert(value, kind, strict=not given.is_text)
+    except msgspec.ValidationError as error:
+        expected = str(error).replace("`", "").partition(" - at ")[0].partition(", got ")[0]
+        raise ValueError(f"{expected[:1].lower()}{expected[1:]}, not {_shown(given.value)}") from error
+
+
+def _choose(value: object, choices: tuple[str, ...]) -> str:
+    for choice in choices:
+        if isinstance(value, str) and value.casefold() == choice.casefold():
+            return choice
+    raise ValueError(f"expected one of {', '.join(choices)}, not {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= SHOWN_CHARS_MAX else shown[:SHOWN_CHARS_MAX] + "…"

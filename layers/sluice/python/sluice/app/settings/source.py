@@ -1,0 +1,95 @@
+"""Where the value of a setting comes from: command line over environment over file, each named for messages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from sluice.app.settings.file import read_settings_file
+
+PREFIX = "SLUICE_"
+
+OTHER_VARIABLES = frozenset({"SLUICE_CONFIG", "SLUICE_SERVER", "SLUICE_TOKEN", "SLUICE_URL"})
+"""Variables of the command line, which are no settings of the service."""
+
+ALIASES = {
+    "OSS_ENDPOINT": "oss.endpoint",
+    "OSS_BUCKET": "oss.bucket",
+    "OSS_ACCESS_KEY_ID": "oss.access_key_id",
+    "OSS_ACCESS_KEY_SECRET": "oss.access_key_secret",
+}
+"""The names of the commissioned configuration. The ``SLUICE_`` name wins when both are set."""
+
+# Kubernetes gives each container variables about every service of its namespace. For a service
+# called "sluice" or "sluice-server" they begin as ours do, and they are nobody's mistake.
+_KUBERNETES = re.compile(r".*_SERVICE_(HOST|PORT(_\w+)?)|.*_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
+_KUBERNETES_URL = re.compile(r"(tcp|udp|sctp)://.*")
+
+
+class Given(NamedTuple):
+    """A value somebody gave for a setting."""
+
+    value: object
+    source: str
+    """The variable, the option, or the file with line and key."""
+    is_text: bool
+    """Whether it is text that stands for a number or a list, as in an environment."""
+
+
+def variable_of(setting: str) -> str:
+    """Name the environment variable of the setting ``category.name``."""
+    return PREFIX + setting.replace(".", "_").upper()
+
+
+def from_flags(flags: Mapping[str, object]) -> dict[str, Given]:
+    """Take settings from options of the command line, by ``category.name``; None is an option not used."""
+    return {
+        setting: Given(value, f"--{setting.partition('.')[2].replace('_', '-')}", is_text=False)
+        for setting, value in flags.items()
+        if value is not None
+    }
+
+
+def from_environment(env: Mapping[str, str], known: Collection[str], problems: list[str]) -> dict[str, Given]:
+    """Take settings from variables. An empty variable counts as not set, as container tools leave them."""
+    named = {name: alias for name, alias in ALIASES.items() if alias in known}
+    named.update({variable_of(setting): setting for setting in known})
+    given = {named[name]: Given(env[name], name, is_text=True) for name in named if env.get(name)}
+    ours = (name for name in sorted(env) if name.startswith(PREFIX) and not _is_foreign(name, env[name]))
+    problems += [f"{name}: is no setting{did_you_mean(name, named)}" for name in ours if name not in named]
+    return given
+
+
+def from_file(path: Path, known: Collection[str], *, secrets: Collection[str], problems: list[str]) -> dict[str, Given]:
+    """Take settings from a YAML file. A secret in it is a problem: files are copied, committed and backed up."""
+    categories = {setting.partition(".")[0] for setting in known}
+    given: dict[str, Given] = {}
+    for entry in read_settings_file(path, problems):
+        setting = f"{entry.category}.{entry.name}"
+        if entry.category not in categories:
+            problems.append(f"{entry.source}: is no category of settings{did_you_mean(entry.category, categories)}")
+        elif entry.name is None:
+            problems.append(f"{entry.source}: holds no settings, but a value")
+        elif setting not in known:
+            problems.append(f"{entry.source}: is no setting{did_you_mean(setting, known)}")
+        elif setting in secrets:
+            problems.append(f"{entry.source}: is a secret; it comes only from the variable {variable_of(setting)}")
+        else:
+            given[setting] = Given(entry.value, entry.source, is_text=False)
+    return given
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """End a message with the nearest known name, if one is near."""
+    from difflib import get_close_matches  # noqa: PLC0415  # only who made a mistake pays for the import
+
+    near = get_close_matches(name, list(known), n=1, cutoff=0.75)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _is_foreign(name: str, value: str) -> bool:
+    if name in OTHER_VARIABLES or _KUBERNETES.fullmatch(name):
+        return True
+    return name.endswith("_PORT") and _KUBERNETES_URL.fullmatch(value) is not None

@@ -1,0 +1,96 @@
+"""How loud each event is and the one sentence that stands for it. The sentences never change with the data."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from sluice.domain.events import Event
+
+
+class Level(IntEnum):
+    """Severity, with the numbers that logging tools use."""
+
+    DEBUG = 10
+    INFO = 20
+    WARN = 30
+    ERROR = 40
+    FATAL = 50
+
+
+class EventText(NamedTuple):
+    """How an event is told."""
+
+    level: Level
+    message: str
+
+
+def _debug(message: str) -> EventText:
+    return EventText(Level.DEBUG, message)
+
+
+def _info(message: str) -> EventText:
+    return EventText(Level.INFO, message)
+
+
+def _warn(message: str) -> EventText:
+    return EventText(Level.WARN, message)
+
+
+def _error(message: str) -> EventText:
+    return EventText(Level.ERROR, message)
+
+
+# What happens for each batch, part or status query is DEBUG: at INFO a task tells its life in a dozen lines.
+TELLINGS: dict[Event, EventText] = {
+    Event.TASK_CREATED: _info("An export was opened."),
+    Event.TASK_STARTED: _info("Work on an export began."),
+    Event.TASK_COMPLETED: _info("The file of an export is complete."),
+    Event.TASK_FAILED: _error("An export failed for good."),
+    Event.TASK_CANCELLED: _info("An export was cancelled."),
+    Event.TASK_EXPIRED: _info("An export or its file is past its time."),
+    Event.TASK_DELETED: _info("An export was deleted."),
+    Event.TASK_QUEUED: _info("An export waits for a composer."),
+    Event.TASK_DEQUEUED: _info("A waiting export got a composer."),
+    Event.CONCURRENCY_LIMIT_REACHED: _warn("As many exports run as may run at once."),
+    Event.BATCH_RECEIVED: _debug("A batch arrived."),
+    Event.BATCH_PROCESSED: _debug("A batch is stored and acknowledged."),
+    Event.BATCH_REPLAYED: _debug("A batch that is stored already arrived again."),
+    Event.BATCH_REJECTED: _warn("A batch was refused."),
+    Event.RECORDS_WRITTEN: _debug("Rows were written."),
+    Event.TASK_SEALED: _info("An export was closed; its rows are fixed."),
+    Event.MANIFEST_RECEIVED: _info("A composer was asked to work."),
+    Event.MANIFEST_DROPPED: _info("A composer was asked to work and had no need to."),
+    Event.ATTEMPT_STARTED: _info("An attempt to compose a file began."),
+    Event.ATTEMPT_FENCED: _warn("An attempt found that the export was taken from it."),
+    Event.ATTEMPT_RELEASED: _warn("An attempt failed; the export will be tried again."),
+    Event.FILE_CREATED: _debug("A file was begun."),
+    Event.FILE_WRITTEN: _debug("A file was written to."),
+    Event.FILE_FINALIZED: _info("A file is written to its end."),
+    Event.UPLOAD_STARTED: _info("An upload began."),
+    Event.UPLOAD_PART: _debug("A part was uploaded."),
+    Event.UPLOAD_COMPLETED: _info("An upload is complete and verified."),
+    Event.UPLOAD_FAILED: _error("An upload failed."),
+    Event.TEMP_FILE_CREATED: _debug("A temporary file was made."),
+    Event.TEMP_FILE_DELETED: _debug("A temporary file was removed."),
+    Event.MEMORY_SNAPSHOT: _debug("Memory was measured."),
+    Event.STATUS_QUERIED: _debug("The state of an export was asked for."),
+    Event.STATUS_NOT_FOUND: _info("The state of an unknown export was asked for."),
+    Event.LINK_ISSUED: _info("A download link was issued."),
+    Event.SWEEP_FINISHED: _info("A sweep for lost work ended."),
+    Event.VALIDATION_ERROR: _warn("A request was not valid."),
+    Event.STREAM_ERROR: _warn("A stream of batches broke off."),
+    Event.WRITE_ERROR: _error("Writing a file failed."),
+    Event.UPLOAD_ERROR: _warn("A call of an upload failed."),
+    Event.SYSTEM_ERROR: _error("Something failed that was not foreseen."),
+    Event.SERVICE_STARTED: _info("The service started."),
+    Event.SERVICE_STOPPED: _info("The service stopped."),
+    Event.WORKER_STARTED: _info("A composer process started."),
+    Event.WORKER_DIED: _error("A composer process ended in the middle of its work."),
+    Event.AUTHENTICATION_FAILED: _warn("A caller did not prove who it is."),
+    Event.AUTHORIZATION_FAILED: _warn("A caller asked for what its key does not allow."),
+    Event.WORKER_STARTED: _info("A composer process started."),
+    Event.WORKER_DIED: _error("A composer process ended in the middle of its work."),
+    # Counted rather than told: the limit is there to save work, a line for each refusal would be more of it.
+    Event.RATE_LIMIT_REACHED: _debug("A tenant made too many requests in a short time."),
+}

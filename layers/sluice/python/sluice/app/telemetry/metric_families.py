@@ -1,0 +1,107 @@
+"""The metrics by name. No label ever holds a task, a tenant or any other text from outside."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from sluice.domain.limits import KIB, MIB
+
+_FILE_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600)
+"""How long files take."""
+_CALL_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+"""How long one call of a store takes."""
+_ROWS = (1, 10, 100, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
+_BYTES = (KIB, 10 * KIB, 50 * KIB, 100 * KIB, 250 * KIB, 500 * KIB, MIB, 2 * MIB, 4 * MIB)
+_ATTEMPTS = (1, 2, 3, 4, 5, 6)
+
+
+class Families:
+    """Every metric, in a registry of its own: nothing is shared with other users of the process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._make_commissioned()
+        self._make_relay()
+        self._make_tasks()
+        self._make_composer()
+        self._make_sweeper()
+
+    def _make_commissioned(self) -> None:
+        """Make those the product was commissioned with."""
+        self.active_tasks = self._gauge("export_active_tasks", "Exports being composed now.")
+        self.lines_dropped = self._gauge("export_log_lines_dropped", "Log lines that could not be written.")
+        self.queued_tasks = self._gauge("export_queued_tasks", "Exports waiting for a composer.")
+        self.duration = self._histogram(
+            "export_duration_seconds", "From the close of an export to its file.", _FILE_S, "format"
+        )
+        self.upload_duration = self._histogram("export_upload_duration_seconds", "Duration of uploads.", _FILE_S)
+        self.records = self._counter("export_records_processed", "Rows stored and acknowledged, repeats left out.")
+        self.errors = self._counter("export_errors", "Errors told to callers or ending exports.", "code")
+        self.upload_errors = self._counter("export_upload_errors", "Uploads, and calls of uploads, that failed.")
+        self.status_queries = self._counter("export_status_queries", "Status queries.", "result")
+        self.memory = self._gauge("export_memory_bytes", "Resident memory of the service's process.")
+        self.disk = self._gauge("export_disk_bytes", "Used bytes of the file system that holds the data.")
+        self.disk_free = self._gauge("export_disk_free_bytes", "Free bytes of the file system that holds the data.")
+
+    def _make_relay(self) -> None:
+        self.requests = self._counter("export_requests", "Requests answered.", "method", "code")
+        self.request_seconds = self._histogram(
+            "export_request_duration_seconds", "From a request to its answer.", _CALL_S, "method"
+        )
+        self.batches = self._counter("export_batches", "Batches by what became of them.", "result")
+        self.batch_rows = self._histogram("export_batch_rows", "Rows of a batch.", _ROWS)
+        self.batch_bytes = self._histogram("export_batch_bytes", "Canonical bytes of a batch.", _BYTES)
+        self.batch_seconds = self._histogram("export_batch_seconds", "Time to store a batch.", _CALL_S)
+        self.closes = self._counter("export_closes", "Exports closed.", "result")
+        self.auth_failures = self._counter("export_auth_failures", "Callers turned away.", "reason")
+        self.rate_limited = self._counter("export_rate_limited", "Calls over a rate limit.", "scope")
+        self.concurrency_limited = self._counter(
+            "export_concurrency_limited", "Times that all composers were taken or the queue was full."
+        )
+        self.urls_issued = self._counter("export_urls_issued", "Download links issued.")
+
+    def _make_tasks(self) -> None:
+        self.transitions = self._counter("export_task_transitions", "Steps of tasks.", "from", "to")
+        self.close_to_complete = self._histogram(
+            "export_task_close_to_complete_seconds",
+            "From the close of an export to its file.",
+            _FILE_S,
+            "format",
+            "size_class",
+        )
+        self.tasks_failed = self._counter("export_tasks_failed", "Exports that failed for good.", "error_code")
+
+    def _make_composer(self) -> None:
+        self.attempts = self._counter("export_attempts", "Attempts by how they ended.", "outcome")
+        self.attempt_number = self._histogram("export_attempt_number", "Attempts a file took.", _ATTEMPTS)
+        self.fence_rejections = self._counter("export_fence_rejections", "Attempts whose task was taken from them.")
+        self.compose_rows = self._counter("export_compose_rows", "Rows in finished files.")
+        self.compose_bytes = self._counter("export_compose_bytes", "Bytes of finished files.")
+        self.part_upload = self._histogram("export_part_upload_seconds", "Time to upload a part.", _CALL_S)
+        self.peak_rss = self._gauge("export_peak_rss_bytes", "Largest memory a composer reported.")
+        self.triggers = self._counter("export_triggers", "Requests to compose by what they led to.", "result")
+        self.worker_starts = self._counter("export_workers_started", "Composer processes started.")
+        self.checksum_failures = self._counter("export_checksum_failures", "Content that was not as written.", "where")
+
+    def _make_sweeper(self) -> None:
+        self.sweep_success = self._gauge(
+            "export_sweep_last_success_timestamp_seconds", "When a sweep last ended, Unix seconds."
+        )
+        self.sweep_seconds = self._histogram("export_sweep_seconds", "Duration of sweeps.", _CALL_S)
+        self.swept = self._counter("export_swept", "Tasks that a sweep moved on, by what it did.", "what")
+        self.rescued = self._counter("export_sweep_rescued", "Tasks that would have been stuck.", "reason")
+        self.orphans_removed = self._counter("export_orphans_removed", "Objects removed that no task names.")
+        self.results_missing = self._gauge("export_results_missing", "Files that a task names and the store lacks.")
+        self.overdue = self._gauge("export_tasks_overdue", "Tasks that should have been swept long ago.")
+
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        counter = Counter(name, documentation, labels, registry=self.registry)
+        if not labels:
+            counter.inc(0)
+        return counter
+
+    def _gauge(self, name: str, documentation: str) -> Gauge:
+        return Gauge(name, documentation, registry=self.registry)
+
+    def _histogram(self, name: str, documentation: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(name, documentation, labels, registry=self.registry, buckets=buckets)

@@ -1,0 +1,98 @@
+"""Makes values fit to be logged: nothing secret, nothing long, nothing that breaks a line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple
+
+REDACTED = "[redacted]"
+
+_DEPTH_MAX = 4
+
+# Names of values that must not be logged whatever the value is. Sizes and counts of such things are not
+# excepted: a name is cheap to change, and a rule with exceptions is one that somebody reads wrongly.
+_UNSPEAKABLE = re.compile(
+    r"token|authorization|secret|signature|passw|credential|cookie|api_?key|access_?key|private_?key"
+    r"|url|link|href|file_?name|header|^(?:cell|value|text|title|body|payload)s?$",
+    re.IGNORECASE,
+)
+
+# Secrets that got into a text all the same. The last line of defence, not the first.
+_SECRET_TEXT = re.compile(
+    r"slc_[a-z2-7]+_\w+|\b(?:bearer|basic)\s+[\w.~+/=-]+|\b[a-z][a-z0-9+.-]{0,20}://\S+"
+    r"|\b(?:signature|x-oss-[a-z-]+|(?:oss)?access_?key_?(?:id|secret)|security-?token|token|secret|password)"
+    r"[\"']?\s*[=:]\s*\S+",
+    re.IGNORECASE,
+)
+
+# JSON leaves these as they are, but terminals and readers take them for line ends, commands or a change of direction.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]")
+
+
+class Budget(NamedTuple):
+    """How much of a value is kept; what is cut off is said."""
+
+    chars: int
+    items: int
+
+
+def is_unspeakable(name: str) -> bool:
+    """Whether a field of this name must not be logged."""
+    return _UNSPEAKABLE.search(name) is not None
+
+
+def redacted_fields(fields: Mapping[str, object], room: Budget) -> dict[str, object]:
+    """Copy ``fields`` without those that must not be logged, the rest cut to ``room``."""
+    return _clean_mapping(fields, room, _DEPTH_MAX)
+
+
+def redacted_text(text: str, room: Budget) -> str:
+    """Copy ``text`` without secrets that have a known form, cut to ``room``."""
+    # Cut first: searching a text of any length would cost as much as it is long. A secret that is cut in two
+    # is still found, since each form begins with what gives it away.
+    head = text[: room.chars].encode("utf-8", "backslashreplace").decode()
+    cut = f"… [{len(text)} characters]" if len(text) > room.chars else ""
+    return _SECRET_TEXT.sub(REDACTED, head) + cut
+
+
+def escape_unprintable(line: str) -> str:
+    """Escape what JSON need not escape but a terminal would obey. ``line`` stays the same JSON value."""
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
+
+
+def _clean_mapping(fields: Mapping[str, object], room: Budget, depth: int) -> dict[str, object]:
+    spoken = {name: value for name, value in fields.items() if value is not None and not is_unspeakable(str(name))}
+    kept = dict(list(spoken.items())[: room.items])
+    cleaned = {redacted_text(str(name), Budget(64, 0)): _clean(value, room, depth - 1) for name, value in kept.items()}
+    if len(kept) < len(spoken):
+        cleaned["…"] = f"[{len(spoken)} fields]"
+    return cleaned
+
+
+def _clean(value: object, room: Budget, depth: int) -> object:
+    match value:
+        case None | bool() | float():
+            return value
+        case Enum():
+            return _clean(value.value, room, depth)
+        case int():
+            return value if abs(value) < 2**63 else str(value)[: room.chars]
+        case str():
+            return redacted_text(value, room)
+        case bytes() | bytearray() | memoryview():
+            return f"[{len(value)} bytes]"
+        case _:
+            return _clean_container(value, room, depth)
+
+
+def _clean_container(value: object, room: Budget, depth: int) -> object:
+    """Clean what holds other values; of any other object only its type is told, its text could be anything."""
+    room = Budget(room.chars, max(room.items // 10, 2))  # so that nesting cannot multiply the work
+    if depth > 0 and isinstance(value, Mapping):
+        return _clean_mapping(value, room, depth)
+    if depth > 0 and isinstance(value, list | tuple | set | frozenset):
+        items = [_clean(item, room, depth - 1) for item in list(value)[: room.items]]
+        return items if len(value) <= room.items else [*items, f"… [{len(value)} items]"]
+    return f"[{type(value).__name__}]"

@@ -1,0 +1,57 @@
+"""Opens the journal of a process: lines for people and collectors, metrics for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from sluice.adapters.system_clock import SystemClock
+from sluice.app.settings.settings import Settings
+from sluice.app.telemetry.event_levels import Level
+from sluice.app.telemetry.log_lines import JournalLines
+from sluice.app.telemetry.log_output import open_output
+from sluice.app.telemetry.metrics import MetricsJournal
+from sluice.app.telemetry.process_gauges import DiskGauge
+from sluice.domain.events import Event
+from sluice.ports.journal import Journal
+
+
+class JournalTee:
+    """A journal that passes each event to several."""
+
+    def __init__(self, *journals: Journal) -> None:
+        self._journals = journals
+
+    def record(self, event: Event, **fields: object) -> None:
+        """Pass the event on. The journals do not raise, as their port says."""
+        for journal in self._journals:
+            journal.record(event, **fields)
+
+
+class Telemetry(NamedTuple):
+    """What a process says of itself."""
+
+    journal: Journal
+    """Lines and metrics together; the one to hand to everybody."""
+    metrics: MetricsJournal
+    lines: JournalLines
+
+
+@contextmanager
+def open_telemetry(settings: Settings, *, component: str = "sluice") -> Iterator[Telemetry]:
+    """Open lines and metrics as the settings say. Raises OSError when the log file cannot be written."""
+    clock = SystemClock()
+    output = open_output(settings.logging)
+    try:
+        lines = JournalLines(
+            output.write,
+            clock=clock,
+            level=Level[settings.logging.level],
+            component=component,
+            console=settings.logging.format == "console",
+        )
+        metrics = MetricsJournal(clock=clock, disk=DiskGauge(settings.data_directory))
+        yield Telemetry(JournalTee(metrics, lines), metrics, lines)
+    finally:
+        output.close()

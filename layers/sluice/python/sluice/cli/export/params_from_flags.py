@@ -1,0 +1,122 @@
+"""What `sluice export` was asked for: column types, options and the format, read from the command line's text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import typer
+
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.formats import FORMATS
+
+GZIP = ".gz"
+
+
+def make_params(
+    output: Path,
+    names: Sequence[str],
+    *,
+    types: Sequence[str],
+    options: Sequence[str],
+    format_name: ExportFormat | None,
+) -> ExportParams:
+    """Put the order together. What is wrong with the command line itself raises ``typer.BadParameter``."""
+    chosen = read_options(options)
+    file_format = format_name or format_of(output)
+    plain, packed = _endings(file_format)
+    if packed != plain and output.name.lower().endswith(GZIP):
+        chosen = msgspec.structs.replace(chosen, compression_enabled=True)
+    elif packed != plain and chosen.compression_enabled:
+        raise typer.BadParameter(f"a compressed file of this format is named {packed}", param_hint="-o")
+    return ExportParams(format=file_format, filename=output.name, columns=read_types(types, names), options=chosen)
+
+
+def format_of(output: Path) -> ExportFormat:
+    """Tell the format by the name of the file to be."""
+    for file_format in ExportFormat:
+        if output.name.lower().endswith(_endings(file_format)):
+            return file_format
+    *others, last = dict.fromkeys(ending for file_format in ExportFormat for ending in _endings(file_format))
+    raise typer.BadParameter(
+        f"the name ends in {', '.join(others)} or {last}, or --format says which it is", param_hint="-o"
+    )
+
+
+def _endings(file_format: ExportFormat) -> tuple[str, str]:
+    """How the name of a plain and of a compressed file ends."""
+    extension = FORMATS[file_format].extension
+    return f".{extension(ExportOptions(), 0)}", f".{extension(ExportOptions(compression_enabled=True), 0)}"
+
+
+def read_types(texts: Sequence[str], names: Sequence[str]) -> tuple[ColumnSpec, ...]:
+    """Read ``name=type`` or ``name=type:format``, several with commas, or a JSON object of them."""
+    given = _pairs(texts, "--types")
+    for name in given.keys() - set(names):
+        raise typer.BadParameter(f"the table has no column {name!r}{_near(name, names)}", param_hint="--types")
+    return tuple(_column(name, given.get(name, ColumnType.STRING.value)) for name in names)
+
+
+def _column(name: str, given: object) -> ColumnSpec:
+    """Make a column of ``number``, ``number:0.00`` or, in JSON, an object with type, format and width."""
+    fields: Any = given
+    if isinstance(given, str):
+        kind, _, number_format = given.partition(":")
+        fields = {"type": kind.strip(), "format": number_format}
+    try:
+        return msgspec.convert({"name": name, **fields}, ColumnSpec)
+    except (msgspec.ValidationError, TypeError):
+        kinds = ", ".join(ColumnType)
+        raise typer.BadParameter(f"column {name!r}: the type is one of {kinds}", param_hint="--types") from None
+
+
+def read_options(texts: Sequence[str]) -> ExportOptions:
+    r"""Read ``name=value``, several with commas, or a JSON object; ``\t`` in a value is a tab."""
+    given = _pairs(texts, "--options")
+    known = [field.name for field in msgspec.structs.fields(ExportOptions)]
+    for name in given.keys() - set(known):
+        raise typer.BadParameter(f"there is no option {name!r}{_near(name, known)}", param_hint="--options")
+    values = {name: value.replace("\\t", "\t") if isinstance(value, str) else value for name, value in given.items()}
+    try:
+        return msgspec.convert(values, ExportOptions, strict=False)
+    except msgspec.ValidationError as error:
+        raise typer.BadParameter(str(error).replace("`", ""), param_hint="--options") from None
+
+
+def _pairs(texts: Sequence[str], hint: str) -> dict[str, object]:
+    given: dict[str, object] = {}
+    for text in texts:
+        given |= _object(text, hint) if text.lstrip().startswith("{") else _split(text, hint)
+    return given
+
+
+def _object(text: str, hint: str) -> dict[str, object]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, object])
+    except msgspec.MsgspecError as error:
+        raise typer.BadParameter(f"this is no JSON object: {error}", param_hint=hint) from None
+
+
+def _split(text: str, hint: str) -> Mapping[str, object]:
+    """Split at commas; a piece without ``=`` belongs to the one after it, so that names may hold commas."""
+    given: dict[str, object] = {}
+    held = ""
+    for piece in text.split(","):
+        held += piece
+        name, equals, value = held.rpartition("=") if hint == "--types" else held.partition("=")
+        if equals:
+            given[name.strip()] = value
+        held = "" if equals else held + ","
+    if held:
+        raise typer.BadParameter(f"{text!r} is not name=value", param_hint=hint)
+    return given
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(map(repr, known))}"

@@ -1,0 +1,1 @@
+"""Generated from `layers/sluice/proto`; never edited."""

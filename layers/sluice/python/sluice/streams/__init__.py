@@ -1,1 +1,0 @@
-"""How rows become bytes: pure generators, no I/O."""

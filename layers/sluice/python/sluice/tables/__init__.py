@@ -1,0 +1,1 @@
+"""Tables: readers make batches of what senders write, writers make files of batches. Pure; no I/O."""

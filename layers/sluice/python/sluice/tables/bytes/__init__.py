@@ -1,0 +1,1 @@
+"""What happens to a file's bytes on their way to the store."""

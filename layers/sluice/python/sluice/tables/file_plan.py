@@ -1,0 +1,89 @@
+"""What a writer needs to know about the table before its first row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sluice.domain.limits import Limits
+from sluice.domain.options import ExportOptions
+from sluice.domain.schema import ColumnSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedTable:
+    """One table among several of a file; its rows come together."""
+
+    name: str
+    columns: tuple[ColumnSpec, ...]
+    rows: int
+    size: int
+    """Canonical bytes of its rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilePlan:
+    """The plan of one file. Two equal plans over equal rows give the same bytes."""
+
+    columns: tuple[ColumnSpec, ...]
+    """Of the only table; empty when there are several."""
+    options: ExportOptions
+    rows: int
+    """Rows that will come, exactly; sealed in the manifest."""
+    size: int
+    """Canonical bytes that will come; sealed in the manifest."""
+    created_at: float
+    """Unix seconds; the only time that appears in the file."""
+    title: str = ""
+    """The file's name without extension, for the document's properties."""
+    limits: Limits = field(default_factory=Limits)
+    sheets: tuple[PlannedTable, ...] = ()
+    """Tables of their own columns, in the order in which their rows come; their rows add up to ``rows``."""
+    large: frozenset[str] = frozenset()
+    """Members of the archive that are known to need ZIP64, by name."""
+
+    @property
+    def tables(self) -> tuple[PlannedTable, ...]:
+        """The tables, or the only one."""
+        only = PlannedTable(name=self.options.excel_sheet_name, columns=self.columns, rows=self.rows, size=self.size)
+        return self.sheets or (only,)
+
+
+class Replan(Exception):
+    """What came does not fit the plan. The same rows fit ``table``; blocks written so far are void."""
+
+    def __init__(self, table: FilePlan) -> None:
+        super().__init__(table)
+        self.table = table
+
+
+class Warned(StrEnum):
+    """What a writer did that a reader of the file might not expect; counted per cell unless said otherwise."""
+
+    NUMBER_AS_TEXT = "number_as_text"
+    """A number whose digits a spreadsheet would lose was written as text."""
+    DATE_AS_TEXT = "date_as_text"
+    """A date outside 1900-01-01 to 9999-12-31 (in CSV, by a format: outside the years 1 to 9999) was left as sent."""
+    TIME_SHORTENED = "time_shortened"
+    """A time has digits that a cell cannot hold: beyond microseconds, or in the last millisecond of a day."""
+    INVALID_AS_TEXT = "invalid_as_text"
+    """A value its column type does not accept was kept as text (``on_invalid: text``)."""
+    TEXT_CUT = "text_cut"
+    """A text too long for a cell was cut (``on_too_long: cut``)."""
+    FORMULA_GUARDED = "formula_guarded"
+    """A text that a spreadsheet would run got a leading apostrophe (``formula_guard: prefix``)."""
+    CHARACTER_REPLACED = "character_replaced"
+    """A cell had characters the encoding lacks, written as question marks (``on_unencodable: replace``)."""
+    SHEET_SPLIT = "sheet_split"
+    """Worksheets beyond the first that the rows of a table needed in one workbook."""
+    WORKBOOK_SPLIT = "workbook_split"
+    """Workbooks beyond the first that the rows needed."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a writer counts while it writes; complete once its last block was taken."""
+
+    rows: int = 0
+    warnings: Counter[str] = field(default_factory=Counter)

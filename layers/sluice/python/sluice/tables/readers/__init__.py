@@ -1,0 +1,1 @@
+"""From bytes that senders write to batches."""

@@ -1,0 +1,202 @@
+"""What every format refuses: columns it cannot declare, values its column types do not accept, text that is no text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.limits import Limits
+from sluice.domain.options import ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import Batch, Cells
+from sluice.tables.values.booleans import boolean_words
+from sluice.tables.values.cells import first_index
+from sluice.tables.values.dates import DateFault, are_plain_dates, read_date, time_zone
+from sluice.tables.values.number_formats import is_number_format
+from sluice.tables.values.numbers import NumberKind, are_plain_numbers, number_kind
+
+FORMAT_CHARS_MAX = 255
+"""Characters of a number format (Excel specifications and limits)."""
+
+
+_NO_NAME = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Controls, line ends and lone surrogates."""
+
+
+def refuse(field: str, detail: str) -> SluiceError:
+    """An INVALID_REQUEST that names the field to correct."""
+    return SluiceError(ErrorCode.INVALID_REQUEST, detail, field=field)
+
+
+def check_declaration(params: ExportParams, limits: Limits) -> None:
+    """Check what no format can do without: columns, their names and formats, the time zone.
+
+    Names may be empty or repeated. Raises TOO_MANY_COLUMNS, INVALID_TEXT or
+    INVALID_REQUEST with the fact ``field``.
+    """
+    if params.sheets:
+        raise refuse("sheets", "Only a workbook holds several tables.")
+    _check_columns("columns", params.columns, limits)
+    _check_time_zone(params)
+
+
+def check_sheets(params: ExportParams, limits: Limits) -> None:
+    """As ``check_declaration``, for a format that holds several tables.
+
+    Raises also INVALID_REQUEST for sheets without a name, or of one name, and
+    TOO_MANY_COLUMNS for all of them together.
+    """
+    if not params.sheets:
+        check_declaration(params, limits)
+        return
+    if params.columns:
+        raise refuse("columns", "Columns are declared with their sheets, or for the only table; not both.")
+    if params.options.excel_sheet_name:
+        raise refuse("options.excel_sheet_name", "Declared sheets have names of their own.")
+    if len(params.sheets) > limits.sheets_max:
+        raise refuse("sheets", f"A task declares at most {limits.sheets_max} sheets.")
+    if params.column_count > limits.all_columns_max:
+        raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns=params.column_count, columns_max=limits.all_columns_max)
+    names: set[str] = set()
+    for index, sheet in enumerate(params.sheets):
+        field = f"sheets[{index}]"
+        _check_sheet_name(f"{field}.name", sheet.name, limits)
+        if sheet.name in names:
+            raise refuse(f"{field}.name", "No two sheets of a task have the same name.")
+        names.add(sheet.name)
+        _check_columns(f"{field}.columns", sheet.columns, limits)
+    _check_time_zone(params)
+
+
+def _check_sheet_name(field: str, name: str, limits: Limits) -> None:
+    if not 0 < len(name) <= limits.column_name_chars_max or _NO_NAME.search(name):
+        raise refuse(field, f"A sheet's name is 1 to {limits.column_name_chars_max} characters, no controls.")
+
+
+def _check_columns(field: str, columns: tuple[ColumnSpec, ...], limits: Limits) -> None:
+    if not columns:
+        raise refuse(field, "A table has at least one column: declare `columns`, or `sheets` with their columns.")
+    if len(columns) > limits.columns_max:
+        raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns=len(columns), columns_max=limits.columns_max)
+    for index, column in enumerate(columns):
+        _check_column(f"{field}[{index}]", column, limits)
+
+
+def _check_time_zone(params: ExportParams) -> None:
+    try:
+        time_zone(params.options.timezone)
+    except ValueError:
+        raise refuse("options.timezone", "The time zone is not an IANA name this service knows.") from None
+
+
+def check_names_differ(params: ExportParams) -> None:
+    """Refuse two columns of one name, for formats whose readers find a value by its column's name."""
+    seen: set[str] = set()
+    for index, column in enumerate(params.columns):
+        if column.name in seen:
+            raise refuse(f"columns[{index}].name", "In this format no two columns have the same name.")
+        seen.add(column.name)
+
+
+def _check_column(field: str, column: ColumnSpec, limits: Limits) -> None:
+    if len(column.name) > limits.column_name_chars_max:
+        raise refuse(f"{field}.name", f"A column name has at most {limits.column_name_chars_max} characters.")
+    if "\0" in column.name or not is_text(column.name):
+        raise refuse(f"{field}.name", "A column name is Unicode text without NUL.")
+    if column.width < 0:
+        raise refuse(f"{field}.width", "A width is 0 for automatic, or a number of characters.")
+    if len(column.format) > FORMAT_CHARS_MAX or not is_text(column.format):
+        raise refuse(f"{field}.format", f"A format has at most {FORMAT_CHARS_MAX} characters.")
+    match column.type:
+        case ColumnType.BOOLEAN:
+            _check_pair(field, column.format)
+        case ColumnType.NUMBER | ColumnType.DATE | ColumnType.DATETIME:
+            if not is_number_format(column.format):
+                raise refuse(f"{field}.format", "This is not an Excel number format, such as 0.00 or yyyy-mm-dd.")
+        case ColumnType.STRING:
+            pass
+
+
+def _check_pair(field: str, pair: str) -> None:
+    try:
+        boolean_words(pair)
+    except ValueError:
+        raise refuse(f"{field}.format", "A boolean's format is two different words around a slash.") from None
+    if "\0" in pair:
+        raise refuse(f"{field}.format", "A boolean's format holds no NUL.")
+
+
+def is_text(text: str) -> bool:
+    """Whether ``text`` is free of lone surrogates, which no encoding can write."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_values(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions) -> None:
+    """Check every cell against its column's type.
+
+    Costs one pass over each column; cells are looked at one by one only in a
+    column where something is unusual. Raises INVALID_TEXT, or INVALID_VALUE
+    unless ``on_invalid`` keeps such values as text.
+    """
+    for cells, column in zip(batch.columns, columns, strict=True):
+        _check_text(cells, column, batch.rows)
+        if options.on_invalid == "error":
+            _check_type(cells, column, batch.rows)
+
+
+def _check_text(cells: Cells, column: ColumnSpec, rows: int) -> None:
+    if isinstance(cells.text, str) and is_text(cells.text):
+        return
+    index = first_index(cells.texts(rows), lambda text: not is_text(text))
+    if index is not None:
+        raise cell_error(ErrorCode.INVALID_TEXT, index, column)
+
+
+def _check_type(cells: Cells, column: ColumnSpec, rows: int) -> None:
+    match column.type:
+        case ColumnType.STRING:
+            return
+        case ColumnType.NUMBER:
+            index = _first_odd(cells, rows, are_plain_numbers, is_invalid_number)
+        case ColumnType.DATE | ColumnType.DATETIME:
+            index = _first_odd(cells, rows, are_plain_dates, is_invalid_date)
+        case ColumnType.BOOLEAN:
+            index = _first_odd_word(cells, column, rows)
+    if index is not None:
+        raise cell_error(ErrorCode.INVALID_VALUE, index, column, column_type=column.type.value)
+
+
+def _first_odd(cells: Cells, rows: int, are_plain: Callable[[str], bool], is_odd: Callable[[str], bool]) -> int | None:
+    if isinstance(cells.text, str) and are_plain(cells.text):
+        return None
+    return first_index(cells.texts(rows), is_odd)
+
+
+def is_invalid_number(text: str) -> bool:
+    """Whether a number column refuses ``text``; empty is null."""
+    return text != "" and number_kind(text) is NumberKind.INVALID
+
+
+def is_invalid_date(text: str) -> bool:
+    """Whether a date or datetime column refuses ``text``; empty is null."""
+    return text != "" and read_date(text) is DateFault.INVALID
+
+
+def _first_odd_word(cells: Cells, column: ColumnSpec, rows: int) -> int | None:
+    words = boolean_words(column.format)
+    texts = cells.texts(rows)
+    odd = {text for text in set(texts) if text and words.read(text) is None}
+    return first_index(texts, odd.__contains__) if odd else None
+
+
+def cell_error(code: ErrorCode, index: int, column: ColumnSpec, /, **facts: object) -> SluiceError:
+    """An error that names a cell by its row, from 1 in the batch, and its column; never by its value."""
+    return SluiceError(code, row=index + 1, column=column.name, **facts)

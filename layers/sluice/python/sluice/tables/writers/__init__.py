@@ -1,0 +1,1 @@
+"""From batches to the bytes of a file; one folder for each format."""

@@ -1,0 +1,137 @@
+"""Turns one column of cells into CSV fields: formula guard, quotes, null and empty.
+
+Work is done on the whole column at once, as UTF-8 joined by NUL; single cells
+are looked at only where a search found something to do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from sluice.domain.options import ExportOptions
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import Cells
+from sluice.tables.file_plan import Warned
+from sluice.tables.writers.csv.encodings import encoding_of
+from sluice.tables.writers.csv.values import rewrite_for
+
+_NUL = b"\0"
+_QUOTE = b'"'
+_EMPTY_TEXT = b'""'
+
+_FORMULA_BYTES = (b"=", b"+", b"-", b"@", b"\t", b"\r", b"\n", b"\xef")
+_MAYBE_FORMULA = re.compile(rb"\0[=+\-@\t\r\n\xef]")
+_FORMULA_START = rb"(?:[=+\-@\t\r\n]|\xef\xbc[\x8b\x8d\x9d\xa0])"
+"""What makes a spreadsheet calculate, and the full-width forms of it in UTF-8. A tab or a line end may hide it."""
+_SIGNED_NUMBER = rb"[+-][0-9]++(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+(?:\0|\Z)"
+_FORMULA = re.compile(rb"\0(?=%b)" % _FORMULA_START)
+_FORMULA_NO_NUMBER = re.compile(rb"\0(?=%b)(?!%b)" % (_FORMULA_START, _SIGNED_NUMBER))
+_SECOND_BYTES = bytes([*range(0x30, 0x3A), *range(0x40, 0x7F)])
+"""What is an ASCII character by itself, and in the encodings of East Asia the second or a later byte of others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quoting:
+    """When a field of the file needs quotes."""
+
+    quote_all: bool
+    marks: tuple[bytes, ...]
+    """What a field without quotes may not contain; the delimiter is the last."""
+    unmarked: bytes
+    """Every byte that is neither NUL nor a mark."""
+    codec: str = ""
+    """The file's encoding, where the delimiter may be a byte of another character; some readers split bytes."""
+
+    @classmethod
+    def of(cls, options: ExportOptions) -> Quoting:
+        delimiter = options.csv_delimiter.encode()
+        marks = (_QUOTE, b"\r", b"\n", delimiter)
+        one_byte_marks = b"".join(mark for mark in marks if len(mark) == 1)
+        encoding = encoding_of(options)
+        codec = encoding.codec if encoding.mixes_ascii and delimiter in _SECOND_BYTES else ""
+        return cls(options.quote_all, marks, bytes(set(range(256)) - {0, *one_byte_marks}), codec)
+
+    def as_in_file(self, joined: bytes) -> bytes:
+        """The bytes among which marks are looked for."""
+        return joined.decode().encode(self.codec, "replace") if self.codec else joined
+
+    def marks_of(self, joined: bytes) -> list[bytes]:
+        """Reduce each of the NUL-joined cells to its marks."""
+        delimiter = self.marks[-1]
+        if len(delimiter) > 1:
+            joined = joined.replace(delimiter, _QUOTE)
+        return joined.translate(None, self.unmarked).split(_NUL)
+
+
+class CsvColumn:
+    """How the cells of one column become fields."""
+
+    def __init__(self, column: ColumnSpec, options: ExportOptions, *, quoting: Quoting) -> None:
+        """Read the declaration. Raises ValueError for a date format that only a spreadsheet can show."""
+        self._rewrite = rewrite_for(column, options)
+        self._quoting = quoting
+        self._is_string = column.type is ColumnType.STRING
+        self._formula = _FORMULA_NO_NUMBER if column.type is ColumnType.NUMBER else _FORMULA
+        self._guards = options.formula_guard == "prefix"
+
+    def fields(self, cells: Cells, warnings: Counter[str]) -> list[bytes]:
+        """Write cells without NUL, at least one, as UTF-8 fields.
+
+        A null is no characters at all. An empty text is a pair of quotes in a
+        string column; in other columns it means null.
+        """
+        joined = cells.data
+        if self._rewrite is not None:
+            joined = self._rewrite(joined.decode(), warnings).encode()
+        if self._guards and any(byte in joined for byte in _FORMULA_BYTES):
+            joined = self._guard(joined, warnings)
+        if self._quoting.quote_all:
+            fields = _quote_all(joined, cells)
+            return fields if self._is_string else _tell_null_from_text(fields)
+        fields = self._quote_where_needed(joined)
+        if self._is_string and not all(fields):
+            return _tell_empty_from_null(fields, cells)
+        return fields
+
+    def _guard(self, joined: bytes, warnings: Counter[str]) -> bytes:
+        """Put an apostrophe before every cell that a spreadsheet would run; a signed number is none."""
+        begun = _NUL + joined
+        if _MAYBE_FORMULA.search(begun) is None:
+            return joined
+        begun, guarded = self._formula.subn(b"\0'", begun)
+        if guarded:
+            warnings[Warned.FORMULA_GUARDED] += guarded
+        return begun[1:]
+
+    def _quote_where_needed(self, joined: bytes) -> list[bytes]:
+        written = self._quoting.as_in_file(joined)
+        if not any(mark in written for mark in self._quoting.marks):
+            return joined.split(_NUL)
+        fields = joined.replace(_QUOTE, b'""').split(_NUL)
+        marks = self._quoting.marks_of(written)
+        return [b'"%b"' % field if marked else field for field, marked in zip(fields, marks, strict=True)]
+
+
+def _quote_all(joined: bytes, cells: Cells) -> list[bytes]:
+    """Quote every cell that is not null."""
+    quoted = _QUOTE + joined.replace(_QUOTE, b'""').replace(_NUL, b'"\0"') + _QUOTE
+    fields = quoted.split(_NUL)
+    for row in cells.null_rows():
+        fields[row] = b""
+    return fields
+
+
+def _tell_null_from_text(fields: list[bytes]) -> list[bytes]:
+    """Take the quotes from empty texts, which mean null in a column that is not one of texts."""
+    if _EMPTY_TEXT not in fields:
+        return fields
+    return [b"" if field == _EMPTY_TEXT else field for field in fields]
+
+
+def _tell_empty_from_null(fields: list[bytes], cells: Cells) -> list[bytes]:
+    fields = [field or _EMPTY_TEXT for field in fields]
+    for row in cells.null_rows():
+        fields[row] = b""
+    return fields

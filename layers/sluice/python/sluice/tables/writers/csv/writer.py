@@ -1,0 +1,151 @@
+"""Rows as a CSV file: RFC 4180, in the encoding and with the separators a sender chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from sluice.domain.errors import ErrorCode
+from sluice.domain.limits import KIB, MIB, Limits
+from sluice.domain.options import ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import Batch
+from sluice.tables.bytes.gzip import gzip_bound, gzipped
+from sluice.tables.file_plan import FilePlan, Tally
+from sluice.tables.values.cell_checks import cell_error, check_declaration, check_values, is_text, refuse
+from sluice.tables.values.cells import SLICE_CELLS, first_index, slice_bytes_max, slices
+from sluice.tables.writers.csv.encodings import BOM, encoding_of
+from sluice.tables.writers.csv.lines import CsvLines, check_nul, row_count_error
+from sluice.tables.writers.csv.values import rewrite_for
+
+_NO_DELIMITER = f'"\r\n\0{BOM}'
+_FIELD_EXTRA_BYTES = len('"\'"')
+"""What guard and quotes add to a cell, its doubled quotes apart."""
+_DATE_TOKEN_BYTES_MAX = len("Wednesday")
+"""The longest text that one letter of a date format may become."""
+_KEPT_BYTES = 2 * MIB
+"""Tables of the encoding, the compressor, the blocks before it."""
+_SLICE_COPIES = 3
+_FIELD_OBJECTS = 64
+"""A field's bytes object, its text apart, and its place in a list."""
+_COLUMN_OBJECTS = 2 * KIB
+"""A column's cells of a batch and of a slice, and what writes them."""
+
+
+def extension(options: ExportOptions, _rows: int) -> str:
+    return "csv.gz" if options.compression_enabled else "csv"
+
+
+def media_type(options: ExportOptions, _rows: int) -> str:
+    if options.compression_enabled:
+        return "application/gzip"
+    return f"text/csv; charset={encoding_of(options).charset}"
+
+
+def check_table(params: ExportParams, limits: Limits) -> None:
+    """Refuse columns and options that a CSV file cannot honour."""
+    check_declaration(params, limits)
+    encoding = encoding_of(params.options)
+    delimiter = params.options.csv_delimiter
+    if len(delimiter) != 1 or delimiter in _NO_DELIMITER or not is_text(delimiter) or not encoding.holds(delimiter):
+        raise refuse(
+            "options.csv_delimiter", "A delimiter is one character of the encoding, not a quote, line end or NUL."
+        )
+    for index, column in enumerate(params.columns):
+        _check_column(f"columns[{index}]", column, params.options)
+
+
+def _check_column(field: str, column: ColumnSpec, options: ExportOptions) -> None:
+    encoding = encoding_of(options)
+    if options.on_unencodable == "error":
+        if options.header and not encoding.holds(column.name.lstrip(BOM)):
+            raise refuse(f"{field}.name", "The encoding cannot hold this name.")
+        if column.type is not ColumnType.STRING and not encoding.holds(column.format):
+            raise refuse(f"{field}.format", "The encoding cannot hold this format.")
+    try:
+        rewrite_for(column, options)
+    except ValueError:
+        raise refuse(f"{field}.format", "A CSV file cannot show dates in this format.") from None
+
+
+def check_rows(params: ExportParams, rows: Sequence[int], limits: Limits) -> None:
+    """Refuse nothing: a CSV file holds any number of rows."""
+    del params, rows, limits
+
+
+def check_batch(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions, limits: Limits) -> None:
+    """Refuse values of the wrong type, and text that the file would not give back: NUL, what the encoding lacks.
+
+    Many readers end a text at a NUL, so no cell may have one.
+    """
+    del limits
+    check_values(batch, columns, options)
+    encoding = encoding_of(options)
+    is_picky = options.on_unencodable == "error" and not encoding.is_unicode
+    for cells, column in zip(batch.columns, columns, strict=True):
+        check_nul(cells, column, rows_before=0)
+        if is_picky and isinstance(cells.text, str) and not encoding.holds(cells.text):
+            index = first_index(cells.texts(batch.rows), lambda text: not encoding.holds(text))
+            raise cell_error(ErrorCode.INVALID_TEXT, index or 0, column, reason="unencodable")
+
+
+def write(batches: Iterable[Batch], table: FilePlan, tally: Tally) -> Iterator[bytes]:
+    """Yield the file in blocks, one for each slice of a batch, as batches come.
+
+    Null is written as nothing between two delimiters, the empty text as a pair
+    of quotes; where a row is one field, both are a pair of quotes, so that the
+    row survives. ``tally`` counts cells and column names that were guarded,
+    replaced or kept as text. Raises INVALID_TEXT for a cell with a NUL or,
+    unless they are replaced, with characters the encoding lacks;
+    ROW_COUNT_MISMATCH unless exactly ``table.rows`` rows came.
+    """
+    blocks = _write_plain(batches, table, tally)
+    return gzipped(blocks, modified_at=table.created_at) if table.options.compression_enabled else blocks
+
+
+def size_bound(table: FilePlan) -> int:
+    """Bound the file's bytes by the canonical bytes of its rows."""
+    encoding = encoding_of(table.options)
+    delimiter_bytes = len(table.options.csv_delimiter.encode())
+    per_row = sum(_FIELD_EXTRA_BYTES + delimiter_bytes + _rewritten_bytes(column) for column in table.columns) + 2
+    header = sum(2 * len(column.name.encode()) for column in table.columns) + per_row
+    plain = (2 * table.size + table.rows * per_row + header) * encoding.bytes_per_byte + len(encoding.begin(bom=True))
+    return gzip_bound(plain) if table.options.compression_enabled else plain
+
+
+def held_bound(table: FilePlan, batch_bytes: int) -> int:
+    """Bound the memory of ``write``.
+
+    It has no term for the rows: a slice as text, as fields and as lines, with
+    its quotes doubled. A row alone may be a slice of all of a batch; a
+    delimiter, an encoding or a compressor that is not the usual one adds a copy.
+    """
+    growth = 2 * encoding_of(table.options).bytes_per_byte
+    slice_bytes = max(growth * batch_bytes, slice_bytes_max(batch_bytes, growth=growth))
+    cells = min(SLICE_CELLS, table.rows * len(table.columns))
+    return _KEPT_BYTES + _SLICE_COPIES * slice_bytes + cells * _FIELD_OBJECTS + len(table.columns) * _COLUMN_OBJECTS
+
+
+def _rewritten_bytes(column: ColumnSpec) -> int:
+    """How many bytes the text of a cell may have that was not sent."""
+    match column.type:
+        case ColumnType.STRING | ColumnType.NUMBER:
+            return 0
+        case ColumnType.DATE | ColumnType.DATETIME:
+            return 2 * _DATE_TOKEN_BYTES_MAX * len(column.format.encode())
+        case ColumnType.BOOLEAN:
+            return 2 * len((column.format or "false").encode())
+
+
+def _write_plain(batches: Iterable[Batch], table: FilePlan, tally: Tally) -> Iterator[bytes]:
+    lines = CsvLines(table, tally)
+    begin = lines.begin()
+    if begin:
+        yield begin
+    for parts in map(slices, batches):  # no name is bound to a batch, so none outlives its slices
+        for rows in parts:
+            if rows.rows:
+                yield lines.write(rows)
+            del rows  # it may be a whole batch
+    if tally.rows != table.rows:
+        raise row_count_error(table, tally.rows)

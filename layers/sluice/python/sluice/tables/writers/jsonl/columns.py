@@ -1,0 +1,212 @@
+"""Turns one column of cells into members of JSON objects: the key, the value, and what stands around them.
+
+Work is done on the whole column at once, as UTF-8 joined by NUL; cells are
+looked at one by one only in a slice where something is unusual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import assert_never
+
+from sluice.domain.errors import ErrorCode
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import SEPARATOR, Cells
+from sluice.tables.file_plan import FilePlan, Tally, Warned
+from sluice.tables.values.booleans import BooleanWords, boolean_words
+from sluice.tables.values.cell_checks import cell_error, is_invalid_date
+from sluice.tables.values.dates import are_plain_dates
+from sluice.tables.values.numbers import NumberKind, are_exact_numbers, are_long_numbers, number_kind
+from sluice.tables.writers.jsonl.text import escape_column, escape_text
+
+_NUL = b"\0"
+_QUOTE = b'"'
+_NULL = b"null"
+_TRUTH = {True: b"true", False: b"false"}
+_PIECE_CHARS = 64 * 1024
+VALUE_EXTRA_BYTES_MAX = len("false")
+"""No value is longer than this and its escaped text."""
+
+Renderer = Callable[[Cells, int, int], list[bytes]]
+"""Gives one member for each cell; the numbers are how many rows, and the index of the first in the table."""
+
+
+class Frame:
+    """What stands before and after each value of a column."""
+
+    def __init__(self, before: bytes, after: bytes) -> None:
+        self._before = before
+        self._after = after
+        self.null = self.bare(_NULL)
+
+    @property
+    def size(self) -> int:
+        return len(self._before) + len(self._after)
+
+    def bare(self, value: bytes) -> bytes:
+        """One value that needs no quotes."""
+        return self._before + value + self._after
+
+    def pieces(self, text: str) -> Iterator[bytes]:
+        """One string, escaped in pieces: it may be as large as a batch, and six times as large when escaped."""
+        yield self._before + _QUOTE
+        for start in range(0, len(text), _PIECE_CHARS):
+            yield escape_text(text[start : start + _PIECE_CHARS])
+        yield _QUOTE + self._after
+
+    def quoted(self, escaped: bytes) -> bytes:
+        """One string."""
+        return self.bare(_QUOTE + escaped + _QUOTE)
+
+    def all_bare(self, values: bytes) -> list[bytes]:
+        """NUL-joined values, by one replacement instead of one step per cell."""
+        return self._split(values, self._before, self._after)
+
+    def all_quoted(self, escaped: bytes) -> list[bytes]:
+        """NUL-joined strings."""
+        return self._split(escaped, self._before + _QUOTE, _QUOTE + self._after)
+
+    @staticmethod
+    def _split(values: bytes, before: bytes, after: bytes) -> list[bytes]:
+        return (before + values.replace(_NUL, after + _NUL + before) + after).split(_NUL)
+
+
+def column_renderer(column: ColumnSpec, frame: Frame, table: FilePlan, tally: Tally) -> Renderer:
+    """Choose the renderer for ``column``; it adds to ``tally.warnings``."""
+    odd = OddCells(column, frame, tally, keep_invalid=table.options.on_invalid == "text")
+    match column.type:
+        case ColumnType.STRING:
+            return StringColumn(frame)
+        case ColumnType.NUMBER:
+            return NumberColumn(frame, odd)
+        case ColumnType.DATE | ColumnType.DATETIME:
+            return DateColumn(frame, odd)
+        case ColumnType.BOOLEAN:
+            return BooleanColumn(frame, odd, boolean_words(column.format))
+    assert_never(column.type)
+
+
+class OddCells:
+    """Cells of a typed column that are written as strings."""
+
+    def __init__(self, column: ColumnSpec, frame: Frame, tally: Tally, *, keep_invalid: bool) -> None:
+        self._column = column
+        self._frame = frame
+        self._tally = tally
+        self._keep_invalid = keep_invalid
+
+    def invalid(self, text: str, row_index: int) -> bytes:
+        """A value the type does not accept, kept as text or refused with INVALID_VALUE."""
+        if not self._keep_invalid:
+            raise cell_error(ErrorCode.INVALID_VALUE, row_index, self._column, column_type=self._column.type.value)
+        self.count(Warned.INVALID_AS_TEXT, 1)
+        return self._frame.quoted(escape_text(text))
+
+    def count(self, why: Warned, cells: int) -> None:
+        self._tally.warnings[why] += cells
+
+
+class StringColumn:
+    """Text as strings."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+
+    def __call__(self, cells: Cells, rows: int, first_row: int) -> list[bytes]:
+        del rows, first_row
+        text = cells.text
+        escaped = escape_column(text) if isinstance(text, str) else _NUL.join(map(escape_text, text))
+        members = self._frame.all_quoted(escaped)
+        for row in cells.null_rows():
+            members[row] = self._frame.null
+        return members
+
+
+class NumberColumn:
+    """Numbers digit for digit; as strings where a reader that calculates in doubles would lose digits."""
+
+    def __init__(self, frame: Frame, odd: OddCells) -> None:
+        self._frame = frame
+        self._odd = odd
+
+    def __call__(self, cells: Cells, rows: int, first_row: int) -> list[bytes]:
+        text = cells.text
+        if isinstance(text, str) and are_exact_numbers(text):
+            values = text.encode()
+            if not all(values.split(_NUL)):
+                values = _NUL.join([value or _NULL for value in values.split(_NUL)])
+            return self._frame.all_bare(values)
+        if isinstance(text, str) and are_long_numbers(text):  # identifiers such as 18-digit order numbers
+            self._odd.count(Warned.NUMBER_AS_TEXT, rows)
+            return self._frame.all_quoted(text.encode())
+        return [self._member(one, row) for row, one in enumerate(cells.texts(rows), first_row)]
+
+    def _member(self, text: str, row_index: int) -> bytes:
+        if not text:
+            return self._frame.null
+        match number_kind(text):
+            case NumberKind.NUMBER:
+                return self._frame.bare(text.lstrip("+").encode())
+            case NumberKind.TEXT:
+                self._odd.count(Warned.NUMBER_AS_TEXT, 1)
+                return self._frame.quoted(text.encode())
+            case NumberKind.INVALID:
+                return self._odd.invalid(text, row_index)
+
+
+class DateColumn:
+    """Dates and times as sent, but with the ``T`` of ISO 8601 between day and time."""
+
+    def __init__(self, frame: Frame, odd: OddCells) -> None:
+        self._frame = frame
+        self._odd = odd
+
+    def __call__(self, cells: Cells, rows: int, first_row: int) -> list[bytes]:
+        text = cells.text
+        if isinstance(text, str) and are_plain_dates(text):
+            members = self._frame.all_quoted(_with_t(text))
+            if all(text.split(SEPARATOR)):
+                return members
+            empty = self._frame.quoted(b"")
+            return [self._frame.null if member == empty else member for member in members]
+        return [self._member(one, row) for row, one in enumerate(cells.texts(rows), first_row)]
+
+    def _member(self, text: str, row_index: int) -> bytes:
+        if not text:
+            return self._frame.null
+        if is_invalid_date(text):
+            return self._odd.invalid(text, row_index)
+        return self._frame.quoted(_with_t(text))
+
+
+def _with_t(dates: str) -> bytes:
+    """Put a ``T`` in place of the blank; a valid date has no other."""
+    return dates.replace(" ", "T").encode()
+
+
+class BooleanColumn:
+    """Words as true and false."""
+
+    def __init__(self, frame: Frame, odd: OddCells, words: BooleanWords) -> None:
+        self._frame = frame
+        self._odd = odd
+        self._words = words
+        self._members = {truth: frame.bare(value) for truth, value in _TRUTH.items()}
+
+    def __call__(self, cells: Cells, rows: int, first_row: int) -> list[bytes]:
+        texts = cells.texts(rows)
+        by_word = {text: self._known(text) for text in set(texts)}
+        if None in by_word.values():
+            found = enumerate(zip(texts, map(by_word.__getitem__, texts), strict=True), first_row)
+            members = [member or self._odd.invalid(text, row) for row, (text, member) in found]
+        else:
+            members = list(map(by_word.__getitem__, texts))  # type: ignore[arg-type]  # no None is left
+        for row in cells.null_rows():
+            members[row] = self._frame.null
+        return members
+
+    def _known(self, text: str) -> bytes | None:
+        truth = self._words.read(text)
+        if truth is None:
+            return None if text else self._frame.null
+        return self._members[truth]

@@ -1,0 +1,100 @@
+"""Rows as JSON Lines: one object per row, in UTF-8, ended by a line feed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from sluice.domain.limits import KIB, MIB, Limits
+from sluice.domain.options import ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec
+from sluice.tables.batch import Batch
+from sluice.tables.bytes.gzip import gzip_bound, gzipped
+from sluice.tables.file_plan import FilePlan, Tally
+from sluice.tables.values.cell_checks import check_declaration, check_names_differ, check_values
+from sluice.tables.values.cells import SLICE_CELLS, SLICE_CHARS, SLICE_ROWS, chars_of, slice_bytes_max
+from sluice.tables.writers.jsonl.columns import VALUE_EXTRA_BYTES_MAX
+from sluice.tables.writers.jsonl.lines import JsonLines, frames
+from sluice.tables.writers.sealed_rows import sealed_rows
+
+_ESCAPED_BYTES = len("\\u0007")
+"""One byte of text becomes at most this many."""
+_KEPT_BYTES = 2 * MIB
+"""The compressor and the blocks before it."""
+_SLICE_COPIES = 3
+"""How often a slice is there at once: escaped, as members, as lines."""
+_MEMBER_OBJECTS = 64
+"""A member's bytes object, its text apart, and its place in a list."""
+_COLUMN_OBJECTS = 2 * KIB
+"""A column's cells of a batch and of a slice, and what writes them."""
+
+
+def extension(options: ExportOptions, _rows: int) -> str:
+    return "jsonl.gz" if options.compression_enabled else "jsonl"
+
+
+def media_type(options: ExportOptions, _rows: int) -> str:
+    return "application/gzip" if options.compression_enabled else "application/x-ndjson"
+
+
+def check_table(params: ExportParams, limits: Limits) -> None:
+    """Refuse columns that an object cannot have: two of one name, since readers keep one of two equal keys."""
+    check_declaration(params, limits)
+    check_names_differ(params)
+
+
+def check_rows(params: ExportParams, rows: Sequence[int], limits: Limits) -> None:
+    """Refuse nothing: a file of lines holds any number of rows."""
+    del params, rows, limits
+
+
+def check_batch(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions, limits: Limits) -> None:
+    """Refuse values of the wrong type; any text can be written."""
+    del limits
+    check_values(batch, columns, options)
+
+
+def write(batches: Iterable[Batch], table: FilePlan, tally: Tally) -> Iterator[bytes]:
+    """Yield the file in blocks, one for each slice of a batch, as batches come.
+
+    Numbers stand digit for digit; those that a double cannot keep are strings,
+    counted. Raises INVALID_VALUE for a value its type does not accept, unless
+    it is kept as text; ROW_COUNT_MISMATCH unless exactly ``table.rows`` rows
+    came.
+    """
+    blocks = _write_plain(batches, table, tally)
+    return gzipped(blocks, modified_at=table.created_at) if table.options.compression_enabled else blocks
+
+
+def _write_plain(batches: Iterable[Batch], table: FilePlan, tally: Tally) -> Iterator[bytes]:
+    lines = JsonLines(table, tally)
+    for rows in sealed_rows(batches, table, tally):
+        if rows.rows == 1 and chars_of(rows) > SLICE_CHARS:
+            yield from lines.write_one(rows, tally.rows)
+        else:
+            yield lines.write(rows, tally.rows)
+        del rows  # it may be a whole batch
+
+
+def size_bound(table: FilePlan) -> int:
+    """Bound the file's bytes by the canonical bytes of its rows."""
+    per_row = sum(frame.size + VALUE_EXTRA_BYTES_MAX for frame in frames(table.columns))
+    plain = _ESCAPED_BYTES * table.size + table.rows * per_row
+    return gzip_bound(plain) if table.options.compression_enabled else plain
+
+
+def held_bound(table: FilePlan, batch_bytes: int) -> int:
+    """Bound the memory of ``write``.
+
+    It has no term for the rows: one slice, where the worst text becomes six
+    times as long, and every member its key. A large row is written text by
+    text, a large text in pieces, except one that is kept in a column of
+    another type.
+    """
+    keys = sum(frame.size for frame in frames(table.columns))
+    cells = min(SLICE_CELLS, table.rows * len(table.columns))
+    rows = min(SLICE_ROWS, 1 + cells // len(table.columns))
+    slice_bytes = slice_bytes_max(batch_bytes, growth=_ESCAPED_BYTES) + rows * keys
+    if table.options.on_invalid == "text":
+        slice_bytes = max(slice_bytes, _ESCAPED_BYTES * batch_bytes)
+    return _KEPT_BYTES + _SLICE_COPIES * slice_bytes + cells * _MEMBER_OBJECTS + len(table.columns) * _COLUMN_OBJECTS

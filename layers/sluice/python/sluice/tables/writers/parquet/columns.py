@@ -1,0 +1,80 @@
+"""Turns one column of cells into the fields of a Parquet column: spelt alike, nulls marked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.options import ExportOptions
+from sluice.domain.schema import ColumnSpec
+from sluice.tables.batch import SEPARATOR, Cells
+from sluice.tables.file_plan import Warned
+from sluice.tables.values.cell_checks import cell_error
+from sluice.tables.writers.parquet.fits import Misfit
+from sluice.tables.writers.parquet.kinds import kind_of
+
+_NUL = b"\0"
+
+
+class Fields(NamedTuple):
+    """Some cells of one column."""
+
+    values: list[bytes]
+    """UTF-8; what stands where a cell is null means nothing."""
+    nulls: bytes
+    """One byte per cell, 1 where it is null."""
+
+
+class ParquetColumn:
+    """How the cells of one column become fields."""
+
+    def __init__(self, column: ColumnSpec, options: ExportOptions) -> None:
+        self._column = column
+        self.kind = kind_of(column, options)
+
+    def check(self, cells: Cells, rows: int) -> None:
+        """Raise INVALID_VALUE for the first cell that does not fit; it costs one call when all are plain."""
+        if not (isinstance(cells.text, str) and self.kind.are_plain(cells.text)):
+            self._spell_all(cells.texts(rows), 0)
+
+    def fields(self, cells: Cells, rows: int, *, rows_before: int, warnings: Counter[str]) -> Fields:
+        """Spell ``rows`` cells, at least one. Raises INVALID_VALUE, whose row counts from ``rows_before``."""
+        texts = cells.texts(rows)
+        if isinstance(cells.text, str) and self.kind.are_plain(cells.text):
+            values = cells.text.encode().split(_NUL)
+        else:
+            values = [text.encode() for text in self._spell_all(texts, rows_before)]
+            self._count_invalid(texts, warnings)
+        return Fields(values, self._nulls(texts, cells, rows))
+
+    def _spell_all(self, texts: list[str], rows_before: int) -> list[str]:
+        index, spelt = 0, []
+        try:
+            for index, text in enumerate(texts):  # noqa: B007 -- says afterwards which one it was
+                spelt.append(self._spell(text))
+        except Misfit as misfit:
+            raise self._misfit_error(rows_before + index, misfit) from None
+        return spelt
+
+    def _spell(self, text: str) -> str:
+        """Spell one cell as it would be among plain ones: a file may not depend on a cell's neighbours."""
+        if (not text and self.kind.empty_is_null) or (SEPARATOR not in text and self.kind.are_plain(text)):
+            return text
+        return self.kind.spell(text)
+
+    def _misfit_error(self, row_index: int, misfit: Misfit) -> SluiceError:
+        facts = {"reason": misfit.reason} if misfit.reason else {}
+        column_type = self._column.type.value
+        return cell_error(ErrorCode.INVALID_VALUE, row_index, self._column, column_type=column_type, **facts)
+
+    def _count_invalid(self, texts: list[str], warnings: Counter[str]) -> None:
+        if self.kind.is_invalid is not None:
+            invalid = sum(map(self.kind.is_invalid, texts))
+            if invalid:
+                warnings[Warned.INVALID_AS_TEXT] += invalid
+
+    def _nulls(self, texts: list[str], cells: Cells, rows: int) -> bytes:
+        if not self.kind.empty_is_null:
+            return cells.nulls or bytes(rows)
+        return bytes([not text for text in texts])

@@ -1,0 +1,162 @@
+"""What a declared column becomes in a Parquet file: decided by its declaration alone, before the first row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from typing import assert_never
+
+from sluice.domain.options import ExportOptions
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.values.booleans import BooleanWords, boolean_words
+from sluice.tables.values.cell_checks import is_invalid_date, is_invalid_number
+from sluice.tables.values.dates import PLAIN_DAY, are_plain_dates, time_zone
+from sluice.tables.values.numbers import are_plain_numbers
+from sluice.tables.writers.parquet.fits import (
+    DECIMAL_DIGITS,
+    Misfit,
+    Spell,
+    spell_day,
+    spell_decimal,
+    spell_moment,
+    spell_number_text,
+    spell_text,
+    spell_whole,
+)
+
+_DECORATION = re.compile(
+    r'"[^"]*"|\\.|_.|\*.'
+    r"|\[(?:\$[^\[\]]*|black|blue|cyan|green|magenta|red|white|yellow|color ?[0-9]+)\]"
+    r"|[-+$():!^&'~{}<>= ]|[^\x00-\x7f]",
+    re.IGNORECASE,
+)
+_PLACES = re.compile(r"(?=.*[#0?])[#0?]*(?:,[#0?]+)*(?:\.(?P<decimals>[#0?]*))?")
+_DECIMALS_MAX = 30
+"""Decimals of a number format (Excel specifications and limits)."""
+
+_PLAIN_DAY = rf"(?!0000){PLAIN_DAY}"
+_PLAIN_TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6}+)?+)?+"
+
+
+class Stored(Enum):
+    """The types of columns in a file."""
+
+    TEXT = "text"
+    WHOLE = "whole"
+    """64 bits."""
+    DECIMAL = "decimal"
+    DAY = "day"
+    MOMENT = "moment"
+    """Microseconds, without a time zone."""
+    TRUTH = "truth"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How the cells of one column are stored."""
+
+    stored: Stored
+    spell: Spell
+    """The spelling of one cell that is not null."""
+    are_plain: Callable[[str], bool]
+    """Whether NUL-joined cells are all empty or spelt as they may be; one call for a whole column."""
+    decimals: int = 0
+    empty_is_null: bool = True
+    is_invalid: Callable[[str], bool] | None = None
+    """What is counted as kept though its type does not accept it."""
+
+
+def kind_of(column: ColumnSpec, options: ExportOptions) -> Kind:
+    """Decide how ``column`` is stored.
+
+    Whole numbers and decimals are what a number's ``format`` declares, such as
+    ``0`` and ``0.00``; without one, no type but text holds every number.
+    Where invalid values are kept as text, every column is one of texts.
+    """
+    if column.type is ColumnType.STRING:
+        return Kind(Stored.TEXT, spell_text, lambda _: True, empty_is_null=False)
+    if options.on_invalid == "text":
+        return _as_sent(column)
+    match column.type:
+        case ColumnType.NUMBER:
+            return _number_kind(declared_decimals(column.format))
+        case ColumnType.DATE:
+            return Kind(Stored.DAY, spell_day(time_zone(options.timezone)), _all(_PLAIN_DAY))
+        case ColumnType.DATETIME:
+            plain = _all(rf"{_PLAIN_DAY}(?:[ T]{_PLAIN_TIME})?+")
+            return Kind(Stored.MOMENT, spell_moment(time_zone(options.timezone)), plain)
+        case ColumnType.BOOLEAN:
+            words = boolean_words(column.format)
+            return Kind(Stored.TRUTH, _spell_truth(words), _never, empty_is_null=words.read("") is None)
+    assert_never(column.type)
+
+
+def declared_decimals(code: str) -> int | None:
+    """Count the decimals that a number format asks for; None when it does not show the number as it is.
+
+    Percentages, fractions, exponents, dates, thousands cut off and formats that
+    depend on the value declare nothing.
+    """
+    section = _DECORATION.sub("", code).partition(";")[0]
+    found = _PLACES.fullmatch(section)
+    if found is None:
+        return None
+    decimals = len(found["decimals"] or "")
+    return decimals if decimals <= _DECIMALS_MAX else None
+
+
+def _as_sent(column: ColumnSpec) -> Kind:
+    match column.type:
+        case ColumnType.NUMBER:
+            return Kind(Stored.TEXT, spell_text, are_plain_numbers, is_invalid=is_invalid_number)
+        case ColumnType.BOOLEAN:
+            words = boolean_words(column.format)
+            return Kind(
+                Stored.TEXT,
+                spell_text,
+                _never,
+                empty_is_null=words.read("") is None,
+                is_invalid=lambda text: text != "" and words.read(text) is None,
+            )
+        case _:
+            return Kind(Stored.TEXT, spell_text, are_plain_dates, is_invalid=is_invalid_date)
+
+
+def _number_kind(decimals: int | None) -> Kind:
+    if decimals is None:
+        return Kind(Stored.TEXT, spell_number_text, are_plain_numbers)
+    if decimals == 0:
+        return Kind(Stored.WHOLE, spell_whole, _all(r"-?+(?:0|[1-9][0-9]{0,17}+)"))
+    whole = DECIMAL_DIGITS - decimals
+    plain = _all(rf"-?+(?:0|[1-9][0-9]{{0,{whole - 1}}}+)(?:\.[0-9]{{1,{decimals}}}+)?+")
+    return Kind(Stored.DECIMAL, spell_decimal(decimals), plain, decimals=decimals)
+
+
+@cache
+def _pattern(plain: str) -> re.Pattern[str]:
+    return re.compile(rf"(?:{plain})?+(?:\0(?:{plain})?+)*+")
+
+
+def _all(plain: str) -> Callable[[str], bool]:
+    pattern = _pattern(plain)
+    return lambda joined: pattern.fullmatch(joined) is not None
+
+
+def _never(joined: str) -> bool:
+    del joined
+    return False
+
+
+def _spell_truth(words: BooleanWords) -> Spell:
+    spellings = {True: "true", False: "false"}
+
+    def spell(text: str) -> str:
+        truth = words.read(text)
+        if truth is None:
+            raise Misfit
+        return spellings[truth]
+
+    return cache(spell)

@@ -1,0 +1,244 @@
+"""How a column of cells becomes pieces of worksheet XML: one renderer per column type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, tzinfo
+from typing import NamedTuple, assert_never
+
+from sluice.domain.errors import ErrorCode
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import Cells
+from sluice.tables.file_plan import FilePlan, Tally, Warned
+from sluice.tables.values.booleans import BooleanWords, boolean_words
+from sluice.tables.values.cell_checks import cell_error
+from sluice.tables.values.dates import DateFault, is_finer_than_kept, read_date, time_zone
+from sluice.tables.values.numbers import NumberKind, number_kind
+from sluice.tables.writers.xlsx.serials import SerialDates, keeps_time, serial_of
+from sluice.tables.writers.xlsx.text import CLOSING, NUL, OPENING, TextCells, escape_column
+
+_VALUE_CLOSING = b"</v></c>"
+_DIGITS = {True: b"1", False: b"0", None: None}
+_STANDARD_WORDS = {"true": True, "false": False, "1": True, "0": False}
+
+
+class RenderedColumn(NamedTuple):
+    """The cells of one column: each is its reference, ``opening``, one value of every piece, ``closing``."""
+
+    opening: bytes
+    pieces: tuple[list[bytes], ...]
+    closing: bytes
+
+
+Renderer = Callable[[Cells, int, int], RenderedColumn]
+"""Renders cells; the numbers are how many rows, and the index of the first in the table."""
+
+
+class ColumnStyle(NamedTuple):
+    """Attributes of a column's cells, such as ``b' s="3"'``; empty for the default style."""
+
+    cell: bytes
+    quoted: bytes
+
+
+def column_renderer(column: ColumnSpec, style: ColumnStyle, table: FilePlan, tally: Tally) -> Renderer:
+    """The renderer for ``column``; it adds to ``tally.warnings``."""
+    texts = TextCells(
+        column=column,
+        quoted_style=style.quoted,
+        units_max=table.limits.cell_units_max,
+        cut=table.options.on_too_long == "cut",
+        tally=tally,
+    )
+    keep_invalid = table.options.on_invalid == "text"
+    match column.type:
+        case ColumnType.STRING:
+            return StringColumn(texts)
+        case ColumnType.NUMBER:
+            return NumberColumn(OddCells(texts, keep_invalid=keep_invalid), style.cell)
+        case ColumnType.DATE | ColumnType.DATETIME:
+            return DateColumn(OddCells(texts, keep_invalid=keep_invalid), style.cell, time_zone(table.options.timezone))
+        case ColumnType.BOOLEAN:
+            return BooleanColumn(OddCells(texts, keep_invalid=keep_invalid), boolean_words(column.format))
+    assert_never(column.type)
+
+
+def _tails(values: bytes, opening: bytes, closing: bytes) -> bytes:
+    """NUL-joined values as NUL-joined tails, by one replacement instead of one step per cell."""
+    return opening + values.replace(NUL, closing + NUL + opening) + closing
+
+
+def _mixed(tails: list[bytes]) -> RenderedColumn:
+    return RenderedColumn(b"", (tails,), b"")
+
+
+class OddCells:
+    """Cells of a typed column that do not fit its type."""
+
+    def __init__(self, texts: TextCells, *, keep_invalid: bool) -> None:
+        self._texts = texts
+        self._keep_invalid = keep_invalid
+
+    def invalid(self, text: str, row_index: int) -> bytes:
+        """A value the type does not accept, kept as text or refused with INVALID_VALUE."""
+        if not self._keep_invalid:
+            column = self._texts.column
+            raise cell_error(ErrorCode.INVALID_VALUE, row_index, column, column_type=column.type.value)
+        return self.counted(text, row_index, Warned.INVALID_AS_TEXT)
+
+    def counted(self, text: str, row_index: int, why: Warned) -> bytes:
+        """A value written as text, and why."""
+        self.count(why, 1)
+        return self._texts.tail(text, row_index)
+
+    def count(self, why: Warned, cells: int) -> None:
+        self._texts.tally.warnings[why] += cells
+
+
+class StringColumn:
+    """Text as string cells."""
+
+    def __init__(self, texts: TextCells) -> None:
+        self._texts = texts
+
+    def __call__(self, cells: Cells, rows: int, first_row: int) -> RenderedColumn:
+        if cells.has_nul:
+            tails = [self._texts.tail(text, row) for row, text in enumerate(cells.texts(rows), first_row)]
+            return self._without_nulls(tails, cells)
+        data = self._texts.encode(cells, rows, first_row)
+        escaped = escape_column(data)
+        values = escaped.split(NUL)
+        odd = self._texts.has_odd(data, values)
+        if not odd and not cells.nulls:
+            return RenderedColumn(OPENING, (values,), CLOSING)
+        tails = _tails(escaped, OPENING, CLOSING).split(NUL)
+        if odd:
+            for index, text in enumerate(cells.texts(rows)):
+                if self._texts.is_odd(text):
+                    tails[index] = self._texts.tail(text, first_row + index)
+        return self._without_nulls(tails, cells)
+
+    @staticmethod
+    def _without_nulls(tails: list[bytes], cells: Cells) -> RenderedColumn:
+        for index in cells.null_rows():
+            tails[index] = b"/>"
+        return _mixed(tails)
+
+
+class NumberColumn:
+    """Numbers as sent, digit for digit; as text where a spreadsheet would lose digits."""
+
+    # At most fifteen characters of digits and point, no leading zero: a number that no double can spoil.
+    _EXACT = r"-?+(?![0-9.]{16})(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+"
+    _LONG = r"[1-9][0-9]{15,299}+"
+    _ALL_EXACT = re.compile(rf"{_EXACT}(?:\0{_EXACT})*+")
+    _ALL_EXACT_OR_EMPTY = re.compile(rf"(?:{_EXACT})?+(?:\0(?:{_EXACT})?+)*+")
+    _ALL_LONG = re.compile(rf"{_LONG}(?:\0{_LONG})*+")
+
+    def __init__(self, odd: OddCells, style: bytes) -> None:
+        self._odd = odd
+        self._blank = style + b"/>"
+        self._opening = style + b"><v>"
+
+    def __call__(self, cells: Cells, rows: int, first_row: int) -> RenderedColumn:
+        text = cells.text
+        if isinstance(text, str) and self._ALL_EXACT.fullmatch(text):
+            return RenderedColumn(self._opening, (text.encode().split(NUL),), _VALUE_CLOSING)
+        if isinstance(text, str) and self._ALL_EXACT_OR_EMPTY.fullmatch(text):
+            tails = _tails(text.encode(), self._opening, _VALUE_CLOSING)
+            return _mixed(tails.replace(self._opening + _VALUE_CLOSING, self._blank).split(NUL))
+        if isinstance(text, str) and self._ALL_LONG.fullmatch(text):  # identifiers such as 18-digit order numbers
+            self._odd.count(Warned.NUMBER_AS_TEXT, rows)
+            return RenderedColumn(OPENING, (text.encode().split(NUL),), CLOSING)
+        return _mixed([self._tail(one, row) for row, one in enumerate(cells.texts(rows), first_row)])
+
+    def _tail(self, text: str, row_index: int) -> bytes:
+        if not text:
+            return self._blank
+        match number_kind(text):
+            case NumberKind.NUMBER:
+                return self._opening + text.lstrip("+").encode() + _VALUE_CLOSING
+            case NumberKind.TEXT:
+                return self._odd.counted(text, row_index, Warned.NUMBER_AS_TEXT)
+            case NumberKind.INVALID:
+                return self._odd.invalid(text, row_index)
+
+
+class DateColumn:
+    """Dates and times as serial numbers; as text where a spreadsheet has no such date."""
+
+    def __init__(self, odd: OddCells, style: bytes, zone: tzinfo) -> None:
+        self._odd = odd
+        self._blank = style + b"/>"
+        self._opening = style + b"><v>"
+        self._zone = zone
+        self._serials = SerialDates(strip_z=zone is UTC)
+
+    def __call__(self, cells: Cells, rows: int, first_row: int) -> RenderedColumn:
+        texts = cells.texts(rows)
+        if isinstance(cells.text, str):
+            pieces = self._serials.read(cells.text, rows)
+            if pieces is not None:
+                return RenderedColumn(self._opening, pieces, _VALUE_CLOSING)
+            filled = [text for text in texts if text]
+            pieces = self._serials.read("\0".join(filled), len(filled)) if len(filled) < rows else None
+            if pieces is not None:
+                return self._with_blanks(texts, pieces)
+        return _mixed([self._tail(text, row) for row, text in enumerate(texts, first_row)])
+
+    def _with_blanks(self, texts: list[str], pieces: tuple[list[bytes], ...]) -> RenderedColumn:
+        serials = iter([self._opening + b"".join(parts) + _VALUE_CLOSING for parts in zip(*pieces, strict=True)])
+        return _mixed([next(serials) if text else self._blank for text in texts])
+
+    def _tail(self, text: str, row_index: int) -> bytes:
+        if not text:
+            return self._blank
+        moment = read_date(text, self._zone)
+        match moment:
+            case datetime():
+                if is_finer_than_kept(text) or not keeps_time(moment):
+                    self._odd.count(Warned.TIME_SHORTENED, 1)
+                return self._opening + serial_of(moment) + _VALUE_CLOSING
+            case DateFault.OUT_OF_RANGE:
+                return self._odd.counted(text, row_index, Warned.DATE_AS_TEXT)
+            case DateFault.INVALID:
+                return self._odd.invalid(text, row_index)
+
+
+class BooleanColumn:
+    """Words as boolean cells."""
+
+    _OPENING = b' t="b"><v>'
+
+    def __init__(self, odd: OddCells, words: BooleanWords) -> None:
+        self._odd = odd
+        self._words = words
+        self._is_standard = all(words.read(text) is truth for text, truth in _STANDARD_WORDS.items())
+
+    def __call__(self, cells: Cells, rows: int, first_row: int) -> RenderedColumn:
+        digits = self._digits(cells.text, rows) if self._is_standard and isinstance(cells.text, str) else None
+        if digits is not None:
+            return RenderedColumn(self._OPENING, (digits,), _VALUE_CLOSING)
+        texts = cells.texts(rows)
+        by_word = {text: _DIGITS[self._words.read(text)] for text in set(texts)}
+        values = list(map(by_word.__getitem__, texts))
+        if None not in by_word.values() and not cells.nulls:
+            return RenderedColumn(self._OPENING, (values,), _VALUE_CLOSING)  # type: ignore[arg-type]  # no None is left
+        tails = [
+            self._OPENING + value + _VALUE_CLOSING if value else self._tail(text, row)
+            for row, (text, value) in enumerate(zip(texts, values, strict=True), first_row)
+        ]
+        for index in cells.null_rows():
+            tails[index] = b"/>"
+        return _mixed(tails)
+
+    @staticmethod
+    def _digits(joined: str, rows: int) -> list[bytes] | None:
+        """The values of a column that has only ``true`` and ``false``; None when it may have anything else."""
+        digits = joined.encode().replace(b"true", b"1").replace(b"false", b"0")
+        is_plain = len(digits) == 2 * rows - 1 and not digits[::2].translate(None, b"01")
+        return digits.split(NUL) if is_plain else None
+
+    def _tail(self, text: str, row_index: int) -> bytes:
+        return self._odd.invalid(text, row_index) if text else b"/>"

@@ -1,0 +1,170 @@
+"""Which workbooks and worksheets the tables of a file need: their names, and which rows each holds."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, groupby
+from typing import NamedTuple
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.limits import Limits
+from sluice.domain.options import ExportOptions
+from sluice.tables.file_plan import FilePlan
+from sluice.tables.writers.xlsx.text import cut_text
+
+DEFAULT_NAME = "Sheet1"
+_NAME_UNITS_MAX = 31
+"""UTF-16 units of a worksheet's name (Excel specifications and limits)."""
+_FORBIDDEN = re.compile(r"[\[\]:*?/\\]")
+_REMOVED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_RESERVED = "history"
+"""Excel keeps this name for itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worksheet:
+    """One worksheet and where its rows stand; row numbers are from 1."""
+
+    name: str
+    start_row: int
+    """The header's row, or the first data row when there is no header."""
+    header: bool
+    rows: int
+    """Data rows."""
+    columns: int
+    table: int = 0
+    """Index of its table among those of the file."""
+    rows_before: int = 0
+    """Rows of its table that stand on worksheets before it, in this workbook or another."""
+
+    @property
+    def first_data_row(self) -> int:
+        return self.start_row + self.header
+
+    @property
+    def last_row(self) -> int:
+        """The last row that has cells, at least the start row."""
+        return max(self.first_data_row + self.rows - 1, self.start_row)
+
+
+def data_rows_max(options: ExportOptions, limits: Limits) -> int:
+    """Data rows that fit on one worksheet; zero or less when the table starts too far down."""
+    return limits.sheet_rows_max - (options.excel_start_row - 1) - options.header
+
+
+def check_rows_fit(rows: Sequence[int], names: Sequence[str], options: ExportOptions, limits: Limits) -> None:
+    """Raise TOO_MANY_ROWS when a table needs more than one worksheet and ``on_sheet_full`` is ``error``.
+
+    Also when all of them need more worksheets than any program opens.
+    """
+    capacity = data_rows_max(options, limits)
+    if sum(-(-needed // capacity) for needed in rows) > limits.worksheets_max:
+        raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows=sum(rows), rows_max=capacity * limits.worksheets_max)
+    if options.on_sheet_full != "error":
+        return
+    rows_max = min(capacity, options.workbook_rows_max)
+    for needed, name in zip(rows, names, strict=True):
+        if needed > rows_max:
+            named = {"sheet": name} if len(names) > 1 else {}
+            detail = "on_sheet_full is `error`, and a table has more rows than one worksheet or workbook takes."
+            raise SluiceError(ErrorCode.TOO_MANY_ROWS, detail, rows=needed, rows_max=rows_max, **named)
+
+
+def workbooks_needed(rows: int, options: ExportOptions) -> int:
+    """How many workbooks hold ``rows`` data rows."""
+    return max(1, -(-rows // options.workbook_rows_max))
+
+
+def plan_workbooks(table: FilePlan) -> list[list[Worksheet]]:
+    """The worksheets of each workbook: every table in turn, none with more rows than a worksheet holds.
+
+    A workbook is full at ``workbook_rows_max`` rows, and the next one goes on
+    with the row behind; or with the next table, where none may be split
+    (``on_sheet_full: error``). A table without rows has a worksheet too.
+    """
+    workbooks = groupby(_pieces(table), key=lambda piece: piece.workbook)
+    return [_sheets(table, list(pieces)) for _, pieces in workbooks]
+
+
+class _Piece(NamedTuple):
+    """Rows of one table that stand on one worksheet."""
+
+    workbook: int
+    table: int
+    rows_before: int
+    rows: int
+
+
+def _pieces(table: FilePlan) -> Iterator[_Piece]:
+    capacity = data_rows_max(table.options, table.limits)
+    workbook, room = 0, table.options.workbook_rows_max
+    for index, part in enumerate(table.tables):
+        least = part.rows if table.options.on_sheet_full == "error" else min(part.rows, 1)
+        done = 0
+        while done < part.rows or not done:
+            if room < least:
+                workbook, room = workbook + 1, table.options.workbook_rows_max
+            rows = min(capacity, room, part.rows - done)
+            yield _Piece(workbook, index, done, rows)
+            if not part.rows:
+                break
+            done, room = done + rows, room - rows
+
+
+def _sheets(table: FilePlan, pieces: Sequence[_Piece]) -> list[Worksheet]:
+    """The worksheets of one workbook. Declared names that are legal and different go first, then each table's first."""
+    taken: set[str] = set()
+    firsts = {piece.table: piece for piece in reversed(pieces)}
+
+    def turn(piece: _Piece) -> int:
+        name = table.tables[piece.table].name
+        if piece is not firsts[piece.table]:
+            return 2
+        return int(legal_name(name) != name or name.casefold() in twins)
+
+    names_of_firsts = Counter(table.tables[index].name.casefold() for index in sorted(firsts))
+    twins = {name for name, tables in names_of_firsts.items() if tables > 1}
+    names = {piece: free_name(table.tables[piece.table].name, taken) for piece in sorted(pieces, key=turn)}
+    return [_sheet(table, piece, names[piece]) for piece in pieces]
+
+
+def _sheet(table: FilePlan, piece: _Piece, name: str) -> Worksheet:
+    part = table.tables[piece.table]
+    return Worksheet(
+        name=name,
+        start_row=table.options.excel_start_row,
+        header=table.options.header,
+        rows=piece.rows,
+        columns=len(part.columns),
+        table=piece.table,
+        rows_before=piece.rows_before,
+    )
+
+
+def free_name(wanted: str, taken: set[str]) -> str:
+    """The first of ``name``, ``name (2)``, ``name (3)`` … that is legal and not ``taken``, which it is from now on."""
+    name = legal_name(wanted)
+    found = name
+    for number in count(2):
+        if found.casefold() not in taken:
+            break
+        suffix = f" ({number})"
+        found = _cut(name, _NAME_UNITS_MAX - len(suffix)) + suffix
+    taken.add(found.casefold())
+    return found
+
+
+def legal_name(wanted: str) -> str:
+    """The closest name to ``wanted`` that a worksheet may have."""
+    name = _FORBIDDEN.sub("_", _REMOVED.sub("", wanted))
+    name = _cut(name.strip(" '"), _NAME_UNITS_MAX)
+    if name.casefold() == _RESERVED:
+        name += "_"
+    return name or DEFAULT_NAME
+
+
+def _cut(name: str, units_max: int) -> str:
+    return cut_text(name, units_max).strip(" '")

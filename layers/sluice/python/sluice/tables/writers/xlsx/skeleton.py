@@ -1,0 +1,163 @@
+"""A workbook without rows, made by XlsxWriter: everything of the file except the tables' cells."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain, groupby
+from typing import Any
+
+from xlsxwriter import Workbook
+from xlsxwriter.utility import xl_col_to_name, xl_range
+
+from sluice.domain.options import ExportOptions
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.file_plan import FilePlan
+from sluice.tables.values.number_formats import DATE_FORMAT, DATETIME_FORMAT, quote_foreign
+from sluice.tables.writers.xlsx.columns import ColumnStyle
+from sluice.tables.writers.xlsx.index_sheet import add_index
+from sluice.tables.writers.xlsx.sheets import Worksheet
+from sluice.tables.writers.xlsx.styles import style_of
+
+_FROZEN_ROWS_MAX = 20
+"""A header further down is not frozen: the rows above it would fill the screen."""
+_NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
+_SHEET_PART = re.compile(r"xl/worksheets/sheet([0-9]+)\.xml")
+_SHEET_DATA = re.compile(rb"<sheetData\s*/>|<sheetData>(?P<rows>.*)</sheetData>", re.DOTALL)
+_WIDTHS = re.compile(rb"<cols>.*</cols>", re.DOTALL)
+_DIMENSION = re.compile(rb'<dimension ref="[^"]*"/>')
+_STYLE = re.compile(rb'<c r="[A-Z]+[0-9]+"(?P<style> s="[0-9]+")?')
+_FIRST_PARTS = ("[Content_Types].xml", "_rels/.rels", "xl/workbook.xml")
+"""Programs that guess a file's type look at the first members of the archive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """The parts of a workbook, each worksheet in two halves between which its rows belong."""
+
+    parts: list[tuple[str, bytes]]
+    """Everything but the worksheets: name and content."""
+    sheets: list[tuple[str, bytes, bytes]]
+    """Name, what comes before the rows, what comes after them."""
+    header: ColumnStyle
+    columns: list[list[ColumnStyle]]
+    """Of each table of the file."""
+
+
+def letters(columns: int) -> list[bytes]:
+    """The names of the first columns: A to Z, AA, AB and so on."""
+    return [xl_col_to_name(index).encode() for index in range(columns)]
+
+
+def build_skeleton(table: FilePlan, sheets: Sequence[Worksheet], *, indexed: bool) -> Skeleton:
+    """Make the workbook around the rows: sheets, styles, frozen header, filters, properties; ``indexed`` adds an index.
+
+    The columns' widths are left to ``width_element``.
+    """
+    buffer = io.BytesIO()
+    workbook = Workbook(buffer, {"in_memory": True})
+    styles = _Styles(workbook, table)
+    rules = [(condition, workbook.add_format(made)) for condition, made in style_of(table.options).row_formats()]
+    worksheets = [workbook.add_worksheet(sheet.name) for sheet in sheets]
+    for sheet, worksheet in zip(sheets, worksheets, strict=True):
+        _lay_out(worksheet, sheet, table.options, rules)
+    styles.write_samples(worksheets[0])
+    if indexed:
+        add_index(workbook, table, sheets)
+    workbook.set_properties({"title": _NOT_XML.sub("", table.title), "created": _moment(table.created_at)})
+    workbook.close()
+    return _take_apart(buffer, sheets, styles)
+
+
+def _moment(created_at: float) -> datetime:
+    return datetime.fromtimestamp(int(created_at), UTC).replace(tzinfo=None)
+
+
+def width_element(widths: Sequence[int]) -> bytes:
+    """The element of a worksheet that sets the columns' widths; it stands right before the rows."""
+    buffer = io.BytesIO()
+    workbook = Workbook(buffer, {"in_memory": True})
+    worksheet = workbook.add_worksheet()
+    column = 0
+    for width, equal in groupby(widths):
+        count = len(list(equal))
+        worksheet.set_column(column, column + count - 1, width)
+        column += count
+    workbook.close()
+    with zipfile.ZipFile(buffer) as archive:
+        found = _WIDTHS.search(archive.read("xl/worksheets/sheet1.xml"))
+    return found[0] if found else b""
+
+
+def _lay_out(worksheet: Any, sheet: Worksheet, options: ExportOptions, rules: Sequence[tuple[str, Any]]) -> None:
+    if options.right_to_left:
+        worksheet.right_to_left()
+    if sheet.header and options.freeze_header and sheet.start_row <= _FROZEN_ROWS_MAX:
+        worksheet.freeze_panes(sheet.start_row, 0)
+    if sheet.header and options.autofilter:
+        worksheet.autofilter(sheet.start_row - 1, 0, sheet.last_row - 1, sheet.columns - 1)
+    for condition, made in rules if sheet.rows else ():
+        rule = {"type": "formula", "criteria": condition.format(first=sheet.first_data_row), "format": made}
+        worksheet.conditional_format(sheet.first_data_row - 1, 0, sheet.last_row - 1, sheet.columns - 1, rule)
+
+
+class _Styles:
+    """The cell styles of a workbook; which number each has is read back from sample cells."""
+
+    def __init__(self, workbook: Workbook, table: FilePlan) -> None:
+        header = style_of(table.options).header_format()
+        self._formats = [header, header | {"quote_prefix": True}, {"quote_prefix": True}]
+        self._codes = [[_number_format(column) for column in part.columns] for part in table.tables]
+        self._distinct = sorted(set(chain.from_iterable(self._codes)) - {""})
+        self._formats += [{"num_format": quote_foreign(code)} for code in self._distinct]
+        self._made = [workbook.add_format(properties) for properties in self._formats]
+
+    def write_samples(self, worksheet: Any) -> None:
+        for row, made in enumerate(self._made):
+            worksheet.write_blank(row, 0, None, made)
+
+    def read_samples(self, rows: bytes) -> tuple[ColumnStyle, list[list[ColumnStyle]]]:
+        """The styles of the header and of each table's columns, from the XML of the sample cells."""
+        header, header_quoted, quoted, *numbers = [found["style"] or b"" for found in _STYLE.finditer(rows)]
+        by_code = dict(zip(self._distinct, numbers, strict=True)) | {"": b""}
+        styles = {code: ColumnStyle(style, quoted) for code, style in by_code.items()}
+        return ColumnStyle(header, header_quoted), [[styles[code] for code in codes] for codes in self._codes]
+
+
+def _number_format(column: ColumnSpec) -> str:
+    match column.type:
+        case ColumnType.NUMBER:
+            return column.format
+        case ColumnType.DATE:
+            return column.format or DATE_FORMAT
+        case ColumnType.DATETIME:
+            return column.format or DATETIME_FORMAT
+        case _:
+            return ""
+
+
+def _take_apart(buffer: io.BytesIO, sheets: Sequence[Worksheet], styles: _Styles) -> Skeleton:
+    with zipfile.ZipFile(buffer) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    halves: list[tuple[str, bytes, bytes]] = []
+    samples = b""
+    for number, sheet in enumerate(sheets, 1):
+        name = f"xl/worksheets/sheet{number}.xml"
+        before, rows, after = _split(contents.pop(name))
+        area = xl_range(sheet.start_row - 1, 0, sheet.last_row - 1, sheet.columns - 1).encode()
+        halves.append((name, _DIMENSION.sub(b'<dimension ref="%b"/>' % area, before), after))
+        samples = samples or rows
+    header, columns = styles.read_samples(samples)
+    first = [(name, contents.pop(name)) for name in _FIRST_PARTS]
+    return Skeleton(first + sorted(contents.items()), halves, header, columns)
+
+
+def _split(xml: bytes) -> tuple[bytes, bytes, bytes]:
+    found = _SHEET_DATA.search(xml)
+    if found is None:
+        raise ValueError("the worksheet has no place for rows")
+    return xml[: found.start()] + b"<sheetData>", found["rows"] or b"", b"</sheetData>" + xml[found.end() :]

@@ -1,0 +1,113 @@
+"""Column widths from the first rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from unicodedata import east_asian_width
+
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import Batch
+from sluice.tables.values.cells import slices
+from sluice.tables.values.number_formats import DATE_FORMAT, DATETIME_FORMAT
+
+ROWS_SEEN = 100
+"""Rows that decide the widths; few enough to wait for, enough to be typical."""
+CHARS_SEEN = 1024 * 1024
+"""Characters that decide the widths: the row that brings so many is the last one looked at."""
+CELL_CHARS = 32
+"""What a cell counts besides its characters: it takes memory though it be empty."""
+WIDTH_MAX = 255
+"""Characters of a column's width (Excel specifications and limits)."""
+_WIDTH_LEAST = 8
+_WIDTH_MOST = 50
+"""An automatic width stops here; longer text is read in the cell."""
+_MARGIN = 2
+_FILTER_BUTTON = 2
+_LINE_CHARS_SEEN = 4 * _WIDTH_MOST
+_DEFAULT_FORMATS = {ColumnType.DATE: DATE_FORMAT, ColumnType.DATETIME: DATETIME_FORMAT}
+
+
+def look_ahead(batches: Iterable[Batch], columns: int) -> tuple[list[list[str]], Iterator[Batch]]:
+    """The texts of the first rows, column by column, and the batches again from the start.
+
+    Reads as few batches as hold the rows looked at: 100, or fewer of more than
+    1 MiB. Which they are depends on the rows alone, not on the batches they
+    come in. Held are their texts, and batches without the rows looked at but
+    the last one.
+    """
+    source = iter(batches)
+    taken: list[Batch] = []
+    seen = _SeenRows(columns)
+    while not seen.enough and (batch := next(source, None)) is not None:
+        if batch.rows:
+            taken.append(batch)
+            seen.look_at(batch)
+    return seen.texts, _given_back(taken, source)
+
+
+class _SeenRows:
+    """The texts of the first rows, until they are enough."""
+
+    def __init__(self, columns: int) -> None:
+        self.texts: list[list[str]] = [[] for _ in range(columns)]
+        self._rows_left = ROWS_SEEN
+        self._chars_left = CHARS_SEEN
+
+    @property
+    def enough(self) -> bool:
+        return self._rows_left <= 0 or self._chars_left <= 0
+
+    def look_at(self, batch: Batch) -> None:
+        for part in slices(batch, rows_max=ROWS_SEEN):
+            columns = [cells.texts(part.rows) for cells in part.columns]
+            rows = self._count(columns)
+            for seen, texts in zip(self.texts, columns, strict=True):
+                seen.extend(texts[:rows])
+            if self.enough:
+                return
+
+    def _count(self, columns: list[list[str]]) -> int:
+        """How many of the rows are looked at."""
+        rows = 0
+        for row in zip(*columns, strict=True):
+            if self.enough:
+                break
+            rows += 1
+            self._rows_left -= 1
+            self._chars_left -= sum(map(len, row)) + CELL_CHARS * len(row)
+        return rows
+
+
+def _given_back(taken: list[Batch], source: Iterator[Batch]) -> Iterator[Batch]:
+    """All batches again, none held longer than needed."""
+    taken.reverse()
+    while taken:
+        yield taken.pop()
+    yield from source
+
+
+def column_widths(columns: Sequence[ColumnSpec], texts: Sequence[Sequence[str]]) -> list[int]:
+    """The width of each column in characters of the default font: its hint, or wide enough for ``texts``."""
+    return [
+        min(column.width, WIDTH_MAX) if column.width else _automatic(column, seen)
+        for column, seen in zip(columns, texts, strict=True)
+    ]
+
+
+def _automatic(column: ColumnSpec, texts: Sequence[str]) -> int:
+    header = _display_width(column.name) + _FILTER_BUTTON
+    shown = column.format or _DEFAULT_FORMATS.get(column.type, "")
+    by_format = len(shown) if column.type in _DEFAULT_FORMATS else 0
+    widest = max(map(_display_width, texts), default=0)
+    return max(_WIDTH_LEAST, min(_WIDTH_MOST, max(header, by_format, widest) + _MARGIN))
+
+
+def _display_width(text: str) -> int:
+    """The width of the longest line, where an East Asian character counts twice."""
+    lines = text[: 4 * _LINE_CHARS_SEEN].splitlines() or [""]
+    return max(map(_line_width, lines))
+
+
+def _line_width(line: str) -> int:
+    seen = line[:_LINE_CHARS_SEEN]
+    return len(seen) if seen.isascii() else sum(1 + (east_asian_width(char) in "FW") for char in seen)

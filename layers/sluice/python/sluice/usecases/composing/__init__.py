@@ -1,0 +1,1 @@
+"""What a composer does: one sealed task becomes one verified file."""

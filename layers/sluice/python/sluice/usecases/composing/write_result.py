@@ -1,0 +1,244 @@
+"""Write one attempt's file: chunks through the writer into an upload in parts, verified at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import result_key
+from sluice.domain.manifest import Manifest
+from sluice.domain.params import ExportParams
+from sluice.domain.task import Phase, Task
+from sluice.ports.bundle import Ports
+from sluice.ports.object_store import PartReceipt, Upload
+from sluice.ports.store_errors import NoSuchObject, NoSuchUpload, OutcomeUnknown, StoreError
+from sluice.tables.batch import Batch
+from sluice.tables.bytes.digests import Digest, digested
+from sluice.tables.bytes.part_sizes import part_sizes
+from sluice.tables.bytes.parts import slice_parts
+from sluice.tables.file_plan import FilePlan, PlannedTable, Replan, Tally
+from sluice.tables.formats import FORMATS, WRITER_VERSION, Format
+from sluice.usecases.composing.read_chunks import read_chunks
+from sluice.usecases.lease import HeldAttempt, keep_attempt
+from sluice.usecases.wait_again import wait_again
+
+COMPLETE_TRIES = 4
+
+T = TypeVar("T")
+
+
+class WrittenResult(NamedTuple):
+    """A whole, verified object that no row names yet."""
+
+    key: str
+    size: int
+    sha256: str
+    crc64: str
+    rows: int
+    warnings: dict[str, int]
+
+
+def write_result(ports: Ports, attempt: HeldAttempt, task: Task, manifest: Manifest) -> WrittenResult:
+    """Compose the file under a key of this attempt alone.
+
+    Memory does not depend on the number of rows: one decoded chunk and
+    ``limits.prefetched_chunks`` stored ones, one slice of output, and
+    ``limits.parallel_parts`` parts beside the one that grows are held. A
+    writer that asks for another plan starts again from the first row. Raises
+    ``Fenced`` at the first heartbeat that finds another attempt; a permanent
+    ``SluiceError`` when the data cannot become the file; a ``StoreError`` when
+    a store gave up.
+    """
+    params = task.read_params()
+    plan = _Plan(FORMATS[params.format], plan_table(ports, task, params, manifest), manifest)
+    while True:
+        upload = _begin(ports, attempt, plan, man_sha=task.man_sha)
+        try:
+            return _upload_file(ports, attempt, upload, plan)
+        except Replan as found:
+            _abort_quietly(ports, attempt, upload)
+            plan = plan.again(found.table)
+            attempt.rows_done, attempt.parts_done, attempt.phase = 0, 0, Phase.RENDERING
+        except Exception:
+            _abort_quietly(ports, attempt, upload)
+            raise
+
+
+class _Plan(NamedTuple):
+    """What is written, and how."""
+
+    format: Format
+    table: FilePlan
+    manifest: Manifest
+
+    def again(self, table: FilePlan) -> _Plan:
+        """The same with another ``table``; raises ValueError if it is no other, which could go on for ever."""
+        if table == self.table:
+            raise ValueError("a writer asked for the plan it has")
+        return self._replace(table=table)
+
+
+def _upload_file(ports: Ports, attempt: HeldAttempt, upload: Upload, plan: _Plan) -> WrittenResult:
+    manifest, table = plan.manifest, plan.table
+    tally, digest = Tally(), Digest()
+    chunks = read_chunks(
+        ports.objects,
+        manifest,
+        size_max=_chunk_max(manifest),
+        lanes=ports.lanes,
+        prefetched=ports.limits.prefetched_chunks,
+        on_wait=partial(keep_attempt, ports, attempt),
+    )
+    with closing(chunks):
+        batches = _watched(ports, attempt, chunks)
+        blocks = digested(plan.format.write(batches, table, tally), digest)
+        sizes = part_sizes(plan.format.size_bound(table), ports.limits)
+        parts = _at_least_one(slice_parts(blocks, sizes))
+        receipts = list(_put_parts(ports, attempt, upload, parts))
+    if tally.rows != manifest.rows:
+        raise SluiceError(ErrorCode.ROW_COUNT_MISMATCH, rows_written=tally.rows, rows_sealed=manifest.rows)
+    _with_heartbeats(ports, attempt, lambda: _complete(ports, attempt, upload, receipts))
+    _verify(ports, upload, digest, attempt)
+    return WrittenResult(upload.key, digest.size, digest.sha256, digest.crc64, tally.rows, dict(tally.warnings))
+
+
+def plan_table(ports: Ports, task: Task, params: ExportParams, manifest: Manifest) -> FilePlan:
+    """What the writer may know beforehand; nothing in it differs between two attempts."""
+    rows = manifest.sheet_rows(len(params.tables))
+    sheets = tuple(
+        PlannedTable(name=sheet.name, columns=sheet.columns, rows=rows[index], size=manifest.sheet_size(index))
+        for index, sheet in enumerate(params.sheets)
+    )
+    return FilePlan(
+        columns=params.columns,
+        sheets=sheets,
+        options=params.options,
+        rows=manifest.rows,
+        size=manifest.size,
+        created_at=params.source_created_at or task.created_at,
+        title=params.filename.removesuffix("." + FORMATS[params.format].extension(params.options, 0)),
+        limits=ports.limits,
+    )
+
+
+def _chunk_max(manifest: Manifest) -> int:
+    return max((chunk.size for chunk in manifest.chunks), default=0)
+
+
+def _begin(ports: Ports, attempt: HeldAttempt, plan: _Plan, *, man_sha: str) -> Upload:
+    extension = plan.format.extension(plan.table.options, plan.table.rows)
+    key = result_key(attempt.ref, epoch=attempt.epoch, nonce=attempt.owner, extension=extension)
+    metadata = {
+        "task": attempt.ref.task_id,
+        "epoch": str(attempt.epoch),
+        "nonce": attempt.owner,
+        "manifest": man_sha,
+        "writer-version": WRITER_VERSION,
+    }
+    upload = ports.objects.begin_upload(key, metadata=metadata)
+    ports.journal.record(Event.UPLOAD_STARTED, task_id=attempt.ref.task_id, epoch=attempt.epoch)
+    return upload
+
+
+def _watched(ports: Ports, attempt: HeldAttempt, batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Count the rows that go by, and keep the lease."""
+    for batch in batches:
+        rows, passed = batch.rows, [batch]
+        del batch  # nor any other name: it must be gone before the next one is decoded
+        yield passed.pop()
+        attempt.rows_done += rows
+        keep_attempt(ports, attempt)
+    attempt.phase = Phase.UPLOADING
+
+
+def _put_parts(ports: Ports, attempt: HeldAttempt, upload: Upload, parts: Iterable[bytes]) -> Iterator[PartReceipt]:
+    """Upload the parts, several at a time; a part that waits for its turn keeps the writer from going on."""
+
+    def put(numbered: tuple[int, bytes]) -> tuple[PartReceipt, float]:
+        started = ports.clock.monotonic()
+        return ports.objects.put_part(upload, *numbered), ports.clock.monotonic() - started
+
+    lanes = ports.limits.parallel_parts
+    keep = partial(keep_attempt, ports, attempt)
+    with closing(ports.lanes.map(put, enumerate(parts, start=1), lanes=lanes, on_wait=keep)) as done:
+        for receipt, duration_s in done:
+            yield receipt
+            attempt.parts_done = receipt.part_number
+            ports.journal.record(
+                Event.UPLOAD_PART,
+                task_id=attempt.ref.task_id,
+                part_number=receipt.part_number,
+                bytes=receipt.size,
+                duration_s=duration_s,
+            )
+            keep()
+
+
+def _at_least_one(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Pass ``parts`` on; a file of no bytes is one empty part, since no store completes an upload without any."""
+    is_empty = True
+    for part in parts:
+        is_empty = False
+        yield part
+    if is_empty:
+        yield b""
+
+
+def _with_heartbeats(ports: Ports, attempt: HeldAttempt, action: Callable[[], T]) -> T:
+    """Make one call that may take long, and keep the lease until it returns."""
+    keep = partial(keep_attempt, ports, attempt)
+    with closing(ports.lanes.map(lambda act: act(), [action], lanes=1, on_wait=keep)) as done:
+        return next(done)
+
+
+def _complete(ports: Ports, attempt: HeldAttempt, upload: Upload, receipts: list[PartReceipt]) -> None:
+    """Complete the upload. After a lost answer NoSuchUpload means success if the object is ours."""
+    unknown: OutcomeUnknown | None = None
+    for repeat in range(COMPLETE_TRIES):
+        if unknown is not None:
+            wait_again(ports, unknown, repeat=repeat - 1)
+        try:
+            ports.objects.complete_upload(upload, receipts)
+        except OutcomeUnknown as error:
+            unknown = error
+        except NoSuchUpload:
+            if _is_ours(ports, upload, attempt):
+                return
+            raise
+        else:
+            return
+    raise unknown or OutcomeUnknown
+
+
+def _is_ours(ports: Ports, upload: Upload, attempt: HeldAttempt) -> bool:
+    try:
+        return ports.objects.head(upload.key).metadata.get("nonce") == attempt.owner
+    except NoSuchObject:
+        return False
+
+
+def _verify(ports: Ports, upload: Upload, digest: Digest, attempt: HeldAttempt) -> None:
+    """Compare what the store holds with what was written, before any row names it."""
+    info = ports.objects.head(upload.key)
+    held = (info.size, info.crc64, info.metadata.get("nonce"))
+    if held != (digest.size, digest.crc64, attempt.owner):
+        raise SluiceError(ErrorCode.RESULT_VERIFY_FAILED, size_written=digest.size, size_stored=info.size)
+    ports.journal.record(
+        Event.UPLOAD_COMPLETED,
+        task_id=attempt.ref.task_id,
+        bytes=digest.size,
+        parts=attempt.parts_done,
+        duration_s=ports.clock.now() - attempt.started_at,
+    )
+
+
+def _abort_quietly(ports: Ports, attempt: HeldAttempt, upload: Upload) -> None:
+    """Drop our own parts. Never harmful: an upload that was completed is over, and its object stays."""
+    try:
+        ports.objects.abort_upload(upload)
+    except StoreError as error:
+        ports.journal.record(Event.UPLOAD_ERROR, task_id=attempt.ref.task_id, error=error)

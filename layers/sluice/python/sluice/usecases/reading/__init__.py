@@ -1,0 +1,1 @@
+"""What a reader asks for: status, listing, link."""

@@ -1,0 +1,70 @@
+"""Mint a link to a finished file."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TaskRef, extension_of
+from sluice.domain.task import State, Task
+from sluice.ports.bundle import Ports
+from sluice.tables.formats import delivered_filename
+from sluice.usecases.find_task import ended_error, find_task
+
+
+class Link(NamedTuple):
+    """Possession is access until ``expires_at``: never stored, never logged."""
+
+    url: str
+    expires_at: float
+
+
+def make_link(ports: Ports, ref: TaskRef) -> Link:
+    """A fresh link to exactly the file the row names.
+
+    Raises NOT_READY before the task is completed, EXPIRED after its
+    retention, CANCELLED, and for a failed task the code it failed with.
+    """
+    return link_to(ports, find_task(ports, ref))
+
+
+def link_to(ports: Ports, task: Task) -> Link:
+    """As ``make_link``, for a row that was just read."""
+    now = ports.clock.now()
+    if task.state is not State.COMPLETED:
+        raise _no_link(task)
+    if now >= task.expires_at:
+        raise SluiceError(ErrorCode.EXPIRED)
+    expires_at = min(now + ports.timings.link_s, task.expires_at)
+    url = ports.links.mint_link(task.result_key, filename=filename_of(task), expires_at=expires_at)
+    ports.journal.record(Event.LINK_ISSUED, task_id=task.task_id, tenant=task.tenant, expires_at=expires_at)
+    return Link(url, expires_at)
+
+
+def filename_of(task: Task) -> str:
+    """The name the file is delivered under; before the seal, the one for rows that one file of the format holds.
+
+    A file that an older release made is named for what it is, not for what it would be now.
+    """
+    made = extension_of(task.result_key) if task.result_key else ""
+    return delivered_filename(task.read_params(), task.total_rows, made=made)
+
+
+def failure_of(task: Task) -> SluiceError:
+    """Why a failed task failed, as an error of its own."""
+    try:
+        code = ErrorCode(task.last_error_code)
+    except ValueError:
+        code = ErrorCode.INTERNAL
+    return SluiceError(code, task.last_error or None)
+
+
+def _no_link(task: Task) -> SluiceError:
+    match task.state:
+        case State.CANCELLED | State.EXPIRED:
+            return ended_error(task)
+        case State.FAILED:
+            return failure_of(task)
+        case _:
+            return SluiceError(ErrorCode.NOT_READY, state=task.state.value, retry_after_s=2)

@@ -1,0 +1,36 @@
+"""Tell how far a task is, and list a tenant's tasks."""
+
+from __future__ import annotations
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.task import State, Task
+from sluice.ports.bundle import Ports
+from sluice.ports.task_store import TaskPage
+from sluice.usecases.find_task import find_task
+
+PAGE_MAX = 500
+
+
+def read_status(ports: Ports, ref: TaskRef) -> Task:
+    """The row as of now; does not read the claims. Raises TASK_NOT_FOUND and TASK_DELETED."""
+    try:
+        task = find_task(ports, ref)
+    except SluiceError:
+        ports.journal.record(Event.STATUS_NOT_FOUND, tenant=ref.tenant)
+        raise
+    ports.journal.record(Event.STATUS_QUERIED, task_id=ref.task_id, tenant=ref.tenant, state=task.state.value)
+    return task
+
+
+def list_exports(
+    ports: Ports, tenant: TenantId, *, state: State | None = None, limit: int = 50, cursor: str = ""
+) -> TaskPage:
+    """A page of the tenant's tasks, newest first. Raises INVALID_REQUEST for a bad limit or cursor."""
+    if not 1 <= limit <= PAGE_MAX:
+        raise SluiceError(ErrorCode.INVALID_REQUEST, f"limit is from 1 to {PAGE_MAX}", field="limit")
+    try:
+        return ports.tasks.page(tenant, state=state, limit=limit, cursor=cursor)
+    except ValueError:
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "not a cursor of this listing", field="cursor") from None

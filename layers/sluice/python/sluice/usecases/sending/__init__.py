@@ -1,0 +1,1 @@
+"""What a sender asks for: open, put, close, cancel, render again."""

@@ -1,0 +1,91 @@
+"""Stop a task, or remove a finished one."""
+
+from __future__ import annotations
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TaskRef
+from sluice.domain.task import Guard, State, Task, TaskFields
+from sluice.ports.bundle import Ports
+from sluice.ports.store_errors import OutcomeUnknown
+from sluice.usecases.apply_transition import apply_transition
+from sluice.usecases.find_task import ended_error, find_task
+
+TRIES = 8
+
+
+def cancel_export(ports: Ports, ref: TaskRef) -> Task:
+    """Stop a task that has not ended. From the return on, it never gets a file.
+
+    Repeatable. Raises ALREADY_COMPLETED for a finished file, EXPIRED, and for
+    a failed task TASK_CLOSED.
+    """
+    for _ in range(TRIES):
+        task = find_task(ports, ref)
+        if task.state is State.CANCELLED:
+            return task
+        if task.state is State.COMPLETED:
+            raise SluiceError(ErrorCode.ALREADY_COMPLETED)
+        if task.state.terminal:
+            raise ended_error(task)
+        if _cancel(ports, task):
+            ports.journal.record(
+                Event.TASK_CANCELLED, task_id=ref.task_id, tenant=ref.tenant, from_state=task.state.value
+            )
+            return find_task(ports, ref)
+    raise OutcomeUnknown("the task kept changing while it was being cancelled")
+
+
+def delete_export(ports: Ports, ref: TaskRef) -> None:
+    """Cancel a task that is running; remove one that has ended, with its file and its chunks.
+
+    A removed task answers TASK_DELETED from then on. Links that were given out
+    die when the sweeper collects the objects, at its next round. Repeatable.
+    """
+    for _ in range(TRIES):
+        task = ports.tasks.read(ref)
+        if task is None:
+            raise SluiceError(ErrorCode.TASK_NOT_FOUND)
+        if task.deleted_at or task.state is State.CANCELLED:
+            return
+        if task.state.terminal and _delete(ports, task):
+            ports.journal.record(Event.TASK_DELETED, task_id=ref.task_id, tenant=ref.tenant)
+            return
+        if not task.state.terminal and _cancel(ports, task):
+            ports.journal.record(
+                Event.TASK_CANCELLED, task_id=ref.task_id, tenant=ref.tenant, from_state=task.state.value
+            )
+            return
+    raise OutcomeUnknown("the task kept changing while it was being deleted")
+
+
+def _cancel(ports: Ports, task: Task) -> bool:
+    now = ports.clock.now()
+    return apply_transition(
+        ports,
+        task.ref,
+        guard=Guard(state=task.state, rev=task.rev, epoch=task.epoch),
+        target=State.CANCELLED,
+        fields={
+            "lease_until": 0,
+            "finished_at": now,
+            "expires_at": now + ports.timings.retention_s,
+            "due_at": now,
+        },
+        is_mine=lambda row: row.state is State.CANCELLED,
+    )
+
+
+def _delete(ports: Ports, task: Task) -> bool:
+    now = ports.clock.now()
+    # A tombstone is only marked: its row goes when it is due, and with it the memory of its key.
+    fields: TaskFields = {"deleted_at": now, "due_at": now, "gc_round": 0} if task.params else {"deleted_at": now}
+    target = State.EXPIRED if task.state is State.COMPLETED else task.state
+    return apply_transition(
+        ports,
+        task.ref,
+        guard=Guard(state=task.state, rev=task.rev),
+        target=target,
+        fields=fields,
+        is_mine=lambda row: row.deleted_at > 0,
+    )

@@ -1,0 +1,149 @@
+"""Open a task, once for each idempotency key."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.filenames import sanitise_filename
+from sluice.domain.keys import TASK_ID_BYTES, TaskId, TaskRef, TenantId, task_id_from_bytes, task_id_from_key
+from sluice.domain.limits import Limits
+from sluice.domain.params import ExportParams
+from sluice.domain.task import State, Task
+from sluice.ports.bundle import Ports
+from sluice.ports.store_errors import OutcomeUnknown
+from sluice.tables.formats import FORMATS
+from sluice.usecases.wait_again import wait_again
+
+TRIES = 3
+
+
+class OpenRequest(NamedTuple):
+    """What a sender asks for. ``params.filename`` is as sent."""
+
+    params: ExportParams
+    idempotency_key: str | None = None
+    request_id: str = ""
+    trace_parent: str = ""
+
+
+class Opened(NamedTuple):
+    task: Task
+    replayed: bool
+    """The key was known, with the same parameters; no new task was made."""
+
+
+def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
+    """Make the task row, in state OPEN, by one conditional write.
+
+    Repeatable under the same idempotency key: the same task comes back. Raises
+    IDEMPOTENCY_KEY_REUSED for other parameters, TASK_DELETED when the key's
+    task is gone, the format's complaints about the table, QUEUE_FULL and
+    QUOTA_EXCEEDED. A refused request is not remembered.
+    """
+    params = check_params(request.params, ports.limits)
+    task_id = choose_task_id(ports, tenant, request.idempotency_key)
+    task = _new_task(ports, TaskRef(tenant, task_id), params=params, request=request)
+    if request.idempotency_key is not None:
+        held = ports.tasks.read(task.ref)
+        if held is not None:
+            return replay(held, params)
+    ports.admission.admit()
+    _check_quota(ports, tenant)
+    opened = create_task(ports, task, params)
+    if not opened.replayed:
+        ports.journal.record(
+            Event.TASK_CREATED,
+            task_id=task_id,
+            tenant=tenant,
+            format=params.format.value,
+            columns=params.column_count,
+            request_id=request.request_id,
+        )
+    return opened
+
+
+def check_params(params: ExportParams, limits: Limits) -> ExportParams:
+    """Check what was asked for and make the file name safe."""
+    file_format = FORMATS[params.format]
+    file_format.check_table(params, limits)
+    if params.expected_rows is not None:
+        if params.expected_rows < 0:
+            raise SluiceError(ErrorCode.INVALID_REQUEST, "expected_rows is 0 or more", field="expected_rows")
+        if params.expected_rows > limits.rows_max:
+            raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows_max=limits.rows_max)
+    extension = file_format.extension(params.options, 0)
+    filename = sanitise_filename(params.filename, extension=extension, limits=limits)
+    checked = msgspec.structs.replace(params, filename=filename)
+    if len(checked.encode().encode()) > limits.params_bytes_max:
+        raise SluiceError(
+            ErrorCode.INVALID_REQUEST,
+            f"the names and formats of all columns take at most {limits.params_bytes_max} bytes, as JSON",
+            field="columns",
+        )
+    return checked
+
+
+def choose_task_id(ports: Ports, tenant: TenantId, idempotency_key: str | None) -> TaskId:
+    """The key's task id, or a random one without a key. Raises INVALID_REQUEST for a key that is no key."""
+    if idempotency_key is None:
+        return task_id_from_bytes(ports.randomness.bytes(TASK_ID_BYTES))
+    size = len(idempotency_key.encode("utf-8", "surrogatepass"))
+    if not 0 < size <= ports.limits.idempotency_key_bytes_max or not idempotency_key.isprintable():
+        raise SluiceError(
+            ErrorCode.INVALID_REQUEST,
+            "an idempotency key is 1 to 255 bytes of printable text",
+            field="idempotency_key",
+        )
+    return task_id_from_key(tenant, idempotency_key)
+
+
+def create_task(ports: Ports, task: Task, params: ExportParams) -> Opened:
+    """Write the row if there is none; otherwise answer as the row that is there demands."""
+    unknown: OutcomeUnknown | None = None
+    for repeat in range(TRIES):
+        if unknown is not None:
+            wait_again(ports, unknown, repeat=repeat - 1)
+        try:
+            if ports.tasks.create(task):
+                return Opened(task, replayed=False)
+            break
+        except OutcomeUnknown as error:
+            unknown = error
+    held = ports.tasks.read(task.ref)
+    if held is None:
+        raise unknown or OutcomeUnknown("the row was there and is gone")
+    return replay(held, params)
+
+
+def replay(held: Task, params: ExportParams) -> Opened:
+    """Answer an open whose task exists: the same task for the same parameters, else a refusal."""
+    if held.deleted_at or not held.params:
+        raise SluiceError(ErrorCode.TASK_DELETED)
+    if held.params_sha != params.digest():
+        raise SluiceError(ErrorCode.IDEMPOTENCY_KEY_REUSED)
+    return Opened(held, replayed=True)
+
+
+def _check_quota(ports: Ports, tenant: TenantId) -> None:
+    open_tasks_max = ports.limits.open_tasks_max
+    if ports.tasks.count(tenant, State.OPEN) >= open_tasks_max:
+        raise SluiceError(ErrorCode.QUOTA_EXCEEDED, open_tasks_max=open_tasks_max, retry_after_s=60)
+
+
+def _new_task(ports: Ports, ref: TaskRef, *, params: ExportParams, request: OpenRequest) -> Task:
+    now = ports.clock.now()
+    return Task(
+        tenant=ref.tenant,
+        task_id=ref.task_id,
+        state=State.OPEN,
+        params_sha=params.digest(),
+        params=params.encode(),
+        created_at=now,
+        due_at=now + min(ports.timings.idle_s, ports.timings.open_max_s),
+        client_request_id=request.request_id,
+        trace_parent=request.trace_parent,
+    )

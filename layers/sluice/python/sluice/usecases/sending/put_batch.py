@@ -1,0 +1,133 @@
+"""Store one batch and acknowledge it, as often as it is sent."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TaskRef, chunk_key
+from sluice.domain.limits import Limits
+from sluice.domain.manifest import Claim
+from sluice.domain.schema import ColumnSpec
+from sluice.domain.task import State
+from sluice.ports.bundle import Ports
+from sluice.ports.store_errors import OutcomeUnknown
+from sluice.tables.batch import Batch
+from sluice.tables.chunk_codec import encode_batch
+from sluice.tables.formats import FORMATS
+from sluice.usecases.find_task import ParamsCache, ended_error
+from sluice.usecases.wait_again import wait_again
+
+TRIES = 4
+SEQUENCE_MAX = 2**31 - 1
+"""Above this a sequence is a mistake rather than one batch too many."""
+
+
+class BatchReceipt(NamedTuple):
+    """The acknowledgement: the batch is stored, and will be in the file."""
+
+    sequence: int
+    rows: int
+    sha: str
+    replayed: bool
+
+
+def put_batch(
+    ports: Ports, params_cache: ParamsCache, ref: TaskRef, *, sequence: int, batch: Batch, sheet: int = 0
+) -> BatchReceipt:
+    """Check a batch, store its chunk, claim its sequence, acknowledge; in this order.
+
+    Two calls to the stores: one put, one conditional update. Repeatable in any
+    order and in parallel; the same rows are acknowledged again, other rows
+    under a taken sequence, or the same for another table, raise BATCH_CONFLICT. ``sheet`` is the index of the
+    declared table they belong to. A refused batch leaves no
+    claim. Raises also TASK_CLOSED, CANCELLED, EXPIRED, and what
+    ``check_sequence`` and the format's check raise.
+    """
+    started = ports.clock.monotonic()
+    check_sequence(sequence, ports.limits)
+    params, created_at = params_cache.read(ref)
+    if params.source_task:
+        raise SluiceError(ErrorCode.TASK_CLOSED, state=State.SEALED.value)
+    columns = params.tables[sheet].columns
+    _check_shape(batch, columns, ports.limits)
+    FORMATS[params.format].check_batch(batch, columns, params.options, ports.limits)
+    chunk = encode_batch(batch)
+    if chunk.size > ports.limits.batch_bytes_max:
+        raise _too_large(bytes=chunk.size, batch_bytes_max=ports.limits.batch_bytes_max)
+    ports.objects.put(chunk_key(ref, sequence, chunk.sha), chunk.body)
+    claim = Claim(sequence, chunk.sha, chunk.rows, chunk.size, sheet)
+    open_until = created_at + ports.timings.open_max_s
+    receipt = _claim(ports, ref, claim, open_until=open_until)
+    ports.journal.record(
+        Event.BATCH_REPLAYED if receipt.replayed else Event.BATCH_PROCESSED,
+        task_id=ref.task_id,
+        tenant=ref.tenant,
+        sequence=sequence,
+        rows=chunk.rows,
+        bytes=chunk.size,
+        duration_s=ports.clock.monotonic() - started,
+    )
+    return receipt
+
+
+def check_sequence(sequence: int, limits: Limits) -> None:
+    """Raise SEQ_OUT_OF_RANGE or TOO_MANY_BATCHES for a sequence that no batch can have."""
+    if not 1 <= sequence <= SEQUENCE_MAX:
+        raise SluiceError(ErrorCode.SEQ_OUT_OF_RANGE)
+    if sequence > limits.batches_max:
+        raise SluiceError(ErrorCode.TOO_MANY_BATCHES, batches_max=limits.batches_max)
+
+
+def _check_shape(batch: Batch, columns: tuple[ColumnSpec, ...], limits: Limits) -> None:
+    if batch.rows > limits.batch_rows_max:
+        raise _too_large(batch_rows_max=limits.batch_rows_max)
+    if len(batch.columns) != len(columns):
+        raise SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, row=1, cells=len(batch.columns), columns=len(columns))
+
+
+def _too_large(**facts: int) -> SluiceError:
+    return SluiceError(ErrorCode.BATCH_TOO_LARGE, **facts)
+
+
+def _claim(ports: Ports, ref: TaskRef, claim: Claim, *, open_until: float) -> BatchReceipt:
+    """Make the batch a fact. After a lost answer the same claim is made again, and then read back."""
+    unknown: OutcomeUnknown | None = None
+    for repeat in range(TRIES):
+        if unknown is not None:
+            wait_again(ports, unknown, repeat=repeat - 1)
+        now = ports.clock.now()
+        try:
+            if ports.tasks.claim(ref, claim, at=now, due_at=min(now + ports.timings.idle_s, open_until)):
+                return BatchReceipt(claim.sequence, claim.rows, claim.sha, replayed=False)
+        except OutcomeUnknown as error:
+            unknown = error
+            continue
+        if _is_held(ports, ref, claim):
+            return BatchReceipt(claim.sequence, claim.rows, claim.sha, replayed=unknown is None)
+    raise unknown or OutcomeUnknown("the claim was refused and is not there")
+
+
+def _is_held(ports: Ports, ref: TaskRef, claim: Claim) -> bool:
+    """Whether this very claim is in the row; False to try again; raises when it never can be.
+
+    A claim once written is in the manifest for good: claims are only added
+    while OPEN, and the seal compares ``rev``. So the claim is read first.
+    """
+    held = ports.tasks.read_claim(ref, claim.sequence)
+    task = ports.tasks.read(ref)
+    if task is None:
+        raise SluiceError(ErrorCode.TASK_NOT_FOUND)
+    if task.state in {State.CANCELLED, State.EXPIRED} or task.deleted_at:
+        raise ended_error(task)
+    if held is None:
+        if task.state is not State.OPEN:
+            raise ended_error(task)
+        return False
+    if held.sha != claim.sha:
+        raise SluiceError(ErrorCode.BATCH_CONFLICT, sequence=claim.sequence, stored_sha256=held.sha)
+    if held.sheet != claim.sheet:
+        detail = "The sequence is taken by a batch with the same rows, for another sheet."
+        raise SluiceError(ErrorCode.BATCH_CONFLICT, detail, sequence=claim.sequence, stored_sha256=held.sha)
+    return True

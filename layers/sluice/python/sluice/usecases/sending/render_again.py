@@ -1,0 +1,106 @@
+"""Make another file from the chunks of a task that was sealed before."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TaskRef
+from sluice.domain.manifest import Manifest, short_sha
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.domain.task import State, Task
+from sluice.ports.bundle import Ports
+from sluice.tables.formats import FORMATS
+from sluice.usecases.composing.load_manifest import load_manifest
+from sluice.usecases.count_sheets import spell_sheet_rows
+from sluice.usecases.find_task import ended_error, find_task
+from sluice.usecases.sending.close_export import put_manifest
+from sluice.usecases.sending.open_export import Opened, check_params, choose_task_id, create_task, replay
+
+
+class RenderRequest(NamedTuple):
+    """What should differ; None keeps what the source task has."""
+
+    format: ExportFormat | None = None
+    filename: str | None = None
+    options: ExportOptions | None = None
+    idempotency_key: str | None = None
+    request_id: str = ""
+
+
+def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> Opened:
+    """Seal a new task over the source's chunks; the sender sends nothing again.
+
+    The source must be sealed, and neither cancelled, expired nor deleted; it
+    may have failed. The chunks live as long as the source: if it ends its
+    retention first, the new task fails with CHUNK_MISSING. Values that the new
+    format cannot hold fail the new task with the format's code.
+    """
+    source = find_task(ports, source_ref)
+    if source.state is State.OPEN:
+        raise SluiceError(ErrorCode.NOT_READY, state=source.state.value)
+    if source.state in {State.CANCELLED, State.EXPIRED} or not source.params:
+        raise ended_error(source)
+    params = _new_params(ports, source, request)
+    ref = TaskRef(source.tenant, choose_task_id(ports, source.tenant, request.idempotency_key))
+    held = ports.tasks.read(ref) if request.idempotency_key is not None else None
+    if held is not None:
+        return replay(held, params)
+    ports.admission.admit()
+    manifest = _new_manifest(ports, source, ref)
+    FORMATS[params.format].check_rows(params, manifest.sheet_rows(len(params.tables)), ports.limits)
+    opened = create_task(ports, _new_task(ports, ref, params=params, manifest=manifest), params)
+    if not opened.replayed:
+        ports.journal.record(
+            Event.TASK_CREATED,
+            task_id=ref.task_id,
+            tenant=ref.tenant,
+            format=params.format.value,
+            source_task=params.source_task,
+            request_id=request.request_id,
+        )
+    put_manifest(ports, ref, manifest)
+    return opened
+
+
+def _new_params(ports: Ports, source: Task, request: RenderRequest) -> ExportParams:
+    old = source.read_params()
+    params = msgspec.structs.replace(
+        old,
+        format=request.format or old.format,
+        filename=request.filename if request.filename is not None else old.filename,
+        options=request.options or old.options,
+        source_task=old.source_task or source.task_id,
+        source_created_at=old.source_created_at or source.created_at,
+    )
+    return check_params(params, ports.limits)
+
+
+def _new_manifest(ports: Ports, source: Task, ref: TaskRef) -> Manifest:
+    sealed = load_manifest(ports, source)
+    return Manifest.seal(tenant=ref.tenant, task_id=ref.task_id, source_task=sealed.source_task, claims=sealed.chunks)
+
+
+def _new_task(ports: Ports, ref: TaskRef, *, params: ExportParams, manifest: Manifest) -> Task:
+    now = ports.clock.now()
+    return Task(
+        tenant=ref.tenant,
+        task_id=ref.task_id,
+        state=State.SEALED,
+        params_sha=params.digest(),
+        params=params.encode(),
+        batches_received=len(manifest.chunks),
+        rows_received=manifest.rows,
+        bytes_received=manifest.size,
+        total_batches=len(manifest.chunks),
+        total_rows=manifest.rows,
+        man_sha=short_sha(manifest.encode()),
+        sheet_rows=spell_sheet_rows(params, manifest),
+        created_at=now,
+        sealed_at=now,
+        due_at=now + ports.timings.trigger_grace_s,
+    )

@@ -1,0 +1,97 @@
+"""Compare the stores with each other, without any index: what nobody names, and what nobody looks after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sluice.domain.events import Event
+from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX, TaskRef, parse_owner
+from sluice.domain.limits import DAY_S
+from sluice.domain.task import State
+from sluice.ports.bundle import Ports
+from sluice.usecases.upkeep.sweep_tasks import sweep_quietly
+
+ORPHAN_AGE_S = 8 * DAY_S
+"""Older than any open task can be idle plus any retention by default; younger objects may belong to a task to be."""
+OVERDUE_S = 600.0
+
+
+@dataclass(slots=True)
+class Reconciliation:
+    """What was found, and done."""
+
+    rows: int = 0
+    overdue: int = 0
+    """Rows the index should have proposed long ago; each was given its step."""
+    objects: int = 0
+    orphans_removed: int = 0
+    results_missing: list[str] = field(default_factory=list)
+    """Ids of completed tasks whose object is gone."""
+
+
+def reconcile_stores(ports: Ports, *, orphan_age_s: float = ORPHAN_AGE_S) -> Reconciliation:
+    """Walk all rows and all objects once. Meant weekly; memory does not depend on their number.
+
+    Gives every overdue row its step, removes objects and uploads of tasks
+    without a row that are older than ``orphan_age_s``, and names completed
+    tasks whose object is gone. Any number may run at once. A store that fails
+    on the step of one row does not end the walk.
+    """
+    report = Reconciliation()
+    _walk_rows(ports, report)
+    older_than = ports.clock.now() - orphan_age_s
+    _walk_objects(ports, report, older_than=older_than)
+    _walk_uploads(ports, report, older_than=older_than)
+    ports.journal.record(
+        Event.SWEEP_FINISHED,
+        reconciled_rows=report.rows,
+        overdue=report.overdue,
+        orphans_removed=report.orphans_removed,
+        results_missing=len(report.results_missing),
+    )
+    return report
+
+
+def _walk_rows(ports: Ports, report: Reconciliation) -> None:
+    for task in ports.tasks.scan():
+        report.rows += 1
+        if task.due_at < ports.clock.now() - OVERDUE_S:
+            report.overdue += 1
+            sweep_quietly(ports, task.ref)
+        elif task.state is State.COMPLETED and not _exists(ports, task.result_key):
+            report.results_missing.append(task.task_id)
+
+
+def _exists(ports: Ports, key: str) -> bool:
+    return any(item.key == key for item in ports.objects.list(key))
+
+
+def _walk_objects(ports: Ports, report: Reconciliation, *, older_than: float) -> None:
+    known: tuple[TaskRef | None, bool] = (None, False)
+    for key, modified_at in _all_objects(ports):
+        report.objects += 1
+        ref = parse_owner(key)
+        if ref is None or modified_at >= older_than:
+            continue
+        if ref != known[0]:
+            known = (ref, ports.tasks.read(ref) is not None)
+        if not known[1]:
+            ports.objects.delete([key])
+            report.orphans_removed += 1
+
+
+def _walk_uploads(ports: Ports, report: Reconciliation, *, older_than: float) -> None:
+    """A composer that slept through the end of its task may have begun one that no row leads to."""
+    for upload in ports.objects.list_uploads(OUTPUT_PREFIX):
+        ref = parse_owner(upload.key)
+        if ref is None or upload.begun_at >= older_than or ports.tasks.read(ref) is not None:
+            continue
+        ports.objects.abort_upload(upload)
+        report.orphans_removed += 1
+
+
+def _all_objects(ports: Ports) -> Iterator[tuple[str, float]]:
+    for prefix in (INPUT_PREFIX, OUTPUT_PREFIX):
+        for item in ports.objects.list(prefix):
+            yield item.key, item.modified_at

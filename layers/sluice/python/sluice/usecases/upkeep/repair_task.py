@@ -1,0 +1,88 @@
+"""What an operator may do by hand: ring again, free a lease, check a file."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import ManifestRef, TaskRef
+from sluice.domain.task import Guard, State, Task
+from sluice.ports.bundle import Ports
+from sluice.ports.store_errors import NoSuchObject
+from sluice.usecases.apply_transition import apply_transition
+from sluice.usecases.find_task import find_task
+from sluice.usecases.reading.make_link import failure_of
+
+
+class Verified(NamedTuple):
+    """A result read back whole."""
+
+    matches: bool
+    size: int
+    sha256: str
+
+
+def trigger_again(ports: Ports, ref: TaskRef) -> Task:
+    """Ask for a composer now. Raises NOT_READY for a task that has nothing to compose."""
+    task = find_task(ports, ref)
+    if task.state not in {State.SEALED, State.COMPOSING}:
+        raise SluiceError(ErrorCode.NOT_READY, state=task.state.value)
+    ports.invoker.invoke(ManifestRef(ref, task.man_sha), epoch=task.epoch + 1)
+    return task
+
+
+def release_lease(ports: Ports, ref: TaskRef, *, owner: str | None = None) -> bool:
+    """Give a task back that a composer holds but will not finish. False: nobody (or not ``owner``) holds it.
+
+    Safe at any time: a composer that is alive after all is fenced by its epoch.
+    """
+    task = find_task(ports, ref)
+    if task.state is not State.COMPOSING or (owner is not None and task.owner != owner):
+        return False
+    released = apply_transition(
+        ports,
+        ref,
+        guard=Guard(state=State.COMPOSING, epoch=task.epoch),
+        target=State.SEALED,
+        fields={
+            "lease_until": 0,
+            "due_at": ports.clock.now(),
+            "last_error_code": ErrorCode.INTERNAL.value,
+            "last_error": "the composer ended without a word",
+        },
+        is_mine=lambda row: row.state is State.SEALED and row.epoch == task.epoch,
+    )
+    if released:
+        ports.journal.record(
+            Event.ATTEMPT_RELEASED,
+            task_id=ref.task_id,
+            tenant=ref.tenant,
+            epoch=task.epoch,
+            error_code=ErrorCode.INTERNAL.value,
+        )
+    return released
+
+
+def verify_result(ports: Ports, ref: TaskRef) -> Verified:
+    """Read the whole file and compare it with the row. Memory does not depend on its size.
+
+    Raises as a link would for a task without a file, and RESULT_VERIFY_FAILED
+    when the object is gone.
+    """
+    task = find_task(ports, ref)
+    if task.state is State.FAILED:
+        raise failure_of(task)
+    if task.state is not State.COMPLETED:
+        raise SluiceError(ErrorCode.NOT_READY, state=task.state.value)
+    digest, size = hashlib.sha256(), 0
+    try:
+        for block in ports.objects.read_range(task.result_key, 0, task.result_size):
+            digest.update(block)
+            size += len(block)
+        size = ports.objects.head(task.result_key).size
+    except NoSuchObject:
+        raise SluiceError(ErrorCode.RESULT_VERIFY_FAILED, "the object is gone") from None
+    sha256 = digest.hexdigest()
+    return Verified((sha256, size) == (task.result_sha256, task.result_size), size, sha256)

@@ -1,0 +1,364 @@
+"""Settings: precedence, mistakes reported together, secrets that do not show."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sluice.app.settings.settings import Settings, SettingsError, setting_types, settings_from
+from sluice.domain.limits import Limits, Timings
+from sluice.domain.secret import Secret
+
+CANARY = "canary-5cf1d0"
+
+
+def a_file(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems_of(env: Mapping[str, str], file: Path | None = None) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as caught:
+        settings_from(env, file)
+    return caught.value.problems
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    settings = settings_from({}, None)
+    assert settings == Settings()
+    assert (settings.server.grpc_port, settings.server.http_port, settings.monitoring.metrics_port) == (
+        9090,
+        9091,
+        8080,
+    )
+    assert settings.server.host == "127.0.0.1"
+    assert settings.concurrency.max_concurrent_tasks == 10
+    assert settings.performance.part_bytes == 1024 * 1024
+    assert settings.performance.retries == 3
+    assert settings.performance.upload_timeout_s == 1800
+    assert settings.storage.link_life_s == 900
+    assert not settings.server.reflection
+
+
+def test_an_option_wins_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    file = a_file(tmp_path, "server: {grpc_port: 1001, http_port: 1002, host: 127.0.0.2}\n")
+    env = {"SLUICE_SERVER_GRPC_PORT": "2001", "SLUICE_SERVER_HTTP_PORT": "2002"}
+    server = settings_from(env, file, {"server.grpc_port": 3001, "server.http_port": None}).server
+    assert (server.grpc_port, server.http_port, server.host) == (3001, 2002, "127.0.0.2")
+
+
+def test_an_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
+    file = a_file(tmp_path, "server: {host: 127.0.0.2}\n")
+    assert settings_from({"SLUICE_SERVER_HOST": ""}, file).server.host == "127.0.0.2"
+
+
+def test_text_from_the_environment_becomes_what_the_setting_is() -> None:
+    settings = settings_from(
+        {
+            "SLUICE_SECURITY_AUTH_REQUIRED": "true",
+            "SLUICE_CONCURRENCY_LEASE_S": "7.5",
+            "SLUICE_STORAGE_CLEANUP_DELAYS_S": "60, 120.5",
+            "SLUICE_LOGGING_LEVEL": "debug",
+            "SLUICE_SERVER_ENVIRONMENT": "development",
+        },
+        None,
+    )
+    assert settings.security.auth_required
+    assert settings.concurrency.lease_s == 7.5
+    assert list(settings.storage.cleanup_delays_s) == [60, 120.5]
+    assert settings.logging.level == "DEBUG"
+    assert settings.server.reflection
+
+
+def test_all_mistakes_are_reported_together_each_with_its_place(tmp_path: Path) -> None:
+    file = a_file(
+        tmp_path,
+        """
+        server:
+          htp_port: 9091
+          connections_max: many
+        concurency:
+          lease_s: 1
+        logging: loud
+        """,
+    )
+    env = {
+        "SLUICE_SERVER_GRPC_PORT": "70000",
+        "SLUICE_LOGGING_LEVEL": "loud",
+        "SLUICE_SERVER_HOTS": "localhost",
+        "SLUICE_CONCURRENCY_HEARTBEAT_S": "11",
+    }
+    assert list(problems_of(env, file)) == [
+        "config.yaml:3 server.htp_port: is no setting; did you mean server.http_port?",
+        "config.yaml:6 concurency.lease_s: is no category of settings; did you mean concurrency?",
+        "config.yaml:7 logging: holds no settings, but a value",
+        "SLUICE_SERVER_HOTS: is no setting; did you mean SLUICE_SERVER_HOST?",
+        "config.yaml:4 server.connections_max: expected int, not 'many'",
+        "SLUICE_SERVER_GRPC_PORT: expected int <= 65535, not '70000'",
+        "SLUICE_LOGGING_LEVEL: expected one of DEBUG, INFO, WARN, ERROR, FATAL, not 'loud'",
+        "SLUICE_CONCURRENCY_HEARTBEAT_S, concurrency.lease_s (default): the heartbeat must come before the lease ends",
+    ]
+
+
+def test_the_error_shows_every_problem() -> None:
+    error = SettingsError(["one", "two"])
+    assert str(error).splitlines()[1:] == ["  - one", "  - two"]
+
+
+@pytest.mark.parametrize(
+    ("env", "part"),
+    [
+        ({"SLUICE_SERVER_HTTP_PORT": "9090"}, "each needs a port of its own"),
+        ({"SLUICE_CONCURRENCY_BACKOFF_S": "700"}, "the first wait is longer"),
+        ({"SLUICE_STORAGE_RETENTION_S": "60"}, "a link would outlive its file"),
+        ({"SLUICE_SECURITY_RATE_LIMIT_BURST": "5"}, "a burst needs a rate"),
+        ({"SLUICE_SECURITY_TLS_KEY_FILE": "key.pem"}, "both the certificate and its key"),
+        ({"SLUICE_OSS_ACCESS_KEY_ID": "id"}, "both an id and a secret"),
+        ({"SLUICE_OSS_SECURITY_TOKEN": "t"}, "belongs to an access key"),
+        ({"SLUICE_STORAGE_BACKEND": "oss"}, "tablestore.instance (default): the oss backend needs each of these"),
+        ({"SLUICE_STORAGE_LINK_LIFE_S": "604801"}, "expected float <= 604800"),
+        ({"SLUICE_PERFORMANCE_PART_BYTES": "1000000000"}, "expected int <= 104857600"),
+        ({"SLUICE_CONCURRENCY_LEASE_S": "nan"}, "expected float > 0"),
+        ({"SLUICE_CONCURRENCY_LEASE_S": "inf"}, "expected float <="),
+        ({"SLUICE_SECURITY_AUTH_REQUIRED": "yes"}, "expected bool, not 'yes'"),
+        ({"SLUICE_SERVER_PUBLIC_URL": "exports.example.com"}, "matching regex"),
+        ({"SLUICE_STORAGE_CLEANUP_DELAYS_S": "60,soon"}, "expected float, not '60,soon'"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused(env: dict[str, str], part: str) -> None:
+    (problem,) = problems_of(env)
+    assert part in problem
+
+
+def test_text_in_the_file_is_no_number(tmp_path: Path) -> None:
+    problems = problems_of({}, a_file(tmp_path, 'server: {grpc_port: "9190"}\nsecurity: {auth_required: 1}\n'))
+    assert [problem.partition(": ")[2] for problem in problems] == ["expected int, not '9190'", "expected bool, not 1"]
+
+
+def test_nothing_is_concluded_from_a_value_that_is_wrong_itself() -> None:
+    env = {"SLUICE_CONCURRENCY_LEASE_S": "long", "SLUICE_CONCURRENCY_HEARTBEAT_S": "11"}
+    assert problems_of(env) == ("SLUICE_CONCURRENCY_LEASE_S: expected float, not 'long'",)
+
+
+def test_three_ports_of_zero_do_not_collide() -> None:
+    names = ("SLUICE_SERVER_GRPC_PORT", "SLUICE_SERVER_HTTP_PORT", "SLUICE_MONITORING_METRICS_PORT")
+    assert settings_from(dict.fromkeys(names, "0"), None).server.grpc_port == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SLUICE_SERVICE_HOST", "10.0.0.1"),
+        ("SLUICE_SERVICE_PORT", "9090"),
+        ("SLUICE_SERVICE_PORT_GRPC", "9090"),
+        ("SLUICE_PORT", "tcp://10.0.0.1:9090"),
+        ("SLUICE_SERVER_PORT", "tcp://10.0.0.1:9090"),
+        ("SLUICE_PORT_9090_TCP_ADDR", "10.0.0.1"),
+        ("SLUICE_TOKEN", "of the command line"),
+        ("SLUICEGATE", "somebody else's"),
+        ("PATH", "/bin"),
+    ],
+)
+def test_variables_that_others_set_are_no_mistake(name: str, value: str) -> None:
+    assert settings_from({name: value}, None) == Settings()
+
+
+def test_a_port_in_a_misspelt_variable_is_a_mistake() -> None:
+    assert problems_of({"SLUICE_GRPC_PORT": "9090"}) == (
+        "SLUICE_GRPC_PORT: is no setting; did you mean SLUICE_SERVER_GRPC_PORT?",
+    )
+
+
+def test_the_commissioned_names_for_oss_work_and_ours_win() -> None:
+    env = {
+        "OSS_ENDPOINT": "oss-cn-hangzhou.aliyuncs.com",
+        "OSS_BUCKET": "theirs",
+        "SLUICE_OSS_BUCKET": "ours",
+        "OSS_ACCESS_KEY_ID": "id",
+        "OSS_ACCESS_KEY_SECRET": CANARY,
+    }
+    oss = settings_from(env, None).oss
+    assert (oss.endpoint, oss.bucket) == ("oss-cn-hangzhou.aliyuncs.com", "ours")
+    assert (oss.access_key_id.reveal(), oss.access_key_secret.reveal()) == ("id", CANARY)
+
+
+def test_a_secret_in_the_file_is_a_mistake_and_is_not_shown(tmp_path: Path) -> None:
+    file = a_file(tmp_path, f"oss: {{access_key_secret: {CANARY}}}\n")
+    assert problems_of({}, file) == (
+        (
+            "config.yaml:1 oss.access_key_secret: is a secret; "
+            "it comes only from the variable SLUICE_OSS_ACCESS_KEY_SECRET"
+        ),
+    )
+
+
+def test_no_mistake_shows_the_value_of_a_secret() -> None:
+    env = {"SLUICE_OSS_ACCESS_KEY_SECRET": CANARY, "SLUICE_OSS_ACESS_KEY_SECRET": CANARY, "SLUICE_X": CANARY}
+    problems = problems_of(env)
+    assert len(problems) == 3
+    assert CANARY not in "".join(problems)
+
+
+def test_a_secret_shows_nowhere_but_where_it_is_asked_for() -> None:
+    env = {"SLUICE_OSS_ACCESS_KEY_ID": CANARY, "SLUICE_OSS_ACCESS_KEY_SECRET": CANARY}
+    settings = settings_from(env, None)
+    shown = [
+        repr(settings),
+        str(settings),
+        f"{settings.oss.access_key_secret:>40}",
+        str(msgspec.structs.asdict(settings.oss)),
+    ]
+    assert all(CANARY not in text for text in shown)
+    with pytest.raises(TypeError):
+        msgspec.json.encode(settings)
+    with pytest.raises(TypeError):
+        pickle.dumps(settings)
+    with pytest.raises(TypeError):
+        copy.deepcopy(settings.oss.access_key_secret)
+    assert settings.oss.access_key_secret.reveal() == CANARY
+
+
+def test_secrets_compare_by_content_and_are_false_when_empty() -> None:
+    assert Secret("a") == Secret("a")
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+    assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
+    assert not Secret("")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("- a\n- b\n", "config.yaml: is not a mapping of categories"),
+        ("server: {host: [\n", "config.yaml:2: is not YAML: "),
+        ("server: {host: !!python/object:os.system x}\n", "config.yaml:1: is not YAML: "),
+        ("server: {host: a, host: b}\n", "config.yaml in server: host is given twice, again on line 1"),
+        ("server: {}\nserver: {}\n", "config.yaml: server is given twice, again on line 2"),
+        ("a: &x {b: *x}\n", "config.yaml"),
+    ],
+)
+def test_a_file_that_is_wrong_as_a_whole_says_where(tmp_path: Path, text: str, problem: str) -> None:
+    assert problems_of({}, a_file(tmp_path, text))[0].startswith(problem)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "server:\nlogging:\n", "---\n"])
+def test_a_file_without_values_changes_nothing(tmp_path: Path, text: str) -> None:
+    assert settings_from({}, a_file(tmp_path, text)) == Settings()
+
+
+def test_a_file_that_is_missing_or_is_no_text_is_a_mistake(tmp_path: Path) -> None:
+    assert "cannot be read: No such file" in problems_of({}, tmp_path / "absent.yaml")[0]
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    assert "it is not UTF-8" in problems_of({}, tmp_path / "binary.yaml")[0]
+
+
+def test_load_settings_reads_the_environment_of_the_process() -> None:
+    code = "from sluice.app.settings.settings import load_settings; print(load_settings(None).server.grpc_port)"
+    env = {**os.environ, "SLUICE_SERVER_GRPC_PORT": "9190"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)
+    assert done.stdout == "9190\n"
+
+
+def test_limits_and_timings_carry_the_settings() -> None:
+    env = {
+        "SLUICE_PERFORMANCE_MAX_BATCHES": "11",
+        "SLUICE_PERFORMANCE_MAX_BATCH_BYTES": "70000",
+        "SLUICE_PERFORMANCE_MAX_BATCH_ROWS": "12",
+        "SLUICE_PERFORMANCE_MAX_ROWS": "13",
+        "SLUICE_PERFORMANCE_PART_BYTES": "200000",
+        "SLUICE_PERFORMANCE_PARALLEL_PARTS": "6",
+        "SLUICE_PERFORMANCE_PREFETCHED_CHUNKS": "7",
+        "SLUICE_CONCURRENCY_OPEN_TASKS_MAX": "14",
+        "SLUICE_CONCURRENCY_TENANT_COMPOSING_MAX": "15",
+        "SLUICE_CONCURRENCY_LEASE_S": "3",
+        "SLUICE_CONCURRENCY_HEARTBEAT_S": "0.5",
+        "SLUICE_CONCURRENCY_CLOCK_SKEW_S": "0",
+        "SLUICE_CONCURRENCY_TRIGGER_GRACE_S": "0.25",
+        "SLUICE_CONCURRENCY_ATTEMPTS_MAX": "2",
+        "SLUICE_CONCURRENCY_BACKOFF_S": "0.125",
+        "SLUICE_CONCURRENCY_BACKOFF_MAX_S": "16",
+        "SLUICE_STORAGE_IDLE_EXPIRY_S": "17",
+        "SLUICE_STORAGE_OPEN_EXPIRY_S": "20",
+        "SLUICE_STORAGE_RETENTION_S": "18",
+        "SLUICE_STORAGE_LINK_LIFE_S": "9",
+        "SLUICE_STORAGE_CLEANUP_DELAYS_S": "1,2,3",
+        "SLUICE_STORAGE_TOMBSTONE_S": "19",
+    }
+    settings = settings_from(env, None)
+    assert settings.limits() == Limits(
+        batches_max=11,
+        batch_bytes_max=70_000,
+        batch_rows_max=12,
+        rows_max=13,
+        part_bytes_min=200_000,
+        parallel_parts=6,
+        prefetched_chunks=7,
+        open_tasks_max=14,
+        tenant_composing_max=15,
+    )
+    assert settings.timings() == Timings(
+        lease_s=3,
+        skew_s=0,
+        heartbeat_s=0.5,
+        trigger_grace_s=0.25,
+        attempts_max=2,
+        backoff_s=0.125,
+        backoff_max_s=16,
+        idle_s=17,
+        open_max_s=20,
+        retention_s=18,
+        link_s=9,
+        gc_delays_s=(1, 2, 3),
+        tombstone_s=19,
+    )
+
+
+def test_the_default_limits_are_those_of_the_domain() -> None:
+    assert Settings().limits() == Limits()
+
+
+def test_paths_are_where_the_settings_say() -> None:
+    settings = settings_from({"SLUICE_STORAGE_DATA_DIRECTORY": "/data"}, None)
+    assert settings.data_directory == Path("/data")
+    assert settings.api_keys_path == Path("/data/keys.json")
+    assert settings_from({"SLUICE_SECURITY_API_KEYS_FILE": "/k.json"}, None).api_keys_path == Path("/k.json")
+
+
+def test_every_setting_has_a_unit_or_needs_none() -> None:
+    """Numbers that are amounts of time or memory say so in their name."""
+    numbers = {name for name, kind in setting_types().items() if "int" in str(kind) or "float" in str(kind)}
+    counted = (
+        "_s",
+        "_bytes",
+        "_max",
+        "_port",
+        "_tasks",
+        "_size",
+        "_rows",
+        "_batches",
+        "_parts",
+        "_chunks",
+        "retries",
+        "_burst",
+    )
+    assert numbers
+    assert [name for name in numbers if not name.endswith(counted)] == []
+
+
+def test_reading_settings_without_a_file_does_not_load_the_parser() -> None:
+    code = (
+        "import sys; from sluice.app.settings.settings import settings_from; settings_from({}, None);"
+        "heavy = {'yaml', 'pydantic', 'structlog', 'logging', 'difflib', 'asyncio'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"
