@@ -16,8 +16,8 @@ from infra.emulators.oss import OssServer, serving_oss
 from infra.emulators.tablestore import StsCredentials, TablestoreServer, serving_tablestore
 from infra.local.fresh_layers import deployed_or_source
 from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
-from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.keys import TablestoreKeys
+from sluice.adapters.aliyun.tablestore.schema import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.tables import create_tables
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.api.api_keys import add_key

@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from infra.emulators.oss import DoLater, DropAnswer, Fault, Hold, OssServer, Throttle, serving_oss
-from sluice.adapters.aliyun.oss.bucket import OssBucket
-from sluice.adapters.aliyun.oss.sdk import oss2
+from sluice.adapters.aliyun.oss.bucket import OssBucket, oss2
 from sluice.adapters.aliyun.oss.store import OssStore
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.ports.object_store import Upload

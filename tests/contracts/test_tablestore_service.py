@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from infra.emulators.tablestore import TablestoreServer, serving_tablestore
-from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.client import Change, TablestoreClient, open_sdk
 from sluice.adapters.aliyun.tablestore.conditions import any_row, no_row, some_row
 from sluice.adapters.aliyun.tablestore.rows import claim_column, task_key, write_claim, write_task
+from sluice.adapters.aliyun.tablestore.schema import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.sdk import sdk
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
 from sluice.domain.task import Guard, State

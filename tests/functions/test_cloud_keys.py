@@ -10,11 +10,10 @@ from dataclasses import replace
 import pytest
 
 from infra.emulators.tablestore import DropAnswer, DropBefore, Fault
-from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.client import TablestoreClient
 from sluice.adapters.aliyun.tablestore.conditions import any_row
 from sluice.adapters.aliyun.tablestore.keys import ROW, TablestoreKeys
-from sluice.adapters.aliyun.tablestore.schema import KEYS
+from sluice.adapters.aliyun.tablestore.schema import KEYS, TablestoreAccess
 from sluice.adapters.cached_keys import FAILED_S, FRESH_S, USABLE_S, RememberedKeys
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.api.api_keys import add_key, list_keys, revoke_key

@@ -17,7 +17,7 @@ from infra.emulators.tablestore import serving_tablestore
 from infra.local.cloud import INPUT, OUTPUT, TEMPLATE_VALUES, RoleKeys
 from infra.local.demo import Mismatch, main, run_demo
 from infra.local.demo_checks import READS_MAX, check_cities, check_orders_csv, checked_calls
-from sluice.adapters.aliyun.oss.sdk import oss2
+from sluice.adapters.aliyun.oss.bucket import oss2
 from sluice.demo.order_table import COLUMNS, order_rows
 
 ROWS, CITIES = 12_000, 2_000

@@ -13,8 +13,8 @@ from infra.emulators.tablestore import TablestoreServer, serving_tablestore
 from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
 from sluice.adapters.aliyun.oss.bucket import OssBucket
 from sluice.adapters.aliyun.oss.store import OssStore
-from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.keys import TablestoreKeys
+from sluice.adapters.aliyun.tablestore.schema import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.tables import create_tables
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
 from sluice.domain.manifest import Claim

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from infra.emulators.oss import OssServer, serving_oss
 from infra.emulators.tablestore import TablestoreServer
 from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
-from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.keys import TablestoreKeys
+from sluice.adapters.aliyun.tablestore.schema import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.tables import create_tables
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.api.api_keys import add_key

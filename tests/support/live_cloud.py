@@ -12,7 +12,7 @@ import pytest
 
 from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
 from sluice.adapters.aliyun.oss.bucket import OssBucket
-from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
+from sluice.adapters.aliyun.tablestore.schema import TablestoreAccess
 from sluice.domain.secret import Secret
 
 OSS_VARIABLES = tuple(

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sluice.adapters.directory.key_file import KeyFile
+from sluice.adapters.forwarding_store import TriggeringStore
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
-from sluice.adapters.triggering_store import TriggeringStore
 from sluice.adapters.workers.no_composers import NoComposers
 from sluice.api.api_keys import add_key
 from sluice.api.auth import KeyRing, OpenRing

@@ -18,11 +18,11 @@ from infra.emulators.tablestore import TablestoreServer, serving_tablestore
 from sluice.adapters.aliyun.oss.store import OssStore
 from sluice.adapters.aliyun.tablestore.tables import create_tables
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
+from sluice.adapters.forwarding_store import SplitStore
 from sluice.adapters.memory.store import MemoryStore
 from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.adapters.retrying_tasks import RetryingTasks
-from sluice.adapters.split_store import SplitStore
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.thread_pool import ThreadedPool
 from sluice.ports.clock import Clock

@@ -9,10 +9,9 @@ from contextlib import closing
 
 from infra.emulators.tablestore import TablestoreServer
 from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
-from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.client import ROWS_PER_BATCH_WRITE, TablestoreClient, open_sdk
 from sluice.adapters.aliyun.tablestore.rows import Key, task_key
-from sluice.adapters.aliyun.tablestore.schema import TASKS
+from sluice.adapters.aliyun.tablestore.schema import TASKS, TablestoreAccess
 from sluice.adapters.aliyun.tablestore.sdk import sdk
 from sluice.adapters.aliyun.tablestore.tables import create_tables
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from sluice.adapters.forwarding_store import TriggeringStore
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.adapters.retrying_tasks import RetryingTasks
-from sluice.adapters.triggering_store import TriggeringStore
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef
 from sluice.domain.limits import Limits, Timings

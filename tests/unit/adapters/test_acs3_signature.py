@@ -6,7 +6,7 @@ import hashlib
 
 from infra.emulators.function_compute.signatures import ArrivedCall, acs3_complaint
 from sluice.adapters.aliyun.credentials import Credentials
-from sluice.adapters.aliyun.function_compute.acs3_signature import Acs3Request, acs3_authorization
+from sluice.adapters.aliyun.function_compute.http_invoker import Acs3Request, acs3_authorization
 from sluice.domain.secret import Secret
 
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

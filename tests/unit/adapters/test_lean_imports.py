@@ -14,7 +14,7 @@ from sluice.adapters.aliyun.lean_imports import lean_imports
 LEAN_SDK = """
 import json, sys
 from importlib.util import _LazyModule
-from sluice.adapters.aliyun.oss.sdk import oss2
+from sluice.adapters.aliyun.oss.bucket import oss2
 asleep = sorted(name for name, module in sys.modules.items() if type(module) is _LazyModule)
 print(json.dumps([asleep, len(sys.modules)]))
 """
@@ -43,7 +43,7 @@ def test_the_sdk_of_oss_comes_without_its_encryption() -> None:
 def test_what_was_left_out_is_there_when_it_is_used() -> None:
     script = """
 import json
-from sluice.adapters.aliyun.oss.sdk import oss2
+from sluice.adapters.aliyun.oss.bucket import oss2
 ciphers = [oss2.utils.AESCTRCipher() for _ in range(2)]
 for cipher in ciphers:
     cipher.initialize(bytes(32), bytes(16))

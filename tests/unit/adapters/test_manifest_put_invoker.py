@@ -8,9 +8,8 @@ from dataclasses import replace
 import pytest
 
 from sluice.adapters.aliyun.function_compute.manifest_put_invoker import ManifestPutInvoker
-from sluice.adapters.forwarding_store import ForwardingStore
+from sluice.adapters.forwarding_store import ForwardingStore, TriggeringStore
 from sluice.adapters.memory.store import MemoryStore
-from sluice.adapters.triggering_store import TriggeringStore
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId, manifest_key, parse_manifest_key
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sluice.adapters.forwarding_store import SplitStore
 from sluice.adapters.memory.store import MemoryStore
-from sluice.adapters.split_store import SplitStore
 from sluice.ports.store_errors import NoSuchObject
 from tests.support.fake_clock import FakeClock
 

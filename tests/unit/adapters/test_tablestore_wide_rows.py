@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from sluice.adapters.aliyun.tablestore.client import FoundRow
+from sluice.adapters.aliyun.tablestore.client import FoundRow, read_parts, read_whole
 from sluice.adapters.aliyun.tablestore.rows import Key
-from sluice.adapters.aliyun.tablestore.wide_rows import read_parts, read_whole
 from sluice.ports.store_errors import OutcomeUnknown
 
 KEY: Key = [("pk", "0000#acme"), ("sk", "a#T")]

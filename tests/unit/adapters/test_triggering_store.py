@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sluice.adapters.forwarding_store import TriggeringStore
 from sluice.adapters.memory.store import MemoryStore
-from sluice.adapters.triggering_store import TriggeringStore
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId, chunk_key, manifest_key, result_key
 from sluice.ports.object_store import ObjectStore
 from sluice.ports.store_errors import OutcomeUnknown

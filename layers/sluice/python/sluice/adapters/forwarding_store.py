@@ -1,13 +1,19 @@
-"""An object store that hands every call on to another: what wrappers change a method or two of."""
+"""Object stores in front of others: one that hands every call on, one that triggers composers, one of two buckets."""
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from itertools import chain
 
+from sluice.domain.keys import parse_manifest_key
+from sluice.ports.invoker import Invoker
 from sluice.ports.object_store import ListedObject, ObjectInfo, ObjectStore, PartReceipt, Upload
 
 
 class ForwardingStore:
+    """Hands every call on: what wrappers change a method or two of."""
+
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
 
@@ -43,3 +49,76 @@ class ForwardingStore:
 
     def abort_upload(self, upload: Upload) -> None:
         self._store.abort_upload(upload)
+
+
+class TriggeringStore(ForwardingStore):
+    """Invokes a composer whenever a manifest is put, the same one again too, as a bucket's trigger does."""
+
+    def __init__(self, store: ObjectStore, invoker: Invoker) -> None:
+        super().__init__(store)
+        self._invoker = invoker
+
+    def put(self, key: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
+        super().put(key, data, metadata=metadata)
+        manifest = parse_manifest_key(key)
+        if manifest is not None:
+            self._invoker.invoke(manifest, epoch=0)
+
+
+_INPUT_FOLDER = "in/"
+
+
+class SplitStore:
+    """Keys below ``in/`` live in ``input``, all others in ``output``.
+
+    Two buckets, so that writing a result can never ring the bell of the input's trigger.
+    """
+
+    def __init__(self, *, input: ObjectStore, output: ObjectStore) -> None:  # noqa: A002 - the word for it
+        self._input = input
+        self._output = output
+
+    def put(self, key: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
+        self._of(key).put(key, data, metadata=metadata)
+
+    def get(self, key: str) -> bytes:
+        return self._of(key).get(key)
+
+    def head(self, key: str) -> ObjectInfo:
+        return self._of(key).head(key)
+
+    def read_range(self, key: str, start: int, end: int) -> Generator[bytes]:
+        return self._of(key).read_range(key, start, end)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        for store in (self._input, self._output):
+            store.delete([key for key in keys if self._of(key) is store])
+
+    def list(self, prefix: str) -> Iterator[ListedObject]:
+        if _covers_both(prefix):
+            return heapq.merge(self._input.list(_INPUT_FOLDER), self._output.list(prefix))
+        return self._of(prefix).list(prefix)
+
+    def list_uploads(self, prefix: str) -> Iterator[Upload]:
+        if _covers_both(prefix):
+            return chain(self._input.list_uploads(_INPUT_FOLDER), self._output.list_uploads(prefix))
+        return self._of(prefix).list_uploads(prefix)
+
+    def begin_upload(self, key: str, *, metadata: Mapping[str, str]) -> Upload:
+        return self._of(key).begin_upload(key, metadata=metadata)
+
+    def put_part(self, upload: Upload, part_number: int, data: bytes) -> PartReceipt:
+        return self._of(upload.key).put_part(upload, part_number, data)
+
+    def complete_upload(self, upload: Upload, receipts: Sequence[PartReceipt]) -> None:
+        self._of(upload.key).complete_upload(upload, receipts)
+
+    def abort_upload(self, upload: Upload) -> None:
+        self._of(upload.key).abort_upload(upload)
+
+    def _of(self, key: str) -> ObjectStore:
+        return self._input if key.startswith(_INPUT_FOLDER) else self._output
+
+
+def _covers_both(prefix: str) -> bool:
+    return prefix != _INPUT_FOLDER and _INPUT_FOLDER.startswith(prefix)

@@ -11,14 +11,13 @@ from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket
 from sluice.adapters.aliyun.oss.bucket import OssBucket
 from sluice.adapters.aliyun.oss.links import OssLinks
 from sluice.adapters.aliyun.oss.store import OssStore
-from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
+from sluice.adapters.aliyun.tablestore.schema import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
+from sluice.adapters.forwarding_store import SplitStore, TriggeringStore
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.adapters.retrying_tasks import RetryingTasks
-from sluice.adapters.split_store import SplitStore
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.thread_pool import ThreadedPool
-from sluice.adapters.triggering_store import TriggeringStore
 from sluice.adapters.workers.no_composers import NoComposers
 from sluice.app.retrying import retrying_by
 from sluice.app.settings.settings import Settings, environment

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sluice.adapters.directory.links import LocalLinks, load_or_create_secret
 from sluice.adapters.directory.store import DirectoryStore
+from sluice.adapters.forwarding_store import TriggeringStore
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.adapters.retrying_tasks import RetryingTasks
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
-from sluice.adapters.triggering_store import TriggeringStore
 from sluice.adapters.workers.no_composers import NoComposers
 from sluice.app.retrying import retrying_by
 from sluice.app.settings.settings import Settings

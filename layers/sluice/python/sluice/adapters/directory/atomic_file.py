@@ -13,6 +13,8 @@ from sluice.ports.store_errors import OutcomeUnknown
 Sync = Callable[[int], None]
 """Brings an open file's or folder's content to the disk, as ``os.fsync`` does."""
 
+PRIVATE_MODE = 0o600
+"""Only the owner reads and writes."""
 _TRIES_MAX = 100
 _REMEMBERED_MAX = 10_000
 
@@ -38,7 +40,7 @@ class Publisher:
     def publish(self, staged: Path, target: Path) -> None:
         """Move the synced file ``staged`` to ``target``, which is replaced; on disk when this returns."""
         _move(staged, target)
-        self._sync_folder(target.parent)
+        sync_folder(target.parent, self._sync)
         self._sync_entry(target.parent)
 
     def prune(self, folder: Path) -> None:
@@ -55,21 +57,32 @@ class Publisher:
 
     def _sync_entry(self, folder: Path) -> None:
         while folder not in self._durable:
-            self._sync_folder(folder.parent)
+            sync_folder(folder.parent, self._sync)
             if len(self._durable) > _REMEMBERED_MAX:
                 self._durable = {self._root.parent}
             self._durable.add(folder)
             folder = folder.parent
 
-    def _sync_folder(self, folder: Path) -> None:
-        try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            return  # the object was deleted meanwhile and its folder pruned: nothing is left to keep
-        try:
-            self._sync(descriptor)
-        finally:
-            os.close(descriptor)
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a new file that only its owner may read, and bring its content to the disk; its name is not there yet."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def sync_folder(folder: Path, sync: Sync = os.fsync) -> None:
+    """Bring the names in ``folder`` to the disk."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return  # what was put into it was deleted meanwhile and the folder pruned: nothing is left to keep
+    try:
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _move(staged: Path, target: Path) -> None:

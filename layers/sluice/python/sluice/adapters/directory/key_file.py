@@ -11,10 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluice.adapters.directory.atomic_file import unknown_when_disk_fails
+from sluice.adapters.directory.atomic_file import PRIVATE_MODE, sync_folder, unknown_when_disk_fails, write_private
 from sluice.ports.key_store import DamagedKeysError, Keys
-
-MODE = 0o600
 
 
 class _Version(NamedTuple):
@@ -72,23 +70,15 @@ class KeyFile:
         """Write beside the file and rename, so that a reader sees the old keys or the new ones, whole."""
         staged = self._path.with_name(self._path.name + ".new")
         staged.unlink(missing_ok=True)  # left by a process that died; the lock is ours
-        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        write_private(staged, data)
         staged.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._path.parent)
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock that the system releases when the process dies. The lock file stays: removing it would race."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, MODE)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from sluice.adapters.directory.atomic_file import write_private
 from sluice.adapters.object_names import check_key
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.clock import Clock, Randomness
@@ -72,7 +73,7 @@ def load_or_create_secret(path: Path, randomness: Randomness) -> bytes:
         return _read_secret(path)
     staged = path.with_name(f".{path.name}.{randomness.bytes(8).hex()}")
     try:
-        _write_secret(staged, randomness.bytes(SECRET_BYTES))
+        write_private(staged, randomness.bytes(SECRET_BYTES))
         with suppress(FileExistsError):
             os.link(staged, path)  # unlike a rename, never replaces what another process made
     finally:
@@ -85,14 +86,6 @@ def _read_secret(path: Path) -> bytes:
     if len(secret) != SECRET_BYTES:
         raise ValueError(f"{path.name} is damaged: it does not hold {SECRET_BYTES} bytes")
     return secret
-
-
-def _write_secret(path: Path, secret: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
-        file.flush()
-        os.fsync(descriptor)
 
 
 def _spell(data: bytes) -> str:

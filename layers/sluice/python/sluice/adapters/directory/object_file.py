@@ -1,4 +1,4 @@
-"""One object in one file: the content, and after it a label with size, checksum and metadata.
+"""Objects as files: which file holds which object, and in each the content and after it a label.
 
 One file means one rename, so no reader ever sees new content with an old
 label. The content comes first, so a range of it is a range of the file, and
@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
 from sluice.adapters.directory.atomic_file import Sync, unknown_when_disk_fails
+from sluice.adapters.object_names import check_key, check_prefix
+from sluice.ports.object_store import ListedObject
 from sluice.ports.store_errors import NoSuchObject
 
 _FOOTER = struct.Struct(">I8s")
@@ -90,3 +92,48 @@ def _decode(text: bytes) -> Label:
         return msgspec.json.decode(text, type=Label)
     except msgspec.MsgspecError as error:
         raise NoSuchObject("the file's label is damaged") from error
+
+
+_ENDING = "@"
+"""Ends the name of every object's file. No key contains it, so ``a`` and ``a/b`` can both be objects."""
+
+
+class ObjectFolder:
+    """The folder of all objects' files."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, key: str) -> Path:
+        """Where the object's file is. Raises ValueError for a key that is not plain, so none leads outside."""
+        check_key(key)
+        return self.root / (key + _ENDING)
+
+    def list(self, prefix: str) -> Iterator[ListedObject]:
+        """Yield the objects in order of key; holds the names of one folder at a time."""
+        check_prefix(prefix)
+        folder, slash, start = prefix.rpartition("/")
+        return self._walk(folder + slash, start)
+
+    def _walk(self, folder: str, start: str) -> Iterator[ListedObject]:
+        for name in _sorted_names(self.root / folder):
+            if not name.startswith(start):
+                continue
+            key = folder + name
+            if key.endswith("/"):
+                yield from self._walk(key, "")
+                continue
+            with suppress(NoSuchObject), open_object(self.path(key)) as (file, label):
+                yield ListedObject(key, label.size, os.fstat(file.fileno()).st_mtime)
+
+
+def _sorted_names(folder: Path) -> tuple[str, ...]:
+    """Read the names in ``folder`` in the order of keys: a folder sorts with the slash that follows it in a key."""
+    names = []
+    with unknown_when_disk_fails(), suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(_ENDING):
+                names.append(entry.name.removesuffix(_ENDING))
+            elif entry.is_dir(follow_symlinks=False):
+                names.append(f"{entry.name}/")
+    return tuple(sorted(names))

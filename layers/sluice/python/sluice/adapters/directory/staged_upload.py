@@ -1,18 +1,116 @@
-"""The files of one upload in parts, and how they become one object."""
+"""The files of one upload in parts: where its parts lie, and how they become one object."""
 
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Sequence
+from enum import IntEnum
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Self
 
 from sluice.adapters.crc64 import crc64_of, join_crc64
 from sluice.adapters.directory.atomic_file import Sync
 from sluice.adapters.directory.object_file import Label
-from sluice.adapters.directory.parts_ledger import Part, PartsLedger, Place
 from sluice.ports.object_store import PartReceipt
+from sluice.ports.store_errors import InvalidParts
+
+PARTS_MAX = 10_000
+"""As OSS has it."""
+
+_RECORD = struct.Struct("<4Q")
+_ABSENT = bytes(_RECORD.size)
+_HEADER = 0
+"""The record before part 1; its size is the distance between the places of two neighbours."""
+
+
+class PartFile(IntEnum):
+    """Which file holds a part."""
+
+    BODY = 1
+    """The file that becomes the object."""
+    SPILL = 2
+    """The file for parts that do not fit where their number says they belong."""
+
+
+class Part(NamedTuple):
+    """One part that was put."""
+
+    file: PartFile
+    offset: int
+    size: int
+    crc64: int
+
+    @property
+    def etag(self) -> str:
+        return f"{self.crc64:016x}"
+
+
+class PartsLedger:
+    """The parts put so far. A part costs the same however many there are.
+
+    The caller holds the upload's lock. A record is one small write, so a killed
+    process leaves it either old or new.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file: BinaryIO = path.open("r+b", buffering=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def slot_bytes(self, size: int) -> int:
+        """Return the distance between the places of two neighbours: ``size`` if this is the upload's first part."""
+        header = self.read(_HEADER)
+        if header is None:
+            header = Part(PartFile.BODY, 0, size, 0)
+            self.write(_HEADER, header)
+        return header.size
+
+    def read(self, part_number: int) -> Part | None:
+        self._file.seek(part_number * _RECORD.size)
+        record = self._file.read(_RECORD.size)
+        if record in (b"", _ABSENT):
+            return None
+        place, offset, size, crc64 = _RECORD.unpack(record)
+        return Part(PartFile(place), offset, size, crc64)
+
+    def write(self, part_number: int, part: Part) -> None:
+        self._replace(part_number, _RECORD.pack(*part))
+
+    def erase(self, part_number: int) -> None:
+        self._replace(part_number, _ABSENT)
+
+    def select(self, receipts: Sequence[PartReceipt]) -> list[Part]:
+        """Find the parts that ``receipts`` name. Raises ``InvalidParts`` unless each is exactly what was put."""
+        numbers = [receipt.part_number for receipt in receipts]
+        if not numbers or numbers != sorted(set(numbers)):
+            raise InvalidParts("parts are named in order, once each, and at least one")
+        return [self._match(receipt) for receipt in receipts]
+
+    def count(self) -> int:
+        """Count the parts."""
+        self._file.seek(_RECORD.size)
+        records = self._file.read(PARTS_MAX * _RECORD.size)
+        return sum(place != 0 for place, *_ in _RECORD.iter_unpack(records))
+
+    def _match(self, receipt: PartReceipt) -> Part:
+        part = self.read(receipt.part_number) if 1 <= receipt.part_number <= PARTS_MAX else None
+        if part is None or (part.etag, part.size) != (receipt.etag, receipt.size):
+            raise InvalidParts(f"part {receipt.part_number} is not what the receipt says")
+        return part
+
+    def _replace(self, part_number: int, record: bytes) -> None:
+        self._file.seek(part_number * _RECORD.size)
+        self._file.write(record)
+
 
 BODY = "body"
 LEDGER = "ledger"
@@ -52,10 +150,12 @@ class StagedUpload:
             parts = ledger.select(receipts)
             leftovers = ledger.count() > len(parts)
         offsets = [0, *accumulate(part.size for part in parts)]
-        in_place = all(part.place is Place.SPILL or part.offset == at for part, at in zip(parts, offsets, strict=False))
+        in_place = all(
+            part.file is PartFile.SPILL or part.offset == at for part, at in zip(parts, offsets, strict=False)
+        )
         label = Label(offsets[-1], _joined_crc64(parts), metadata)
         if in_place and not leftovers:
-            spilled = [(part, at) for part, at in zip(parts, offsets, strict=False) if part.place is Place.SPILL]
+            spilled = [(part, at) for part, at in zip(parts, offsets, strict=False) if part.file is PartFile.SPILL]
             self._finish(self._body, spilled, label, sync)
             return self._folder / BODY
         with (self._folder / _WHOLE).open("w+b", buffering=0) as whole:
@@ -70,11 +170,11 @@ class StagedUpload:
         if len(data) <= slot_bytes:
             offset = (part_number - 1) * slot_bytes
             _write_at(self._body, offset, data)
-            return Part(Place.BODY, offset, len(data), crc64)
+            return Part(PartFile.BODY, offset, len(data), crc64)
         with (self._folder / _SPILL).open("ab", buffering=0) as spill:
             offset = spill.seek(0, os.SEEK_END)
             _write_at(spill, offset, data)
-        return Part(Place.SPILL, offset, len(data), crc64)
+        return Part(PartFile.SPILL, offset, len(data), crc64)
 
     def _finish(self, target: BinaryIO, copies: Sequence[tuple[Part, int]], label: Label, sync: Sync) -> None:
         """Copy parts to their offsets in ``target``, put the label after them, and bring it all to the disk."""
@@ -85,7 +185,7 @@ class StagedUpload:
         sync(target.fileno())
 
     def _copy(self, part: Part, target: BinaryIO, offset: int) -> None:
-        name = BODY if part.place is Place.BODY else _SPILL
+        name = BODY if part.file is PartFile.BODY else _SPILL
         with (self._folder / name).open("rb", buffering=0) as source:
             for done in range(0, part.size, _COPY_BYTES):
                 source.seek(part.offset + done)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from sluice.adapters.crc64 import crc64_of
 from sluice.adapters.directory.atomic_file import Publisher, Sync, unknown_when_disk_fails
-from sluice.adapters.directory.object_file import Label, open_object, write_object
-from sluice.adapters.directory.object_folder import ObjectFolder
+from sluice.adapters.directory.object_file import Label, ObjectFolder, open_object, write_object
 from sluice.adapters.directory.uploads import DirectoryUploads
 from sluice.adapters.object_names import check_key, check_metadata, check_prefix
 from sluice.ports.clock import Randomness

@@ -19,8 +19,7 @@ from pathlib import Path
 import msgspec
 
 from sluice.adapters.directory.atomic_file import Publisher, Sync, unknown_when_disk_fails
-from sluice.adapters.directory.parts_ledger import PARTS_MAX
-from sluice.adapters.directory.staged_upload import BODY, LEDGER, StagedUpload
+from sluice.adapters.directory.staged_upload import BODY, LEDGER, PARTS_MAX, StagedUpload
 from sluice.ports.clock import Randomness
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import NoSuchUpload

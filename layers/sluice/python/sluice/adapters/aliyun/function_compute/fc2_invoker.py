@@ -10,7 +10,7 @@ from fc2 import Client
 from requests.adapters import HTTPAdapter
 
 from sluice.adapters.aliyun.credentials import Credentials, CredentialsSource
-from sluice.adapters.aliyun.function_compute.answers import check_accepted
+from sluice.adapters.aliyun.function_compute.http_invoker import check_accepted
 from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket, async_call_id, manifest_put_event
 from sluice.domain.keys import ManifestRef
 from sluice.ports.clock import Clock

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
+import json
 import re
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from sluice.adapters.aliyun.credentials import Credentials, CredentialsSource
-from sluice.adapters.aliyun.function_compute.acs3_signature import Acs3Request, acs3_authorization
-from sluice.adapters.aliyun.function_compute.answers import check_accepted
 from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket, async_call_id, manifest_put_event
 from sluice.domain.keys import ManifestRef
 from sluice.ports.clock import Clock, Randomness
-from sluice.ports.store_errors import OutcomeUnknown
+from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
 
 INVOKE_PATH = re.compile(r"/2023-03-30/functions/[^/]+/invocations")
 """The path of the interface's own call; any other address is that of an HTTP trigger."""
@@ -112,3 +113,75 @@ class FcHttpInvoker:
         if self._url.scheme == "https":
             return HTTPSConnection(host, self._url.port, timeout=self._timeout_s, context=ssl.create_default_context())
         return HTTPConnection(host, self._url.port, timeout=self._timeout_s)
+
+
+ALGORITHM = "ACS3-HMAC-SHA256"
+
+
+class Acs3Request(NamedTuple):
+    """What is signed of a request."""
+
+    method: str
+    path: str
+    """As it is, not yet percent-encoded."""
+    headers: Mapping[str, str]
+    """Every header to be signed."""
+    payload_sha256: str
+    """In hexadecimal; empty for a gateway that does not sign the body."""
+    query: Mapping[str, str] = {}
+    """Parameters with a value: how one without is signed differs between the vendor's own descriptions."""
+
+
+def acs3_authorization(request: Acs3Request, credentials: Credentials) -> str:
+    """Make the value of the header ``authorization``."""
+    headers = sorted((name.lower(), value.strip()) for name, value in request.headers.items())
+    signed = ";".join(name for name, _ in headers)
+    canonical = "\n".join(
+        (
+            request.method,
+            quote(request.path, safe="/"),
+            "&".join(
+                f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in sorted(request.query.items())
+            ),
+            "".join(f"{name}:{value}\n" for name, value in headers),
+            signed,
+            request.payload_sha256,
+        )
+    )
+    text = f"{ALGORITHM}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    signature = hmac.new(credentials.access_key_secret.reveal().encode(), text.encode(), hashlib.sha256).hexdigest()
+    return f"{ALGORITHM} Credential={credentials.access_key_id},SignedHeaders={signed},Signature={signature}"
+
+
+REQUEST_ID_HEADERS = ("x-fc-request-id", "x-acs-request-id")
+ERROR_TYPE_HEADER = "x-fc-error-type"
+CODE_FIELDS = ("Code", "ErrorCode")
+"""Of functions of 3.0 and of services of 2.0."""
+
+
+def check_accepted(status: int, headers: Mapping[str, str], body: bytes) -> None:
+    """Return when the call was taken, now or before (409: its id is known); ``headers`` by lower-case name.
+
+    Raises ``StoreRefused`` when an operator must act, ``OutcomeUnknown`` for
+    what may pass. The body's words stay out of the message: they may repeat
+    what was signed.
+    """
+    error_type = headers.get(ERROR_TYPE_HEADER, "")
+    if (status < HTTPStatus.MULTIPLE_CHOICES and not error_type) or status == HTTPStatus.CONFLICT:
+        return
+    code = error_type or _code(body)
+    request_id = next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), "")
+    words = f"Function Compute did not take a call for a composer: {status} {code} (request {request_id or 'unknown'})"
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR or error_type:
+        raise OutcomeUnknown(words)
+    raise StoreRefused(words, code=code or str(status), request_id=request_id)
+
+
+def _code(body: bytes) -> str:
+    """The error's code, if the body is what it should be; gateways on the way answer in HTML or not at all."""
+    try:
+        fields = json.loads(body)
+    except ValueError:
+        return ""
+    named = (fields.get(field) for field in CODE_FIELDS) if isinstance(fields, dict) else ()
+    return next((code for code in named if isinstance(code, str)), "")

@@ -1,12 +1,24 @@
-"""One bucket of OSS and the way to it."""
+"""The vendor's SDK for OSS, loaded without its encryption, and the way to one bucket with it."""
 
 from __future__ import annotations
 
+import logging
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 from sluice.adapters.aliyun.credentials import Credentials, CredentialsSource
-from sluice.adapters.aliyun.oss.sdk import oss2
+from sluice.adapters.aliyun.lean_imports import lean_imports
+
+with lean_imports("aliyunsdkcore", "aliyunsdkkms", "Crypto", "crcmod"):
+    import oss2
+
+# From Python 3.12 on, each signature would warn of a function that the SDK calls.
+warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"oss2\.auth\Z")
+# Its debug lines hold tokens and signatures, and what it says of errors we say ourselves.
+logging.getLogger("oss2").setLevel(logging.CRITICAL)
+
+__all__ = ["oss2"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +62,7 @@ class OssBucket:
         session.session.trust_env = False  # a .netrc file would replace our signature
         session.session.max_redirects = 0  # the token would be sent to wherever the answer says
         return oss2.Bucket(
-            oss2.ProviderAuthV4(_Provider(source)),
+            oss2.ProviderAuthV4(_OssCredentials(source)),
             self.endpoint if "://" in self.endpoint else f"https://{self.endpoint}",
             self.bucket,
             is_cname=self.is_domain,
@@ -61,7 +73,7 @@ class OssBucket:
         )
 
 
-class _Provider:
+class _OssCredentials:
     """Asks for our credentials whenever the SDK signs."""
 
     def __init__(self, source: CredentialsSource) -> None:

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import ParseError
 from requests import RequestException
 from urllib3.exceptions import HTTPError
 
-from sluice.adapters.aliyun.oss.sdk import oss2
+from sluice.adapters.aliyun.oss.bucket import oss2
 from sluice.ports.store_errors import InvalidParts, NoSuchObject, NoSuchUpload, OutcomeUnknown, StoreError, StoreRefused
 
 

@@ -18,7 +18,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 _OPERATION = "GetObject"
 
 
-class Span(NamedTuple):
+class AnsweredRange(NamedTuple):
     """What an answer holds of its object."""
 
     size: int
@@ -38,7 +38,7 @@ def read_whole(answer: Any) -> bytes:
     return data
 
 
-def read_span(answer: Any, span: Span) -> Iterator[bytes]:
+def read_span(answer: Any, span: AnsweredRange) -> Iterator[bytes]:
     """Yield the blocks of an answer. One block is held back, so that an object of one block is verified before.
 
     Raises ``OutcomeUnknown`` when it breaks off; what was yielded until then
@@ -59,7 +59,7 @@ def read_span(answer: Any, span: Span) -> Iterator[bytes]:
         yield held
 
 
-def check_span(answer: Any, start: int, end: int) -> Span:
+def check_span(answer: Any, start: int, end: int) -> AnsweredRange:
     """Find out what was answered to a request for a range. Raises ``OutcomeUnknown`` when it is another range."""
     match = _CONTENT_RANGE.fullmatch(answer.content_range or "")
     if match is None:
@@ -70,7 +70,7 @@ def check_span(answer: Any, start: int, end: int) -> Span:
         size = last + 1 - first
     if size is None or first != start or first + size != min(end, total):
         raise OutcomeUnknown(f"{_OPERATION}: another range came (request {answer.request_id})")
-    return Span(size, is_whole=size == total)
+    return AnsweredRange(size, is_whole=size == total)
 
 
 def _blocks(answer: Any) -> Iterator[bytes]:

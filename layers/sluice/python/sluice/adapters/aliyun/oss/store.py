@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import pairwise
+from typing import NamedTuple
 
-from sluice.adapters.aliyun.oss.bucket import OssBucket
+from sluice.adapters.aliyun.oss.bucket import OssBucket, oss2
 from sluice.adapters.aliyun.oss.errors import BehindTheEnd, oss_errors
-from sluice.adapters.aliyun.oss.metadata import metadata_headers, read_metadata
 from sluice.adapters.aliyun.oss.reading import RANGE_AS_USUAL, check_span, read_span, read_whole
-from sluice.adapters.aliyun.oss.uploads import OssUploads
-from sluice.adapters.crc64 import crc64_of
-from sluice.adapters.object_names import check_key, check_prefix
+from sluice.adapters.crc64 import crc64_of, join_crc64
+from sluice.adapters.object_names import check_key, check_metadata, check_prefix
 from sluice.ports.object_store import ListedObject, ObjectInfo, PartReceipt, Upload
-from sluice.ports.store_errors import OutcomeUnknown
+from sluice.ports.store_errors import InvalidParts, NoSuchUpload, OutcomeUnknown
 
 DELETES_MAX = 1000
 """The most objects OSS deletes in one request."""
@@ -20,12 +21,17 @@ PAGE_MAX = 1000
 """The most lines OSS lists in one request."""
 CONNECTIONS_MAX = 32
 """Connections kept open: enough for the parts and chunks that one composer has in flight."""
+PARTS_MAX = 10_000
+"""The most parts of one upload."""
+_PREFIX = "x-oss-meta-"
 
 
 class OssStore:
     """One request for each call (deletes and listings: one per 1,000), none of them repeated.
 
-    Safe in several threads, which share the open connections.
+    Safe in several threads, which share the open connections. Of an upload
+    nothing is kept between two calls: a part's checksum travels in its
+    receipt, behind OSS's own tag.
     """
 
     def __init__(
@@ -41,7 +47,6 @@ class OssStore:
             connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s, connections_max=connections_max
         )
         self._page_max = page_max
-        self._uploads = OssUploads(self._bucket, page_max=page_max)
 
     def close(self) -> None:
         """Close the connections that are not in use. A later call would open new ones."""
@@ -87,7 +92,13 @@ class OssStore:
             check_key(key)
         pending = list(dict.fromkeys(keys))
         for first in range(0, len(pending), DELETES_MAX):
-            self._delete_batch(pending[first : first + DELETES_MAX])
+            batch = pending[first : first + DELETES_MAX]
+            with oss_errors("DeleteMultipleObjects"):
+                answer = self._bucket.batch_delete_objects(batch)
+            left = len(set(batch).difference(answer.deleted_keys))
+            if left:
+                what = f"{left} of {len(batch)} objects"
+                raise OutcomeUnknown(f"DeleteMultipleObjects: OSS does not say that {what} are gone")
 
     def list(self, prefix: str) -> Iterator[ListedObject]:
         check_prefix(prefix)
@@ -101,24 +112,112 @@ class OssStore:
                 raise OutcomeUnknown("ListObjectsV2: OSS gives the same page again")
             token, is_last = page.next_continuation_token, not page.is_truncated
 
-    def list_uploads(self, prefix: str) -> Iterator[Upload]:
-        return self._uploads.list(prefix)
-
     def begin_upload(self, key: str, *, metadata: Mapping[str, str]) -> Upload:
-        return self._uploads.begin(key, metadata)
+        check_key(key)
+        headers = metadata_headers(metadata)
+        with oss_errors("InitiateMultipartUpload"):
+            answer = self._bucket.init_multipart_upload(key, headers=headers)
+        if not answer.upload_id:
+            raise OutcomeUnknown(f"InitiateMultipartUpload: the answer names no upload (request {answer.request_id})")
+        return Upload(key, answer.upload_id)
 
     def put_part(self, upload: Upload, part_number: int, data: bytes) -> PartReceipt:
-        return self._uploads.put_part(upload, part_number, data)
+        check_key(upload.key)
+        if not 1 <= part_number <= PARTS_MAX:
+            raise ValueError(f"a part's number is from 1 to {PARTS_MAX}")
+        _check_begun(upload)
+        with oss_errors("UploadPart"):
+            answer = self._bucket.upload_part(upload.key, upload.upload_id, part_number, data)
+        crc64 = crc64_of(data)
+        if answer.crc != crc64 or not answer.etag:
+            raise OutcomeUnknown(f"UploadPart: OSS received other bytes (request {answer.request_id})")
+        return PartReceipt(part_number, f"{answer.etag}.{crc64:016x}", len(data))
 
     def complete_upload(self, upload: Upload, receipts: Sequence[PartReceipt]) -> None:
-        self._uploads.complete(upload, receipts)
+        check_key(upload.key)
+        _check_begun(upload)
+        seals = _read_receipts(receipts)
+        parts = [
+            oss2.models.PartInfo(receipt.part_number, seal.tag) for receipt, seal in zip(receipts, seals, strict=True)
+        ]
+        with oss_errors("CompleteMultipartUpload"):
+            answer = self._bucket.complete_multipart_upload(upload.key, upload.upload_id, parts)
+            answer.resp.read()  # the SDK leaves the body there, and the connection could not be used again
+        ours = _join(receipts, seals)
+        if None not in (answer.crc, ours) and answer.crc != ours:
+            raise InvalidParts(f"the object is not the parts that were put (request {answer.request_id})")
 
     def abort_upload(self, upload: Upload) -> None:
-        self._uploads.abort(upload)
+        check_key(upload.key)
+        with suppress(NoSuchUpload), oss_errors("AbortMultipartUpload"):
+            _check_begun(upload)
+            answer = self._bucket.abort_multipart_upload(upload.key, upload.upload_id)
+            answer.resp.read()  # as in complete_upload
 
-    def _delete_batch(self, keys: Sequence[str]) -> None:
-        with oss_errors("DeleteMultipleObjects"):
-            answer = self._bucket.batch_delete_objects(keys)
-        left = len(set(keys).difference(answer.deleted_keys))
-        if left:
-            raise OutcomeUnknown(f"DeleteMultipleObjects: OSS does not say that {left} of {len(keys)} objects are gone")
+    def list_uploads(self, prefix: str) -> Iterator[Upload]:
+        check_prefix(prefix)
+        marker, id_marker = "", ""
+        while True:
+            with oss_errors("ListMultipartUploads"):
+                page = self._bucket.list_multipart_uploads(
+                    prefix, key_marker=marker, upload_id_marker=id_marker, max_uploads=self._page_max
+                )
+            for item in page.upload_list:
+                yield Upload(item.key, item.upload_id, float(item.initiation_date))
+            if not page.is_truncated:
+                return
+            if (page.next_key_marker, page.next_upload_id_marker) == (marker, id_marker):
+                raise OutcomeUnknown("ListMultipartUploads: OSS gives the same page again")
+            marker, id_marker = page.next_key_marker, page.next_upload_id_marker
+
+
+def metadata_headers(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Spell ``metadata`` as headers. Raises ValueError for what headers cannot carry."""
+    check_metadata(metadata)
+    return {f"{_PREFIX}{name}": value for name, value in metadata.items()}
+
+
+def read_metadata(headers: Mapping[str, str]) -> dict[str, str]:
+    """Find the metadata among an answer's headers."""
+    lowered = ((name.lower(), value) for name, value in headers.items())
+    return {name.removeprefix(_PREFIX): value for name, value in lowered if name.startswith(_PREFIX)}
+
+
+class _Seal(NamedTuple):
+    """What a receipt says of its part's content: OSS's tag, and our checksum if the receipt is one of ours."""
+
+    tag: str
+    crc64: int | None
+
+
+def _check_begun(upload: Upload) -> None:
+    """Ask nothing of OSS about an upload without an id: without one the call is another."""
+    if not upload.upload_id:
+        raise NoSuchUpload("an upload has an id")
+
+
+def _read_receipts(receipts: Sequence[PartReceipt]) -> list[_Seal]:
+    """Read what we spelled; the SDK would sort parts that are out of order, and OSS refuses most of the rest."""
+    numbers = [receipt.part_number for receipt in receipts]
+    if not numbers or numbers[0] < 1 or numbers[-1] > PARTS_MAX or any(a >= b for a, b in pairwise(numbers)):
+        raise InvalidParts("parts are named in order, once each, and at least one")
+    return [_read_seal(receipt) for receipt in receipts]
+
+
+def _read_seal(receipt: PartReceipt) -> _Seal:
+    tag, _, checksum = receipt.etag.partition(".")
+    if not tag:
+        raise InvalidParts(f"the receipt of part {receipt.part_number} has no tag")
+    with suppress(ValueError):
+        return _Seal(tag, int(checksum, 16))
+    return _Seal(tag, None)
+
+
+def _join(receipts: Sequence[PartReceipt], seals: Sequence[_Seal]) -> int | None:
+    """Compute the checksum of the whole from those of its parts; None when one is not known."""
+    whole = 0
+    for receipt, seal in zip(receipts, seals, strict=True):
+        if seal.crc64 is None:
+            return None
+        whole = join_crc64(whole, seal.crc64, second_size=receipt.size)
+    return whole

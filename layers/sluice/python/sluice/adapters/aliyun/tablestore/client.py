@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from urllib3 import Timeout
 
 from sluice.adapters.aliyun.credentials import CredentialsSource
-from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.conditions import RowCondition, any_row
 from sluice.adapters.aliyun.tablestore.errors import CONDITION_FAILED, failure, translated
 from sluice.adapters.aliyun.tablestore.rows import Key
+from sluice.adapters.aliyun.tablestore.schema import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.sdk import CLIENT_LOGGER, sdk
-from sluice.ports.store_errors import StoreRefused
+from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
 
 CONNECT_TIMEOUT_S = 2.0
 CONNECTIONS_MAX = 64
@@ -22,6 +22,8 @@ ROWS_PER_BATCH_READ = 100
 ROWS_PER_BATCH_WRITE = 200
 COLUMNS_PER_WRITE = 1_000
 """The service takes 1,024 columns in one write."""
+_TRIES = 5
+"""How often a row in parts is read again because it changed meanwhile."""
 
 
 class FoundRow(NamedTuple):
@@ -50,7 +52,7 @@ class Change(NamedTuple):
     drop: Sequence[str] = ()
 
 
-class _Provider(sdk.CredentialsProvider):  # type: ignore[misc] # the SDK has no types
+class _TablestoreCredentials(sdk.CredentialsProvider):  # type: ignore[misc] # the SDK has no types
     """Asks for the credentials at every request, as the SDK offers to."""
 
     def __init__(self, source: CredentialsSource) -> None:
@@ -71,7 +73,7 @@ def open_sdk(access: TablestoreAccess, *, timeout_s: float) -> Any:
         client = sdk.OTSClient(
             access.url,
             instance_name=access.instance,
-            credentials_provider=_Provider(access.credentials),
+            credentials_provider=_TablestoreCredentials(access.credentials),
             region=access.region or None,
             socket_timeout=Timeout(connect=min(CONNECT_TIMEOUT_S, timeout_s), read=timeout_s),
             max_connection=CONNECTIONS_MAX,
@@ -209,3 +211,45 @@ class TablestoreClient:
 def _found(row: Any, more: bytes = b"") -> FoundRow:
     columns = {name: value for name, value, _ in row.attribute_columns}
     return FoundRow([(name, value) for name, value, *_ in row.primary_key], columns, more)
+
+
+class ReadsRow(Protocol):
+    def read(
+        self,
+        key: Key,
+        *,
+        columns: Sequence[str] = (),
+        between: tuple[str, str] = ("", ""),
+        token: bytes = b"",
+    ) -> FoundRow | None:
+        """As ``TablestoreClient`` does."""
+
+
+def read_whole(client: ReadsRow, key: Key) -> FoundRow | None:
+    """All of a row as of one moment: in one call as long as the service gives it whole.
+
+    Parts belong together if the row's ``rev`` is the same before and after.
+    Raises ``OutcomeUnknown`` for a row that never stands still.
+    """
+    row = client.read(key)
+    if row is None or not row.more:
+        return row
+    for _ in range(_TRIES):
+        before = client.read(key, columns=["rev"])
+        row = read_parts(client, key)
+        if row is None or _rev(before) == _rev(client.read(key, columns=["rev"])):
+            return row
+    raise OutcomeUnknown("the row changes faster than it can be read")
+
+
+def read_parts(client: ReadsRow, key: Key, *, between: tuple[str, str] = ("", "")) -> FoundRow | None:
+    """All columns of a row, or those ``between`` two names; its parts may be of different moments."""
+    part = whole = client.read(key, between=between)
+    while part is not None and whole is not None and part.more:
+        part = client.read(key, between=between, token=part.more)
+        whole.columns.update(part.columns if part is not None else {})
+    return whole
+
+
+def _rev(row: FoundRow | None) -> object:
+    return None if row is None else row.columns["rev"]

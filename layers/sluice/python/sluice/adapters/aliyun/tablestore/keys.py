@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import msgspec
 
-from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.client import TablestoreClient
 from sluice.adapters.aliyun.tablestore.conditions import at_rev, no_row
 from sluice.adapters.aliyun.tablestore.rows import Columns, Key
-from sluice.adapters.aliyun.tablestore.schema import KEYS
+from sluice.adapters.aliyun.tablestore.schema import KEYS, TablestoreAccess
 from sluice.ports.key_store import DamagedKeysError, Keys
 from sluice.ports.store_errors import OutcomeUnknown
 

@@ -6,10 +6,17 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.client import open_sdk
 from sluice.adapters.aliyun.tablestore.errors import translated
-from sluice.adapters.aliyun.tablestore.schema import MAX_VERSIONS, TABLES, TIME_TO_LIVE_S, Column, Index, Table
+from sluice.adapters.aliyun.tablestore.schema import (
+    MAX_VERSIONS,
+    TABLES,
+    TIME_TO_LIVE_S,
+    Column,
+    Index,
+    Table,
+    TablestoreAccess,
+)
 from sluice.adapters.aliyun.tablestore.sdk import sdk
 
 _NO_TABLE = "OTSObjectNotExist"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sluice.adapters.aliyun.tablestore.access import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.client import (
     COLUMNS_PER_WRITE,
     ROWS_PER_BATCH_WRITE,
     Change,
     FoundRow,
     TablestoreClient,
+    read_parts,
+    read_whole,
 )
 from sluice.adapters.aliyun.tablestore.conditions import any_row, guarded, no_row, open_without, some_row
 from sluice.adapters.aliyun.tablestore.listing import TablestoreListing
@@ -33,7 +34,7 @@ from sluice.adapters.aliyun.tablestore.rows import (
     write_fields,
     write_task,
 )
-from sluice.adapters.aliyun.tablestore.wide_rows import read_parts, read_whole
+from sluice.adapters.aliyun.tablestore.schema import TablestoreAccess
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, Guard, State, Task, TaskFields
