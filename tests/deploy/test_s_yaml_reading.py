@@ -21,7 +21,7 @@ from infra.serverless_devs.description import (
 )
 from infra.serverless_devs.protocol_checks import GRPC_PORT, HTTP_PORT, PAYLOADS
 from sluice.app.functions import grpc_function, http_function
-from sluice.app.functions.platform_edge import HOOKS, LIVE
+from sluice.app.functions.http_function import HOOKS, LIVE
 from sluice.app.functions.sweep import RECONCILE
 
 _NEEDED = re.compile(r"env\('(\w+)'\)")

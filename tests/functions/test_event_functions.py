@@ -15,8 +15,7 @@ import pytest
 
 from infra.emulators import oss, tablestore
 from sluice.app.functions.compose import COMPONENT, compose_events
-from sluice.app.functions.event_function import EventFunction, InvocationFailed
-from sluice.app.functions.invocation import read_context
+from sluice.app.functions.event_function import EventFunction, InvocationFailed, read_context
 from sluice.app.functions.sweep import sweep
 from sluice.app.settings.settings import SettingsError
 from sluice.domain.keys import TaskRef

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket, manifest_put_event
-from sluice.app.functions.oss_events import Dropped, Heard, read_events
+from sluice.app.functions.compose import Dropped, Heard, read_events
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId
 
 BUCKET = "sluice-in"

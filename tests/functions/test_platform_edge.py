@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from sluice.adapters.aliyun.credentials import LatestCredentials
-from sluice.app.functions.platform_edge import PlatformEdge
+from sluice.app.functions.http_function import PlatformEdge
 from sluice.app.functions.platform_headers import split_head
 from sluice.ports.store_errors import StoreRefused
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.app.telemetry.metric_updates import DROPPED_TRIGGERS, NOT_MEASURED, SWEPT, UPDATES
-from sluice.app.telemetry.metrics import CONTENT_TYPE, MetricsJournal
+from sluice.app.telemetry.metrics import CONTENT_TYPE, DROPPED_TRIGGERS, NOT_MEASURED, SWEPT, UPDATES, MetricsJournal
 from sluice.app.telemetry.process_gauges import DiskGauge, resident_bytes
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event

@@ -21,8 +21,14 @@ from hypothesis import strategies as st
 from sluice.app.settings.schema import Logging
 from sluice.app.settings.settings import settings_from
 from sluice.app.telemetry.event_levels import TELLINGS, Level
-from sluice.app.telemetry.log_lines import LINE_BYTES_MAX, JournalLines, replay_line
-from sluice.app.telemetry.log_output import FileOutput, StreamOutput, open_output
+from sluice.app.telemetry.log_lines import (
+    LINE_BYTES_MAX,
+    FileOutput,
+    JournalLines,
+    StreamOutput,
+    open_output,
+    replay_line,
+)
 from sluice.app.telemetry.telemetry import JournalTee, open_telemetry
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,21 +13,27 @@ from typing import NamedTuple
 from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.workers.pool import PoolLimits, WorkerPool
-from sluice.app.health import build_health
+from sluice.api.http.routes.health import HealthApp, HealthChecks
 from sluice.app.servers import Servers, open_servers
 from sluice.app.settings.settings import Settings
 from sluice.app.stores import open_links, open_ports
-from sluice.app.sweeper_loop import SweeperLoop
 from sluice.app.telemetry.log_lines import replay_line
-from sluice.app.telemetry.telemetry import open_telemetry
-from sluice.domain.errors import SluiceError
+from sluice.app.telemetry.metrics import CONTENT_TYPE
+from sluice.app.telemetry.telemetry import Telemetry, open_telemetry
+from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import ManifestRef
+from sluice.domain.keys import OUTPUT_PREFIX, ManifestRef, TaskRef, TenantId, task_id_from_bytes
 from sluice.domain.limits import DAY_S
 from sluice.ports.bundle import Ports
 from sluice.ports.journal import Journal
 from sluice.ports.store_errors import StoreError
+from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
 from sluice.usecases.upkeep.repair_task import release_lease
+from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
+
+PROBE_KEY = f"{OUTPUT_PREFIX}health-probe"
+PROBE_TASK = TaskRef(TenantId("health"), task_id_from_bytes(bytes(17)))
+RECONCILE_S = 7 * DAY_S
 
 
 class RunningService(NamedTuple):
@@ -122,3 +129,62 @@ def rescue(ports: Ports, manifest: ManifestRef) -> None:
         return
     if held:
         ports.invoker.invoke(manifest, epoch=0)
+
+
+def build_health(settings: Settings, ports: Ports, telemetry: Telemetry, pool: WorkerPool) -> HealthApp:
+    """Ready: there is room for one more export. Dependencies: both stores answer, the object store to a write too."""
+
+    def room() -> None:
+        if not pool.room():
+            raise SluiceError(ErrorCode.QUEUE_FULL, queued=pool.queued)
+
+    def objects() -> None:
+        ports.objects.put(PROBE_KEY, b"")
+        ports.objects.delete([PROBE_KEY])
+
+    def tasks() -> None:
+        ports.tasks.read(PROBE_TASK)
+
+    checks = HealthChecks(
+        ready={"queue": room},
+        dependencies={"objects": objects, "tasks": tasks},
+        interval_s=settings.monitoring.health_check_interval_s,
+    )
+    return HealthApp(checks, clock=ports.clock, metrics=telemetry.metrics.render, metrics_type=CONTENT_TYPE)
+
+
+class SweeperLoop:
+    """Sweeps once at the start, so that what a dead service left behind is taken up at once, then at intervals."""
+
+    def __init__(self, ports: Ports, *, interval_s: float, tidy: Callable[[], object]) -> None:
+        self._ports = ports
+        self._interval_s = interval_s
+        self._tidy = tidy
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Return once the sweep under way, if any, is over."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        reconciled_at = self._ports.clock.monotonic()
+        while True:
+            self._guarded(lambda: sweep_tasks(self._ports))
+            if self._ports.clock.monotonic() - reconciled_at >= RECONCILE_S:
+                reconciled_at = self._ports.clock.monotonic()
+                self._guarded(lambda: reconcile_stores(self._ports))
+                self._guarded(self._tidy)
+            if self._stopped.wait(self._interval_s):
+                return
+
+    def _guarded(self, chore: Callable[[], object]) -> None:
+        """A sweep that fails is noted; the next one comes all the same."""
+        try:
+            chore()
+        except Exception as error:  # noqa: BLE001 - the loop must outlive whatever one round meets
+            self._ports.journal.record(Event.SYSTEM_ERROR, component="sweeper", error=error)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
+from enum import StrEnum
+from typing import NamedTuple
+from urllib.parse import unquote
 
 import msgspec
 
-from sluice.app.functions.event_function import Call, EventFunction, InvocationFailed, failure_of
-from sluice.app.functions.oss_events import Dropped, read_events
+from sluice.app.functions.event_function import EventFunction, FunctionCall, InvocationFailed, failure_of
 from sluice.app.writer_imports import load_writers
 from sluice.domain.events import Event
-from sluice.domain.keys import ManifestRef
+from sluice.domain.keys import ManifestRef, parse_manifest_key
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import bound_context
 from sluice.usecases.composing.compose_export import compose_export
@@ -19,9 +23,110 @@ from sluice.usecases.composing.compose_export import compose_export
 COMPONENT = "composer"
 OUT_OF_TIME = "out_of_time"
 """The outcome of a task that was not begun, since the call's time is over; the sweeper rings for it again."""
+PUT = "ObjectCreated:PutObject"
+SOURCE = "acs:oss"
+NESTING_MAX = 1
+"""An HTTP call brings the event as its body; the body of a body is nobody's."""
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What reading bytes that are no event raises: bad JSON or UTF-8, the wrong types, bad base64, too deep a nest."""
 
 
-def compose_events(call: Call) -> dict[str, object]:
+class Dropped(StrEnum):
+    """Why an event is none for us."""
+
+    MALFORMED = "malformed"
+    """It is not what a trigger sends."""
+    FOREIGN = "foreign"
+    """It tells of another bucket, another deed, or an object that is no manifest of ours."""
+
+
+class Heard(NamedTuple):
+    """What one invocation was asked to do."""
+
+    triggers: tuple[ManifestRef, ...]
+    """Each once, in order."""
+    dropped: tuple[Dropped, ...]
+
+
+class _EventBucket(msgspec.Struct):
+    name: str
+
+
+class _EventObject(msgspec.Struct):
+    key: str
+
+
+class _EventPlace(msgspec.Struct):
+    bucket: _EventBucket
+    object: _EventObject
+
+
+class _OssEvent(msgspec.Struct, rename="camel"):
+    event_name: str
+    oss: _EventPlace
+    event_source: str = SOURCE
+
+
+class _Envelope(msgspec.Struct, rename="camel"):
+    """Either the events of a trigger, or an HTTP request with them in its body."""
+
+    events: list[msgspec.Raw] | None = None
+    body: str | None = None
+    is_base64_encoded: bool = msgspec.field(default=False, name="isBase64Encoded")
+
+
+def read_events(event: bytes | str, *, bucket: str) -> Heard:
+    """Find the bells in ``event``, whatever it holds. Never raises: what is not for us is dropped, and counted.
+
+    Only a put of a manifest into ``bucket`` is a bell. Its key is decoded
+    once, so a key that was encoded twice is foreign.
+    """
+    triggers: dict[ManifestRef, None] = {}
+    dropped: list[Dropped] = []
+    for one in _split(event, nesting=0):
+        found = one if isinstance(one, Dropped) else _read_one(one, bucket)
+        if isinstance(found, Dropped):
+            dropped.append(found)
+        else:
+            triggers[found] = None
+    return Heard(tuple(triggers), tuple(dropped))
+
+
+def _split(event: bytes | str, *, nesting: int) -> Iterator[msgspec.Raw | Dropped]:
+    """Yield the single events; one that cannot be read does not keep the others from being heard."""
+    try:
+        envelope = msgspec.json.decode(event, type=_Envelope)
+        body = _body_of(envelope) if envelope.events is None else None
+    except UNREADABLE:
+        yield Dropped.MALFORMED
+        return
+    if envelope.events is not None:
+        yield from envelope.events
+    elif body is not None and nesting < NESTING_MAX:
+        yield from _split(body, nesting=nesting + 1)
+    else:
+        yield Dropped.MALFORMED
+
+
+def _body_of(envelope: _Envelope) -> bytes | str | None:
+    """The body of an HTTP request. Raises ValueError when it is not encoded as it says."""
+    if envelope.body is None or not envelope.is_base64_encoded:
+        return envelope.body
+    return base64.b64decode(envelope.body, validate=True)
+
+
+def _read_one(raw: msgspec.Raw, bucket: str) -> ManifestRef | Dropped:
+    try:
+        event = msgspec.json.decode(raw, type=_OssEvent)
+        key = unquote(event.oss.object.key, errors="strict")
+    except UNREADABLE:
+        return Dropped.MALFORMED
+    if (event.event_source, event.event_name, event.oss.bucket.name) != (SOURCE, PUT, bucket):
+        return Dropped.FOREIGN
+    return parse_manifest_key(key) or Dropped.FOREIGN
+
+
+def compose_events(call: FunctionCall) -> dict[str, object]:
     """Compose each task the event rings for, one after the other.
 
     However a task ended, the call succeeded, and the platform need not try
@@ -42,7 +147,7 @@ def compose_events(call: Call) -> dict[str, object]:
     }
 
 
-def _compose(call: Call, trigger: ManifestRef) -> str | InvocationFailed:
+def _compose(call: FunctionCall, trigger: ManifestRef) -> str | InvocationFailed:
     ports = call.function.ports
     with bound_context(task_id=trigger.task.task_id):
         ports.journal.record(Event.MANIFEST_RECEIVED, tenant=trigger.task.tenant, manifest_sha=trigger.sha)

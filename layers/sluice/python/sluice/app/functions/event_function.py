@@ -10,22 +10,53 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from sluice.adapters.aliyun.credentials import EnvironmentCredentials, LatestCredentials
+from sluice.adapters.aliyun.credentials import Credentials
 from sluice.adapters.system_clock import SystemClock
-from sluice.app.aliyun import fixed_credentials, open_cloud
-from sluice.app.functions.function_journal import open_function_journal
-from sluice.app.functions.invocation import Invocation, read_context
-from sluice.app.settings.settings import Settings, SettingsError, environment, load_settings
-from sluice.app.telemetry.error_entry import code_of, error_entry
+from sluice.app.functions.function_process import FunctionProcess, open_function
+from sluice.app.settings.settings import Settings, SettingsError
 from sluice.app.telemetry.process_gauges import peak_resident_bytes
-from sluice.app.telemetry.redaction import Budget
+from sluice.app.telemetry.redaction import Budget, code_of, error_entry
 from sluice.domain.events import Event
-from sluice.ports.bundle import Ports
-from sluice.ports.journal import Journal
+from sluice.domain.secret import Secret
 from sluice.ports.log_context import bound_context
 
-CLOUD = {"storage.backend": "oss"}
-"""A function has no other."""
+
+class Invocation(NamedTuple):
+    """One call. What the runtime does not say is empty, or None."""
+
+    request_id: str
+    time_limit_s: float | None
+    memory_mb: int | None
+    credentials: Credentials | None
+    """Those of the function's role; runtimes from Python 3.12 on put them into the environment instead."""
+
+
+def read_context(context: object) -> Invocation:
+    """Read the ``context`` argument of a handler. Never raises: a missing word is not worth a task."""
+    function = getattr(context, "function", None)
+    return Invocation(
+        request_id=str(getattr(context, "request_id", "") or ""),
+        time_limit_s=_number(getattr(function, "timeout", None)),
+        memory_mb=int(_number(getattr(function, "memory", None)) or 0) or None,
+        credentials=_credentials(getattr(context, "credentials", None)),
+    )
+
+
+def _number(value: object) -> float | None:
+    try:
+        number = float(str(value))
+    except ValueError:
+        return None
+    return number if 0 < number < float("inf") else None
+
+
+def _credentials(given: object) -> Credentials | None:
+    key_id, secret, token = (
+        str(getattr(given, name, "") or "") for name in ("access_key_id", "access_key_secret", "security_token")
+    )
+    return Credentials(key_id, Secret(secret), Secret(token)) if key_id and secret else None
+
+
 _ERROR_ROOM = Budget(chars=500, items=0)
 
 
@@ -37,29 +68,17 @@ class InvocationFailed(Exception):
     """
 
 
-class OpenFunction(NamedTuple):
-    """What the calls of one process share. Nothing of any tenant is in it."""
-
-    settings: Settings
-    ports: Ports
-    latest: LatestCredentials
-
-    @property
-    def journal(self) -> Journal:
-        return self.ports.journal
-
-
-class Call(NamedTuple):
+class FunctionCall(NamedTuple):
     """One call and what it works with."""
 
     event: bytes
     invocation: Invocation
-    function: OpenFunction
+    function: FunctionProcess
     stop_at: float | None
     """When to give back what is under way, by the monotonic clock; None when the platform states no limit."""
 
 
-Work = Callable[[Call], Mapping[str, object]]
+Work = Callable[[FunctionCall], Mapping[str, object]]
 """Does what a call asks for; what it returns becomes the call's answer."""
 
 
@@ -71,7 +90,7 @@ class EventFunction:
         self._work = work
         self._clock = SystemClock()
         self._stack = ExitStack()
-        self._function: OpenFunction | None = None
+        self._function: FunctionProcess | None = None
 
     def __call__(self, event: bytes, context: object) -> str:
         """Answer with JSON. Raises ``SettingsError``, and ``InvocationFailed`` for what nobody foresaw."""
@@ -82,7 +101,7 @@ class EventFunction:
             if invocation.credentials is not None:
                 function.latest.set(invocation.credentials)
             stop_at = _stop_at(function.settings, invocation, started)
-            answer = self._answer(Call(event, invocation, function, stop_at))
+            answer = self._answer(FunctionCall(event, invocation, function, stop_at))
             function.journal.record(Event.MEMORY_SNAPSHOT, peak_rss_bytes=peak_resident_bytes(), pid=os.getpid())
         if isinstance(answer, InvocationFailed):
             raise answer  # out here, where nothing but its own words goes with it
@@ -94,24 +113,18 @@ class EventFunction:
         self._stack.close()
         gc.unfreeze()
 
-    def _open(self, invocation: Invocation) -> OpenFunction:
+    def _open(self, invocation: Invocation) -> FunctionProcess:
         started = self._clock.monotonic()
-        settings = load_settings(None, CLOUD)
-        with ExitStack() as stack:
-            journal = stack.enter_context(open_function_journal(settings, environment(), component=self._component))
-            latest = LatestCredentials(EnvironmentCredentials(environment()))
-            ports = stack.enter_context(
-                open_cloud(settings, journal, credentials=fixed_credentials(settings) or latest)
-            )
-            self._stack = stack.pop_all()
-        self._function = OpenFunction(settings, ports, latest)
+        self._function = self._stack.enter_context(open_function(self._component))
         gc.freeze()  # what was imported stays; the collector need not look at it again
         facts: dict[str, Any] = {"faas.coldstart": True, "faas.max_memory": invocation.memory_mb}
         duration_s = self._clock.monotonic() - started
-        journal.record(Event.SERVICE_STARTED, duration_s=duration_s, time_limit_s=invocation.time_limit_s, **facts)
+        self._function.journal.record(
+            Event.SERVICE_STARTED, duration_s=duration_s, time_limit_s=invocation.time_limit_s, **facts
+        )
         return self._function
 
-    def _answer(self, call: Call) -> Mapping[str, object] | InvocationFailed:
+    def _answer(self, call: FunctionCall) -> Mapping[str, object] | InvocationFailed:
         try:
             return self._work(call)
         except InvocationFailed as failure:

@@ -1,23 +1,97 @@
-"""An HTTP face as a function: all of it but the files for the relay, what only reads for the query function."""
+"""An HTTP server as a function: all of it but the files for the relay, what only reads for the query function."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from starlette.concurrency import run_in_threadpool
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sluice.adapters.aliyun.credentials import LatestCredentials
 from sluice.api.call_ids import choose_request_id
 from sluice.api.http.app import Offer, build_http_app
 from sluice.api.http.bodies.body import Patience
+from sluice.api.http.responses import json_response
 from sluice.api.http.server.server import HttpServer, ListenOn
-from sluice.app.functions.platform_edge import PlatformEdge
+from sluice.app.functions.platform_headers import split_head
 from sluice.app.functions.web_function import HOST, WebFunction, run_web_function
 from sluice.domain.limits import HOUR_S
 
 PORT = 9000
 KEEP_ALIVE_S = HOUR_S
 """The gateway keeps its connections for a quarter of an hour; one that we close first can cost a request."""
+CALLERS_PATH = "/http-invoke"
+"""The control path of whatever a caller sent: such a request is never a hook, however it is addressed."""
+HOOKS = {("POST", "/initialize"), ("GET", "/pre-stop")}
+LIVE = "/health/live"
+_TICK_S = 0.05
+
+
+class PlatformEdge:
+    """Middleware: the outermost code that a request to a function meets.
+
+    ``warm`` is called, in a thread, by the initializer; it must not raise.
+    ``closing`` is set by the hook before the instance stops, which is answered
+    when nothing is under way any more, or after ``grace_s``.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        latest: LatestCredentials,
+        *,
+        warm: Callable[[], object],
+        closing: threading.Event,
+        grace_s: float,
+    ) -> None:
+        self._app = app
+        self._latest = latest
+        self._warm = warm
+        self._closing = closing
+        self._grace_s = grace_s
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        head = split_head((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+        credentials = head.platform.credentials()
+        if credentials is not None:
+            self._latest.set(credentials)
+        request = (scope["method"], scope["path"])
+        if request in HOOKS and head.platform.control_path != CALLERS_PATH:
+            await self._answer_hook(scope, receive, send)
+        elif request in {("GET", LIVE), ("HEAD", LIVE)}:
+            await json_response({"status": "ok"})(scope, receive, send)
+        else:
+            headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head.callers]
+            await self._pass_on({**scope, "headers": headers}, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._under_way += 1  # all in the thread of the event loop
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._under_way -= 1
+
+    async def _answer_hook(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/initialize":
+            await run_in_threadpool(self._warm)
+        else:
+            await self._drain()
+        await json_response({"status": "ok"})(scope, receive, send)
+
+    async def _drain(self) -> None:
+        self._closing.set()
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._grace_s
+        while self._under_way and loop.time() < give_up_at:  # noqa: ASYNC110  # rare, and simpler than telling
+            await asyncio.sleep(_TICK_S)
 
 
 def run_http_function(component: str, offer: Offer) -> None:

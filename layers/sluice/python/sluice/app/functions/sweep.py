@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from sluice.app.functions.event_function import Call, EventFunction
+from sluice.app.functions.event_function import EventFunction, FunctionCall
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
 from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
 
@@ -21,7 +21,7 @@ class _TimerEvent(msgspec.Struct):
     payload: str = ""
 
 
-def sweep(call: Call) -> dict[str, object]:
+def sweep(call: FunctionCall) -> dict[str, object]:
     """Repair what was lost, or compare the stores with each other, as the timer's payload says."""
     ports = call.function.ports
     if read_payload(call.event) == RECONCILE:

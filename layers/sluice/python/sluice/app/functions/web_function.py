@@ -5,18 +5,16 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
-from sluice.adapters.aliyun.credentials import EnvironmentCredentials, LatestCredentials
+from sluice.adapters.aliyun.credentials import LatestCredentials
 from sluice.api.auth import KeyRing
 from sluice.api.rate_limit import RateLimiter
 from sluice.api.service import Service
-from sluice.app.aliyun import fixed_credentials, open_cloud
-from sluice.app.functions.event_function import CLOUD
-from sluice.app.functions.function_journal import open_function_journal
+from sluice.app.functions.function_process import open_function
 from sluice.app.key_store import open_key_store
-from sluice.app.settings.settings import Settings, environment, load_settings
+from sluice.app.settings.settings import Settings, environment
 from sluice.app.stop_signal import wait_for_stop
 from sluice.domain.events import Event
 from sluice.ports.journal import Journal
@@ -53,22 +51,18 @@ class WebFunction(NamedTuple):
 @contextmanager
 def open_web_function(component: str) -> Iterator[WebFunction]:
     """Open stores and keys. Nothing is asked of them yet: before the first request there may be no credentials."""
-    settings = load_settings(None, CLOUD)
-    with ExitStack() as stack:
-        journal = stack.enter_context(open_function_journal(settings, environment(), component=component))
-        latest = LatestCredentials(EnvironmentCredentials(environment()))
-        source = fixed_credentials(settings) or latest
-        ports = stack.enter_context(open_cloud(settings, journal, credentials=source))
-        keys = open_key_store(settings, credentials=source)
+    with open_function(component) as opened:
+        settings, ports = opened.settings, opened.ports
+        keys = open_key_store(settings, credentials=opened.credentials)
         limiter = RateLimiter(
             clock=ports.clock,
-            journal=journal,
+            journal=ports.journal,
             per_s=settings.security.rate_limit_per_s,
             burst=settings.security.rate_limit_burst,
         )
-        ring = KeyRing(keys, clock=ports.clock, journal=journal)  # never an open one: everybody reaches a function
+        ring = KeyRing(keys, clock=ports.clock, journal=ports.journal)  # never open: everybody reaches a function
         service = Service(ports=ports, params_cache=ParamsCache(ports), ring=ring, rate_limiter=limiter)
-        yield WebFunction(settings, service, latest)
+        yield WebFunction(settings, service, opened.latest)
 
 
 def run_web_function(component: str, serve: Serve, *, port: int) -> None:

@@ -1,15 +1,27 @@
-"""Tells events as log lines: one JSON object on one line, or a line for people."""
+"""Writes events as log lines: one JSON object on one line, or a line for people, to a stream or a file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Protocol, TextIO
 
 import msgspec
 
-from sluice.app.telemetry.error_entry import RecordedError, error_entry
+from sluice.app.settings.schema import Logging
 from sluice.app.telemetry.event_levels import TELLINGS, Level
-from sluice.app.telemetry.redaction import Budget, escape_unprintable, redacted_fields, redacted_text
+from sluice.app.telemetry.redaction import (
+    Budget,
+    RecordedError,
+    error_entry,
+    escape_unprintable,
+    redacted_fields,
+    redacted_text,
+)
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.ports.clock import Clock
@@ -73,6 +85,7 @@ class JournalLines:
 
     def _entry(self, event: Event, fields: Mapping[str, object], room: Budget) -> Entry:
         telling = TELLINGS[event]
+        moment = datetime.fromtimestamp(self._clock.now(), UTC)
         rest = dict(fields)
         ids = {**current_context(), **{name: rest.pop(name) for name in IDS if rest.get(name)}}
         ids.setdefault("component", self._component)
@@ -80,7 +93,7 @@ class JournalLines:
         if isinstance(error, SluiceError):
             rest |= {name: value for name, value in error.facts.items() if name not in rest}
         return {
-            "timestamp": _iso(self._clock.now()),
+            "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": telling.level.name,
             **{name: redacted_text(str(ids[name]), _ID_ROOM) if name in ids else None for name in IDS},
             "event": event.value,
@@ -143,5 +156,77 @@ def _json(value: object) -> str:
     return escape_unprintable(msgspec.json.encode(value).decode())
 
 
-def _iso(unix_s: float) -> str:
-    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+class LogOutput(Protocol):
+    """Takes whole lines from any thread."""
+
+    def write(self, line: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class StreamOutput:
+    """Writes to a stream that somebody else opened and closes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = Lock()
+
+    def write(self, line: str) -> None:
+        """Write a line in one call, so that lines of several processes on one pipe stay whole if they are short."""
+        with self._lock:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Leave the stream open."""
+
+
+class FileOutput:
+    """Appends to a file and puts it aside as ``.1``, ``.2`` … when it is large. For one process alone."""
+
+    def __init__(self, path: Path, *, rotate_bytes: int, rotated_files_max: int) -> None:
+        # Only who logs to a file pays for these modules (2 MB).
+        from logging import makeLogRecord  # noqa: PLC0415  # as above
+        from logging.handlers import RotatingFileHandler  # noqa: PLC0415  # as above
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._make_record = makeLogRecord
+        self._handler = RotatingFileHandler(
+            path, maxBytes=rotate_bytes, backupCount=rotated_files_max, encoding="utf-8"
+        )
+        self._handler.handleError = _raise  # type: ignore[method-assign,assignment]  # the journal counts what is lost
+
+    def write(self, line: str) -> None:
+        self._handler.handle(self._make_record({"msg": line}))
+
+    def close(self) -> None:
+        self._handler.close()
+
+
+def open_output(settings: Logging) -> LogOutput:
+    """Open the output that the settings name. Raises OSError when it cannot be written."""
+    if settings.output in {"stderr", "stdout"}:
+        return StreamOutput(sys.stderr if settings.output == "stderr" else sys.stdout)
+    return FileOutput(
+        Path(settings.output), rotate_bytes=settings.rotate_bytes, rotated_files_max=settings.rotated_files_max
+    )
+
+
+def _raise(_record: object) -> None:
+    raise  # noqa: PLE0704  # called by the handler while it handles the exception
+
+
+@contextmanager
+def open_lines(settings: Logging, *, clock: Clock, component: str) -> Iterator[JournalLines]:
+    """Open the journal of lines that the settings describe. Raises OSError when the log file cannot be written."""
+    output = open_output(settings)
+    try:
+        yield JournalLines(
+            output.write,
+            clock=clock,
+            level=Level[settings.level],
+            component=component,
+            console=settings.format == "console",
+        )
+    finally:
+        output.close()

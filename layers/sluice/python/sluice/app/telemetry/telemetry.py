@@ -8,9 +8,7 @@ from typing import NamedTuple
 
 from sluice.adapters.system_clock import SystemClock
 from sluice.app.settings.settings import Settings
-from sluice.app.telemetry.event_levels import Level
-from sluice.app.telemetry.log_lines import JournalLines
-from sluice.app.telemetry.log_output import open_output
+from sluice.app.telemetry.log_lines import JournalLines, open_lines
 from sluice.app.telemetry.metrics import MetricsJournal
 from sluice.app.telemetry.process_gauges import DiskGauge
 from sluice.domain.events import Event
@@ -42,16 +40,6 @@ class Telemetry(NamedTuple):
 def open_telemetry(settings: Settings, *, component: str = "sluice") -> Iterator[Telemetry]:
     """Open lines and metrics as the settings say. Raises OSError when the log file cannot be written."""
     clock = SystemClock()
-    output = open_output(settings.logging)
-    try:
-        lines = JournalLines(
-            output.write,
-            clock=clock,
-            level=Level[settings.logging.level],
-            component=component,
-            console=settings.logging.format == "console",
-        )
+    with open_lines(settings.logging, clock=clock, component=component) as lines:
         metrics = MetricsJournal(clock=clock, disk=DiskGauge(settings.data_directory))
         yield Telemetry(JournalTee(metrics, lines), metrics, lines)
-    finally:
-        output.close()
