@@ -16,7 +16,7 @@ EMBEDDED = {
     "sqlite3",
     "sluice.adapters.directory.store",
     "sluice.adapters.sqlite.tasks",
-    "sluice.app.stores",
+    "sluice.app.backends",
 }
 HEAVY = {"numpy", "aiohttp", "fc2", "yaml", "tzdata", "openpyxl"}
 """Parts of the SDKs, and of ours, that nothing in a function uses."""

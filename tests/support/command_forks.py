@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PRELOADED = (
     *(f"sluice.cli.{name}" for name in ("explain", "failures", "key_commands", "table_commands", "task.commands")),
     *(f"sluice.cli.export.{name}" for name in ("command", "local_export", "remote_export")),
-    *(f"sluice.app.{name}" for name in ("stores", "settings.schema")),
+    *(f"sluice.app.{name}" for name in ("backends", "settings.schema")),
 )
 REQUEST_BYTES_MAX = 1 << 20
 

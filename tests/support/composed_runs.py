@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from sluice.app.backends import open_ports
 from sluice.app.settings.settings import Settings, settings_from
-from sluice.app.stores import open_ports
 from sluice.domain.keys import TenantId
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams

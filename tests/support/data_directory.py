@@ -8,9 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from sluice.app.backends import open_ports
 from sluice.app.settings.schema import Storage
 from sluice.app.settings.settings import Settings
-from sluice.app.stores import open_ports
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams

@@ -17,9 +17,9 @@ from sluice.api.http.app import build_http_app
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.api.rate_limit import RateLimiter
 from sluice.api.service import Service
+from sluice.app.backends import open_ports
 from sluice.app.settings.schema import Storage
 from sluice.app.settings.settings import Settings
-from sluice.app.stores import open_ports
 from sluice.domain.events import Event
 from sluice.ports.bundle import Ports
 from sluice.usecases.find_task import ParamsCache

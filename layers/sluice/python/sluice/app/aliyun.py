@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 
 from sluice.adapters.aliyun.credentials import Credentials, CredentialsSource, EnvironmentCredentials, FixedCredentials
 from sluice.adapters.aliyun.function_compute.manifest_put_invoker import ManifestPutInvoker
@@ -11,62 +12,81 @@ from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket
 from sluice.adapters.aliyun.oss.bucket import OssBucket
 from sluice.adapters.aliyun.oss.links import OssLinks
 from sluice.adapters.aliyun.oss.store import OssStore
-from sluice.adapters.aliyun.tablestore.schema import TablestoreAccess
+from sluice.adapters.aliyun.tablestore.keys import TablestoreKeys
+from sluice.adapters.aliyun.tablestore.schema import KEYS, TablestoreAccess
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
-from sluice.adapters.forwarding_store import SplitStore, TriggeringStore
-from sluice.adapters.retrying_store import RetryingStore
-from sluice.adapters.retrying_tasks import RetryingTasks
+from sluice.adapters.cached_keys import RememberedKeys
+from sluice.adapters.directory.key_file import KeyFile
+from sluice.adapters.forwarding_store import SplitStore
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.thread_pool import ThreadedPool
-from sluice.adapters.workers.no_composers import NoComposers
-from sluice.app.retrying import retrying_by
+from sluice.app.backend import PublicUrl, Stores, assemble_ports
 from sluice.app.settings.settings import Settings, environment
-from sluice.ports.admission import Admission
 from sluice.ports.bundle import Ports
-from sluice.ports.clock import Clock, Randomness
 from sluice.ports.invoker import Invoker
 from sluice.ports.journal import Journal
+from sluice.ports.key_store import KeyStore
 from sluice.ports.object_store import ObjectStore
+
+CLOUD = {"storage.backend": "oss"}
+"""What a function's settings say whatever its variables do: it has no other stores."""
+
+
+class AliyunBackend:
+    """Objects in OSS, task rows and API keys in Tablestore; composers in Function Compute and in this process."""
+
+    def open_stores(self, settings: Settings) -> AbstractContextManager[Stores]:
+        return open_cloud_stores(settings, credentials_of(settings))
+
+    def open_links(self, settings: Settings, public_url: PublicUrl) -> None:
+        del settings, public_url  # OSS serves the files
+
+    def open_keys(self, settings: Settings) -> KeyStore:
+        return open_cloud_keys(settings, credentials_of(settings))
+
+    def place_of_keys(self, settings: Settings) -> str:
+        if settings.security.api_keys_file:
+            return str(settings.api_keys_path)
+        return f"table {KEYS.name_by(settings.tablestore.table)} of instance {settings.tablestore.instance}"
+
+    def tasks_file(self, settings: Settings) -> None:
+        del settings  # the rows are in a table
+
+    def tidy(self, settings: Settings) -> int:
+        del settings
+        return 0  # a killed process leaves nothing that a client could see
 
 
 @contextmanager
 def open_cloud(
-    settings: Settings,
-    journal: Journal,
-    *,
-    credentials: CredentialsSource | None = None,
-    composers: Invoker | None = None,
-    admission: Admission | None = None,
+    settings: Settings, journal: Journal, *, credentials: CredentialsSource | None = None
 ) -> Iterator[Ports]:
-    """Open the stores that the settings name. Nothing is asked of them before the first call.
+    """Open the stores for a function, whose composers are started by the trigger alone."""
+    with open_cloud_stores(settings, credentials or credentials_of(settings)) as stores:
+        yield assemble_ports(settings, journal, stores)
 
-    ``composers`` are those of this very process, rung whenever it puts a
-    manifest, beside whatever the bucket's trigger starts. Without them the
-    trigger rings, and what ``functions.invoker`` names rings for the sweeper.
-    """
-    clock, randomness = SystemClock(), SystemRandomness()
-    try_s = settings.oss.connect_timeout_s + settings.oss.read_timeout_s
-    retrying = retrying_by(settings, clock=clock, randomness=randomness, try_s=try_s)
-    source = credentials or credentials_of(settings)
-    objects: ObjectStore = RetryingStore(_both_buckets(settings, source), **retrying)
-    if composers is not None:
-        objects = TriggeringStore(objects, composers)
-    with ExitStack() as stack:
-        tasks = TablestoreTasks(tablestore_access(settings, source), timeout_s=settings.tablestore.timeout_s)
-        stack.callback(tasks.close)
-        yield Ports(
-            objects=objects,
-            tasks=RetryingTasks(tasks, **retrying),
-            links=OssLinks(_download_bucket(settings, source), clock=clock),
-            invoker=composers or open_invoker(settings, objects, credentials=source, clock=clock, chance=randomness),
-            admission=admission or NoComposers(),
-            clock=clock,
-            randomness=randomness,
-            journal=journal,
-            lanes=ThreadedPool(),
-            limits=settings.limits(),
-            timings=settings.timings(),
+
+@contextmanager
+def open_cloud_stores(settings: Settings, credentials: CredentialsSource) -> Iterator[Stores]:
+    """Open the stores that the settings name. Nothing is asked of them before the first call."""
+    tasks = TablestoreTasks(tablestore_access(settings, credentials), timeout_s=settings.tablestore.timeout_s)
+    with closing(tasks):
+        yield Stores(
+            _both_buckets(settings, credentials),
+            tasks,
+            OssLinks(_download_bucket(settings, credentials), clock=SystemClock()),
+            ThreadedPool(),
+            call_s=settings.oss.connect_timeout_s + settings.oss.read_timeout_s,
+            invoker=partial(open_invoker, settings, credentials),
         )
+
+
+def open_cloud_keys(settings: Settings, credentials: CredentialsSource) -> KeyStore:
+    """Open the table of API keys. A file that the settings name wins over it."""
+    if settings.security.api_keys_file:
+        return KeyFile(settings.api_keys_path)
+    access = tablestore_access(settings, credentials)
+    return RememberedKeys(TablestoreKeys(access, timeout_s=settings.tablestore.timeout_s), clock=SystemClock())
 
 
 def credentials_of(settings: Settings) -> CredentialsSource:
@@ -93,11 +113,9 @@ def tablestore_access(settings: Settings, credentials: CredentialsSource) -> Tab
     )
 
 
-def open_invoker(
-    settings: Settings, objects: ObjectStore, *, credentials: CredentialsSource, clock: Clock, chance: Randomness
-) -> Invoker:
-    """What rings for a composer when the trigger was not heard; a vendor's SDK is loaded only by who uses it."""
-    functions = settings.functions
+def open_invoker(settings: Settings, credentials: CredentialsSource, objects: ObjectStore) -> Invoker:
+    """What asks for a composer when the trigger was lost; a vendor's SDK is loaded only where it is used."""
+    functions, clock = settings.functions, SystemClock()
     bucket = TriggerBucket(name=settings.oss.bucket, region=settings.oss.region)
     match functions.invoker:
         case "http":
@@ -108,7 +126,7 @@ def open_invoker(
                 bucket,
                 credentials=credentials,
                 clock=clock,
-                randomness=chance,
+                randomness=SystemRandomness(),
                 timeout_s=functions.timeout_s,
             )
         case "fc2":

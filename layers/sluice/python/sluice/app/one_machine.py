@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from sluice.adapters.directory.store import DirectoryStore
-from sluice.adapters.system_clock import SystemClock, SystemRandomness
+from sluice.adapters.system_clock import SystemClock
 from sluice.adapters.workers.pool import PoolLimits, WorkerPool
 from sluice.api.http.routes.health import HealthApp, HealthChecks
+from sluice.app.backends import backend_of, open_ports
 from sluice.app.servers import Servers, open_servers
 from sluice.app.settings.settings import Settings
-from sluice.app.stores import open_links, open_ports
 from sluice.app.telemetry.log_lines import replay_line
 from sluice.app.telemetry.metrics import CONTENT_TYPE
 from sluice.app.telemetry.telemetry import Telemetry, open_telemetry
@@ -50,7 +49,7 @@ def run_service(settings: Settings, *, config: Path | None = None) -> Iterator[R
     Ready when the context is entered. Killing it at any moment loses nothing
     that was acknowledged; the next service over the same directory goes on.
     """
-    url = PublicUrl(settings)
+    url, backend = PublicUrl(settings), backend_of(settings)
     with ExitStack() as stack:
         telemetry = stack.enter_context(open_telemetry(settings))
         journal = telemetry.journal
@@ -58,7 +57,7 @@ def run_service(settings: Settings, *, config: Path | None = None) -> Iterator[R
         telemetry.metrics.watch(
             active=lambda: pool.active, queued=lambda: pool.queued, dropped=lambda: telemetry.lines.dropped
         )
-        links = open_links(settings, url) if is_embedded(settings) else None
+        links = backend.open_links(settings, url)
         ports = stack.enter_context(open_ports(settings, journal, invoker=pool, admission=pool, links=links))
         pool.rescue_with(partial(rescue, ports))
         started = stack.enter_context(ExitStack())
@@ -66,7 +65,8 @@ def run_service(settings: Settings, *, config: Path | None = None) -> Iterator[R
         health = build_health(settings, ports, telemetry, pool)
         servers = stack.enter_context(open_servers(settings, ports, telemetry, links=links, health=health))
         url.http_port = servers.http_port
-        sweeper = SweeperLoop(ports, interval_s=settings.concurrency.sweep_interval_s, tidy=partial(tidy, settings))
+        tidy = partial(backend.tidy, settings)
+        sweeper = SweeperLoop(ports, interval_s=settings.concurrency.sweep_interval_s, tidy=tidy)
         sweeper.start()
         stack.callback(sweeper.stop)
         journal.record(Event.SERVICE_STARTED, **servers._asdict())
@@ -85,20 +85,6 @@ class PublicUrl:
     def __call__(self) -> str:
         host = f"[{self._server.host}]" if ":" in self._server.host else self._server.host
         return self._server.public_url or f"{self._scheme}://{host}:{self.http_port}"
-
-
-def is_embedded(settings: Settings) -> bool:
-    """Whether the stores are in the data directory."""
-    return settings.storage.backend == "directory"
-
-
-def tidy(settings: Settings) -> int:
-    """Remove what killed processes left half written a day ago. The cloud's stores leave nothing of the kind."""
-    if not is_embedded(settings):
-        return 0
-    clock = SystemClock()
-    store = DirectoryStore(settings.data_directory, randomness=SystemRandomness())
-    return store.remove_leftovers(now=clock.now(), older_than_s=DAY_S)
 
 
 def build_pool(settings: Settings, journal: Journal, *, config: Path | None) -> WorkerPool:

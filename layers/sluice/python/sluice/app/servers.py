@@ -22,7 +22,7 @@ from sluice.api.http.routes.health import HealthApp
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.api.rate_limit import RateLimiter
 from sluice.api.service import Service
-from sluice.app.key_store import open_key_store
+from sluice.app.backends import backend_of
 from sluice.app.settings.settings import Settings
 from sluice.app.telemetry.telemetry import Telemetry
 from sluice.ports.bundle import Ports
@@ -94,7 +94,7 @@ def _start(setting: str, server: GrpcServer | HttpServer) -> int:
 
 def open_ring(settings: Settings, ports: Ports) -> KeyRing | OpenRing:
     """Who may call, by the keys in their store."""
-    ring = KeyRing(open_key_store(settings), clock=ports.clock, journal=ports.journal)
+    ring = KeyRing(backend_of(settings).open_keys(settings), clock=ports.clock, journal=ports.journal)
     return ring if settings.security.auth_required else OpenRing(ring)
 
 

@@ -11,9 +11,9 @@ import typer
 
 from sluice import __version__
 from sluice.api.auth import LOCAL_TENANT
+from sluice.app.backends import open_ports
 from sluice.app.settings.schema import Storage
 from sluice.app.settings.settings import Settings
-from sluice.app.stores import open_ports
 from sluice.cli.data_options import AsJson
 from sluice.cli.export.progress import Progress, shown_progress
 from sluice.cli.export.recording_invoker import LastError, RecordingInvoker

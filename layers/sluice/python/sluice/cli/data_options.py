@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from sluice.app.backends import backend_of, open_ports
 from sluice.app.settings.settings import Settings, load_settings
-from sluice.app.stores import TASKS_FILE, open_ports
 from sluice.cli.task.sweep_invoker import SweepInvoker
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
@@ -45,7 +45,8 @@ def settings_of(data: Path | None, config: Path | None) -> Settings:
 def open_data(data: Path | None, config: Path | None) -> Iterator[Ports]:
     """Open the stores of a service, which may be running. Its sweeper hears of every bell that is rung here."""
     settings = settings_of(data, config)
-    if settings.storage.backend == "directory" and not (settings.data_directory / TASKS_FILE).is_file():
+    tasks_file = backend_of(settings).tasks_file(settings)
+    if tasks_file is not None and not tasks_file.is_file():
         raise typer.BadParameter(f"no service has its data in {settings.data_directory}", param_hint="--data")
     trigger = SweepInvoker()
     with open_ports(settings, SilentJournal(), invoker=trigger) as ports:

@@ -11,7 +11,7 @@ import typer
 
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.api.api_keys import add_key, list_keys, revoke_key
-from sluice.app.key_store import open_key_store, place_of_keys
+from sluice.app.backends import backend_of
 from sluice.cli.data_options import Config, Data, settings_of
 from sluice.cli.formatting import iso, json_of, lines_of, span
 from sluice.domain.api_key import ApiKey, Scope
@@ -79,9 +79,10 @@ def add(
       sluice keys add reports --scope read --expires-days 90 > key.txt
     """
     settings = settings_of(data, config)
+    backend = backend_of(settings)
     try:
         new = add_key(
-            open_key_store(settings),
+            backend.open_keys(settings),
             tenant,
             scopes=scope,
             clock=SystemClock(),
@@ -93,9 +94,8 @@ def add(
     print(new.text.reveal())
     life = f"expires {iso(new.key.expires_at)}" if new.key.expires_at else "never expires"
     scopes = ", ".join(new.key.scopes)
-    print(
-        f"Key {new.key.key_id} of tenant {tenant} ({scopes}; {life}) is in {place_of_keys(settings)}.", file=sys.stderr
-    )
+    place = backend.place_of_keys(settings)
+    print(f"Key {new.key.key_id} of tenant {tenant} ({scopes}; {life}) is in {place}.", file=sys.stderr)
     print("This is the only time it is shown. Callers send it as: authorization: Bearer KEY", file=sys.stderr)
 
 
@@ -114,8 +114,9 @@ def list_(
       sluice keys list --tenant shop --json
     """
     now = SystemClock().now()
-    store = open_key_store(settings_of(data, config))
-    views = [view_key(key, now) for key in list_keys(store, tenant)]
+    settings = settings_of(data, config)
+    keys = list_keys(backend_of(settings).open_keys(settings), tenant)
+    views = [view_key(key, now) for key in keys]
     if as_json:
         print(json_of(views))
         return
@@ -135,9 +136,9 @@ def revoke(
 
     Example: sluice keys revoke bq3vx5k2m7wa --data /var/lib/sluice
     """
-    clock = SystemClock()
+    clock, settings = SystemClock(), settings_of(data, config)
     try:
-        key = revoke_key(open_key_store(settings_of(data, config)), key_id, clock=clock)
+        key = revoke_key(backend_of(settings).open_keys(settings), key_id, clock=clock)
     except LookupError as error:
         print(f"sluice: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from sluice.adapters.aliyun.tablestore.tables import Finding, check_tables, create_tables
-from sluice.app.aliyun import credentials_of, tablestore_access
+from sluice.app.aliyun import AliyunBackend, credentials_of, tablestore_access
+from sluice.app.backends import backend_of
 from sluice.app.settings.settings import Settings, SettingsError, load_settings
 from sluice.cli.data_options import Config
 from sluice.cli.formatting import lines_of
@@ -58,6 +59,6 @@ def _report(do: Callable[..., list[Finding]], config: Config, timeout_s: float) 
 
 def _cloud_settings(config: Config) -> Settings:
     settings = load_settings(config)
-    if settings.storage.backend != "oss":
+    if not isinstance(backend_of(settings), AliyunBackend):
         raise SettingsError(["storage.backend is not oss: there are tables only in the cloud"])
     return settings

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sluice import __version__
 from sluice.adapters.aliyun.credentials import CredentialsSource, EnvironmentCredentials, LatestCredentials
 from sluice.adapters.system_clock import SystemClock
-from sluice.app.aliyun import fixed_credentials, open_cloud
+from sluice.app.aliyun import CLOUD, fixed_credentials, open_cloud
 from sluice.app.settings.settings import Settings, environment, load_settings
 from sluice.app.telemetry.log_lines import open_lines
 from sluice.domain.events import Event
@@ -23,8 +23,6 @@ PLATFORM_FIELDS = {
     "cloud.region": "FC_REGION",
 }
 """What Function Compute says of a function, by the variable that says it."""
-CLOUD = {"storage.backend": "oss"}
-"""A function has no other."""
 
 
 class FunctionProcess(NamedTuple):

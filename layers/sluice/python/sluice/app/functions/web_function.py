@@ -12,8 +12,8 @@ from sluice.adapters.aliyun.credentials import LatestCredentials
 from sluice.api.auth import KeyRing
 from sluice.api.rate_limit import RateLimiter
 from sluice.api.service import Service
+from sluice.app.aliyun import open_cloud_keys
 from sluice.app.functions.function_process import open_function
-from sluice.app.key_store import open_key_store
 from sluice.app.settings.settings import Settings, environment
 from sluice.app.stop_signal import wait_for_stop
 from sluice.domain.events import Event
@@ -53,7 +53,7 @@ def open_web_function(component: str) -> Iterator[WebFunction]:
     """Open stores and keys. Nothing is asked of them yet: before the first request there may be no credentials."""
     with open_function(component) as opened:
         settings, ports = opened.settings, opened.ports
-        keys = open_key_store(settings, credentials=opened.credentials)
+        keys = open_cloud_keys(settings, opened.credentials)
         limiter = RateLimiter(
             clock=ports.clock,
             journal=ports.journal,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -28,13 +31,36 @@ NameOrNone = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]*$")]
 Text = Annotated[str, Meta(min_length=1)]
 
 
-CLOUD_DEFAULTS: dict[str, object] = {
-    "concurrency.lease_s": _TIMINGS.lease_s,
-    "concurrency.heartbeat_s": _TIMINGS.heartbeat_s,
-    "concurrency.clock_skew_s": _TIMINGS.skew_s,
-    "concurrency.trigger_grace_s": _TIMINGS.trigger_grace_s,
+class BackendSettings(NamedTuple):
+    """What a choice of ``storage.backend`` means for the other settings."""
+
+    needs: tuple[str, ...] = ()
+    """Settings that must not be empty."""
+    defaults: Mapping[str, object] = MappingProxyType({})
+    """Defaults in place of those below."""
+
+
+BACKENDS: Mapping[str, BackendSettings] = {
+    "directory": BackendSettings(),
+    "oss": BackendSettings(
+        needs=(
+            "oss.endpoint",
+            "oss.region",
+            "oss.bucket",
+            "oss.result_bucket",
+            "tablestore.endpoint",
+            "tablestore.instance",
+        ),
+        # Many machines, whose clocks differ, and a network between them.
+        defaults={
+            "concurrency.lease_s": _TIMINGS.lease_s,
+            "concurrency.heartbeat_s": _TIMINGS.heartbeat_s,
+            "concurrency.clock_skew_s": _TIMINGS.skew_s,
+            "concurrency.trigger_grace_s": _TIMINGS.trigger_grace_s,
+        },
+    ),
 }
-"""Defaults when ``storage.backend`` is ``oss``: many machines, whose clocks differ, and a network between them."""
+"""By ``storage.backend``; how each opens its stores is in ``app/backends.BACKENDS``."""
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +88,7 @@ class Concurrency(msgspec.Struct, frozen=True, kw_only=True):
     The defaults for leases are shorter than those of ``Timings``: the embedded
     service has one machine and one clock, so the clocks cannot differ and a
     composer that died is known at once; nothing has to wait for a network.
-    With ``storage.backend: oss`` those of ``CLOUD_DEFAULTS`` stand in their place.
+    A backend of many machines has others in ``BACKENDS``.
     """
 
     max_concurrent_tasks: Annotated[int, Meta(ge=1, le=1_000)] = 10
@@ -175,3 +201,61 @@ class Monitoring(msgspec.Struct, frozen=True, kw_only=True):
 
     metrics_port: Port = 8080
     health_check_interval_s: Seconds = 10
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings. Immutable; secrets in it do not print."""
+
+    server: Server = Server()
+    concurrency: Concurrency = Concurrency()
+    performance: Performance = Performance()
+    storage: Storage = Storage()
+    oss: Oss = Oss()
+    tablestore: Tablestore = Tablestore()
+    functions: Functions = Functions()
+    security: Security = Security()
+    logging: Logging = Logging()
+    monitoring: Monitoring = Monitoring()
+
+    def limits(self) -> Limits:
+        """Give the bounds of a task; only those that no file format or store dictates can be set."""
+        return Limits(
+            batches_max=self.performance.max_batches,
+            batch_bytes_max=self.performance.max_batch_bytes,
+            batch_rows_max=self.performance.max_batch_rows,
+            rows_max=self.performance.max_rows,
+            part_bytes_min=self.performance.part_bytes,
+            parallel_parts=self.performance.parallel_parts,
+            prefetched_chunks=self.performance.prefetched_chunks,
+            open_tasks_max=self.concurrency.open_tasks_max,
+            tenant_composing_max=self.concurrency.tenant_composing_max,
+        )
+
+    def timings(self) -> Timings:
+        """Give how long the protocol waits."""
+        waits, kept = self.concurrency, self.storage
+        return Timings(
+            lease_s=waits.lease_s,
+            skew_s=waits.clock_skew_s,
+            heartbeat_s=waits.heartbeat_s,
+            trigger_grace_s=waits.trigger_grace_s,
+            attempt_max_s=self.performance.upload_timeout_s,
+            attempts_max=waits.attempts_max,
+            backoff_s=waits.backoff_s,
+            backoff_max_s=waits.backoff_max_s,
+            idle_s=kept.idle_expiry_s,
+            open_max_s=kept.open_expiry_s,
+            retention_s=kept.retention_s,
+            link_s=kept.link_life_s,
+            gc_delays_s=kept.cleanup_delays_s,
+            tombstone_s=kept.tombstone_s,
+        )
+
+    @property
+    def data_directory(self) -> Path:
+        return Path(self.storage.data_directory)
+
+    @property
+    def api_keys_path(self) -> Path:
+        """Where the API keys are kept: beside the data unless another file is named."""
+        return Path(self.security.api_keys_file or self.data_directory / "keys.json")

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
-from sluice.app.settings.schema import (
-    CLOUD_DEFAULTS,
-    Concurrency,
-    Functions,
-    Logging,
-    Monitoring,
-    Oss,
-    Performance,
-    Security,
-    Server,
-    Storage,
-    Tablestore,
-)
+from sluice.app.settings.schema import BACKENDS, Settings, Storage
 from sluice.app.settings.source import Given, from_environment, from_file, from_flags
-from sluice.domain.limits import Limits, Timings
 from sluice.domain.secret import Secret
+
+__all__ = ["Settings", "SettingsError", "environment", "load_settings", "setting_types", "settings_from"]
 
 SHOWN_CHARS_MAX = 60
 
@@ -35,64 +25,6 @@ class SettingsError(Exception):
     def __init__(self, problems: list[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("the settings cannot be used:\n" + "\n".join(f"  - {problem}" for problem in problems))
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings. Immutable; secrets in it do not print."""
-
-    server: Server = Server()
-    concurrency: Concurrency = Concurrency()
-    performance: Performance = Performance()
-    storage: Storage = Storage()
-    oss: Oss = Oss()
-    tablestore: Tablestore = Tablestore()
-    functions: Functions = Functions()
-    security: Security = Security()
-    logging: Logging = Logging()
-    monitoring: Monitoring = Monitoring()
-
-    def limits(self) -> Limits:
-        """Give the bounds of a task; only those that no file format or store dictates can be set."""
-        return Limits(
-            batches_max=self.performance.max_batches,
-            batch_bytes_max=self.performance.max_batch_bytes,
-            batch_rows_max=self.performance.max_batch_rows,
-            rows_max=self.performance.max_rows,
-            part_bytes_min=self.performance.part_bytes,
-            parallel_parts=self.performance.parallel_parts,
-            prefetched_chunks=self.performance.prefetched_chunks,
-            open_tasks_max=self.concurrency.open_tasks_max,
-            tenant_composing_max=self.concurrency.tenant_composing_max,
-        )
-
-    def timings(self) -> Timings:
-        """Give how long the protocol waits."""
-        waits, kept = self.concurrency, self.storage
-        return Timings(
-            lease_s=waits.lease_s,
-            skew_s=waits.clock_skew_s,
-            heartbeat_s=waits.heartbeat_s,
-            trigger_grace_s=waits.trigger_grace_s,
-            attempt_max_s=self.performance.upload_timeout_s,
-            attempts_max=waits.attempts_max,
-            backoff_s=waits.backoff_s,
-            backoff_max_s=waits.backoff_max_s,
-            idle_s=kept.idle_expiry_s,
-            open_max_s=kept.open_expiry_s,
-            retention_s=kept.retention_s,
-            link_s=kept.link_life_s,
-            gc_delays_s=kept.cleanup_delays_s,
-            tombstone_s=kept.tombstone_s,
-        )
-
-    @property
-    def data_directory(self) -> Path:
-        return Path(self.storage.data_directory)
-
-    @property
-    def api_keys_path(self) -> Path:
-        """Where the API keys are kept: beside the data unless another file is named."""
-        return Path(self.security.api_keys_file or self.data_directory / "keys.json")
 
 
 def environment() -> Mapping[str, str]:
@@ -119,7 +51,8 @@ def settings_from(env: Mapping[str, str], file: Path | None, flags: Mapping[str,
             values[setting] = _convert(one, types[setting])
         except ValueError as error:
             problems.append(f"{one.source}: {error}")
-    settings = _tree(CLOUD_DEFAULTS | values if values.get("storage.backend") == "oss" else values)
+    backend = BACKENDS[str(values.get("storage.backend", Storage().backend))]
+    settings = _tree({**backend.defaults, **values})
     sources = {setting: given[setting].source if setting in given else f"{setting} (default)" for setting in types}
     problems += broken_rules(settings, sources=sources, skip=given.keys() - values.keys())
     if problems:
@@ -187,6 +120,15 @@ def _ports_differ(settings: Settings) -> bool:
     return len(chosen) == len(set(chosen))
 
 
+def _needed_by(backend: str, needs: tuple[str, ...]) -> Rule:
+    """What ``backend`` needs must be given when it is chosen."""
+
+    def is_given(settings: Settings) -> bool:
+        return settings.storage.backend != backend or all(attrgetter(name)(settings) for name in needs)
+
+    return Rule(("storage.backend", *needs), is_given, f"the {backend} backend needs each of these")
+
+
 RULES = (
     Rule(
         ("server.grpc_port", "server.http_port", "monitoring.metrics_port"),
@@ -228,25 +170,7 @@ RULES = (
         lambda s: not s.oss.security_token or bool(s.oss.access_key_id),
         "a security token belongs to an access key",
     ),
-    Rule(
-        (
-            "storage.backend",
-            "oss.endpoint",
-            "oss.region",
-            "oss.bucket",
-            "oss.result_bucket",
-            "tablestore.endpoint",
-            "tablestore.instance",
-        ),
-        lambda s: (
-            s.storage.backend != "oss"
-            or (
-                all((s.oss.endpoint, s.oss.region, s.oss.bucket, s.oss.result_bucket))
-                and all((s.tablestore.endpoint, s.tablestore.instance))
-            )
-        ),
-        "the oss backend needs each of these",
-    ),
+    *(_needed_by(name, backend.needs) for name, backend in BACKENDS.items() if backend.needs),
     Rule(
         ("oss.bucket", "oss.result_bucket"),
         # A result in the trigger's bucket could set off another composer.

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.api.auth import LOCAL_TENANT
 from sluice.api.task_view import warnings_of
+from sluice.app.backends import open_ports
 from sluice.app.settings.schema import Storage
 from sluice.app.settings.settings import Settings
-from sluice.app.stores import open_ports
 from sluice.cli.export.progress import Progress
 from sluice.cli.export.recording_invoker import LastError, RecordingInvoker
 from sluice.cli.export.table_input import TableInput

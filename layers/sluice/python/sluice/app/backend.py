@@ -1,0 +1,107 @@
+"""What a choice of ``storage.backend`` provides, and the ports of one process over the stores that it opens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from sluice.adapters.forwarding_store import TriggeringStore
+from sluice.adapters.retrying_store import RetryingStore
+from sluice.adapters.retrying_tasks import RetryingTasks
+from sluice.adapters.system_clock import SystemClock, SystemRandomness
+from sluice.adapters.workers.no_composers import NoComposers
+from sluice.app.settings.settings import Settings
+from sluice.ports.admission import Admission
+from sluice.ports.bundle import Ports
+from sluice.ports.invoker import Invoker
+from sluice.ports.journal import Journal
+from sluice.ports.key_store import KeyStore
+from sluice.ports.object_store import MintsLinks, ObjectStore
+from sluice.ports.pool import OrderedPool
+from sluice.ports.task_store import TaskStore
+
+if TYPE_CHECKING:
+    from sluice.adapters.directory.links import LocalLinks
+
+PublicUrl = str | Callable[[], str]
+"""What links begin with; a function where it is known late."""
+
+
+def no_composers(objects: ObjectStore) -> Invoker:
+    """Start no composer: the service's own pool, or its sweeper, finds the task."""
+    del objects
+    return NoComposers()
+
+
+class Stores(NamedTuple):
+    """The stores of one process, each call tried once."""
+
+    objects: ObjectStore
+    tasks: TaskStore
+    links: MintsLinks
+    lanes: OrderedPool
+    """Calls to ``objects`` in parallel, where that pays."""
+    call_s: float = 0
+    """The longest that one call to ``objects`` takes before it gives up; 0 where calls do not wait."""
+    invoker: Callable[[ObjectStore], Invoker] = no_composers
+    """Starts a composer elsewhere when a trigger was lost; made over the objects as this process writes them."""
+
+
+class Backend(Protocol):
+    """One choice of ``storage.backend``: where objects, task rows, links and API keys are."""
+
+    def open_stores(self, settings: Settings) -> AbstractContextManager[Stores]:
+        """Open the stores until the context ends. Nothing is asked of a remote one before the first call."""
+
+    def open_links(self, settings: Settings, public_url: PublicUrl) -> LocalLinks | None:
+        """Links to files that this service serves itself below ``public_url``; None where the store serves them."""
+
+    def open_keys(self, settings: Settings) -> KeyStore:
+        """Open the store of API keys."""
+
+    def place_of_keys(self, settings: Settings) -> str:
+        """Say where the API keys are, for people."""
+
+    def tasks_file(self, settings: Settings) -> Path | None:
+        """The file that holds the task rows; None where they are not in a file."""
+
+    def tidy(self, settings: Settings) -> int:
+        """Remove what killed processes left half written a day ago; return the number of things removed."""
+
+
+def assemble_ports(
+    settings: Settings,
+    journal: Journal,
+    stores: Stores,
+    *,
+    composers: Invoker | None = None,
+    admission: Admission | None = None,
+) -> Ports:
+    """Give use cases the stores, each idempotent call repeated as the settings say.
+
+    ``composers`` are those of this process: putting a manifest starts one, as
+    the trigger of a bucket would. The last try of a call begins early enough to
+    end while its caller still waits.
+    """
+    clock, randomness = SystemClock(), SystemRandomness()
+    tries, within_s = settings.performance.retries + 1, max(0, settings.server.request_timeout_s - stores.call_s)
+    objects: ObjectStore = RetryingStore(
+        stores.objects, clock=clock, randomness=randomness, tries=tries, within_s=within_s
+    )
+    if composers is not None:
+        objects = TriggeringStore(objects, composers)
+    return Ports(
+        objects=objects,
+        tasks=RetryingTasks(stores.tasks, clock=clock, randomness=randomness, tries=tries, within_s=within_s),
+        links=stores.links,
+        invoker=composers or stores.invoker(objects),
+        admission=admission or NoComposers(),
+        clock=clock,
+        randomness=randomness,
+        journal=journal,
+        lanes=stores.lanes,
+        limits=settings.limits(),
+        timings=settings.timings(),
+    )
