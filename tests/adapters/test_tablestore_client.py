@@ -15,8 +15,9 @@ import pytest
 from infra.emulators.tablestore import StsCredentials, TablestoreServer, serving_tablestore
 from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials, LatestCredentials
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
+from sluice.domain.lifecycle import Guard
 from sluice.domain.secret import Secret
-from sluice.domain.task import Guard, State
+from sluice.domain.task import State
 from sluice.ports.store_errors import StoreRefused
 from tests.contracts.at_once import at_once
 from tests.contracts.task_builder import a_task

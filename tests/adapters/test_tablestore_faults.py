@@ -25,7 +25,8 @@ from sluice.adapters.aliyun.tablestore.client import TablestoreClient
 from sluice.adapters.aliyun.tablestore.rows import task_key
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
 from sluice.adapters.retrying_tasks import RetryingTasks
-from sluice.domain.task import Attempt, Guard, State, Task
+from sluice.domain.lifecycle import Guard
+from sluice.domain.task import Attempt, State, Task
 from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
 from sluice.ports.task_store import TaskStore
 from tests.contracts.task_builder import NOW, TENANT, a_claim, a_task

@@ -12,7 +12,8 @@ import pytest
 from infra.emulators.tablestore import TablestoreServer, serving_tablestore
 from sluice.adapters.aliyun.tablestore.schema import DUE_SHARDS
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
-from sluice.domain.task import Attempt, Guard, State, Task
+from sluice.domain.lifecycle import Guard
+from sluice.domain.task import Attempt, State, Task
 from tests.contracts.task_builder import NOW, TENANT, a_task
 from tests.support.tablestore_tables import access_to, freeze_indexes, open_tasks
 

@@ -12,8 +12,9 @@ from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.domain.keys import TaskRef, TenantId, task_id_from_key
+from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
-from sluice.domain.task import Guard, State, Task
+from sluice.domain.task import State, Task
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import NoSuchUpload
 

@@ -9,7 +9,8 @@ from functools import partial
 import pytest
 
 from sluice.domain.keys import TenantId
-from sluice.domain.task import Guard, State, Task
+from sluice.domain.lifecycle import Guard
+from sluice.domain.task import State, Task
 from sluice.ports.task_store import TaskStore
 from tests.contracts.opens_tasks import OpensTasks
 from tests.contracts.task_builder import NOW, TENANT, a_task

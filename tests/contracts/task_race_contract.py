@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
 from sluice.domain.keys import TaskRef
-from sluice.domain.task import Guard, State
+from sluice.domain.lifecycle import Guard
+from sluice.domain.task import State
 from sluice.ports.task_store import ClaimedTask, TaskStore
 from tests.contracts.at_once import at_once, repeating
 from tests.contracts.opens_tasks import OpensTasks

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
-from sluice.domain.task import Attempt, Guard, State, Task, TaskFields
+from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.ports.task_store import ClaimedTask, TaskStore
 from tests.contracts.opens_tasks import OpensTasks
 from tests.contracts.task_builder import NOW, TENANT, a_claim, a_full_task, a_stranger, a_task

@@ -22,7 +22,8 @@ from sluice.adapters.aliyun.tablestore.rows import claim_column, task_key, write
 from sluice.adapters.aliyun.tablestore.schema import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.sdk import sdk
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
-from sluice.domain.task import Guard, State
+from sluice.domain.lifecycle import Guard
+from sluice.domain.task import State
 from sluice.ports.store_errors import OutcomeUnknown
 from tests.contracts.at_once import at_once
 from tests.contracts.task_builder import NOW, TENANT, a_claim, a_task

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.task import Guard, State
+from sluice.domain.lifecycle import Guard
+from sluice.domain.task import State
 from sluice.usecases.lease import fail_task
 from tests.support.command_line import sluice, start_sluice
 from tests.support.data_directory import data_directory, open_task, seal

@@ -11,10 +11,12 @@ import pytest
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import State
+from sluice.domain.work import COMPOSE
 from sluice.ports.bundle import Ports
+from sluice.usecases import lease
 from sluice.usecases.composing.compose_export import Outcome
+from sluice.usecases.composing.write_result import ComposeLease
 from sluice.usecases.find_task import find_task
-from sluice.usecases.lease import HeldAttempt, acquire_attempt, fail_attempt
 from tests.support.command_line import sluice
 from tests.support.data_directory import compose, data_directory, open_task, seal
 
@@ -32,16 +34,16 @@ def task_json(*arguments: str, data: Path) -> Any:
     return json.loads(task(*arguments, "--json", data=data))
 
 
-def composing(ports: Ports, ref: TaskRef) -> HeldAttempt:
+def composing(ports: Ports, ref: TaskRef) -> ComposeLease:
     seal(ports, ref)
-    attempt = acquire_attempt(ports, find_task(ports, ref))
+    attempt = lease.acquire(ports, COMPOSE, find_task(ports, ref))
     assert attempt is not None
     return attempt
 
 
 def failed(ports: Ports, **kind: str) -> TaskRef:
     ref = open_task(ports, **kind)  # type: ignore[arg-type]  # the tenant
-    fail_attempt(ports, composing(ports, ref), SluiceError(ErrorCode.CHUNK_MISSING, sequence=2))
+    lease.fail(ports, composing(ports, ref), SluiceError(ErrorCode.CHUNK_MISSING, sequence=2))
     return ref
 
 

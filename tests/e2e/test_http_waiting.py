@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from sluice.domain.events import Event
-from sluice.domain.task import Guard
+from sluice.domain.lifecycle import Guard
 from tests.support.http_client import ApiClient, HttpRelay, code_of, http_relay
 
 

@@ -7,8 +7,8 @@ from itertools import combinations
 
 import pytest
 
+from tests.support.simulation.actions import Actions
 from tests.support.simulation.actors import Actor
-from tests.support.simulation.deeds import Deeds
 from tests.support.simulation.faults import FAULTS, NoFaults, RandomFaults
 from tests.support.simulation.oracle import Rows
 from tests.support.simulation.scenarios import begin, insist, opened, opened_with_one
@@ -32,8 +32,8 @@ def test_in_every_interleaving_the_batch_is_in_the_file_or_refused() -> None:
     ends: Counter[tuple[str, str]] = Counter()
     for turns in combinations(range(10), 4):
         sim, ref = begin(opened)
-        put = sim.spawn("put", Deeds(sim).put(ref, 4, NEW))
-        close = sim.spawn("close", Deeds(sim).close(ref, batches=None, rows=None))
+        put = sim.spawn("put", Actions(sim).put(ref, 4, NEW))
+        close = sim.spawn("close", Actions(sim).close(ref, batches=None, rows=None))
         for turn in range(10):
             actor = put if turn in turns else close
             if not actor.done:
@@ -61,14 +61,14 @@ def test_ten_thousand_races_with_faults_lose_nothing(part: int) -> None:
 def race(seed: int) -> tuple[str, str]:
     """One race: a new batch, a replayed batch and two closes, the oracle watching."""
     sim, ref = begin(opened_with_one, seed=seed, chaotic=True)
-    deeds = Deeds(sim)
+    actions = Actions(sim)
     sim.plan = RandomFaults(sim.chance, (0.0, 0.05, 0.2)[seed % 3], FAULTS)
     batches = 1 if seed % 2 else None
-    put = sim.spawn("put", deeds.put(ref, 2, NEW))
-    close = sim.spawn("close", deeds.close(ref, batches=batches, rows=None))
-    others = [sim.spawn("replay", deeds.put(ref, 1, sim.oracle.facts(ref).acked[1].rows))]
+    put = sim.spawn("put", actions.put(ref, 2, NEW))
+    close = sim.spawn("close", actions.close(ref, batches=batches, rows=None))
+    others = [sim.spawn("replay", actions.put(ref, 1, sim.oracle.facts(ref).acked[1].rows))]
     if seed % 5 == 0:
-        others.append(sim.spawn("twin close", deeds.close(ref, batches=batches, rows=None)))
+        others.append(sim.spawn("twin close", actions.close(ref, batches=batches, rows=None)))
     racing = [put, close, *others]
     while racing:
         actor = sim.chance.choice(racing)
@@ -79,6 +79,6 @@ def race(seed: int) -> tuple[str, str]:
     ends = told(put), told(close)
     sim.plan = NoFaults()
     sim.land_all()
-    insist(sim, "close", deeds.close(ref, batches=None, rows=None))
+    insist(sim, "close", actions.close(ref, batches=None, rows=None))
     settle(sim)
     return ends

@@ -11,11 +11,12 @@ from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.adapters.memory.store import MemoryStore
 from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
+from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
-from sluice.domain.task import Guard, State, Task, TaskFields
+from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.bundle import Ports
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import OutcomeUnknown

@@ -24,7 +24,7 @@ from sluice.usecases.sending.put_batch import put_batch
 from sluice.usecases.sending.render_again import RenderRequest, render_again
 from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
 from tests.support.recorded_journal import RecordedJournal
-from tests.support.simulation.deeds import PARAMS, SEMICOLONS, TENANT, Deeds
+from tests.support.simulation.actions import PARAMS, SEMICOLONS, TENANT, Actions
 from tests.support.simulation.oracle import Rows
 from tests.support.simulation.scenarios import begin, completed, compose, exhausted, sealed
 from tests.support.simulation.settling import outlive, recover, ring_all
@@ -86,7 +86,7 @@ def test_a_file_of_no_bytes_completes() -> None:
     ref = opened.result
     assert isinstance(ref, TaskRef)
     sim.oracle.read_file = read_no_rows
-    sim.finish(sim.spawn("close", Deeds(sim).close(ref, batches=0, rows=0)))
+    sim.finish(sim.spawn("close", Actions(sim).close(ref, batches=0, rows=0)))
     ring_all(sim)
     task = sim.world.tasks.read(ref)
     assert task is not None
@@ -114,10 +114,10 @@ def test_a_batch_for_a_deleted_task_is_told_that_it_was_deleted() -> None:
     """Also when the task had failed or completed before."""
     sim = Simulation()
     ref = completed(sim)
-    deeds = Deeds(sim)
-    sim.finish(sim.spawn("delete", deeds.delete(ref)))
-    put = sim.finish(sim.spawn("put", deeds.put(ref, 9, (("9", "late"),))))
-    close = sim.finish(sim.spawn("close", deeds.close(ref, batches=3, rows=None)))
+    actions = Actions(sim)
+    sim.finish(sim.spawn("delete", actions.delete(ref)))
+    put = sim.finish(sim.spawn("put", actions.put(ref, 9, (("9", "late"),))))
+    close = sim.finish(sim.spawn("close", actions.close(ref, batches=3, rows=None)))
     codes = [error.error.code for error in (put, close) if isinstance(error.error, SluiceError)]
     assert codes == [ErrorCode.TASK_DELETED, ErrorCode.TASK_DELETED]
 
@@ -126,10 +126,10 @@ def test_a_batch_for_a_deleted_failed_task_is_told_that_it_was_deleted() -> None
     sim = Simulation()
     ref = exhausted(sim)
     recover(sim)
-    deeds = Deeds(sim)
-    sim.finish(sim.spawn("delete", deeds.delete(ref)))
+    actions = Actions(sim)
+    sim.finish(sim.spawn("delete", actions.delete(ref)))
     for sequence, rows in ((9, (("9", "late"),)), (1, sim.oracle.facts(ref).acked[1].rows)):
-        put = sim.finish(sim.spawn("put", deeds.put(ref, sequence, rows)))
+        put = sim.finish(sim.spawn("put", actions.put(ref, sequence, rows)))
         assert isinstance(put.error, SluiceError)
         assert put.error.code is ErrorCode.TASK_DELETED
 
@@ -155,18 +155,18 @@ def test_an_upload_that_outlives_its_row_is_aborted_by_the_weekly_walk() -> None
     zombie = compose(sim, ref)
     while (request := zombie.request()) is not None and request.call != "objects.begin_upload":
         sim.step(zombie)
-    sim.finish(sim.spawn("cancel", Deeds(sim).cancel(ref)))
+    sim.finish(sim.spawn("cancel", Actions(sim).cancel(ref)))
     for _ in range(8):
         sim.pass_time(TIMINGS.tombstone_s)
-        sim.finish(sim.spawn("sweep", Deeds(sim).sweep()))
+        sim.finish(sim.spawn("sweep", Actions(sim).sweep()))
     assert sim.world.tasks.read(ref) is None
     sim.step(zombie)
     sim.kill(zombie)
-    young = sim.finish(sim.spawn("reconcile", Deeds(sim).reconcile(orphan_age_s=60)))
+    young = sim.finish(sim.spawn("reconcile", Actions(sim).reconcile(orphan_age_s=60)))
     assert young.error is None
     assert len(list(sim.world.store.list_uploads(""))) == 1  # it may belong to a task to be
     sim.pass_time(61)
-    sim.finish(sim.spawn("reconcile", Deeds(sim).reconcile(orphan_age_s=60)))
+    sim.finish(sim.spawn("reconcile", Actions(sim).reconcile(orphan_age_s=60)))
     assert list(sim.world.store.list_uploads("")) == []
 
 

@@ -12,8 +12,8 @@ import pytest
 from sluice.domain.errors import ErrorCode
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import Attempt, Phase, Task
+from tests.support.simulation.actions import Actions
 from tests.support.simulation.actors import Actor
-from tests.support.simulation.deeds import Deeds
 from tests.support.simulation.faults import Fault, ScriptedFaults
 from tests.support.simulation.oracle import Violation
 from tests.support.simulation.scenarios import begin, completed, compose, exhausted, row_of, sealed, trigger_of
@@ -73,10 +73,10 @@ def test_a_sweeper_rings_for_a_held_task_only_when_it_lapsed() -> None:
     task = row_of(sim, ref)
     assert task.due_at == task.lease_until + TIMINGS.skew_s
     sim.pass_time(task.due_at - sim.world.time.now() - 3)
-    sim.finish(sim.spawn("sweep", Deeds(sim).sweep()))
+    sim.finish(sim.spawn("sweep", Actions(sim).sweep()))
     assert sim.world.triggers.waiting == []
     sim.pass_time(5)
-    sim.finish(sim.spawn("sweep", Deeds(sim).sweep()))
+    sim.finish(sim.spawn("sweep", Actions(sim).sweep()))
     assert sim.world.triggers.waiting == [trigger_of(sim, ref)]
 
 
@@ -142,7 +142,7 @@ def test_a_transient_failure_gives_the_task_back_with_its_reason_and_a_pause_tha
         assert task.last_error
         assert task.lease_until == 0
         pauses.append(round(task.due_at - sim.world.time.now()))
-        sim.finish(sim.spawn("sweep", Deeds(sim).sweep()))
+        sim.finish(sim.spawn("sweep", Actions(sim).sweep()))
         assert bool(sim.world.triggers.waiting) is (pauses[-1] <= 0)
         sim.world.triggers.waiting.clear()
         sim.pass_time(pauses[-1])
@@ -168,7 +168,7 @@ def test_the_log_says_how_each_attempt_ended() -> None:
     fail_every(sim, compose(sim, ref), "objects.begin_upload")
     zombie = compose(sim, ref)
     sim.advance(zombie, 8)
-    sim.finish(sim.spawn("release", Deeds(sim).release(ref)))
+    sim.finish(sim.spawn("release", Actions(sim).release(ref)))
     winner = sim.finish(compose(sim, ref))
     sim.finish(zombie)
     assert (winner.result, zombie.result) == ("completed", "fenced")
@@ -243,9 +243,9 @@ def test_a_release_by_an_owner_that_has_lost_the_task_frees_nobody() -> None:
     owner = row_of(sim, ref).owner
     sim.lapse()
     sim.advance(compose(sim, ref), 4)
-    released = sim.finish(sim.spawn("release", Deeds(sim).release(ref, owner)))
+    released = sim.finish(sim.spawn("release", Actions(sim).release(ref, owner)))
     assert (released.result, sim.state(ref)) == (False, "composing")
-    current = sim.finish(sim.spawn("release", Deeds(sim).release(ref, row_of(sim, ref).owner)))
+    current = sim.finish(sim.spawn("release", Actions(sim).release(ref, row_of(sim, ref).owner)))
     assert (current.result, sim.state(ref)) == (True, "sealed")
     freed = row_of(sim, ref)
     assert (freed.lease_until, freed.last_error_code) == (0, ErrorCode.INTERNAL)
@@ -257,6 +257,6 @@ def test_a_link_dies_with_the_retention_even_before_a_sweep() -> None:
     sim, ref = begin(completed)
     ring_all(sim)
     sim.pass_time(row_of(sim, ref).expires_at - sim.world.time.now() - 10)
-    assert sim.finish(sim.spawn("read", Deeds(sim).read(ref))).error is None
+    assert sim.finish(sim.spawn("read", Actions(sim).read(ref))).error is None
     sim.pass_time(10)
-    assert sim.finish(sim.spawn("read", Deeds(sim).read(ref))).error is not None
+    assert sim.finish(sim.spawn("read", Actions(sim).read(ref))).error is not None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.simulation.actions import Actions
 from tests.support.simulation.faults import Fault
-from tests.support.simulation.mutants import MUTANTS, Mutant, refuses_a_lost_completion
-from tests.support.simulation.scenarios import COMPOSE, run_scenario
+from tests.support.simulation.mutants import MUTANTS, Mutant, goes_on_when_it_is_fenced, refuses_a_lost_completion
+from tests.support.simulation.scenarios import COMPOSE, begin, compose, run_scenario, sealed
 from tests.support.simulation.zombies import Switches, run_switches
 
 SEEDS_MAX = 3_000
@@ -35,9 +36,31 @@ def test_mutant_m5_which_takes_no_such_upload_for_a_failure_is_killed() -> None:
         assert attempts_after_a_lost_completion() == 2
 
 
-@pytest.mark.parametrize("name", ["M1", "M2"])
+def completions_of_a_fenced_composer() -> int:
+    """How often a composer that was taken over in the middle of its file completes its upload all the same."""
+    sim, ref = begin(sealed)
+    zombie = compose(sim, ref, "compose zombie")
+    while (request := zombie.request()) is not None and request.call != "objects.put_part":
+        sim.step(zombie)
+    sim.finish(sim.spawn("release", Actions(sim).release(ref)))
+    assert sim.finish(compose(sim, ref)).result == "completed"
+    assert sim.finish(zombie).result == "fenced"
+    return sum((name, call) == ("compose zombie", "objects.complete") for name, call, _ in sim.trace)
+
+
+def test_a_fenced_composer_stops_at_its_next_heartbeat() -> None:
+    assert completions_of_a_fenced_composer() == 0
+
+
+def test_a_mutant_that_goes_on_when_it_is_fenced_is_killed() -> None:
+    """It breaks no invariant, since its finish is fenced too; it writes a whole file for nothing."""
+    with goes_on_when_it_is_fenced():
+        assert completions_of_a_fenced_composer() == 1
+
+
+@pytest.mark.parametrize("name", ["M1", "M2", "N13"])
 def test_a_mutant_is_killed_by_a_zombie_too(name: str) -> None:
-    mutant = next(mutant for mutant in MUTANTS if mutant.name.startswith(name))
+    mutant = next(mutant for mutant in MUTANTS if mutant.name.startswith(f"{name} "))
     kills = 0
     with mutant.patch():
         for first in range(2, 16):

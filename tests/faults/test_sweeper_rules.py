@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice.domain.keys import TaskRef
-from tests.support.simulation.deeds import Deeds
+from tests.support.simulation.actions import Actions
 from tests.support.simulation.faults import Fault, ScriptedFaults
 from tests.support.simulation.scenarios import begin, completed, compose, failed, opened, row_of, sealed
 from tests.support.simulation.simulation import Simulation
@@ -14,7 +14,7 @@ FIRST_S, SECOND_S = TIMINGS.gc_delays_s
 
 def sweep(sim: Simulation) -> dict[str, int]:
     """What one sweep says it did."""
-    actor = sim.finish(sim.spawn("sweep", Deeds(sim).sweep()))
+    actor = sim.finish(sim.spawn("sweep", Actions(sim).sweep()))
     assert isinstance(actor.result, list)
     return {what.value: count for what, count in actor.result}
 
@@ -80,7 +80,7 @@ def test_a_failed_task_waits_for_its_retention() -> None:
 
 def test_a_cancelled_task_waits_for_its_retention() -> None:
     sim, ref = begin(sealed)
-    sim.finish(sim.spawn("cancel", Deeds(sim).cancel(ref)))
+    sim.finish(sim.spawn("cancel", Actions(sim).cancel(ref)))
     task = row_of(sim, ref)
     assert (task.lease_until, task.due_at) == (0, task.finished_at)
     assert task.expires_at == task.finished_at + TIMINGS.retention_s
@@ -90,7 +90,7 @@ def test_a_cancelled_task_waits_for_its_retention() -> None:
 
 def test_a_deleted_task_is_buried_right_after_its_rounds() -> None:
     sim, ref = begin(completed)
-    sim.finish(sim.spawn("delete", Deeds(sim).delete(ref)))
+    sim.finish(sim.spawn("delete", Actions(sim).delete(ref)))
     deleted_at = row_of(sim, ref).deleted_at
     assert sweep(sim) == {"garbage": 1}
     assert row_of(sim, ref).due_at == deleted_at + FIRST_S
@@ -119,7 +119,7 @@ def test_an_idle_task_expires_a_while_after_its_last_batch_and_not_before() -> N
 def test_a_batch_puts_the_end_of_an_idle_task_off() -> None:
     sim, ref = begin(opened)
     sim.pass_time(TIMINGS.idle_s - 10)
-    sim.finish(sim.spawn("put", Deeds(sim).put(ref, 4, (("4", "late"),))))
+    sim.finish(sim.spawn("put", Actions(sim).put(ref, 4, (("4", "late"),))))
     sim.pass_time(20)
     assert sweep(sim) == {}
 
@@ -137,21 +137,21 @@ def test_a_sweep_says_what_it_rang_for() -> None:
 
 def test_a_sweep_takes_the_most_overdue_first_and_no_more_than_it_may() -> None:
     sim, ref = begin(sealed)
-    render = sim.finish(sim.spawn("render", Deeds(sim).render(ref, "again")))
+    render = sim.finish(sim.spawn("render", Actions(sim).render(ref, "again")))
     sim.world.triggers.waiting.clear()
     sim.pass_time(TIMINGS.trigger_grace_s + 1)
-    sim.finish(sim.spawn("sweep", Deeds(sim).sweep(limit=1)))
+    sim.finish(sim.spawn("sweep", Actions(sim).sweep(limit=1)))
     assert [trigger.task for trigger in sim.world.triggers.waiting] == [ref]
-    sim.finish(sim.spawn("sweep", Deeds(sim).sweep(limit=1)))
+    sim.finish(sim.spawn("sweep", Actions(sim).sweep(limit=1)))
     assert [trigger.task for trigger in sim.world.triggers.waiting] == [ref, render.result]
 
 
 def test_a_store_that_fails_on_one_task_does_not_keep_the_others_from_their_turn() -> None:
     sim, ref = begin(sealed)
-    sim.finish(sim.spawn("render", Deeds(sim).render(ref, "again")))
+    sim.finish(sim.spawn("render", Actions(sim).render(ref, "again")))
     sim.world.triggers.waiting.clear()
     sim.pass_time(TIMINGS.trigger_grace_s + 1)
-    actor = sim.spawn("sweep", Deeds(sim).sweep())
+    actor = sim.spawn("sweep", Actions(sim).sweep())
     sim.advance(actor, 1)
     sim.plan = ScriptedFaults({sim.calls + tries: Fault.ERR_BEFORE for tries in range(4)})
     sim.finish(actor)

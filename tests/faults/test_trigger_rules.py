@@ -11,8 +11,8 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef
 from sluice.domain.manifest import Manifest
 from sluice.usecases.upkeep.repair_task import Verified, verify_result
+from tests.support.simulation.actions import Actions
 from tests.support.simulation.actors import Actor
-from tests.support.simulation.deeds import Deeds
 from tests.support.simulation.scenarios import (
     Prepare,
     begin,
@@ -33,11 +33,11 @@ POSTPONE_S = 15
 
 
 def sweep(sim: Simulation) -> Actor:
-    return sim.finish(sim.spawn("sweep", Deeds(sim).sweep()))
+    return sim.finish(sim.spawn("sweep", Actions(sim).sweep()))
 
 
 def close(sim: Simulation, ref: TaskRef) -> Actor:
-    return sim.finish(sim.spawn("close", Deeds(sim).close(ref, batches=None, rows=None)))
+    return sim.finish(sim.spawn("close", Actions(sim).close(ref, batches=None, rows=None)))
 
 
 def test_a_lost_trigger_is_rung_again_once_its_grace_is_over() -> None:
@@ -66,7 +66,7 @@ def test_closing_again_rings_again_until_a_composer_has_heard() -> None:
 def test_a_stale_bell_starts_nothing() -> None:
     sim, ref = begin(sealed)
     before = row_of(sim, ref)
-    stale = sim.finish(sim.spawn("compose", Deeds(sim).compose(ManifestRef(ref, "0" * 32))))
+    stale = sim.finish(sim.spawn("compose", Actions(sim).compose(ManifestRef(ref, "0" * 32))))
     assert (stale.result, row_of(sim, ref)) == ("dropped", before)
 
 
@@ -80,17 +80,17 @@ def test_a_bell_for_a_task_with_nothing_to_compose_starts_nothing(prepare: Prepa
 
 def test_an_operator_rings_only_for_what_can_be_composed() -> None:
     sim, ref = begin(sealed)
-    ring = sim.finish(sim.spawn("ring", Deeds(sim).ring(ref)))
+    ring = sim.finish(sim.spawn("ring", Actions(sim).ring(ref)))
     assert ring.error is None
     assert sim.world.triggers.waiting == [trigger_of(sim, ref)]
     ring_all(sim)
-    assert code_of(sim.finish(sim.spawn("ring", Deeds(sim).ring(ref)))) is ErrorCode.NOT_READY
+    assert code_of(sim.finish(sim.spawn("ring", Actions(sim).ring(ref)))) is ErrorCode.NOT_READY
 
 
 def test_a_tenant_over_its_share_waits_without_losing_an_attempt() -> None:
     sim = Simulation(limits=msgspec.structs.replace(LIMITS, tenant_composing_max=1))
     first = sealed(sim)
-    render = sim.finish(sim.spawn("render", Deeds(sim).render(first, "again")))
+    render = sim.finish(sim.spawn("render", Actions(sim).render(first, "again")))
     second = render.result
     assert isinstance(second, TaskRef)
     assert sim.world.triggers.waiting == [trigger_of(sim, second)]
@@ -155,10 +155,10 @@ def test_another_task_s_manifest_is_ignored() -> None:
 
 def test_a_batch_costs_one_put_and_one_update_once_the_task_is_known() -> None:
     sim, ref = begin(opened)
-    deeds = Deeds(sim)
+    actions = Actions(sim)
     for sequence in (4, 5):
         sim.trace.clear()
-        sim.finish(sim.spawn("put", deeds.put(ref, sequence, ((str(sequence), "x"),))))
+        sim.finish(sim.spawn("put", actions.put(ref, sequence, ((str(sequence), "x"),))))
     assert [call for _, call, _ in sim.trace if call != "end"] == ["objects.put", "tasks.claim"]
 
 
@@ -173,7 +173,7 @@ def test_what_is_no_file_is_not_verified(prepare: Prepare, code: str) -> None:
 def test_everything_of_a_deleted_task_goes_at_the_next_sweep_even_if_it_had_failed() -> None:
     for prepare in (completed, failed):
         sim, ref = begin(prepare)
-        sim.finish(sim.spawn("delete", Deeds(sim).delete(ref)))
+        sim.finish(sim.spawn("delete", Actions(sim).delete(ref)))
         sim.pass_time(1)
         sweep(sim)
         assert list(sim.world.store.list("")) == []
@@ -186,4 +186,4 @@ def test_chunks_are_kept_for_another_rendering_until_the_retention_is_over() -> 
         recover(sim)
         chunks = [item.key for item in sim.world.store.list("in/") if item.key.endswith(".chunk")]
         assert len(chunks) == 3
-        assert code_of(sim.finish(sim.spawn("render", Deeds(sim).render(ref, "again")))) is None
+        assert code_of(sim.finish(sim.spawn("render", Actions(sim).render(ref, "again")))) is None

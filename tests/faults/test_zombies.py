@@ -7,8 +7,8 @@ from itertools import product
 import pytest
 
 from sluice.usecases.composing.compose_export import Outcome
+from tests.support.simulation.actions import Actions
 from tests.support.simulation.actors import Actor
-from tests.support.simulation.deeds import Deeds
 from tests.support.simulation.faults import FAULTS, Fault, NoFaults, ScriptedFaults
 from tests.support.simulation.scenarios import begin, compose, opened, row_of, sealed, trigger_of
 from tests.support.simulation.settling import settle
@@ -64,7 +64,7 @@ def cancel_while_composing(calls: int, cancel_calls: int, fault: Fault) -> None:
     sim, ref = begin(sealed)
     composer = compose(sim, ref)
     sim.advance(composer, calls)
-    cancel = sim.spawn("cancel", Deeds(sim).cancel(ref))
+    cancel = sim.spawn("cancel", Actions(sim).cancel(ref))
     sim.advance(cancel, cancel_calls)
     if not composer.done:
         sim.plan = ScriptedFaults({sim.calls: fault})
@@ -83,13 +83,13 @@ def test_a_task_cancelled_while_open_or_sealed_never_gets_a_file(is_sealed: bool
     sim = Simulation()
     ref = sealed(sim) if is_sealed else opened(sim)
     trigger = trigger_of(sim, ref)
-    deeds = Deeds(sim)
-    sim.finish(sim.spawn("cancel", deeds.cancel(ref)))
+    actions = Actions(sim)
+    sim.finish(sim.spawn("cancel", actions.cancel(ref)))
     late: list[Actor] = [
-        sim.spawn("close", deeds.close(ref, batches=3, rows=None)),
-        sim.spawn("put", deeds.put(ref, 4, (("4", "late"),))),
-        sim.spawn("compose", deeds.compose(trigger)),
-        sim.spawn("render", deeds.render(ref, "again")),
+        sim.spawn("close", actions.close(ref, batches=3, rows=None)),
+        sim.spawn("put", actions.put(ref, 4, (("4", "late"),))),
+        sim.spawn("compose", actions.compose(trigger)),
+        sim.spawn("render", actions.render(ref, "again")),
     ]
     for actor in late:
         sim.finish(actor)

@@ -17,9 +17,10 @@ from sluice.adapters.aliyun.tablestore.keys import TablestoreKeys
 from sluice.adapters.aliyun.tablestore.schema import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.tables import create_tables
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
+from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.secret import Secret
-from sluice.domain.task import Attempt, Guard, State
+from sluice.domain.task import Attempt, State
 from sluice.ports.object_store import ObjectStore
 from tests.contracts.task_builder import TENANT, a_task
 from tests.infra.cloud_recorder import OBJECT_CALLS, TASK_CALLS
@@ -69,7 +70,7 @@ def put_parts(store: ObjectStore) -> None:
     store.complete_upload(upload, [store.put_part(upload, 1, b"x")])
 
 
-OBJECT_DEEDS: dict[str, Callable[[ObjectStore], object]] = {
+OBJECT_USES: dict[str, Callable[[ObjectStore], object]] = {
     "put": lambda store: store.put("in/v1/x", b"x"),
     "get": lambda store: store.get("in/v1/x"),
     "head": lambda store: store.head("in/v1/x"),
@@ -89,16 +90,16 @@ def test_the_object_store_makes_the_calls_that_the_policies_allow(oss: OssServer
     credentials = FixedCredentials(Credentials(oss.access_key_id, Secret(oss.access_key_secret)))
     place = OssBucket(endpoint=oss.endpoint, region=oss.region, bucket="sluice-in", credentials=credentials)
     store = OssStore(place, connect_timeout_s=5, read_timeout_s=5)
-    assert OBJECT_DEEDS.keys() == OBJECT_CALLS.keys()
-    for name, deed in OBJECT_DEEDS.items():
+    assert OBJECT_USES.keys() == OBJECT_CALLS.keys()
+    for name, use in OBJECT_USES.items():
         oss.requests.clear()
-        deed(store)
+        use(store)
         asked = {PERMISSIONS[call.operation] for call in oss.requests}
         begun = {"oss:PutObject"} if name == "abort_upload" else set()
         assert asked == {OBJECT_CALLS[name], *begun}, name
 
 
-TASK_DEEDS: dict[str, Callable[[Any], object]] = {
+TASK_USES: dict[str, Callable[[Any], object]] = {
     "create": lambda tasks: tasks.create(a_task()),
     "read": lambda tasks: tasks.read(a_task().ref),
     "claim": lambda tasks: tasks.claim(a_task().ref, Claim(1, "a" * 32, 1, 1), at=1.0, due_at=2.0),
@@ -120,10 +121,10 @@ def test_the_task_store_makes_the_calls_that_the_policies_allow(
     ots: TablestoreServer, access: TablestoreAccess
 ) -> None:
     tasks = TablestoreTasks(access, timeout_s=5)
-    assert TASK_DEEDS.keys() == TASK_CALLS.keys()
-    for name, deed in TASK_DEEDS.items():
+    assert TASK_USES.keys() == TASK_CALLS.keys()
+    for name, use in TASK_USES.items():
         ots.requests.clear()
-        deed(tasks)
+        use(tasks)
         asked = {(call.operation, table) for call in ots.requests for table in call.tables}
         assert asked == {(interface, f"export_task{suffix}") for interface, suffix in TASK_CALLS[name]}, name
     tasks.close()

@@ -17,11 +17,12 @@ from sluice.app.telemetry.log_lines import JournalLines
 from sluice.domain.errors import MEANINGS, Actor, ErrorCode
 from sluice.domain.events import Event
 from sluice.domain.keys import input_folder
+from sluice.domain.work import COMPOSE
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import bound_context
 from sluice.ports.store_errors import OutcomeUnknown
+from sluice.usecases import lease
 from sluice.usecases.composing.compose_export import compose_export
-from sluice.usecases.lease import acquire_attempt
 from sluice.usecases.sending.open_export import OpenRequest, open_export
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
 from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
@@ -105,7 +106,7 @@ def _die_in_the_middle(ports: Ports, task: Any) -> None:
     """A composer takes a task and is heard of no more; another task waits for a bell that nobody hears."""
     held = ports.tasks.read(task.ref)
     assert held is not None
-    assert acquire_attempt(ports, held) is not None
+    assert lease.acquire(ports, COMPOSE, held) is not None
     sealed_task(ports, "nobody rang")
 
 

@@ -26,8 +26,8 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.task import State, Task
 from sluice.usecases.reading.read_status import list_exports
+from tests.support.simulation.actions import PARAMS, SHEETS, SHEETS_PARAMS, Action, Actions
 from tests.support.simulation.actors import Actor
-from tests.support.simulation.deeds import PARAMS, SHEETS, SHEETS_PARAMS, Deed, Deeds
 from tests.support.simulation.mutants import (
     Patch,
     acknowledges_any_claim,
@@ -101,13 +101,13 @@ class ExportLifecycle(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.sim = Simulation()
-        self.deeds = Deeds(self.sim)
+        self.actions = Actions(self.sim)
         self.known: dict[TaskRef, Known] = {}
         self.refs: dict[tuple[TenantId, str], TaskRef] = {}
 
-    def ask(self, name: str, deed: Deed) -> tuple[str, Any]:
+    def ask(self, name: str, action: Action) -> tuple[str, Any]:
         """Make one request; ("ok", answer) or (code, facts)."""
-        actor = self.sim.finish(self.sim.spawn(name, deed))
+        actor = self.sim.finish(self.sim.spawn(name, action))
         if actor.error is None:
             self.answers.add((name, OK))
             return OK, actor.result
@@ -130,7 +130,7 @@ class ExportLifecycle(RuleBasedStateMachine):
 
     def open(self, tenant: TenantId, key: str, variant: str) -> Any:
         expected = self.expect_made(tenant, key, Known(variant))
-        answered = self.ask("open", self.deeds.open(key, params=VARIANTS[variant], tenant=tenant))
+        answered = self.ask("open", self.actions.open(key, params=VARIANTS[variant], tenant=tenant))
         return self.made(tenant, key, Known(variant), expected=expected, answered=answered)
 
     @rule(target=tasks, source=tasks, key=KEYS)
@@ -141,7 +141,7 @@ class ExportLifecycle(RuleBasedStateMachine):
         if expected == OK:
             root = self.known[self.root_of(source)]
             known.batches = dict(root.batches)
-        answered = self.ask("render", self.deeds.render(source, key))
+        answered = self.ask("render", self.actions.render(source, key))
         return self.made(source.tenant, key, known, expected=expected, answered=answered)
 
     def root_of(self, ref: TaskRef) -> TaskRef:
@@ -188,7 +188,7 @@ class ExportLifecycle(RuleBasedStateMachine):
         rows = rows_of(ref, sequence, letter)
         content = Content(rows, sheet if self.known[ref].variant == SHEETED else 0)
         expected = self.expect_put(ref, sequence, content)
-        answered, replayed = self.ask("put", self.deeds.put(ref, sequence, rows, sheet=content.sheet))
+        answered, replayed = self.ask("put", self.actions.put(ref, sequence, rows, sheet=content.sheet))
         assert answered in expected
         if answered == OK:
             batches = self.known[ref].batches
@@ -217,8 +217,8 @@ class ExportLifecycle(RuleBasedStateMachine):
         expected = self.expect_close(ref, given, rows_off)
         rows_given = None if rows_off is None else known.rows + rows_off
         sheets = None if rows_off is None else known.sheet_rows
-        deed = self.deeds.close(ref, batches=given, rows=rows_given, sheets=sheets)
-        answered, facts = self.ask("close", deed)
+        action = self.actions.close(ref, batches=given, rows=rows_given, sheets=sheets)
+        answered, facts = self.ask("close", action)
         assert answered == expected
         if expected == ErrorCode.BATCHES_MISSING:
             assert facts["missing"] == self.missing(ref, last if given is None else given)
@@ -258,7 +258,7 @@ class ExportLifecycle(RuleBasedStateMachine):
 
     def cancel(self, ref: TaskRef) -> None:
         task = self.row(ref)
-        answered, _ = self.ask("cancel", self.deeds.cancel(ref))
+        answered, _ = self.ask("cancel", self.actions.cancel(ref))
         if task is None:
             expected = ErrorCode.TASK_NOT_FOUND.value
         elif task.deleted_at or task.state is State.EXPIRED:
@@ -274,7 +274,7 @@ class ExportLifecycle(RuleBasedStateMachine):
 
     def delete(self, ref: TaskRef) -> None:
         task = self.row(ref)
-        answered, _ = self.ask("delete", self.deeds.delete(ref))
+        answered, _ = self.ask("delete", self.actions.delete(ref))
         assert answered == (OK if task else ErrorCode.TASK_NOT_FOUND)
         after = self.row(ref)
         if task is not None and after is not None:
@@ -286,7 +286,7 @@ class ExportLifecycle(RuleBasedStateMachine):
     def read(self, ref: TaskRef) -> None:
         """The status and the link; the oracle compares the bytes."""
         task = self.row(ref)
-        answered, _ = self.ask("read", self.deeds.read(ref))
+        answered, _ = self.ask("read", self.actions.read(ref))
         if task is None:
             assert answered == ErrorCode.TASK_NOT_FOUND
         elif over := ended_code(task):
@@ -299,19 +299,19 @@ class ExportLifecycle(RuleBasedStateMachine):
         else:
             assert answered == ErrorCode.NOT_READY
 
-    @rule(ref=tasks, deed=st.sampled_from(["put", "close", "cancel", "delete", "read", "render"]))
-    def be_a_stranger(self, ref: TaskRef, deed: str) -> None:
+    @rule(ref=tasks, action=st.sampled_from(["put", "close", "cancel", "delete", "read", "render"]))
+    def be_a_stranger(self, ref: TaskRef, action: str) -> None:
         """The other tenant knows the task's id: it is told that there is none, and nothing changes."""
         stranger = TaskRef(GLOBEX if ref.tenant == ACME else ACME, ref.task_id)
         before = self.row(ref)
         work = {
-            "put": self.deeds.put(stranger, 1, rows_of(stranger, 1, "x")),
-            "close": self.deeds.close(stranger, batches=None, rows=None),
-            "cancel": self.deeds.cancel(stranger),
-            "delete": self.deeds.delete(stranger),
-            "read": self.deeds.read(stranger),
-            "render": self.deeds.render(stranger, "stolen"),
-        }[deed]
+            "put": self.actions.put(stranger, 1, rows_of(stranger, 1, "x")),
+            "close": self.actions.close(stranger, batches=None, rows=None),
+            "cancel": self.actions.cancel(stranger),
+            "delete": self.actions.delete(stranger),
+            "read": self.actions.read(stranger),
+            "render": self.actions.render(stranger, "stolen"),
+        }[action]
         assert self.ask("stranger", work) == (ErrorCode.TASK_NOT_FOUND, {})
         assert self.row(ref) == before
         assert self.row(stranger) is None
@@ -324,7 +324,7 @@ class ExportLifecycle(RuleBasedStateMachine):
         """A composer answers the oldest bell, undisturbed."""
         if self.sim.world.triggers.waiting:
             trigger = self.sim.world.triggers.waiting.pop(0)
-            self.sim.finish(self.sim.spawn("compose", self.deeds.compose(trigger)))
+            self.sim.finish(self.sim.spawn("compose", self.actions.compose(trigger)))
 
     @rule(target=paused, ref=tasks, calls=st.integers(1, 20), stale=st.booleans())
     def begin_to_compose(self, ref: TaskRef, calls: int, stale: bool) -> Any:  # noqa: FBT001 - drawn by Hypothesis
@@ -333,7 +333,7 @@ class ExportLifecycle(RuleBasedStateMachine):
         if task is None:
             return multiple()
         sha = "0" * 32 if stale else task.man_sha
-        actor = self.sim.spawn("compose", self.deeds.compose(ManifestRef(ref, sha)))
+        actor = self.sim.spawn("compose", self.actions.compose(ManifestRef(ref, sha)))
         self.sim.advance(actor, calls)
         return multiple() if actor.done else actor
 
@@ -353,7 +353,7 @@ class ExportLifecycle(RuleBasedStateMachine):
             task = self.row(ref)
             if task is not None:
                 self.sim.lapse()
-                actor = self.sim.spawn("compose", self.deeds.compose(ManifestRef(ref, task.man_sha)))
+                actor = self.sim.spawn("compose", self.actions.compose(ManifestRef(ref, task.man_sha)))
                 self.sim.advance(actor, 4)
                 self.kill(actor)
 
@@ -361,13 +361,13 @@ class ExportLifecycle(RuleBasedStateMachine):
     def release(self, ref: TaskRef) -> None:
         """A supervisor frees the task of a composer that it believes dead."""
         task = self.row(ref)
-        answered, freed = self.ask("release", self.deeds.release(ref))
+        answered, freed = self.ask("release", self.actions.release(ref))
         if task is not None and not task.deleted_at:
             assert (answered, freed) == (OK, task.state is State.COMPOSING)
 
     @rule()
     def sweep(self) -> None:
-        self.sim.finish(self.sim.spawn("sweep", self.deeds.sweep()))
+        self.sim.finish(self.sim.spawn("sweep", self.actions.sweep()))
 
     @rule(seconds=st.sampled_from([1, *[TIMINGS.lease_s, 60] * 3, TIMINGS.idle_s / 2, TIMINGS.retention_s / 2]))
     def wait(self, seconds: float) -> None:

@@ -12,8 +12,9 @@ from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskId, TaskRef, TenantId, input_folder, manifest_key
+from sluice.domain.lifecycle import Guard
 from sluice.domain.limits import Limits, Timings
-from sluice.domain.task import Guard, State
+from sluice.domain.task import State
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.usecases.sending.cancel_export import delete_export

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import msgspec
 
 from sluice.domain.keys import ManifestRef, TaskRef
+from tests.support.simulation.actions import Action, Actions
 from tests.support.simulation.actors import Actor
-from tests.support.simulation.deeds import Deed, Deeds
 from tests.support.simulation.faults import FAULTS, RandomFaults
 from tests.support.simulation.sender import Op, Script, Sender, code_of, sheet_of, table
 from tests.support.simulation.settling import is_at_rest, recover, settle
@@ -113,7 +113,7 @@ class _Storm:
         self._sim = sim
         self._chance = sim.chance
         self._chaos = chaos
-        self._deeds = Deeds(sim)
+        self._deeds = Actions(sim)
         self._sender = self._make_sender()
         self._lines = [_Line(self._sender.script())]
         self._step = 0
@@ -158,15 +158,15 @@ class _Storm:
                 self._accompany(op)
 
     def _spawn(self, name: str, op: Op) -> Actor:
-        actor = self._sim.spawn(name, op.deed)
+        actor = self._sim.spawn(name, op.action)
         if self._chance.random() < 0.02:
             actor.frozen_until = self._step + self._chance.randrange(400)
         return actor
 
-    def _start(self, name: str, deed: object) -> None:
+    def _start(self, name: str, action: object) -> None:
         self._numbers += 1
-        assert callable(deed)
-        self._spawn(f"{name} {self._numbers}", Op(name, deed))
+        assert callable(action)
+        self._spawn(f"{name} {self._numbers}", Op(name, action))
 
     def _accompany(self, op: Op) -> None:
         """Start what others do while the sender makes this request."""
@@ -176,19 +176,19 @@ class _Storm:
         if op.name.startswith("put "):
             sequence = int(op.name.removeprefix("put "))
             if self._chance.random() < 0.2:
-                self._start("twin put", op.deed)
+                self._start("twin put", op.action)
             if self._chaos.conflict and self._chance.random() < 0.3:
                 self._start("evil put", self._conflicting(ref, sequence))
         if op.name == "close":
             if self._chance.random() < 0.2:
-                self._start("twin close", op.deed)
+                self._start("twin close", op.action)
             if self._chaos.extra and not self._extra_sent:
                 self._extra_sent = True
                 sequence = self._chaos.batches + 1
                 sheet = sheet_of(sequence, self._chaos.sheets)
                 self._start("extra put", self._deeds.put(ref, sequence, ((str(sequence), "x"),), sheet=sheet))
 
-    def _conflicting(self, ref: TaskRef, sequence: int) -> Deed:
+    def _conflicting(self, ref: TaskRef, sequence: int) -> Action:
         rows = self._sender.batches[sequence - 1]
         if self._chaos.sheets > 1:
             return self._deeds.put(ref, sequence, rows, sheet=sheet_of(sequence + 1, self._chaos.sheets))
@@ -243,24 +243,24 @@ class _Storm:
 
     def _meddle(self, ref: TaskRef) -> None:
         """Let one of the parties of this mix do its thing."""
-        deeds = self._deeds
+        actions = self._deeds
         target = self._chance.choice(self._refs(ref))
         match self._chance.choice((*self._parties(), "nobody")):
             case "cancel" if not self._cancelling and self._chance.random() < 0.4:
                 self._cancelling = True
-                self._lines.append(_Line(once(Op("cancel", deeds.cancel(ref)))))
+                self._lines.append(_Line(once(Op("cancel", actions.cancel(ref)))))
             case "delete" if not self._deleting and self._chance.random() < 0.2:
                 self._deleting = True
-                self._lines.append(_Line(once(Op("delete", deeds.delete(target)))))
+                self._lines.append(_Line(once(Op("delete", actions.delete(target)))))
             case "render" if not self._rendering and self._sender.done and not self._sender.ended:
                 self._rendering = True
-                self._lines.append(_Line(once(Op("render", deeds.render(ref, "again")))))
+                self._lines.append(_Line(once(Op("render", actions.render(ref, "again")))))
             case "release" if self._chance.random() < 0.3:
-                self._start("release", deeds.release(target))
+                self._start("release", actions.release(target))
             case "ring":
-                self._start("ring", deeds.ring(target))
+                self._start("ring", actions.ring(target))
             case "reconcile":
-                self._start("reconcile", deeds.reconcile(orphan_age_s=0))
+                self._start("reconcile", actions.reconcile(orphan_age_s=0))
             case "idle" if not self._sender.closing:
                 self._sim.pass_time(TIMINGS.idle_s + 60)
                 self._start("sweep", self._deeds.sweep())

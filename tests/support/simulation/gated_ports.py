@@ -6,8 +6,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
+from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
-from sluice.domain.task import Attempt, Guard, State, Task, TaskFields
+from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.ports.invoker import Invoker
 from sluice.ports.object_store import (
     ListedObject,

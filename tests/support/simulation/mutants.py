@@ -9,24 +9,31 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from sluice.adapters.memory.tasks import MemoryTasks
+from sluice.domain import lifecycle
 from sluice.domain.keys import TaskRef, output_folder
-from sluice.domain.limits import Limits
+from sluice.domain.lifecycle import Guard, Transition
+from sluice.domain.limits import Limits, Timings
 from sluice.domain.manifest import Claim, Manifest, short_sha
-from sluice.domain.task import Guard, State, Task, TaskFields
+from sluice.domain.task import State, Task, TaskFields
+from sluice.domain.work import Progress, WorkKind
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.ports.task_store import ClaimedTask
 from sluice.tables import chunk_codec
 from sluice.tables.batch import Batch
+from sluice.usecases import apply_transition as applying
 from sluice.usecases import lease
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.composing import compose_export, read_chunks, write_result
+from sluice.usecases.composing.write_result import ComposeLease
 from sluice.usecases.sending import cancel_export, close_export, put_batch
 from sluice.usecases.sending.put_batch import BatchReceipt
 from sluice.usecases.upkeep import collect_garbage, sweep_tasks
@@ -70,6 +77,11 @@ def replaced(module: ModuleType | type, name: str, value: object) -> Iterator[No
         setattr(module, name, old)
 
 
+def update(ports: Ports, ref: TaskRef, step: Transition) -> bool:
+    """Take a step by one call, whatever comes of it."""
+    return ports.tasks.update(ref, step.guard, TaskFields(**step.fields, state=step.target))
+
+
 def one_key() -> AbstractContextManager[None]:
     def fixed(ref: TaskRef, *, epoch: int, nonce: str, extension: str) -> str:
         return f"{output_folder(ref)}0001-{16 * '0'}/export.{extension}"
@@ -93,23 +105,15 @@ class FinishesWithoutState(WatchedTasks):
 
 
 def deletes_its_file_when_in_doubt() -> AbstractContextManager[None]:
-    def hasty(
-        ports: Ports,
-        ref: TaskRef,
-        *,
-        guard: Guard,
-        target: State,
-        fields: TaskFields,
-        is_mine: Callable[[Task], bool],
-    ) -> bool:
+    def hasty(ports: Ports, ref: TaskRef, step: Transition) -> bool:
         try:
-            return ports.tasks.update(ref, guard, TaskFields(**fields, state=target))
+            return update(ports, ref, step)
         except OutcomeUnknown:
-            if target is State.COMPLETED:
-                ports.objects.delete([fields["result_key"]])
+            if step.target is State.COMPLETED:
+                ports.objects.delete([step.fields["result_key"]])
             return False
 
-    return replaced(compose_export, "apply_transition", hasty)
+    return replaced(lease, "apply_transition", hasty)
 
 
 def collects_every_unnamed_file() -> AbstractContextManager[None]:
@@ -209,30 +213,22 @@ def acknowledges_any_claim() -> AbstractContextManager[None]:
 
 
 def takes_silence_for_a_claim() -> AbstractContextManager[None]:
-    def hopeful(ports: Ports, ref: TaskRef, claim: Claim, *, open_until: float) -> BatchReceipt:
+    def hopeful(ports: Ports, ref: TaskRef, claim: Claim, *, created_at: float) -> BatchReceipt:
         try:
             now = ports.clock.now()
             ports.tasks.claim(ref, claim, at=now, due_at=now + ports.timings.idle_s)
         except OutcomeUnknown:
             return BatchReceipt(claim.sequence, claim.rows, claim.sha, replayed=False)
-        return claim_for_sure(ports, ref, claim, open_until=open_until)
+        return claim_for_sure(ports, ref, claim, created_at=created_at)
 
     claim_for_sure = put_batch._claim
     return replaced(put_batch, "_claim", hopeful)
 
 
 def takes_silence_for_a_cancel() -> AbstractContextManager[None]:
-    def hopeful(
-        ports: Ports,
-        ref: TaskRef,
-        *,
-        guard: Guard,
-        target: State,
-        fields: TaskFields,
-        is_mine: Callable[[Task], bool],
-    ) -> bool:
+    def hopeful(ports: Ports, ref: TaskRef, step: Transition) -> bool:
         try:
-            return ports.tasks.update(ref, guard, TaskFields(**fields, state=target))
+            return update(ports, ref, step)
         except OutcomeUnknown:
             return True
 
@@ -247,18 +243,10 @@ class AcquiresWithoutEpoch(WatchedTasks):
 
 
 def takes_over_under_the_same_epoch() -> AbstractContextManager[None]:
-    def lazy(
-        ports: Ports,
-        ref: TaskRef,
-        *,
-        guard: Guard,
-        target: State,
-        fields: TaskFields,
-        is_mine: Callable[[Task], bool],
-    ) -> bool:
-        if guard.state is State.COMPOSING and "epoch" in fields and guard.epoch is not None:
-            fields = TaskFields(**{**fields, "epoch": guard.epoch})
-        return apply_transition(ports, ref, guard=guard, target=target, fields=fields, is_mine=is_mine)
+    def lazy(ports: Ports, ref: TaskRef, step: Transition) -> bool:
+        if step.guard.state is State.COMPOSING and "epoch" in step.fields and step.guard.epoch is not None:
+            step = replace(step, fields=TaskFields(**{**step.fields, "epoch": step.guard.epoch}))
+        return apply_transition(ports, ref, step)
 
     return replaced(lease, "apply_transition", lazy)
 
@@ -295,6 +283,29 @@ def lists_chunks_by_sequence_alone() -> AbstractContextManager[None]:
         return Manifest(tenant, task_id, source_task, sum(chunk.rows for chunk in chunks), chunks)
 
     return replaced(Manifest, "seal", staticmethod(seal))
+
+
+@contextmanager
+def unfenced(module: ModuleType, step: str, *columns: str) -> Iterator[None]:
+    """A step whose guard does not compare ``columns``, and no table that would ask for them."""
+    fenced: Callable[..., Transition] = vars(module)[step]
+
+    def open_to_all(*args: Any, **facts: Any) -> Transition:
+        taken = fenced(*args, **facts)
+        return replace(taken, guard=msgspec.structs.replace(taken.guard, **dict.fromkeys(columns)))
+
+    with replaced(module, step, open_to_all), replaced(applying, "check", lambda _: None):
+        yield
+
+
+def takes_anothers_attempt_for_its_own() -> AbstractContextManager[None]:
+    acquire = lifecycle.acquire
+
+    def vain(kind: WorkKind[Progress], task: Task, *, owner: str, now: float, timings: Timings) -> Transition:
+        step = acquire(kind, task, owner=owner, now=now, timings=timings)
+        return replace(step, is_mine=lambda row: row.epoch == task.epoch + 1)
+
+    return replaced(lifecycle, "acquire", vain)
 
 
 PLAIN = Chaos("plain")
@@ -338,10 +349,43 @@ MUTANTS = (
     Mutant("N9 keeps the chunks of failed tasks for ever", "I7", in_script(OUTLIVE_FAILED), never_forgets_chunks),
     Mutant("N10 ignores the sheet", "I2", in_chaos(SHEETS_MIX), ignores_the_sheet_of_a_taken_sequence),
     Mutant("N11 lists chunks by sequence alone", "I5", in_chaos(SHEETS_MIX), lists_chunks_by_sequence_alone),
+    Mutant("N12 a seal whose step has no rev", "I2b", in_chaos(RACING), partial(unfenced, close_export, "seal", "rev")),
+    Mutant(
+        "N13 a completion whose step has no epoch",
+        "I1",
+        in_chaos(SUPERVISED),
+        partial(unfenced, compose_export, "complete", "epoch"),
+    ),
+    Mutant(
+        "N14 an acquisition whose step has no epoch",
+        "I6",
+        in_chaos(SUPERVISED),
+        partial(unfenced, lifecycle, "acquire", "epoch"),
+    ),
+    Mutant("N15 takes another's attempt for its own", "I1", in_chaos(PLAIN), takes_anothers_attempt_for_its_own),
+    Mutant(
+        "N16 an idle expiry whose step has no rev",
+        "I2",
+        in_script(IDLE),
+        partial(unfenced, sweep_tasks, "expire_idle", "rev"),
+    ),
 )
-"""M5 breaks no invariant: it only burns attempts. Its test counts them."""
+"""Those that break no invariant, and only waste work, are below: their tests count what they waste."""
 
 
 def refuses_a_lost_completion() -> AbstractContextManager[None]:
     """M5: NoSuchUpload is a failure, whatever lies under the key."""
     return replaced(write_result, "_is_ours", lambda ports, upload, attempt: False)
+
+
+def goes_on_when_it_is_fenced() -> AbstractContextManager[None]:
+    """A heartbeat that is not ours any more is taken for one that got no answer."""
+    heartbeat = lease.heartbeat
+
+    def stubborn(ports: Ports, held: ComposeLease) -> None:
+        try:
+            heartbeat(ports, held)
+        except lease.Fenced:
+            held.beat_at = ports.clock.monotonic()
+
+    return replaced(lease, "heartbeat", stubborn)

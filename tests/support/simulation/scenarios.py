@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef
 from sluice.domain.task import Task
+from tests.support.simulation.actions import TENANT, Action, Actions
 from tests.support.simulation.actors import Actor
-from tests.support.simulation.deeds import TENANT, Deed, Deeds
 from tests.support.simulation.faults import Fault, ScriptedFaults
 from tests.support.simulation.oracle import Violation
 from tests.support.simulation.sender import Script, Sender, code_of, table
@@ -76,15 +76,15 @@ def play(sim: Simulation, script: Script) -> None:
     try:
         op = next(script)
         while True:
-            op = script.send(sim.finish(sim.spawn(op.name, op.deed)))
+            op = script.send(sim.finish(sim.spawn(op.name, op.action)))
     except StopIteration:
         return
 
 
-def insist(sim: Simulation, name: str, deed: Deed) -> Actor:
+def insist(sim: Simulation, name: str, action: Action) -> Actor:
     """Make a request again until it is answered."""
     while True:
-        actor = sim.finish(sim.spawn(name, deed))
+        actor = sim.finish(sim.spawn(name, action))
         if actor.error is None or code_of(actor) is not None:
             return actor
 
@@ -100,7 +100,7 @@ def row_of(sim: Simulation, ref: TaskRef) -> Task:
 
 
 def compose(sim: Simulation, ref: TaskRef, name: str = "compose") -> Actor:
-    return sim.spawn(name, Deeds(sim).compose(trigger_of(sim, ref)))
+    return sim.spawn(name, Actions(sim).compose(trigger_of(sim, ref)))
 
 
 def nothing(sim: Simulation) -> TaskRef:
@@ -109,7 +109,7 @@ def nothing(sim: Simulation) -> TaskRef:
 
 
 def send(sim: Simulation, batches: int = 3) -> TaskRef:
-    sender = Sender(Deeds(sim), table(batches))
+    sender = Sender(Actions(sim), table(batches))
     play(sim, sender.script())
     assert sender.ref is not None
     return sender.ref
@@ -136,11 +136,11 @@ def sealed_with_two(sim: Simulation) -> TaskRef:
 
 def opened(sim: Simulation, batches: int = 3) -> TaskRef:
     """A task with all its batches, not closed."""
-    sender = Sender(Deeds(sim), table(batches))
+    sender = Sender(Actions(sim), table(batches))
     script = sender.script()
     op = next(script)
     while op.name != "close":
-        op = script.send(sim.finish(sim.spawn(op.name, op.deed)))
+        op = script.send(sim.finish(sim.spawn(op.name, op.action)))
     assert sender.ref is not None
     return sender.ref
 
@@ -198,66 +198,66 @@ def _take_over(sim: Simulation, ref: TaskRef) -> None:
 
 def _release(sim: Simulation, ref: TaskRef) -> None:
     """A supervisor frees the task from a composer that is alive after all."""
-    deeds = Deeds(sim)
+    actions = Actions(sim)
     first = compose(sim, ref, "compose first")
     sim.advance(first, 8)
-    insist(sim, "release", deeds.release(ref))
-    sim.finish(sim.spawn("sweep", deeds.sweep()))
+    insist(sim, "release", actions.release(ref))
+    sim.finish(sim.spawn("sweep", actions.sweep()))
     if sim.world.triggers.waiting:
-        second = sim.spawn("compose second", deeds.compose(sim.world.triggers.waiting.pop(0)))
+        second = sim.spawn("compose second", actions.compose(sim.world.triggers.waiting.pop(0)))
         sim.advance(second, 6)
         sim.finish(first)
         sim.finish(second)
 
 
 def _cancel_sealed(sim: Simulation, ref: TaskRef) -> None:
-    insist(sim, "cancel", Deeds(sim).cancel(ref))
+    insist(sim, "cancel", Actions(sim).cancel(ref))
     sim.finish(compose(sim, ref))
 
 
 def _cancel_composing(sim: Simulation, ref: TaskRef) -> None:
     composer = compose(sim, ref)
     sim.advance(composer, 8)
-    insist(sim, "cancel", Deeds(sim).cancel(ref))
+    insist(sim, "cancel", Actions(sim).cancel(ref))
     sim.finish(composer)
 
 
 def _cancel_open(sim: Simulation, ref: TaskRef) -> None:
-    insist(sim, "cancel", Deeds(sim).cancel(ref))
-    insist(sim, "put late", Deeds(sim).put(ref, 4, (("4", "late"),)))
-    insist(sim, "close", Deeds(sim).close(ref, batches=3, rows=None))
+    insist(sim, "cancel", Actions(sim).cancel(ref))
+    insist(sim, "put late", Actions(sim).put(ref, 4, (("4", "late"),)))
+    insist(sim, "close", Actions(sim).close(ref, batches=3, rows=None))
 
 
 def _render(sim: Simulation, ref: TaskRef) -> None:
-    insist(sim, "render", Deeds(sim).render(ref, "again"))
+    insist(sim, "render", Actions(sim).render(ref, "again"))
     ring_all(sim)
 
 
 def _delete(sim: Simulation, ref: TaskRef) -> None:
-    insist(sim, "delete", Deeds(sim).delete(ref))
+    insist(sim, "delete", Actions(sim).delete(ref))
 
 
 def _give_up(sim: Simulation, ref: TaskRef) -> None:
-    sim.finish(sim.spawn("sweep", Deeds(sim).sweep()))
+    sim.finish(sim.spawn("sweep", Actions(sim).sweep()))
     ring_all(sim)
 
 
 def _idle(sim: Simulation, ref: TaskRef) -> None:
     """Nobody closes the task; a batch arrives while it expires."""
     sim.pass_time(TIMINGS.idle_s + 1)
-    sweep = sim.spawn("sweep", Deeds(sim).sweep())
+    sweep = sim.spawn("sweep", Actions(sim).sweep())
     sim.advance(sweep, 2)
-    insist(sim, "put late", Deeds(sim).put(ref, 4, (("4", "late"),)))
+    insist(sim, "put late", Actions(sim).put(ref, 4, (("4", "late"),)))
     sim.finish(sweep)
 
 
 def _outlive(sim: Simulation, ref: TaskRef) -> None:
     """Retention runs out, the tombstone too; every round of it may fail once or twice."""
-    deeds = Deeds(sim)
+    actions = Actions(sim)
     for _ in range(12):
         sim.pass_time(TIMINGS.retention_s / 4)
-        sim.finish(sim.spawn("sweep", deeds.sweep()))
-        sim.finish(sim.spawn("read", deeds.read(ref)))
+        sim.finish(sim.spawn("sweep", actions.sweep()))
+        sim.finish(sim.spawn("read", actions.read(ref)))
         sim.land_all()
     outlive(sim)
 

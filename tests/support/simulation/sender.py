@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
+from tests.support.simulation.actions import PARAMS, SHEETS, SHEETS_PARAMS, Action, Actions
 from tests.support.simulation.actors import Actor
-from tests.support.simulation.deeds import PARAMS, SHEETS, SHEETS_PARAMS, Deed, Deeds
 from tests.support.simulation.oracle import Rows, Violation
 
 ENDED = {ErrorCode.CANCELLED, ErrorCode.EXPIRED, ErrorCode.TASK_DELETED}
@@ -19,7 +19,7 @@ class Op(NamedTuple):
     """One request of the sender."""
 
     name: str
-    deed: Deed
+    action: Action
 
 
 Script = Generator[Op, Actor, None]
@@ -47,7 +47,7 @@ class Sender:
     have taken a sequence, or have sent more batches.
     """
 
-    deeds: Deeds
+    actions: Actions
     batches: Sequence[Rows]
     order: Sequence[int] = ()
     key: str = "order-1"
@@ -64,7 +64,7 @@ class Sender:
 
     def script(self) -> Script:
         params = PARAMS if self.sheets == 1 else SHEETS_PARAMS
-        opened = yield from self._insist(Op("open", self.deeds.open(self.key, params=params)))
+        opened = yield from self._insist(Op("open", self.actions.open(self.key, params=params)))
         if not isinstance(opened.result, TaskRef):
             raise Violation(f"an open was refused: {opened.error!r}")
         self.ref = opened.result
@@ -77,8 +77,8 @@ class Sender:
         self.done = True
 
     def _put(self, ref: TaskRef, sequence: int) -> Script:
-        deed = self.deeds.put(ref, sequence, self.batches[sequence - 1], sheet=sheet_of(sequence, self.sheets))
-        answered = yield from self._insist(Op(f"put {sequence}", deed))
+        action = self.actions.put(ref, sequence, self.batches[sequence - 1], sheet=sheet_of(sequence, self.sheets))
+        answered = yield from self._insist(Op(f"put {sequence}", action))
         code = code_of(answered)
         if code in ENDED:
             self.ended = True
@@ -90,8 +90,8 @@ class Sender:
         rows = sum(map(len, self.batches)) if self.counts_rows else None
         sheets = self._sheet_rows() if self.counts_rows else None
         while True:
-            deed = self.deeds.close(ref, batches=batches, rows=rows, sheets=sheets)
-            answered = yield from self._insist(Op("close", deed))
+            action = self.actions.close(ref, batches=batches, rows=rows, sheets=sheets)
+            answered = yield from self._insist(Op("close", action))
             code = code_of(answered)
             if code is None:
                 return

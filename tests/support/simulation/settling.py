@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sluice.domain.errors import ErrorCode
 from sluice.domain.task import Task
-from tests.support.simulation.deeds import Deeds
+from tests.support.simulation.actions import Actions
 from tests.support.simulation.faults import NoFaults
 from tests.support.simulation.oracle import Violation
 from tests.support.simulation.simulation import Simulation
@@ -18,7 +18,7 @@ def recover(sim: Simulation, *, sweeping: bool = True) -> None:
 
     Under whatever faults the run has.
     """
-    deeds = Deeds(sim)
+    actions = Actions(sim)
     for _ in range(ROUNDS_MAX):
         for actor in sim.live():
             sim.finish(actor)
@@ -29,7 +29,7 @@ def recover(sim: Simulation, *, sweeping: bool = True) -> None:
         sim.lapse()
         skip_to_due(sim)
         if sweeping:
-            sim.finish(sim.spawn("sweep", deeds.sweep()))
+            sim.finish(sim.spawn("sweep", actions.sweep()))
 
 
 def settle(sim: Simulation, *, sweeping: bool = True, is_tidy: bool = True) -> None:
@@ -42,9 +42,9 @@ def settle(sim: Simulation, *, sweeping: bool = True, is_tidy: bool = True) -> N
     sim.plan = NoFaults()
     sim.world.tasks.index_lag = None
     recover(sim, sweeping=sweeping)
-    deeds = Deeds(sim)
+    actions = Actions(sim)
     for task in list(sim.world.tasks.scan()):
-        sim.finish(sim.spawn("read", deeds.read(task.ref)))
+        sim.finish(sim.spawn("read", actions.read(task.ref)))
     _judge(sim)
     garbage = _garbage(sim)
     if garbage and is_tidy:
@@ -59,16 +59,16 @@ def outlive(sim: Simulation, *, is_tidy: bool = True) -> None:
     Unless ``is_tidy``, a reconciliation may have to help.
     """
     sim.plan = NoFaults()
-    deeds = Deeds(sim)
+    actions = Actions(sim)
     for _ in range(ROUNDS_MAX):
         if not list(sim.world.tasks.scan()):
             break
         sim.lapse()
         skip_to_due(sim)
-        sim.finish(sim.spawn("sweep", deeds.sweep()))
+        sim.finish(sim.spawn("sweep", actions.sweep()))
     if not is_tidy:
         sim.pass_time(1)
-        sim.finish(sim.spawn("reconcile", deeds.reconcile(orphan_age_s=0)))
+        sim.finish(sim.spawn("reconcile", actions.reconcile(orphan_age_s=0)))
     left = [task.task_id for task in sim.world.tasks.scan()] + [item.key for item in sim.world.store.list("")]
     left += [f"an upload to {upload.key}" for upload in sim.world.store.list_uploads("")]
     if left:
@@ -77,9 +77,9 @@ def outlive(sim: Simulation, *, is_tidy: bool = True) -> None:
 
 def ring_all(sim: Simulation) -> None:
     """Let a composer answer every bell."""
-    deeds = Deeds(sim)
+    actions = Actions(sim)
     while sim.world.triggers.waiting:
-        sim.finish(sim.spawn("compose", deeds.compose(sim.world.triggers.waiting.pop(0))))
+        sim.finish(sim.spawn("compose", actions.compose(sim.world.triggers.waiting.pop(0))))
 
 
 def is_at_rest(sim: Simulation) -> bool:

@@ -10,8 +10,9 @@ from dataclasses import replace
 from sluice.adapters.memory.store import MemoryStore
 from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.domain.keys import TaskRef
+from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
-from sluice.domain.task import Guard, Task, TaskFields
+from sluice.domain.task import Task, TaskFields
 from sluice.ports.clock import Clock
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import NoSuchObject

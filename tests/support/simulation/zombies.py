@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sluice.domain.keys import TaskRef
+from tests.support.simulation.actions import Actions
 from tests.support.simulation.actors import Actor
-from tests.support.simulation.deeds import Deeds
 from tests.support.simulation.faults import Fault, NoFaults, ScriptedFaults
 from tests.support.simulation.oracle import Violation
 from tests.support.simulation.scenarios import begin, compose, sealed_with_two
@@ -42,7 +42,7 @@ def run_switches(switches: Switches, *, stores: Stores | None = None) -> Simulat
     sim.advance(first, switches.first_again)
     _look(sim, ref)
     if switches.cancelled:
-        sim.finish(sim.spawn("cancel", Deeds(sim).cancel(ref)))
+        sim.finish(sim.spawn("cancel", Actions(sim).cancel(ref)))
     sim.finish(second)
     sim.land_all()
     sim.finish(first)
@@ -54,16 +54,16 @@ def run_switches(switches: Switches, *, stores: Stores | None = None) -> Simulat
 
 def _free(sim: Simulation, ref: TaskRef, *, supervised: bool) -> None:
     if supervised:
-        sim.finish(sim.spawn("release", Deeds(sim).release(ref)))
+        sim.finish(sim.spawn("release", Actions(sim).release(ref)))
     else:
         sim.lapse()
 
 
 def _look(sim: Simulation, ref: TaskRef) -> None:
     """A sweeper and a reader come by. The bell the sweeper rings is lost."""
-    deeds = Deeds(sim)
-    sim.finish(sim.spawn("sweep", deeds.sweep()))
-    sim.finish(sim.spawn("read", deeds.read(ref)))
+    actions = Actions(sim)
+    sim.finish(sim.spawn("sweep", actions.sweep()))
+    sim.finish(sim.spawn("read", actions.read(ref)))
     sim.world.triggers.waiting.clear()
 
 

@@ -11,7 +11,8 @@ from sluice.adapters.memory.store import MemoryStore
 from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.adapters.retrying_store import RetryingStore
 from sluice.adapters.retrying_tasks import RetryingTasks
-from sluice.domain.task import Attempt, Guard, State
+from sluice.domain.lifecycle import Guard
+from sluice.domain.task import Attempt, State
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import NoSuchObject, OutcomeUnknown, StoreRefused
 from tests.contracts.task_builder import NOW, TENANT, a_claim, a_task

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from sluice.adapters.sqlite.tasks import SqliteTasks
-from sluice.domain.task import Attempt, Guard, State
+from sluice.domain.lifecycle import Guard
+from sluice.domain.task import Attempt, State
 from sluice.ports.store_errors import OutcomeUnknown
 from tests.contracts.at_once import at_once
 from tests.contracts.task_builder import NOW, TENANT, a_claim, a_task

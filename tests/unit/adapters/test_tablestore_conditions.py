@@ -16,7 +16,8 @@ from infra.emulators.tablestore.messages import filter_pb as filters
 from infra.emulators.tablestore.messages import pb as messages
 from infra.emulators.tablestore.plainbuffer_reading import read_value
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
-from sluice.domain.task import Attempt, Guard, State
+from sluice.domain.lifecycle import Guard
+from sluice.domain.task import Attempt, State
 from tests.contracts.task_builder import NOW, a_claim, a_task
 from tests.support.tablestore_tables import open_tasks
 

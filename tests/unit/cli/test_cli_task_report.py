@@ -13,23 +13,19 @@ from sluice.cli.task.text import page_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef
 from sluice.domain.task import State
+from sluice.domain.work import COMPOSE
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown
+from sluice.usecases import lease
+from sluice.usecases.composing.write_result import ComposeLease
 from sluice.usecases.find_task import find_task
-from sluice.usecases.lease import (
-    HeldAttempt,
-    acquire_attempt,
-    beat_attempt,
-    fail_attempt,
-    release_attempt,
-)
 from sluice.usecases.sending.cancel_export import cancel_export, delete_export
 from sluice.usecases.upkeep.repair_task import release_lease
 from tests.support.data_directory import compose, data_directory, open_task, seal
 
 
-def acquire(ports: Ports, ref: TaskRef) -> HeldAttempt:
-    attempt = acquire_attempt(ports, find_task(ports, ref))
+def acquire(ports: Ports, ref: TaskRef) -> ComposeLease:
+    attempt = lease.acquire(ports, COMPOSE, find_task(ports, ref))
     assert attempt is not None
     return attempt
 
@@ -42,7 +38,7 @@ def sealed_task(ports: Ports) -> TaskRef:
 
 def failed_task(ports: Ports, code: ErrorCode = ErrorCode.CHUNK_MISSING) -> TaskRef:
     ref = sealed_task(ports)
-    fail_attempt(ports, acquire(ports, ref), SluiceError(code))
+    lease.fail(ports, acquire(ports, ref), SluiceError(code))
     return ref
 
 
@@ -67,8 +63,8 @@ def test_a_composing_task_shows_who_holds_it_and_how_far_it_is(tmp_path: Path) -
     with data_directory(tmp_path) as ports:
         ref = sealed_task(ports)
         attempt = acquire(ports, ref)
-        attempt.rows_done = 3
-        beat_attempt(ports, attempt)
+        attempt.progress.rows_done = 3
+        lease.heartbeat(ports, attempt)
         report = report_task(ports, ref)
     assert (report.state, report.epoch, report.owner, report.phase) == ("composing", 1, attempt.owner, "rendering")
     assert (report.rows_written, report.progress_percent) == (3, 50.0)
@@ -83,9 +79,9 @@ def test_each_attempt_shows_how_it_ended(tmp_path: Path) -> None:
         acquire(ports, ref)
         release_lease(ports, ref)
         second = acquire(ports, ref)
-        second.rows_done, second.parts_done = 5, 2
-        release_attempt(ports, second, OutcomeUnknown())
-        fail_attempt(ports, acquire(ports, ref), SluiceError(ErrorCode.CHUNK_CORRUPT))
+        second.progress.rows_done, second.progress.parts_done = 5, 2
+        lease.release(ports, second, OutcomeUnknown())
+        lease.fail(ports, acquire(ports, ref), SluiceError(ErrorCode.CHUNK_CORRUPT))
         report = report_task(ports, ref)
     assert [(one.epoch, one.outcome) for one in report.attempts] == [
         (1, "ended without a word"),
@@ -121,7 +117,7 @@ def test_a_failed_task_says_who_must_act_and_how(tmp_path: Path, code: ErrorCode
 def test_a_released_task_shows_the_error_of_its_last_attempt(tmp_path: Path) -> None:
     with data_directory(tmp_path) as ports:
         ref = sealed_task(ports)
-        release_attempt(ports, acquire(ports, ref), OutcomeUnknown())
+        lease.release(ports, acquire(ports, ref), OutcomeUnknown())
         report = report_task(ports, ref)
     assert report.state == "sealed"
     assert report.error is not None
@@ -187,7 +183,7 @@ def test_a_bell_leaves_the_composer_at_work_alone(tmp_path: Path) -> None:
         trigger = SweepInvoker()
         trigger.plug(ports)
         trigger.invoke(ManifestRef(ref, find_task(ports, ref).man_sha), epoch=2)
-        beat_attempt(ports, attempt)
+        lease.heartbeat(ports, attempt)
         assert find_task(ports, ref).owner == attempt.owner
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
+from sluice.domain.lifecycle import Guard
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
-from sluice.domain.task import Guard, State, Task, TaskFields
+from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.task_store import TaskStore
 from sluice.usecases.reading.read_status import read_status
 from sluice.usecases.sending.cancel_export import cancel_export, delete_export

@@ -6,10 +6,11 @@ import pytest
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.lifecycle import Guard
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
-from sluice.domain.task import Guard, Task
+from sluice.domain.task import Task
 from sluice.ports.bundle import Ports
 from sluice.usecases.find_task import ParamsCache
 from sluice.usecases.sending.open_export import OpenRequest, open_export

@@ -18,12 +18,13 @@ from sluice.cli.task.report import report_task
 from sluice.cli.task.text import page_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
+from sluice.domain.lifecycle import Guard
 from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim, Manifest
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType, TableSpec
-from sluice.domain.task import Guard, State, Task, TaskFields
+from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.bundle import Ports
 from sluice.tables.batch import Batch
 from sluice.usecases.composing.compose_export import Outcome, compose_export

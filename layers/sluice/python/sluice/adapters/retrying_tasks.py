@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from math import inf
 
 from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
-from sluice.domain.task import Attempt, Guard, State, Task, TaskFields
+from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.ports.clock import Clock, Randomness
 from sluice.ports.retry import Repeater
 from sluice.ports.task_store import ClaimedTask, TaskPage, TaskStore

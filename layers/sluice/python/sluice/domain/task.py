@@ -1,4 +1,4 @@
-"""The task row, its states, and the one table of legal transitions."""
+"""The task row and its states. What may become of it, and how, is in ``lifecycle``."""
 
 from __future__ import annotations
 
@@ -35,58 +35,6 @@ class Phase(StrEnum):
 
     RENDERING = "rendering"
     UPLOADING = "uploading"
-
-
-class Fence(NamedTuple):
-    """Which columns besides ``state`` a transition's one conditional update must compare."""
-
-    rev: bool = False
-    epoch: bool = False
-
-
-TRANSITIONS: dict[tuple[State | None, State], Fence] = {
-    # open, and render again: the row must not exist
-    (None, State.OPEN): Fence(),
-    (None, State.SEALED): Fence(),
-    # seal: rev unchanged since the read that built the manifest, so no acknowledged batch is left out
-    (State.OPEN, State.SEALED): Fence(rev=True),
-    # acquire, take over, heartbeat, release, finish: the epoch fences every older attempt
-    (State.SEALED, State.COMPOSING): Fence(epoch=True),
-    (State.COMPOSING, State.COMPOSING): Fence(epoch=True),
-    (State.COMPOSING, State.SEALED): Fence(epoch=True),
-    (State.COMPOSING, State.COMPLETED): Fence(epoch=True),
-    # a poisoned, exhausted or impossible task
-    (State.SEALED, State.FAILED): Fence(epoch=True),
-    (State.COMPOSING, State.FAILED): Fence(epoch=True),
-    # postpone a sealed task (tenant over its share, back-off)
-    (State.SEALED, State.SEALED): Fence(epoch=True),
-    # cancel
-    (State.OPEN, State.CANCELLED): Fence(rev=True, epoch=True),
-    (State.SEALED, State.CANCELLED): Fence(rev=True, epoch=True),
-    (State.COMPOSING, State.CANCELLED): Fence(rev=True, epoch=True),
-    # idle too long: rev, so that a batch that just arrived wins
-    (State.OPEN, State.EXPIRED): Fence(rev=True),
-    # retention over, or deleted by its owner
-    (State.COMPLETED, State.EXPIRED): Fence(),
-    # housekeeping of an ended task: garbage rounds, tombstone; the state stays
-    (State.COMPLETED, State.COMPLETED): Fence(rev=True),
-    (State.FAILED, State.FAILED): Fence(rev=True),
-    (State.CANCELLED, State.CANCELLED): Fence(rev=True),
-    (State.EXPIRED, State.EXPIRED): Fence(rev=True),
-}
-"""Every legal step. Anything else is a bug, and raises ``IllegalTransition``."""
-
-
-class IllegalTransition(AssertionError):
-    """A step that the table does not have, or without the fence it demands: always our own bug."""
-
-
-class Guard(msgspec.Struct, frozen=True, kw_only=True):
-    """What the row must still be for an update to happen. None is not compared."""
-
-    state: State
-    rev: int | None = None
-    epoch: int | None = None
 
 
 class TaskFields(TypedDict, total=False):
@@ -181,6 +129,17 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         return ExportParams.decode(self.params)
 
 
+class Result(NamedTuple):
+    """A whole, verified object that no row names yet."""
+
+    key: str
+    size: int
+    sha256: str
+    crc64: str
+    rows: int
+    warnings: dict[str, int]
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One run of the composer, as the attempt log keeps it. Never decides anything."""
 
@@ -194,12 +153,3 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
     rows_done: int = 0
     parts_done: int = 0
-
-
-def check_transition(guard: Guard, target: State) -> None:
-    """Raise ``IllegalTransition`` unless the table has the step and ``guard`` carries its fence."""
-    fence = TRANSITIONS.get((guard.state, target))
-    if fence is None:
-        raise IllegalTransition(f"{guard.state} to {target}")
-    if (fence.rev and guard.rev is None) or (fence.epoch and guard.epoch is None):
-        raise IllegalTransition(f"{guard.state} to {target} without its fence")

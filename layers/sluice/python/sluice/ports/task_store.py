@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
-from sluice.domain.task import Attempt, Guard, State, Task, TaskFields
+from sluice.domain.task import Attempt, State, Task, TaskFields
 
 
 class ClaimedTask(NamedTuple):

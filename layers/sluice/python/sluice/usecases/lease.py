@@ -1,29 +1,33 @@
-"""Take, keep and give up the one attempt that may compose a task."""
+"""Take, keep and give up a lease: the right of one worker to work on a row. For any kind of work."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
+from sluice.domain import lifecycle
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
-from sluice.domain.task import Attempt, Guard, Phase, State, Task, TaskFields
+from sluice.domain.lifecycle import Guard, Transition
+from sluice.domain.task import Attempt, Task
+from sluice.domain.work import Failure, Progress, WorkKind
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import StoreError
 from sluice.usecases.apply_transition import apply_transition
 
-DOUBLINGS_MAX = 64
-"""More would only be a larger number."""
+P = TypeVar("P", bound=Progress)
 
 
 class Fenced(Exception):
-    """Another attempt, or a cancel, has taken the task: this one must not finish."""
+    """Another attempt, or a cancel, has taken the row: this attempt must not end it."""
 
 
 @dataclass(slots=True)
-class HeldAttempt:
+class Lease(Generic[P]):
     """One attempt and how far it is. The epoch fences it from all others."""
 
+    kind: WorkKind[P]
     ref: TaskRef
     epoch: int
     owner: str
@@ -31,204 +35,145 @@ class HeldAttempt:
     begun_at: float
     """Monotonic, as is ``beat_at``: a wall clock that jumps must not end an attempt."""
     beat_at: float
-    """When the last heartbeat was, heard or not."""
-    rows_done: int = 0
-    parts_done: int = 0
-    phase: Phase = field(default=Phase.RENDERING)
+    """When the last heartbeat was, answered or not."""
+    progress: P
 
     @property
     def guard(self) -> Guard:
-        return Guard(state=State.COMPOSING, epoch=self.epoch)
+        return Guard(state=self.kind.running, epoch=self.epoch)
 
 
-def acquire_attempt(ports: Ports, task: Task) -> HeldAttempt | None:
-    """Start the next attempt on a sealed task, or take over a lapsed one. None: somebody else was faster."""
+def acquire(ports: Ports, kind: WorkKind[P], task: Task) -> Lease[P] | None:
+    """Begin the next attempt on a row that waits, or take over one whose lease lapsed. None: another was faster."""
     owner = ports.randomness.bytes(8).hex()
-    epoch = task.epoch + 1
     now = ports.clock.now()
-    is_mine = apply_transition(
-        ports,
-        task.ref,
-        guard=Guard(state=task.state, epoch=task.epoch),
-        target=State.COMPOSING,
-        fields={
-            "epoch": epoch,
-            "owner": owner,
-            "phase": Phase.RENDERING.value,
-            "rows_done": 0,
-            "parts_done": 0,
-            "started_at": task.started_at or now,
-            **_lease(ports, now),
-        },
-        is_mine=lambda row: row.epoch == epoch and row.owner == owner,
-    )
-    if not is_mine:
+    if not apply_transition(
+        ports, task.ref, lifecycle.acquire(kind, task, owner=owner, now=now, timings=ports.timings)
+    ):
         return None
     begun_at = ports.clock.monotonic()
-    attempt = HeldAttempt(task.ref, epoch, owner, started_at=now, begun_at=begun_at, beat_at=begun_at)
-    _log(ports, attempt, ended_at=0)
+    lease = Lease(
+        kind,
+        task.ref,
+        task.epoch + 1,
+        owner,
+        started_at=now,
+        begun_at=begun_at,
+        beat_at=begun_at,
+        progress=kind.begin(),
+    )
+    _log(ports, lease)
     ports.journal.record(
         Event.ATTEMPT_STARTED,
         task_id=task.task_id,
         tenant=task.tenant,
-        epoch=epoch,
+        epoch=lease.epoch,
         owner=owner,
         from_state=task.state.value,
     )
-    return attempt
+    return lease
 
 
-def keep_attempt(ports: Ports, attempt: HeldAttempt) -> None:
+def renew_if_due(ports: Ports, lease: Lease[P]) -> None:
     """Extend the lease if a heartbeat is due.
 
-    Raises ``Fenced`` when the task is no longer ours, and STORE_UNAVAILABLE
-    when the attempt has taken longer than it may. A heartbeat that
-    fails ends nothing: if another composer took the task, the next one tells.
+    Raises ``Fenced`` when the row is no longer ours, and STORE_UNAVAILABLE
+    when the attempt has taken longer than it may. A heartbeat that fails ends
+    nothing: if another worker took the row, the next heartbeat finds out.
     """
-    if ports.clock.monotonic() - attempt.begun_at > ports.timings.attempt_max_s:
+    if ports.clock.monotonic() - lease.begun_at > ports.timings.attempt_max_s:
         raise SluiceError(ErrorCode.STORE_UNAVAILABLE, "the attempt took longer than it may")
-    if ports.clock.monotonic() - attempt.beat_at < ports.timings.heartbeat_s:
+    if ports.clock.monotonic() - lease.beat_at < ports.timings.heartbeat_s:
         return
     try:
-        beat_attempt(ports, attempt)
+        heartbeat(ports, lease)
     except StoreError as error:
-        attempt.beat_at = ports.clock.monotonic()
-        ports.journal.record(Event.SYSTEM_ERROR, task_id=attempt.ref.task_id, error=error)
+        lease.beat_at = ports.clock.monotonic()
+        ports.journal.record(Event.SYSTEM_ERROR, task_id=lease.ref.task_id, error=error)
 
 
-def beat_attempt(ports: Ports, attempt: HeldAttempt) -> None:
-    """Extend the lease and show the progress now. Raises ``Fenced`` when the task is no longer ours."""
-    fields: TaskFields = {
-        "rows_done": attempt.rows_done,
-        "parts_done": attempt.parts_done,
-        "phase": attempt.phase.value,
-        **_lease(ports, ports.clock.now()),
-    }
-    ours = apply_transition(
-        ports,
-        attempt.ref,
-        guard=attempt.guard,
-        target=State.COMPOSING,
-        fields=fields,
-        is_mine=lambda row: row.state is State.COMPOSING and row.epoch == attempt.epoch,
-    )
-    if not ours:
+def heartbeat(ports: Ports, lease: Lease[P]) -> None:
+    """Extend the lease and show the progress now. Raises ``Fenced`` when the row is no longer ours."""
+    step = lifecycle.heartbeat(lease.kind, lease.epoch, lease.progress, now=ports.clock.now(), timings=ports.timings)
+    if not apply_transition(ports, lease.ref, step):
         raise Fenced
-    attempt.beat_at = ports.clock.monotonic()
+    lease.beat_at = ports.clock.monotonic()
 
 
-def release_attempt(ports: Ports, attempt: HeldAttempt, error: Exception) -> None:
-    """Give the task back after a transient failure, to be tried again after a pause."""
-    code = _code_of(error)
-    released = apply_transition(
-        ports,
-        attempt.ref,
-        guard=attempt.guard,
-        target=State.SEALED,
-        fields={
-            "last_error_code": code,
-            "last_error": _describe(error),
-            "lease_until": 0,
-            "due_at": ports.clock.now() + _backoff_s(ports, attempt.epoch),
-        },
-        is_mine=lambda row: row.state is State.SEALED and row.epoch == attempt.epoch,
-    )
-    _log(ports, attempt, ended_at=ports.clock.now(), outcome="released", error=error)
-    if not released:
-        raise Fenced
+def release(ports: Ports, lease: Lease[P], error: Exception) -> None:
+    """Give the row back after a transient failure, to be tried again after a pause."""
+    failure = _failure(error)
+    step = lifecycle.release(lease.kind, lease.epoch, failure, now=ports.clock.now(), timings=ports.timings)
+    end(ports, lease, step, outcome="released", failure=failure)
     ports.journal.record(
         Event.ATTEMPT_RELEASED,
-        task_id=attempt.ref.task_id,
-        tenant=attempt.ref.tenant,
-        epoch=attempt.epoch,
-        error_code=code,
+        task_id=lease.ref.task_id,
+        tenant=lease.ref.tenant,
+        epoch=lease.epoch,
+        error_code=failure.code,
         error=error,
     )
 
 
-def fail_attempt(ports: Ports, attempt: HeldAttempt, error: SluiceError) -> None:
+def fail(ports: Ports, lease: Lease[P], error: SluiceError) -> None:
     """End the task for good: no other attempt could do better."""
-    _log(ports, attempt, ended_at=ports.clock.now(), outcome="failed", error=error)
-    if not fail_task(ports, attempt.ref, guard=attempt.guard, error=error):
+    if not fail_task(ports, lease.ref, lease.guard, error):
         raise Fenced
+    log_end(ports, lease, outcome="failed", failure=_failure(error))
 
 
-def fail_task(ports: Ports, ref: TaskRef, *, guard: Guard, error: SluiceError) -> bool:
+def fail_task(ports: Ports, ref: TaskRef, guard: Guard, error: SluiceError) -> bool:
     """Move a task to FAILED with the reason. False: it was no longer as ``guard`` says."""
-    now = ports.clock.now()
-    failed = apply_transition(
-        ports,
-        ref,
-        guard=guard,
-        target=State.FAILED,
-        fields={
-            "last_error_code": error.code.value,
-            "last_error": error.summary,
-            "lease_until": 0,
-            "finished_at": now,
-            "expires_at": now + ports.timings.retention_s,
-            "due_at": now,
-        },
-        is_mine=lambda row: row.state is State.FAILED,
+    step = lifecycle.fail(guard, _failure(error), now=ports.clock.now(), timings=ports.timings)
+    if not apply_transition(ports, ref, step):
+        return False
+    ports.journal.record(
+        Event.TASK_FAILED,
+        task_id=ref.task_id,
+        tenant=ref.tenant,
+        error_code=error.code.value,
+        error=error,
+        from_state=guard.state.value,
     )
-    if failed:
-        ports.journal.record(
-            Event.TASK_FAILED,
-            task_id=ref.task_id,
-            tenant=ref.tenant,
-            error_code=error.code.value,
-            error=error,
-            from_state=guard.state.value,
-        )
-    return failed
+    return True
 
 
-def end_attempt(ports: Ports, attempt: HeldAttempt, outcome: str) -> None:
+def end(ports: Ports, lease: Lease[P], step: Transition, *, outcome: str, failure: Failure | None = None) -> None:
+    """Take the attempt's last step and log how it ended. Raises ``Fenced`` when the row is no longer ours."""
+    if not apply_transition(ports, lease.ref, step):
+        raise Fenced
+    log_end(ports, lease, outcome=outcome, failure=failure)
+
+
+def log_end(ports: Ports, lease: Lease[P], *, outcome: str, failure: Failure | None = None) -> None:
     """Close the attempt's log entry; nothing depends on it."""
-    _log(ports, attempt, ended_at=ports.clock.now(), outcome=outcome)
-
-
-def _lease(ports: Ports, now: float) -> TaskFields:
-    lease_until = now + ports.timings.lease_s
-    return {"lease_until": lease_until, "due_at": lease_until + ports.timings.skew_s}
-
-
-def _backoff_s(ports: Ports, epoch: int) -> float:
-    timings = ports.timings
-    return float(min(timings.backoff_s * 2.0 ** min(epoch - 1, DOUBLINGS_MAX), timings.backoff_max_s))
-
-
-def _describe(error: Exception) -> str:
-    """What the row may say of an error: our own words, never a vendor's text or a path."""
-    return error.summary if isinstance(error, SluiceError) else type(error).__name__
+    _log(ports, lease, ended_at=ports.clock.now(), outcome=outcome, failure=failure)
 
 
 def _log(
-    ports: Ports,
-    attempt: HeldAttempt,
-    *,
-    ended_at: float,
-    outcome: str = "",
-    error: Exception | None = None,
+    ports: Ports, lease: Lease[P], *, ended_at: float = 0, outcome: str = "", failure: Failure | None = None
 ) -> None:
+    shown = lease.progress.columns()
     entry = Attempt(
-        epoch=attempt.epoch,
-        owner=attempt.owner,
-        started_at=attempt.started_at,
+        epoch=lease.epoch,
+        owner=lease.owner,
+        started_at=lease.started_at,
         ended_at=ended_at,
         outcome=outcome,
-        error_code="" if error is None else _code_of(error),
-        error="" if error is None else _describe(error),
-        rows_done=attempt.rows_done,
-        parts_done=attempt.parts_done,
+        error_code=failure.code if failure else "",
+        error=failure.summary if failure else "",
+        rows_done=shown.get("rows_done", 0),
+        parts_done=shown.get("parts_done", 0),
     )
     try:
-        ports.tasks.log_attempt(attempt.ref, entry)
-    except StoreError as failure:
-        ports.journal.record(Event.SYSTEM_ERROR, task_id=attempt.ref.task_id, error=failure)
+        ports.tasks.log_attempt(lease.ref, entry)
+    except StoreError as error:
+        ports.journal.record(Event.SYSTEM_ERROR, task_id=lease.ref.task_id, error=error)
 
 
-def _code_of(error: Exception) -> str:
+def _failure(error: Exception) -> Failure:
+    """What the row may say of an error: our own words, never a vendor's text or a path."""
     if isinstance(error, SluiceError):
-        return error.code.value
-    return (ErrorCode.STORE_UNAVAILABLE if isinstance(error, StoreError) else ErrorCode.INTERNAL).value
+        return Failure(error.code.value, error.summary)
+    code = ErrorCode.STORE_UNAVAILABLE if isinstance(error, StoreError) else ErrorCode.INTERNAL
+    return Failure(code.value, type(error).__name__)

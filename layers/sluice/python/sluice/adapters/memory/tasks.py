@@ -9,8 +9,9 @@ import msgspec
 
 from sluice.adapters.page_cursor import Position
 from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
-from sluice.domain.task import Attempt, Guard, State, Task, TaskFields
+from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.ports.task_store import ClaimedTask, TaskPage
 
 

@@ -15,8 +15,9 @@ from sluice.adapters.page_cursor import Position
 from sluice.adapters.sqlite.connections import Connections, Synchronous
 from sluice.adapters.sqlite.schema import columns_of, prepare
 from sluice.domain.keys import TaskId, TaskRef, TenantId
+from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
-from sluice.domain.task import Attempt, Guard, State, Task, TaskFields
+from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.ports.task_store import ClaimedTask, TaskPage
 
 _SCAN_ROWS = 500

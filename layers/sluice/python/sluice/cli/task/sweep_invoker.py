@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sluice.domain.keys import ManifestRef
-from sluice.domain.task import Guard, State
+from sluice.domain.lifecycle import make_due
+from sluice.domain.task import State
 from sluice.ports.bundle import Ports
 from sluice.usecases.apply_transition import apply_transition
 
@@ -23,11 +24,4 @@ class SweepInvoker:
         task = self._ports.tasks.read(manifest.task) if self._ports else None
         if self._ports is None or task is None or task.state not in {State.SEALED, State.COMPOSING}:
             return
-        apply_transition(
-            self._ports,
-            task.ref,
-            guard=Guard(state=task.state, epoch=task.epoch),
-            target=task.state,
-            fields={"due_at": self._ports.clock.now()},
-            is_mine=lambda row: row.rev > task.rev,
-        )
+        apply_transition(self._ports, task.ref, make_due(task, now=self._ports.clock.now()))

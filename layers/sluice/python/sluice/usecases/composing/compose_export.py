@@ -4,37 +4,21 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-import msgspec
-
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef
-from sluice.domain.task import Guard, State, Task
+from sluice.domain.lifecycle import Guard, complete, postpone
+from sluice.domain.task import Result, State, Task
+from sluice.domain.work import COMPOSE, has_attempts_left, is_leased
 from sluice.ports.bundle import Ports
-from sluice.ports.store_errors import OutcomeUnknown, StoreError, StoreRefused
+from sluice.ports.store_errors import OutcomeUnknown, StoreError
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.composing.load_manifest import load_manifest
-from sluice.usecases.composing.write_result import WrittenResult, write_result
-from sluice.usecases.lease import (
-    Fenced,
-    HeldAttempt,
-    acquire_attempt,
-    end_attempt,
-    fail_attempt,
-    fail_task,
-    release_attempt,
-)
-
-POSTPONE_S = 15.0
-ATTEMPTS_IN_OUTAGE_MAX = 1_000
-"""Attempts of one task, whatever the pauses between them are set to."""
+from sluice.usecases.composing.write_result import ComposeLease, write_result
+from sluice.usecases.lease import Fenced, acquire, end, fail, fail_task, log_end, release
 
 TRANSIENT_CODES = frozenset({ErrorCode.RESULT_VERIFY_FAILED, ErrorCode.STORE_UNAVAILABLE})
 """Codes that another attempt may not meet."""
-
-
-_STORES_FAULT = frozenset({OutcomeUnknown.__name__, StoreRefused.__name__})
-"""What a row says of an attempt that no other composer could have ended better."""
 
 
 class Outcome(StrEnum):
@@ -64,20 +48,19 @@ def compose_export(ports: Ports, trigger: ManifestRef) -> Outcome:
         outcome = verdict or Outcome.DROPPED
         _note(ports, trigger, Event.MANIFEST_DROPPED, outcome=outcome.value)
         return outcome
-    if task.epoch >= ports.timings.attempts_max and not _in_outage(ports, task):
+    if not has_attempts_left(COMPOSE, task, now=ports.clock.now(), timings=ports.timings):
         return _give_up(ports, task)
-    attempt = acquire_attempt(ports, task)
-    if attempt is None:
+    lease = acquire(ports, COMPOSE, task)
+    if lease is None:
         return Outcome.BUSY
-    return _run(ports, attempt, task)
+    return _run(ports, lease, task)
 
 
 def _judge(ports: Ports, task: Task | None, trigger: ManifestRef) -> Outcome | None:
     """Why the bell needs no work; None when it does."""
     if task is None or task.state not in {State.SEALED, State.COMPOSING} or task.man_sha != trigger.sha:
         return Outcome.DROPPED
-    now = ports.clock.now()
-    if task.state is State.COMPOSING and task.lease_until + ports.timings.skew_s >= now:
+    if task.state is State.COMPOSING and is_leased(task, now=ports.clock.now(), timings=ports.timings):
         return Outcome.BUSY
     if task.state is State.SEALED and _over_share(ports, task):
         return Outcome.POSTPONED
@@ -89,93 +72,57 @@ def _over_share(ports: Ports, task: Task) -> bool:
     share = ports.limits.tenant_composing_max
     if not share or ports.tasks.count(task.tenant, State.COMPOSING) < share:
         return False
-    apply_transition(
-        ports,
-        task.ref,
-        guard=Guard(state=State.SEALED, epoch=task.epoch),
-        target=State.SEALED,
-        fields={"due_at": ports.clock.now() + POSTPONE_S},
-        is_mine=lambda row: row.rev > task.rev,
-    )
+    apply_transition(ports, task.ref, postpone(task, now=ports.clock.now()))
     return True
-
-
-def _in_outage(ports: Ports, task: Task) -> bool:
-    """Whether the last attempt was given back because of a store, lately. One that died without a word was not."""
-    if task.state is not State.SEALED or task.last_error not in _STORES_FAULT:
-        return False
-    return task.epoch < ATTEMPTS_IN_OUTAGE_MAX and ports.clock.now() < task.sealed_at + ports.timings.outage_s
 
 
 def _give_up(ports: Ports, task: Task) -> Outcome:
     last = task.last_error_code or "no word"
     error = SluiceError(ErrorCode.ATTEMPTS_EXHAUSTED, f"all attempts ({task.epoch}) failed, the last with {last}")
-    fail_task(ports, task.ref, guard=Guard(state=task.state, epoch=task.epoch), error=error)
+    fail_task(ports, task.ref, Guard(state=task.state, epoch=task.epoch), error)
     return Outcome.FAILED
 
 
-def _run(ports: Ports, attempt: HeldAttempt, task: Task) -> Outcome:
+def _run(ports: Ports, lease: ComposeLease, task: Task) -> Outcome:
     try:
-        return _attempt(ports, attempt, task)
+        return _attempt(ports, lease, task)
     except Fenced:
-        end_attempt(ports, attempt, Outcome.FENCED.value)
+        log_end(ports, lease, outcome=Outcome.FENCED.value)
         ports.journal.record(
-            Event.ATTEMPT_FENCED, task_id=attempt.ref.task_id, tenant=attempt.ref.tenant, epoch=attempt.epoch
+            Event.ATTEMPT_FENCED, task_id=lease.ref.task_id, tenant=lease.ref.tenant, epoch=lease.epoch
         )
         return Outcome.FENCED
     except OutcomeUnknown:
-        end_attempt(ports, attempt, Outcome.UNKNOWN.value)
+        log_end(ports, lease, outcome=Outcome.UNKNOWN.value)
         return Outcome.UNKNOWN
 
 
-def _attempt(ports: Ports, attempt: HeldAttempt, task: Task) -> Outcome:
+def _attempt(ports: Ports, lease: ComposeLease, task: Task) -> Outcome:
     try:
         manifest = load_manifest(ports, task)
-        result = write_result(ports, attempt, task, manifest)
+        result = write_result(ports, lease, task, manifest)
     except SluiceError as error:
         if error.code in TRANSIENT_CODES:
-            release_attempt(ports, attempt, error)
+            release(ports, lease, error)
             return Outcome.RELEASED
-        fail_attempt(ports, attempt, error)
+        fail(ports, lease, error)
         return Outcome.FAILED
     except StoreError as error:
-        release_attempt(ports, attempt, error)
+        release(ports, lease, error)
         return Outcome.RELEASED
     except Fenced:
         raise
     except Exception as error:
-        release_attempt(ports, attempt, error)
+        release(ports, lease, error)
         raise
-    return _finish(ports, attempt, task, result)
+    return _finish(ports, lease, task, result)
 
 
-def _finish(ports: Ports, attempt: HeldAttempt, task: Task, result: WrittenResult) -> Outcome:
+def _finish(ports: Ports, lease: ComposeLease, task: Task, result: Result) -> Outcome:
     """Name the result in the row. The file exists from here."""
     now = ports.clock.now()
-    finished = apply_transition(
-        ports,
-        attempt.ref,
-        guard=attempt.guard,
-        target=State.COMPLETED,
-        fields={
-            "result_key": result.key,
-            "result_size": result.size,
-            "result_crc64": result.crc64,
-            "result_sha256": result.sha256,
-            "result_rows": result.rows,
-            "warnings": msgspec.json.encode(result.warnings, order="sorted").decode(),
-            "rows_done": result.rows,
-            "parts_done": attempt.parts_done,
-            "lease_until": 0,
-            "finished_at": now,
-            "expires_at": now + ports.timings.retention_s,
-            "due_at": now,
-        },
-        is_mine=lambda row: row.result_key == result.key,
-    )
-    if not finished:
-        raise Fenced
-    end_attempt(ports, attempt, Outcome.COMPLETED.value)
+    step = complete(lease.epoch, result, parts=lease.progress.parts_done, now=now, timings=ports.timings)
+    end(ports, lease, step, outcome=Outcome.COMPLETED.value)
     ports.journal.record(
         Event.TASK_COMPLETED,
         task_id=task.task_id,
@@ -183,8 +130,8 @@ def _finish(ports: Ports, attempt: HeldAttempt, task: Task, result: WrittenResul
         format=task.read_params().format.value,
         rows=result.rows,
         bytes=result.size,
-        epoch=attempt.epoch,
-        duration_s=now - (task.sealed_at or attempt.started_at),
+        epoch=lease.epoch,
+        duration_s=now - (task.sealed_at or lease.started_at),
     )
     return Outcome.COMPLETED
 

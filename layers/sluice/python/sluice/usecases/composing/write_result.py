@@ -12,7 +12,8 @@ from sluice.domain.events import Event
 from sluice.domain.keys import result_key
 from sluice.domain.manifest import Manifest
 from sluice.domain.params import ExportParams
-from sluice.domain.task import Phase, Task
+from sluice.domain.task import Phase, Result, Task
+from sluice.domain.work import ComposeProgress
 from sluice.ports.bundle import Ports
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import NoSuchObject, NoSuchUpload, OutcomeUnknown, StoreError
@@ -23,26 +24,16 @@ from sluice.tables.bytes.parts import slice_parts
 from sluice.tables.file_plan import FilePlan, PlannedTable, Replan, Tally
 from sluice.tables.formats import FORMATS, WRITER_VERSION, Format
 from sluice.usecases.composing.read_chunks import read_chunks
-from sluice.usecases.lease import HeldAttempt, keep_attempt
+from sluice.usecases.lease import Lease, renew_if_due
 from sluice.usecases.wait_again import wait_again
 
 COMPLETE_TRIES = 4
 
 T = TypeVar("T")
+ComposeLease = Lease[ComposeProgress]
 
 
-class WrittenResult(NamedTuple):
-    """A whole, verified object that no row names yet."""
-
-    key: str
-    size: int
-    sha256: str
-    crc64: str
-    rows: int
-    warnings: dict[str, int]
-
-
-def write_result(ports: Ports, attempt: HeldAttempt, task: Task, manifest: Manifest) -> WrittenResult:
+def write_result(ports: Ports, lease: ComposeLease, task: Task, manifest: Manifest) -> Result:
     """Compose the file under a key of this attempt alone.
 
     Memory does not depend on the number of rows: one decoded chunk and
@@ -56,15 +47,15 @@ def write_result(ports: Ports, attempt: HeldAttempt, task: Task, manifest: Manif
     params = task.read_params()
     plan = _Plan(FORMATS[params.format], plan_table(ports, task, params, manifest), manifest)
     while True:
-        upload = _begin(ports, attempt, plan, man_sha=task.man_sha)
+        upload = _begin(ports, lease, plan, man_sha=task.man_sha)
         try:
-            return _upload_file(ports, attempt, upload, plan)
+            return _upload_file(ports, lease, upload, plan)
         except Replan as found:
-            _abort_quietly(ports, attempt, upload)
+            _abort_quietly(ports, lease, upload)
             plan = plan.again(found.table)
-            attempt.rows_done, attempt.parts_done, attempt.phase = 0, 0, Phase.RENDERING
+            lease.progress = ComposeProgress()
         except Exception:
-            _abort_quietly(ports, attempt, upload)
+            _abort_quietly(ports, lease, upload)
             raise
 
 
@@ -82,7 +73,7 @@ class _Plan(NamedTuple):
         return self._replace(table=table)
 
 
-def _upload_file(ports: Ports, attempt: HeldAttempt, upload: Upload, plan: _Plan) -> WrittenResult:
+def _upload_file(ports: Ports, lease: ComposeLease, upload: Upload, plan: _Plan) -> Result:
     manifest, table = plan.manifest, plan.table
     tally, digest = Tally(), Digest()
     chunks = read_chunks(
@@ -91,19 +82,19 @@ def _upload_file(ports: Ports, attempt: HeldAttempt, upload: Upload, plan: _Plan
         size_max=_chunk_max(manifest),
         lanes=ports.lanes,
         prefetched=ports.limits.prefetched_chunks,
-        on_wait=partial(keep_attempt, ports, attempt),
+        on_wait=partial(renew_if_due, ports, lease),
     )
     with closing(chunks):
-        batches = _watched(ports, attempt, chunks)
+        batches = _watched(ports, lease, chunks)
         blocks = digested(plan.format.write(batches, table, tally), digest)
         sizes = part_sizes(plan.format.size_bound(table), ports.limits)
         parts = _at_least_one(slice_parts(blocks, sizes))
-        receipts = list(_put_parts(ports, attempt, upload, parts))
+        receipts = list(_put_parts(ports, lease, upload, parts))
     if tally.rows != manifest.rows:
         raise SluiceError(ErrorCode.ROW_COUNT_MISMATCH, rows_written=tally.rows, rows_sealed=manifest.rows)
-    _with_heartbeats(ports, attempt, lambda: _complete(ports, attempt, upload, receipts))
-    _verify(ports, upload, digest, attempt)
-    return WrittenResult(upload.key, digest.size, digest.sha256, digest.crc64, tally.rows, dict(tally.warnings))
+    _with_heartbeats(ports, lease, lambda: _complete(ports, lease, upload, receipts))
+    _verify(ports, upload, digest, lease)
+    return Result(upload.key, digest.size, digest.sha256, digest.crc64, tally.rows, dict(tally.warnings))
 
 
 def plan_table(ports: Ports, task: Task, params: ExportParams, manifest: Manifest) -> FilePlan:
@@ -129,33 +120,33 @@ def _chunk_max(manifest: Manifest) -> int:
     return max((chunk.size for chunk in manifest.chunks), default=0)
 
 
-def _begin(ports: Ports, attempt: HeldAttempt, plan: _Plan, *, man_sha: str) -> Upload:
+def _begin(ports: Ports, lease: ComposeLease, plan: _Plan, *, man_sha: str) -> Upload:
     extension = plan.format.extension(plan.table.options, plan.table.rows)
-    key = result_key(attempt.ref, epoch=attempt.epoch, nonce=attempt.owner, extension=extension)
+    key = result_key(lease.ref, epoch=lease.epoch, nonce=lease.owner, extension=extension)
     metadata = {
-        "task": attempt.ref.task_id,
-        "epoch": str(attempt.epoch),
-        "nonce": attempt.owner,
+        "task": lease.ref.task_id,
+        "epoch": str(lease.epoch),
+        "nonce": lease.owner,
         "manifest": man_sha,
         "writer-version": WRITER_VERSION,
     }
     upload = ports.objects.begin_upload(key, metadata=metadata)
-    ports.journal.record(Event.UPLOAD_STARTED, task_id=attempt.ref.task_id, epoch=attempt.epoch)
+    ports.journal.record(Event.UPLOAD_STARTED, task_id=lease.ref.task_id, epoch=lease.epoch)
     return upload
 
 
-def _watched(ports: Ports, attempt: HeldAttempt, batches: Iterable[Batch]) -> Iterator[Batch]:
+def _watched(ports: Ports, lease: ComposeLease, batches: Iterable[Batch]) -> Iterator[Batch]:
     """Count the rows that go by, and keep the lease."""
     for batch in batches:
         rows, passed = batch.rows, [batch]
         del batch  # nor any other name: it must be gone before the next one is decoded
         yield passed.pop()
-        attempt.rows_done += rows
-        keep_attempt(ports, attempt)
-    attempt.phase = Phase.UPLOADING
+        lease.progress.rows_done += rows
+        renew_if_due(ports, lease)
+    lease.progress.phase = Phase.UPLOADING
 
 
-def _put_parts(ports: Ports, attempt: HeldAttempt, upload: Upload, parts: Iterable[bytes]) -> Iterator[PartReceipt]:
+def _put_parts(ports: Ports, lease: ComposeLease, upload: Upload, parts: Iterable[bytes]) -> Iterator[PartReceipt]:
     """Upload the parts, several at a time; a part that waits for its turn keeps the writer from going on."""
 
     def put(numbered: tuple[int, bytes]) -> tuple[PartReceipt, float]:
@@ -163,14 +154,14 @@ def _put_parts(ports: Ports, attempt: HeldAttempt, upload: Upload, parts: Iterab
         return ports.objects.put_part(upload, *numbered), ports.clock.monotonic() - started
 
     lanes = ports.limits.parallel_parts
-    keep = partial(keep_attempt, ports, attempt)
+    keep = partial(renew_if_due, ports, lease)
     with closing(ports.lanes.map(put, enumerate(parts, start=1), lanes=lanes, on_wait=keep)) as done:
         for receipt, duration_s in done:
             yield receipt
-            attempt.parts_done = receipt.part_number
+            lease.progress.parts_done = receipt.part_number
             ports.journal.record(
                 Event.UPLOAD_PART,
-                task_id=attempt.ref.task_id,
+                task_id=lease.ref.task_id,
                 part_number=receipt.part_number,
                 bytes=receipt.size,
                 duration_s=duration_s,
@@ -188,14 +179,14 @@ def _at_least_one(parts: Iterable[bytes]) -> Iterator[bytes]:
         yield b""
 
 
-def _with_heartbeats(ports: Ports, attempt: HeldAttempt, action: Callable[[], T]) -> T:
+def _with_heartbeats(ports: Ports, lease: ComposeLease, action: Callable[[], T]) -> T:
     """Make one call that may take long, and keep the lease until it returns."""
-    keep = partial(keep_attempt, ports, attempt)
+    keep = partial(renew_if_due, ports, lease)
     with closing(ports.lanes.map(lambda act: act(), [action], lanes=1, on_wait=keep)) as done:
         return next(done)
 
 
-def _complete(ports: Ports, attempt: HeldAttempt, upload: Upload, receipts: list[PartReceipt]) -> None:
+def _complete(ports: Ports, lease: ComposeLease, upload: Upload, receipts: list[PartReceipt]) -> None:
     """Complete the upload. After a lost answer NoSuchUpload means success if the object is ours."""
     unknown: OutcomeUnknown | None = None
     for repeat in range(COMPLETE_TRIES):
@@ -206,7 +197,7 @@ def _complete(ports: Ports, attempt: HeldAttempt, upload: Upload, receipts: list
         except OutcomeUnknown as error:
             unknown = error
         except NoSuchUpload:
-            if _is_ours(ports, upload, attempt):
+            if _is_ours(ports, upload, lease):
                 return
             raise
         else:
@@ -214,31 +205,31 @@ def _complete(ports: Ports, attempt: HeldAttempt, upload: Upload, receipts: list
     raise unknown or OutcomeUnknown
 
 
-def _is_ours(ports: Ports, upload: Upload, attempt: HeldAttempt) -> bool:
+def _is_ours(ports: Ports, upload: Upload, lease: ComposeLease) -> bool:
     try:
-        return ports.objects.head(upload.key).metadata.get("nonce") == attempt.owner
+        return ports.objects.head(upload.key).metadata.get("nonce") == lease.owner
     except NoSuchObject:
         return False
 
 
-def _verify(ports: Ports, upload: Upload, digest: Digest, attempt: HeldAttempt) -> None:
+def _verify(ports: Ports, upload: Upload, digest: Digest, lease: ComposeLease) -> None:
     """Compare what the store holds with what was written, before any row names it."""
     info = ports.objects.head(upload.key)
     held = (info.size, info.crc64, info.metadata.get("nonce"))
-    if held != (digest.size, digest.crc64, attempt.owner):
+    if held != (digest.size, digest.crc64, lease.owner):
         raise SluiceError(ErrorCode.RESULT_VERIFY_FAILED, size_written=digest.size, size_stored=info.size)
     ports.journal.record(
         Event.UPLOAD_COMPLETED,
-        task_id=attempt.ref.task_id,
+        task_id=lease.ref.task_id,
         bytes=digest.size,
-        parts=attempt.parts_done,
-        duration_s=ports.clock.now() - attempt.started_at,
+        parts=lease.progress.parts_done,
+        duration_s=ports.clock.now() - lease.started_at,
     )
 
 
-def _abort_quietly(ports: Ports, attempt: HeldAttempt, upload: Upload) -> None:
+def _abort_quietly(ports: Ports, lease: ComposeLease, upload: Upload) -> None:
     """Drop our own parts. Never harmful: an upload that was completed is over, and its object stays."""
     try:
         ports.objects.abort_upload(upload)
     except StoreError as error:
-        ports.journal.record(Event.UPLOAD_ERROR, task_id=attempt.ref.task_id, error=error)
+        ports.journal.record(Event.UPLOAD_ERROR, task_id=lease.ref.task_id, error=error)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
-from sluice.domain.task import Guard, State, Task, TaskFields
+from sluice.domain.lifecycle import cancel, delete
+from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.usecases.apply_transition import apply_transition
@@ -48,7 +49,7 @@ def delete_export(ports: Ports, ref: TaskRef) -> None:
             raise SluiceError(ErrorCode.TASK_NOT_FOUND)
         if task.deleted_at or task.state is State.CANCELLED:
             return
-        if task.state.terminal and _delete(ports, task):
+        if task.state.terminal and apply_transition(ports, ref, delete(task, now=ports.clock.now())):
             ports.journal.record(Event.TASK_DELETED, task_id=ref.task_id, tenant=ref.tenant)
             return
         if not task.state.terminal and _cancel(ports, task):
@@ -60,32 +61,4 @@ def delete_export(ports: Ports, ref: TaskRef) -> None:
 
 
 def _cancel(ports: Ports, task: Task) -> bool:
-    now = ports.clock.now()
-    return apply_transition(
-        ports,
-        task.ref,
-        guard=Guard(state=task.state, rev=task.rev, epoch=task.epoch),
-        target=State.CANCELLED,
-        fields={
-            "lease_until": 0,
-            "finished_at": now,
-            "expires_at": now + ports.timings.retention_s,
-            "due_at": now,
-        },
-        is_mine=lambda row: row.state is State.CANCELLED,
-    )
-
-
-def _delete(ports: Ports, task: Task) -> bool:
-    now = ports.clock.now()
-    # A tombstone is only marked: its row goes when it is due, and with it the memory of its key.
-    fields: TaskFields = {"deleted_at": now, "due_at": now, "gc_round": 0} if task.params else {"deleted_at": now}
-    target = State.EXPIRED if task.state is State.COMPLETED else task.state
-    return apply_transition(
-        ports,
-        task.ref,
-        guard=Guard(state=task.state, rev=task.rev),
-        target=target,
-        fields=fields,
-        is_mine=lambda row: row.deleted_at > 0,
-    )
+    return apply_transition(ports, task.ref, cancel(task, now=ports.clock.now(), timings=ports.timings))

@@ -8,16 +8,17 @@ from typing import NamedTuple
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef, manifest_key
+from sluice.domain.lifecycle import seal
 from sluice.domain.limits import Limits
 from sluice.domain.manifest import Manifest, short_sha
 from sluice.domain.params import ExportParams
-from sluice.domain.task import Guard, State, Task
+from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.ports.task_store import ClaimedTask
 from sluice.tables.formats import FORMATS
 from sluice.usecases.apply_transition import apply_transition
-from sluice.usecases.count_sheets import sheet_rows_of, spell_sheet_rows
+from sluice.usecases.count_sheets import sheet_rows_of
 from sluice.usecases.find_task import ended_error, find_task
 
 TRIES = 8
@@ -103,23 +104,8 @@ def put_manifest(ports: Ports, ref: TaskRef, manifest: Manifest) -> None:
 
 
 def _seal(ports: Ports, task: Task, manifest: Manifest) -> bool:
-    now = ports.clock.now()
-    man_sha = short_sha(manifest.encode())
-    sealed = apply_transition(
-        ports,
-        task.ref,
-        guard=Guard(state=State.OPEN, rev=task.rev),
-        target=State.SEALED,
-        fields={
-            "total_batches": len(manifest.chunks),
-            "total_rows": manifest.rows,
-            "man_sha": man_sha,
-            "sheet_rows": spell_sheet_rows(task.read_params(), manifest),
-            "sealed_at": now,
-            "due_at": now + ports.timings.trigger_grace_s,
-        },
-        is_mine=lambda row: row.man_sha == man_sha,
-    )
+    step = seal(task, manifest, now=ports.clock.now(), timings=ports.timings)
+    sealed = apply_transition(ports, task.ref, step)
     if sealed:
         ports.journal.record(
             Event.TASK_SEALED,

@@ -10,6 +10,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.filenames import sanitise_filename
 from sluice.domain.keys import TASK_ID_BYTES, TaskId, TaskRef, TenantId, task_id_from_bytes, task_id_from_key
+from sluice.domain.lifecycle import open_task
 from sluice.domain.limits import Limits
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
@@ -46,7 +47,14 @@ def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
     """
     params = check_params(request.params, ports.limits)
     task_id = choose_task_id(ports, tenant, request.idempotency_key)
-    task = _new_task(ports, TaskRef(tenant, task_id), params=params, request=request)
+    task = open_task(
+        TaskRef(tenant, task_id),
+        params,
+        now=ports.clock.now(),
+        timings=ports.timings,
+        request_id=request.request_id,
+        trace_parent=request.trace_parent,
+    )
     if request.idempotency_key is not None:
         held = ports.tasks.read(task.ref)
         if held is not None:
@@ -132,18 +140,3 @@ def _check_quota(ports: Ports, tenant: TenantId) -> None:
     open_tasks_max = ports.limits.open_tasks_max
     if ports.tasks.count(tenant, State.OPEN) >= open_tasks_max:
         raise SluiceError(ErrorCode.QUOTA_EXCEEDED, open_tasks_max=open_tasks_max, retry_after_s=60)
-
-
-def _new_task(ports: Ports, ref: TaskRef, *, params: ExportParams, request: OpenRequest) -> Task:
-    now = ports.clock.now()
-    return Task(
-        tenant=ref.tenant,
-        task_id=ref.task_id,
-        state=State.OPEN,
-        params_sha=params.digest(),
-        params=params.encode(),
-        created_at=now,
-        due_at=now + min(ports.timings.idle_s, ports.timings.open_max_s),
-        client_request_id=request.request_id,
-        trace_parent=request.trace_parent,
-    )

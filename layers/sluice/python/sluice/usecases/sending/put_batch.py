@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef, chunk_key
+from sluice.domain.lifecycle import idle_due_at
 from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim
 from sluice.domain.schema import ColumnSpec
@@ -58,8 +59,7 @@ def put_batch(
         raise _too_large(bytes=chunk.size, batch_bytes_max=ports.limits.batch_bytes_max)
     ports.objects.put(chunk_key(ref, sequence, chunk.sha), chunk.body)
     claim = Claim(sequence, chunk.sha, chunk.rows, chunk.size, sheet)
-    open_until = created_at + ports.timings.open_max_s
-    receipt = _claim(ports, ref, claim, open_until=open_until)
+    receipt = _claim(ports, ref, claim, created_at=created_at)
     ports.journal.record(
         Event.BATCH_REPLAYED if receipt.replayed else Event.BATCH_PROCESSED,
         task_id=ref.task_id,
@@ -91,15 +91,16 @@ def _too_large(**facts: int) -> SluiceError:
     return SluiceError(ErrorCode.BATCH_TOO_LARGE, **facts)
 
 
-def _claim(ports: Ports, ref: TaskRef, claim: Claim, *, open_until: float) -> BatchReceipt:
+def _claim(ports: Ports, ref: TaskRef, claim: Claim, *, created_at: float) -> BatchReceipt:
     """Make the batch a fact. After a lost answer the same claim is made again, and then read back."""
     unknown: OutcomeUnknown | None = None
     for repeat in range(TRIES):
         if unknown is not None:
             wait_again(ports, unknown, repeat=repeat - 1)
         now = ports.clock.now()
+        due_at = idle_due_at(created_at, now=now, timings=ports.timings)
         try:
-            if ports.tasks.claim(ref, claim, at=now, due_at=min(now + ports.timings.idle_s, open_until)):
+            if ports.tasks.claim(ref, claim, at=now, due_at=due_at):
                 return BatchReceipt(claim.sequence, claim.rows, claim.sha, replayed=False)
         except OutcomeUnknown as error:
             unknown = error

@@ -9,14 +9,14 @@ import msgspec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
-from sluice.domain.manifest import Manifest, short_sha
+from sluice.domain.lifecycle import open_sealed
+from sluice.domain.manifest import Manifest
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.tables.formats import FORMATS
 from sluice.usecases.composing.load_manifest import load_manifest
-from sluice.usecases.count_sheets import spell_sheet_rows
 from sluice.usecases.find_task import ended_error, find_task
 from sluice.usecases.sending.close_export import put_manifest
 from sluice.usecases.sending.open_export import Opened, check_params, choose_task_id, create_task, replay
@@ -53,7 +53,8 @@ def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> O
     ports.admission.admit()
     manifest = _new_manifest(ports, source, ref)
     FORMATS[params.format].check_rows(params, manifest.sheet_rows(len(params.tables)), ports.limits)
-    opened = create_task(ports, _new_task(ports, ref, params=params, manifest=manifest), params)
+    task = open_sealed(ref, params, manifest, now=ports.clock.now(), timings=ports.timings)
+    opened = create_task(ports, task, params)
     if not opened.replayed:
         ports.journal.record(
             Event.TASK_CREATED,
@@ -83,24 +84,3 @@ def _new_params(ports: Ports, source: Task, request: RenderRequest) -> ExportPar
 def _new_manifest(ports: Ports, source: Task, ref: TaskRef) -> Manifest:
     sealed = load_manifest(ports, source)
     return Manifest.seal(tenant=ref.tenant, task_id=ref.task_id, source_task=sealed.source_task, claims=sealed.chunks)
-
-
-def _new_task(ports: Ports, ref: TaskRef, *, params: ExportParams, manifest: Manifest) -> Task:
-    now = ports.clock.now()
-    return Task(
-        tenant=ref.tenant,
-        task_id=ref.task_id,
-        state=State.SEALED,
-        params_sha=params.digest(),
-        params=params.encode(),
-        batches_received=len(manifest.chunks),
-        rows_received=manifest.rows,
-        bytes_received=manifest.size,
-        total_batches=len(manifest.chunks),
-        total_rows=manifest.rows,
-        man_sha=short_sha(manifest.encode()),
-        sheet_rows=spell_sheet_rows(params, manifest),
-        created_at=now,
-        sealed_at=now,
-        due_at=now + ports.timings.trigger_grace_s,
-    )

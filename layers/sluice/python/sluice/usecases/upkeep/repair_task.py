@@ -8,7 +8,9 @@ from typing import NamedTuple
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskRef
-from sluice.domain.task import Guard, State, Task
+from sluice.domain.lifecycle import release_dead
+from sluice.domain.task import State, Task
+from sluice.domain.work import COMPOSE, Failure
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import NoSuchObject
 from sluice.usecases.apply_transition import apply_transition
@@ -41,26 +43,15 @@ def release_lease(ports: Ports, ref: TaskRef, *, owner: str | None = None) -> bo
     task = find_task(ports, ref)
     if task.state is not State.COMPOSING or (owner is not None and task.owner != owner):
         return False
-    released = apply_transition(
-        ports,
-        ref,
-        guard=Guard(state=State.COMPOSING, epoch=task.epoch),
-        target=State.SEALED,
-        fields={
-            "lease_until": 0,
-            "due_at": ports.clock.now(),
-            "last_error_code": ErrorCode.INTERNAL.value,
-            "last_error": "the composer ended without a word",
-        },
-        is_mine=lambda row: row.state is State.SEALED and row.epoch == task.epoch,
-    )
+    failure = Failure(ErrorCode.INTERNAL.value, "the composer ended without a word")
+    released = apply_transition(ports, ref, release_dead(COMPOSE, task.epoch, failure, now=ports.clock.now()))
     if released:
         ports.journal.record(
             Event.ATTEMPT_RELEASED,
             task_id=ref.task_id,
             tenant=ref.tenant,
             epoch=task.epoch,
-            error_code=ErrorCode.INTERNAL.value,
+            error_code=failure.code,
         )
     return released
 

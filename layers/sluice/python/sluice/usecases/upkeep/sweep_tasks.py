@@ -8,7 +8,17 @@ from typing import assert_never
 
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskRef
-from sluice.domain.task import Guard, State, Task, TaskFields
+from sluice.domain.lifecycle import (
+    Guard,
+    bury,
+    expire_idle,
+    expire_result,
+    next_garbage_round,
+    open_until,
+    put_off_garbage,
+    trigger_again,
+)
+from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import StoreError
 from sluice.usecases.apply_transition import apply_transition
@@ -82,24 +92,15 @@ def sweep_task(ports: Ports, ref: TaskRef) -> Swept:
 
 
 def _expire_idle(ports: Ports, task: Task) -> Swept:
-    """End a task that nobody closed. ``rev`` lets a batch that just arrived win."""
+    """End a task that nobody closed."""
     now = ports.clock.now()
-    is_too_old = now >= task.created_at + ports.timings.open_max_s
-    expired = apply_transition(
-        ports,
-        task.ref,
-        guard=Guard(state=State.OPEN, rev=task.rev),
-        target=State.EXPIRED,
-        fields={"finished_at": now, "expires_at": now, "due_at": now},
-        is_mine=lambda row: row.state is State.EXPIRED,
-    )
-    if not expired:
+    if not apply_transition(ports, task.ref, expire_idle(task, now=now)):
         return Swept.NOTHING
     ports.journal.record(
         Event.TASK_EXPIRED,
         task_id=task.task_id,
         tenant=task.tenant,
-        reason="open too long" if is_too_old else "idle",
+        reason="open too long" if now >= open_until(task.created_at, ports.timings) else "idle",
         from_state="open",
     )
     return Swept.IDLE_EXPIRED
@@ -107,15 +108,7 @@ def _expire_idle(ports: Ports, task: Task) -> Swept:
 
 def _ring(ports: Ports, task: Task, reason: Swept) -> Swept:
     """Ask for a composer, and look again later if that was not heard either."""
-    moved = apply_transition(
-        ports,
-        task.ref,
-        guard=Guard(state=task.state, epoch=task.epoch),
-        target=task.state,
-        fields={"due_at": ports.clock.now() + ports.timings.trigger_grace_s},
-        is_mine=lambda row: row.rev > task.rev,
-    )
-    if not moved:
+    if not apply_transition(ports, task.ref, trigger_again(task, now=ports.clock.now(), timings=ports.timings)):
         return Swept.NOTHING
     ports.invoker.invoke(ManifestRef(task.ref, task.man_sha), epoch=task.epoch + 1)
     return reason
@@ -126,7 +119,7 @@ def _tend_or_put_off(ports: Ports, task: Task) -> Swept:
     try:
         return _tend_ended(ports, task)
     except StoreError:
-        _keep(ports, task, {"due_at": ports.clock.now() + ports.timings.backoff_max_s})
+        apply_transition(ports, task.ref, put_off_garbage(task, now=ports.clock.now(), timings=ports.timings))
         raise
 
 
@@ -139,47 +132,19 @@ def _tend_ended(ports: Ports, task: Task) -> Swept:
     if task.state is State.COMPLETED and now >= task.expires_at:
         return _expire_result(ports, task)
     collect_garbage(ports, task)
-    delays = ports.timings.gc_delays_s
-    if task.gc_round < len(delays):
-        since = max(task.finished_at, task.deleted_at)
-        return _keep(ports, task, {"gc_round": task.gc_round + 1, "due_at": since + delays[task.gc_round]})
-    if now < task.expires_at and not task.deleted_at:
-        return _keep(ports, task, {"due_at": task.expires_at})
-    return _bury(ports, task)
+    again = next_garbage_round(task, now=now, timings=ports.timings)
+    if again is not None:
+        return Swept.GARBAGE if apply_transition(ports, task.ref, again) else Swept.NOTHING
+    ports.tasks.forget_claims(task.ref)
+    apply_transition(ports, task.ref, bury(task, now=ports.clock.now(), timings=ports.timings))
+    return Swept.TOMBSTONE
 
 
 def _expire_result(ports: Ports, task: Task) -> Swept:
-    """The retention is over. The objects go once the last link has died."""
-    expired = apply_transition(
-        ports,
-        task.ref,
-        guard=Guard(state=State.COMPLETED),
-        target=State.EXPIRED,
-        fields={"gc_round": 0, "due_at": ports.clock.now() + ports.timings.link_s},
-        is_mine=lambda row: row.state is State.EXPIRED,
-    )
-    if not expired:
+    """End the retention; the objects go at the next look."""
+    if not apply_transition(ports, task.ref, expire_result(now=ports.clock.now(), timings=ports.timings)):
         return Swept.NOTHING
     ports.journal.record(
         Event.TASK_EXPIRED, task_id=task.task_id, tenant=task.tenant, reason="retention", from_state="completed"
     )
     return Swept.RESULT_EXPIRED
-
-
-def _bury(ports: Ports, task: Task) -> Swept:
-    """Keep only the id, so that a late retry of the open cannot make the task again."""
-    ports.tasks.forget_claims(task.ref)
-    _keep(ports, task, {"params": "", "due_at": ports.clock.now() + ports.timings.tombstone_s})
-    return Swept.TOMBSTONE
-
-
-def _keep(ports: Ports, task: Task, fields: TaskFields) -> Swept:
-    kept = apply_transition(
-        ports,
-        task.ref,
-        guard=Guard(state=task.state, rev=task.rev),
-        target=task.state,
-        fields=fields,
-        is_mine=lambda row: row.rev > task.rev,
-    )
-    return Swept.GARBAGE if kept else Swept.NOTHING

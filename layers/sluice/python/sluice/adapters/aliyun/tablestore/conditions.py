@@ -12,7 +12,8 @@ from functools import reduce
 from typing import Any
 
 from sluice.adapters.aliyun.tablestore.sdk import sdk
-from sluice.domain.task import Guard, State
+from sluice.domain.lifecycle import Guard
+from sluice.domain.task import State
 
 NO_VALUE = ""
 """No column that a condition asks to be missing ever holds this."""

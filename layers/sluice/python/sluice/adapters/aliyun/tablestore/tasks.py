@@ -36,8 +36,9 @@ from sluice.adapters.aliyun.tablestore.rows import (
 )
 from sluice.adapters.aliyun.tablestore.schema import TablestoreAccess
 from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
-from sluice.domain.task import Attempt, Guard, State, Task, TaskFields
+from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.ports.task_store import ClaimedTask, TaskPage
 
 

@@ -43,25 +43,25 @@ SHEETS_PARAMS = ExportParams(
 SEMICOLONS = ExportOptions(line_ending="lf", quote_all=True)
 """What differs when a table is rendered again; its rows read the same."""
 
-Deed = Callable[[], object]
+Action = Callable[[], object]
 
 
-class Deeds:
+class Actions:
     """Makes the work of actors, each as a process of its own with its own clock."""
 
     def __init__(self, sim: Simulation) -> None:
         self._sim = sim
 
-    def open(self, key: str, *, params: ExportParams = PARAMS, tenant: TenantId = TENANT) -> Deed:
-        def deed() -> TaskRef:
+    def open(self, key: str, *, params: ExportParams = PARAMS, tenant: TenantId = TENANT) -> Action:
+        def action() -> TaskRef:
             return open_export(self._ports(), tenant, OpenRequest(params, idempotency_key=key)).task.ref
 
-        return deed
+        return action
 
-    def put(self, ref: TaskRef, sequence: int, rows: Rows, *, sheet: int = 0) -> Deed:
+    def put(self, ref: TaskRef, sequence: int, rows: Rows, *, sheet: int = 0) -> Action:
         oracle, content = self._sim.oracle, Content(rows, sheet)
 
-        def deed() -> bool:
+        def action() -> bool:
             oracle.offer(ref, sequence, content)
             ports = self._ports()
             is_cold = self._sim.chaotic and self._sim.chance.random() < 0.5
@@ -73,12 +73,12 @@ class Deeds:
             oracle.acknowledge(ref, sequence, content)
             return receipt.replayed
 
-        return deed
+        return action
 
     def close(
         self, ref: TaskRef, *, batches: int | None, rows: int | None, sheets: Mapping[str, int] | None = None
-    ) -> Deed:
-        def deed() -> str:
+    ) -> Action:
+        def action() -> str:
             try:
                 task = close_export(self._ports(), ref, CloseRequest(batches, rows, sheets))
             except SluiceError as error:
@@ -91,44 +91,44 @@ class Deeds:
                 raise Violation("a close was acknowledged and the task is open")
             return task.state.value
 
-        return deed
+        return action
 
-    def cancel(self, ref: TaskRef) -> Deed:
-        def deed() -> None:
+    def cancel(self, ref: TaskRef) -> Action:
+        def action() -> None:
             cancel_export(self._ports(), ref)
             self._sim.oracle.acknowledge_cancel(ref)
 
-        return deed
+        return action
 
-    def delete(self, ref: TaskRef) -> Deed:
-        def deed() -> None:
+    def delete(self, ref: TaskRef) -> Action:
+        def action() -> None:
             self._sim.oracle.facts(ref).deleted = True
             delete_export(self._ports(), ref)
 
-        return deed
+        return action
 
-    def compose(self, trigger: ManifestRef) -> Deed:
-        def deed() -> Outcome:
+    def compose(self, trigger: ManifestRef) -> Action:
+        def action() -> Outcome:
             return compose_export(self._ports(), trigger)
 
-        return deed
+        return action
 
-    def sweep(self, *, limit: int = SWEEP_MAX) -> Deed:
-        def deed() -> list[tuple[Swept, int]]:
+    def sweep(self, *, limit: int = SWEEP_MAX) -> Action:
+        def action() -> list[tuple[Swept, int]]:
             return sorted(sweep_tasks(self._ports(), limit=limit).items())
 
-        return deed
+        return action
 
-    def reconcile(self, *, orphan_age_s: float) -> Deed:
-        def deed() -> object:
+    def reconcile(self, *, orphan_age_s: float) -> Action:
+        def action() -> object:
             return reconcile_stores(self._ports(), orphan_age_s=orphan_age_s)
 
-        return deed
+        return action
 
-    def read(self, ref: TaskRef) -> Deed:
+    def read(self, ref: TaskRef) -> Action:
         """Ask for the status and, if there is one, follow the link."""
 
-        def deed() -> str:
+        def action() -> str:
             ports = self._ports()
             task = read_status(ports, ref)
             link = make_link(ports, ref)
@@ -137,28 +137,28 @@ class Deeds:
             self._sim.oracle.download(ref, key, data)
             return task.state.value
 
-        return deed
+        return action
 
-    def render(self, source: TaskRef, key: str) -> Deed:
-        def deed() -> TaskRef:
+    def render(self, source: TaskRef, key: str) -> Action:
+        def action() -> TaskRef:
             request = RenderRequest(options=SEMICOLONS, idempotency_key=key)
             return render_again(self._ports(), source, request).task.ref
 
-        return deed
+        return action
 
-    def release(self, ref: TaskRef, owner: str | None = None) -> Deed:
+    def release(self, ref: TaskRef, owner: str | None = None) -> Action:
         """What a supervisor does that believes a composer dead, rightly or wrongly."""
 
-        def deed() -> bool:
+        def action() -> bool:
             return release_lease(self._ports(), ref, owner=owner)
 
-        return deed
+        return action
 
-    def ring(self, ref: TaskRef) -> Deed:
-        def deed() -> None:
+    def ring(self, ref: TaskRef) -> Action:
+        def action() -> None:
             trigger_again(self._ports(), ref)
 
-        return deed
+        return action
 
     def _ports(self) -> Ports:
         sim = self._sim
