@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+
+from sluice.adapters.directory.atomic_file import whole_file
 
 VARIABLES = {
     "SLUICE_OSS_REGION": "Region",
@@ -51,19 +51,9 @@ def write_variables(path: Path, variables: Mapping[str, str]) -> None:
     before = path.read_text(encoding="utf-8").splitlines() if path.exists() else [_HEADER]
     kept = [line for line in before if _name_of(line) not in variables]
     lines = [*kept, *(f"{name}={value}" for name, value in variables.items())]
-    _replace(path, "\n".join(lines) + "\n")
+    with whole_file(path, mode=0o600) as file:
+        file.write(("\n".join(lines) + "\n").encode())
 
 
 def _name_of(line: str) -> str:
     return line.removeprefix("export ").partition("=")[0].strip()
-
-
-def _replace(path: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

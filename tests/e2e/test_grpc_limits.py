@@ -162,7 +162,7 @@ def test_s19_calls_that_are_reset_at_once_do_not_use_up_the_server(memory: Memor
         header = {"authorization": f"Bearer {memory.token()}"}
         with raw_connection(target) as raw:
             raw.greet()
-            with suppress(OSError):  # as above
+            with suppress(OSError):  # the server may hang up
                 for stream in range(1, 6_001, 2):
                     raw.call(stream, PATH, header)
                     raw.frame(RST_STREAM, CANCEL.to_bytes(4, "big"), stream=stream)

@@ -141,10 +141,10 @@ class RosStandIn:
         assert parameters["Version"] == "2015-04-01"
         return {"AccountId": ACCOUNT_ID, "IdentityType": "RAMUser"}
 
-    def _do_ValidateTemplate(self, parameters: Json) -> Json:  # noqa: N802  # as above
+    def _do_ValidateTemplate(self, parameters: Json) -> Json:  # noqa: N802  # the action's name
         return {"Description": _template(parameters)["Description"]}
 
-    def _do_PreviewStack(self, parameters: Json) -> Json:  # noqa: N802  # as above
+    def _do_PreviewStack(self, parameters: Json) -> Json:  # noqa: N802  # the action's name
         action = "Modify" if "StackId" in parameters else "Add"
         resources = _template(parameters)["Resources"].items()
         return {
@@ -156,7 +156,7 @@ class RosStandIn:
             }
         }
 
-    def _do_CreateStack(self, parameters: Json) -> Json:  # noqa: N802  # as above
+    def _do_CreateStack(self, parameters: Json) -> Json:  # noqa: N802  # the action's name
         name = parameters["StackName"]
         if any(stack.name == name and stack.status != "DELETE_COMPLETE" for stack in self.stacks):
             raise Denied(409, "StackExists", f"The Stack ({name}) already exists.")
@@ -165,7 +165,7 @@ class RosStandIn:
         self._fill(stack, parameters, "CREATE")
         return {"StackId": stack.stack_id}
 
-    def _do_UpdateStack(self, parameters: Json) -> Json:  # noqa: N802  # as above
+    def _do_UpdateStack(self, parameters: Json) -> Json:  # noqa: N802  # the action's name
         stack = self._stack(parameters)
         if stack.status.endswith("_IN_PROGRESS"):
             raise Denied(409, "ActionInProgress", f"Stack {stack.name} already has an action in progress.")
@@ -176,7 +176,7 @@ class RosStandIn:
         self._fill(stack, parameters, "UPDATE")
         return {"StackId": stack.stack_id}
 
-    def _do_DeleteStack(self, parameters: Json) -> Json:  # noqa: N802  # as above
+    def _do_DeleteStack(self, parameters: Json) -> Json:  # noqa: N802  # the action's name
         stack = self._stack(parameters)
         kept = {value for name, value in parameters.items() if name.startswith("RetainResources.")}
         forced = stack.parameters.get("EmptyBuckets") == "true"
@@ -194,7 +194,7 @@ class RosStandIn:
         stack.then = lambda: self._end(stack, "DELETE_FAILED" if stuck else "DELETE_COMPLETE")
         return {}
 
-    def _do_ListStacks(self, parameters: Json) -> Json:  # noqa: N802  # as above
+    def _do_ListStacks(self, parameters: Json) -> Json:  # noqa: N802  # the action's name
         name = parameters["StackName.1"]
         return {
             "Stacks": [
@@ -204,7 +204,7 @@ class RosStandIn:
             ]
         }
 
-    def _do_GetStack(self, parameters: Json) -> Json:  # noqa: N802  # as above
+    def _do_GetStack(self, parameters: Json) -> Json:  # noqa: N802  # the action's name
         stack = self._stack(parameters)
         stack.move()
         done = stack.status in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "ROLLBACK_COMPLETE")
@@ -224,10 +224,10 @@ class RosStandIn:
             else None,
         }
 
-    def _do_ListStackEvents(self, parameters: Json) -> Json:  # noqa: N802  # as above
+    def _do_ListStackEvents(self, parameters: Json) -> Json:  # noqa: N802  # the action's name
         return {"Events": self._stack(parameters).events[: int(parameters["PageSize"])]}
 
-    def _do_ListStackResources(self, parameters: Json) -> Json:  # noqa: N802  # as above
+    def _do_ListStackResources(self, parameters: Json) -> Json:  # noqa: N802  # the action's name
         resources = self._stack(parameters).resources.items()
         return {"Resources": [{"LogicalResourceId": name, "Status": status} for name, status in resources]}
 

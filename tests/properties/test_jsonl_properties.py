@@ -89,4 +89,4 @@ def _same(text: str, number: float) -> bool:
 def test_every_datetime_is_read_by_the_standard_library(sent: list[object], separator: str) -> None:
     rows = [(value.isoformat(separator) if value else None,) for value in sent]  # type: ignore[attr-defined]  # a datetime
     lines = read(JSONL.write(rows, one(ColumnType.DATETIME)).data)
-    assert [line["value"] for line in lines] == [value and value.isoformat() for value in sent]  # type: ignore[attr-defined]  # as above
+    assert [line["value"] for line in lines] == [value and value.isoformat() for value in sent]  # type: ignore[attr-defined]  # a datetime

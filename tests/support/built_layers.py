@@ -18,7 +18,6 @@ from infra.emulators.function_compute.interpreter import find_deployed_python
 from infra.layer_build.downloads import DownloadError
 
 CACHE = OUTPUT / "downloads"
-VERSION_NEEDED = "3.12"
 
 
 class BuiltLayers(NamedTuple):

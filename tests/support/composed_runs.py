@@ -58,7 +58,7 @@ class DataDirectory:
         with open_ports(self._settings, RecordedJournal()) as ports:
             return seal_table(ports, params, batches)
 
-    def seal_again(self, task: Task, format: ExportFormat) -> Task:  # noqa: A002 -- as above
+    def seal_again(self, task: Task, format: ExportFormat) -> Task:  # noqa: A002 -- the API's word
         """Seal a second task over the same chunks."""
         with open_ports(self._settings, RecordedJournal()) as ports:
             return render_again(ports, task.ref, RenderRequest(format=format)).task

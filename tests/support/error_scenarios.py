@@ -251,11 +251,6 @@ def of_batch(rows: list[list[str]], *, sequence: int = 1, sha256: str = "", wish
     return lambda _, face: face.put(granted(face.open(wish)), sequence, rows, sha256=sha256)
 
 
-def by_caller_with(scope: Scope | None) -> Provoke:
-    """Open with another key of the tenant; without ``scope``, with none."""
-    return lambda faces, face: faces.face(face.name, tenant=face.tenant, scope=scope).open()
-
-
 def of_totals(*batches: list[list[str]], **totals: int) -> Provoke:
     """Close a task of these batches with these totals."""
     return lambda _, face: face.close(opened(face, *batches), **totals)

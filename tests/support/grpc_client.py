@@ -214,7 +214,7 @@ def batch_of(rows: Iterable[Sequence[str]], sequence: int = 0, **fields: object)
 
 
 def opening(*names: str, **fields: object) -> pb.ExportRequest:
-    return pb.ExportRequest(metadata=metadata_of(names or ("ID", "Name"), **fields))  # type: ignore[arg-type]  # as above
+    return pb.ExportRequest(metadata=metadata_of(names or ("ID", "Name"), **fields))  # type: ignore[arg-type]  # fields of the message
 
 
 def sending(rows: Iterable[Sequence[str]], sequence: int = 0, **fields: object) -> pb.ExportRequest:

@@ -173,11 +173,6 @@ def params_of(*columns: ColumnSpec, **options: Any) -> ExportParams:
     return ExportParams(format=ExportFormat.XLSX, filename="a.xlsx", columns=columns, options=ExportOptions(**options))
 
 
-def cells_in(sheet_xml: str) -> list[ET.Element]:
-    """The cell elements of a worksheet, in order."""
-    return list(ET.fromstring(sheet_xml).iter(f"{MAIN}c"))
-
-
 def raw_values(written: Written) -> list[str | None]:
     """The text of every ``<v>`` and ``<t>`` of the first column below the header, as it stands in the file."""
     found = []

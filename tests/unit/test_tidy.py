@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -112,6 +113,25 @@ def test_the_clock_and_chance_are_only_touched_by_their_adapter() -> None:
 def test_only_the_settings_read_the_environment() -> None:
     guilty = [named(p) for p in sources() if p.name != "settings.py" and "os.environ" in p.read_text()]
     assert guilty == []
+
+
+def test_no_dictionary_has_a_key_twice() -> None:
+    """Ruff compares keys that are texts or names; ours are mostly members of enumerations."""
+    doubled = []
+    for path in [*sources(), *checks(), *(ROOT / "infra").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]:
+        for node in ast.walk(parsed(path)):
+            if not isinstance(node, ast.Dict):
+                continue
+            keys = [ast.dump(key) for key in node.keys if key]
+            if len(keys) != len(set(keys)):
+                doubled.append(f"{named(path)}:{node.lineno}")
+    assert doubled == []
+
+
+def test_no_comment_sends_its_reader_to_another() -> None:
+    lazy = re.compile(r"#\s*(?:--|-)?\s*as above\b")
+    files = [*sources(), *checks(), *(ROOT / "infra").rglob("*.py"), ROOT / "pyproject.toml"]
+    assert [named(path) for path in files if lazy.search(path.read_text())] == []
 
 
 def imported(path: Path) -> set[str]:

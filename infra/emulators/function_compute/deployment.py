@@ -33,14 +33,6 @@ class TimerTrigger(NamedTuple):
     enabled: bool
 
 
-class HttpTrigger(NamedTuple):
-    """That the function has an address of its own."""
-
-    name: str
-    methods: tuple[str, ...]
-    auth: str
-
-
 class AsyncConfig(NamedTuple):
     """What becomes of an asynchronous call that fails."""
 
@@ -87,7 +79,6 @@ class FunctionSpec:
     asynchronous: AsyncConfig = field(default_factory=AsyncConfig)
     oss_triggers: tuple[OssTrigger, ...] = ()
     timer_triggers: tuple[TimerTrigger, ...] = ()
-    http_triggers: tuple[HttpTrigger, ...] = ()
 
     @property
     def is_custom(self) -> bool:

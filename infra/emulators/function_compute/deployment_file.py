@@ -16,7 +16,6 @@ from infra.emulators.function_compute.deployment import (
     Deployment,
     FunctionSpec,
     Hook,
-    HttpTrigger,
     OssTrigger,
     Route,
     TimerTrigger,
@@ -72,7 +71,6 @@ def _function(resource: str, props: Mapping[str, Any], folder: Path) -> Function
         asynchronous=_async_config(props.get("asyncInvokeConfig") or {}),
         oss_triggers=tuple(_oss_trigger(one) for one in triggers if one["triggerType"] == "oss"),
         timer_triggers=tuple(_timer_trigger(one) for one in triggers if one["triggerType"] == "timer"),
-        http_triggers=tuple(_http_trigger(one) for one in triggers if one["triggerType"] == "http"),
     )
 
 
@@ -108,11 +106,6 @@ def _timer_trigger(trigger: Mapping[str, Any]) -> TimerTrigger:
     return TimerTrigger(
         trigger["triggerName"], config["cronExpression"], config.get("payload", ""), bool(config["enable"])
     )
-
-
-def _http_trigger(trigger: Mapping[str, Any]) -> HttpTrigger:
-    config = trigger["triggerConfig"]
-    return HttpTrigger(trigger["triggerName"], tuple(config.get("methods", ())), config.get("authType", "anonymous"))
 
 
 def _route(route: Mapping[str, Any]) -> Route:

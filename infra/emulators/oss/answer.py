@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO
 
 from infra.emulators.oss.documents import Node, document
@@ -51,10 +50,6 @@ class Answer:
 
 def document_answer(root: Node, headers: Mapping[str, str] | None = None) -> Answer:
     return Answer(headers={"Content-Type": "application/xml", **(headers or {})}, body=document(root))
-
-
-def file_answer(path: Path, *, start: int, length: int) -> Answer:
-    return Answer(file=path.open("rb"), start=start, length=length)
 
 
 def error_answer(error: OssError, request: Request) -> Answer:

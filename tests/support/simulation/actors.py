@@ -41,10 +41,6 @@ class Actor:
         self._request: Request | None = None
         self._green = greenlet(work)
 
-    @property
-    def crashed(self) -> bool:
-        return isinstance(self.error, Crashed)
-
     def request(self) -> Request | None:
         """The call it waits for; runs the actor up to its first. None: it has ended."""
         if self._request is None and not self.done:

@@ -156,7 +156,7 @@ def test_every_format_has_its_number() -> None:
 @pytest.mark.parametrize("number", [0, 5, 99, -1])
 def test_row_6_a_format_without_a_meaning_is_refused(number: int) -> None:
     with pytest.raises(SluiceError) as caught:
-        read_params(metadata_of(kind=number))  # type: ignore[arg-type]  # as above
+        read_params(metadata_of(kind=number))  # type: ignore[arg-type]  # what a newer client may send
     assert caught.value.code is ErrorCode.UNSUPPORTED_FORMAT
     assert caught.value.facts == {"formats": ["xlsx", "csv", "jsonl", "parquet"]}
 
@@ -184,7 +184,7 @@ def test_the_contract_has_every_option_and_no_other() -> None:
 )  # fmt: skip
 def test_an_option_that_was_sent_holds(name: str, value: object) -> None:
     sent = pb.FormatOptions(**{name: value})  # type: ignore[arg-type]  # one field by its name
-    assert read_options(sent) == ExportOptions(**{name: value})  # type: ignore[arg-type]  # as above
+    assert read_options(sent) == ExportOptions(**{name: value})  # type: ignore[arg-type]  # one option by its name
     assert read_options(sent) != ExportOptions()
 
 
@@ -193,7 +193,7 @@ def test_an_option_that_was_sent_holds(name: str, value: object) -> None:
 )
 def test_a_choice_that_there_is_not_is_named_without_its_value(name: str) -> None:
     with pytest.raises(SluiceError) as caught:
-        read_options(pb.FormatOptions(**{name: "sideways"}))  # type: ignore[arg-type]  # as above
+        read_options(pb.FormatOptions(**{name: "sideways"}))  # type: ignore[arg-type]  # one field by its name
     assert caught.value.code is ErrorCode.INVALID_REQUEST
     assert caught.value.facts == {"field": f"options.{name}"}
     assert "sideways" not in caught.value.detail

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.tables.values.numbers import NumberKind, are_plain_numbers, number_kind
+from sluice.tables.values.numbers import (
+    NumberKind,
+    are_exact_numbers,
+    are_exact_or_empty,
+    are_long_numbers,
+    are_plain_numbers,
+    number_kind,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +76,23 @@ def test_a_number_kept_as_a_number_reads_back_equal_at_fifteen_digits(value: flo
 def test_a_hostile_column_is_checked_in_linear_time() -> None:
     assert not are_plain_numbers("1" * 200_000 + "x")
     assert not are_plain_numbers("\0".join(["1"] * 200_000) + "x")
+
+
+@given(st.lists(st.from_regex(r"-?(0|[1-9][0-9]{0,16})(\.[0-9]{1,16})?|", fullmatch=True), min_size=1, max_size=4))
+def test_a_column_found_exact_at_one_look_has_only_numbers_a_double_keeps(texts: list[str]) -> None:
+    joined = "\0".join(texts)
+    all_kept = all(text == "" or number_kind(text) is NumberKind.NUMBER for text in texts)
+    assert not are_exact_or_empty(joined) or all_kept
+    assert are_exact_numbers(joined) == (are_exact_or_empty(joined) and "" not in texts)
+
+
+@given(st.lists(st.from_regex(r"[0-9]{14,18}|", fullmatch=True), min_size=1, max_size=4))
+def test_a_column_found_long_at_one_look_has_only_identifiers(texts: list[str]) -> None:
+    long = [text != "" and number_kind(text) is NumberKind.TEXT for text in texts]
+    assert not are_long_numbers("\0".join(texts)) or all(long)
+
+
+def test_ordinary_columns_are_found_exact_or_long_at_one_look() -> None:
+    assert are_exact_numbers("1\x00-2.50\x000\x00123456789012345")
+    assert are_exact_or_empty("1\x00\x00-2.50\x00")
+    assert are_long_numbers("1234567890123456\x00999999999999999999")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportOptions
 from sluice.tables.file_plan import FilePlan, Replan
-from sluice.tables.writers.xlsx.package import Member, archive, even_blocks
+from sluice.tables.writers.xlsx.package import Member, archive
 
 GIB = 1024**3
 
@@ -41,14 +41,6 @@ def is_zip64(data: bytes, name: str) -> bool:
         offset = opened.getinfo(name).header_offset
     (version,) = struct.unpack_from("<H", data, offset + 4)
     return bool(version == 45)
-
-
-@given(st.lists(st.binary(max_size=30)), st.integers(1, 20))
-def test_even_blocks_hold_the_same_bytes_however_they_were_cut(blocks: list[bytes], block_bytes: int) -> None:
-    even = list(even_blocks(blocks, block_bytes))
-    assert b"".join(even) == b"".join(blocks)
-    assert all(len(block) == block_bytes for block in even[:-1])
-    assert all(0 < len(block) <= block_bytes for block in even[-1:])
 
 
 @given(st.lists(st.binary(max_size=200_000), max_size=6), st.booleans())

@@ -77,7 +77,7 @@ def test_a_number_of_rows_other_than_promised_is_an_error(promised: int) -> None
     with pytest.raises(SluiceError) as caught:
         list(XLSX.write(batches_of([["a"]] * 5, 1, 2), table, Tally()))
     assert caught.value.code is ErrorCode.ROW_COUNT_MISMATCH
-    assert caught.value.facts["rows_expected"] == promised
+    assert caught.value.facts["rows_sealed"] == promised
 
 
 def test_rows_beyond_the_promise_are_noticed_even_when_sheets_end_there() -> None:

@@ -108,5 +108,5 @@ def test_a_style_follows_the_table_to_its_row_and_needs_no_rows(style: str) -> N
     assert [str(area.sqref) for area in shifted.conditional_formatting] == ["A6:B8"]
     formulas = [rule.formula for area in shifted.conditional_formatting for rule in area.rules]
     assert formulas == {"bordered": [["TRUE"]], "dark": [["MOD(ROW()-6,2)=1"]]}[style]
-    empty = write_xlsx(COLUMNS, [], options=ExportOptions(style=style)).openpyxl_sheets()[0]  # type: ignore[arg-type]  # as above
+    empty = write_xlsx(COLUMNS, [], options=ExportOptions(style=style)).openpyxl_sheets()[0]  # type: ignore[arg-type]  # a name of a style
     assert not empty.conditional_formatting

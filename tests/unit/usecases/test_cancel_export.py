@@ -77,7 +77,7 @@ def memory(tmp_path: Path) -> Iterator[MemoryService]:
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_task_that_ends_while_it_is_being_deleted_is_deleted(ending: str, memory: MemoryService) -> None:
     ref = sealed_task(memory)
-    memory.ports.tasks.overtake = lambda: ENDINGS[ending](memory, ref)  # type: ignore[attr-defined]  # as above
+    memory.ports.tasks.overtake = lambda: ENDINGS[ending](memory, ref)  # type: ignore[attr-defined]  # the fixture's own store
     delete_export(memory.ports, ref)
     memory.invoker.join()
     with pytest.raises(SluiceError) as caught:
@@ -87,7 +87,7 @@ def test_a_task_that_ends_while_it_is_being_deleted_is_deleted(ending: str, memo
 
 def test_a_task_that_is_cancelled_while_it_is_being_deleted_stays_cancelled(memory: MemoryService) -> None:
     ref = sealed_task(memory)
-    memory.ports.tasks.overtake = lambda: cancel_export(memory.ports, ref)  # type: ignore[attr-defined]  # as above
+    memory.ports.tasks.overtake = lambda: cancel_export(memory.ports, ref)  # type: ignore[attr-defined]  # the fixture's own store
     delete_export(memory.ports, ref)
     memory.invoker.join()
     assert read_status(memory.ports, ref).state is State.CANCELLED

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import msgspec
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.progress import eta_s, progress_percent, status_of
 from sluice.domain.task import State, Task
+from sluice.domain.timestamps import iso_time
 from sluice.usecases.count_sheets import sheet_rows_of
 from sluice.usecases.reading.make_link import failure_of, filename_of
 
@@ -106,6 +105,4 @@ def _view_error(task: Task) -> ErrorView | None:
 
 
 def _iso(at: float) -> str | None:
-    if not at:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso_time(at) if at else None

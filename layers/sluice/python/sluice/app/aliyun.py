@@ -119,7 +119,7 @@ def open_invoker(settings: Settings, credentials: CredentialsSource, objects: Ob
     bucket = TriggerBucket(name=settings.oss.bucket, region=settings.oss.region)
     match functions.invoker:
         case "http":
-            from sluice.adapters.aliyun.function_compute.http_invoker import FcHttpInvoker  # noqa: PLC0415  # as above
+            from sluice.adapters.aliyun.function_compute.http_invoker import FcHttpInvoker  # noqa: PLC0415  # only its user loads it
 
             return FcHttpInvoker(
                 functions.compose_url,
@@ -130,7 +130,7 @@ def open_invoker(settings: Settings, credentials: CredentialsSource, objects: Ob
                 timeout_s=functions.timeout_s,
             )
         case "fc2":
-            from sluice.adapters.aliyun.function_compute.fc2_invoker import Fc2Function, Fc2Invoker  # noqa: PLC0415  # as above
+            from sluice.adapters.aliyun.function_compute.fc2_invoker import Fc2Function, Fc2Invoker  # noqa: PLC0415  # the vendor's SDK of 2.0
 
             target = Fc2Function(functions.fc2_endpoint, functions.fc2_service, functions.fc2_function)
             return Fc2Invoker(target, bucket, credentials=credentials, clock=clock, timeout_s=functions.timeout_s)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import msgspec
 
 from sluice.domain.limits import DAY_S, HOUR_S, MINUTE_S
+from sluice.domain.timestamps import iso_time
 
 _KILO = 1000
 _SPANS = ((DAY_S, "d"), (HOUR_S, "h"), (MINUTE_S, "min"), (1, "s"))
@@ -20,7 +20,7 @@ def printable(text: str) -> str:
 
 def iso(at: float) -> str:
     """A time in UTC, to the second; empty for "not yet"."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else ""
+    return iso_time(at, "seconds") if at else ""
 
 
 def span(seconds: float) -> str:

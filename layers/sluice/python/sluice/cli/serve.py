@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from sluice.adapters.directory.atomic_file import whole_file
 from sluice.app.one_machine import RunningService, run_service
 from sluice.app.settings.settings import load_settings
 from sluice.app.stop_signal import wait_for_stop
@@ -77,6 +78,5 @@ def _announce(running: RunningService, ready_file: Path | None) -> None:
         if servers.open_to_all:
             print("No API key is configured: only this machine may call. Add one: sluice keys add TENANT")
     if ready_file is not None:
-        staged = ready_file.with_name(ready_file.name + ".part")
-        staged.write_bytes(msgspec.json.encode({"pid": os.getpid(), **servers._asdict()}))
-        staged.replace(ready_file)
+        with whole_file(ready_file) as file:
+            file.write(msgspec.json.encode({"pid": os.getpid(), **servers._asdict()}))

@@ -36,8 +36,6 @@ class Event(StrEnum):
     UPLOAD_PART = "OSSPartUploaded"
     UPLOAD_COMPLETED = "OSSUploadCompleted"
     UPLOAD_FAILED = "OSSUploadFailed"
-    TEMP_FILE_CREATED = "TempFileCreated"
-    TEMP_FILE_DELETED = "TempFileDeleted"
     MEMORY_SNAPSHOT = "MemorySnapshot"
     STATUS_QUERIED = "StatusQueried"
     STATUS_NOT_FOUND = "StatusNotFound"

@@ -63,6 +63,8 @@ def acquire(ports: Ports, kind: WorkKind[P], task: Task) -> Lease[P] | None:
         progress=kind.begin(),
     )
     _log(ports, lease)
+    if not task.started_at:
+        ports.journal.record(Event.TASK_STARTED, task_id=task.task_id, tenant=task.tenant)
     ports.journal.record(
         Event.ATTEMPT_STARTED,
         task_id=task.task_id,

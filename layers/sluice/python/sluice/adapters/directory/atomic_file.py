@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from sluice.ports.store_errors import OutcomeUnknown
 
@@ -26,6 +27,27 @@ def unknown_when_disk_fails() -> Iterator[None]:
         yield
     except OSError as error:
         raise OutcomeUnknown(errno.errorcode.get(error.errno or 0, "OSError")) from error
+
+
+@contextmanager
+def whole_file(path: Path, *, mode: int = 0o666, suffix: str = "") -> Iterator[IO[bytes]]:
+    """Write to ``PATH.<pid>.part``, which replaces ``path`` when the block ends well and goes when it does not.
+
+    On disk when the block has ended. ``mode`` is that of the file, less the process's mask. Where a lock
+    keeps others from ``path``, one ``suffix`` serves all processes, so that what a killed one left is replaced.
+    """
+    staged = path.with_name(path.name + (suffix or f".{os.getpid()}.part"))
+    staged.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(staged, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode), "w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(path)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
 
 
 class Publisher:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluice.adapters.directory.atomic_file import PRIVATE_MODE, sync_folder, unknown_when_disk_fails, write_private
+from sluice.adapters.directory.atomic_file import PRIVATE_MODE, unknown_when_disk_fails, whole_file
 from sluice.ports.key_store import DamagedKeysError, Keys
 
 
@@ -48,7 +48,8 @@ class KeyFile:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _locked(self._path.with_name(self._path.name + ".lock")):
                 keys = edit(self._load())
-                self._replace(msgspec.json.format(msgspec.json.encode(keys), indent=2) + b"\n")
+                with whole_file(self._path, mode=PRIVATE_MODE, suffix=".new") as file:
+                    file.write(msgspec.json.format(msgspec.json.encode(keys), indent=2) + b"\n")
         return keys
 
     def _version(self) -> _Version | None:
@@ -65,14 +66,6 @@ class KeyFile:
             return ()
         except msgspec.MsgspecError as error:
             raise DamagedKeysError(f"{self._path.name}, the file of API keys, is damaged: {error}") from None
-
-    def _replace(self, data: bytes) -> None:
-        """Write beside the file and rename, so that a reader sees the old keys or the new ones, whole."""
-        staged = self._path.with_name(self._path.name + ".new")
-        staged.unlink(missing_ok=True)  # left by a process that died; the lock is ours
-        write_private(staged, data)
-        staged.replace(self._path)
-        sync_folder(self._path.parent)
 
 
 @contextmanager

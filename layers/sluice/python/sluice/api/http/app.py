@@ -86,7 +86,7 @@ def _routers(offer: Offer) -> list[APIRouter]:
 
     routers = [exports.router, batches.router, stream.router]
     if offer is Offer.EVERYTHING:
-        from sluice.api.http.routes import files  # noqa: PLC0415  # as above
+        from sluice.api.http.routes import files  # noqa: PLC0415  # only one machine serves files itself
 
         routers.append(files.router)
     return routers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from http import HTTPStatus
 
 import msgspec
@@ -59,7 +58,3 @@ def tag_matches(header: str, etag: str) -> bool:
     """Compare weakly (RFC 9110, 8.8.3.2) with each tag of ``If-None-Match``."""
     held = {tag.strip().removeprefix("W/") for tag in header.split(",")}
     return "*" in held or etag.removeprefix("W/") in held
-
-
-def iso(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -9,12 +9,12 @@ def main(arguments: list[str]) -> None:
     """Serve the face that ``arguments`` names, and load no other. Raises SystemExit for any other word."""
     match arguments:
         case ["grpc"]:
-            from sluice.app.functions.grpc_function import run_grpc_function  # noqa: PLC0415  # as above
+            from sluice.app.functions.grpc_function import run_grpc_function  # noqa: PLC0415  # one API, not both, is loaded
 
             run_grpc_function(COMPONENT)
         case ["http"]:
-            from sluice.api.http.app import Offer  # noqa: PLC0415  # as above
-            from sluice.app.functions.http_function import run_http_function  # noqa: PLC0415  # as above
+            from sluice.api.http.app import Offer  # noqa: PLC0415  # one API, not both, is loaded
+            from sluice.app.functions.http_function import run_http_function  # noqa: PLC0415  # one API, not both, is loaded
 
             run_http_function(COMPONENT, Offer.NO_FILES)
         case _:

@@ -143,7 +143,7 @@ def _parse(text: str, file_name: str, problems: list[str]) -> list[FileEntry]:
 def _entries(
     loader: yaml.SafeLoader, root: yaml.MappingNode, file_name: str, problems: list[str]
 ) -> Iterator[FileEntry]:
-    import yaml  # noqa: PLC0415  # as above
+    import yaml  # noqa: PLC0415  # loaded by the caller already
 
     for category, category_node in _pairs(loader, root, file_name, problems):
         line = category_node.start_mark.line + 1

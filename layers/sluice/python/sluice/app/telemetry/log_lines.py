@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import Protocol, TextIO
@@ -24,6 +23,7 @@ from sluice.app.telemetry.redaction import (
 )
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
+from sluice.domain.timestamps import iso_time
 from sluice.ports.clock import Clock
 from sluice.ports.journal import Journal
 from sluice.ports.log_context import current_context
@@ -85,7 +85,6 @@ class JournalLines:
 
     def _entry(self, event: Event, fields: Mapping[str, object], room: Budget) -> Entry:
         telling = TELLINGS[event]
-        moment = datetime.fromtimestamp(self._clock.now(), UTC)
         rest = dict(fields)
         ids = {**current_context(), **{name: rest.pop(name) for name in IDS if rest.get(name)}}
         ids.setdefault("component", self._component)
@@ -93,7 +92,7 @@ class JournalLines:
         if isinstance(error, SluiceError):
             rest |= {name: value for name, value in error.facts.items() if name not in rest}
         return {
-            "timestamp": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "timestamp": iso_time(self._clock.now()),
             "level": telling.level.name,
             **{name: redacted_text(str(ids[name]), _ID_ROOM) if name in ids else None for name in IDS},
             "event": event.value,
@@ -186,8 +185,8 @@ class FileOutput:
 
     def __init__(self, path: Path, *, rotate_bytes: int, rotated_files_max: int) -> None:
         # Only who logs to a file pays for these modules (2 MB).
-        from logging import makeLogRecord  # noqa: PLC0415  # as above
-        from logging.handlers import RotatingFileHandler  # noqa: PLC0415  # as above
+        from logging import makeLogRecord  # noqa: PLC0415  # 2 MB that only a log file needs
+        from logging.handlers import RotatingFileHandler  # noqa: PLC0415  # 2 MB that only a log file needs
 
         path.parent.mkdir(parents=True, exist_ok=True)
         self._make_record = makeLogRecord

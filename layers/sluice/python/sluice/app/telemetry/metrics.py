@@ -248,7 +248,6 @@ UPDATES: dict[Event, tuple[Update, ...]] = {
     ),
     Event.VALIDATION_ERROR: (_error,),
     Event.STREAM_ERROR: (_error,),
-    Event.WRITE_ERROR: (_error,),
     Event.SYSTEM_ERROR: (_error,),
     Event.AUTHENTICATION_FAILED: (_count(lambda f: f.auth_failures, _label("reason", _REFUSALS)),),
     Event.AUTHORIZATION_FAILED: (_count(lambda f: f.auth_failures, "scope"),),
@@ -259,7 +258,7 @@ UPDATES: dict[Event, tuple[Update, ...]] = {
 
 NOT_MEASURED = frozenset(
     {
-        Event.TASK_STARTED,  # an attempt's start says it
+        Event.TASK_STARTED,  # the start of its first attempt is counted
         Event.TASK_DELETED,
         Event.BATCH_RECEIVED,  # counted when it is known what became of it
         Event.RECORDS_WRITTEN,  # counted with the finished file
@@ -268,8 +267,7 @@ NOT_MEASURED = frozenset(
         Event.FILE_WRITTEN,
         Event.FILE_FINALIZED,
         Event.UPLOAD_STARTED,  # counted when it ends
-        Event.TEMP_FILE_CREATED,
-        Event.TEMP_FILE_DELETED,
+        Event.WRITE_ERROR,  # counted with the attempt or the export that it ends
         Event.SERVICE_STARTED,
         Event.SERVICE_STOPPED,
     }

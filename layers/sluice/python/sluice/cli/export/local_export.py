@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from sluice.adapters.directory.atomic_file import whole_file
 from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.api.auth import LOCAL_TENANT
 from sluice.api.task_view import warnings_of
@@ -19,7 +20,6 @@ from sluice.app.settings.settings import Settings
 from sluice.cli.export.progress import Progress
 from sluice.cli.export.recording_invoker import LastError, RecordingInvoker
 from sluice.cli.export.table_input import TableInput
-from sluice.cli.export.whole_file import whole_file
 from sluice.cli.formatting import counted, size
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef

@@ -12,11 +12,11 @@ from typing import IO, Any
 
 import msgspec
 
+from sluice.adapters.directory.atomic_file import whole_file
 from sluice.cli.export.local_export import Exported, check_name, rows_counted_from
 from sluice.cli.export.progress import Progress
 from sluice.cli.export.server_calls import Call, ServerCalls, ServerError, told_transient
 from sluice.cli.export.table_input import TableInput
-from sluice.cli.export.whole_file import whole_file
 from sluice.cli.formatting import counted, size
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.params import ExportParams

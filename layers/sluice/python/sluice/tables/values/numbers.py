@@ -20,8 +20,9 @@ _NUMBER = re.compile(r"[+-]?([0-9]++)(?:\.([0-9]++))?+(?:[eE][+-]?[0-9]++)?+")
 _PLAIN = r"(?:[+-]?+[0-9]{1,300}+(?:\.[0-9]++)?+)?+"
 _PLAIN_COLUMN = re.compile(rf"{_PLAIN}(?:\0{_PLAIN})*+")
 # At most fifteen characters of digits and point, no leading zero: a number that no double can spoil.
-_EXACT = r"(?:-?+(?![0-9.]{16})(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+)?+"
+_EXACT = r"-?+(?![0-9.]{16})(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+"
 _EXACT_COLUMN = re.compile(rf"{_EXACT}(?:\0{_EXACT})*+")
+_EXACT_OR_EMPTY_COLUMN = re.compile(rf"(?:{_EXACT})?+(?:\0(?:{_EXACT})?+)*+")
 _LONG = r"[1-9][0-9]{15,299}+"
 _LONG_COLUMN = re.compile(rf"{_LONG}(?:\0{_LONG})*+")
 
@@ -44,8 +45,13 @@ def are_plain_numbers(joined: str) -> bool:
 
 
 def are_exact_numbers(joined: str) -> bool:
-    """Whether every cell of a NUL-joined column is empty or, plain to see, ``NumberKind.NUMBER`` and a JSON number."""
+    """Whether every cell of a NUL-joined column is, plain to see, ``NumberKind.NUMBER`` and a JSON number."""
     return _EXACT_COLUMN.fullmatch(joined) is not None
+
+
+def are_exact_or_empty(joined: str) -> bool:
+    """Whether every cell is empty or as ``are_exact_numbers`` asks. Slower by a sixth where no cell is empty."""
+    return _EXACT_OR_EMPTY_COLUMN.fullmatch(joined) is not None
 
 
 def are_long_numbers(joined: str) -> bool:

@@ -20,15 +20,16 @@ def sealed_rows(batches: Iterable[Batch], table: FilePlan, tally: Tally) -> Iter
     for parts in map(slices, batches):  # no name is bound to a batch, so none outlives its slices
         for part in parts:
             if tally.rows + part.rows > table.rows:
-                raise _mismatch(table, tally.rows + part.rows)
+                raise row_count_error(tally.rows + part.rows, table.rows)
             rows, passed = part.rows, [part]
             del part  # it may be a whole batch
             if rows:
                 yield passed.pop()
                 tally.rows += rows
     if tally.rows != table.rows:
-        raise _mismatch(table, tally.rows)
+        raise row_count_error(tally.rows, table.rows)
 
 
-def _mismatch(table: FilePlan, rows: int) -> SluiceError:
-    return SluiceError(ErrorCode.ROW_COUNT_MISMATCH, rows_sealed=table.rows, rows_written=rows)
+def row_count_error(rows_written: int, rows_sealed: int) -> SluiceError:
+    """ROW_COUNT_MISMATCH, with the same facts whichever writer found it."""
+    return SluiceError(ErrorCode.ROW_COUNT_MISMATCH, rows_written=rows_written, rows_sealed=rows_sealed)

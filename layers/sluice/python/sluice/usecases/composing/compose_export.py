@@ -14,11 +14,8 @@ from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown, StoreError
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.composing.load_manifest import load_manifest
-from sluice.usecases.composing.write_result import ComposeLease, write_result
+from sluice.usecases.composing.write_result import TRANSIENT_CODES, ComposeLease, write_result
 from sluice.usecases.lease import Fenced, acquire, end, fail, fail_task, log_end, release
-
-TRANSIENT_CODES = frozenset({ErrorCode.RESULT_VERIFY_FAILED, ErrorCode.STORE_UNAVAILABLE})
-"""Codes that another attempt may not meet."""
 
 
 class Outcome(StrEnum):

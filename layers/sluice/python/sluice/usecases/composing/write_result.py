@@ -23,11 +23,15 @@ from sluice.tables.bytes.part_sizes import part_sizes
 from sluice.tables.bytes.parts import slice_parts
 from sluice.tables.file_plan import FilePlan, PlannedTable, Replan, Tally
 from sluice.tables.formats import FORMATS, WRITER_VERSION, Format
+from sluice.tables.writers.sealed_rows import row_count_error
 from sluice.usecases.composing.read_chunks import read_chunks
-from sluice.usecases.lease import Lease, renew_if_due
+from sluice.usecases.lease import Fenced, Lease, renew_if_due
 from sluice.usecases.wait_again import wait_again
 
 COMPLETE_TRIES = 4
+
+TRANSIENT_CODES = frozenset({ErrorCode.RESULT_VERIFY_FAILED, ErrorCode.STORE_UNAVAILABLE})
+"""Codes that another attempt may not meet."""
 
 T = TypeVar("T")
 ComposeLease = Lease[ComposeProgress]
@@ -54,7 +58,8 @@ def write_result(ports: Ports, lease: ComposeLease, task: Task, manifest: Manife
             _abort_quietly(ports, lease, upload)
             plan = plan.again(found.table)
             lease.progress = ComposeProgress()
-        except Exception:
+        except Exception as error:
+            _record_failure(ports, lease, error)
             _abort_quietly(ports, lease, upload)
             raise
 
@@ -90,9 +95,11 @@ def _upload_file(ports: Ports, lease: ComposeLease, upload: Upload, plan: _Plan)
         sizes = part_sizes(plan.format.size_bound(table), ports.limits)
         parts = _at_least_one(slice_parts(blocks, sizes))
         receipts = list(_put_parts(ports, lease, upload, parts))
+    _record(ports, lease, Event.FILE_WRITTEN, bytes=digest.size, parts=len(receipts), duration_s=_age_s(ports, lease))
     if tally.rows != manifest.rows:
-        raise SluiceError(ErrorCode.ROW_COUNT_MISMATCH, rows_written=tally.rows, rows_sealed=manifest.rows)
+        raise row_count_error(tally.rows, manifest.rows)
     _with_heartbeats(ports, lease, lambda: _complete(ports, lease, upload, receipts))
+    _record(ports, lease, Event.FILE_FINALIZED, bytes=digest.size)
     _verify(ports, upload, digest, lease)
     return Result(upload.key, digest.size, digest.sha256, digest.crc64, tally.rows, dict(tally.warnings))
 
@@ -131,7 +138,8 @@ def _begin(ports: Ports, lease: ComposeLease, plan: _Plan, *, man_sha: str) -> U
         "writer-version": WRITER_VERSION,
     }
     upload = ports.objects.begin_upload(key, metadata=metadata)
-    ports.journal.record(Event.UPLOAD_STARTED, task_id=lease.ref.task_id, epoch=lease.epoch)
+    _record(ports, lease, Event.UPLOAD_STARTED)
+    _record(ports, lease, Event.FILE_CREATED, extension=extension)
     return upload
 
 
@@ -144,6 +152,8 @@ def _watched(ports: Ports, lease: ComposeLease, batches: Iterable[Batch]) -> Ite
         lease.progress.rows_done += rows
         renew_if_due(ports, lease)
     lease.progress.phase = Phase.UPLOADING
+    rows, duration_s = lease.progress.rows_done, _age_s(ports, lease)
+    _record(ports, lease, Event.RECORDS_WRITTEN, rows=rows, duration_s=duration_s)
 
 
 def _put_parts(ports: Ports, lease: ComposeLease, upload: Upload, parts: Iterable[bytes]) -> Iterator[PartReceipt]:
@@ -159,13 +169,8 @@ def _put_parts(ports: Ports, lease: ComposeLease, upload: Upload, parts: Iterabl
         for receipt, duration_s in done:
             yield receipt
             lease.progress.parts_done = receipt.part_number
-            ports.journal.record(
-                Event.UPLOAD_PART,
-                task_id=lease.ref.task_id,
-                part_number=receipt.part_number,
-                bytes=receipt.size,
-                duration_s=duration_s,
-            )
+            part_number, size = receipt.part_number, receipt.size
+            _record(ports, lease, Event.UPLOAD_PART, part_number=part_number, bytes=size, duration_s=duration_s)
             keep()
 
 
@@ -218,13 +223,8 @@ def _verify(ports: Ports, upload: Upload, digest: Digest, lease: ComposeLease) -
     held = (info.size, info.crc64, info.metadata.get("nonce"))
     if held != (digest.size, digest.crc64, lease.owner):
         raise SluiceError(ErrorCode.RESULT_VERIFY_FAILED, size_written=digest.size, size_stored=info.size)
-    ports.journal.record(
-        Event.UPLOAD_COMPLETED,
-        task_id=lease.ref.task_id,
-        bytes=digest.size,
-        parts=lease.progress.parts_done,
-        duration_s=ports.clock.now() - lease.started_at,
-    )
+    parts, duration_s = lease.progress.parts_done, _age_s(ports, lease)
+    _record(ports, lease, Event.UPLOAD_COMPLETED, bytes=digest.size, parts=parts, duration_s=duration_s)
 
 
 def _abort_quietly(ports: Ports, lease: ComposeLease, upload: Upload) -> None:
@@ -232,4 +232,20 @@ def _abort_quietly(ports: Ports, lease: ComposeLease, upload: Upload) -> None:
     try:
         ports.objects.abort_upload(upload)
     except StoreError as error:
-        ports.journal.record(Event.UPLOAD_ERROR, task_id=lease.ref.task_id, error=error)
+        _record(ports, lease, Event.UPLOAD_ERROR, error=error)
+
+
+def _record_failure(ports: Ports, lease: ComposeLease, error: Exception) -> None:
+    """Record that the upload failed, or the writing. An attempt that was fenced did not fail; its end is recorded."""
+    if isinstance(error, Fenced):
+        return
+    is_store = isinstance(error, StoreError) or (isinstance(error, SluiceError) and error.code in TRANSIENT_CODES)
+    _record(ports, lease, Event.UPLOAD_FAILED if is_store else Event.WRITE_ERROR, error=error)
+
+
+def _record(ports: Ports, lease: ComposeLease, event: Event, **fields: object) -> None:
+    ports.journal.record(event, task_id=lease.ref.task_id, epoch=lease.epoch, **fields)
+
+
+def _age_s(ports: Ports, lease: ComposeLease) -> float:
+    return ports.clock.monotonic() - lease.begun_at

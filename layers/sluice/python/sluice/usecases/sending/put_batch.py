@@ -47,6 +47,9 @@ def put_batch(
     ``check_sequence`` and the format's check raise.
     """
     started = ports.clock.monotonic()
+    ports.journal.record(
+        Event.BATCH_RECEIVED, task_id=ref.task_id, tenant=ref.tenant, sequence=sequence, rows=batch.rows
+    )
     check_sequence(sequence, ports.limits)
     params, created_at = params_cache.read(ref)
     if params.source_task:

@@ -8,7 +8,6 @@ import json
 import re
 import ssl
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 from sluice.adapters.aliyun.credentials import Credentials, CredentialsSource
 from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket, async_call_id, manifest_put_event
 from sluice.domain.keys import ManifestRef
+from sluice.domain.timestamps import iso_time
 from sluice.ports.clock import Clock, Randomness
 from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
 
@@ -76,7 +76,7 @@ class FcHttpInvoker:
 
     def _signed_headers(self, event: bytes, credentials: Credentials, *, at: float) -> dict[str, str]:
         path = unquote(self._url.path) or "/"
-        headers = {"x-acs-date": datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        headers = {"x-acs-date": iso_time(at, "seconds")}
         if credentials.security_token:
             headers["x-acs-security-token"] = credentials.security_token.reveal()
         if not INVOKE_PATH.fullmatch(path):

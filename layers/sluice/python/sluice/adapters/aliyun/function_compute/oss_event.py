@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from sluice.domain.keys import ManifestRef, manifest_key
+from sluice.domain.timestamps import iso_time
 
 DEDUPLICATED_S = 60
 """Two rings of one attempt count as one when they fall into the same minute."""
@@ -21,11 +21,10 @@ class TriggerBucket(NamedTuple):
 
 def manifest_put_event(manifest: ManifestRef, bucket: TriggerBucket, *, at: float) -> bytes:
     """Encode the event. Only the bucket and the key mean anything; the rest has the shape a handler may expect."""
-    moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     event = {
         "eventName": "ObjectCreated:PutObject",
         "eventSource": "acs:oss",
-        "eventTime": moment,
+        "eventTime": iso_time(at),
         "eventVersion": "1.0",
         "oss": {
             "bucket": {"arn": f"acs:oss:{bucket.region}::{bucket.name}", "name": bucket.name},

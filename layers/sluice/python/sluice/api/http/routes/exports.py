@@ -16,7 +16,6 @@ from sluice.api.http.responses import (
     created_response,
     etag_of,
     is_known,
-    iso,
     json_response,
     task_path,
     task_response,
@@ -42,6 +41,7 @@ from sluice.api.task_view import TaskView, view_task
 from sluice.domain.errors import ErrorCode
 from sluice.domain.limits import MIB
 from sluice.domain.task import State
+from sluice.domain.timestamps import iso_time
 from sluice.usecases.reading.make_link import make_link
 from sluice.usecases.reading.read_status import PAGE_MAX, list_exports, read_status
 from sluice.usecases.sending.cancel_export import delete_export
@@ -242,11 +242,11 @@ async def probe_file(call: Reader, task_id: TaskIdPath, redirect: RedirectQuery 
 
 
 @router.get("/v1/exports/{task_id}/file", summary="Get a link to the file", **_LINK_ANSWERS)
-async def link_file(call: Reader, task_id: TaskIdPath, redirect: RedirectQuery = True) -> Response:  # noqa: FBT002  # as above
+async def link_file(call: Reader, task_id: TaskIdPath, redirect: RedirectQuery = True) -> Response:  # noqa: FBT002  # a query parameter
     link = await call.run(make_link, call.ports, call.ref(task_id))
     if redirect:
         return Response(status_code=302, headers={"Location": link.url})
-    return json_response(LinkView(link.url, iso(link.expires_at)))
+    return json_response(LinkView(link.url, iso_time(link.expires_at)))
 
 
 @router.delete(

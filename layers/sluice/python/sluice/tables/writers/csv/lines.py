@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.errors import ErrorCode
 from sluice.domain.schema import ColumnSpec
 from sluice.tables.batch import Batch, Cells
 from sluice.tables.file_plan import FilePlan, Tally, Warned
@@ -10,6 +10,7 @@ from sluice.tables.values.cell_checks import cell_error
 from sluice.tables.values.cells import first_index
 from sluice.tables.writers.csv.columns import CsvColumn, Quoting
 from sluice.tables.writers.csv.encodings import BOM, encoding_of
+from sluice.tables.writers.sealed_rows import row_count_error
 
 _LINE_ENDS = {"crlf": b"\r\n", "lf": b"\n"}
 
@@ -43,7 +44,7 @@ class CsvLines:
         """Write a slice of at least one row."""
         rows_before = self._tally.rows
         if rows_before + rows.rows > self._table.rows:
-            raise row_count_error(self._table, rows_before + rows.rows)
+            raise row_count_error(rows_before + rows.rows, self._table.rows)
         columns = []
         for cells, column, declared in zip(rows.columns, self._columns, self._table.columns, strict=True):
             check_nul(cells, declared, rows_before=rows_before)
@@ -86,7 +87,3 @@ def check_nul(cells: Cells, column: ColumnSpec, *, rows_before: int) -> None:
     if cells.has_nul:
         index = first_index(list(cells.text), lambda text: "\0" in text) or 0
         raise cell_error(ErrorCode.INVALID_TEXT, rows_before + index, column, reason="nul")
-
-
-def row_count_error(table: FilePlan, rows: int) -> SluiceError:
-    return SluiceError(ErrorCode.ROW_COUNT_MISMATCH, rows_sealed=table.rows, rows_written=rows)

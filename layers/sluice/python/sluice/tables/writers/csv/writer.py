@@ -15,8 +15,9 @@ from sluice.tables.file_plan import FilePlan, Tally
 from sluice.tables.values.cell_checks import cell_error, check_declaration, check_values, is_text, refuse
 from sluice.tables.values.cells import SLICE_CELLS, first_index, slice_bytes_max, slices
 from sluice.tables.writers.csv.encodings import BOM, encoding_of
-from sluice.tables.writers.csv.lines import CsvLines, check_nul, row_count_error
+from sluice.tables.writers.csv.lines import CsvLines, check_nul
 from sluice.tables.writers.csv.values import rewrite_for
+from sluice.tables.writers.sealed_rows import row_count_error
 
 _NO_DELIMITER = f'"\r\n\0{BOM}'
 _FIELD_EXTRA_BYTES = len('"\'"')
@@ -148,4 +149,4 @@ def _write_plain(batches: Iterable[Batch], table: FilePlan, tally: Tally) -> Ite
                 yield lines.write(rows)
             del rows  # it may be a whole batch
     if tally.rows != table.rows:
-        raise row_count_error(table, tally.rows)
+        raise row_count_error(tally.rows, table.rows)

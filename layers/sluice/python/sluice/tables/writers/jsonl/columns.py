@@ -16,7 +16,7 @@ from sluice.tables.file_plan import FilePlan, Tally, Warned
 from sluice.tables.values.booleans import BooleanWords, boolean_words
 from sluice.tables.values.cell_checks import cell_error, is_invalid_date
 from sluice.tables.values.dates import are_plain_dates
-from sluice.tables.values.numbers import NumberKind, are_exact_numbers, are_long_numbers, number_kind
+from sluice.tables.values.numbers import NumberKind, are_exact_or_empty, are_long_numbers, number_kind
 from sluice.tables.writers.jsonl.text import escape_column, escape_text
 
 _NUL = b"\0"
@@ -131,7 +131,7 @@ class NumberColumn:
 
     def __call__(self, cells: Cells, rows: int, first_row: int) -> list[bytes]:
         text = cells.text
-        if isinstance(text, str) and are_exact_numbers(text):
+        if isinstance(text, str) and are_exact_or_empty(text):
             values = text.encode()
             if not all(values.split(_NUL)):
                 values = _NUL.join([value or _NULL for value in values.split(_NUL)])

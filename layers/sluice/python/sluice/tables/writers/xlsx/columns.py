@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple, assert_never
@@ -14,7 +13,13 @@ from sluice.tables.file_plan import FilePlan, Tally, Warned
 from sluice.tables.values.booleans import BooleanWords, boolean_words
 from sluice.tables.values.cell_checks import cell_error
 from sluice.tables.values.dates import DateFault, is_finer_than_kept, read_date, time_zone
-from sluice.tables.values.numbers import NumberKind, number_kind
+from sluice.tables.values.numbers import (
+    NumberKind,
+    are_exact_numbers,
+    are_exact_or_empty,
+    are_long_numbers,
+    number_kind,
+)
 from sluice.tables.writers.xlsx.serials import SerialDates, keeps_time, serial_of
 from sluice.tables.writers.xlsx.text import CLOSING, NUL, OPENING, TextCells, escape_column
 
@@ -129,13 +134,6 @@ class StringColumn:
 class NumberColumn:
     """Numbers as sent, digit for digit; as text where a spreadsheet would lose digits."""
 
-    # At most fifteen characters of digits and point, no leading zero: a number that no double can spoil.
-    _EXACT = r"-?+(?![0-9.]{16})(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+"
-    _LONG = r"[1-9][0-9]{15,299}+"
-    _ALL_EXACT = re.compile(rf"{_EXACT}(?:\0{_EXACT})*+")
-    _ALL_EXACT_OR_EMPTY = re.compile(rf"(?:{_EXACT})?+(?:\0(?:{_EXACT})?+)*+")
-    _ALL_LONG = re.compile(rf"{_LONG}(?:\0{_LONG})*+")
-
     def __init__(self, odd: OddCells, style: bytes) -> None:
         self._odd = odd
         self._blank = style + b"/>"
@@ -143,12 +141,12 @@ class NumberColumn:
 
     def __call__(self, cells: Cells, rows: int, first_row: int) -> RenderedColumn:
         text = cells.text
-        if isinstance(text, str) and self._ALL_EXACT.fullmatch(text):
+        if isinstance(text, str) and are_exact_numbers(text):
             return RenderedColumn(self._opening, (text.encode().split(NUL),), _VALUE_CLOSING)
-        if isinstance(text, str) and self._ALL_EXACT_OR_EMPTY.fullmatch(text):
+        if isinstance(text, str) and are_exact_or_empty(text):
             tails = _tails(text.encode(), self._opening, _VALUE_CLOSING)
             return _mixed(tails.replace(self._opening + _VALUE_CLOSING, self._blank).split(NUL))
-        if isinstance(text, str) and self._ALL_LONG.fullmatch(text):  # identifiers such as 18-digit order numbers
+        if isinstance(text, str) and are_long_numbers(text):  # identifiers such as 18-digit order numbers
             self._odd.count(Warned.NUMBER_AS_TEXT, rows)
             return RenderedColumn(OPENING, (text.encode().split(NUL),), CLOSING)
         return _mixed([self._tail(one, row) for row, one in enumerate(cells.texts(rows), first_row)])

@@ -6,12 +6,14 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import repeat
 from math import inf
 from typing import Any
 
 from isal import isal_zlib
 from stream_zip import ZIP_64, ZIP_AUTO, Method, stream_zip
 
+from sluice.tables.bytes.parts import slice_parts
 from sluice.tables.file_plan import FilePlan, Replan
 
 _DEFLATE_BLOCK_BYTES = 128 * 1024
@@ -104,7 +106,7 @@ class _Packing:
             self._offset_max += _FRAME_BYTES_MAX + len(member.name.encode())
             method = self._method(member)
             blocks = self._fitting(member, inf if method is ZIP_64 else self._table.limits.zip32_bytes_max)
-            yield member.name, moment, _FILE_MODE, method, even_blocks(blocks, _DEFLATE_BLOCK_BYTES)
+            yield member.name, moment, _FILE_MODE, method, slice_parts(blocks, repeat(_DEFLATE_BLOCK_BYTES))
         if self._too_large:
             raise Replan(replace(self._table, large=self._table.large | self._too_large))
 
@@ -138,20 +140,3 @@ class _CountedDeflate:
 
     def flush(self) -> bytes:
         return self._packing.count(self._deflate.flush())
-
-
-def even_blocks(blocks: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
-    """The same bytes in blocks of exactly ``block_bytes``, the last one shorter."""
-    held: list[bytes] = []
-    held_bytes = 0
-    for block in blocks:
-        held.append(block)
-        held_bytes += len(block)
-        if held_bytes >= block_bytes:
-            data = b"".join(held)
-            whole = held_bytes - held_bytes % block_bytes
-            for start in range(0, whole, block_bytes):
-                yield data[start : start + block_bytes]
-            held, held_bytes = [data[whole:]], held_bytes - whole
-    if held_bytes:
-        yield b"".join(held)

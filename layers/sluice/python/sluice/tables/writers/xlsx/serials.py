@@ -18,7 +18,7 @@ _DAYS_KEPT = 20_000
 """Distinct dates remembered; more than fifty years, in about three megabytes."""
 
 _EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001 -- serials have no time zone
-_LEAP_BUG_ENDS = datetime(1900, 3, 1)  # noqa: DTZ001 -- as above
+_LEAP_BUG_ENDS = datetime(1900, 3, 1)  # noqa: DTZ001 -- serials have no time zone
 
 _DATE_SHAPE = b"0000-00-00\0"
 _DATETIME_SHAPE = b"0000-00-00 00:00:00\0"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, PlannedTable, Tally
 from sluice.tables.values.cells import slices
+from sluice.tables.writers.sealed_rows import row_count_error
 from sluice.tables.writers.xlsx.columns import ColumnStyle, RenderedColumn, Renderer, column_renderer
 from sluice.tables.writers.xlsx.widths import column_widths, look_ahead
 
@@ -82,15 +82,10 @@ class _UpToTheLast:
         while True:
             batch = next(self._batches, None)
             if batch is None or batch.rows > self._rows_left:
-                raise mismatch(self._table, self._tally)
+                raise row_count_error(self._tally.rows, self._table.rows)
             if batch.rows:  # one without rows may be left over from the table before
                 self._rows_left -= batch.rows
                 return batch
-
-
-def mismatch(table: FilePlan, tally: Tally) -> SluiceError:
-    """Other rows came than the plan says."""
-    return SluiceError(ErrorCode.ROW_COUNT_MISMATCH, rows_written=tally.rows, rows_expected=table.rows)
 
 
 def _render(batches: Iterator[Batch], renderers: Sequence[Renderer]) -> Iterator[RenderedRows]:

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, PlannedTable, Tally
+from sluice.tables.writers.sealed_rows import row_count_error
 from sluice.tables.writers.xlsx.columns import ColumnStyle
 from sluice.tables.writers.xlsx.package import Member
 from sluice.tables.writers.xlsx.rows import RowAssembler
 from sluice.tables.writers.xlsx.sheets import Worksheet
 from sluice.tables.writers.xlsx.skeleton import Skeleton, build_skeleton, letters, width_element
-from sluice.tables.writers.xlsx.table_rows import TableRows, mismatch
+from sluice.tables.writers.xlsx.table_rows import TableRows
 from sluice.tables.writers.xlsx.text import text_tail
 
 _ROWS = b"<sheetData>"
@@ -50,7 +51,7 @@ class SheetFeed:
     def _check_end(self) -> None:
         """Raise ROW_COUNT_MISMATCH when all rows of the file were taken and there are more."""
         if self._tally.rows == self._table.rows and any(batch.rows for batch in self._batches):
-            raise mismatch(self._table, self._tally)
+            raise row_count_error(self._tally.rows, self._table.rows)
 
 
 def workbook_members(

@@ -1,0 +1,51 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sluice.adapters.directory.atomic_file import whole_file
+
+
+def test_a_file_is_replaced_when_the_block_ends_well(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"old")
+    with whole_file(path) as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert [found.name for found in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_a_block_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyError), whole_file(path) as file:  # noqa: PT012 -- the block is what fails
+        file.write(b"new")
+        raise KeyError
+    assert path.read_bytes() == b"old"
+    assert [found.name for found in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_what_a_killed_process_left_is_neither_kept_nor_trusted(tmp_path: Path) -> None:
+    path, left = tmp_path / "keys.json", tmp_path / "keys.json.new"
+    left.write_text("half of more than comes")
+    left.chmod(0o666)
+    with whole_file(path, mode=0o600, suffix=".new") as file:
+        file.write(b"short")
+    assert path.read_bytes() == b"short"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert not left.exists()
+
+
+def test_a_new_file_has_the_rights_that_the_mask_leaves(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with whole_file(tmp_path / "a"):
+            pass
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
