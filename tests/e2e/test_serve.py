@@ -156,6 +156,13 @@ def test_beyond_the_queue_an_open_is_refused_with_a_hint_but_a_close_is_not(tmp_
         assert service.events("ConcurrencyLimitReached")
 
 
+def test_a_setting_under_its_old_name_is_logged_with_the_new_one(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", env={"SLUICE_CONCURRENCY_BELL_GRACE_S": "4"}) as service:
+        (renamed,) = service.events("SettingRenamed")
+    assert renamed["level"] == "WARN"
+    assert "SLUICE_CONCURRENCY_TRIGGER_GRACE_S" in str(renamed["fields"])
+
+
 def test_ten_exports_at_once_all_complete(service: ServiceProcess) -> None:
     formats = ["xlsx", "csv"] * 5
     task_ids = [start_export(service, batches=5, rows=1000, file_format=name) for name in formats]

@@ -167,6 +167,17 @@ def test_every_line_names_the_request_the_function_and_the_task(
     assert {line["task_id"] for line in lines if line["event"] != "ServiceStarted"} == {ref.task_id}
 
 
+def test_a_setting_under_its_old_name_is_logged_with_the_new_one(
+    told: Callable[..., None], composer: EventFunction, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told(SLUICE_CONCURRENCY_BELL_GRACE_S="40")
+    call(composer, "{}")
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    (renamed,) = [line for line in lines if line["event"] == "SettingRenamed"]
+    assert "SLUICE_CONCURRENCY_TRIGGER_GRACE_S" in renamed["fields"]["note"]
+    assert renamed["fields"]["faas.name"] == "sluice-under-test"
+
+
 def test_an_attempt_gives_its_task_back_before_the_time_limit(
     cloud: Cloud, told: Callable[..., None], composer: EventFunction
 ) -> None:

@@ -20,6 +20,10 @@ from tests.support.fake_clock import START, FakeClock
 CANARY = "canary5cf1d0"
 MIB = 1024 * 1024
 
+BUSY_TRIGGER: dict[str, float] = {
+    'export_triggers_total{result="busy"}': 1,
+    'export_bells_total{result="busy"}': 1,
+}
 COMMISSIONED = {
     "export_active_tasks": "gauge",
     "export_queued_tasks": "gauge",
@@ -49,6 +53,7 @@ FOR_ON_CALL = {
     "export_part_upload_seconds": "histogram",
     "export_peak_rss_bytes": "gauge",
     "export_triggers_total": "counter",
+    "export_bells_total": "counter",  # the old name of the one before
     "export_sweep_last_success_timestamp_seconds": "gauge",
     "export_sweep_seconds": "histogram",
     "export_sweep_rescued_total": "counter",
@@ -202,6 +207,7 @@ def test_a_task_out_of_attempts_failed_in_none() -> None:
             {
                 "export_active_tasks": 1,
                 'export_triggers_total{result="started"}': 1,
+                'export_bells_total{result="started"}': 1,
                 'export_task_transitions_total{from="sealed",to="composing"}': 1,
             },
         ),
@@ -220,7 +226,7 @@ def test_a_task_out_of_attempts_failed_in_none() -> None:
         ),
         (Event.WORKER_DIED, {"task_id": "t"}, {'export_attempts_total{outcome="silent"}': 1}),
         (Event.WORKER_STARTED, {}, {"export_workers_started_total": 1}),
-        (Event.MANIFEST_DROPPED, {"outcome": "busy"}, {'export_triggers_total{result="busy"}': 1}),
+        (Event.MANIFEST_DROPPED, {"outcome": "busy"}, BUSY_TRIGGER),
         (Event.TASK_QUEUED, {"queued": 4, "active": 1}, {"export_queued_tasks": 4}),
         (Event.TASK_DEQUEUED, {"queued": 3, "active": 2}, {"export_queued_tasks": 3}),
         (Event.CONCURRENCY_LIMIT_REACHED, {}, {"export_concurrency_limited_total": 1}),
@@ -251,16 +257,29 @@ def test_what_an_event_counts(event: Event, fields: dict[str, object], changes: 
     assert counted(event, **fields) == changes
 
 
-def test_a_sweep_says_when_it_last_went_well_and_whom_it_rescued() -> None:
-    changes = counted(Event.SWEEP_FINISHED, swept={"lost_trigger": 2, "garbage": 3}, duration_s=0.5)
+def test_a_sweep_says_when_it_last_went_well_and_what_it_rescued() -> None:
+    changes = counted(Event.SWEEP_FINISHED, swept={"lapsed_lease": 2, "garbage": 3}, duration_s=0.5)
     assert changes == {
         "export_sweep_last_success_timestamp_seconds": START,
-        'export_swept_total{what="lost_trigger"}': 2,
+        'export_swept_total{what="lapsed_lease"}': 2,
         'export_swept_total{what="garbage"}': 3,
-        'export_sweep_rescued_total{reason="lost_trigger"}': 2,
+        'export_sweep_rescued_total{reason="lapsed_lease"}': 2,
         "export_sweep_seconds_count": 1,
         "export_sweep_seconds_sum": 0.5,
     }
+
+
+def test_renamed_series_are_counted_under_their_old_names_too() -> None:
+    changes = counted(Event.SWEEP_FINISHED, swept={"lost_trigger": 2})
+    del changes["export_sweep_last_success_timestamp_seconds"]
+    assert changes == {
+        'export_swept_total{what="lost_trigger"}': 2,
+        'export_swept_total{what="lost_bell"}': 2,
+        'export_sweep_rescued_total{reason="lost_trigger"}': 2,
+        'export_sweep_rescued_total{reason="lost_bell"}': 2,
+    }
+    started = counted(Event.ATTEMPT_STARTED, task_id="t")
+    assert started['export_triggers_total{result="started"}'] == started['export_bells_total{result="started"}'] == 1
 
 
 def test_a_reconciliation_is_no_sweep() -> None:

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from sluice.app.settings.settings import Settings, SettingsError, setting_types, settings_from
+from sluice.app.settings.source import RENAMED
 from sluice.domain.limits import Limits, Timings
 from sluice.domain.secret import Secret
 
@@ -189,6 +190,61 @@ def test_the_commissioned_names_for_oss_work_and_ours_win() -> None:
     oss = settings_from(env, None).oss
     assert (oss.endpoint, oss.bucket) == ("oss-cn-hangzhou.aliyuncs.com", "ours")
     assert (oss.access_key_id.reveal(), oss.access_key_secret.reveal()) == ("id", CANARY)
+
+
+def test_a_setting_is_taken_under_its_old_name_with_a_warning_that_says_the_new_one(tmp_path: Path) -> None:
+    file = a_file(tmp_path, "concurrency:\n  bell_grace_s: 7\n")
+    from_file, from_environment, from_flags = (list[str]() for _ in range(3))
+    assert settings_from({}, file, warnings=from_file).timings().trigger_grace_s == 7
+    env = {"SLUICE_CONCURRENCY_BELL_GRACE_S": "8"}
+    assert settings_from(env, file, warnings=from_environment).timings().trigger_grace_s == 8
+    flags = {"concurrency.bell_grace_s": 9}
+    assert settings_from(env, file, flags, warnings=from_flags).timings().trigger_grace_s == 9
+    end = "and will be refused by the next release"
+    assert from_file == [
+        f"config.yaml:2 concurrency.bell_grace_s: is the old name of concurrency.trigger_grace_s {end}",
+    ]
+    assert from_environment == [
+        f"SLUICE_CONCURRENCY_BELL_GRACE_S: is the old name of SLUICE_CONCURRENCY_TRIGGER_GRACE_S {end}",
+    ]
+    assert from_flags == [f"--bell-grace-s: is the old name of concurrency.trigger_grace_s {end}"]
+
+
+@pytest.mark.parametrize("old_in_environment", [True, False])
+def test_the_new_name_wins_over_the_old_one_wherever_each_is_given(tmp_path: Path, old_in_environment: bool) -> None:  # noqa: FBT001 -- a parameter of the test
+    old, new = ("7", "8")
+    variable = "SLUICE_CONCURRENCY_BELL_GRACE_S" if old_in_environment else "SLUICE_CONCURRENCY_TRIGGER_GRACE_S"
+    name = "trigger_grace_s" if old_in_environment else "bell_grace_s"
+    file = a_file(tmp_path, f"concurrency: {{{name}: {new if old_in_environment else old}}}\n")
+    warnings: list[str] = []
+    settings = settings_from({variable: old if old_in_environment else new}, file, warnings=warnings)
+    assert settings.concurrency.trigger_grace_s == 8
+    (warning,) = warnings
+    assert "bell_grace_s" in warning.lower().partition(": ")[0]
+    assert "is ignored, since " in warning
+
+
+def test_a_setting_under_its_new_name_warns_of_nothing() -> None:
+    warnings: list[str] = []
+    settings_from({"SLUICE_CONCURRENCY_TRIGGER_GRACE_S": "1"}, None, warnings=warnings)
+    assert warnings == []
+
+
+def test_a_wrong_value_under_an_old_name_is_reported_where_it_stands() -> None:
+    assert problems_of({"SLUICE_CONCURRENCY_BELL_GRACE_S": "soon"}) == (
+        "SLUICE_CONCURRENCY_BELL_GRACE_S: expected float, not 'soon'",
+    )
+
+
+def test_an_old_name_is_never_proposed() -> None:
+    assert problems_of({"SLUICE_CONCURRENCY_BELL_GRACE": "1"}) == (
+        "SLUICE_CONCURRENCY_BELL_GRACE: is no setting; did you mean SLUICE_CONCURRENCY_TRIGGER_GRACE_S?",
+    )
+
+
+def test_the_old_names_are_no_settings_and_the_new_ones_are() -> None:
+    assert not set(RENAMED) & set(setting_types())
+    assert set(RENAMED.values()) <= set(setting_types())
 
 
 def test_a_secret_in_the_file_is_a_mistake_and_is_not_shown(tmp_path: Path) -> None:

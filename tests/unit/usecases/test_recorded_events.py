@@ -31,7 +31,7 @@ from tests.support.memory_ports import memory_ports
 from tests.support.recorded_journal import RecordedJournal
 
 SOURCE = Path(sluice.__file__).parent
-TABLES_OF_EVENTS = {"event_levels.py", "metric_updates.py"}
+TABLES_OF_EVENTS = {"event_levels.py", "metrics.py"}
 """These say something of every event and record none."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -43,16 +43,21 @@ class RunningService(NamedTuple):
 
 
 @contextmanager
-def run_service(settings: Settings, *, config: Path | None = None) -> Iterator[RunningService]:
+def run_service(
+    settings: Settings, *, config: Path | None = None, warnings: Sequence[str] = ()
+) -> Iterator[RunningService]:
     """Serve until the context ends, then drain within ``server.shutdown_grace_s``.
 
-    Ready when the context is entered. Killing it at any moment loses nothing
-    that was acknowledged; the next service over the same directory goes on.
+    The log begins with ``warnings``, which came with the settings. Ready when
+    the context is entered. Killing it at any moment loses nothing that was
+    acknowledged; the next service over the same directory goes on.
     """
     url, backend = PublicUrl(settings), backend_of(settings)
     with ExitStack() as stack:
         telemetry = stack.enter_context(open_telemetry(settings))
         journal = telemetry.journal
+        for warning in warnings:
+            journal.record(Event.SETTING_RENAMED, note=warning)
         pool = build_pool(settings, journal, config=config)
         telemetry.metrics.watch(
             active=lambda: pool.active, queued=lambda: pool.queued, dropped=lambda: telemetry.lines.dropped

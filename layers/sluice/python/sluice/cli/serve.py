@@ -46,12 +46,13 @@ def serve(
         "server.http_port": http_port,
         "monitoring.metrics_port": metrics_port,
     }
-    settings = load_settings(config, {name: value for name, value in flags.items() if value is not None})
+    warnings: list[str] = []
+    settings = load_settings(config, flags, warnings=warnings)
     stop = threading.Event()
     for number in SIGNALS:
         signal.signal(number, lambda number, frame: _stop(stop, number, frame))
     _withdraw(ready_file)
-    with run_service(settings, config=config) as running:
+    with run_service(settings, config=config, warnings=warnings) as running:
         _announce(running, ready_file)
         wait_for_stop(stop)
         _withdraw(ready_file)

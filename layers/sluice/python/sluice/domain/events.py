@@ -49,6 +49,7 @@ class Event(StrEnum):
     # Beyond the commissioned list: who started, who was let in.
     SERVICE_STARTED = "ServiceStarted"
     SERVICE_STOPPED = "ServiceStopped"
+    SETTING_RENAMED = "SettingRenamed"
     AUTHENTICATION_FAILED = "AuthenticationFailed"
     AUTHORIZATION_FAILED = "AuthorizationFailed"
     RATE_LIMIT_REACHED = "RateLimitReached"

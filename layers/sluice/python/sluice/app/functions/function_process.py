@@ -46,11 +46,14 @@ def open_function(component: str) -> Iterator[FunctionProcess]:
 
     Nothing is asked of the stores yet: before the first request there may be no credentials.
     """
-    settings = load_settings(None, CLOUD)
+    warnings: list[str] = []
+    settings = load_settings(None, CLOUD, warnings=warnings)
     latest = LatestCredentials(EnvironmentCredentials(environment()))
     source = fixed_credentials(settings) or latest
     with open_lines(settings.logging, clock=SystemClock(), component=component) as lines:
         journal = LabelledJournal(lines, labels_of(environment()))
+        for warning in warnings:
+            journal.record(Event.SETTING_RENAMED, note=warning)
         with open_cloud(settings, journal, credentials=source) as ports:
             yield FunctionProcess(settings, ports, latest, source)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 import msgspec
 
 from sluice.app.settings.schema import BACKENDS, Settings, Storage
-from sluice.app.settings.source import Given, from_environment, from_file, from_flags
+from sluice.app.settings.source import Given, from_environment, from_file, from_flags, with_new_names
 from sluice.domain.secret import Secret
 
 __all__ = ["Settings", "SettingsError", "environment", "load_settings", "setting_types", "settings_from"]
@@ -32,19 +32,31 @@ def environment() -> Mapping[str, str]:
     return os.environ
 
 
-def load_settings(file: Path | None, flags: Mapping[str, object] | None = None) -> Settings:
-    """Read the settings of this process. Raises ``SettingsError``."""
-    return settings_from(os.environ, file, flags)
+def load_settings(
+    file: Path | None, flags: Mapping[str, object] | None = None, *, warnings: list[str] | None = None
+) -> Settings:
+    """Read the settings of this process, as ``settings_from`` does."""
+    return settings_from(os.environ, file, flags, warnings=warnings)
 
 
-def settings_from(env: Mapping[str, str], file: Path | None, flags: Mapping[str, object] | None = None) -> Settings:
-    """Read the settings from ``flags`` (by ``category.name``), ``env`` and ``file``. Raises ``SettingsError``."""
+def settings_from(
+    env: Mapping[str, str],
+    file: Path | None,
+    flags: Mapping[str, object] | None = None,
+    *,
+    warnings: list[str] | None = None,
+) -> Settings:
+    """Read the settings from ``flags`` (by ``category.name``), ``env`` and ``file``.
+
+    A sentence for each setting under an old name goes to ``warnings``. Raises ``SettingsError``.
+    """
     problems: list[str] = []
     types = setting_types()
     secrets = {setting for setting, kind in types.items() if kind is Secret}
     given = from_file(file, types, secrets=secrets, problems=problems) if file else {}
     given |= from_environment(env, types, problems)
     given |= from_flags(flags or {})
+    given = with_new_names(given, [] if warnings is None else warnings)
     values: dict[str, object] = {}
     for setting, one in given.items():
         try:

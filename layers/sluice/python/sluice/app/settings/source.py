@@ -20,6 +20,9 @@ ALIASES = {
 }
 """The names of the commissioned configuration. The ``SLUICE_`` name wins when both are set."""
 
+RENAMED = {"concurrency.bell_grace_s": "concurrency.trigger_grace_s"}
+"""Old name: new name. For one release a setting is taken under its old name too, with a warning."""
+
 # Kubernetes gives each container variables about every service of its namespace. For a service
 # called "sluice" or "sluice-server" they begin as ours do, and they are nobody's mistake.
 _KUBERNETES = re.compile(r".*_SERVICE_(HOST|PORT(_\w+)?)|.*_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
@@ -54,9 +57,10 @@ def from_environment(env: Mapping[str, str], known: Collection[str], problems: l
     """Take settings from variables. An empty variable counts as not set, as container tools leave them."""
     named = {name: alias for name, alias in ALIASES.items() if alias in known}
     named.update({variable_of(setting): setting for setting in known})
-    given = {named[name]: Given(env[name], name, is_text=True) for name in named if env.get(name)}
+    old = {variable_of(name): name for name, new in RENAMED.items() if new in known}
+    given = {setting: Given(env[name], name, is_text=True) for name, setting in (named | old).items() if env.get(name)}
     ours = (name for name in sorted(env) if name.startswith(PREFIX) and not _is_foreign(name, env[name]))
-    problems += [f"{name}: is no setting{did_you_mean(name, named)}" for name in ours if name not in named]
+    problems += [f"{name}: is no setting{did_you_mean(name, named)}" for name in ours if name not in named | old]
     return given
 
 
@@ -70,13 +74,31 @@ def from_file(path: Path, known: Collection[str], *, secrets: Collection[str], p
             problems.append(f"{entry.source}: is no category of settings{did_you_mean(entry.category, categories)}")
         elif entry.name is None:
             problems.append(f"{entry.source}: holds no settings, but a value")
-        elif setting not in known:
+        elif setting not in known and RENAMED.get(setting) not in known:
             problems.append(f"{entry.source}: is no setting{did_you_mean(setting, known)}")
         elif setting in secrets:
             problems.append(f"{entry.source}: is a secret; it comes only from the variable {variable_of(setting)}")
         else:
             given[setting] = Given(entry.value, entry.source, is_text=False)
     return given
+
+
+def with_new_names(given: Mapping[str, Given], warnings: list[str]) -> dict[str, Given]:
+    """Move what was given under an old name to the new one. The new name wins where both were given, in any place."""
+    renamed = {name: one for name, one in given.items() if name not in RENAMED}
+    for old, new in RENAMED.items():
+        one = given.get(old)
+        if one is None:
+            continue
+        name = variable_of(new) if one.is_text else new
+        if new in renamed:
+            warnings.append(
+                f"{one.source}: is the old name of {name} and is ignored, since {renamed[new].source} is given"
+            )
+        else:
+            warnings.append(f"{one.source}: is the old name of {name} and will be refused by the next release")
+            renamed[new] = one
+    return renamed
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -80,6 +80,7 @@ class Families:
         self.part_upload = self._histogram("export_part_upload_seconds", "Time to upload a part.", _CALL_S)
         self.peak_rss = self._gauge("export_peak_rss_bytes", "Largest memory a composer reported.")
         self.triggers = self._counter("export_triggers", "Requests to compose by what they led to.", "result")
+        self.bells = self._counter("export_bells", "The old name of export_triggers, for one release.", "result")
         self.worker_starts = self._counter("export_workers_started", "Composer processes started.")
         self.checksum_failures = self._counter("export_checksum_failures", "Content that was not as written.", "where")
 

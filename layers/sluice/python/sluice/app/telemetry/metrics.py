@@ -48,6 +48,8 @@ SWEPT = frozenset(
     }
 )
 _RESCUES = frozenset({"lost_trigger", "lapsed_lease"})
+_OLD_VALUES = {"lost_trigger": "lost_bell"}
+"""New value of a label: the old one, which is counted beside it for one release."""
 
 _CODES, _FORMATS, _REFUSALS, _STATES = (
     frozenset(member.value for member in kind) for kind in (ErrorCode, ExportFormat, Refusal, State)
@@ -189,9 +191,10 @@ def _swept(counts: Counts, fields: Fields) -> None:
         return
     counts.families.sweep_success.set(counts.clock.now())
     for what, count in swept.items():
-        counts.families.swept.labels(_listed(what, SWEPT)).inc(count)
-        if what in _RESCUES:
-            counts.families.rescued.labels(what).inc(count)
+        for label in filter(None, (_listed(what, SWEPT), _OLD_VALUES.get(what))):
+            counts.families.swept.labels(label).inc(count)
+            if what in _RESCUES:
+                counts.families.rescued.labels(label).inc(count)
 
 
 UPDATES: dict[Event, tuple[Update, ...]] = {
@@ -227,8 +230,16 @@ UPDATES: dict[Event, tuple[Update, ...]] = {
         _count(lambda f: f.batches, lambda fields: "conflict" if _code(fields) == _CONFLICT else "rejected"),
         _error,
     ),
-    Event.MANIFEST_DROPPED: (_count(lambda f: f.triggers, _label("outcome", DROPPED_TRIGGERS)),),
-    Event.ATTEMPT_STARTED: (_begin, _count(lambda f: f.triggers, "started"), _step("composing")),
+    Event.MANIFEST_DROPPED: (
+        _count(lambda f: f.triggers, _label("outcome", DROPPED_TRIGGERS)),
+        _count(lambda f: f.bells, _label("outcome", DROPPED_TRIGGERS)),
+    ),
+    Event.ATTEMPT_STARTED: (
+        _begin,
+        _count(lambda f: f.triggers, "started"),
+        _count(lambda f: f.bells, "started"),
+        _step("composing"),
+    ),
     Event.ATTEMPT_FENCED: (_end, _count(lambda f: f.attempts, "fenced"), _count(lambda f: f.fence_rejections)),
     Event.ATTEMPT_RELEASED: (_end, _count(lambda f: f.attempts, "released"), _step("sealed", before="composing")),
     Event.UPLOAD_PART: (_observe(lambda f: f.part_upload, "duration_s"),),
@@ -270,6 +281,7 @@ NOT_MEASURED = frozenset(
         Event.WRITE_ERROR,  # counted with the attempt or the export that it ends
         Event.SERVICE_STARTED,
         Event.SERVICE_STOPPED,
+        Event.SETTING_RENAMED,
     }
 )
 """Events that change no metric. Every event is here or in the table."""
