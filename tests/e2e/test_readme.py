@@ -11,11 +11,14 @@ import pytest
 from python_calamine import CalamineWorkbook
 
 from sluice.cli.app import COMMANDS
+from tests.support.page_tokens import ELSEWHERE, commands, pages, spans, wrong_in_command, wrong_path
 from tests.support.running_service import serving
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = sorted(path for path in ROOT.rglob("*.md") if ".venv" not in path.parts and "node_modules" not in path.parts)
+PAGES = pages()
+HISTORY = {ROOT / "CHANGELOG.md"}
+"""Says what things were called when they changed."""
 
 
 def block(title: str) -> str:
@@ -49,10 +52,67 @@ def test_a_page_points_at_nothing_that_does_not_exist(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-def test_every_make_target_that_a_page_names_exists() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = {name for page in PAGES for name in re.findall(r"`make ([a-z-]+)`", page.read_text(encoding="utf-8"))}
-    assert named <= targets
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page not in HISTORY], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_a_page_names_no_path_that_does_not_exist(page: Path) -> None:
+    assert [token for token in spans(page) if wrong_path(page, token)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_names_no_command_target_or_module_that_does_not_exist(page: Path) -> None:
+    wrong = {line: wrong_in_command(line) for line in commands(page)}
+    assert {line: name for line, name in wrong.items() if name is not None} == {}
+
+
+def test_each_exception_is_named_by_a_page() -> None:
+    named = {token for page in PAGES for token in spans(page)}
+    assert {one for one in ELSEWHERE if not any(token.startswith(one) for token in named)} == set()
+
+
+@pytest.mark.parametrize(
+    ("token", "wrong"),
+    [
+        ("domain/task.py", False),
+        ("domain/tusk.py", True),
+        ("tables/writers/", False),
+        ("tables/painters/", True),
+        ("tests/unit/test_tidy.py::test_no_file_is_too_long", False),
+        ("tests/unit/test_tidy.py::test_no_such_test", True),
+        ("domain/limits.Timings", False),
+        ("domain/limits.Tidings", True),
+        ("tests/unit/tables/test_xlsx_*.py", False),
+        ("tests/unit/tables/test_ods_*.py", True),
+        ("functions/<name>/", False),
+        ("/v1/exports", False),
+        ("application/json", False),
+        ("Asia/Shanghai", False),
+        (".env", False),
+    ],
+)
+def test_a_path_is_told_from_what_only_has_a_slash(token: str, wrong: bool) -> None:  # noqa: FBT001 -- a parameter of the test
+    assert wrong_path(ROOT / "docs/README.md", token) is wrong
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("make demo", None),
+        ("make bench ONLY=relay", None),
+        ("make tea", "tea"),
+        ("sluice task show ID --data DIR", None),
+        ("sluice task …", None),
+        ("sluice task shew ID", "shew"),
+        ("sluice taks", "taks"),
+        ("sluice serve --date DIR", "--date"),
+        (".venv/bin/sluice keys add TENANT", None),
+        (".venv/bin/slice keys", ".venv/bin/slice"),
+        ("python -m infra.provision up", None),
+        (".venv/bin/python -m infra.prevision up", "infra.prevision"),
+    ],
+)
+def test_a_command_is_followed_as_far_as_it_goes(line: str, wrong: str | None) -> None:
+    assert wrong_in_command(line) == wrong
 
 
 def test_the_tests_page_tells_of_every_folder() -> None:
