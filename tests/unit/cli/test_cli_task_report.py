@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sluice.cli.data_options import SweepInvoker
 from sluice.cli.task.report import TaskReport, report_task
 from sluice.cli.task.steps import next_step
-from sluice.cli.task.sweep_invoker import SweepInvoker
 from sluice.cli.task.text import page_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef

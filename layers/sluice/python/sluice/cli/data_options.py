@@ -11,11 +11,13 @@ import typer
 
 from sluice.app.backends import backend_of, open_ports
 from sluice.app.settings.settings import Settings, load_settings
-from sluice.cli.task.sweep_invoker import SweepInvoker
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import TASK_ID, TaskRef
+from sluice.domain.keys import TASK_ID, ManifestRef, TaskRef
+from sluice.domain.lifecycle import make_due
+from sluice.domain.task import State
 from sluice.ports.bundle import Ports
+from sluice.usecases.apply_transition import apply_transition
 
 Data = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="The service's directory; as its settings say by default.")
@@ -34,6 +36,27 @@ class SilentJournal:
 
     def record(self, event: Event, **fields: object) -> None:
         """Drop the event."""
+
+
+class SweepInvoker:
+    """Implements ``Invoker`` in a process without composers: the running service's sweeper starts one.
+
+    Until it is plugged in it drops requests, which the port allows.
+    """
+
+    def __init__(self) -> None:
+        self._ports: Ports | None = None
+
+    def plug(self, ports: Ports) -> None:
+        """From now on reach the rows through ``ports``."""
+        self._ports = ports
+
+    def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:  # noqa: ARG002 - the port's signature
+        """Make the task due now. The sweeper rings for a composer; one that is at work is not disturbed."""
+        task = self._ports.tasks.read(manifest.task) if self._ports else None
+        if self._ports is None or task is None or task.state not in {State.SEALED, State.COMPOSING}:
+            return
+        apply_transition(self._ports, task.ref, make_due(task, now=self._ports.clock.now()))
 
 
 def settings_of(data: Path | None, config: Path | None) -> Settings:

@@ -1,0 +1,63 @@
+"""Each import rule of `pyproject.toml` fails for an import that it is there to forbid."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "layers/sluice/python/sluice"
+PYPROJECT = ROOT / "pyproject.toml"
+
+WRONG_IMPORTS = {
+    "Imports point inward": ("domain/limits.py", "sluice.usecases.lease"),
+    "Adapters do not know the use cases or the tables": ("adapters/crc64.py", "sluice.tables.batch"),
+    "The API does not know the adapters": ("api/call_ids.py", "sluice.adapters.crc64"),
+    "Only the edges import vendors": ("usecases/lease.py", "sqlite3"),
+    "Neighbours do not import each other in circles, at any depth": (
+        "app/settings/schema.py",
+        "sluice.app.settings.settings",
+    ),
+}
+"""By rule: a file, and what is imported in it against the rule."""
+
+
+def contracts() -> set[str]:
+    return {contract["name"] for contract in tomllib.loads(PYPROJECT.read_text())["tool"]["importlinter"]["contracts"]}
+
+
+def broken_contracts(folder: Path) -> set[str]:
+    run = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--config", PYPROJECT],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    verdicts = dict(re.findall(r"^(.+) (KEPT|BROKEN)$", run.stdout, re.MULTILINE))
+    assert set(verdicts) == contracts(), run.stdout + run.stderr
+    assert run.returncode == int("BROKEN" in verdicts.values())
+    return {name for name, verdict in verdicts.items() if verdict == "BROKEN"}
+
+
+def test_every_rule_has_an_import_that_breaks_it() -> None:
+    assert set(WRONG_IMPORTS) == contracts()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("contract", sorted(WRONG_IMPORTS))
+def test_a_wrong_import_breaks_the_rule(contract: str, tmp_path: Path) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "sluice", ignore=shutil.ignore_patterns("__pycache__"))
+    assert broken_contracts(tmp_path) == set()
+    file, imported = WRONG_IMPORTS[contract]
+    with (tmp_path / "sluice" / file).open("a") as source:
+        source.write(f"\nimport {imported}\n")
+    assert contract in broken_contracts(tmp_path)
