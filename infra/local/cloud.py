@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from infra.build_layers import LOCK, build_deps, build_sluice
+from infra.build_layers import OUTPUT as LAYERS_FOLDER
 from infra.emulators.function_compute.deployment_file import load_deployment
 from infra.emulators.function_compute.environment import ACCOUNT_ID, Place, RoleKey
 from infra.emulators.function_compute.host import FunctionHost
-from infra.emulators.function_compute.interpreter import ROOT, Interpreter
+from infra.emulators.function_compute.interpreter import (
+    ROOT,
+    Interpreter,
+    built_layers,
+    find_deployed_python,
+    source_tree,
+)
 from infra.emulators.function_compute.roles import grants_of
 from infra.emulators.oss import OssServer, serving_oss
 from infra.emulators.tablestore import StsCredentials, TablestoreServer, serving_tablestore
-from infra.local.fresh_layers import deployed_or_source
+from infra.layer_build.downloads import DownloadError
 from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
 from sluice.adapters.aliyun.tablestore.keys import TablestoreKeys
 from sluice.adapters.aliyun.tablestore.schema import TablestoreAccess
@@ -26,6 +35,7 @@ from sluice.domain.secret import Secret
 
 REGION = "cn-hangzhou"
 STAGE = "local"
+DEPS, SLUICE = "deps.zip", "sluice.zip"
 INPUT, OUTPUT = f"sluice-{STAGE}-in-{ACCOUNT_ID}", f"sluice-{STAGE}-out-{ACCOUNT_ID}"
 INSTANCE = "sluice-local"
 TABLE = "export_task"
@@ -148,3 +158,32 @@ def deploy_variables(oss: OssServer, ots: TablestoreServer) -> dict[str, str]:
         "SLUICE_TABLESTORE_INSTANCE": ots.instance,
         "SLUICE_TABLESTORE_TABLE": TABLE,
     }
+
+
+def deployed_or_source(layers: Iterable[Path], folder: Path) -> Interpreter:
+    """Build the ``layers`` that functions name in ``folder`` for the deployed Python, or else take the source tree."""
+    try:
+        return built_layers(_build(layers, folder, find_deployed_python()), folder / "opt")
+    except (FileNotFoundError, DownloadError) as error:
+        fallback = source_tree()
+        return fallback._replace(note=f"{fallback.note} ({str(error).splitlines()[0]})")
+
+
+def _build(layers: Iterable[Path], folder: Path, python: Path) -> list[Path]:
+    built = []
+    for layer in layers:
+        if layer.name == SLUICE:
+            built.append(build_sluice(folder, python=python).path)
+        elif layer.name == DEPS:
+            built.append(_deps(layer, folder, python))
+        else:
+            raise FileNotFoundError(f"nobody knows how to build {layer.name}")
+    return built
+
+
+def _deps(layer: Path, folder: Path, python: Path) -> Path:
+    """Third-party packages change with their lock only, so one that is younger is used."""
+    if layer.is_file() and layer.stat().st_size and layer.stat().st_mtime > LOCK.stat().st_mtime:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copy(layer, folder / DEPS))
+    return build_deps(folder, cache=LAYERS_FOLDER / "downloads", python=python).path

@@ -16,11 +16,9 @@ import pytest
 from infra.build_layers import LOCK, LayerLimits, LayerTooLarge, build_sluice, main
 from infra.layer_build.archive import write_archive
 from infra.layer_build.bytecode import CompileError, compiled
-from infra.layer_build.contents import deps_files
+from infra.layer_build.contents import deps_files, is_needed
 from infra.layer_build.distributions import open_distribution
-from infra.layer_build.downloads import DownloadError, fetch, name_of
-from infra.layer_build.lock_file import normal_name, read_lock
-from infra.layer_build.pruning import is_needed
+from infra.layer_build.downloads import DownloadError, fetch, name_of, normal_name, read_lock
 from tests.support.built_layers import deployed_python
 
 ROOT_LOCK = LOCK.parents[2] / "requirements.lock"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.emulators.oss import OssServer, serving_oss
-from infra.emulators.oss.listing import page_of
+from infra.emulators.oss.bucket_listings import page_of
 from tests.emulators.oss_callers import bucket_of, call
 
 NAMES = st.text(alphabet="ab/-\U0010ffff空", min_size=1, max_size=6)

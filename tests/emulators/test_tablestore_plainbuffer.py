@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.emulators.tablestore.plainbuffer import CellOperation
+from infra.emulators.tablestore.plainbuffer import CellOperation, ReadCell, ReadRow, write_rows
 from infra.emulators.tablestore.plainbuffer_reading import read_row, read_value
-from infra.emulators.tablestore.plainbuffer_writing import ReadCell, ReadRow, write_rows
 from infra.emulators.tablestore.refusals import Refused
 from infra.emulators.tablestore.values import Bound
 from tests.support.tablestore_client import ots

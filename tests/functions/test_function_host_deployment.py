@@ -9,8 +9,8 @@ import pytest
 from infra.emulators.function_compute.deployment import Route
 from infra.emulators.function_compute.deployment_file import load_deployment
 from infra.emulators.function_compute.environment import Place, function_environment
+from infra.emulators.function_compute.front_door import find_route
 from infra.emulators.function_compute.interpreter import ROOT, source_tree
-from infra.emulators.function_compute.routing import find_route
 from infra.serverless_devs.description import DescriptionError
 from tests.functions.tiny_functions import write_tiny
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.emulators.function_compute.deployment import OssTrigger, TimerTrigger
-from infra.emulators.function_compute.timers import Timer
+from infra.emulators.function_compute.host import Timer
 from infra.emulators.function_compute.triggers import HELD, NEVER, TWICE, TriggerDeliveries, late, wanted_key
 
 TRIGGER = OssTrigger("bell", "sluice-in", ("oss:ObjectCreated:PutObject",), "in/v1/", ".manifest.json")

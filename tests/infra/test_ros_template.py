@@ -16,10 +16,9 @@ import yaml
 
 from infra.emulators.ram_policies import CloudCall, allows, filled_in, matches, role_documents
 from infra.provision.environment_file import VARIABLES
-from infra.provision.property_tables import Property, Shape, read_types
 from infra.provision.stage import Stage, StageError, check_stage_name
 from infra.provision.template import BODY_BYTES_MAX, build_template, template_body
-from infra.provision.template_checks import check_template
+from infra.provision.template_checks import Property, Shape, check_template, read_types
 from sluice.adapters.aliyun.tablestore.schema import MAX_VERSIONS, TABLES, TIME_TO_LIVE_S
 from sluice.app.settings.settings import settings_from
 from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX

@@ -7,7 +7,7 @@ import json
 import re
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -15,8 +15,22 @@ from urllib.parse import urlsplit
 from infra.emulators.function_compute.custom_function import CustomFunction, FunctionNotStartedError
 from infra.emulators.function_compute.deployment import Route
 from infra.emulators.function_compute.environment import RoleKey
-from infra.emulators.function_compute.routing import find_route
 from infra.emulators.function_compute.signatures import ArrivedCall, acs3_complaint
+
+
+def find_route(routes: Iterable[Route], *, method: str, path: str) -> Route | None:
+    """The route that fits best: an exact path before a ``/*`` one, a longer one before a shorter one."""
+    fitting = [route for route in routes if _fits(route, method, path)]
+    return max(fitting, key=lambda route: (not route.path.endswith("*"), len(route.path)), default=None)
+
+
+def _fits(route: Route, method: str, path: str) -> bool:
+    if route.methods and method not in route.methods:
+        return False
+    if route.path.endswith("*"):
+        return path.startswith(route.path[:-1]) or path == route.path[:-2]
+    return path == route.path
+
 
 BODY_BYTES_MAX = 32 * 2**20
 ASYNC_BODY_BYTES_MAX = 128 * 2**10

@@ -10,7 +10,7 @@ The README beside this file says what it does and what it does not do.
 """  # noqa: E501 - one line of example code per line
 
 from infra.emulators.faults import CutAnswer, Delay, DoLater, DropAnswer, DropBefore, Hold
-from infra.emulators.oss.calls import Call
+from infra.emulators.oss.exchange import Call
 from infra.emulators.oss.faults import (
     Action,
     CorruptAnswer,

@@ -6,11 +6,44 @@ import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
+from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
 
-from infra.emulators.oss.documents import Node, document
 from infra.emulators.oss.oss_errors import OssError
 from infra.emulators.oss.request import Request
 from infra.emulators.oss.request_body import BLOCK_BYTES
+
+
+@dataclass(init=False)
+class Node:
+    """An element that holds a text or other elements."""
+
+    name: str
+    children: tuple[Node | str, ...]
+
+    def __init__(self, name: str, *children: Node | str | int | None) -> None:
+        """None children are left out."""
+        self.name = name
+        self.children = tuple(
+            child if isinstance(child, Node | str) else str(child) for child in children if child is not None
+        )
+
+    def __str__(self) -> str:
+        inner = "".join(escape(child) if isinstance(child, str) else str(child) for child in self.children)
+        return f"<{self.name}>{inner}</{self.name}>"
+
+
+def document(root: Node) -> bytes:
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{root}'.encode("utf-8", "surrogateescape")
+
+
+def parsed(body: bytes) -> ET.Element:
+    """Read a caller's document. Raises OssError."""
+    try:
+        return ET.fromstring(body)
+    except ET.ParseError:
+        raise OssError("MalformedXML") from None
+
 
 _REASONS = {200: "OK", 204: "No Content", 206: "Partial Content", 304: "Not Modified"}
 BODILESS = frozenset({204, 304})

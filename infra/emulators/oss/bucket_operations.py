@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote, unquote
 
-from infra.emulators.oss.answer import Answer, document_answer
-from infra.emulators.oss.documents import Node, parsed
+from infra.emulators.oss.answer import Answer, Node, document_answer, parsed
 from infra.emulators.oss.object_settings import acl_document, owner
 from infra.emulators.oss.object_writes import publish_removal
 from infra.emulators.oss.oss_errors import OssError

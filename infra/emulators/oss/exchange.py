@@ -9,7 +9,6 @@ from typing import NamedTuple
 from infra.emulators import faults as server_faults
 from infra.emulators.oss import faults
 from infra.emulators.oss.answer import Answer, error_answer
-from infra.emulators.oss.calls import Call
 from infra.emulators.oss.object_reads import RENAMEABLE
 from infra.emulators.oss.operations import Operation, find_operation
 from infra.emulators.oss.oss_errors import OssError
@@ -17,6 +16,21 @@ from infra.emulators.oss.request import Request, check_key
 from infra.emulators.oss.request_body import ConnectionLost
 from infra.emulators.oss.signatures import authenticate
 from infra.emulators.oss.store import Store
+
+
+class Call(NamedTuple):
+    """One request; recorded before its answer leaves, so that whoever has the answer finds the record."""
+
+    operation: str
+    bucket: str
+    key: str
+    status: int
+    """What the store decided, heard or not; 0 when a fault kept it from deciding anything."""
+    code: str = ""
+    """Of an error."""
+    fault: str = ""
+    """The action the request met, by its class's name."""
+    request_id: str = ""
 
 
 class Outcome(NamedTuple):

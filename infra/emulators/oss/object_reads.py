@@ -6,9 +6,8 @@ import re
 from typing import BinaryIO
 
 from infra.emulators.oss.answer import Answer
-from infra.emulators.oss.object_headers import description, identity
+from infra.emulators.oss.object_headers import check_preconditions, description, identity
 from infra.emulators.oss.oss_errors import OssError
-from infra.emulators.oss.preconditions import check_preconditions
 from infra.emulators.oss.request import Request
 from infra.emulators.oss.storage import StoredObject
 from infra.emulators.oss.store import Store

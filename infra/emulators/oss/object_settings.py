@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from infra.emulators.oss.answer import Answer, document_answer
-from infra.emulators.oss.documents import Node, parsed
+from infra.emulators.oss.answer import Answer, Node, document_answer, parsed
 from infra.emulators.oss.events import ACCOUNT_ID
 from infra.emulators.oss.object_headers import acl_of
 from infra.emulators.oss.request import Request

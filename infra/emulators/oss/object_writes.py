@@ -7,11 +7,9 @@ from dataclasses import replace
 from functools import partial
 from urllib.parse import unquote
 
-from infra.emulators.oss.answer import Answer, document_answer
-from infra.emulators.oss.documents import Node
-from infra.emulators.oss.object_headers import acl_of, kept_headers, may_replace, tags_of
+from infra.emulators.oss.answer import Answer, Node, document_answer
+from infra.emulators.oss.object_headers import acl_of, check_preconditions, kept_headers, may_replace, tags_of
 from infra.emulators.oss.oss_errors import OssError
-from infra.emulators.oss.preconditions import check_preconditions
 from infra.emulators.oss.request import Request
 from infra.emulators.oss.request_body import BLOCK_BYTES
 from infra.emulators.oss.server_clock import iso_date

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from infra.emulators.oss.calls import Call
 from infra.emulators.oss.connection import Connection
 from infra.emulators.oss.events import Events, Listener
-from infra.emulators.oss.exchange import Exchange
+from infra.emulators.oss.exchange import Call, Exchange
 from infra.emulators.oss.faults import Faults
 from infra.emulators.oss.key_ring import ACCESS_KEY_ID, ACCESS_KEY_SECRET, KeyRing
 from infra.emulators.oss.server_clock import ServerClock

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from itertools import islice
 from urllib.parse import quote
 
-from infra.emulators.oss.answer import Answer, document_answer
-from infra.emulators.oss.documents import Node, parsed
+from infra.emulators.oss.answer import Answer, Node, document_answer, parsed
 from infra.emulators.oss.object_headers import acl_of, kept_headers, may_replace, tags_of
 from infra.emulators.oss.object_writes import check_md5, copy_source, publish_creation, publish_removal
 from infra.emulators.oss.oss_errors import OssError, invalid_argument

@@ -1,7 +1,8 @@
-"""What can go wrong between a caller and the table store, ordered request by request."""
+"""What can go wrong between a caller and the table store, ordered request by request, and how it is done."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -9,6 +10,9 @@ from typing import Literal
 
 from infra.emulators.faults import CutAnswer, Delay, DoLater, DropAnswer, DropBefore, FaultsInWait, Hold, Ordered
 from infra.emulators.tablestore.calls import Call
+from infra.emulators.tablestore.connections import Dropped
+from infra.emulators.tablestore.messages import Message
+from infra.emulators.tablestore.refusals import MESSAGES, Refused
 from infra.emulators.tablestore.values import Bound, KeyValue
 
 
@@ -79,3 +83,48 @@ def _spelled(value: KeyValue) -> str:
             return value.hex()
         case _:
             return str(value)
+
+
+def with_trouble(
+    action: Action | None, perform: Callable[[], Message], *, reset: Callable[[], None], stopping: threading.Event
+) -> Message:
+    """Return the answer of ``perform``; the trouble comes before it or after it. Raises Refused or Dropped."""
+    if _comes_before(action):
+        _suffer(action, reset, stopping)
+    try:
+        done = perform()
+    finally:
+        if isinstance(action, Hold | DoLater):
+            action.finish()
+    if not _comes_before(action):
+        _suffer(action, reset, stopping)
+    if isinstance(action, DoLater):
+        raise Dropped
+    return done
+
+
+def _comes_before(action: Action | None) -> bool:
+    match action:
+        case DropBefore() | DoLater():
+            return True
+        case Refuse() | Delay() | Hold():
+            return action.before
+        case _:
+            return False
+
+
+def _suffer(action: Action | None, reset: Callable[[], None], stopping: threading.Event) -> None:
+    match action:
+        case Refuse(code, message):
+            raise Refused(code, message or MESSAGES.get(code, "Ordered by a test."))
+        case DropBefore() | DropAnswer():
+            raise Dropped
+        case Delay(seconds):
+            stopping.wait(seconds)
+        case DoLater():
+            reset()
+            action.reach()
+        case Hold():
+            action.reach()
+        case _:
+            pass

@@ -1,13 +1,15 @@
-"""The numbers of the row format, its checksum, and a cell as requests carry it."""
+"""The row format: its numbers and checksum, a cell as requests carry it, and writing rows."""
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
 import crcmod
 
-from infra.emulators.tablestore.values import NamedKey, Value
+from infra.emulators.tablestore.values import KeyValue, NamedKey, Value
 
 HEADER = 0x75
 crc8 = crcmod.mkCrcFun(0x107, initCrc=0, rev=False)
@@ -60,3 +62,73 @@ class WrittenRow(NamedTuple):
     key: NamedKey
     changes: tuple[Change, ...]
     is_delete_marked: bool
+
+
+_HEADER = struct.pack("<i", HEADER)
+
+
+class ReadCell(NamedTuple):
+    """One version of one column of an answer."""
+
+    name: str
+    value: Value
+    timestamp: int
+
+
+class ReadRow(NamedTuple):
+    """What an answer says of one row."""
+
+    key: NamedKey
+    cells: Sequence[ReadCell]
+
+
+def write_rows(rows: Iterable[ReadRow]) -> bytes:
+    """Return the rows one after the other behind one header; nothing at all for no rows."""
+    written = b"".join(_written(row) for row in rows)
+    return _HEADER + written if written else b""
+
+
+def _written(row: ReadRow) -> bytes:
+    pieces = [bytes([Tag.KEY])]
+    checksums = bytearray()
+    for name, value in row.key:
+        _add_cell(pieces, checksums, name=name, content=_content(value), timestamp=b"")
+    if row.cells:
+        pieces.append(bytes([Tag.DATA]))
+    for cell in row.cells:
+        timestamp = struct.pack("<q", cell.timestamp)
+        _add_cell(pieces, checksums, name=cell.name, content=_content(cell.value), timestamp=timestamp)
+    checksums.append(0)  # not a deleted row
+    pieces.append(bytes([Tag.ROW_CHECKSUM, crc8(bytes(checksums))]))
+    return b"".join(pieces)
+
+
+def _add_cell(pieces: list[bytes], checksums: bytearray, *, name: str, content: bytes, timestamp: bytes) -> None:
+    spelled = name.encode()
+    checksum = crc8(spelled + content + timestamp)
+    checksums.append(checksum)
+    pieces += [
+        struct.pack("<BBi", Tag.CELL, Tag.CELL_NAME, len(spelled)),
+        spelled,
+        struct.pack("<Bi", Tag.CELL_VALUE, len(content)),
+        content,
+        bytes([Tag.CELL_TIMESTAMP]) + timestamp if timestamp else b"",
+        bytes([Tag.CELL_CHECKSUM, checksum]),
+    ]
+
+
+def _content(value: Value | KeyValue) -> bytes:
+    match value:
+        case bool():
+            return struct.pack("<B?", Kind.BOOLEAN, value)
+        case int():
+            return struct.pack("<Bq", Kind.INTEGER, value)
+        case float():
+            return struct.pack("<Bd", Kind.DOUBLE, value)
+        case str():
+            spelled = value.encode()
+            return struct.pack("<Bi", Kind.STRING, len(spelled)) + spelled
+        case bytes():
+            return struct.pack("<Bi", Kind.BINARY, len(value)) + value
+        case _:
+            return bytes([value.value])

@@ -13,8 +13,8 @@ from infra.emulators.tablestore.limits import (
     check_size,
 )
 from infra.emulators.tablestore.messages import Message, pb
+from infra.emulators.tablestore.plainbuffer import ReadRow, write_rows
 from infra.emulators.tablestore.plainbuffer_reading import read_key
-from infra.emulators.tablestore.plainbuffer_writing import ReadRow, write_rows
 from infra.emulators.tablestore.refusals import Refused, invalid
 from infra.emulators.tablestore.rows import Row, size_bytes
 from infra.emulators.tablestore.values import NamedKey, size_of

@@ -10,13 +10,11 @@ from contextlib import contextmanager
 from infra.emulators.tablestore.access import Access, Identity, StsCredentials
 from infra.emulators.tablestore.answers import answer, error_answer, spoiled
 from infra.emulators.tablestore.calls import Call
-from infra.emulators.tablestore.connections import Dropped, HttpAnswer, HttpRequest
-from infra.emulators.tablestore.faults import Action, Faults
+from infra.emulators.tablestore.connections import Dropped, HttpAnswer, HttpRequest, Listener
+from infra.emulators.tablestore.faults import Action, Faults, with_trouble
 from infra.emulators.tablestore.instance import Instance
-from infra.emulators.tablestore.listener import Listener
 from infra.emulators.tablestore.operations import perform, read_request
 from infra.emulators.tablestore.refusals import Refused
-from infra.emulators.tablestore.troubles import with_trouble
 
 ACCESS_KEY_ID = "LTAI-stand-in-for-tests"
 ACCESS_KEY_SECRET = "not-a-secret-of-anybody"

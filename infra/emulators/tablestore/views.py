@@ -7,7 +7,7 @@ from typing import NamedTuple
 from infra.emulators.tablestore.conditions import Predicate, always, read_predicate
 from infra.emulators.tablestore.limits import READ_COLUMNS_MAX
 from infra.emulators.tablestore.messages import Message
-from infra.emulators.tablestore.plainbuffer_writing import ReadCell, ReadRow
+from infra.emulators.tablestore.plainbuffer import ReadCell, ReadRow
 from infra.emulators.tablestore.refusals import invalid
 from infra.emulators.tablestore.rows import Row, Versions
 

@@ -17,7 +17,12 @@ _METADATA_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?", re.ASCII)
 
 def check_key(key: str) -> None:
     """Raise ValueError unless ``key`` is a plain relative path."""
-    if len(key) > KEY_CHARS_MAX or not all(_is_component(part) for part in key.split("/")):
+    parts = key.split("/")
+    if (
+        len(key) > KEY_CHARS_MAX
+        or any(len(part) > COMPONENT_CHARS_MAX or part in {".", ".."} for part in parts)
+        or not all(map(_COMPONENT.fullmatch, parts))
+    ):
         raise ValueError("an object's key is a relative path of letters, digits and _ . - without dot folders")
 
 
@@ -35,7 +40,3 @@ def check_metadata(metadata: Mapping[str, str]) -> None:
     for name, value in metadata.items():
         if not _METADATA_NAME.fullmatch(name) or not _METADATA_VALUE.fullmatch(value):
             raise ValueError("metadata has names of a-z 0-9 - and values of printable ASCII without spaces around")
-
-
-def _is_component(part: str) -> bool:
-    return len(part) <= COMPONENT_CHARS_MAX and part not in {".", ".."} and bool(_COMPONENT.fullmatch(part))

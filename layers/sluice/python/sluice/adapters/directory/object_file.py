@@ -76,7 +76,10 @@ def _read_label(file: BinaryIO) -> Label:
         raise NoSuchObject("the file has no label")
     if label_size > len(tail):
         tail = _read_tail(file, label_size)
-    label = _decode(tail[-label_size : -_FOOTER.size])
+    try:
+        label = msgspec.json.decode(tail[-label_size : -_FOOTER.size], type=Label)
+    except msgspec.MsgspecError as error:
+        raise NoSuchObject("the file's label is damaged") from error
     if label.size + label_size != file_size:
         raise NoSuchObject("the file's label is for another size")
     return label
@@ -85,13 +88,6 @@ def _read_label(file: BinaryIO) -> Label:
 def _read_tail(file: BinaryIO, size: int) -> bytes:
     file.seek(-size, os.SEEK_END)
     return file.read(size)
-
-
-def _decode(text: bytes) -> Label:
-    try:
-        return msgspec.json.decode(text, type=Label)
-    except msgspec.MsgspecError as error:
-        raise NoSuchObject("the file's label is damaged") from error
 
 
 _ENDING = "@"

@@ -93,19 +93,19 @@ class PartsLedger:
         numbers = [receipt.part_number for receipt in receipts]
         if not numbers or numbers != sorted(set(numbers)):
             raise InvalidParts("parts are named in order, once each, and at least one")
-        return [self._match(receipt) for receipt in receipts]
+        parts = []
+        for receipt in receipts:
+            part = self.read(receipt.part_number) if 1 <= receipt.part_number <= PARTS_MAX else None
+            if part is None or (part.etag, part.size) != (receipt.etag, receipt.size):
+                raise InvalidParts(f"part {receipt.part_number} is not what the receipt says")
+            parts.append(part)
+        return parts
 
     def count(self) -> int:
         """Count the parts."""
         self._file.seek(_RECORD.size)
         records = self._file.read(PARTS_MAX * _RECORD.size)
         return sum(place != 0 for place, *_ in _RECORD.iter_unpack(records))
-
-    def _match(self, receipt: PartReceipt) -> Part:
-        part = self.read(receipt.part_number) if 1 <= receipt.part_number <= PARTS_MAX else None
-        if part is None or (part.etag, part.size) != (receipt.etag, receipt.size):
-            raise InvalidParts(f"part {receipt.part_number} is not what the receipt says")
-        return part
 
     def _replace(self, part_number: int, record: bytes) -> None:
         self._file.seek(part_number * _RECORD.size)
@@ -153,7 +153,10 @@ class StagedUpload:
         in_place = all(
             part.file is PartFile.SPILL or part.offset == at for part, at in zip(parts, offsets, strict=False)
         )
-        label = Label(offsets[-1], _joined_crc64(parts), metadata)
+        crc64 = 0
+        for part in parts:
+            crc64 = join_crc64(crc64, part.crc64, second_size=part.size)
+        label = Label(offsets[-1], crc64, metadata)
         if in_place and not leftovers:
             spilled = [(part, at) for part, at in zip(parts, offsets, strict=False) if part.file is PartFile.SPILL]
             self._finish(self._body, spilled, label, sync)
@@ -190,13 +193,6 @@ class StagedUpload:
             for done in range(0, part.size, _COPY_BYTES):
                 source.seek(part.offset + done)
                 _write_at(target, offset + done, source.read(min(_COPY_BYTES, part.size - done)))
-
-
-def _joined_crc64(parts: Sequence[Part]) -> int:
-    crc64 = 0
-    for part in parts:
-        crc64 = join_crc64(crc64, part.crc64, second_size=part.size)
-    return crc64
 
 
 def _write_at(file: BinaryIO, offset: int, data: bytes) -> None:

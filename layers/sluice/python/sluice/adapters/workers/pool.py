@@ -87,7 +87,9 @@ class WorkerPool:
                 return
             self._known.add(manifest)
             self._queue.append(manifest)
-            self._start_thread()
+            idle = len(self._threads) - self._active
+            if len(self._queue) > idle and len(self._threads) < self._limits.workers_max:
+                self._add_thread()
             self._changed.notify_all()
             queued, active = len(self._queue), self._active
         fields = {"task_id": manifest.task.task_id, "queued": queued, "active": active}
@@ -139,11 +141,6 @@ class WorkerPool:
 
     def _has_room(self) -> bool:
         return len(self._queue) < self._limits.queue_max
-
-    def _start_thread(self) -> None:
-        idle = len(self._threads) - self._active
-        if len(self._queue) > idle and len(self._threads) < self._limits.workers_max:
-            self._add_thread()
 
     def _add_thread(self) -> None:
         thread = threading.Thread(target=self._serve, name=f"composer-{len(self._threads) + 1}", daemon=True)

@@ -62,9 +62,10 @@ class WorkerProcess:
         except OSError:
             raise WorkerDied from None
         for line in self._pipe_out:
-            outcome = _outcome(line)
-            if outcome:
-                return outcome
+            with suppress(msgspec.MsgspecError):  # a line that was cut off by a death says nothing
+                reply = msgspec.json.decode(line, type=ComposeReply)
+                if reply.outcome:
+                    return reply.outcome
             self._note(line)
         raise WorkerDied
 
@@ -92,11 +93,3 @@ class WorkerProcess:
     def _pipe_out(self) -> IO[bytes]:
         assert self._process.stdout is not None
         return self._process.stdout
-
-
-def _outcome(line: bytes) -> str:
-    """The outcome a line tells, or nothing; a line cut off by a death tells nothing."""
-    try:
-        return msgspec.json.decode(line, type=ComposeReply).outcome
-    except msgspec.MsgspecError:
-        return ""

@@ -96,7 +96,9 @@ def _split(event: bytes | str, *, nesting: int) -> Iterator[msgspec.Raw | Droppe
     """Yield the single events; one that cannot be read does not keep the others from being heard."""
     try:
         envelope = msgspec.json.decode(event, type=_Envelope)
-        body = _body_of(envelope) if envelope.events is None else None
+        body: bytes | str | None = envelope.body
+        if envelope.events is None and body is not None and envelope.is_base64_encoded:
+            body = base64.b64decode(body, validate=True)
     except UNREADABLE:
         yield Dropped.MALFORMED
         return
@@ -106,13 +108,6 @@ def _split(event: bytes | str, *, nesting: int) -> Iterator[msgspec.Raw | Droppe
         yield from _split(body, nesting=nesting + 1)
     else:
         yield Dropped.MALFORMED
-
-
-def _body_of(envelope: _Envelope) -> bytes | str | None:
-    """The body of an HTTP request. Raises ValueError when it is not encoded as it says."""
-    if envelope.body is None or not envelope.is_base64_encoded:
-        return envelope.body
-    return base64.b64decode(envelope.body, validate=True)
 
 
 def _read_one(raw: msgspec.Raw, bucket: str) -> ManifestRef | Dropped:

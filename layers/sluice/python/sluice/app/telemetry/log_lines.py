@@ -116,7 +116,11 @@ def render_console(entry: Entry) -> str:
     error = _mapping(entry["error"])
     if error:
         named |= {"error": error["code"], "detail": error["message"]}
-    told = " ".join(f"{_name(name)}={_json(value)}" for name, value in named.items() if value is not None)
+    told = " ".join(
+        f"{name if name.isidentifier() else _json(name)}={_json(value)}"
+        for name, value in named.items()
+        if value is not None
+    )
     head = f"{entry['timestamp']} {entry['level']:<5} {entry['event']:<20} {entry['message']} {told}".rstrip()
     stack = str(error.get("stack") or "")
     return "\n    ".join([head, *map(escape_unprintable, stack.splitlines())])
@@ -145,10 +149,6 @@ def replay_line(line: str | bytes, journal: Journal) -> bool:
 
 def _mapping(value: object) -> dict[str, object]:
     return dict(value) if isinstance(value, dict) else {}
-
-
-def _name(name: str) -> str:
-    return name if name.isidentifier() else _json(name)
 
 
 def _json(value: object) -> str:

@@ -177,10 +177,6 @@ def _stack_lines(error: BaseException) -> Iterator[str]:
         if cause is not error:
             yield f"caused by {_message(cause)}"
         for frame, line_number in walk_tb(cause.__traceback__):
-            yield f"{_short_path(frame.f_code.co_filename)}:{line_number} {frame.f_code.co_qualname}"
+            path = "/".join(PurePath(frame.f_code.co_filename).parts[-3:])  # the rest tells about the machine
+            yield f"{path}:{line_number} {frame.f_code.co_qualname}"
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-
-
-def _short_path(file_name: str) -> str:
-    """Cut the part of a path that tells about the machine."""
-    return "/".join(PurePath(file_name).parts[-3:])

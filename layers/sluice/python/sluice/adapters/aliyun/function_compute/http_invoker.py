@@ -96,7 +96,14 @@ class FcHttpInvoker:
         return {**headers, "authorization": acs3_authorization(request, credentials)}
 
     def _post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
-        connection = self._connect()
+        # A fresh connection each: calls are rare, and an idle one would often be found closed.
+        host, port, timeout_s = self._url.hostname or "", self._url.port, self._timeout_s
+        if self._url.scheme == "https":
+            connection: HTTPConnection = HTTPSConnection(
+                host, port, timeout=timeout_s, context=ssl.create_default_context()
+            )
+        else:
+            connection = HTTPConnection(host, port, timeout=timeout_s)
         try:
             connection.request("POST", self._url.path or "/", body, dict(headers))
             answer = connection.getresponse()
@@ -106,13 +113,6 @@ class FcHttpInvoker:
             raise OutcomeUnknown(f"Function Compute did not answer: {type(error).__name__}") from error
         finally:
             connection.close()
-
-    def _connect(self) -> HTTPConnection:
-        """A fresh connection each: rings are rare, and an idle one would often be found closed."""
-        host = self._url.hostname or ""
-        if self._url.scheme == "https":
-            return HTTPSConnection(host, self._url.port, timeout=self._timeout_s, context=ssl.create_default_context())
-        return HTTPConnection(host, self._url.port, timeout=self._timeout_s)
 
 
 ALGORITHM = "ACS3-HMAC-SHA256"

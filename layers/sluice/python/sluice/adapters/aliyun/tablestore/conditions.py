@@ -56,7 +56,9 @@ def at_rev(rev: int) -> RowCondition:
 
 def open_without(column: str) -> RowCondition:
     """Hold when there is a row, it is open, and ``column`` is missing from it."""
-    return _row_with([_equal("state", str(State.OPEN)), _missing(column)])
+    # If the column is there, it does not have the value that no column has.
+    missing = sdk.SingleColumnCondition(column, NO_VALUE, sdk.ComparatorType.EQUAL, pass_if_missing=True)
+    return _row_with([_equal("state", str(State.OPEN)), missing])
 
 
 def _row_with(conditions: Sequence[Any]) -> RowCondition:
@@ -75,8 +77,3 @@ def _both(left: Any, right: Any) -> Any:
 def _equal(column: str, value: str | int) -> Any:
     """Hold when the column is there and has this value."""
     return sdk.SingleColumnCondition(column, value, sdk.ComparatorType.EQUAL, pass_if_missing=False)
-
-
-def _missing(column: str) -> Any:
-    """Hold when the column is not there: if it is, it does not have the value that no column has."""
-    return sdk.SingleColumnCondition(column, NO_VALUE, sdk.ComparatorType.EQUAL, pass_if_missing=True)

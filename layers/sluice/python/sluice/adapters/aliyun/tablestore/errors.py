@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 from urllib3.exceptions import HTTPError
@@ -65,14 +65,11 @@ def translated() -> Iterator[None]:
     try:
         yield
     except sdk.OTSServiceError as error:
-        raise _service_failure(error) from error
+        status = error.http_status or 0
+        raise failure(error.code, error.message, status=status, request_id=error.request_id) from error
     except sdk.OTSClientError as error:
         raise OutcomeUnknown(f"no valid answer: {error}") from error
     except HTTPError as error:
         raise OutcomeUnknown(f"no answer: {type(error).__name__}") from error
     except _BAD_ANSWER as error:
         raise OutcomeUnknown(f"an answer that cannot be read: {type(error).__name__}") from error
-
-
-def _service_failure(error: Any) -> StoreError:
-    return failure(error.code, error.message, status=error.http_status or 0, request_id=error.request_id)

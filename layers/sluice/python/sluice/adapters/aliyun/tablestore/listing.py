@@ -56,7 +56,9 @@ class TablestoreListing:
         parts = [listing_of(tenant, state=state)]
         if state.terminal:
             parts.append(listing_of(tenant, state=state, gone=True))
-        return sum(1 for part in parts for _ in self._entries(STATE_LISTING, part))
+        index = STATE_LISTING.name_in(self._table)
+        bounds = ([_key(STATE_LISTING, [part], end) for end in (sdk.INF_MIN, sdk.INF_MAX)] for part in parts)
+        return sum(1 for start, end in bounds for _ in self._client.read_rows(start, end, index=index))
 
     def due(self, now: float, *, limit: int) -> list[TaskRef]:
         """Merge the shards. An entry that is being moved may be seen at both places."""
@@ -73,10 +75,6 @@ class TablestoreListing:
         for row in self._client.read_rows(start, end, columns=TASK_COLUMNS, part_rows=_SCAN_ROWS):
             if is_task_key(row.key):
                 yield read_task(row.columns)
-
-    def _entries(self, index: Index, part: str) -> Iterator[FoundRow]:
-        start, end = (_key(index, [part], bound) for bound in (sdk.INF_MIN, sdk.INF_MAX))
-        return self._client.read_rows(start, end, index=index.name_in(self._table))
 
     def _read(self, entries: Sequence[FoundRow]) -> Iterator[Task]:
         """Read the rows that the entries name, in their order; those that are gone are left out."""

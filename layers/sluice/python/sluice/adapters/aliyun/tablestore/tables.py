@@ -74,12 +74,12 @@ def _complete(client: Any, table: Table, name: str) -> list[Finding]:
         for index in table.indexes:
             if index.name_in(name) in missing:
                 _create_index(client, name, index)
-    return [_as_created(finding, missing) for finding in _compare(client, table, name)]
-
-
-def _as_created(finding: Finding, missing: set[str]) -> Finding:
-    created = finding.name in missing and finding.standing is Standing.FITS
-    return finding._replace(standing=Standing.CREATED) if created else finding
+    return [
+        finding._replace(standing=Standing.CREATED)
+        if finding.name in missing and finding.standing is Standing.FITS
+        else finding
+        for finding in _compare(client, table, name)
+    ]
 
 
 def _compare(client: Any, table: Table, name: str) -> list[Finding]:
