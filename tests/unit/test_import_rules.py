@@ -25,6 +25,11 @@ WRONG_IMPORTS = {
         "app/settings/schema.py",
         "sluice.app.settings.settings",
     ),
+    "Processes are put together from servers, backends, telemetry and settings": (
+        "app/backends.py",
+        "sluice.app.one_machine",
+    ),
+    "No technology knows another": ("adapters/memory/store.py", "sluice.adapters.directory.store"),
 }
 """By rule: a file, and what is imported in it against the rule."""
 

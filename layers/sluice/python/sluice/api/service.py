@@ -20,6 +20,12 @@ class Service:
     ring: KeyRing | OpenRing
     rate_limiter: RateLimiter
 
+    @classmethod
+    def over(cls, ports: Ports, ring: KeyRing | OpenRing, *, rate_per_s: float, burst: int) -> Service:
+        """Build the service of a process; ``rate_per_s`` and ``burst`` are those of ``RateLimiter``."""
+        limiter = RateLimiter(clock=ports.clock, journal=ports.journal, per_s=rate_per_s, burst=burst)
+        return cls(ports=ports, params_cache=ParamsCache(ports), ring=ring, rate_limiter=limiter)
+
     def admit(self, authorization: str | None, scope: Scope) -> Principal:
         """Let a caller in for what needs ``scope``; raises as ``auth.admit``."""
         return admit(authorization, scope, ring=self.ring, limiter=self.rate_limiter, journal=self.ports.journal)

@@ -20,13 +20,11 @@ from sluice.api.http.app import Offer, build_http_app
 from sluice.api.http.bodies.body import Patience
 from sluice.api.http.routes.health import HealthApp
 from sluice.api.http.server.server import HttpServer, ListenOn
-from sluice.api.rate_limit import RateLimiter
 from sluice.api.service import Service
 from sluice.app.backends import backend_of
 from sluice.app.settings.settings import Settings
 from sluice.app.telemetry.telemetry import Telemetry
 from sluice.ports.bundle import Ports
-from sluice.usecases.find_task import ParamsCache
 
 
 class CannotListenError(OSError):
@@ -55,7 +53,8 @@ def open_servers(
     """
     ring = open_ring(settings, ports)
     require_keys_unless_loopback(settings.server.host, ring)
-    service = _service(settings, ports, ring)
+    security = settings.security
+    service = Service.over(ports, ring, rate_per_s=security.rate_limit_per_s, burst=security.rate_limit_burst)
     closing = threading.Event()
     app = build_http_app(
         service,
@@ -96,16 +95,6 @@ def open_ring(settings: Settings, ports: Ports) -> KeyRing | OpenRing:
     """Who may call, by the keys in their store."""
     ring = KeyRing(backend_of(settings).open_keys(settings), clock=ports.clock, journal=ports.journal)
     return ring if settings.security.auth_required else OpenRing(ring)
-
-
-def _service(settings: Settings, ports: Ports, ring: KeyRing | OpenRing) -> Service:
-    limiter = RateLimiter(
-        clock=ports.clock,
-        journal=ports.journal,
-        per_s=settings.security.rate_limit_per_s,
-        burst=settings.security.rate_limit_burst,
-    )
-    return Service(ports=ports, params_cache=ParamsCache(ports), ring=ring, rate_limiter=limiter)
 
 
 def _http_server(settings: Settings, ports: Ports, app: ASGIApp, *, port: int, closing: threading.Event) -> HttpServer:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from sluice.adapters.aliyun.credentials import LatestCredentials
 from sluice.api.auth import KeyRing
-from sluice.api.rate_limit import RateLimiter
 from sluice.api.service import Service
 from sluice.app.aliyun import open_cloud_keys
 from sluice.app.functions.function_process import open_function
@@ -18,7 +17,6 @@ from sluice.app.settings.settings import Settings, environment
 from sluice.app.stop_signal import wait_for_stop
 from sluice.domain.events import Event
 from sluice.ports.journal import Journal
-from sluice.usecases.find_task import ParamsCache
 
 HOST = "0.0.0.0"  # noqa: S104 - the platform's gateway reaches the function from outside of its instance
 PORT_VARIABLES = ("FC_SERVER_PORT", "FC_CUSTOM_LISTEN_PORT")
@@ -54,14 +52,9 @@ def open_web_function(component: str) -> Iterator[WebFunction]:
     with open_function(component) as opened:
         settings, ports = opened.settings, opened.ports
         keys = open_cloud_keys(settings, opened.credentials)
-        limiter = RateLimiter(
-            clock=ports.clock,
-            journal=ports.journal,
-            per_s=settings.security.rate_limit_per_s,
-            burst=settings.security.rate_limit_burst,
-        )
+        security = settings.security
         ring = KeyRing(keys, clock=ports.clock, journal=ports.journal)  # never open: everybody reaches a function
-        service = Service(ports=ports, params_cache=ParamsCache(ports), ring=ring, rate_limiter=limiter)
+        service = Service.over(ports, ring, rate_per_s=security.rate_limit_per_s, burst=security.rate_limit_burst)
         yield WebFunction(settings, service, opened.latest)
 
 
