@@ -50,8 +50,8 @@ def _blocks(text: str) -> Iterator[str]:
 
 def _read_pin(block: str) -> Pin:
     lines = block.splitlines()
-    told = [line.removeprefix(_VIA).strip() for line in lines if line.startswith(_VIA)]
-    named = (line.removeprefix("via").strip().split(" ")[0] for line in told)
+    origins = [line.removeprefix(_VIA).strip() for line in lines if line.startswith(_VIA)]
+    named = (line.removeprefix("via").strip().split(" ")[0] for line in origins)
     text = "\n".join(line for line in lines if not line.startswith(_VIA))
     return Pin(text, frozenset(_normal(name) for name in named if name))
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from infra.provision.environment_file import read_variables, variables_of, write_variables
-from infra.provision.rpc_calls import CallError, Patience, RpcCalls, Service
+from infra.provision.rpc_calls import CallError, RetryPolicy, RpcCalls, Service
 from infra.provision.stack_watch import Stack, StackError, StackWatch
 from infra.provision.stacks import Change, Stacks
 from infra.provision.stage import Stage, StageError, check_stage_name, retention_days_of, stack_name
@@ -121,10 +121,10 @@ def _change(options: argparse.Namespace, environment: Mapping[str, str]) -> Chan
     )
     body = _checked_body()
     identity = _calls(options, environment)
-    told = Patience(pause_s=options.pause_s).repeat(
+    caller = RetryPolicy(pause_s=options.pause_s).repeat(
         lambda: identity.call(Service(options.sts_endpoint, STS_VERSION), "GetCallerIdentity", {})
     )
-    return Change(body, stage.parameters(account_id=str(told["AccountId"])))
+    return Change(body, stage.parameters(account_id=str(caller["AccountId"])))
 
 
 @cache
@@ -141,8 +141,8 @@ def _watch(options: argparse.Namespace, environment: Mapping[str, str]) -> Stack
         _calls(options, environment),
         stack_name(options.stage),
         endpoint=options.ros_endpoint,
-        tell=lambda line: print(line, flush=True),
-        patience=Patience(pause_s=options.pause_s),
+        report=lambda line: print(line, flush=True),
+        retry=RetryPolicy(pause_s=options.pause_s),
         poll_s=options.poll_s,
     )
 

@@ -88,7 +88,7 @@ class RpcCalls:
         return request
 
 
-class Patience:
+class RetryPolicy:
     """Repeats calls that may be repeated, waiting longer each time."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Reads one stack of ROS: found by its name, told of, watched until it stands still."""
+"""Reads one stack of ROS: found by its name, reported on, watched until it stands still."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from infra.provision.rpc_calls import Json, Patience, Refused, RpcCalls, Service
+from infra.provision.rpc_calls import Json, Refused, RetryPolicy, RpcCalls, Service
 
 ROS_VERSION = "2019-09-10"
 EVENTS_PAGE = 50
@@ -32,7 +32,7 @@ class Stack(NamedTuple):
 
 
 class StackWatch:
-    """The stack called ``name``. Says how far it is through ``tell``, one line at a time."""
+    """The stack called ``name``. Says how far it is through ``report``, one line at a time."""
 
     def __init__(
         self,
@@ -40,16 +40,16 @@ class StackWatch:
         name: str,
         *,
         endpoint: str,
-        tell: Callable[[str], None],
-        patience: Patience | None = None,
+        report: Callable[[str], None],
+        retry: RetryPolicy | None = None,
         poll_s: float = 5.0,
         wait_max_s: float = 3_600.0,
     ) -> None:
         self.name = name
         self._calls = calls
         self._service = Service(endpoint, ROS_VERSION)
-        self.tell = tell
-        self.patience = patience or Patience()
+        self.report = report
+        self.retry = retry or RetryPolicy()
         self._poll_s = poll_s
         self._wait_max_s = wait_max_s
 
@@ -64,20 +64,20 @@ class StackWatch:
     def get(self, stack_id: str) -> Stack | None:
         """The stack with this id; None when it is gone."""
         try:
-            told = self.read("GetStack", {"StackId": stack_id})
+            found = self.read("GetStack", {"StackId": stack_id})
         except Refused as error:
             if error.code == "StackNotFound":
                 return None
             raise
-        if told["Status"] == GONE:
+        if found["Status"] == GONE:
             return None
         return Stack(
             stack_id=stack_id,
-            status=str(told["Status"]),
-            reason=str(told.get("StatusReason") or ""),
-            outputs={str(item["OutputKey"]): str(item["OutputValue"]) for item in told.get("Outputs") or []},
+            status=str(found["Status"]),
+            reason=str(found.get("StatusReason") or ""),
+            outputs={str(item["OutputKey"]): str(item["OutputValue"]) for item in found.get("Outputs") or []},
             parameters={
-                str(item["ParameterKey"]): str(item["ParameterValue"]) for item in told.get("Parameters") or []
+                str(item["ParameterKey"]): str(item["ParameterValue"]) for item in found.get("Parameters") or []
             },
         )
 
@@ -92,11 +92,11 @@ class StackWatch:
     def wait(self, stack_id: str) -> Stack | None:
         """Tell every event until the stack stands still."""
         until = time.monotonic() + self._wait_max_s
-        told: set[str] = set()
+        reported: set[str] = set()
         while True:
             stack = self.get(stack_id)
             if stack is not None:
-                self._tell_events(stack_id, told)
+                self._report_events(stack_id, reported)
             if stack is None or not stack.moving:
                 return stack
             if time.monotonic() > until:
@@ -108,12 +108,12 @@ class StackWatch:
         resources = self.read("ListStackResources", {"StackId": stack_id}).get("Resources") or []
         return tuple(str(item["LogicalResourceId"]) for item in resources if item["Status"] == "DELETE_FAILED")
 
-    def _tell_events(self, stack_id: str, told: set[str]) -> None:
+    def _report_events(self, stack_id: str, reported: set[str]) -> None:
         for event in reversed(self._events(stack_id)):
-            if event["EventId"] not in told:
-                told.add(str(event["EventId"]))
+            if event["EventId"] not in reported:
+                reported.add(str(event["EventId"]))
                 reason = str(event.get("StatusReason") or "") if str(event["Status"]).endswith("FAILED") else ""
-                self.tell(f"  {event['Status']:<20} {event['LogicalResourceId']} {reason}".rstrip())
+                self.report(f"  {event['Status']:<20} {event['LogicalResourceId']} {reason}".rstrip())
 
     def _events(self, stack_id: str) -> list[Json]:
         """The newest events, newest first."""
@@ -123,7 +123,7 @@ class StackWatch:
 
     def read(self, action: str, parameters: Mapping[str, str]) -> Json:
         """Make a call that changes nothing, as often as it takes."""
-        return self.patience.repeat(lambda: self.call(action, parameters))
+        return self.retry.repeat(lambda: self.call(action, parameters))
 
     def call(self, action: str, parameters: Mapping[str, str]) -> Any:
         """Make a call once."""

@@ -43,52 +43,52 @@ class Stacks:
 
     def preview(self, change: Change) -> list[Json]:
         """What a change would do to each resource; changes nothing."""
-        held = self._watch.find()
-        named = {"StackName": self._watch.name, **change.named(), **({"StackId": held.stack_id} if held else {})}
+        stack = self._watch.find()
+        named = {"StackName": self._watch.name, **change.named(), **({"StackId": stack.stack_id} if stack else {})}
         resources: list[Json] = self._watch.read("PreviewStack", named)["Stack"].get("Resources") or []
         return resources
 
     def bring_up(self, change: Change) -> Stack:
         """Make the stack or change it, and wait until that is done."""
-        held = self.settle()
-        if held is None:
+        stack = self.settle()
+        if stack is None:
             return self._create(change)
-        if not _can_be_changed(held):
+        if not _can_be_changed(stack):
             raise StackError(
-                f"stack {self._watch.name} is {held.status} and cannot be changed ({held.reason}); "
+                f"stack {self._watch.name} is {stack.status} and cannot be changed ({stack.reason}); "
                 "see why with `outputs`, then remove it with `down` and begin again"
             )
-        return self._update(held, change)
+        return self._update(stack, change)
 
     def bring_down(self, *, forced: bool, body: str) -> list[str]:
         """Remove the stack, and wait. Returns the buckets that stay because objects are in them.
 
         With ``forced`` nothing stays: the buckets go with their objects.
         """
-        held = self.settle()
-        if held is None:
+        stack = self.settle()
+        if stack is None:
             return []
-        if forced and _can_be_changed(held):
-            self._update(held, Change(body, {**_own(held.parameters), "EmptyBuckets": "true"}))
-        after = self._delete(held.stack_id, kept=())
+        if forced and _can_be_changed(stack):
+            self._update(stack, Change(body, {**_own(stack.parameters), "EmptyBuckets": "true"}))
+        after = self._delete(stack.stack_id, kept=())
         if after is None:
             return []
-        full = self._watch.undeletable(held.stack_id)
+        full = self._watch.undeletable(stack.stack_id)
         if forced or not full or not set(full) <= set(BUCKETS):
             raise self._failure(after)
-        self._watch.tell(f"keeping {', '.join(full)}: there are objects in it")
-        after = self._delete(held.stack_id, kept=full)
+        self._watch.report(f"keeping {', '.join(full)}: there are objects in it")
+        after = self._delete(stack.stack_id, kept=full)
         if after is not None:
             raise self._failure(after)
-        return [held.outputs.get(name, name) for name in full]
+        return [stack.outputs.get(name, name) for name in full]
 
     def settle(self) -> Stack | None:
         """The stack once whatever was begun before is over."""
-        held = self._watch.find()
-        if held is not None and held.moving:
-            self._watch.tell(f"{self._watch.name} is {held.status} from before; waiting for that")
-            return self._watch.wait(held.stack_id)
-        return held
+        stack = self._watch.find()
+        if stack is not None and stack.moving:
+            self._watch.report(f"{self._watch.name} is {stack.status} from before; waiting for that")
+            return self._watch.wait(stack.stack_id)
+        return stack
 
     def _create(self, change: Change) -> Stack:
         named = {
@@ -98,7 +98,7 @@ class Stacks:
             "DisableRollback": "false",
             "ClientToken": secrets.token_hex(16),
         }
-        self._watch.tell(f"creating {self._watch.name}")
+        self._watch.report(f"creating {self._watch.name}")
         stack_id = self._begin_create(named)
         return self._expect(stack_id, {"CREATE_COMPLETE"})
 
@@ -106,42 +106,42 @@ class Stacks:
         """Begin once. A lost answer is resolved by looking for the stack, and repeating under the same token."""
         for _ in range(3):
             try:
-                answer = self._watch.patience.insist(lambda: self._watch.call("CreateStack", named))
+                answer = self._watch.retry.insist(lambda: self._watch.call("CreateStack", named))
                 return str(answer["StackId"])
             except (Unknown, Refused) as error:
-                held = self._watch.find()
-                if held is not None and (isinstance(error, Unknown) or error.code == "StackExists"):
-                    self._watch.tell("the answer was lost; the stack is there")
-                    return held.stack_id
+                stack = self._watch.find()
+                if stack is not None and (isinstance(error, Unknown) or error.code == "StackExists"):
+                    self._watch.report("the answer was lost; the stack is there")
+                    return stack.stack_id
                 if isinstance(error, Refused):
                     raise
-                self._watch.tell(f"{error}; nothing was made, trying again")
+                self._watch.report(f"{error}; nothing was made, trying again")
         raise StackError(f"cannot reach ROS to create {self._watch.name}")
 
-    def _update(self, held: Stack, change: Change) -> Stack:
-        named = {"StackId": held.stack_id, **change.named(), "ClientToken": secrets.token_hex(16)}
-        self._watch.tell(f"updating {self._watch.name}")
-        if not self._begin_update(held, named):
-            self._watch.tell("nothing to change")
-            return held
-        return self._expect(held.stack_id, {"UPDATE_COMPLETE"})
+    def _update(self, stack: Stack, change: Change) -> Stack:
+        named = {"StackId": stack.stack_id, **change.named(), "ClientToken": secrets.token_hex(16)}
+        self._watch.report(f"updating {self._watch.name}")
+        if not self._begin_update(stack, named):
+            self._watch.report("nothing to change")
+            return stack
+        return self._expect(stack.stack_id, {"UPDATE_COMPLETE"})
 
-    def _begin_update(self, held: Stack, named: Mapping[str, str]) -> bool:
+    def _begin_update(self, stack: Stack, named: Mapping[str, str]) -> bool:
         """False: the stack is like that already."""
         for _ in range(3):
             try:
-                self._watch.patience.insist(lambda: self._watch.call("UpdateStack", named))
+                self._watch.retry.insist(lambda: self._watch.call("UpdateStack", named))
             except Refused as error:
                 if error.code == "NotSupported" and _SAME_STACK in error.message:
                     return False
                 raise
             except Unknown as error:
-                now = self._watch.get(held.stack_id)
+                now = self._watch.get(stack.stack_id)
                 if now is not None and now.moving:
-                    self._watch.tell("the answer was lost; the update is going on")
+                    self._watch.report("the answer was lost; the update is going on")
                     return True
                 # Under the same token a repeat is answered like the first, whatever became of it.
-                self._watch.tell(f"{error}; trying again")
+                self._watch.report(f"{error}; trying again")
                 continue
             return True
         raise StackError(f"cannot reach ROS to update {self._watch.name}")
@@ -151,10 +151,10 @@ class Stacks:
         named = {"StackId": stack_id}
         for number, resource in enumerate(kept, start=1):
             named[f"RetainResources.{number}"] = resource
-        self._watch.tell(f"deleting {self._watch.name}")
+        self._watch.report(f"deleting {self._watch.name}")
         # A repeat asks for what is going on already, so an unknown outcome is simply asked for again.
         try:
-            self._watch.patience.repeat(lambda: self._watch.call("DeleteStack", named))
+            self._watch.retry.repeat(lambda: self._watch.call("DeleteStack", named))
         except Refused as error:
             if error.code != "StackNotFound":
                 raise

@@ -131,3 +131,10 @@ def test_the_decisions_page_tells_of_every_decision_in_order() -> None:
     folder = ROOT / "docs/decisions"
     told = re.findall(r"^\| \[\d{4}\]\(([^)]+)\)", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert told == sorted(path.name for path in folder.glob("0*.md"))
+
+
+def test_the_glossary_has_at_most_forty_words_each_once_and_in_order() -> None:
+    page = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+    words = re.findall(r"^\| \*\*([a-z ]+)\*\* \|", page, re.MULTILINE)
+    assert words == sorted(set(words))
+    assert 20 < len(words) <= 40

@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
+from tests.support import plain_words
+from tests.support.plain_words import ALLOWED, NOT_YET, in_names, in_prose, prose_of_code, prose_of_page, retired_words
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "layers/sluice/python/sluice"
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "base", "manager", "misc"}
@@ -132,6 +137,49 @@ def test_no_comment_sends_its_reader_to_another() -> None:
     lazy = re.compile(r"#\s*(?:--|-)?\s*as above\b")
     files = [*sources(), *checks(), *(ROOT / "infra").rglob("*.py"), ROOT / "pyproject.toml"]
     assert [named(path) for path in files if lazy.search(path.read_text())] == []
+
+
+def test_no_name_or_text_uses_a_word_that_the_glossary_replaced() -> None:
+    assert [f"{place}: {word} (say: {instead})" for place, word, instead in retired_words()] == []
+
+
+def test_the_exceptions_to_plain_words_are_used_and_the_unfinished_folders_are_unfinished() -> None:
+    texts = [path.read_text() for path in plain_words.sources()]
+    texts += [path.read_text() for path in (ROOT / "layers/sluice/proto").glob("*.proto")]
+    assert [name for name in ALLOWED if not any(name in text for text in texts)] == []
+    unfinished = {named(path) for path in plain_words.sources() for _ in in_names("", path.read_text())}
+    assert [folder for folder in NOT_YET if not any(path.startswith(folder) for path in unfinished)] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("class HeldBell: ...", ["HeldBell", "HeldBell"]),
+        ("def f(told, *, spell_it=1): return x.the_face", ["spell_it", "the_face", "told"]),
+        ("f(whoever=1)", ["whoever"]),
+        ("try: ...\nexcept E as nobody: ...", ["nobody"]),
+        ("print(f'{told}')", ["told"]),
+        ("key_ring = interface = surface = belle = retold = told_off_", ["told_off_"]),
+        ("held_sequences = looks_at = 1", ["looks_at"]),
+    ],
+)
+def test_a_retired_word_is_found_in_names_of_any_form(code: str, words: list[str]) -> None:
+    assert [found.word for found in in_names("", code)] == words
+
+
+def test_a_retired_word_is_found_in_comments_docstrings_and_pages_but_not_in_quoted_code() -> None:
+    code = '"""Whoever rings.\n\nIs ``told`` so."""\nx = "nobody"  # noqa: E501 - the face\n'
+    assert [found[:2] for found in in_prose("a.py", prose_of_code(code))] == [
+        ("a.py:4", "face"),
+        ("a.py:1", "rings"),
+        ("a.py:1", "Whoever"),
+    ]
+    page = "It looks at `told`.\nThe looks of [a face](told.md).\n```\nbell\n```\na stand-in\n"
+    assert [found[:2] for found in in_prose("a.md", prose_of_page(page))] == [
+        ("a.md:2", "looks"),
+        ("a.md:2", "face"),
+        ("a.md:6", "stand-in"),
+    ]
 
 
 def imported(path: Path) -> set[str]:

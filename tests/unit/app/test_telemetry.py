@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from sluice.app.settings.schema import Logging
 from sluice.app.settings.settings import settings_from
-from sluice.app.telemetry.event_levels import TELLINGS, Level
+from sluice.app.telemetry.event_levels import EVENT_TEXTS, Level
 from sluice.app.telemetry.log_lines import (
     LINE_BYTES_MAX,
     FileOutput,
@@ -105,14 +105,14 @@ def test_a_line_says_when_how_loud_and_what() -> None:
 
 @pytest.mark.parametrize("event", list(Event))
 def test_every_event_has_a_level_and_a_sentence(event: Event) -> None:
-    level, message = TELLINGS[event]
+    level, message = EVENT_TEXTS[event]
     assert level in Level
     assert re.fullmatch(r"[A-Z][^{}%]+\.", message)
     assert entry(event)["event"] == event.value
 
 
 def test_sentences_are_not_shared() -> None:
-    assert len({telling.message for telling in TELLINGS.values()}) == len(Event)
+    assert len({text.message for text in EVENT_TEXTS.values()}) == len(Event)
 
 
 def test_events_below_the_level_are_not_written() -> None:

@@ -18,7 +18,7 @@ FAILED_S = 1.0
 """How long a failure is repeated to callers before the store is asked again."""
 
 
-class _Held(NamedTuple):
+class _Cached(NamedTuple):
     keys: Keys
     read_at: float
 
@@ -40,16 +40,16 @@ class RememberedKeys:
         self._store = store
         self._clock = clock
         self._reading = threading.Lock()
-        self._held: _Held | None = None
+        self._cached: _Cached | None = None
         self._failed: _Failed | None = None
 
     def read(self) -> Keys:
-        held, now = self._held, self._clock.monotonic()
-        if held is None or now - held.read_at >= USABLE_S:
+        cached, now = self._cached, self._clock.monotonic()
+        if cached is None or now - cached.read_at >= USABLE_S:
             return self._read_now()
-        if now - held.read_at >= FRESH_S and not self._reading.locked():
+        if now - cached.read_at >= FRESH_S and not self._reading.locked():
             threading.Thread(target=self._read_beside, name="keys", daemon=True).start()
-        return held.keys
+        return cached.keys
 
     def change(self, edit: Callable[[Keys], Keys]) -> Keys:
         """Change the store, and hold what it then holds."""
@@ -67,8 +67,8 @@ class RememberedKeys:
     def _read_now(self) -> Keys:
         with self._reading:
             now = self._clock.monotonic()
-            if self._held is not None and now - self._held.read_at < FRESH_S:
-                return self._held.keys  # somebody else was faster
+            if self._cached is not None and now - self._cached.read_at < FRESH_S:
+                return self._cached.keys  # somebody else was faster
             if self._failed is not None and now - self._failed.failed_at < FAILED_S:
                 raise self._failed.error
             try:
@@ -79,7 +79,7 @@ class RememberedKeys:
 
     def _hold(self, keys: Keys) -> Keys:
         """Keep the tuple that is known already when nothing changed, as the port asks."""
-        if self._held is not None and self._held.keys == keys:
-            keys = self._held.keys
-        self._held = _Held(keys, self._clock.monotonic())
+        if self._cached is not None and self._cached.keys == keys:
+            keys = self._cached.keys
+        self._cached = _Cached(keys, self._clock.monotonic())
         return keys

@@ -31,9 +31,9 @@ class Position(NamedTuple):
             position = msgspec.json.decode(text, type=Position)
         except (UnicodeEncodeError, binascii.Error, msgspec.MsgspecError) as error:
             raise ValueError("the cursor is not one of ours") from error
-        if position.spell() != cursor:
+        if position.encode() != cursor:
             raise ValueError("the cursor is not one of ours")
         return position
 
-    def spell(self) -> str:
+    def encode(self) -> str:
         return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode("ascii")

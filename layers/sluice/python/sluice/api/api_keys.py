@@ -63,9 +63,9 @@ def add_key(
     if not granted or life_s < 0:
         raise ValueError("a key has at least one scope, and a life of 0 (for ever) or more seconds")
     now = clock.now()
-    secret = _spell(randomness.bytes(SECRET_BYTES))
+    secret = _encode(randomness.bytes(SECRET_BYTES))
     key = ApiKey(
-        key_id=_spell(randomness.bytes(_ID_BYTES))[:_ID_CHARS],
+        key_id=_encode(randomness.bytes(_ID_BYTES))[:_ID_CHARS],
         tenant=TenantId(tenant),
         secret_sha256=_digest(secret),
         scopes=granted,
@@ -91,7 +91,7 @@ def list_keys(store: KeyStore, tenant: str | None = None) -> Keys:
 
 
 def _with(keys: Keys, key: ApiKey) -> Keys:
-    if any(held.key_id == key.key_id for held in keys):
+    if any(stored.key_id == key.key_id for stored in keys):
         raise ValueError("the new key's id is taken; make another")  # one in 2**60
     return (*keys, key)
 
@@ -100,7 +100,7 @@ def _revoked(key: ApiKey, clock: Clock) -> ApiKey:
     return key if key.revoked_at else msgspec.structs.replace(key, revoked_at=clock.now())
 
 
-def _spell(entropy: bytes) -> str:
+def _encode(entropy: bytes) -> str:
     """Spell bytes in letters and digits that need no quoting and are selected by one double click."""
     return base64.b32encode(entropy).decode("ascii").rstrip("=").lower()
 

@@ -51,7 +51,7 @@ class Principal:
 
     def may(self, scope: Scope) -> bool:
         """Whether the caller may do what needs ``scope``."""
-        return any(held.includes(scope) for held in self.scopes)
+        return any(granted.includes(scope) for granted in self.scopes)
 
     def require(self, scope: Scope) -> None:
         """Raise PERMISSION_DENIED unless the caller may do what needs ``scope``."""

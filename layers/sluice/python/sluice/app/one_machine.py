@@ -111,14 +111,14 @@ def rescue(ports: Ports, manifest: ManifestRef) -> None:
     """Free the task of a worker that died and compose it again, without waiting for its lease.
 
     Bounded by the task's attempts: a task that kills every worker fails. A
-    worker that died before it held the task is left to the sweeper's pace.
+    worker that died before it leased the task is left to the sweeper's pace.
     """
     try:
-        held = release_lease(ports, manifest.task)
+        released = release_lease(ports, manifest.task)
     except (SluiceError, StoreError) as error:
         ports.journal.record(Event.SYSTEM_ERROR, task_id=manifest.task.task_id, error=error)
         return
-    if held:
+    if released:
         ports.invoker.invoke(manifest, epoch=0)
 
 

@@ -29,17 +29,17 @@ class KeyFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._held: tuple[_Version | None, Keys] = (None, ())
+        self._cached: tuple[_Version | None, Keys] = (None, ())
 
     def read(self) -> Keys:
         """Look whether the file changed, and read it only then."""
         with unknown_when_disk_fails():
             version = self._version()
-            held_version, keys = self._held
-            if version == held_version:
+            cached_version, keys = self._cached
+            if version == cached_version:
                 return keys
             keys = self._load() if version else ()
-        self._held = (version, keys)  # one assignment: threads at the same time each see a whole pair
+        self._cached = (version, keys)  # one assignment: threads at the same time each see a whole pair
         return keys
 
     def change(self, edit: Callable[[Keys], Keys]) -> Keys:

@@ -45,7 +45,7 @@ class LocalLinks:
 
     def mint_link(self, key: str, *, filename: str, expires_at: float) -> str:
         check_key(key)
-        payload = _spell(msgspec.json.encode(LinkGrant(key, filename, expires_at)))
+        payload = _encode(msgspec.json.encode(LinkGrant(key, filename, expires_at)))
         base_url = self._base_url if isinstance(self._base_url, str) else self._base_url()
         return f"{base_url.rstrip('/')}/v1/files/{payload}.{self._sign(payload)}"
 
@@ -61,7 +61,7 @@ class LocalLinks:
         return grant
 
     def _sign(self, payload: str) -> str:
-        return _spell(hmac.digest(self._secret, _PURPOSE + _raw(payload), hashlib.sha256))
+        return _encode(hmac.digest(self._secret, _PURPOSE + _raw(payload), hashlib.sha256))
 
 
 def load_or_create_secret(path: Path, randomness: Randomness) -> bytes:
@@ -88,7 +88,7 @@ def _read_secret(path: Path) -> bytes:
     return secret
 
 
-def _spell(data: bytes) -> str:
+def _encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode("ascii")
 
 

@@ -49,7 +49,7 @@ class MemoryTasks:
         if after is not None:
             listed = [task for task in listed if _rank(task) > (-after.created_at, after.task_id)]
         page = listed[:limit]
-        return TaskPage(page, Position.of(page[-1]).spell() if len(listed) > limit else "")
+        return TaskPage(page, Position.of(page[-1]).encode() if len(listed) > limit else "")
 
     def count(self, tenant: TenantId, state: State) -> int:
         with self._lock:

@@ -84,7 +84,7 @@ class SqliteTasks:
             tasks = [_decode(row) for row in db.execute(query, (*values, limit + 1))]
         more = len(tasks) > limit
         del tasks[limit:]
-        return TaskPage(tasks, Position.of(tasks[-1]).spell() if more else "")
+        return TaskPage(tasks, Position.of(tasks[-1]).encode() if more else "")
 
     def count(self, tenant: TenantId, state: State) -> int:
         with self._connections.reading() as db:

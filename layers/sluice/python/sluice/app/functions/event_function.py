@@ -57,7 +57,7 @@ def _credentials(given: object) -> Credentials | None:
     return Credentials(key_id, Secret(secret), Secret(token)) if key_id and secret else None
 
 
-_ERROR_ROOM = Budget(chars=500, items=0)
+_ERROR_BUDGET = Budget(chars=500, items=0)
 
 
 class InvocationFailed(Exception):
@@ -136,7 +136,7 @@ class EventFunction:
 
 def failure_of(error: Exception) -> InvocationFailed:
     """What the platform may know of an error."""
-    entry = error_entry(error, None, _ERROR_ROOM) or {}
+    entry = error_entry(error, None, _ERROR_BUDGET) or {}
     return InvocationFailed(f"{code_of(error)}: {entry.get('message')}")
 
 

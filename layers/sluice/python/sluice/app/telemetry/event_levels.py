@@ -19,7 +19,7 @@ class Level(IntEnum):
 
 
 class EventText(NamedTuple):
-    """How an event is told."""
+    """The level and the sentence of an event."""
 
     level: Level
     message: str
@@ -42,7 +42,7 @@ def _error(message: str) -> EventText:
 
 
 # What happens for each batch, part or status query is DEBUG: at INFO a task tells its life in a dozen lines.
-TELLINGS: dict[Event, EventText] = {
+EVENT_TEXTS: dict[Event, EventText] = {
     Event.TASK_CREATED: _info("An export was opened."),
     Event.TASK_STARTED: _info("The first attempt on an export began."),
     Event.TASK_COMPLETED: _info("The file of an export is complete."),
@@ -88,6 +88,6 @@ TELLINGS: dict[Event, EventText] = {
     Event.SETTING_RENAMED: _warn("A setting is given under its old name."),
     Event.WORKER_STARTED: _info("A composer process started."),
     Event.WORKER_DIED: _error("A composer process ended in the middle of its work."),
-    # Counted rather than told: the limit is there to save work, a line for each refusal would be more of it.
+    # Counted rather than logged: the limit is there to save work, a line for each refusal would be more of it.
     Event.RATE_LIMIT_REACHED: _debug("A tenant made too many requests in a short time."),
 }

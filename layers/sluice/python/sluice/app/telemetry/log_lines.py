@@ -12,7 +12,7 @@ from typing import Protocol, TextIO
 import msgspec
 
 from sluice.app.settings.schema import Logging
-from sluice.app.telemetry.event_levels import TELLINGS, Level
+from sluice.app.telemetry.event_levels import EVENT_TEXTS, Level
 from sluice.app.telemetry.redaction import (
     Budget,
     RecordedError,
@@ -34,8 +34,8 @@ LINE_BYTES_MAX = 16 * 1024
 IDS = ("task_id", "session_id", "trace_id", "request_id", "component")
 """Keys of a line that come from the call or from what is bound around it."""
 
-_ID_ROOM = Budget(chars=200, items=0)
-_ROOMS = (
+_ID_BUDGET = Budget(chars=200, items=0)
+_BUDGETS = (
     Budget(chars=1_000, items=100),
     Budget(chars=200, items=20),
     Budget(chars=40, items=5),
@@ -68,7 +68,7 @@ class JournalLines:
 
     def record(self, event: Event, **fields: object) -> None:
         """Write one line. Never raises: a full disk must not stop an export."""
-        if TELLINGS[event].level < self._level:
+        if EVENT_TEXTS[event].level < self._level:
             return
         try:
             self._write(self._line(event, fields))
@@ -77,14 +77,14 @@ class JournalLines:
 
     def _line(self, event: Event, fields: Mapping[str, object]) -> str:
         line = ""
-        for room in _ROOMS:
-            line = self._render(self._entry(event, fields, room))
+        for budget in _BUDGETS:
+            line = self._render(self._entry(event, fields, budget))
             if len(line.encode()) <= LINE_BYTES_MAX:
                 break
         return line
 
-    def _entry(self, event: Event, fields: Mapping[str, object], room: Budget) -> Entry:
-        telling = TELLINGS[event]
+    def _entry(self, event: Event, fields: Mapping[str, object], budget: Budget) -> Entry:
+        text = EVENT_TEXTS[event]
         rest = dict(fields)
         ids = {**current_context(), **{name: rest.pop(name) for name in IDS if rest.get(name)}}
         ids.setdefault("component", self._component)
@@ -93,13 +93,13 @@ class JournalLines:
             rest |= {name: value for name, value in error.facts.items() if name not in rest}
         return {
             "timestamp": iso_time(self._clock.now()),
-            "level": telling.level.name,
-            **{name: redacted_text(str(ids[name]), _ID_ROOM) if name in ids else None for name in IDS},
+            "level": text.level.name,
+            **{name: redacted_text(str(ids[name]), _ID_BUDGET) if name in ids else None for name in IDS},
             "event": event.value,
-            "message": telling.message,
-            "fields": redacted_fields(rest, room),
+            "message": text.message,
+            "fields": redacted_fields(rest, budget),
             "duration": round(duration_s * 1000, 3) if isinstance(duration_s, int | float) else None,
-            "error": error_entry(error, code, room),
+            "error": error_entry(error, code, budget),
         }
 
 
@@ -116,12 +116,12 @@ def render_console(entry: Entry) -> str:
     error = _mapping(entry["error"])
     if error:
         named |= {"error": error["code"], "detail": error["message"]}
-    told = " ".join(
+    shown = " ".join(
         f"{name if name.isidentifier() else _json(name)}={_json(value)}"
         for name, value in named.items()
         if value is not None
     )
-    head = f"{entry['timestamp']} {entry['level']:<5} {entry['event']:<20} {entry['message']} {told}".rstrip()
+    head = f"{entry['timestamp']} {entry['level']:<5} {entry['event']:<20} {entry['message']} {shown}".rstrip()
     stack = str(error.get("stack") or "")
     return "\n    ".join([head, *map(escape_unprintable, stack.splitlines())])
 

@@ -32,7 +32,7 @@ _LIVE_MAX = 10_000
 _SMALL_ROWS, _MEDIUM_ROWS = 10_000, 1_000_000
 
 # What use cases call the outcomes they record; a test compares these with the use cases' own lists. They are
-# spelled out here because importing the use cases would load every file format into whoever only counts.
+# written out here because importing the use cases would load every file format into whoever only counts.
 DROPPED_TRIGGERS = frozenset({"dropped", "busy", "postponed"})
 SWEPT = frozenset(
     {
@@ -87,9 +87,9 @@ def _number(fields: Fields, name: str) -> float | None:
 
 
 def _listed(value: object, known: Container[str]) -> str:
-    """Spell a value that is on the list; any other is ``OTHER``."""
-    spelled = str(value)
-    return spelled if spelled in known else OTHER
+    """Format a value that is on the list; any other is ``OTHER``."""
+    text = str(value)
+    return text if text in known else OTHER
 
 
 def _label(name: str, known: Container[str]) -> Callable[[Fields], str]:

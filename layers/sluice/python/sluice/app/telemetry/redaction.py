@@ -18,7 +18,7 @@ _DEPTH_MAX = 4
 
 # Names of values that must not be logged whatever the value is. Sizes and counts of such things are not
 # excepted: a name is cheap to change, and a rule with exceptions is one that somebody reads wrongly.
-_UNSPEAKABLE = re.compile(
+_REDACTED_NAMES = re.compile(
     r"token|authorization|secret|signature|passw|credential|cookie|api_?key|access_?key|private_?key"
     r"|url|link|href|file_?name|header|^(?:cell|value|text|title|body|payload)s?$",
     re.IGNORECASE,
@@ -43,22 +43,22 @@ class Budget(NamedTuple):
     items: int
 
 
-def is_unspeakable(name: str) -> bool:
+def is_redacted(name: str) -> bool:
     """Whether a field of this name must not be logged."""
-    return _UNSPEAKABLE.search(name) is not None
+    return _REDACTED_NAMES.search(name) is not None
 
 
-def redacted_fields(fields: Mapping[str, object], room: Budget) -> dict[str, object]:
-    """Copy ``fields`` without those that must not be logged, the rest cut to ``room``."""
-    return _clean_mapping(fields, room, _DEPTH_MAX)
+def redacted_fields(fields: Mapping[str, object], budget: Budget) -> dict[str, object]:
+    """Copy ``fields`` without those that must not be logged, the rest cut to ``budget``."""
+    return _clean_mapping(fields, budget, _DEPTH_MAX)
 
 
-def redacted_text(text: str, room: Budget) -> str:
-    """Copy ``text`` without secrets that have a known form, cut to ``room``."""
+def redacted_text(text: str, budget: Budget) -> str:
+    """Copy ``text`` without secrets that have a known form, cut to ``budget``."""
     # Cut first: searching a text of any length would cost as much as it is long. A secret that is cut in two
     # is still found, since each form begins with what gives it away.
-    head = text[: room.chars].encode("utf-8", "backslashreplace").decode()
-    cut = f"… [{len(text)} characters]" if len(text) > room.chars else ""
+    head = text[: budget.chars].encode("utf-8", "backslashreplace").decode()
+    cut = f"… [{len(text)} characters]" if len(text) > budget.chars else ""
     return _SECRET_TEXT.sub(REDACTED, head) + cut
 
 
@@ -67,44 +67,46 @@ def escape_unprintable(line: str) -> str:
     return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
 
 
-def _clean_mapping(fields: Mapping[str, object], room: Budget, depth: int) -> dict[str, object]:
-    spoken = {name: value for name, value in fields.items() if value is not None and not is_unspeakable(str(name))}
-    kept = dict(list(spoken.items())[: room.items])
-    cleaned = {redacted_text(str(name), Budget(64, 0)): _clean(value, room, depth - 1) for name, value in kept.items()}
-    if len(kept) < len(spoken):
-        cleaned["…"] = f"[{len(spoken)} fields]"
+def _clean_mapping(fields: Mapping[str, object], budget: Budget, depth: int) -> dict[str, object]:
+    allowed = {name: value for name, value in fields.items() if value is not None and not is_redacted(str(name))}
+    kept = dict(list(allowed.items())[: budget.items])
+    cleaned = {
+        redacted_text(str(name), Budget(64, 0)): _clean(value, budget, depth - 1) for name, value in kept.items()
+    }
+    if len(kept) < len(allowed):
+        cleaned["…"] = f"[{len(allowed)} fields]"
     return cleaned
 
 
-def _clean(value: object, room: Budget, depth: int) -> object:
+def _clean(value: object, budget: Budget, depth: int) -> object:
     match value:
         case None | bool() | float():
             return value
         case Enum():
-            return _clean(value.value, room, depth)
+            return _clean(value.value, budget, depth)
         case int():
-            return value if abs(value) < 2**63 else str(value)[: room.chars]
+            return value if abs(value) < 2**63 else str(value)[: budget.chars]
         case str():
-            return redacted_text(value, room)
+            return redacted_text(value, budget)
         case bytes() | bytearray() | memoryview():
             return f"[{len(value)} bytes]"
         case _:
-            return _clean_container(value, room, depth)
+            return _clean_container(value, budget, depth)
 
 
-def _clean_container(value: object, room: Budget, depth: int) -> object:
+def _clean_container(value: object, budget: Budget, depth: int) -> object:
     """Clean what holds other values; of any other object only its type is told, its text could be anything."""
-    room = Budget(room.chars, max(room.items // 10, 2))  # so that nesting cannot multiply the work
+    budget = Budget(budget.chars, max(budget.items // 10, 2))  # so that nesting cannot multiply the work
     if depth > 0 and isinstance(value, Mapping):
-        return _clean_mapping(value, room, depth)
+        return _clean_mapping(value, budget, depth)
     if depth > 0 and isinstance(value, list | tuple | set | frozenset):
-        items = [_clean(item, room, depth - 1) for item in list(value)[: room.items]]
-        return items if len(value) <= room.items else [*items, f"… [{len(value)} items]"]
+        items = [_clean(item, budget, depth - 1) for item in list(value)[: budget.items]]
+        return items if len(value) <= budget.items else [*items, f"… [{len(value)} items]"]
     return f"[{type(value).__name__}]"
 
 
 _CAUSES_MAX = 5
-_STACK_ROOM = 6
+_STACK_FACTOR = 6
 """A stack may be this many times as long as another text."""
 
 
@@ -118,15 +120,15 @@ class RecordedError(Exception):
         super().__init__(message)
 
 
-def error_entry(error: object, code: object, room: Budget) -> dict[str, str | None] | None:
+def error_entry(error: object, code: object, budget: Budget) -> dict[str, str | None] | None:
     """Describe an error by ``code``, ``message`` and ``stack``; None when there is none."""
     if not isinstance(error, BaseException):
-        return None if code is None else {"code": redacted_text(str(code), room), "message": None, "stack": None}
+        return None if code is None else {"code": redacted_text(str(code), budget), "message": None, "stack": None}
     stack = _stack(error)
     return {
-        "code": redacted_text(str(code or code_of(error)), room),
-        "message": redacted_text(_message(error), room),
-        "stack": None if stack is None else redacted_text(stack, Budget(room.chars * _STACK_ROOM, room.items)),
+        "code": redacted_text(str(code or code_of(error)), budget),
+        "message": redacted_text(_message(error), budget),
+        "stack": None if stack is None else redacted_text(stack, Budget(budget.chars * _STACK_FACTOR, budget.items)),
     }
 
 

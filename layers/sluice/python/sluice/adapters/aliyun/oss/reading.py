@@ -29,7 +29,7 @@ def read_whole(answer: Any) -> bytes:
     """Read an object that fits in memory. Raises ``OutcomeUnknown`` unless every byte is what OSS stores."""
     size = answer.content_length
     with oss_errors(_OPERATION):
-        # One read of the whole: in blocks the object would be held twice while they are joined.
+        # One read of the whole: in blocks the object would be in memory twice while they are joined.
         data = b"".join(iter(lambda: answer.read(max(1, size or BLOCK_BYTES)), b""))
     if size is not None and len(data) != size:
         raise OutcomeUnknown(f"{_OPERATION}: {len(data)} of {size} bytes came")
@@ -39,24 +39,24 @@ def read_whole(answer: Any) -> bytes:
 
 
 def read_span(answer: Any, span: AnsweredRange) -> Iterator[bytes]:
-    """Yield the blocks of an answer. One block is held back, so that an object of one block is verified before.
+    """Yield the blocks of an answer. One block is kept back, so that an object of one block is verified before.
 
     Raises ``OutcomeUnknown`` when it breaks off; what was yielded until then
     is right as far as anybody knows. The checksum is the whole object's:
     damage found when other blocks are out already is a ``StoreError``, since
     nothing is gained by reading on from there.
     """
-    held, crc64, size = b"", 0, 0
+    kept, crc64, size = b"", 0, 0
     for block in _blocks(answer):
-        if held:
-            yield held
-        held, crc64, size = block, crc64_of(block, crc64), size + len(block)
+        if kept:
+            yield kept
+        kept, crc64, size = block, crc64_of(block, crc64), size + len(block)
     if size != span.size:
         raise OutcomeUnknown(f"{_OPERATION}: {size} of {span.size} bytes came")
     if span.is_whole and crc64 != answer.server_crc:
-        raise _damaged(answer, is_handed_out=size > len(held))
-    if held:
-        yield held
+        raise _damaged(answer, is_handed_out=size > len(kept))
+    if kept:
+        yield kept
 
 
 def check_span(answer: Any, start: int, end: int) -> AnsweredRange:

@@ -49,7 +49,7 @@ class TablestoreListing:
             tasks += [task for task in self._read(found.rows) if task.params and state in (None, task.state)]
             start = found.next_key
         page = tasks[:limit]
-        return TaskPage(page, Position.of(page[-1]).spell() if len(tasks) > limit else "")
+        return TaskPage(page, Position.of(page[-1]).encode() if len(tasks) > limit else "")
 
     def count(self, tenant: TenantId, state: State) -> int:
         """Count entries of an index. Only an ended task can be a tombstone, which has an entry elsewhere."""

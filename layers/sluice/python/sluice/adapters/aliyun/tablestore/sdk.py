@@ -37,13 +37,13 @@ def _lean() -> Iterator[None]:
 
     It saves 30 MB and a quarter of a second at each cold start.
     """
-    stand_ins: dict[str, ModuleType | None] = dict.fromkeys(_OPTIONAL) | {name: _Hollow(name) for name in _UNUSED}
-    stand_ins = {name: module for name, module in stand_ins.items() if name not in sys.modules}
-    sys.modules.update(stand_ins)  # type: ignore[arg-type]  # None is how Python marks what cannot be imported
+    hollow: dict[str, ModuleType | None] = dict.fromkeys(_OPTIONAL) | {name: _Hollow(name) for name in _UNUSED}
+    hollow = {name: module for name, module in hollow.items() if name not in sys.modules}
+    sys.modules.update(hollow)  # type: ignore[arg-type]  # None is how Python marks what cannot be imported
     try:
         yield
     finally:
-        for name in stand_ins:
+        for name in hollow:
             del sys.modules[name]
 
 

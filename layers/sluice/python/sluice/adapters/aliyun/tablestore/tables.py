@@ -110,7 +110,7 @@ def _compare_table(table: Table, found: Any, name: str) -> Finding:
     options = found.table_options
     differences = []
     if key != list(table.key):
-        differences.append(f"its key is {_spell(key)} instead of {_spell(table.key)}")
+        differences.append(f"its key is {_format_key(key)} instead of {_format_key(table.key)}")
     for column, kind in table.indexed:
         if columns.get(column) != kind:
             differences.append(f"its column {column} is {columns.get(column, 'not defined')} instead of {kind}")
@@ -134,7 +134,7 @@ def _finding(name: str, differences: list[str]) -> Finding:
     return Finding(name, Standing.DIFFERS if differences else Standing.FITS, "; ".join(differences))
 
 
-def _spell(key: Iterable[Column]) -> str:
+def _format_key(key: Iterable[Column]) -> str:
     return ", ".join(f"{name} {kind}" for name, kind in key)
 
 
