@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sluice.api.http.bodies.body import BodyBudget, Patience
+from sluice.api.http.bodies.body import BodyBudget, BodyTimeouts
 from sluice.domain.errors import SluiceError
 from sluice.domain.limits import KIB, MIB, Limits
 from sluice.domain.task import State
@@ -23,12 +23,12 @@ from sluice.proto import export_pb2 as pb
 from tests.support.http_client import ApiClient, HttpRelay, code_of, definition, http_relay, raw_exchange
 from tests.support.http_process import http_process
 
-IMPATIENT = Patience(idle_s=0.4, total_s=1.2)
+SHORT_TIMEOUTS = BodyTimeouts(idle_s=0.4, total_s=1.2)
 
 
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpRelay]:
-    with http_relay(tmp_path_factory.mktemp("relay"), patience=IMPATIENT, idle_s=1) as running:
+    with http_relay(tmp_path_factory.mktemp("relay"), body_timeouts=SHORT_TIMEOUTS, idle_s=1) as running:
         yield running
 
 
@@ -97,7 +97,7 @@ def test_row_37_two_content_lengths_are_no_http(client: ApiClient) -> None:
 
 def test_row_37_a_dripping_body_is_not_waited_for_long(tmp_path: Path) -> None:
     """Each byte comes in time, but a whole body would take for ever."""
-    with http_relay(tmp_path, patience=Patience(idle_s=0.4, total_s=60)) as relay:
+    with http_relay(tmp_path, body_timeouts=BodyTimeouts(idle_s=0.4, total_s=60)) as relay:
         client = relay.client()
         with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as connection:
             connection.sendall(head_of(client, client.open(), Content_Length="1000"))
@@ -120,7 +120,7 @@ def drip(connection: socket.socket, *, seconds_max: float) -> bytes:
 
 def test_a_body_over_the_limit_is_refused_before_it_is_sent(client: ApiClient) -> None:
     task_id = client.open()
-    length = str(client.relay.app.state.runtime.body_bytes_max + 1)
+    length = str(client.relay.app.state.resources.body_bytes_max + 1)
     answer = raw_exchange(client.relay.port, [head_of(client, task_id, Content_Length=length)])
     assert answer.startswith(b"HTTP/1.1 413 ")
 
@@ -361,10 +361,10 @@ def test_more_rows_than_a_batch_may_have_are_refused_unread(tmp_path: Path, body
 
 def test_the_bodies_of_all_callers_together_are_bounded() -> None:
     budget = BodyBudget(bytes_max=100)
-    with budget.hold() as first, budget.hold() as second:
+    with budget.reserve() as first, budget.reserve() as second:
         first.add(60)
         second.add(40)
         with pytest.raises(SluiceError, match="QUEUE_FULL"):
             second.add(1)
-    with budget.hold() as third:
+    with budget.reserve() as third:
         third.add(100)

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sluice.api.http.bodies.body import Patience
+from sluice.api.http.bodies.body import BodyTimeouts
 from sluice.domain.api_key import Scope
 from sluice.domain.events import Event
 from sluice.domain.limits import Limits
@@ -29,7 +29,7 @@ KEY = "slc_" + "a" * 12 + "_" + "b" * 52
 
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpRelay]:
-    with http_relay(tmp_path_factory.mktemp("relay"), idle_s=1, patience=Patience(idle_s=1)) as running:
+    with http_relay(tmp_path_factory.mktemp("relay"), idle_s=1, body_timeouts=BodyTimeouts(idle_s=1)) as running:
         yield running
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from sluice.api.http.bodies.body import Patience
+from sluice.api.http.bodies.body import BodyTimeouts
 from sluice.domain.events import Event
 from sluice.domain.limits import KIB, MIB, Limits
 from sluice.domain.task import State
@@ -30,7 +30,7 @@ ROWS = [[str(number), f"näme {number}", f'a "note",\r\nwith 数 {number}'] for 
 
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpRelay]:
-    with http_relay(tmp_path_factory.mktemp("relay"), patience=Patience(idle_s=0.5)) as running:
+    with http_relay(tmp_path_factory.mktemp("relay"), body_timeouts=BodyTimeouts(idle_s=0.5)) as running:
         yield running
 
 
@@ -243,7 +243,7 @@ def test_one_row_larger_than_a_batch_is_refused(tmp_path: Path) -> None:
 
 
 def test_more_tables_at_once_than_threads_are_put_off(client: ApiClient) -> None:
-    threads = client.relay.app.state.runtime.senders
+    threads = client.relay.app.state.resources.senders
     gate = threading.Event()
 
     def slowly() -> Iterator[bytes]:

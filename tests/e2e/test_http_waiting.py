@@ -108,7 +108,7 @@ def test_events_tell_every_revision_until_the_end(client: ApiClient) -> None:
 
 def test_a_stream_of_events_says_that_it_is_still_there(tmp_path: Path) -> None:
     with http_relay(tmp_path) as relay:
-        relay.app.state.runtime = replace(relay.app.state.runtime, keep_alive_s=0.1)
+        relay.app.state.resources = replace(relay.app.state.resources, keep_alive_s=0.1)
         client = relay.client()
         with client.stream("GET", f"/v1/exports/{client.open()}/events") as answer:
             lines = answer.iter_lines()

@@ -16,8 +16,9 @@ import httpx
 
 from sluice.adapters.directory.links import LocalLinks
 from sluice.adapters.system_clock import SystemClock
-from sluice.api.http.app import build_http_app
-from sluice.api.http.bodies.body import Patience
+from sluice.api.http.app import RouteSet, build_http_app, operations_of
+from sluice.api.http.bodies.body import BodyTimeouts
+from sluice.api.http.routes.openapi import make_document
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.domain.api_key import Scope
 from sluice.ports.clock import Clock
@@ -35,7 +36,7 @@ class HttpRelay:
         self,
         folder: Path,
         *,
-        patience: Patience | None = None,
+        body_timeouts: BodyTimeouts | None = None,
         idle_s: float = 15,
         connections_max: int = 1_000,
         clock: Clock | None = None,
@@ -50,7 +51,7 @@ class HttpRelay:
             self.memory.service,
             links=links,
             closing=self.closing,
-            patience=patience,
+            body_timeouts=body_timeouts,
             observe=lambda *answer: self.seen.append(answer),
         )
         self.face = HttpServer(
@@ -59,7 +60,7 @@ class HttpRelay:
             new_request_id=lambda: "of-the-connection",
             closing=self.closing,
         )
-        self.document: dict[str, Any] = self.app.openapi()
+        self.document: dict[str, Any] = make_document(operations_of(RouteSet.ALL))
         self.clients: list[ApiClient] = []
         self.tenants = 0
         """How many tenants tests that share the relay have taken."""

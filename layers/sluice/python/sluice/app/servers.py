@@ -16,8 +16,8 @@ from sluice.api.auth import KeyRing, OpenRing, require_keys_unless_loopback
 from sluice.api.call_ids import choose_request_id
 from sluice.api.grpc.call import Observe
 from sluice.api.grpc.server import GrpcLimits, GrpcServer, TlsFiles
-from sluice.api.http.app import Offer, build_http_app
-from sluice.api.http.bodies.body import Patience
+from sluice.api.http.app import RouteSet, build_http_app
+from sluice.api.http.bodies.body import BodyTimeouts
 from sluice.api.http.routes.health import HealthApp
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.api.service import Service
@@ -58,10 +58,10 @@ def open_servers(
     closing = threading.Event()
     app = build_http_app(
         service,
-        offer=Offer.NO_FILES if links is None else Offer.EVERYTHING,
+        routes=RouteSet.WITHOUT_FILES if links is None else RouteSet.ALL,
         links=links,
         closing=closing,
-        patience=Patience(idle_s=settings.server.idle_timeout_s, total_s=settings.server.request_timeout_s),
+        body_timeouts=BodyTimeouts(idle_s=settings.server.idle_timeout_s, total_s=settings.server.request_timeout_s),
         observe=telemetry.metrics.observe_request,
     )
     monitoring = _http_server(settings, ports, health.build(), port=settings.monitoring.metrics_port, closing=closing)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 import msgspec
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -77,15 +76,13 @@ def problem_response(
 
 def answer_error(request: Request, error: Exception) -> Response:
     """Turn any foreseen exception into its answer. Note what the service should know of it."""
-    journal: Journal = request.app.state.journal
+    journal: Journal = request.app.state.resources.ports.journal
     request_id = request_id_of(request.scope)
     match error:
         case HttpError():
             return problem_response(error.error, request_id=request_id, status=error.status, headers=error.headers)
         case HTTPException():
             return _answer_routing(request, error)
-        case RequestValidationError():
-            return problem_response(_unreadable(error), request_id=request_id)
         case ClientDisconnect():
             journal.record(Event.STREAM_ERROR, reason="the sender went away")
             return Response(status_code=499)  # nobody is there to read it
@@ -116,15 +113,6 @@ def _answer_routing(request: Request, error: HTTPException) -> Response:
 
 def _allowed_methods(request: Request) -> list[str]:
     """The methods of all routes of the path; the framework's own answer names those of one."""
-    routes: list[Route] = request.app.state.routes
+    routes = (route for route in request.app.routes if isinstance(route, Route))
     matching = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
     return sorted({method for route in matching for method in route.methods or ()})
-
-
-def _unreadable(error: RequestValidationError) -> SluiceError:
-    """Name the parameter that could not be read and what it may be, and never its value."""
-    first = error.errors()[0]
-    where = first.get("loc", ())
-    field = str(where[-1]) if where else "request"
-    said = str(first.get("msg", "")).removeprefix("Input ")
-    return invalid_request(f"{field} {said}" if said else f"{field} cannot be read", field=field)

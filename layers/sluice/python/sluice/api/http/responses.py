@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sluice.api.http.call import Call
+from sluice.api.http.operation import HttpCall
 from sluice.api.task_view import view_task
 from sluice.domain.progress import eta_s
 from sluice.domain.task import State, Task
@@ -23,7 +24,9 @@ def json_response(value: object, status: int = 200, headers: dict[str, str] | No
     return Response(msgspec.json.encode(value), status, headers=headers, media_type=JSON_TYPE)
 
 
-def task_response(call: Call, task: Task, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def task_response(
+    call: HttpCall[Any], task: Task, *, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
     """Answer with the task, its ``ETag``, and while it runs, or when it was just set going, when to ask again."""
     now = call.ports.clock.now()
     sent = {"ETag": etag_of(task), **(headers or {})}
@@ -32,7 +35,7 @@ def task_response(call: Call, task: Task, *, status: int = 200, headers: dict[st
     return json_response(view_task(task, now), status, sent)
 
 
-def created_response(call: Call, task: Task, *, replayed: bool) -> Response:
+def created_response(call: HttpCall[Any], task: Task, *, replayed: bool) -> Response:
     """Answer for a new task, or for the same one when the request was sent again."""
     headers = {"Location": task_path(task)}
     if replayed:

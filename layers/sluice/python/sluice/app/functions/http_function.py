@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sluice.adapters.aliyun.credentials import LatestCredentials
 from sluice.api.call_ids import choose_request_id
-from sluice.api.http.app import Offer, build_http_app
-from sluice.api.http.bodies.body import Patience
+from sluice.api.http.app import RouteSet, build_http_app
+from sluice.api.http.bodies.body import BodyTimeouts
 from sluice.api.http.responses import json_response
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.app.functions.platform_headers import split_head
@@ -94,21 +94,21 @@ class PlatformEdge:
             await asyncio.sleep(_TICK_S)
 
 
-def run_http_function(component: str, offer: Offer) -> None:
+def run_http_function(component: str, routes: RouteSet) -> None:
     """Serve until a signal says stop."""
-    run_web_function(component, partial(serve_http, offer=offer), port=PORT)
+    run_web_function(component, partial(serve_http, routes=routes), port=PORT)
 
 
 @contextmanager
-def serve_http(function: WebFunction, port: int, *, offer: Offer) -> Iterator[int]:
+def serve_http(function: WebFunction, port: int, *, routes: RouteSet) -> Iterator[int]:
     """Listen; at the end answer what is under way, within ``server.shutdown_grace_s``."""
     server, ports = function.settings.server, function.service.ports
     closing = threading.Event()
     app = build_http_app(
         function.service,
-        offer=offer,
+        routes=routes,
         closing=closing,
-        patience=Patience(idle_s=server.idle_timeout_s, total_s=server.request_timeout_s),
+        body_timeouts=BodyTimeouts(idle_s=server.idle_timeout_s, total_s=server.request_timeout_s),
     )
     edge = PlatformEdge(app, function.latest, warm=function.warm, closing=closing, grace_s=server.shutdown_grace_s)
     http = HttpServer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice.api.http.app import Offer
+from sluice.api.http.app import RouteSet
 from sluice.app.functions.http_function import run_http_function
 
 COMPONENT = "query"
@@ -10,4 +10,4 @@ COMPONENT = "query"
 
 def main() -> None:
     """Serve state, lists, events and links until a signal says stop."""
-    run_http_function(COMPONENT, Offer.READS)
+    run_http_function(COMPONENT, RouteSet.READ_ONLY)

@@ -13,9 +13,9 @@ def main(arguments: list[str]) -> None:
 
             run_grpc_function(COMPONENT)
         case ["http"]:
-            from sluice.api.http.app import Offer  # noqa: PLC0415  # one API, not both, is loaded
+            from sluice.api.http.app import RouteSet  # noqa: PLC0415  # one API, not both, is loaded
             from sluice.app.functions.http_function import run_http_function  # noqa: PLC0415  # one API, not both, is loaded
 
-            run_http_function(COMPONENT, Offer.NO_FILES)
+            run_http_function(COMPONENT, RouteSet.WITHOUT_FILES)
         case _:
             raise SystemExit("usage: relay.py grpc|http")

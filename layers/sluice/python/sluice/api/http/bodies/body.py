@@ -23,39 +23,39 @@ _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long the service waits for a caller that is sending."""
+class BodyTimeouts:
+    """How long a body may take to arrive."""
 
     idle_s: float = 15
     """For the next ``PACE_BYTES`` of a body."""
     total_s: float = 60
-    """For the whole of a body that is held in memory."""
+    """For the whole of a body that is buffered."""
 
 
 class BodyBudget:
-    """Bounds the bytes of all bodies held at a time, however many callers send. Used by the event loop alone."""
+    """Bounds the bytes of all bodies that are buffered at a time. Used by the event loop alone."""
 
     def __init__(self, bytes_max: int = 128 * MIB) -> None:
         self._bytes_max = bytes_max
-        self._held_bytes = 0
+        self._reserved_bytes = 0
 
     @contextmanager
-    def hold(self) -> Iterator[HeldBytes]:
-        """Count what one request holds, until it is answered."""
-        held = HeldBytes(self)
+    def reserve(self) -> Iterator[ReservedBytes]:
+        """Count what one request buffers, until it is answered."""
+        reserved = ReservedBytes(self)
         try:
-            yield held
+            yield reserved
         finally:
-            self.add(-held.size)
+            self.add(-reserved.size)
 
     def add(self, size: int) -> None:
         """Raises QUEUE_FULL when there is no room now."""
-        if size > 0 and self._held_bytes + size > self._bytes_max:
+        if size > 0 and self._reserved_bytes + size > self._bytes_max:
             raise SluiceError(ErrorCode.QUEUE_FULL, "Too much is being sent at once.", retry_after_s=1)
-        self._held_bytes += size
+        self._reserved_bytes += size
 
 
-class HeldBytes:
+class ReservedBytes:
     """The share of one request in the budget."""
 
     def __init__(self, budget: BodyBudget) -> None:
@@ -86,8 +86,8 @@ class BodyDigest:
             raise SluiceError(ErrorCode.CHECKSUM_MISMATCH, "The body does not have the checksum that was sent.")
 
 
-async def read_body(request: Request, held: HeldBytes, *, bytes_max: int, patience: Patience) -> bytes:
-    """Read a whole body, unpacked. Nothing over ``bytes_max`` is ever held, packed or not.
+async def read_body(request: Request, reserved: ReservedBytes, *, bytes_max: int, timeouts: BodyTimeouts) -> bytes:
+    """Read a whole body, unpacked. Nothing over ``bytes_max`` is ever buffered, packed or not.
 
     Raises BATCH_TOO_LARGE (at once when ``Content-Length`` says so),
     UNSUPPORTED_ENCODING, CHECKSUM_MISMATCH, and 408 for a caller too slow.
@@ -96,11 +96,11 @@ async def read_body(request: Request, held: HeldBytes, *, bytes_max: int, patien
     gunzip = make_gunzip(request)
     digest = BodyDigest(request)
     body = bytearray()
-    async with _within(patience.total_s), aclosing(body_blocks(request, patience)) as blocks:
+    async with _within(timeouts.total_s), aclosing(body_blocks(request, timeouts)) as blocks:
         async for block in blocks:
             digest.update(block)
             for piece in gunzip.feed(block) if gunzip else (block,):
-                held.add(len(piece))
+                reserved.add(len(piece))
                 body += piece
                 _check_size(len(body), bytes_max)
     if gunzip:
@@ -120,12 +120,12 @@ async def _within(seconds: float) -> AsyncGenerator[None, None]:
         raise request_timeout() from None
 
 
-async def body_blocks(request: Request, patience: Patience) -> AsyncGenerator[bytes, None]:
+async def body_blocks(request: Request, timeouts: BodyTimeouts) -> AsyncGenerator[bytes, None]:
     """Yield the body as it was sent, in order. Raises ``ClientDisconnect``, and 408 for a caller too slow."""
     more = True
     while more:
         arrived = bytearray()
-        async with _within(patience.idle_s):
+        async with _within(timeouts.idle_s):
             while more and len(arrived) < PACE_BYTES:
                 block, more = await _receive(request)
                 arrived += block

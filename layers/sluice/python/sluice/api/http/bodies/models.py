@@ -129,20 +129,12 @@ class ProblemView(msgspec.Struct, frozen=True):
     request_id: str
 
 
-MODELS = (OpenBody, CloseBody, RenderBody, BatchReceiptView, LinkView, TaskListView, TaskView, ProblemView)
-
-
 def read_model(body: bytes, model: type[Struct]) -> Struct:
     """Read a JSON body, strictly. Raises INVALID_REQUEST with ``field``, INVALID_TEXT and UNSUPPORTED_FORMAT."""
     value = exact_json(body)
     _refuse_lone_surrogates(value)
-    return convert(value, model, strict=True)
-
-
-def convert(value: object, model: type[Struct], *, strict: bool) -> Struct:
-    """Make ``value`` a ``model``; without ``strict`` texts become numbers and booleans where those are due."""
     try:
-        return msgspec.convert(value, model, strict=strict)
+        return msgspec.convert(value, model)
     except msgspec.ValidationError as error:
         raise _refused(str(error)) from None
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from sluice.api.error_status import problem, to_sluice_error
-from sluice.api.http.call import Call
 from sluice.api.http.errors import request_id_of
+from sluice.api.http.operation import HttpCall
 from sluice.api.http.responses import is_known
 from sluice.api.task_view import view_task
 from sluice.domain.errors import SluiceError
@@ -28,7 +29,7 @@ EVENT_STREAM = "text/event-stream"
 _NO_BUFFERING = {"X-Accel-Buffering": "no"}
 
 
-async def wait_for_change(call: Call, task: Task, wait_s: float) -> Task:
+async def wait_for_change(call: HttpCall[Any], task: Task, wait_s: float) -> Task:
     """Return the task once its state is another, or the time is up, or the service stops.
 
     Returns at once when the task has ended, or when the caller's
@@ -46,7 +47,7 @@ async def wait_for_change(call: Call, task: Task, wait_s: float) -> Task:
     return task
 
 
-def event_response(call: Call, task: Task) -> Response:
+def event_response(call: HttpCall[Any], task: Task) -> Response:
     """Stream the task now and at every change until it has ended.
 
     A client that reconnects after the last event (``Last-Event-ID``) is told
@@ -57,7 +58,7 @@ def event_response(call: Call, task: Task) -> Response:
     return StreamingResponse(_events(call, task), media_type=EVENT_STREAM, headers=_NO_BUFFERING)
 
 
-async def _events(call: Call, task: Task) -> AsyncGenerator[bytes, None]:
+async def _events(call: HttpCall[Any], task: Task) -> AsyncGenerator[bytes, None]:
     yield _event(call, task)
     silent_s, poll_s = 0.0, POLL_S_MIN
     while not task.state.terminal and not await _is_stopping(call, poll_s):
@@ -71,33 +72,33 @@ async def _events(call: Call, task: Task) -> AsyncGenerator[bytes, None]:
         if now.rev != task.rev:
             task, silent_s, poll_s = now, 0.0, POLL_S_MIN
             yield _event(call, task)
-        elif silent_s >= call.runtime.keep_alive_s:
+        elif silent_s >= call.resources.keep_alive_s:
             silent_s = 0.0
             yield b": still here\n\n"
 
 
-async def _look(call: Call, task: Task) -> Task:
+async def _look(call: HttpCall[Any], task: Task) -> Task:
     """The task as of now, or as it was while the store does not answer."""
     with suppress(StoreError):
         return await call.run(find_task, call.ports, task.ref)
     return task
 
 
-async def _is_over(call: Call, poll_s: float) -> bool:
+async def _is_over(call: HttpCall[Any], poll_s: float) -> bool:
     """Sleep; then whether the service stops or the caller is gone."""
     return await _is_stopping(call, poll_s) or await call.request.is_disconnected()
 
 
-async def _is_stopping(call: Call, poll_s: float) -> bool:
+async def _is_stopping(call: HttpCall[Any], poll_s: float) -> bool:
     await asyncio.sleep(poll_s)
-    return call.runtime.closing.is_set()
+    return call.resources.closing.is_set()
 
 
-def _event(call: Call, task: Task) -> bytes:
+def _event(call: HttpCall[Any], task: Task) -> bytes:
     data = msgspec.json.encode(view_task(task, call.ports.clock.now()))
     return b"id: %d\ndata: %b\n\n" % (task.rev, data)
 
 
-def _problem(call: Call, error: SluiceError) -> bytes:
+def _problem(call: HttpCall[Any], error: SluiceError) -> bytes:
     body = problem(to_sluice_error(error), request_id=request_id_of(call.request.scope))
     return b"event: problem\ndata: %b\n\n" % msgspec.json.encode(body)

@@ -5,24 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Generator
 from contextlib import closing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from anyio import to_thread
-from fastapi import APIRouter, Request
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from sluice.api.http.call import Grant, Runtime, runtime_of
-from sluice.api.http.errors import HttpError, invalid_request
+from sluice.api.http.bodies.models import ProblemView
+from sluice.api.http.errors import PROBLEM_TYPE, HttpError, invalid_request
+from sluice.api.http.operation import Answer, Declared, Grant, HttpResources, Operation, resources_of
 from sluice.api.http.responses import tag_matches
-from sluice.api.http.routes.openapi import declares, extra, header, problem_answer
+from sluice.api.http.routes.openapi import header
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.filenames import content_disposition
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.ports.object_store import ObjectInfo
 from sluice.ports.store_errors import NoSuchObject
 from sluice.tables.formats import FORMATS
-
-router = APIRouter()
 
 ANY_TYPE = "application/octet-stream"
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII)
@@ -45,38 +44,10 @@ def _media_types() -> dict[str, str]:
     }
 
 
-_BYTES = {"schema": {"type": "string", "format": "binary"}}
-_FILE = {"content": {media.partition(";")[0]: _BYTES for media in (*_media_types().values(), ANY_TYPE)}}
-
-
-_PARAMETERS = extra(
-    header("Range", "One range of bytes, such as `bytes=1000-` to go on where a download broke off.", type="string"),
-    header("If-Range", "The ETag the range belongs to; the whole file if it is another.", type="string"),
-    header("If-None-Match", "Answer 304 if the file has this tag.", type="string"),
-)
-_ANSWERS = declares(
-    200,
-    "The file.",
-    codes=(ErrorCode.EXPIRED,),
-    also={
-        200: {"description": "The file.", **_FILE},
-        206: {"description": "The range.", **_FILE},
-        304: {"description": "The file is as `If-None-Match` says."},
-        416: problem_answer("The file has no such range."),
-    },
-)
-
-
-@router.head("/v1/files/{token}", summary="Ask about the file behind a link", openapi_extra=_PARAMETERS, **_ANSWERS)
-async def describe_file(request: Request, token: str) -> Response:
-    return await read_file(request, token)
-
-
-@router.get("/v1/files/{token}", summary="Read the file behind a link", openapi_extra=_PARAMETERS, **_ANSWERS)
-async def read_file(request: Request, token: str) -> Response:
-    runtime = runtime_of(request)
-    grant = _verify(runtime, request, token)
-    info = await to_thread.run_sync(_find, runtime, grant.key, limiter=runtime.readers)
+async def read_file(request: Request) -> Response:
+    resources = resources_of(request)
+    grant = _verify(resources, request)
+    info = await to_thread.run_sync(_find, resources, grant.key, limiter=resources.readers)
     etag = f'"{info.crc64}-{info.size}"'
     headers = {
         "ETag": etag,
@@ -91,10 +62,12 @@ async def read_file(request: Request, token: str) -> Response:
     span = _span_of(request, etag, info.size)
     if span is None:
         raise HttpError(416, invalid_request("The file has no such range."), {"Content-Range": f"bytes */{info.size}"})
-    return _send(request, runtime, grant.key, span=span, size=info.size, headers=headers)
+    return _send(request, resources, grant.key, span=span, size=info.size, headers=headers)
 
 
-def _send(request: Request, runtime: Runtime, key: str, *, span: Span, size: int, headers: dict[str, str]) -> Response:
+def _send(
+    request: Request, resources: HttpResources, key: str, *, span: Span, size: int, headers: dict[str, str]
+) -> Response:
     headers["Content-Length"] = str(span.end - span.start)
     status = 200
     if span != (0, size):
@@ -102,20 +75,20 @@ def _send(request: Request, runtime: Runtime, key: str, *, span: Span, size: int
         headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size}"
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
-    blocks = runtime.ports.objects.read_range(key, span.start, span.end)
-    return StreamingResponse(_in_threads(runtime, blocks), status, headers=headers)
+    blocks = resources.ports.objects.read_range(key, span.start, span.end)
+    return StreamingResponse(_in_threads(resources, blocks), status, headers=headers)
 
 
-def _verify(runtime: Runtime, request: Request, token: str) -> Grant:
+def _verify(resources: HttpResources, request: Request) -> Grant:
     """What the link allows. A link that something was added to is not ours."""
-    if runtime.links is None or request.url.query:
+    if resources.links is None or request.url.query:
         raise SluiceError(ErrorCode.PERMISSION_DENIED, "The link is not one of ours.")
-    return runtime.links.verify(token)
+    return resources.links.verify(request.path_params["token"])
 
 
-def _find(runtime: Runtime, key: str) -> ObjectInfo:
+def _find(resources: HttpResources, key: str) -> ObjectInfo:
     try:
-        return runtime.ports.objects.head(key)
+        return resources.ports.objects.head(key)
     except NoSuchObject:
         raise SluiceError(ErrorCode.EXPIRED, "The file is gone.") from None
 
@@ -144,11 +117,39 @@ def _span_of(request: Request, etag: str, size: int) -> Span | None:
     return Span(start, end) if start < end else None
 
 
-async def _in_threads(runtime: Runtime, blocks: Generator[bytes]) -> AsyncGenerator[bytes, None]:
+async def _in_threads(resources: HttpResources, blocks: Generator[bytes]) -> AsyncGenerator[bytes, None]:
     """Read each block in a thread when the one before is sent; one block is held.
 
     A caller that goes away ends the reading: a store's connection is not left to the garbage collector.
     """
     with closing(blocks):
-        while block := await to_thread.run_sync(next, blocks, b"", limiter=runtime.readers):
+        while block := await to_thread.run_sync(next, blocks, b"", limiter=resources.readers):
             yield block
+
+
+_BYTES: Declared = {"type": "string", "format": "binary"}
+_FILE = {media.partition(";")[0]: _BYTES for media in (*_media_types().values(), ANY_TYPE)}
+_DECLARED: dict[str, Any] = {
+    "path": "/v1/files/{token}",
+    "endpoint": read_file,
+    "scope": None,
+    "headers": (
+        header(
+            "Range", "One range of bytes, such as `bytes=1000-` to go on where a download broke off.", type="string"
+        ),
+        header("If-Range", "The ETag the range belongs to; the whole file if it is another.", type="string"),
+        header("If-None-Match", "Answer 304 if the file has this tag.", type="string"),
+    ),
+    "answers": {
+        200: Answer("The file.", _FILE),
+        206: Answer("The range.", _FILE),
+        304: Answer("The file is as `If-None-Match` says."),
+        416: Answer("The file has no such range.", {PROBLEM_TYPE: ProblemView}),
+    },
+    "codes": (ErrorCode.EXPIRED,),
+}
+
+OPERATIONS = (
+    Operation(id="headFile", method="HEAD", summary="Ask about the file behind a link", **_DECLARED),
+    Operation(id="readFile", method="GET", summary="Read the file behind a link", **_DECLARED),
+)

@@ -1,25 +1,20 @@
-"""The OpenAPI document: what each route takes and every answer it can give."""
+"""The OpenAPI document: what each operation takes and every answer it can give."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable, Mapping
-from typing import Any
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from inspect import cleandoc
 
 import msgspec
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-from starlette.responses import Response
 
 from sluice import __version__
 from sluice.api.error_status import ANSWERS
-from sluice.api.http.bodies.media import CSV, JSON, NDJSON, PROTOBUF
-from sluice.api.http.bodies.models import MODELS, ProblemView
+from sluice.api.http.bodies.models import ProblemView
 from sluice.api.http.errors import PROBLEM_TYPE
+from sluice.api.http.operation import Answer, Declared, Operation
 from sluice.domain.errors import MEANINGS, ErrorCode
-from sluice.domain.options import ExportOptions
-
-Declared = dict[str, Any]
 
 DESCRIPTION = (
     "Turns a table of any size into a file behind a link. "
@@ -28,6 +23,7 @@ DESCRIPTION = (
     "and a batch sent again is acknowledged again."
 )
 REF_TEMPLATE = "#/components/schemas/{name}"
+SECURITY_SCHEME = "HTTPBearer"
 
 _ANY_CALL = (
     ErrorCode.UNAUTHENTICATED,
@@ -36,7 +32,7 @@ _ANY_CALL = (
     ErrorCode.STORE_UNAVAILABLE,
     ErrorCode.INTERNAL,
 )
-_TOO_SLOW = 408
+_PROBLEM: dict[str, type | Declared] = {PROBLEM_TYPE: ProblemView}
 
 TASK_CODES = (ErrorCode.TASK_NOT_FOUND, ErrorCode.TASK_DELETED)
 BODY_CODES = (
@@ -90,90 +86,10 @@ FAILURE_CODES = (
 )
 """Why a task may have failed; asking for its file answers so."""
 
-_ROWS_JSON = {
-    "type": "array",
-    "items": {
-        "anyOf": [
-            {"type": "array", "items": {"$ref": REF_TEMPLATE.format(name="Cell")}},
-            {"type": "object", "additionalProperties": {"$ref": REF_TEMPLATE.format(name="Cell")}},
-        ]
-    },
-}
-_CELL = {
-    "description": "A number keeps exactly the digits sent. Null is not the empty text.",
-    "type": ["string", "number", "boolean", "null"],
-}
-
-
-def declares(
-    status: int,
-    description: str,
-    model: type | None = None,
-    *,
-    codes: Iterable[ErrorCode] = (),
-    headers: Iterable[str] = (),
-    slow: bool = False,
-    also: dict[int | str, Declared] | None = None,
-) -> Declared:
-    """Build the arguments of a route that say how it answers: with ``status``, or with one of ``codes``."""
-    answer: Declared = {"description": description, "headers": {name: _HEADERS[name] for name in headers}}
-    if model is not None:
-        answer["content"] = {JSON: {"schema": ref(model)}}
-    responses: dict[int | str, Declared] = {status: answer, **(also or {}), **problems((*_ANY_CALL, *codes))}
-    if slow:
-        responses[_TOO_SLOW] = problem_answer("The body did not arrive in time.")
-    return {"status_code": status, "responses": responses, "response_class": Response, "response_model": None}
-
-
-def problems(codes: Iterable[ErrorCode]) -> dict[int | str, Declared]:
-    """Group error codes by the status they are answered with."""
-    by_status: dict[int | str, list[str]] = {}
-    for code in sorted(set(codes)):
-        by_status.setdefault(ANSWERS[code][1], []).append(f"`{code.value}`: {MEANINGS[code].sentence}")
-    return {status: problem_answer("\n\n".join(said)) for status, said in sorted(by_status.items(), key=str)}
-
-
-def ref(model: type) -> Declared:
-    return {"$ref": REF_TEMPLATE.format(name=model.__name__)}
-
-
-def body_of(contents: Mapping[str, Declared], *, required: bool = True) -> Declared:
-    """Declare a request body, by content type."""
-    content = {kind: {"schema": schema} for kind, schema in contents.items()}
-    return {"requestBody": {"required": required, "content": content}}
-
-
-def model_body(model: type, *, required: bool = True) -> Declared:
-    return body_of({JSON: ref(model)}, required=required)
-
-
-_TEXT_ROWS = {"type": "string", "description": "UTF-8"}
-STREAM_BODY = body_of({CSV: _TEXT_ROWS, NDJSON: _TEXT_ROWS})
-BATCH_BODY = body_of(
-    {JSON: _ROWS_JSON, NDJSON: _TEXT_ROWS, CSV: _TEXT_ROWS, PROTOBUF: {"type": "string", "format": "binary"}}
-)
-
-_HEADERS: dict[str, Declared] = {
-    "Location": {"schema": {"type": "string"}, "description": "The path of the export, or the link."},
-    "ETag": {"schema": {"type": "string"}, "description": "For `If-None-Match`."},
-    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds; sent while it makes sense to ask again."},
-    "Idempotent-Replayed": {"schema": {"type": "boolean"}, "description": "The request was known; nothing was made."},
-    "Accept-Ranges": {"schema": {"type": "string"}},
-    "Content-Disposition": {"schema": {"type": "string"}, "description": "Names the file."},
-    "Content-Range": {"schema": {"type": "string"}},
-}
-TASK_HEADERS = ("ETag", "Retry-After")
-CREATED_HEADERS = ("Location", "ETag", "Idempotent-Replayed")
-
 
 def header(name: str, description: str, **schema: object) -> Declared:
-    """Declare a request header."""
-    return parameter(name, description, where="header", **schema)
-
-
-def parameter(name: str, description: str, *, where: str = "query", **schema: object) -> Declared:
-    """Declare an optional parameter."""
-    return {"name": name, "in": where, "required": False, "description": description, "schema": schema}
+    """Declare a request header, which may be left out."""
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
 
 
 IDEMPOTENCY_KEY = header(
@@ -192,54 +108,140 @@ CONTENT_SHA256 = header(
 )
 CONTENT_ENCODING = header("Content-Encoding", "The body may be packed.", type="string", enum=["gzip", "identity"])
 
+PATH_PARAMETERS: dict[str, Declared] = {
+    "task_id": {"description": "The export's id, as the open answered it.", "schema": {"type": "string"}},
+    "sequence": {
+        "description": "The batch's place among all of the export, from 1, chosen by the sender. Batches may come "
+        "in any order. One numbering runs through all sheets; within a sheet rows stand in its order.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "token": {"schema": {"type": "string"}},
+}
+"""The names in braces of the operations' paths."""
 
-def option_parameters() -> list[Declared]:
-    """Declare each option of the file as a query parameter."""
-    properties = _model_schemas(ExportOptions)[ExportOptions.__name__]["properties"]
-    return [{**parameter(name, schema.pop("description")), "schema": schema} for name, schema in properties.items()]
+ANSWER_HEADERS: dict[str, Declared] = {
+    "Location": {"schema": {"type": "string"}, "description": "The path of the export, or the link."},
+    "ETag": {"schema": {"type": "string"}, "description": "For `If-None-Match`."},
+    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds; sent while it makes sense to ask again."},
+    "Idempotent-Replayed": {"schema": {"type": "boolean"}, "description": "The request was known; nothing was made."},
+}
+TASK_HEADERS = ("ETag", "Retry-After")
+CREATED_HEADERS = ("Location", "ETag", "Idempotent-Replayed")
+
+TEXT_ROWS: Declared = {"type": "string", "description": "UTF-8"}
+JSON_ROWS: Declared = {
+    "type": "array",
+    "items": {
+        "anyOf": [
+            {"type": "array", "items": {"$ref": REF_TEMPLATE.format(name="Cell")}},
+            {"type": "object", "additionalProperties": {"$ref": REF_TEMPLATE.format(name="Cell")}},
+        ]
+    },
+}
+_CELL: Declared = {
+    "description": "A number keeps exactly the digits sent. Null is not the empty text.",
+    "type": ["string", "number", "boolean", "null"],
+}
 
 
-def extra(*parameters: Declared, **rest: Any) -> Declared:
-    """Build a route's ``openapi_extra``."""
-    return {"parameters": list(parameters), **rest} if parameters else rest
+def make_document(operations: Sequence[Operation]) -> Declared:
+    """Make the document of these operations."""
+    queries = {operation.query for operation in operations}
+    schemas = _schemas({ProblemView, *queries, *(model for operation in operations for model in _models(operation))})
+    paths: dict[str, Declared] = {}
+    for operation in operations:
+        parameters = schemas[operation.query.__name__]
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, parameters)
+    for query in queries:
+        del schemas[query.__name__]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sluice",
+            "summary": "Tables to files.",
+            "description": DESCRIPTION,
+            "version": __version__,
+        },
+        "paths": paths,
+        "components": {
+            "schemas": {**schemas, "Cell": _CELL},
+            "securitySchemes": {
+                SECURITY_SCHEME: {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key, made with `sluice keys add TENANT`.",
+                }
+            },
+        },
+    }
 
 
-def make_document(app: FastAPI) -> Declared:
-    """Make the document, once."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title="Sluice", version=__version__, description=DESCRIPTION, routes=app.routes, summary="Tables to files."
-        )
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        _without_framework_answers(document, schemas)
-        schemas.update(_model_schemas(*MODELS), Cell=_CELL)
-        app.openapi_schema = document
-    return app.openapi_schema
+def _models(operation: Operation) -> Iterator[type]:
+    """The structs in the bodies and answers of an operation."""
+    contents = [answer.content for answer in operation.answers.values()]
+    if operation.body is not None:
+        contents.append(operation.body.content)
+    return (schema for content in contents for schema in content.values() if isinstance(schema, type))
 
 
-def _model_schemas(*models: type) -> Declared:
-    _, schemas = msgspec.json.schema_components(models, schema_hook=_any, ref_template=REF_TEMPLATE)
+def _schemas(models: Iterable[type]) -> dict[str, Declared]:
+    """The schemas of structs and of what they refer to, by name."""
+    any_json: Declared = {"description": "Any JSON value."}
+    _, schemas = msgspec.json.schema_components(models, schema_hook=lambda _: any_json, ref_template=REF_TEMPLATE)
     for schema in schemas.values():
         if "description" in schema:
-            schema["description"] = inspect.cleandoc(schema["description"]).replace("``", "`")
+            schema["description"] = cleandoc(schema["description"]).replace("``", "`")
     # As JSON has it: a list for a tuple that is a default.
-    plain: Declared = msgspec.json.decode(msgspec.json.encode(schemas))
-    return plain
+    return msgspec.json.decode(msgspec.json.encode(schemas), type=dict[str, Declared])
 
 
-def _any(_kind: type) -> Declared:
-    """The schema of what may be any JSON."""
-    return {"description": "Any JSON value."}
+def _operation(operation: Operation, query_schema: Declared) -> Declared:
+    declared: Declared = {"operationId": operation.id, "summary": operation.summary}
+    if operation.scope is not None:
+        declared["security"] = [{SECURITY_SCHEME: []}]
+    in_path = re.findall(r"\{(\w+)\}", operation.path)
+    parameters = [{"name": name, "in": "path", "required": True, **PATH_PARAMETERS[name]} for name in in_path]
+    parameters += [*_query_parameters(operation.query, query_schema), *operation.headers]
+    if parameters:
+        declared["parameters"] = parameters
+    problems = _problems((*_ANY_CALL, *operation.codes))
+    if operation.body is not None:
+        declared["requestBody"] = {"required": operation.body.required, "content": _content(operation.body.content)}
+        problems[HTTPStatus.REQUEST_TIMEOUT] = Answer("The body did not arrive in time.", _PROBLEM)
+    answers = {**operation.answers, **problems}
+    declared["responses"] = {str(int(status)): _answer(answers[status]) for status in sorted(answers)}
+    return declared
 
 
-def _without_framework_answers(document: Declared, schemas: Declared) -> None:
-    """Take out the 422 that the framework declares; a parameter that cannot be read answers 400 here."""
-    for path in document["paths"].values():
-        for operation in path.values():
-            operation["responses"].pop("422", None)
-    schemas.pop("HTTPValidationError", None)
-    schemas.pop("ValidationError", None)
+def _query_parameters(query: type[msgspec.Struct], schema: Declared) -> Iterator[Declared]:
+    """Declare the fields of a struct as query parameters: its own before those of the struct it extends."""
+    inherited = frozenset(getattr(query.__base__, "__struct_fields__", ()))
+    for name in sorted(query.__struct_fields__, key=inherited.__contains__):
+        member = dict(schema["properties"][name])
+        described = {"description": member.pop("description")} if "description" in member else {}
+        yield {"name": name, "in": "query", "required": name in schema["required"], **described, "schema": member}
 
 
-def problem_answer(description: str) -> Declared:
-    return {"description": description, "content": {PROBLEM_TYPE: {"schema": ref(ProblemView)}}}
+def _problems(codes: Iterable[ErrorCode]) -> dict[int, Answer]:
+    """Group error codes by the status they are answered with."""
+    by_status: dict[int, list[str]] = {}
+    for code in sorted(set(codes)):
+        by_status.setdefault(ANSWERS[code][1], []).append(f"`{code.value}`: {MEANINGS[code].sentence}")
+    return {status: Answer("\n\n".join(texts), _PROBLEM) for status, texts in by_status.items()}
+
+
+def _answer(answer: Answer) -> Declared:
+    declared: Declared = {"description": answer.description}
+    if answer.headers:
+        declared["headers"] = {name: ANSWER_HEADERS[name] for name in answer.headers}
+    if answer.content:
+        declared["content"] = _content(answer.content)
+    return declared
+
+
+def _content(content: Mapping[str, type | Declared]) -> Declared:
+    """Declare what has a content type; a struct by its name."""
+    return {
+        kind: {"schema": {"$ref": REF_TEMPLATE.format(name=schema.__name__)} if isinstance(schema, type) else schema}
+        for kind, schema in content.items()
+    }

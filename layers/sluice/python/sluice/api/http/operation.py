@@ -1,0 +1,274 @@
+"""One operation of the HTTP API, declared once: its route, its scope, its parameters, its body, its answers.
+
+Routes are made of declarations here; ``routes/openapi.py`` makes the document of the same ones.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
+from anyio import CapacityLimiter, to_thread
+from msgspec import inspect
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import Scope as AsgiScope
+
+from sluice.api.auth import Principal
+from sluice.api.http.bodies.body import BodyBudget, BodyTimeouts
+from sluice.api.http.errors import invalid_request
+from sluice.api.service import Service
+from sluice.domain.api_key import Scope
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import TaskRef
+from sluice.domain.options import ExportFormat
+from sluice.ports.bundle import Ports
+from sluice.usecases.find_task import make_ref
+
+Result = TypeVar("Result")
+Query = TypeVar("Query", bound=msgspec.Struct)
+
+Declared = dict[str, Any]
+"""A part of the OpenAPI document."""
+
+SHOWN_CHARS_MAX = 64
+"""How much of an unknown name an answer repeats."""
+
+BODY_FACTOR = 3
+"""A batch is at most this many times as large in the request as in its chunk: quotes, brackets, escapes."""
+
+
+class NoQuery(msgspec.Struct, frozen=True):
+    """The query parameters of an operation that has none."""
+
+
+class RequestBody(NamedTuple):
+    """What a body may be: by content type, a struct or a schema."""
+
+    content: Mapping[str, type | Declared]
+    required: bool = True
+
+
+class Answer(NamedTuple):
+    """One way in which an operation answers. ``headers`` are names of ``openapi.ANSWER_HEADERS``."""
+
+    description: str
+    content: Mapping[str, type | Declared] = {}
+    headers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """What is served at one path for one method.
+
+    ``endpoint`` takes an ``HttpCall`` whose query is a ``query``; without a
+    ``scope`` it takes the request as it came, of any caller.
+    """
+
+    id: str
+    """Its name in the document; the name of the function in generated clients."""
+    method: str
+    path: str
+    summary: str
+    endpoint: Callable[[Any], Awaitable[Response]]
+    scope: Scope | None
+    query: type[msgspec.Struct] = NoQuery
+    """Its fields are the query parameters; one whose default is a tuple may be repeated."""
+    headers: tuple[Declared, ...] = ()
+    body: RequestBody | None = None
+    answers: Mapping[int, Answer]
+    """Those that are no problem document of ``codes``."""
+    codes: tuple[ErrorCode, ...] = ()
+    """Besides those with which any operation may answer."""
+
+
+class OperationRoute(Route):
+    """The route of an operation. Serves its method alone: a GET does not answer HEAD."""
+
+    def __init__(self, operation: Operation) -> None:
+        async def endpoint(request: Request) -> Response:
+            return await _serve(operation, request)
+
+        super().__init__(operation.path, endpoint, methods=[operation.method], name=operation.id)
+        self.methods = {operation.method}
+
+    def matches(self, scope: AsgiScope) -> tuple[Match, AsgiScope]:
+        """Leave the route in the scope: its template is the label of metrics."""
+        match, child_scope = super().matches(scope)
+        return match, child_scope if match is Match.NONE else {**child_scope, "route": self}
+
+
+async def _serve(operation: Operation, request: Request) -> Response:
+    """Let the caller in, or raise UNAUTHENTICATED, RATE_LIMITED or PERMISSION_DENIED before anything else is read."""
+    if operation.scope is None:
+        return await operation.endpoint(request)
+    resources = resources_of(request)
+    principal = resources.service.admit(request.headers.get("authorization"), operation.scope)
+    query = read_query(request.query_params, operation.query)
+    return await operation.endpoint(HttpCall(request, resources, principal, query))
+
+
+class Grant(Protocol):
+    """What a link allows: to read one object, under one name."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def filename(self) -> str: ...
+
+
+class VerifiesLinks(Protocol):
+    def verify(self, token: str) -> Grant:
+        """Read a token. Raises ``SluiceError``: PERMISSION_DENIED unless it is one of ours, EXPIRED after its time."""
+
+
+def _limiter(threads: int) -> Callable[[], CapacityLimiter]:
+    return lambda: CapacityLimiter(threads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpResources:
+    """What all requests of one server share. Use cases block, so they run in threads; each kind of work has its own."""
+
+    service: Service
+    links: VerifiesLinks | None = None
+    closing: threading.Event = field(default_factory=threading.Event)
+    """Set when the server drains: callers that wait are answered now."""
+    keep_alive_s: float = 15
+    """Proxies cut silent connections; a stream of events sends a comment this often."""
+    body_timeouts: BodyTimeouts = field(default_factory=BodyTimeouts)
+    body_budget: BodyBudget = field(default_factory=BodyBudget)
+    workers: CapacityLimiter = field(default_factory=_limiter(40))
+    senders: CapacityLimiter = field(default_factory=_limiter(16))
+    """Bodies of any length, each of which takes a thread from its first byte to its last."""
+    readers: CapacityLimiter = field(default_factory=_limiter(16))
+    """Downloads."""
+    decoding: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
+    """Decoding takes several times a body's size for a moment, and more threads would not make it faster."""
+
+    @property
+    def ports(self) -> Ports:
+        return self.service.ports
+
+    @property
+    def body_bytes_max(self) -> int:
+        return BODY_FACTOR * self.ports.limits.batch_bytes_max
+
+
+def resources_of(request: Request) -> HttpResources:
+    resources: HttpResources = request.app.state.resources
+    return resources
+
+
+@dataclass(frozen=True)
+class HttpCall(Generic[Query]):
+    """A request of a known caller. The tenant comes from the credential and from nowhere else."""
+
+    request: Request
+    resources: HttpResources
+    principal: Principal
+    query: Query
+
+    @property
+    def ports(self) -> Ports:
+        return self.resources.ports
+
+    @property
+    def task_ref(self) -> TaskRef:
+        """The task that the path names. Raises TASK_NOT_FOUND for text that is no task id."""
+        return make_ref(self.principal.tenant, self.request.path_params["task_id"])
+
+    async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Do blocking work in a thread."""
+        return await to_thread.run_sync(work, *arguments, limiter=self.resources.workers)
+
+
+def read_query(sent: QueryParams, model: type[Query]) -> Query:
+    """Read the query parameters. Raises INVALID_REQUEST with ``field``, and UNSUPPORTED_FORMAT.
+
+    A name that would be ignored is refused, for it may be a typo, and so is one that is given twice.
+    """
+    fields = _fields_of(model)
+    given: dict[str, Any] = {}
+    for name, text in sent.multi_items():
+        shown = name[:SHOWN_CHARS_MAX]
+        if name not in fields:
+            raise invalid_request(f"{shown} is no parameter of this call", field=shown, known=sorted(fields))
+        if isinstance(fields[name].default, tuple):
+            given[name] = (*given.get(name, ()), text)
+        elif name in given:
+            raise invalid_request(f"{shown} is given twice", field=shown)
+        else:
+            given[name] = text
+    for name, declared in fields.items():
+        if declared.required and name not in given:
+            raise invalid_request(f"{name} is required", field=name)
+    try:
+        query = msgspec.convert(given, model, strict=False)
+    except msgspec.ValidationError as error:
+        raise _unreadable(str(error), model) from None
+    for name in given:
+        if getattr(query, name) == math.inf:
+            raise invalid_request(f"{name} should be a finite number", field=name)
+    return query
+
+
+@cache
+def _fields_of(model: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    return {field.encode_name: field for field in msgspec.structs.fields(model)}
+
+
+_PATH = re.compile(r" - at `\$\.(\w+)")
+_BOUND = re.compile(r"(>=|<=) (-?[0-9.]+)")
+_BOUNDS = {">=": "greater", "<=": "less"}
+_KINDS: dict[type, str] = {
+    inspect.IntType: "a valid integer",
+    inspect.FloatType: "a valid number",
+    inspect.BoolType: "true or false",
+}
+
+
+def _unreadable(message: str, model: type[msgspec.Struct]) -> SluiceError:
+    """Name the parameter that could not be read and what it may be, and never its value."""
+    found, info = _PATH.search(message), inspect.type_info(model)
+    assert found is not None  # msgspec names the field
+    assert isinstance(info, inspect.StructType)
+    name = found[1]
+    kinds = _plain_types(next(declared.type for declared in info.fields if declared.encode_name == name))
+    values: list[object] = []
+    for kind in kinds:
+        match kind:
+            case inspect.EnumType(cls) if cls is ExportFormat:
+                return SluiceError(ErrorCode.UNSUPPORTED_FORMAT, formats=[known.value for known in ExportFormat])
+            case inspect.EnumType(cls):
+                values += [member.value for member in cls]
+            case inspect.LiteralType(literals):
+                values += literals
+    bound = _BOUND.search(message)
+    if values:
+        allowed = " or ".join(filter(None, (", ".join(map(repr, values[:-1])), repr(values[-1]))))
+    elif bound:
+        allowed = f"{_BOUNDS[bound[1]]} than or equal to {bound[2].removesuffix('.0')}"
+    else:
+        allowed = next((_KINDS[type(kind)] for kind in kinds if type(kind) in _KINDS), "another value")
+    return invalid_request(f"{name} should be {allowed}", field=name)
+
+
+def _plain_types(kind: inspect.Type) -> list[inspect.Type]:
+    """The types that a value may have, without what is only said about them."""
+    match kind:
+        case inspect.Metadata(inner):
+            return _plain_types(inner)
+        case inspect.UnionType(types):
+            return [plain for one in types for plain in _plain_types(one)]
+        case _:
+            return [kind]
