@@ -1,0 +1,77 @@
+"""`server/connection.py` extends a class that promises nothing to subclasses: an upgrade of its library fails here.
+
+To upgrade: read uvicorn's `h11_impl.py` again, run the security tests, then move the pins and what is listed here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tomllib
+from collections.abc import Callable
+from importlib.metadata import version
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import h11
+import pytest
+from uvicorn.config import Config
+from uvicorn.protocols.http import h11_impl
+from uvicorn.server import ServerState
+
+from sluice.api.http.server.connection import ConnectionRules, connection_factory
+
+ROOT = Path(__file__).resolve().parents[3]
+
+PARAMETERS: dict[Callable[..., object], list[str]] = {
+    h11_impl.H11Protocol.__init__: ["self", "config", "server_state", "app_state", "_loop"],
+    h11_impl.H11Protocol.connection_made: ["self", "transport"],
+    h11_impl.H11Protocol.connection_lost: ["self", "exc"],
+    h11_impl.H11Protocol.data_received: ["self", "data"],
+    h11_impl.H11Protocol.on_response_complete: ["self"],
+    h11_impl.H11Protocol.pause_writing: ["self"],
+    h11_impl.H11Protocol.resume_writing: ["self"],
+    h11_impl.H11Protocol.send_400_response: ["self", "msg"],
+    h11.Connection.send: ["self", "event"],
+}
+"""What is overridden or called, and with which parameters."""
+
+
+def pins() -> dict[str, str]:
+    """The dependencies that `pyproject.toml` holds to one version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    exact = (dependency.partition("==") for dependency in project["dependencies"] if "==" in dependency)
+    return {name: pinned for name, _, pinned in exact}
+
+
+@pytest.mark.parametrize("name", ["uvicorn", "h11"])
+def test_what_is_installed_is_what_was_read(name: str) -> None:
+    assert pins()[name] == version(name)
+
+
+@pytest.mark.parametrize("member", PARAMETERS, ids=lambda member: member.__qualname__)
+def test_what_is_overridden_or_called_takes_what_it_took(member: Callable[..., object]) -> None:
+    assert list(signature(member).parameters) == PARAMETERS[member]
+
+
+def test_every_method_that_is_overridden_is_listed() -> None:
+    """A method of ours that uvicorn no longer calls would be dead, and its attack open again."""
+    factory: Any = connection_factory(ConnectionRules(idle_s=1, connections_max=1, new_request_id=lambda: "id"))
+    own = {name for name, member in vars(factory.func).items() if callable(member)}
+    inherited = {name for name in own if hasattr(h11_impl.H11Protocol, name)}
+    listed = {member.__name__ for member in PARAMETERS if member.__qualname__.startswith("H11Protocol.")}
+    assert inherited == listed
+
+
+def test_the_attributes_that_are_read_are_there() -> None:
+    async def made() -> h11_impl.H11Protocol:
+        config = Config(lambda: None, http=h11_impl.H11Protocol, ws="none", log_config=None)
+        return h11_impl.H11Protocol(config, ServerState(), {})
+
+    protocol = asyncio.run(made())
+    assert {"loop", "conn", "cycle", "transport", "connections"} <= vars(protocol).keys()
+    assert protocol.cycle is None
+    assert (protocol.conn.our_state, protocol.conn.their_state) == (h11.IDLE, h11.IDLE)
+    assert protocol.conn.trailing_data == (b"", False)
+    assert "response_complete" in h11_impl.RequestResponseCycle.__init__.__code__.co_names
+    assert h11.SEND_BODY is not h11.SEND_RESPONSE
