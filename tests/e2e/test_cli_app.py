@@ -14,7 +14,7 @@ from sluice.cli.app import COMMANDS, keep_layout
 from tests.support.command_line import COMMAND, environment, sluice, sluice_alone
 from tests.support.data_directory import data_directory, open_task
 
-HEAVY = {"grpc", "fastapi", "uvicorn", "sqlite3", "xlsxwriter", "rich", "structlog", "yaml"}
+HEAVY = {"grpc", "starlette", "uvicorn", "sqlite3", "xlsxwriter", "rich", "structlog", "yaml"}
 GROUPS = {
     "task": ["list", "show", "retry", "cancel", "release-lease", "ring", "verify"],
     "keys": ["add", "list", "revoke"],

@@ -64,6 +64,33 @@ def test_a_value_that_cannot_be_meant_is_refused_with_what_is_allowed(
     assert query.partition("=")[2] not in answer.json()["detail"].replace("equal to 1", "")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "field", "allowed"),
+    [
+        ("GET", "/{task}/file?redirect=perhaps", "redirect", "redirect should be true or false"),
+        ("GET", "/{task}?wait=soon", "wait", "wait should be a valid number"),
+        ("GET", "?limit=501", "limit", "limit should be less than or equal to 500"),
+        ("GET", "?limit=1&limit=2", "limit", "limit is given twice"),
+        ("POST", "/stream", "format", "format is required"),
+        ("POST", "/stream?format=csv&line_ending=cr", "line_ending", "line_ending should be 'crlf' or 'lf'"),
+        ("POST", "/stream?format=csv&expected_rows=null", "expected_rows", "expected_rows should be a valid integer"),
+    ],
+)
+def test_a_refusal_names_the_parameter_and_what_it_may_be(
+    client: ApiClient, method: str, path: str, field: str, allowed: str
+) -> None:
+    answer = client.request(method, f"/v1/exports{path.format(task=client.open())}")
+    assert (answer.status_code, code_of(answer)) == (400, "INVALID_REQUEST")
+    assert (answer.json()["field"], answer.json()["detail"]) == (field, allowed)
+
+
+def test_a_switch_is_true_or_false_for_every_parameter(client: ApiClient) -> None:
+    task_id = client.open()
+    client.finish(task_id)
+    for text, status in (("true", 302), ("1", 302), ("false", 200), ("0", 200), ("no", 400), ("off", 400)):
+        assert client.get(f"/v1/exports/{task_id}/file?redirect={text}").status_code == status, text
+
+
 def test_head_of_a_file_answers_as_get_does(client: ApiClient) -> None:
     task_id = client.open()
     for method in ("GET", "HEAD"):

@@ -201,7 +201,7 @@ def test_the_cut_lock_has_all_that_serving_imports_and_no_tool_of_ours() -> None
     imported = {
         name: {owner.lower().replace("_", "-") for owner in owners.get(name, [])} for name in json.loads(done.stdout)
     }
-    assert {"fastapi", "grpc", "typer", "msgspec"} <= imported.keys()
+    assert {"starlette", "grpc", "typer", "msgspec"} <= imported.keys()
     named = {name: who for name, who in imported.items() if who and not who & {"sluice", "setuptools", "pip"}}
     # grpc tries to import grpc_tools, and does without.
     assert {name for name, who in named.items() if not who & kept.keys()} <= {"grpc_tools"}

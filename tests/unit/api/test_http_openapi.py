@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from starlette.requests import Request
 
 from sluice.api.error_status import ANSWERS
+from sluice.api.http.app import RouteSet, operations_of
+from sluice.api.http.operation import Operation
+from sluice.api.http.routes.openapi import make_document
 from sluice.domain.options import ExportOptions
 from tests.support.http_client import ApiClient, HttpRelay, http_relay, operation
 
@@ -40,6 +46,26 @@ def found(document: dict[str, Any], method: str, path: str) -> dict[str, Any]:
 
 def parameters(declared: dict[str, Any], where: str) -> set[str]:
     return {parameter["name"] for parameter in declared.get("parameters", ()) if parameter["in"] == where}
+
+
+@pytest.mark.parametrize("routes", RouteSet)
+def test_the_document_is_valid_by_the_standard(routes: RouteSet) -> None:
+    document = json.loads(json.dumps(make_document(operations_of(routes))))
+    assert [str(error) for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+    assert document["openapi"].startswith("3.1.")
+
+
+def test_the_validator_finds_what_is_wrong(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+    broken = json.loads(json.dumps(document).replace(f'"{ids[0]}"', f'"{ids[1]}"'))
+    assert any("unique" in str(error) for error in OpenAPIV31SpecValidator(broken).iter_errors())
+
+
+@pytest.mark.parametrize("operation", operations_of(RouteSet.ALL), ids=lambda operation: operation.id)
+def test_each_endpoint_takes_the_query_that_its_operation_declares(operation: Operation) -> None:
+    (taken, *others) = [kind for name, kind in get_type_hints(operation.endpoint).items() if name != "return"]
+    assert others == []
+    assert taken is Request if operation.scope is None else get_args(taken) == (operation.query,)
 
 
 @pytest.mark.parametrize(("method", "path"), SECTION_2)

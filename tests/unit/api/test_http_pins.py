@@ -70,7 +70,7 @@ def test_the_attributes_that_are_read_are_there() -> None:
 
     protocol = asyncio.run(made())
     assert {"loop", "conn", "cycle", "transport", "connections"} <= vars(protocol).keys()
-    assert protocol.cycle is None
+    assert (protocol.cycle, protocol.transport) == (None, None)
     assert (protocol.conn.our_state, protocol.conn.their_state) == (h11.IDLE, h11.IDLE)
     assert protocol.conn.trailing_data == (b"", False)
     assert "response_complete" in h11_impl.RequestResponseCycle.__init__.__code__.co_names
