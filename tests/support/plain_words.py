@@ -54,8 +54,6 @@ ALLOWED = {
 
 NOT_YET = (
     f"{PACKAGE}/api/",
-    f"{PACKAGE}/app/functions/http_function.py",
-    f"{PACKAGE}/app/servers.py",
     f"{PACKAGE}/cli/",
     f"{PACKAGE}/tables/",
     f"{PACKAGE}/usecases/",
