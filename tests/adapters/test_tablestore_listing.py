@@ -60,7 +60,7 @@ def test_a_stale_index_shows_no_task_in_a_state_that_it_left(ots: TablestoreServ
 def test_a_stale_index_shows_no_tombstones_and_no_removed_rows(ots: TablestoreServer, tasks: TablestoreTasks) -> None:
     made = fill(tasks, 4)
     freeze_indexes(ots, access_to(ots))
-    tasks.update(made[0].ref, OPEN, {"params": ""})
+    tasks.update(made[0].ref, OPEN, {"params": None})
     tasks.remove(made[2].ref, OPEN)
     for state in (None, State.OPEN):
         assert tasks.page(TENANT, state=state, limit=10, cursor="").tasks == [made[1], made[3]]
@@ -68,7 +68,7 @@ def test_a_stale_index_shows_no_tombstones_and_no_removed_rows(ots: TablestoreSe
 
 def test_tombstones_cost_a_listing_nothing(ots: TablestoreServer, tasks: TablestoreTasks) -> None:
     for task in fill(tasks, 3, state=State.EXPIRED):
-        tasks.update(task.ref, Guard(state=State.EXPIRED), {"state": State.EXPIRED, "params": ""})
+        tasks.update(task.ref, Guard(state=State.EXPIRED), {"state": State.EXPIRED, "params": None})
     for state in (None, State.EXPIRED):
         asked_for = asked(ots, lambda state=state: tasks.page(TENANT, state=state, limit=10, cursor=""))  # type: ignore[misc]  # binds the loop's value
         assert asked_for == ["GetRange"], "they lie in a part of their own"
@@ -76,7 +76,7 @@ def test_tombstones_cost_a_listing_nothing(ots: TablestoreServer, tasks: Tablest
 
 def test_tombstones_are_counted(tasks: TablestoreTasks) -> None:
     made = fill(tasks, 3, state=State.EXPIRED)
-    tasks.update(made[0].ref, Guard(state=State.EXPIRED), {"state": State.EXPIRED, "params": ""})
+    tasks.update(made[0].ref, Guard(state=State.EXPIRED), {"state": State.EXPIRED, "params": None})
     assert tasks.count(TENANT, State.EXPIRED) == 3
 
 

@@ -14,6 +14,8 @@ from sluice.adapters.system_clock import SystemRandomness
 from sluice.domain.keys import TaskRef, TenantId, task_id_from_key
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
+from sluice.domain.options import ExportFormat
+from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import NoSuchUpload
@@ -31,7 +33,8 @@ def open_tasks(path: str) -> SqliteTasks:
 
 
 def new_task(name: str) -> Task:
-    return Task(**REF._asdict(), state=State.OPEN, params_sha="", params=name, created_at=1.0, due_at=1.0)
+    params = ExportParams(format=ExportFormat.CSV, filename=name)
+    return Task(**REF._asdict(), state=State.OPEN, params_sha="", params=params, created_at=1.0, due_at=1.0)
 
 
 def await_start() -> None:

@@ -8,6 +8,9 @@ import msgspec
 
 from sluice.domain.keys import TaskId, TaskRef, TenantId, task_id_from_key
 from sluice.domain.manifest import Claim
+from sluice.domain.options import ExportFormat
+from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec, ColumnType, TableSpec
 from sluice.domain.task import State, Task
 
 TENANT = TenantId("acme")
@@ -23,11 +26,16 @@ def a_task(name: str = "task", **changes: Any) -> Task:
         "task_id": task_id_from_key(tenant, name),
         "state": State.OPEN,
         "params_sha": "a" * 64,
-        "params": '{"format":"csv"}',
+        "params": params_called("a.csv"),
         "created_at": NOW,
         "due_at": NOW + 3600,
     }
     return Task(**(fields | changes))
+
+
+def params_called(filename: str) -> ExportParams:
+    """Parameters that differ by their file name."""
+    return ExportParams(format=ExportFormat.CSV, filename=filename)
 
 
 def a_full_task() -> Task:
@@ -40,7 +48,15 @@ def a_full_task() -> Task:
             values[field.name] = NOW + number
         else:
             values[field.name] = f"{field.name} 值 '\";\n"
-    fixed = {"tenant": TENANT, "task_id": TaskId("a" * 26), "state": State.COMPOSING}
+    columns = (ColumnSpec("id", ColumnType.NUMBER), ColumnSpec("名称 '\";\n"))
+    fixed = {
+        "tenant": TENANT,
+        "task_id": TaskId("a" * 26),
+        "state": State.COMPOSING,
+        "params": ExportParams(format=ExportFormat.XLSX, filename="值.xlsx", sheets=(TableSpec("一", columns),)),
+        "sheet_rows": (2**53, 0, 7),
+        "warnings": {"text_cut": 2**53, "a kind '\"": 1},
+    }
     return Task(**(values | fixed))
 
 

@@ -79,7 +79,7 @@ class TaskListingContract(OpensTasks):
     def test_tombstones_are_left_out(self, store: TaskStore) -> None:
         kept, gone = (a_task(name, state=State.EXPIRED) for name in ("kept", "gone"))
         _create(store, [kept, gone])
-        store.update(gone.ref, Guard(state=State.EXPIRED, rev=0), {"state": State.EXPIRED, "params": ""})
+        store.update(gone.ref, Guard(state=State.EXPIRED, rev=0), {"state": State.EXPIRED, "params": None})
         self.soon(lambda: _listed(store), [kept])
         self.soon(lambda: _listed(store, state=State.EXPIRED), [kept])
 

@@ -11,18 +11,18 @@ from sluice.domain.task import State
 from sluice.ports.task_store import ClaimedTask, TaskStore
 from tests.contracts.at_once import at_once, repeating
 from tests.contracts.opens_tasks import OpensTasks
-from tests.contracts.task_builder import NOW, a_claim, a_task
+from tests.contracts.task_builder import NOW, a_claim, a_task, params_called
 
 
 class TaskRaceContract(OpensTasks):
     """Adopt it by a subclass whose name begins with ``Test``."""
 
     def test_of_a_hundred_creators_one_wins(self, store: TaskStore) -> None:  # C17
-        is_mine = at_once(100, lambda index: store.create(a_task(params=f"creator {index}")))
+        is_mine = at_once(100, lambda index: store.create(a_task(params=params_called(f"creator {index}"))))
         assert is_mine.count(True) == 1
         task = store.read(a_task().ref)
         assert task is not None
-        assert task.params == f"creator {is_mine.index(True)}"
+        assert task.params == params_called(f"creator {is_mine.index(True)}")
 
     def test_of_a_hundred_updates_on_one_rev_one_wins(self, store: TaskStore) -> None:  # C18
         task = a_task()

@@ -110,7 +110,7 @@ def test_the_row_shows_how_far_an_attempt_is() -> None:
     assert rows[-1].due_at == rows[-1].finished_at  # its garbage is collected at once
     assert rows[-1].parts_done == max(task.parts_done for task in rows) > 1
     assert rows[-1].result_crc64 == sim.world.store.head(rows[-1].result_key).crc64
-    assert rows[-1].warnings == "{}"
+    assert rows[-1].warnings == {}
     assert rows[-1].finished_at > rows[-1].started_at > rows[-1].created_at >= START
     assert rows[-1].expires_at == rows[-1].finished_at + TIMINGS.retention_s
 

@@ -62,7 +62,7 @@ def assert_expired_is_buried(sim: Simulation, ref: TaskRef) -> None:
 def assert_is_tombstone(sim: Simulation, ref: TaskRef) -> None:
     held = sim.world.tasks.read_claims(ref)
     assert held is not None
-    assert (held.task.params, held.claims) == ("", {})
+    assert (held.task.params, held.claims) == (None, {})
     assert 0 < held.task.due_at - sim.world.time.now() <= TIMINGS.tombstone_s
 
 

@@ -81,7 +81,7 @@ class DataDirectory:
 
     def bound(self, task: Task) -> int:
         """What composing the task adds to the process at most, as the composer itself computes it."""
-        params = task.read_params()
+        params = task.live_params
         with open_ports(self._settings, RecordedJournal()) as ports:
             manifest = load_manifest(ports, task)
             table = plan_table(ports, task, params, manifest)

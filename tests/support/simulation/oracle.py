@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
+
+import msgspec
 
 from tests.support.simulation.workbook_reader import read_workbook
 
@@ -227,7 +228,7 @@ class Oracle:
         self.rows[ref] = after
         facts = self.facts(ref)
         if before is None:
-            facts.params = json.loads(after.params)
+            facts.params = msgspec.to_builtins(after.params)
         if not facts.path or facts.path[-1] != after.state:
             facts.path.append(str(after.state.value))
         if before is not None and (before.state, after.state) == ("composing", "completed"):
@@ -281,7 +282,7 @@ class Oracle:
         told = (row.result_size, row.result_sha256, row.result_rows)
         if told != (len(data), hashlib.sha256(data).hexdigest(), sum(map(len, sheets))):
             raise Violation(f"I2 the row says {told} of another file")
-        if declared and json.loads(row.sheet_rows) != list(map(len, sheets)):
+        if declared and row.sheet_rows != tuple(map(len, sheets)):
             raise Violation(f"I2 the row says {row.sheet_rows} of other tables")
         facts.committed = Committed(row.result_key, data, sheets)
         self._check_content(ref, sheets)

@@ -123,7 +123,7 @@ class WatchedTasks(MemoryTasks):
     def check_counters(self, ref: TaskRef) -> None:
         """The counters are those of the claims, exactly; a task that renders another's chunks has no claims."""
         held = self.read_claims(ref)
-        if held is None or held.task.read_params().source_task:
+        if held is None or held.task.live_params.source_task:
             return
         task, claims = held.task, held.claims.values()
         counted = (len(held.claims), sum(claim.rows for claim in claims), sum(claim.size for claim in claims))

@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sluice.adapters.sqlite.schema import NewerSchemaError, columns_of, prepare
+from sluice.adapters.sqlite.schema import NewerSchemaError, prepare
 from sluice.adapters.sqlite.tasks import SqliteTasks
+from sluice.adapters.task_columns import columns_of
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, Task
 from tests.contracts.task_builder import a_full_task, a_task

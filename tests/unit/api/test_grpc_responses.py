@@ -23,7 +23,7 @@ LINK = Link("https://example.com/f", 2_000.9)
 def row(state: State, **fields: Any) -> Task:
     given: dict[str, Any] = {
         "tenant": TenantId("acme"), "task_id": TaskId("a" * 26), "state": state, "params_sha": PARAMS.digest(),
-        "params": PARAMS.encode(), "created_at": 1_000.5, "due_at": 0, **fields,
+        "params": PARAMS, "created_at": 1_000.5, "due_at": 0, **fields,
     }  # fmt: skip
     return Task(**given)
 
@@ -31,7 +31,7 @@ def row(state: State, **fields: Any) -> Task:
 COMPLETED = row(
     State.COMPLETED,
     rows_received=7, batches_received=2, rows_done=7, result_rows=7, result_size=99, result_sha256="ab",
-    result_crc64="12", warnings='{"text_cut":3}', finished_at=1_060.2, expires_at=9_000.7,
+    result_crc64="12", warnings={"text_cut": 3}, finished_at=1_060.2, expires_at=9_000.7,
 )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def test_a_failed_task_says_why() -> None:
 
 
 def test_what_is_left_of_a_deleted_task_can_still_be_said() -> None:
-    said = status_response(row(State.EXPIRED, params=""), None, now=0)
+    said = status_response(row(State.EXPIRED, params=None), None, now=0)
     assert (said.filename, said.format) == ("", pb.FORMAT_UNSPECIFIED)
 
 

@@ -28,7 +28,7 @@ def still_known(params_cache: ParamsCache, ports: Ports, refs: list[TaskRef]) ->
     for ref in refs:
         row = ports.tasks.read(ref)
         assert row is not None
-        ports.tasks.update(ref, _guard(row), {"params": "", "deleted_at": 1.0})
+        ports.tasks.update(ref, _guard(row), {"params": None, "deleted_at": 1.0})
     return [_is_known(params_cache, ref) for ref in refs]
 
 

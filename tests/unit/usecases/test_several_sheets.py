@@ -28,7 +28,6 @@ from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.bundle import Ports
 from sluice.tables.batch import Batch
 from sluice.usecases.composing.compose_export import Outcome, compose_export
-from sluice.usecases.count_sheets import sheet_rows_of
 from sluice.usecases.find_task import ParamsCache
 from sluice.usecases.reading.make_link import filename_of
 from sluice.usecases.sending.close_export import CloseRequest, close_export
@@ -119,7 +118,7 @@ def test_totals_are_checked_for_each_table() -> None:
     ref = opened(ports)
     put(ports, ref, 1, 0, ["1"], ["2"])
     put(ports, ref, 2, 1, ["a", "b"])
-    assert sheet_rows_of(row_of(ports, ref)) == {"orders": None, "lines": None}
+    assert row_of(ports, ref).rows_by_sheet() == {"orders": None, "lines": None}
     wrong = refusal(CloseRequest(rows=3, sheets={"orders": 1, "lines": 2}), ports=ports, ref=ref)
     assert (wrong.code, wrong.facts) == (
         ErrorCode.TOTALS_MISMATCH,
@@ -131,7 +130,7 @@ def test_totals_are_checked_for_each_table() -> None:
     assert negative.code is ErrorCode.INVALID_REQUEST
     assert row_of(ports, ref).state is State.OPEN
     sealed = close_export(ports, ref, CloseRequest(batches=2, rows=3, sheets={"lines": 1, "orders": 2}))
-    assert sheet_rows_of(sealed) == {"orders": 2, "lines": 1}
+    assert sealed.rows_by_sheet() == {"orders": 2, "lines": 1}
 
 
 def test_an_operator_sees_the_rows_of_each_table() -> None:
@@ -236,7 +235,7 @@ def test_rendering_again_keeps_the_tables_and_the_bytes() -> None:
     put(ports, ref, 2, 0, ["1"])
     first = composed(ports, ref)
     again = render_again(ports, ref, RenderRequest()).task
-    assert sheet_rows_of(again) == {"orders": 1, "lines": 1}
+    assert again.rows_by_sheet() == {"orders": 1, "lines": 1}
     assert compose_export(ports, ManifestRef(again.ref, again.man_sha)) is Outcome.COMPLETED
     second = row_of(ports, again.ref)
     assert ports.objects.get(second.result_key) == ports.objects.get(first.result_key)

@@ -8,7 +8,6 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.progress import eta_s, progress_percent, status_of
 from sluice.domain.task import State, Task
 from sluice.domain.timestamps import iso_time
-from sluice.usecases.count_sheets import sheet_rows_of
 from sluice.usecases.reading.make_link import failure_of, filename_of
 
 
@@ -55,7 +54,7 @@ class TaskView(msgspec.Struct, frozen=True):
 
 def view_task(task: Task, now: float) -> TaskView:
     """Show a row; of a tombstone, what is left of it."""
-    params = task.read_params() if task.params else None
+    params = task.params
     done = task.state is State.COMPLETED
     return TaskView(
         task_id=task.task_id,
@@ -66,7 +65,7 @@ def view_task(task: Task, now: float) -> TaskView:
         rows_expected=params.expected_rows if params else None,
         rows_received=task.rows_received,
         rows_written=task.rows_done,
-        sheets=[SheetView(name, rows) for name, rows in sheet_rows_of(task).items()],
+        sheets=[SheetView(name, rows) for name, rows in task.rows_by_sheet().items()],
         batches=task.batches_received,
         progress_percent=progress_percent(task),
         eta_seconds=eta_s(task, now),
@@ -79,13 +78,8 @@ def view_task(task: Task, now: float) -> TaskView:
         finished_at=_iso(task.finished_at),
         expires_at=_iso(task.expires_at),
         download_path=f"/v1/exports/{task.task_id}/file" if done else None,
-        warnings=[{"kind": kind, "count": count} for kind, count in warnings_of(task).items()],
+        warnings=[{"kind": kind, "count": count} for kind, count in task.warnings.items()],
     )
-
-
-def warnings_of(task: Task) -> dict[str, int]:
-    """What the writer counted, by kind."""
-    return msgspec.json.decode(task.warnings, type=dict[str, int]) if task.warnings else {}
 
 
 def error_of(task: Task) -> SluiceError | None:

@@ -115,7 +115,7 @@ def open_task(
         task_id=ref.task_id,
         state=State.OPEN,
         params_sha=params.digest(),
-        params=params.encode(),
+        params=params,
         created_at=now,
         due_at=idle_due_at(now, now=now, timings=timings),
         client_request_id=request_id,
@@ -147,7 +147,7 @@ def open_until(created_at: float, timings: Timings) -> float:
 
 def seal(task: Task, manifest: Manifest, *, now: float, timings: Timings) -> Transition:
     """Fix the content for ever. ``task`` is the row whose claims ``manifest`` lists."""
-    fields = _content(task.read_params(), manifest, now=now, timings=timings)
+    fields = _content(task.live_params, manifest, now=now, timings=timings)
     return Transition(
         guard=Guard(state=State.OPEN, rev=task.rev),
         target=State.SEALED,
@@ -230,7 +230,7 @@ def complete(epoch: int, result: Result, *, parts: int, now: float, timings: Tim
             "result_crc64": result.crc64,
             "result_sha256": result.sha256,
             "result_rows": result.rows,
-            "warnings": msgspec.json.encode(result.warnings, order="sorted").decode(),
+            "warnings": result.warnings,
             "rows_done": result.rows,
             "parts_done": parts,
             **_ended(now, kept_s=timings.retention_s),
@@ -309,7 +309,7 @@ def put_off_garbage(task: Task, *, now: float, timings: Timings) -> Transition:
 
 def bury(task: Task, *, now: float, timings: Timings) -> Transition:
     """Keep only the id, so that a late retry of the open cannot make the task again."""
-    return _kept(task, {"params": "", "due_at": now + timings.tombstone_s})
+    return _kept(task, {"params": None, "due_at": now + timings.tombstone_s})
 
 
 # What steps share.
@@ -320,7 +320,7 @@ def _content(params: ExportParams, manifest: Manifest, *, now: float, timings: T
         "total_batches": len(manifest.chunks),
         "total_rows": manifest.rows,
         "man_sha": short_sha(manifest.encode()),
-        "sheet_rows": msgspec.json.encode(manifest.sheet_rows(len(params.sheets))).decode() if params.sheets else "",
+        "sheet_rows": manifest.sheet_rows(len(params.sheets)) if params.sheets else (),
         "sealed_at": now,
         "due_at": now + timings.trigger_grace_s,
     }

@@ -11,7 +11,7 @@ from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.schema import ColumnSpec, TableSpec
 
 
-class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, weakref=True):
     """The parameters whose equality decides whether an idempotency key is replayed or reused."""
 
     format: ExportFormat

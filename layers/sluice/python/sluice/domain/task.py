@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple, TypedDict
 
@@ -42,11 +43,11 @@ class TaskFields(TypedDict, total=False):
 
     state: State
     epoch: int
-    params: str
+    params: ExportParams | None
     total_batches: int
     total_rows: int
     man_sha: str
-    sheet_rows: str
+    sheet_rows: tuple[int, ...]
     owner: str
     lease_until: float
     phase: str
@@ -59,7 +60,7 @@ class TaskFields(TypedDict, total=False):
     result_crc64: str
     result_sha256: str
     result_rows: int
-    warnings: str
+    warnings: Mapping[str, int]
     sealed_at: float
     started_at: float
     finished_at: float
@@ -80,16 +81,16 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
     """Attempts started so far; the fencing token."""
     params_sha: str
-    params: str = ""
-    """``ExportParams`` as JSON; empty once the task is a tombstone."""
+    params: ExportParams | None = None
+    """None once the task is a tombstone."""
     batches_received: int = 0
     rows_received: int = 0
     bytes_received: int = 0
     total_batches: int = 0
     total_rows: int = 0
     man_sha: str = ""
-    sheet_rows: str = ""
-    """``[rows, …]`` of each declared sheet as JSON, set by the seal; empty for a task of one table."""
+    sheet_rows: tuple[int, ...] = ()
+    """Rows of each declared sheet, set by the seal; empty for a task of one table."""
     owner: str = ""
     lease_until: float = 0
     phase: str = ""
@@ -103,8 +104,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Decimal, as OSS writes it."""
     result_sha256: str = ""
     result_rows: int = 0
-    warnings: str = ""
-    """``{"kind": count}`` as JSON, set with the result."""
+    warnings: Mapping[str, int] = msgspec.field(default_factory=dict)
+    """How often the writer met each kind of value that it had to change; set with the result."""
     created_at: float
     last_batch_at: float = 0
     sealed_at: float = 0
@@ -122,11 +123,17 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     def ref(self) -> TaskRef:
         return TaskRef(self.tenant, self.task_id)
 
-    def read_params(self) -> ExportParams:
-        """The parameters; raises ValueError for a tombstone."""
-        if not self.params:
+    @property
+    def live_params(self) -> ExportParams:
+        """The parameters of a task that is no tombstone. Raises ValueError for one that is."""
+        if self.params is None:
             raise ValueError("a tombstone has no parameters")
-        return ExportParams.decode(self.params)
+        return self.params
+
+    def rows_by_sheet(self) -> dict[str, int | None]:
+        """The rows of each declared sheet by its name, None before the seal; nothing for a task of one table."""
+        sheets = self.params.sheets if self.params else ()
+        return {sheet.name: rows for sheet, rows in zip(sheets, self.sheet_rows or (None,) * len(sheets), strict=True)}
 
 
 class Result(NamedTuple):

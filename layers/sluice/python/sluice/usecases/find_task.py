@@ -82,13 +82,13 @@ class ParamsCache:
                 self._known.move_to_end(ref)
                 return known.cached
         task = find_task(self._ports, ref)
-        if not task.params:
+        if task.params is None:
             raise ended_error(task)
         return self.remember(task)
 
     def remember(self, task: Task) -> CachedParams:
         """Keep the definition of a task that was just opened or read, and that has its parameters still."""
-        cached = CachedParams(task.read_params(), task.created_at)
+        cached = CachedParams(task.live_params, task.created_at)
         with self._lock:
             self._forget(task.ref)
             self._known[task.ref] = _Known(cached, self._ports.clock.monotonic() + self._age_max_s)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
-import msgspec
-from msgspec import inspect
-
+from sluice.adapters.task_columns import Column, Value, columns_of
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, Task
 
@@ -23,36 +20,8 @@ class NewerSchemaError(RuntimeError):
     """The file was written by a newer release, which this one cannot read."""
 
 
-class Column(NamedTuple):
-    """One column, as a field of a struct asks for it."""
-
-    name: str
-    declaration: str
-
-
-def columns_of(struct: type[msgspec.Struct]) -> tuple[Column, ...]:
-    """Derive a table's columns from a struct's fields, in their order."""
-    info = inspect.type_info(struct)
-    assert isinstance(info, inspect.StructType)
-    return tuple(Column(field.name, _declare(field)) for field in info.fields)
-
-
-def _declare(field: inspect.Field) -> str:
-    match field.type:
-        case inspect.IntType():
-            kind = "INTEGER NOT NULL"
-        case inspect.FloatType():
-            kind = "REAL NOT NULL"
-        case inspect.StrType() | inspect.EnumType():
-            kind = "TEXT NOT NULL"
-        case other:
-            raise TypeError(f"no column type for {field.name}: {other}")
-    if field.default is msgspec.NODEFAULT:
-        return kind
-    return f"{kind} DEFAULT {field.default!r}"  # numbers and plain strings, which SQL spells as Python does
-
-
-_OWNER = (Column("tenant", "TEXT NOT NULL"), Column("task_id", "TEXT NOT NULL"))
+_KINDS: dict[type[Value], str] = {int: "INTEGER", float: "REAL", str: "TEXT"}
+_OWNER = (Column("tenant", str, None), Column("task_id", str, None))
 
 _TABLES = {
     "tasks": columns_of(Task),
@@ -91,7 +60,7 @@ def prepare(db: sqlite3.Connection, *, upgrades: Sequence[Upgrade] = UPGRADES) -
 
 def _create(db: sqlite3.Connection) -> None:
     for table, columns in _TABLES.items():
-        declarations = ", ".join(f'"{column.name}" {column.declaration}' for column in columns)
+        declarations = ", ".join(map(_declare, columns))
         db.execute(f"CREATE TABLE {table} ({declarations}, {_ENDINGS[table]}")
     for index in _INDEXES:
         db.execute(index)
@@ -102,4 +71,11 @@ def _add_missing_columns(db: sqlite3.Connection) -> None:
         present = {name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")}
         for column in columns:
             if column.name not in present:
-                db.execute(f'ALTER TABLE {table} ADD COLUMN "{column.name}" {column.declaration}')
+                db.execute(f"ALTER TABLE {table} ADD COLUMN {_declare(column)}")
+
+
+def _declare(column: Column) -> str:
+    declaration = f'"{column.name}" {_KINDS[column.kind]} NOT NULL'
+    if column.default is None:
+        return declaration
+    return f"{declaration} DEFAULT {column.default!r}"  # numbers and plain strings, which SQL spells as Python does

@@ -13,7 +13,8 @@ import msgspec
 
 from sluice.adapters.page_cursor import Position
 from sluice.adapters.sqlite.connections import Connections, Synchronous
-from sluice.adapters.sqlite.schema import columns_of, prepare
+from sluice.adapters.sqlite.schema import prepare
+from sluice.adapters.task_columns import columns_of, decode_task, encode_fields, encode_task
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
@@ -45,7 +46,6 @@ UPDATE tasks SET last_batch_at = ?, due_at = ?, batches_received = batches_recei
 """
 _ADD_CLAIM = f"INSERT INTO claims (tenant, task_id, {_CLAIM}) VALUES (?, ?, {_marks(Claim)})"
 _LOG = f"INSERT OR REPLACE INTO attempts (tenant, task_id, {_ATTEMPT}) VALUES (?, ?, {_marks(Attempt)})"
-_SETTABLE = TaskFields.__optional_keys__
 
 
 class SqliteTasks:
@@ -95,7 +95,7 @@ class SqliteTasks:
 
     def create(self, task: Task) -> bool:
         with self._connections.writing() as db:
-            return db.execute(_CREATE, msgspec.structs.astuple(task)).rowcount == 1
+            return db.execute(_CREATE, tuple(encode_task(task).values())).rowcount == 1
 
     def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
         with self._connections.writing() as db:
@@ -108,13 +108,12 @@ class SqliteTasks:
             return True
 
     def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
-        if not _SETTABLE.issuperset(fields):
-            raise ValueError("a field that a transition may not set")
-        settings = "".join(f'"{name}" = ?, ' for name in fields)
+        columns = encode_fields(fields)
+        settings = "".join(f'"{name}" = ?, ' for name in columns)
         condition, values = _condition(ref, guard)
         with self._connections.writing() as db:
             updated = db.execute(
-                f"UPDATE tasks SET {settings} rev = rev + 1 WHERE {condition}", (*fields.values(), *values)
+                f"UPDATE tasks SET {settings} rev = rev + 1 WHERE {condition}", (*columns.values(), *values)
             )
             return updated.rowcount == 1
 
@@ -166,7 +165,7 @@ def _read(db: sqlite3.Connection, ref: TaskRef) -> Task | None:
 
 
 def _decode(row: Sequence[Any]) -> Task:
-    return msgspec.convert(dict(zip(Task.__struct_fields__, row, strict=True)), Task)
+    return decode_task(dict(zip(Task.__struct_fields__, row, strict=True)))
 
 
 def _condition(ref: TaskRef, guard: Guard) -> tuple[str, list[object]]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sluice.api.grpc.requests import WIRE_FORMATS
-from sluice.api.task_view import error_of, warnings_of
+from sluice.api.task_view import error_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.progress import Status, eta_s, progress_percent, status_of
 from sluice.domain.task import State, Task
 from sluice.proto import export_pb2 as pb
-from sluice.usecases.count_sheets import sheet_rows_of
 from sluice.usecases.reading.make_link import Link, filename_of
 from sluice.usecases.sending.put_batch import BatchReceipt
 
@@ -62,7 +61,7 @@ def outcome_response(task: Task, link: Link | None) -> pb.ExportResponse:
         error_message=error.detail if error else "",
         start_time=int(task.created_at),
         completion_time=int(task.finished_at),
-        warnings=warnings_of(task),
+        warnings=task.warnings,
     )
 
 
@@ -77,7 +76,7 @@ def failure_response(task_id: str, error: SluiceError) -> pb.ExportResponse:
 
 def status_response(task: Task, link: Link | None, *, now: float) -> pb.TaskStatusResponse:
     """The whole row. ``link`` goes with a completed task."""
-    params = task.read_params() if task.params else None
+    params = task.params
     error = error_of(task)
     done = task.state is State.COMPLETED
     return pb.TaskStatusResponse(
@@ -100,8 +99,8 @@ def status_response(task: Task, link: Link | None, *, now: float) -> pb.TaskStat
         checksum_sha256=task.result_sha256 if done else "",
         crc64=task.result_crc64 if done else "",
         expires_at=int(task.expires_at),
-        warnings=warnings_of(task),
-        sheets=[pb.SheetStatus(name=name, records=rows) for name, rows in sheet_rows_of(task).items()],
+        warnings=task.warnings,
+        sheets=[pb.SheetStatus(name=name, records=rows) for name, rows in task.rows_by_sheet().items()],
     )
 
 

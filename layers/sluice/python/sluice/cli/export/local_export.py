@@ -13,7 +13,6 @@ from typing import NamedTuple
 from sluice.adapters.directory.atomic_file import whole_file
 from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.api.auth import LOCAL_TENANT
-from sluice.api.task_view import warnings_of
 from sluice.app.backends import open_ports
 from sluice.app.settings.schema import Storage
 from sluice.app.settings.settings import Settings
@@ -79,8 +78,9 @@ def export_locally(table: TableInput, params: ExportParams, *, output: Path, pro
         if task.state is not State.COMPLETED:
             raise journal.error or SluiceError(ErrorCode.INTERNAL)
         _copy(ports, task, output, progress=progress)
-    warnings = warnings_of(task)
-    return Exported(task.result_rows, task.result_size, task.result_sha256, warnings, task.task_id, str(output))
+    return Exported(
+        task.result_rows, task.result_size, task.result_sha256, dict(task.warnings), task.task_id, str(output)
+    )
 
 
 def check_name(output: Path, delivered: str) -> None:

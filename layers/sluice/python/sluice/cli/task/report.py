@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from sluice.api.task_view import warnings_of
 from sluice.cli.formatting import iso
 from sluice.cli.task.steps import NextStep, next_step, since
 from sluice.domain.errors import MEANINGS, ErrorCode, SluiceError
@@ -103,7 +102,7 @@ def report_task(ports: Ports, ref: TaskRef) -> TaskReport:
         raise SluiceError(ErrorCode.TASK_NOT_FOUND)
     task, now = held.task, ports.clock.now()
     attempts = ports.tasks.read_attempts(ref)
-    params = task.read_params() if task.params else None
+    params = task.params
     came_at = since(task, attempts)
     composing = task.state is State.COMPOSING
     return TaskReport(
@@ -132,7 +131,7 @@ def report_task(ports: Ports, ref: TaskRef) -> TaskReport:
         attempts=[_report_attempt(task, attempt) for attempt in attempts],
         error=_report_error(task),
         result=_report_result(task),
-        warnings=warnings_of(task),
+        warnings=dict(task.warnings),
         created_at=_at(task.created_at),
         last_batch_at=_at(task.last_batch_at),
         sealed_at=_at(task.sealed_at),

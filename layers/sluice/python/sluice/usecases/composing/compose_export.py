@@ -124,7 +124,7 @@ def _finish(ports: Ports, lease: ComposeLease, task: Task, result: Result) -> Ou
         Event.TASK_COMPLETED,
         task_id=task.task_id,
         tenant=task.tenant,
-        format=task.read_params().format.value,
+        format=task.live_params.format.value,
         rows=result.rows,
         bytes=result.size,
         epoch=lease.epoch,

@@ -30,7 +30,7 @@ def _stored_manifest(ports: Ports, task: Task) -> Manifest | None:
 
 
 def _rebuilt_manifest(ports: Ports, task: Task) -> Manifest:
-    source_task = TaskId(task.read_params().source_task or task.task_id)
+    source_task = TaskId(task.live_params.source_task or task.task_id)
     held = ports.tasks.read_claims(TaskRef(task.tenant, source_task))
     if held is not None:
         manifest = Manifest.seal(

@@ -48,7 +48,7 @@ def write_result(ports: Ports, lease: ComposeLease, task: Task, manifest: Manife
     ``SluiceError`` when the data cannot become the file; a ``StoreError`` when
     a store gave up.
     """
-    params = task.read_params()
+    params = task.live_params
     plan = _Plan(FORMATS[params.format], plan_table(ports, task, params, manifest), manifest)
     while True:
         upload = _begin(ports, lease, plan, man_sha=task.man_sha)

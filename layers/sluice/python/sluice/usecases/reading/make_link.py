@@ -48,7 +48,7 @@ def filename_of(task: Task) -> str:
     A file that an older release made is named for what it is, not for what it would be now.
     """
     made = extension_of(task.result_key) if task.result_key else ""
-    return delivered_filename(task.read_params(), task.total_rows, made=made)
+    return delivered_filename(task.live_params, task.total_rows, made=made)
 
 
 def failure_of(task: Task) -> SluiceError:

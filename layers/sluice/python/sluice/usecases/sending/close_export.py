@@ -18,7 +18,6 @@ from sluice.ports.store_errors import OutcomeUnknown
 from sluice.ports.task_store import ClaimedTask
 from sluice.tables.formats import FORMATS
 from sluice.usecases.apply_transition import apply_transition
-from sluice.usecases.count_sheets import sheet_rows_of
 from sluice.usecases.find_task import ended_error, find_task
 
 TRIES = 8
@@ -75,7 +74,7 @@ def check_totals(held: ClaimedTask, request: CloseRequest, limits: Limits) -> Ma
     manifest = Manifest.seal(tenant=task.tenant, task_id=task.task_id, source_task=task.task_id, claims=claims.values())
     if request.rows is not None and request.rows != manifest.rows:
         raise SluiceError(ErrorCode.TOTALS_MISMATCH, rows_received=manifest.rows, rows_closed=request.rows)
-    params = task.read_params()
+    params = task.live_params
     if manifest.rows > limits.rows_max:
         raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows_max=limits.rows_max)
     rows = manifest.sheet_rows(len(params.tables))
@@ -126,13 +125,13 @@ def _close_again(ports: Ports, held: ClaimedTask, request: CloseRequest) -> Task
         raise ended_error(task)
     batches = task.total_batches if request.batches is None else request.batches
     rows = task.total_rows if request.rows is None else request.rows
-    sheet_rows = sheet_rows_of(task)
+    sheet_rows = task.rows_by_sheet()
     if (batches, rows) != (task.total_batches, task.total_rows):
         raise SluiceError(ErrorCode.ALREADY_CLOSED, batches=task.total_batches, rows=task.total_rows)
     for name, count in (request.sheets or {}).items():
         if sheet_rows.get(name) != count:
             raise SluiceError(ErrorCode.ALREADY_CLOSED, sheet=name, rows=sheet_rows.get(name))
-    if task.state is State.SEALED and not task.read_params().source_task:
+    if task.state is State.SEALED and not task.live_params.source_task:
         manifest = Manifest.seal(
             tenant=task.tenant, task_id=task.task_id, source_task=task.task_id, claims=held.claims.values()
         )

@@ -69,7 +69,7 @@ def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> O
 
 
 def _new_params(ports: Ports, source: Task, request: RenderRequest) -> ExportParams:
-    old = source.read_params()
+    old = source.live_params
     params = msgspec.structs.replace(
         old,
         format=request.format or old.format,

@@ -9,8 +9,9 @@ import msgspec
 
 from sluice.adapters.aliyun.tablestore.client import TablestoreClient
 from sluice.adapters.aliyun.tablestore.conditions import at_rev, no_row
-from sluice.adapters.aliyun.tablestore.rows import Columns, Key
+from sluice.adapters.aliyun.tablestore.rows import Key
 from sluice.adapters.aliyun.tablestore.schema import KEYS, TablestoreAccess
+from sluice.adapters.task_columns import Columns
 from sluice.ports.key_store import DamagedKeysError, Keys
 from sluice.ports.store_errors import OutcomeUnknown
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
-from msgspec import inspect
 
 from sluice.adapters.aliyun.tablestore.schema import DUE_SHARDS
+from sluice.adapters.task_columns import Columns, columns_of, decode_task, encode_fields, encode_task
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.ports.store_errors import StoreRefused
 
-Value = str | int | float
-Columns = dict[str, Value]
 Key = list[tuple[str, Any]]
 """A primary key as the SDK takes it."""
-S = TypeVar("S", bound=msgspec.Struct)
 
 CLAIMS = ("c_", "c`")
 """The first name that a claim's column may have, and the first one behind all of them (a backquote follows ``_``)."""
@@ -30,17 +27,8 @@ _BEHIND = "#U"
 _GONE = "#gone"
 
 
-def _kinds(struct: type[msgspec.Struct]) -> dict[str, type[Value]]:
-    """Which type each column has: an integer's and a float's are not the same, so each field keeps one."""
-    info = inspect.type_info(struct)
-    assert isinstance(info, inspect.StructType)
-    kinds: dict[type[inspect.Type], type[Value]] = {inspect.IntType: int, inspect.FloatType: float}
-    return {field.name: kinds.get(type(field.type), str) for field in info.fields}
-
-
-_TASK = _kinds(Task)
-_ATTEMPT = _kinds(Attempt)
-TASK_COLUMNS = list(_TASK)
+_ATTEMPT = {column.name: column.kind for column in columns_of(Attempt)}
+TASK_COLUMNS = [column.name for column in columns_of(Task)]
 """What a status read asks for: everything but the claims."""
 
 
@@ -99,9 +87,8 @@ def listing_of(tenant: TenantId, *, state: State | None = None, gone: bool = Fal
 
 def write_task(task: Task) -> Columns:
     """All columns of a new row, those of the indexes included."""
-    columns = _write(msgspec.structs.asdict(task), _TASK)
-    gone = not task.params
-    return columns | {
+    gone = task.params is None
+    return encode_task(task) | {
         "due_shard": due_shard(task.ref),
         "due_us": microseconds(task.due_at),
         "listing": listing_of(task.tenant, gone=gone),
@@ -116,12 +103,10 @@ def write_fields(tenant: TenantId, state: State, fields: TaskFields) -> Columns:
     A tombstone that is updated without its parameters moves out of its part of
     the index; a listing reads the row again and leaves it out.
     """
-    if not TaskFields.__optional_keys__.issuperset(fields):
-        raise ValueError("a field that a transition may not set")
-    columns = _write(fields, _TASK)
+    columns = encode_fields(fields)
     if "due_at" in fields:
         columns["due_us"] = microseconds(fields["due_at"])
-    gone = fields.get("params") == ""
+    gone = "params" in fields and fields["params"] is None
     if "params" in fields:
         columns["listing"] = listing_of(tenant, gone=gone)
     if "state" in fields or "params" in fields:
@@ -131,15 +116,22 @@ def write_fields(tenant: TenantId, state: State, fields: TaskFields) -> Columns:
 
 def read_task(columns: Mapping[str, Any]) -> Task:
     """Raises ``StoreRefused`` for a row that somebody else has damaged."""
-    return _read(columns, Task, _TASK)
+    try:
+        return decode_task(columns)
+    except msgspec.MsgspecError as error:
+        raise StoreRefused(f"a task row of the table is damaged: {error}") from error
 
 
 def write_attempt(attempt: Attempt) -> Columns:
-    return _write(msgspec.structs.asdict(attempt), _ATTEMPT)
+    return {name: _ATTEMPT[name](value) for name, value in msgspec.structs.asdict(attempt).items()}
 
 
 def read_attempt(columns: Mapping[str, Any]) -> Attempt:
-    return _read(columns, Attempt, _ATTEMPT)
+    """Raises ``StoreRefused`` for an entry that somebody else has damaged."""
+    try:
+        return msgspec.convert({name: columns[name] for name in _ATTEMPT if name in columns}, Attempt)
+    except msgspec.ValidationError as error:
+        raise StoreRefused(f"an attempt row of the table is damaged: {error}") from error
 
 
 def claim_column(sequence: int) -> str:
@@ -165,14 +157,3 @@ def _read_claim(name: str, value: Any) -> Claim:
         return Claim(int(name[2:]), sha, int(rows), int(size), *map(int, sheet))
     except (ValueError, TypeError) as error:
         raise StoreRefused(f"the column {name} of a task is damaged") from error
-
-
-def _write(values: Mapping[str, Any], kinds: Mapping[str, type[Value]]) -> Columns:
-    return {name: kinds[name](value) for name, value in values.items()}
-
-
-def _read(columns: Mapping[str, Any], struct: type[S], kinds: Mapping[str, type[Value]]) -> S:
-    try:
-        return msgspec.convert({name: columns[name] for name in kinds if name in columns}, struct)
-    except msgspec.ValidationError as error:
-        raise StoreRefused(f"a {struct.__name__} row of the table is damaged: {error}") from error

@@ -18,7 +18,6 @@ from sluice.adapters.aliyun.tablestore.listing import TablestoreListing
 from sluice.adapters.aliyun.tablestore.rows import (
     CLAIMS,
     TASK_COLUMNS,
-    Columns,
     attempt_key,
     attempts_from,
     behind_task,
@@ -35,6 +34,7 @@ from sluice.adapters.aliyun.tablestore.rows import (
     write_task,
 )
 from sluice.adapters.aliyun.tablestore.schema import TablestoreAccess
+from sluice.adapters.task_columns import Columns
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim

@@ -1,0 +1,113 @@
+"""How tasks, claims and attempts are stored as columns of text and numbers: the one codec of every store of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
+
+import msgspec
+from msgspec import inspect
+
+from sluice.domain.params import ExportParams
+from sluice.domain.task import Task, TaskFields
+
+Value = str | int | float
+Columns = dict[str, Value]
+
+
+class Column(NamedTuple):
+    """One column, as a field of a struct asks for it. It keeps one type: 0 and 0.0 are not equal in every store."""
+
+    name: str
+    kind: type[Value]
+    default: Value | None
+    """What a row that an older release wrote has instead; None: every row has the column."""
+
+
+def columns_of(struct: type[msgspec.Struct]) -> tuple[Column, ...]:
+    """The columns of a struct's fields, in their order. Raises TypeError for a field that no column can hold."""
+    info = inspect.type_info(struct)
+    assert isinstance(info, inspect.StructType)
+    return tuple(_column(field) for field in info.fields)
+
+
+def _column(field: inspect.Field) -> Column:
+    if field.name in _ENCODERS:
+        return Column(field.name, str, "")
+    default = None if field.default is msgspec.NODEFAULT else field.default
+    match field.type:
+        case inspect.IntType():
+            return Column(field.name, int, default)
+        case inspect.FloatType():
+            return Column(field.name, float, default)
+        case inspect.StrType() | inspect.EnumType():
+            return Column(field.name, str, default)
+        case other:
+            raise TypeError(f"no column type for {field.name}: {other}")
+
+
+def encode_params(params: ExportParams | None) -> str:
+    """Canonical JSON; empty for a tombstone."""
+    return "" if params is None else params.encode()
+
+
+def encode_sheet_rows(rows: tuple[int, ...]) -> str:
+    """``[rows, …]``; empty before the seal and for a task of one table."""
+    return msgspec.json.encode(rows).decode() if rows else ""
+
+
+def encode_warnings(warnings: Mapping[str, int]) -> str:
+    """``{"kind": count, …}`` by kind."""
+    return msgspec.json.encode(warnings, order="sorted").decode()
+
+
+_ENCODERS: Mapping[str, Callable[[Any], str]] = {
+    "params": encode_params,
+    "sheet_rows": encode_sheet_rows,
+    "warnings": encode_warnings,
+}
+"""The fields of a task that are more than a text or a number."""
+
+_TASK = {column.name: column.kind for column in columns_of(Task)}
+_shared: WeakValueDictionary[tuple[str, int], ExportParams] = WeakValueDictionary()
+"""Parameters that are in use, by their digest and their text's hash: a row that is read again is not decoded again."""
+
+
+def encode_task(task: Task) -> Columns:
+    """A new row. It has no warnings yet, which is not the same as a result without any."""
+    columns = _encode(msgspec.structs.asdict(task))
+    return columns if task.warnings else columns | {"warnings": ""}
+
+
+def encode_fields(fields: TaskFields) -> Columns:
+    """What a step sets. Raises ValueError for a field that no step may set."""
+    if not TaskFields.__optional_keys__.issuperset(fields):
+        raise ValueError("a field that a transition may not set")
+    return _encode(fields)
+
+
+def decode_task(columns: Mapping[str, Any]) -> Task:
+    """Read a row back; other columns among its own are left out. Raises ``MsgspecError`` for a damaged one."""
+    known = {name: columns[name] for name in _TASK if name in columns}
+    for name, kind in (("sheet_rows", tuple[int, ...]), ("warnings", dict[str, int])):
+        text = known.pop(name, "")
+        if text:
+            known[name] = msgspec.json.decode(text, type=kind)
+    known["params"] = _decode_params(known.get("params", ""), known.get("params_sha", ""))
+    return msgspec.convert(known, Task)
+
+
+def _encode(values: Mapping[str, Any]) -> Columns:
+    return {name: _ENCODERS[name](value) if name in _ENCODERS else _TASK[name](value) for name, value in values.items()}
+
+
+def _decode_params(text: str, sha: str) -> ExportParams | None:
+    """Decode, unless the process holds equal parameters already: those of 16,384 columns take as long as the rest."""
+    if not text:
+        return None
+    key = (sha, hash(text))
+    params = _shared.get(key)
+    if params is None:
+        params = _shared[key] = ExportParams.decode(text)
+    return params
