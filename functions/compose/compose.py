@@ -6,5 +6,5 @@ from sluice.app.functions import compose
 
 
 def handler(event: bytes, context: object) -> str:
-    """Compose what the event rings for; answers with the outcomes as JSON."""
+    """Compose what the event asks for; answers with the outcomes as JSON."""
     return compose.handler(event, context)

@@ -90,7 +90,7 @@ class Ordered:
     """How many requests have met it so far."""
 
     @property
-    def held(self) -> Gate | None:
+    def gate(self) -> Gate | None:
         """What stops requests, if that is what the fault does."""
         action = getattr(self, "action", None)
         return action if isinstance(action, Gate) else None
@@ -112,12 +112,12 @@ class FaultsInWait(Generic[Waiting]):
         return fault
 
     def clear(self) -> None:
-        """Forget every fault and let go of whoever is held."""
+        """Forget every fault and release what waits at a gate."""
         with self._lock:
             faults, self._faults = self._faults, []
         for fault in faults:
-            if fault.held is not None:
-                fault.held.release()
+            if fault.gate is not None:
+                fault.gate.release()
 
     def meet(self, matches: Callable[[Waiting], bool]) -> Waiting | None:
         """Find the fault that a request meets, and count it; None when it meets none."""

@@ -46,8 +46,8 @@ def _holds(operator: str, keys: Mapping[str, list[str]], call: CloudCall) -> boo
 @cache
 def matches(pattern: str, text: str, *, fold: bool = False) -> bool:
     """``*`` stands for any text, ``?`` for one character."""
-    spelled = "".join({"*": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in pattern)
-    return re.fullmatch(spelled, text, re.DOTALL | (re.IGNORECASE if fold else 0)) is not None
+    expression = "".join({"*": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in pattern)
+    return re.fullmatch(expression, text, re.DOTALL | (re.IGNORECASE if fold else 0)) is not None
 
 
 def role_documents(template: Json, values: Mapping[str, Any]) -> dict[str, list[Json]]:

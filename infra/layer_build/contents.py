@@ -21,7 +21,7 @@ _OF_DIST_INFO = re.compile(
 
 
 class Left(NamedTuple):
-    """Files of one distribution that are left out, and why nobody misses them."""
+    """Files of one distribution that are left out, and why none is missed."""
 
     paths: re.Pattern[str]
     reason: str

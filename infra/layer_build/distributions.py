@@ -41,7 +41,7 @@ def _open_wheel(path: Path) -> Iterator[Member]:
 
 
 def _place_in_site_packages(name: str) -> str | None:
-    """Where a wheel's file goes; None for scripts and the like, which nobody calls in a layer."""
+    """Where a wheel's file goes; None for scripts and the like, which are not called in a layer."""
     first, _, rest = name.partition("/")
     if not first.endswith(".data"):
         return name

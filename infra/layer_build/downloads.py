@@ -40,7 +40,7 @@ def read_lock(path: Path) -> dict[str, Locked]:
 
 
 def normal_name(name: str) -> str:
-    """The one spelling of a distribution's name: lower case, hyphens."""
+    """The one form of a distribution's name: lower case, hyphens."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -57,7 +57,7 @@ class DownloadError(Exception):
 def fetch(lock: Path, cache: Path) -> dict[str, Path]:
     """Give the file of each locked distribution, by name; fetch what ``cache`` does not hold yet.
 
-    A cache that holds everything is used without asking anybody. Raises ``DownloadError``.
+    A cache that holds everything is used without the network. Raises ``DownloadError``.
     """
     locked = read_lock(lock)
     folder = cache / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The whole product on this machine: stand-ins of OSS and Tablestore, and the functions of `s.yaml` between them."""
+"""The whole product on this machine: emulators of OSS and Tablestore, and the functions of `s.yaml` between them."""
 
 from __future__ import annotations
 
@@ -112,8 +112,8 @@ def local_cloud(
 class RoleKeys:
     """One pair of credentials for each function, good for every service, as the cloud issues them.
 
-    In OSS it may do what its role's policies say and no more; the stand-in of
-    Tablestore knows no policies. Whoever is no function may do everything.
+    In OSS it may do what its role's policies say and no more; the emulator of
+    Tablestore knows no policies. A caller that is no function may do everything.
     """
 
     def __init__(self, oss: OssServer, ots: TablestoreServer, roles: Mapping[str, str]) -> None:

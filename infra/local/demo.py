@@ -111,7 +111,7 @@ class Demo:
         task = self._wait(task_id)
         self._settle()
         outcomes = sorted(outcome(run) for run in self._cloud.host.invocations("compose")[before:])
-        if len(outcomes) != 2 or outcomes.count("completed") != 1:  # noqa: PLR2004 - rung twice
+        if len(outcomes) != 2 or outcomes.count("completed") != 1:  # noqa: PLR2004 - invoked twice
             raise Mismatch(f"the doubled trigger gave {outcomes}")
         outcomes.remove("completed")
         self._tell(f"orders.csv: the trigger came twice: one composer made the file, to the other it was {outcomes[0]}")
@@ -152,10 +152,10 @@ class Demo:
         return task
 
     def _check_triggers(self) -> None:
-        """The sweeper would hide a trigger that never rings."""
-        rung = [one.delivery.how for one in self._cloud.host.triggers["compose/manifests"].rung]
-        if rung != ["now", "never", "twice"]:
-            raise Mismatch(f"the trigger rang {rung}")
+        """The sweeper would hide a trigger that never comes."""
+        ways = [one.delivery.how for one in self._cloud.host.triggers["compose/manifests"].seen]
+        if ways != ["now", "never", "twice"]:
+            raise Mismatch(f"the trigger's events came {ways}")
 
     def _settle(self) -> None:
         self._cloud.oss.settle()
@@ -184,7 +184,7 @@ class Demo:
         note = self._cloud.interpreter.note
         self._tell(f"functions of s.yaml: {', '.join(self._cloud.host.deployment.functions)}")
         self._tell(note or "they run from the built layers on Python 3.12, with nothing else on the path")
-        self._tell("OSS and Tablestore are stand-ins on this machine, spoken to by the vendor's SDKs")
+        self._tell("OSS and Tablestore are emulators on this machine, called by the vendor's SDKs")
 
     def _tell_runs(self) -> None:
         """What it took; a composer that was killed never said how long loading took it."""

@@ -52,7 +52,7 @@ class RpcCalls:
     """Sends each call once. What to do about its outcome is the caller's business."""
 
     def __init__(self, environment: Mapping[str, str], *, region: str) -> None:
-        # The SDK prints nothing, repeats nothing and reads no file when it is told so.
+        # The SDK prints nothing, repeats nothing and reads no file with these settings.
         self._client = AcsClient(
             region_id=region,
             credential=_credential(environment),
@@ -116,7 +116,7 @@ class RetryPolicy:
 
 
 def _credential(environment: Mapping[str, str]) -> Any:
-    """The access key of the environment; nothing else is read, so that nobody else's key is used by mistake."""
+    """The access key of the environment; nothing else is read, so that no other key is used by mistake."""
     key_id = environment.get("ALIBABA_CLOUD_ACCESS_KEY_ID", "")
     secret = environment.get("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "")
     token = environment.get("ALIBABA_CLOUD_SECURITY_TOKEN", "")

@@ -23,7 +23,7 @@ class Change(NamedTuple):
     parameters: Mapping[str, str]
 
     def named(self) -> dict[str, str]:
-        """Spell both for the interface."""
+        """Encode both for the interface."""
         named = {"TemplateBody": self.body}
         for number, (key, value) in enumerate(sorted(self.parameters.items()), start=1):
             named[f"Parameters.{number}.ParameterKey"] = key

@@ -24,7 +24,7 @@ class Shape(NamedTuple):
     """``string``, ``integer``, ``number``, ``boolean``, ``map``, ``enum`` or ``properties``."""
     values: frozenset[str] = frozenset()
     """Of an ``enum``."""
-    properties: dict[str, Property] = {}  # noqa: RUF012  # a default that nobody changes
+    properties: dict[str, Property] = {}  # noqa: RUF012  # a default that is never changed
     """Of ``properties``."""
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from infra.emulators.function_compute.deployment import OssTrigger, TimerTrigger
 from infra.emulators.function_compute.host import Timer
-from infra.emulators.function_compute.triggers import HELD, NEVER, TWICE, TriggerDeliveries, late, wanted_key
+from infra.emulators.function_compute.triggers import NEVER, ON_RELEASE, TWICE, TriggerDeliveries, late, wanted_key
 
 TRIGGER = OssTrigger("bell", "sluice-in", ("oss:ObjectCreated:PutObject",), "in/v1/", ".manifest.json")
 
@@ -56,13 +56,13 @@ def test_events_arrive_as_planned_and_afterwards_as_they_are() -> None:
     triggers = TriggerDeliveries(
         TRIGGER, lambda sent: arrived.append(json.loads(sent)["events"][0]["oss"]["object"]["key"])
     )
-    triggers.plan(TWICE, NEVER, HELD, HELD)
+    triggers.plan(TWICE, NEVER, ON_RELEASE, ON_RELEASE)
     for number in range(5):
         triggers.hear(event(f"in/v1/{number}.manifest.json"))
     assert [key[6] for key in arrived] == ["0", "0", "4"]
     assert triggers.release(backwards=True) == 2
     assert [key[6] for key in arrived] == ["0", "0", "4", "3", "2"]
-    assert [rung.delivery.how for rung in triggers.rung] == ["twice", "never", "held", "held", "now"]
+    assert [seen.delivery.how for seen in triggers.seen] == ["twice", "never", "on_release", "on_release", "now"]
     assert triggers.release() == 0
 
 

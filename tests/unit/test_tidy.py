@@ -176,7 +176,7 @@ def test_a_retired_word_is_found_in_comments_docstrings_and_pages_but_not_in_quo
     ]
     page = "It looks at `told`.\nThe looks of [a face](told.md).\n```\nbell\n```\na stand-in\n"
     assert [found[:2] for found in in_prose("a.md", prose_of_page(page))] == [
-        ("a.md:2", "looks"),
+        ("a.md:2", "The looks"),
         ("a.md:2", "face"),
         ("a.md:6", "stand-in"),
     ]

@@ -15,7 +15,7 @@ from infra.emulators.function_compute.deployment import FunctionSpec
 from infra.emulators.function_compute.environment import Place, RoleKey, function_environment, request_headers
 from infra.emulators.function_compute.process_watch import LOOK_EVERY_S, peak_bytes
 
-OUTSIDE = "127.0.0.2"
+ADDRESS = "127.0.0.2"
 """How the platform reaches an instance: a server that listens on 127.0.0.1 only is not found, as in the cloud."""
 START_S = 60
 STOP_S = 10
@@ -47,7 +47,7 @@ class CustomFunction:
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._start(key)
-            return OUTSIDE, self._port
+            return ADDRESS, self._port
 
     def headers(self, key: RoleKey, request_id: str) -> dict[str, str]:
         """What the platform adds to a caller's request."""
@@ -103,7 +103,7 @@ class CustomFunction:
         give_up_at = time.monotonic() + self._start_s
         while time.monotonic() < give_up_at and process.poll() is None:
             try:
-                socket.create_connection((OUTSIDE, self._port), timeout=1).close()
+                socket.create_connection((ADDRESS, self._port), timeout=1).close()
             except OSError:
                 time.sleep(LOOK_EVERY_S)
             else:
@@ -111,7 +111,7 @@ class CustomFunction:
         raise FunctionNotStartedError(f"{self.spec.name} does not listen on 0.0.0.0:{self._port}; see {self.log}")
 
     def _hook(self, method: str, path: str, key: RoleKey, *, timeout_s: float) -> None:
-        connection = http.client.HTTPConnection(OUTSIDE, self._port, timeout=timeout_s)
+        connection = http.client.HTTPConnection(ADDRESS, self._port, timeout=timeout_s)
         headers = request_headers(self.spec, key, region=self._place.region, request_id="hook", control_path=path)
         try:
             connection.request(method, path, headers=headers)

@@ -62,7 +62,7 @@ def key_variables(key: RoleKey) -> dict[str, str]:
 def request_headers(
     spec: FunctionSpec, key: RoleKey, *, region: str, request_id: str, control_path: str = CALLERS_PATH
 ) -> dict[str, str]:
-    """What a custom runtime is told with every request."""
+    """The headers that a custom runtime gets with every request."""
     return {
         "x-fc-request-id": request_id,
         "x-fc-access-key-id": key.access_key_id,

@@ -27,7 +27,7 @@ SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 class Timer:
-    """Sends the trigger's event to ``fire_event``: when told to, and while started every ``period_s``."""
+    """Sends the trigger's event to ``fire_event``: when asked to, and while started every ``period_s``."""
 
     def __init__(self, trigger: TimerTrigger, fire_event: Callable[[bytes], object]) -> None:
         self.trigger = trigger

@@ -59,5 +59,5 @@ def find_deployed_python() -> Path:
 
 
 def _runs(python: Path) -> bool:
-    """A version manager's stand-in may be on the path and yet start nothing."""
+    """A version manager's shim may be on the path and yet start nothing."""
     return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0

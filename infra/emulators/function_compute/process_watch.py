@@ -20,12 +20,12 @@ class Ended(NamedTuple):
     why: Why
     exit_code: int
     peak_bytes: int
-    """The most memory it held, as last seen."""
+    """Its peak memory, as last seen."""
     seconds: float
 
 
 def peak_bytes(pid: int) -> int:
-    """The most memory the process has held so far; 0 when it is gone."""
+    """The peak memory of the process so far; 0 when it has ended."""
     try:
         found = PEAK.search(Path(f"/proc/{pid}/status").read_text(encoding="ascii"))
     except OSError:

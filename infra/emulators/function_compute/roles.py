@@ -1,4 +1,4 @@
-"""What each function's role may do in OSS, by the policies of the ROS template, in the words of the stand-in."""
+"""What each function's role may do in OSS, by the policies of the ROS template, in the terms of the emulator."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Grant = tuple[str, str]
 def grants_of(role_arn: str, values: Mapping[str, str]) -> list[Grant]:
     """Pairs of operation and ``bucket/key`` that the role's policies allow. ``values`` fill the template in.
 
-    The stand-in cannot tell the keys of a batch of deletions apart when it
+    The emulator cannot tell the keys of a batch of deletions apart when it
     decides, so one who may delete any object of a bucket may send it batches.
     """
     template = build_template()

@@ -1,4 +1,4 @@
-"""The OSS trigger: which objects ring for a function, and how faithfully the ring arrives."""
+"""The OSS trigger: which objects start a function, and how faithfully its events arrive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from infra.emulators.function_compute.deployment import OssTrigger
 
-How = Literal["now", "late", "twice", "held", "never"]
+How = Literal["now", "late", "twice", "on_release", "never"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Delivery:
 NOW = Delivery()
 TWICE = Delivery("twice")
 NEVER = Delivery("never")
-HELD = Delivery("held")
-"""Until ``release``: with several held ones, in any order."""
+ON_RELEASE = Delivery("on_release")
+"""When ``release`` is called; several in either order."""
 
 
 def late(delay_s: float) -> Delivery:
@@ -35,7 +35,7 @@ def late(delay_s: float) -> Delivery:
     return Delivery("late", delay_s)
 
 
-class Rung(NamedTuple):
+class Seen(NamedTuple):
     """An event that the trigger was made for."""
 
     key: str
@@ -43,14 +43,14 @@ class Rung(NamedTuple):
 
 
 class TriggerDeliveries:
-    """Delivers the events of one trigger to ``ring``, each as the next planned delivery says; without one, at once."""
+    """Delivers the events of one trigger to ``invoke``, each as the next planned delivery says, else at once."""
 
-    def __init__(self, trigger: OssTrigger, ring: Callable[[bytes], object]) -> None:
+    def __init__(self, trigger: OssTrigger, invoke: Callable[[bytes], object]) -> None:
         self.trigger = trigger
-        self.rung: list[Rung] = []
-        self._ring = ring
+        self.seen: list[Seen] = []
+        self._invoke = invoke
         self._planned: deque[Delivery] = deque()
-        self._held: list[bytes] = []
+        self._waiting: list[bytes] = []
         self._timers: list[threading.Timer] = []
 
     def plan(self, *deliveries: Delivery) -> None:
@@ -63,15 +63,15 @@ class TriggerDeliveries:
         if key is None:
             return
         delivery = self._planned.popleft() if self._planned else NOW
-        self.rung.append(Rung(key, delivery))
+        self.seen.append(Seen(key, delivery))
         self._deliver(json.dumps(event).encode(), delivery)
 
     def release(self, *, backwards: bool = False) -> int:
-        """Deliver what is held, the last first if so wished. Returns how many."""
-        held, self._held = self._held, []
-        for event in reversed(held) if backwards else held:
-            self._ring(event)
-        return len(held)
+        """Deliver what waits for this, the last first if so wished. Returns how many."""
+        waiting, self._waiting = self._waiting, []
+        for event in reversed(waiting) if backwards else waiting:
+            self._invoke(event)
+        return len(waiting)
 
     def close(self) -> None:
         """Forget what is still under way."""
@@ -82,16 +82,16 @@ class TriggerDeliveries:
     def _deliver(self, event: bytes, delivery: Delivery) -> None:
         match delivery.how:
             case "now":
-                self._ring(event)
+                self._invoke(event)
             case "twice":
-                self._ring(event)
-                self._ring(event)
+                self._invoke(event)
+                self._invoke(event)
             case "late":
-                timer = threading.Timer(delivery.delay_s, self._ring, [event])
+                timer = threading.Timer(delivery.delay_s, self._invoke, [event])
                 self._timers.append(timer)
                 timer.start()
-            case "held":
-                self._held.append(event)
+            case "on_release":
+                self._waiting.append(event)
             case "never":
                 pass
 

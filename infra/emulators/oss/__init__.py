@@ -1,4 +1,4 @@
-"""A stand-in for Alibaba Cloud's object storage: OSS over HTTP on this machine, for tests and for trying out.
+"""An emulator of Alibaba Cloud's object storage: OSS over HTTP on this machine, for tests and for trying out.
 
     with serving_oss(buckets=("sluice-in", "sluice-out"), folder=tmp_path) as oss:
         bucket = oss2.Bucket(oss2.AuthV4(oss.access_key_id, oss.access_key_secret), oss.endpoint, "sluice-in", region=oss.region)

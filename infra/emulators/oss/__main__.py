@@ -1,4 +1,4 @@
-"""``python -m infra.emulators.oss``: the stand-in as a process of its own, until it is interrupted."""
+"""``python -m infra.emulators.oss``: the emulator as a process of its own, until it is interrupted."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def document_answer(root: Node, headers: Mapping[str, str] | None = None) -> Ans
 
 def error_answer(error: OssError, request: Request) -> Answer:
     """The error document; on HEAD, which has no body, it travels in a header."""
-    told = {
+    fields = {
         "Code": error.code,
         "Message": error.message,
         "RequestId": request.id,
@@ -95,7 +95,7 @@ def error_answer(error: OssError, request: Request) -> Answer:
         **error.facts,
         **({"EC": error.fine_code} if error.fine_code else {}),
     }
-    body = document(Node("Error", *(Node(name, str(value)) for name, value in told.items())))
+    body = document(Node("Error", *(Node(name, str(value)) for name, value in fields.items())))
     headers = {"Content-Type": "application/xml", **error.headers}
     if error.fine_code:
         headers["x-oss-ec"] = error.fine_code

@@ -76,14 +76,14 @@ def list_objects(store: Store, request: Request) -> Answer:
         bucket = store.storage.bucket(request.bucket)
         page = _page(bucket, request, marker)
         found = [bucket.objects[key] for key in page.keys]
-    told = [
+    nodes = [
         *_head(request, page),
         Node("Marker", written(marker)),
         Node("NextMarker", written(page.last)) if page.is_truncated else None,
         *(_object_line(stored, written, with_owner=True) for stored in found),
         *_prefixes(page, written),
     ]
-    return document_answer(Node("ListBucketResult", *told))
+    return document_answer(Node("ListBucketResult", *nodes))
 
 
 def list_objects_v2(store: Store, request: Request) -> Answer:
@@ -95,7 +95,7 @@ def list_objects_v2(store: Store, request: Request) -> Answer:
         found = [bucket.objects[key] for key in page.keys]
     with_owner = request.query.get("fetch-owner") == "true"
     next_token = base64.urlsafe_b64encode(page.last.encode()).decode()
-    told = [
+    nodes = [
         *_head(request, page),
         Node("StartAfter", written(request.query.get("start-after", ""))),
         Node("ContinuationToken", token) if token else None,
@@ -104,7 +104,7 @@ def list_objects_v2(store: Store, request: Request) -> Answer:
         *_prefixes(page, written),
         Node("KeyCount", len(page.keys) + len(page.prefixes)),
     ]
-    return document_answer(Node("ListBucketResult", *told))
+    return document_answer(Node("ListBucketResult", *nodes))
 
 
 def list_multipart_uploads(store: Store, request: Request) -> Answer:
@@ -119,7 +119,7 @@ def list_multipart_uploads(store: Store, request: Request) -> Answer:
     ]
     page = found[:size]
     is_truncated = len(found) > size
-    told = [
+    nodes = [
         Node("Bucket", request.bucket),
         Node("EncodingType", query["encoding-type"]) if "encoding-type" in query else None,
         Node("KeyMarker", written(key_marker)),
@@ -131,7 +131,7 @@ def list_multipart_uploads(store: Store, request: Request) -> Answer:
         Node("IsTruncated", str(is_truncated).lower()),
         *(_upload_line(upload, written) for upload in page),
     ]
-    return document_answer(Node("ListMultipartUploadsResult", *told))
+    return document_answer(Node("ListMultipartUploadsResult", *nodes))
 
 
 def _marker_of(token: str) -> str:

@@ -65,12 +65,12 @@ def get_bucket_location(store: Store, request: Request) -> Answer:
 def get_bucket_stat(store: Store, request: Request) -> Answer:
     with store.storage.lock:
         objects = list(store.storage.bucket(request.bucket).objects.values())
-    told = (
+    nodes = (
         Node("Storage", sum(stored.size for stored in objects)),
         Node("ObjectCount", len(objects)),
         Node("MultipartUploadCount", len(store.uploads.of_bucket(request.bucket))),
     )
-    return document_answer(Node("BucketStat", *told))
+    return document_answer(Node("BucketStat", *nodes))
 
 
 def bucket_acl(store: Store, request: Request) -> Answer:

@@ -1,4 +1,4 @@
-"""What happened to objects, told to listeners as Function Compute's OSS trigger tells it."""
+"""Events of objects, passed to listeners in the form of Function Compute's OSS trigger."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Events:
             for listener in list(self._listeners):
                 try:
                     listener(event)
-                except Exception as defect:  # noqa: BLE001 - told at the end of the test, not lost in a thread
+                except Exception as defect:  # noqa: BLE001 - raised at the end of the test, not lost in a thread
                     self._on_defect(defect)
             self._queue.task_done()
         self._queue.task_done()

@@ -19,7 +19,7 @@ from infra.emulators.oss.store import Store
 
 
 class Call(NamedTuple):
-    """One request; recorded before its answer leaves, so that whoever has the answer finds the record."""
+    """One request; recorded before its answer leaves, so that a caller with the answer finds the record."""
 
     operation: str
     bucket: str
@@ -77,7 +77,7 @@ class Exchange:
         return Outcome(answer, action)
 
     def _met_before(self, request: Request, action: faults.Action, hang_up: Callable[[], None]) -> Answer | None:
-        """Meet what comes before the deed; an answer when the deed is not to be done."""
+        """Meet the faults before the operation; an answer when it is not to be done."""
         folder = self._store.storage.folder
         match action:
             case faults.Refuse(status, code):
@@ -122,7 +122,7 @@ class Exchange:
             return error_answer(error, request)
         except (ConnectionLost, ConnectionError):
             raise
-        except Exception as defect:  # noqa: BLE001 - told at the end of the test; the caller gets its answer
+        except Exception as defect:  # noqa: BLE001 - raised at the end of the test; the caller gets its answer
             self._on_defect(defect)
             return error_answer(OssError("InternalError"), request)
 

@@ -60,7 +60,7 @@ class KeyRing:
         return caller.access_key_id, caller.secret, caller.token
 
     def find(self, access_key_id: str, token: str) -> Caller:
-        """Whose key it is. Raises OssError when it is nobody's, or its token is wrong, missing or over."""
+        """Whose key it is. Raises OssError when it is unknown, or its token is wrong, missing or over."""
         caller = self._callers.get(access_key_id)
         if caller is None:
             raise OssError("InvalidAccessKeyId", fine_code="0002-00000902", facts={"OSSAccessKeyId": access_key_id})

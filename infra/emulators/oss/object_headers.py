@@ -1,4 +1,4 @@
-"""What a caller says of an object beside its bytes, and what every reader is told."""
+"""The headers of an object: what a caller sends beside its bytes, and what every reader gets."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def identity(stored: StoredObject) -> dict[str, str]:
 
 
 def description(stored: StoredObject) -> dict[str, str]:
-    """All that a reader is told."""
-    told = {**stored.headers, **identity(stored), "x-oss-object-type": stored.kind, "Accept-Ranges": "bytes"}
+    """All headers that a reader gets."""
+    headers = {**stored.headers, **identity(stored), "x-oss-object-type": stored.kind, "Accept-Ranges": "bytes"}
     if stored.tags:
-        told["x-oss-tagging-count"] = str(len(stored.tags))
-    return told
+        headers["x-oss-tagging-count"] = str(len(stored.tags))
+    return headers
 
 
 def check_preconditions(headers: Mapping[str, str], stored: StoredObject, *, prefix: str = "") -> None:
@@ -97,5 +97,5 @@ def _date(value: str | None) -> float | None:
 
 
 def _not_modified(stored: StoredObject) -> OssError:
-    told = {"ETag": f'"{stored.etag}"', "Last-Modified": http_date(stored.modified_at)}
-    return OssError("NotModified", headers=told)
+    headers = {"ETag": f'"{stored.etag}"', "Last-Modified": http_date(stored.modified_at)}
+    return OssError("NotModified", headers=headers)

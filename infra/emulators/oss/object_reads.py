@@ -45,15 +45,15 @@ def get_object_meta(store: Store, request: Request) -> Answer:
 
 
 def _reading(request: Request, stored: StoredObject, file: BinaryIO) -> Answer:
-    told = description(stored)
+    headers = description(stored)
     chosen = {name.removeprefix(_RENAMED): value for name, value in request.query.items() if name in RENAMEABLE}
-    told = {name: value for name, value in told.items() if name.lower() not in chosen} | chosen
+    headers = {name: value for name, value in headers.items() if name.lower() not in chosen} | chosen
     found = _range_of(request, stored.size)
     if found is None:
-        return Answer(headers=told, file=file, length=stored.size)
+        return Answer(headers=headers, file=file, length=stored.size)
     start, end = found
-    told["Content-Range"] = f"bytes {start}-{end - 1}/{stored.size}"
-    return Answer(206, told, file=file, start=start, length=end - start)
+    headers["Content-Range"] = f"bytes {start}-{end - 1}/{stored.size}"
+    return Answer(206, headers, file=file, start=start, length=end - start)
 
 
 def _range_of(request: Request, size: int) -> tuple[int, int] | None:

@@ -46,8 +46,8 @@ def copy_object(store: Store, request: Request) -> Answer:
     )
     store.storage.put(request.bucket, copied, may_replace=replaceable)
     publish_creation(store, request, "CopyObject", copied)
-    told = (Node("LastModified", iso_date(copied.modified_at)), Node("ETag", f'"{copied.etag}"'))
-    return document_answer(Node("CopyObjectResult", *told), _receipt(copied))
+    nodes = (Node("LastModified", iso_date(copied.modified_at)), Node("ETag", f'"{copied.etag}"'))
+    return document_answer(Node("CopyObjectResult", *nodes), _receipt(copied))
 
 
 def append_object(store: Store, request: Request) -> Answer:

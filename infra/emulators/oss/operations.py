@@ -109,7 +109,7 @@ _NOT_DONE = frozenset(
 
 
 def find_operation(request: Request) -> Operation:
-    """Raises OssError when the stand-in does not know it."""
+    """Raises OssError when the emulator does not know it."""
     asked = request.query.keys()
     rules = _ON_OBJECTS if request.key else _ON_BUCKETS if request.bucket else _ON_SERVICE
     for rule in rules:

@@ -47,7 +47,7 @@ class RequestBody:
             pass
 
     def take_in(self, folder: Path) -> None:
-        """Read the whole body into a nameless file; whoever reads it later reads the file."""
+        """Read the whole body into a nameless file, from which it is read later."""
         self._kept = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - `close` closes it
         for block in self._source:
             self._kept.write(block)

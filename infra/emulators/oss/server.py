@@ -34,7 +34,7 @@ class OssServer:
         self.region = region
         self.clock = ServerClock()
         self.defects: list[BaseException] = []
-        """What went wrong inside the stand-in or its listeners; ``serving_oss`` raises it at the end."""
+        """What went wrong inside the emulator or its listeners; ``serving_oss`` raises it at the end."""
         self.domains: dict[str, str] = {}
         """Own domain names, each for a bucket, as a CNAME would have it."""
         self.events = Events(region, self.defects.append)
@@ -136,7 +136,7 @@ class OssServer:
     def _run(self, connection: Connection) -> None:
         try:
             connection.run()
-        except Exception as defect:  # noqa: BLE001 - told at the end of the test, not lost in a thread
+        except Exception as defect:  # noqa: BLE001 - raised at the end of the test, not lost in a thread
             self.defects.append(defect)
         finally:
             self._connections.pop(threading.current_thread(), None)

@@ -45,7 +45,7 @@ class StoredObject:
 
 
 class Bucket:
-    """Objects by key. Its methods are called with the storage's lock held."""
+    """Objects by key. Its methods are called under the storage's lock."""
 
     def __init__(self, name: str, made_at: float) -> None:
         self.name = name

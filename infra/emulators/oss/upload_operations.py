@@ -35,8 +35,8 @@ def initiate(store: Store, request: Request) -> Answer:
         acl=acl_of(request),
     )
     _publish(store, request, "InitiateMultipartUpload")
-    told = (Node("Bucket", request.bucket), Node("Key", request.key), Node("UploadId", upload.id))
-    return document_answer(Node("InitiateMultipartUploadResult", *told))
+    nodes = (Node("Bucket", request.bucket), Node("Key", request.key), Node("UploadId", upload.id))
+    return document_answer(Node("InitiateMultipartUploadResult", *nodes))
 
 
 def upload_part(store: Store, request: Request) -> Answer:
@@ -61,8 +61,8 @@ def upload_part_copy(store: Store, request: Request) -> Answer:
     part = Part(number, content, store.clock.now())
     store.uploads.put_part(upload, part)
     _publish(store, request, "UploadPartCopy")
-    told = (Node("LastModified", iso_date(part.put_at)), Node("ETag", f'"{part.etag}"'))
-    return document_answer(Node("CopyPartResult", *told), {"ETag": f'"{part.etag}"'})
+    nodes = (Node("LastModified", iso_date(part.put_at)), Node("ETag", f'"{part.etag}"'))
+    return document_answer(Node("CopyPartResult", *nodes), {"ETag": f'"{part.etag}"'})
 
 
 def list_parts(store: Store, request: Request) -> Answer:
@@ -70,7 +70,7 @@ def list_parts(store: Store, request: Request) -> Answer:
     size, marker = request.number("max-parts", 1000), request.number("part-number-marker", 0)
     after = sorted(part for number, part in list(upload.parts.items()) if number > marker)
     page = list(islice(after, size))
-    told = [
+    nodes = [
         Node("Bucket", upload.bucket),
         Node("Key", _written(upload.key, request)),
         Node("UploadId", upload.id),
@@ -80,7 +80,7 @@ def list_parts(store: Store, request: Request) -> Answer:
         Node("IsTruncated", str(len(after) > len(page)).lower()),
         *(_part_line(part) for part in page),
     ]
-    return document_answer(Node("ListPartsResult", *told))
+    return document_answer(Node("ListPartsResult", *nodes))
 
 
 def complete(store: Store, request: Request) -> Answer:
@@ -99,14 +99,14 @@ def complete(store: Store, request: Request) -> Answer:
             raise
         store.uploads.close(upload)
     publish_creation(store, request, "CompleteMultipartUpload", stored)
-    told = (
+    nodes = (
         Node("Location", f"http://{request.headers.get('host', '')}/{request.bucket}/{quote(request.key)}"),
         Node("Bucket", request.bucket),
         Node("Key", _written(request.key, request)),
         Node("ETag", f'"{stored.etag}"'),
     )
     headers = {"ETag": f'"{stored.etag}"', "x-oss-hash-crc64ecma": str(stored.crc64)}
-    return document_answer(Node("CompleteMultipartUploadResult", *told), headers)
+    return document_answer(Node("CompleteMultipartUploadResult", *nodes), headers)
 
 
 def abort(store: Store, request: Request) -> Answer:

@@ -1,4 +1,4 @@
-"""A stand-in for Alibaba Cloud's table store: Tablestore over HTTP on this machine, for tests and for trying out.
+"""An emulator of Alibaba Cloud's table store: Tablestore over HTTP on this machine, for tests and for trying out.
 
     with serving_tablestore(instance="sluice") as ots:
         client = OTSClient(ots.endpoint, ots.access_key_id, ots.access_key_secret, ots.instance, region=ots.region)

@@ -1,4 +1,4 @@
-"""Runs the stand-in by itself: ``python -m infra.emulators.tablestore --port 8087``, until SIGTERM or Ctrl-C."""
+"""Runs the emulator by itself: ``python -m infra.emulators.tablestore --port 8087``, until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infra.emulators.tablestore.server import TablestoreServer, serving_tablesto
 
 
 def main() -> None:
-    """Serve until told to stop; one line of JSON on standard output says where and with which key."""
+    """Serve until a signal says stop; one line of JSON on standard output says where and with which key."""
     parser = argparse.ArgumentParser(prog="infra.emulators.tablestore", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--instance", default="sluice")

@@ -54,7 +54,7 @@ class Access:
         return issued
 
     def admit(self, issued: StsCredentials, life_s: float) -> None:
-        """Know a temporary pair that somebody else issued: in the cloud one pair is good for every service."""
+        """Know a temporary pair that another service issued: in the cloud one pair is good for every service."""
         until = datetime.now(UTC) + timedelta(seconds=life_s)
         self._pairs[issued.access_key_id] = _Pair(issued.access_key_secret, issued.security_token, until)
 

@@ -15,12 +15,12 @@ from infra.emulators.tablestore.refusals import Refused
 
 
 def answer(path: str, message: Message, identity: Identity) -> HttpAnswer:
-    """Answer with ``message``, signed with the key of whoever asked."""
+    """Answer with ``message``, signed with the caller's key."""
     return _signed(path, 200, message.SerializeToString(), identity)
 
 
 def error_answer(path: str, refused: Refused, identity: Identity | None) -> HttpAnswer:
-    """Answer with an error; unsigned if nobody knows who asked."""
+    """Answer with an error; unsigned if the caller is unknown."""
     body = pb.Error(code=refused.code, message=refused.message).SerializeToString()
     return _signed(path, refused.status, body, identity)
 

@@ -60,8 +60,8 @@ class Call:
 def _rows_of(message: Message) -> Iterator[bytes]:
     for part in _parts(message):
         for field in _ROW_FIELDS:
-            spelled = getattr(part, field, b"")
-            yield from filter(None, [spelled] if isinstance(spelled, bytes) else spelled)
+            encoded = getattr(part, field, b"")
+            yield from filter(None, [encoded] if isinstance(encoded, bytes) else encoded)
         yield from (row.row_change for row in getattr(part, "rows", ()))
 
 

@@ -40,43 +40,43 @@ def always(_: VersionsOf) -> bool:
     return True
 
 
-def _predicate(spelled: Message, count: list[int]) -> Predicate:
-    if spelled.type == filter_pb.FT_COMPOSITE_COLUMN_VALUE:
-        return _composite(filter_pb.CompositeColumnValueFilter.FromString(spelled.filter), count)
-    if spelled.type == filter_pb.FT_SINGLE_COLUMN_VALUE:
+def _predicate(message: Message, count: list[int]) -> Predicate:
+    if message.type == filter_pb.FT_COMPOSITE_COLUMN_VALUE:
+        return _composite(filter_pb.CompositeColumnValueFilter.FromString(message.filter), count)
+    if message.type == filter_pb.FT_SINGLE_COLUMN_VALUE:
         count[0] += 1
         if count[0] > SUBCONDITIONS_MAX:
             raise invalid(f"The count of filter exceeds the max: {SUBCONDITIONS_MAX}.")
-        return _comparison(filter_pb.SingleColumnValueFilter.FromString(spelled.filter))
+        return _comparison(filter_pb.SingleColumnValueFilter.FromString(message.filter))
     raise _unsupported("column pagination")
 
 
-def _composite(spelled: Message, count: list[int]) -> Predicate:
-    parts = [_predicate(part, count) for part in spelled.sub_filters]
-    if spelled.combinator == filter_pb.LO_NOT:
+def _composite(message: Message, count: list[int]) -> Predicate:
+    parts = [_predicate(part, count) for part in message.sub_filters]
+    if message.combinator == filter_pb.LO_NOT:
         if len(parts) != 1:
             raise invalid("Invalid NOT operator: the number of sub-filters must be 1.")
         return lambda versions_of: not parts[0](versions_of)
     if len(parts) < 2:
         raise invalid("Invalid AND/OR operator: the number of sub-filters must be more than 1.")
-    join = all if spelled.combinator == filter_pb.LO_AND else any
+    join = all if message.combinator == filter_pb.LO_AND else any
     return lambda versions_of: join(part(versions_of) for part in parts)
 
 
-def _comparison(spelled: Message) -> Predicate:
-    column: str = spelled.column_name
-    if spelled.HasField("value_trans_rule"):
+def _comparison(message: Message) -> Predicate:
+    column: str = message.column_name
+    if message.HasField("value_trans_rule"):
         raise _unsupported("a regular expression over a column")
-    if spelled.comparator == filter_pb.CT_EXIST:
+    if message.comparator == filter_pb.CT_EXIST:
         return lambda versions_of: bool(versions_of(column))
-    if spelled.comparator == filter_pb.CT_NOT_EXIST:
+    if message.comparator == filter_pb.CT_NOT_EXIST:
         return lambda versions_of: not versions_of(column)
-    wanted = read_value(spelled.column_value)
+    wanted = read_value(message.column_value)
     if isinstance(wanted, Bound):
         raise invalid(f"{wanted.name} cannot be compared with a column.")
-    fits = _fits(spelled.comparator, wanted)
-    if_missing: bool = not spelled.filter_if_missing
-    latest_only: bool = spelled.latest_version_only
+    fits = _fits(message.comparator, wanted)
+    if_missing: bool = not message.filter_if_missing
+    latest_only: bool = message.latest_version_only
 
     def holds(versions_of: VersionsOf) -> bool:
         versions = versions_of(column)

@@ -54,7 +54,7 @@ class Fault(Ordered):
         return (
             fnmatchcase(call.operation, self.operation)
             and (self.table == "*" or _any_matches(call.tables, self.table))
-            and (self.row == "*" or _any_matches(map(_spelled, _key_values(call)), self.row))
+            and (self.row == "*" or _any_matches(map(_key_text, _key_values(call)), self.row))
             and (self.column == "*" or _any_matches(call.columns, self.column))
             and (self.where is None or self.where(call))
         )
@@ -75,7 +75,7 @@ def _key_values(call: Call) -> Iterator[KeyValue]:
     return (value for key in call.keys for _, value in key)
 
 
-def _spelled(value: KeyValue) -> str:
+def _key_text(value: KeyValue) -> str:
     match value:
         case Bound():
             return value.name

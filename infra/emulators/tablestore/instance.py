@@ -54,7 +54,7 @@ class Table:
 
 
 class Instance:
-    """Whoever changes or reads something holds ``lock``."""
+    """Every change and every read holds ``lock``."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()

@@ -57,7 +57,7 @@ class Change(NamedTuple):
 
 
 class WrittenRow(NamedTuple):
-    """A row as a request spells it."""
+    """A row in the encoding of requests."""
 
     key: NamedKey
     changes: tuple[Change, ...]
@@ -104,12 +104,12 @@ def _written(row: ReadRow) -> bytes:
 
 
 def _add_cell(pieces: list[bytes], checksums: bytearray, *, name: str, content: bytes, timestamp: bytes) -> None:
-    spelled = name.encode()
-    checksum = crc8(spelled + content + timestamp)
+    encoded = name.encode()
+    checksum = crc8(encoded + content + timestamp)
     checksums.append(checksum)
     pieces += [
-        struct.pack("<BBi", Tag.CELL, Tag.CELL_NAME, len(spelled)),
-        spelled,
+        struct.pack("<BBi", Tag.CELL, Tag.CELL_NAME, len(encoded)),
+        encoded,
         struct.pack("<Bi", Tag.CELL_VALUE, len(content)),
         content,
         bytes([Tag.CELL_TIMESTAMP]) + timestamp if timestamp else b"",
@@ -126,8 +126,8 @@ def _content(value: Value | KeyValue) -> bytes:
         case float():
             return struct.pack("<Bd", Kind.DOUBLE, value)
         case str():
-            spelled = value.encode()
-            return struct.pack("<Bi", Kind.STRING, len(spelled)) + spelled
+            encoded = value.encode()
+            return struct.pack("<Bi", Kind.STRING, len(encoded)) + encoded
         case bytes():
             return struct.pack("<Bi", Kind.BINARY, len(value)) + value
         case _:

@@ -53,7 +53,7 @@ MESSAGES = {
 
 
 class Refused(Exception):
-    """The request is answered with an error; nothing was changed unless whoever raises it says so."""
+    """The request is answered with an error; nothing was changed unless the raiser says so."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

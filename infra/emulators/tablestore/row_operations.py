@@ -70,8 +70,8 @@ def batch_get_row(instance: Instance, request: Message) -> Message:
     for table in request.tables:
         view = read_view(table)
         rows = answer.tables.add(table_name=table.table_name).rows
-        for spelled in table.primary_key:
-            rows.append(_batch_read(instance, table.table_name, read_key(spelled), view))
+        for encoded_key in table.primary_key:
+            rows.append(_batch_read(instance, table.table_name, read_key(encoded_key), view))
     return answer
 
 

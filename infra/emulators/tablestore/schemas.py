@@ -73,10 +73,10 @@ def read_schema(meta: Message) -> Schema:
     return Schema(meta.table_name, key, {column.name: _DEFINED_KINDS[column.type] for column in meta.defined_column})
 
 
-def _key_column(spelled: Message) -> KeyColumn:
-    if spelled.type not in _KEY_KINDS:
-        raise invalid(f"{pb.PrimaryKeyType.Name(spelled.type)} is an invalid type for the primary key.")
-    return KeyColumn(spelled.name, _KEY_KINDS[spelled.type], automatic=spelled.HasField("option"))
+def _key_column(message: Message) -> KeyColumn:
+    if message.type not in _KEY_KINDS:
+        raise invalid(f"{pb.PrimaryKeyType.Name(message.type)} is an invalid type for the primary key.")
+    return KeyColumn(message.name, _KEY_KINDS[message.type], automatic=message.HasField("option"))
 
 
 def _check_automatic(key: tuple[KeyColumn, ...]) -> None:
@@ -97,13 +97,13 @@ def _check_unlike(names: Iterable[str]) -> None:
         seen.add(name)
 
 
-def read_options(spelled: Message, before: Options) -> Options:
-    """Return ``before`` with what ``spelled`` says. Raises Refused for values that the service does not take."""
+def read_options(message: Message, before: Options) -> Options:
+    """Return ``before`` with what ``message`` says. Raises Refused for values that the service does not take."""
     options = Options(
-        life_s=spelled.time_to_live if spelled.HasField("time_to_live") else before.life_s,
-        versions_max=spelled.max_versions if spelled.HasField("max_versions") else before.versions_max,
-        deviation_s=_given(spelled, "deviation_cell_version_in_sec", before.deviation_s),
-        updatable=spelled.allow_update if spelled.HasField("allow_update") else before.updatable,
+        life_s=message.time_to_live if message.HasField("time_to_live") else before.life_s,
+        versions_max=message.max_versions if message.HasField("max_versions") else before.versions_max,
+        deviation_s=_given(message, "deviation_cell_version_in_sec", before.deviation_s),
+        updatable=message.allow_update if message.HasField("allow_update") else before.updatable,
     )
     if options.life_s == 0 or options.life_s < -1:
         raise invalid("TimeToLive cannot be 0 or less than -1.")
@@ -116,8 +116,8 @@ def read_options(spelled: Message, before: Options) -> Options:
     return options
 
 
-def _given(spelled: Message, field: str, otherwise: int) -> int:
-    return int(getattr(spelled, field)) if spelled.HasField(field) else otherwise
+def _given(message: Message, field: str, otherwise: int) -> int:
+    return int(getattr(message, field)) if message.HasField(field) else otherwise
 
 
 DEFAULT_OPTIONS = Options(life_s=-1, versions_max=1, deviation_s=86_400, updatable=True)

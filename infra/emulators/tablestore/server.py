@@ -84,14 +84,14 @@ class TablestoreServer:
         return self._access.issue_sts(life_s)
 
     def admit(self, issued: StsCredentials, life_s: float) -> None:
-        """Know temporary credentials that another service's stand-in issued."""
+        """Know temporary credentials that another service's emulator issued."""
         self._access.admit(issued, life_s)
 
     def start(self) -> None:
         self._listener.start()
 
     def stop(self) -> None:
-        """Let go of whoever is held, close everything, wait for every thread.
+        """Release requests that wait at a gate, close everything, wait for every thread.
 
         Raises ExceptionGroup if the server itself failed meanwhile, whatever the caller made of its answer.
         """

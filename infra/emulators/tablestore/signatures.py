@@ -28,13 +28,13 @@ def request_signature(key: bytes, path: str, headers: Mapping[str, str]) -> str:
     """Return the signature that a request with these headers must carry."""
     text = f"{path}\nPOST\n\n{_canonical(headers)}\n"
     if SIGNATURE_V4 in headers:
-        return _spelled(key, text + "ots", "sha256")
-    return _spelled(key, text, "sha1")
+        return _encoded(key, text + "ots", "sha256")
+    return _encoded(key, text, "sha1")
 
 
 def answer_signature(key: bytes, path: str, headers: Mapping[str, str]) -> str:
     """Return the signature by which the SDK knows that the answer is ours."""
-    return _spelled(key, f"{_canonical(headers)}\n{path}", "sha1")
+    return _encoded(key, f"{_canonical(headers)}\n{path}", "sha1")
 
 
 def content_md5(body: bytes) -> str:
@@ -46,5 +46,5 @@ def _canonical(headers: Mapping[str, str]) -> str:
     return "\n".join(f"{name}:{headers[name].strip()}" for name in sorted(signed))
 
 
-def _spelled(key: bytes, text: str, digest: str) -> str:
+def _encoded(key: bytes, text: str, digest: str) -> str:
     return base64.b64encode(hmac.digest(key, text.encode(), digest)).decode()

@@ -20,7 +20,7 @@ Key: TypeAlias = tuple[KeyValue, ...]
 NamedKey: TypeAlias = tuple[tuple[str, KeyValue], ...]
 SortKey: TypeAlias = tuple[tuple[int, int | bytes], ...]
 
-_OUTSIDE = {Bound.MIN: 0, Bound.MAX: 2}
+_BOUND_RANKS = {Bound.MIN: 0, Bound.MAX: 2}
 
 
 def sort_key(key: Key) -> SortKey:
@@ -31,7 +31,7 @@ def sort_key(key: Key) -> SortKey:
 def _rank(value: KeyValue) -> tuple[int, int | bytes]:
     match value:
         case Bound():
-            return _OUTSIDE[value], 0
+            return _BOUND_RANKS[value], 0
         case str():
             return 1, value.encode()
         case _:

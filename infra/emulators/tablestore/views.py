@@ -73,7 +73,7 @@ def read_view(request: Message) -> View:
     )
 
 
-def _times(spelled: Message) -> tuple[int, int]:
-    if spelled.HasField("specific_time"):
-        return spelled.specific_time, spelled.specific_time + 1
-    return spelled.start_time, spelled.end_time
+def _times(message: Message) -> tuple[int, int]:
+    if message.HasField("specific_time"):
+        return message.specific_time, message.specific_time + 1
+    return message.start_time, message.end_time

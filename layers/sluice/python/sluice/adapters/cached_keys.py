@@ -32,7 +32,7 @@ class RememberedKeys:
     """Implements ``KeyStore``. A key that was made or revoked elsewhere is so here within ``USABLE_S``.
 
     A call waits for the store only when it is the first, or the first after a
-    pause. Keys older than ``USABLE_S`` let nobody in: when the store does not
+    pause. Keys older than ``USABLE_S`` are not used: when the store does not
     answer, ``read`` raises what it raised.
     """
 
@@ -60,7 +60,7 @@ class RememberedKeys:
             try:
                 self._hold(self._store.read())
             except StoreError:
-                return  # the keys at hand are good for a while; then whoever needs them is told
+                return  # the keys at hand are good for a while; then the next reader gets the error
             finally:
                 self._reading.release()
 
@@ -68,7 +68,7 @@ class RememberedKeys:
         with self._reading:
             now = self._clock.monotonic()
             if self._cached is not None and now - self._cached.read_at < FRESH_S:
-                return self._cached.keys  # somebody else was faster
+                return self._cached.keys  # another thread was faster
             if self._failed is not None and now - self._failed.failed_at < FAILED_S:
                 raise self._failed.error
             try:

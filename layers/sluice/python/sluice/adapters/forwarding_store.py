@@ -71,7 +71,7 @@ _INPUT_FOLDER = "in/"
 class SplitStore:
     """Keys below ``in/`` live in ``input``, all others in ``output``.
 
-    Two buckets, so that writing a result can never ring the bell of the input's trigger.
+    Two buckets, so that writing a result can never set off the input's trigger.
     """
 
     def __init__(self, *, input: ObjectStore, output: ObjectStore) -> None:  # noqa: A002 - the word for it

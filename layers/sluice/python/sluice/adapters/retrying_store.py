@@ -17,7 +17,7 @@ class RetryingStore(ForwardingStore):
 
     Completing again may say ``NoSuchUpload`` after a success, which only the
     caller can tell from a failure; a listing is made again by the next sweep.
-    A repeated ``begin_upload`` may leave an upload that nobody knows of;
+    A repeated ``begin_upload`` may leave an upload that no row names;
     garbage collection finds it by its key. No call is tried again later than
     ``within_s`` after it began; each block of a range is a call.
     """

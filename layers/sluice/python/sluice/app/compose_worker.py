@@ -1,4 +1,4 @@
-"""The composer as a process: reads bells from standard input, composes, answers on standard output.
+"""The composer as a process: reads requests from standard input, composes, answers on standard output.
 
 Started by ``WorkerPool``; imports neither the command line nor the servers, to keep its memory small.
 """
@@ -30,11 +30,11 @@ from sluice.ports.bundle import Ports
 from sluice.usecases.composing.compose_export import compose_export
 
 CRASHED = "crashed"
-"""The outcome of an error nobody foresaw; the task was given back before."""
+"""The outcome of an unforeseen error; the task was given back before."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serve bells until standard input ends. Signals are the parent's business."""
+    """Serve requests until standard input ends. Signals are the parent's business."""
     options = _parse(arguments)
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)

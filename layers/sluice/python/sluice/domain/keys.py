@@ -1,4 +1,4 @@
-"""Names of tasks and of stored objects; the only place that spells them."""
+"""Names of tasks and of stored objects; the only place that forms them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def task_id_from_key(tenant: TenantId, idempotency_key: str) -> TaskId:
 
 
 def task_id_from_bytes(entropy: bytes) -> TaskId:
-    """Spell the first 130 bits of ``entropy`` (at least 17 bytes) as a task id."""
+    """Encode the first 130 bits of ``entropy`` (at least 17 bytes) as a task id."""
     if len(entropy) < TASK_ID_BYTES:
         raise ValueError(f"a task id needs {TASK_ID_BYTES} bytes")
     return TaskId(base64.b32encode(entropy).decode("ascii").lower()[:26])

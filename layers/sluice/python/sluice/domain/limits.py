@@ -54,9 +54,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     parts_max: int = 9_000
     """Parts of one upload we plan for; OSS takes 10,000."""
     parallel_parts: int = 3
-    """Parts of one file uploaded at the same time; each is held in memory."""
+    """Parts of one file uploaded at the same time; each is in memory."""
     prefetched_chunks: int = 2
-    """Chunks of one file read ahead; each is held in memory."""
+    """Chunks of one file read ahead; each is in memory."""
     open_tasks_max: int = 1_000
     """Tasks of one tenant that are open at a time."""
     tenant_composing_max: int = 0
@@ -81,13 +81,13 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 10
     """A composer extends its lease this often."""
     trigger_grace_s: float = 90
-    """How long after the seal the sweeper waits for the doorbell to have worked."""
+    """How long after the seal the sweeper waits for the trigger to have worked."""
     attempt_max_s: float = 30 * MINUTE_S
     """An attempt that takes longer is given back: whatever holds it up may not hold up the next one."""
     attempts_max: int = 6
     """Attempts before a task fails for good (measured: 5 % of calls failing leaves 0.12 % of tasks)."""
     outage_s: float = DAY_S
-    """How long after its seal a task is tried again whenever a store was away or let nobody in: people have to act."""
+    """How long after its seal a task is tried again whenever a store was away or refused us: people have to act."""
     backoff_s: float = 15
     """Wait after the first failed attempt; doubles each time."""
     backoff_max_s: float = 10 * MINUTE_S

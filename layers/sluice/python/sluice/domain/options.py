@@ -27,7 +27,7 @@ def _says(text: str) -> msgspec.Meta:
 
 
 class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """How the file looks. Values are checked by the format's own rules when a task is opened.
+    """Options of the file. Values are checked by the format's own rules when a task is opened.
 
     Defaults suit files that people open; each ``off`` switch is for machines.
     An option that means nothing for the format is ignored, so that the task
@@ -39,7 +39,7 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         str | None,
         _says(
             "In gRPC and CSV input, which have no null of their own, the text that means null. "
-            "Default `null`: no text does, since whichever we chose may be somebody's value."
+            "Default `null`: no text does, since any text may be a value of the sender."
         ),
     ] = None
     on_invalid: Annotated[
@@ -104,7 +104,7 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         _says(
             "`prefix` puts an apostrophe before text that a spreadsheet would run as a formula, and counts it; numbers "
             'are left alone. `off` is for machines, which want the text as it is. Default `"prefix"`: what a stranger '
-            "typed into a form must not run on the desk of whoever opens the file."
+            "typed into a form must not run on the desk of the file's reader."
         ),
     ] = "prefix"
     on_unencodable: Annotated[
@@ -147,7 +147,7 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         Literal["error", "cut"],
         _says(
             "Text longer than the 32,767 UTF-16 units of a cell: `error` refuses the batch, `cut` cuts it between two "
-            'characters and counts it. Default `"error"`: nothing is lost that the sender was not told of.'
+            'characters and counts it. Default `"error"`: nothing is lost that the sender does not know of.'
         ),
     ] = "error"
     on_sheet_full: Annotated[
@@ -170,16 +170,16 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         bool,
         _says(
             "Where rows had to be split, a last worksheet says which rows are where. "
-            "Default `true`: without it nobody finds row 3,000,000, and it harms no program, since it is the last one."
+            "Default `true`: without it row 3,000,000 is hard to find; it harms no program, since it is the last one."
         ),
     ] = True
     style: Annotated[
         Literal["plain", "banded", "bordered", "dark", "minimal"],
         _says(
-            "A set of looks: `plain` (bold header on pale blue), `banded` (plain, every other row grey), `bordered` "
-            "(bold header on grey, thin lines around every cell), `dark` (bold white header on dark blue, bands of "
-            "pale blue), `minimal` (bold header over a line, no colour). header_color and banding win over it. "
-            'Default `"plain"`: it tells the header from the rows, prints well, and decorates nothing.'
+            "A set of cell styles: `plain` (bold header on pale blue), `banded` (plain, every other row grey), "
+            "`bordered` (bold header on grey, thin lines around every cell), `dark` (bold white header on dark blue, "
+            "bands of pale blue), `minimal` (bold header over a line, no colour). header_color and banding win over it."
+            ' Default `"plain"`: it tells the header from the rows, prints well, and decorates nothing.'
         ),
     ] = "plain"
     header_color: Annotated[
@@ -207,7 +207,7 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         bool,
         _says(
             "Keep the header in view while the rows are scrolled, unless it is below row 20. "
-            "Default `true`: without it nobody knows on the second screen what a column is."
+            "Default `true`: without it the second screen does not show what a column is."
         ),
     ] = True
     autofilter: Annotated[

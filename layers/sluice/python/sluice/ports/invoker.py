@@ -13,5 +13,5 @@ class Invoker(Protocol):
 
         A hint: it may be lost, doubled, late or reordered. Does not wait for
         the composer, and never raises for a task that is already being
-        composed. Raises ``StoreError`` when the bell could not be rung.
+        composed. Raises ``StoreError`` when the composer could not be asked.
         """

@@ -12,7 +12,7 @@ Keys = tuple[ApiKey, ...]
 
 
 class DamagedKeysError(StoreError):
-    """The store holds something else than keys: nobody is let in, and an operator must look."""
+    """The store holds something else than keys: no caller is let in, and an operator must act."""
 
 
 class KeyStore(Protocol):

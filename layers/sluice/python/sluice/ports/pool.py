@@ -30,7 +30,7 @@ class OrderedPool(Protocol):
         ``work`` is raised at its item's place. As long as the caller's thread
         waits for ``work`` of other threads, it calls ``on_wait`` every now and
         then; what that raises passes through. Once the generator is closed, or
-        has raised, nothing is at work any more: whoever may stop half-way
+        has raised, nothing is at work any more: a caller that may stop half-way
         closes it, since an error's traceback can keep it alive.
         """
 

@@ -16,7 +16,7 @@ _WAIT_S = 0.1
 _WAIT_MAX_S = 2.0
 """The longest wait that we choose ourselves."""
 ASKED_WAIT_MAX_S = 10.0
-"""The longest wait that a store may ask for: a call is not held up for longer, whatever it says."""
+"""The longest wait that a store may ask for: a call does not wait longer, whatever it says."""
 
 
 class Repeater:

@@ -24,7 +24,7 @@ class OutcomeUnknown(StoreError):
 
 
 class StoreRefused(StoreError):
-    """A store does not let us in, or what we were told to use is not there: nothing happened, and repeating is no use.
+    """A store does not let us in, or what the settings name is not there: nothing happened, and repeating is no use.
 
     An operator must act. The message is for them and holds no secret; to a
     caller of the service the store is unavailable.
@@ -43,7 +43,7 @@ class NoSuchObject(StoreError):
 
 
 class NoSuchUpload(StoreError):
-    """The upload was completed or aborted, by us or by somebody else."""
+    """The upload was completed or aborted, by us or by another process."""
 
 
 class InvalidParts(StoreError):

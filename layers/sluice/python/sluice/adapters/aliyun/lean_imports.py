@@ -12,7 +12,7 @@ from types import ModuleType
 
 
 class _LazyFinder:
-    """Finds the modules of some packages, and leaves running them to whoever first uses one."""
+    """Finds the modules of some packages, and leaves running them to the first use of one."""
 
     def __init__(self, packages: frozenset[str]) -> None:
         self._packages = packages

@@ -72,7 +72,7 @@ class Publisher:
             try:
                 folder.rmdir()
             except FileNotFoundError:
-                pass  # somebody else removed it; the one around it may be empty all the same
+                pass  # another process removed it; the one around it may be empty all the same
             except OSError:
                 return  # not empty, or about to be used again
             folder = folder.parent

@@ -1,4 +1,4 @@
-"""Links to objects of a local store: whoever holds one may read one object until it expires."""
+"""Links to objects of a local store: a holder of one may read one object until it expires."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class LocalLinks:
     def verify(self, token: str) -> LinkGrant:
         """Read a token. Raises ``SluiceError``: PERMISSION_DENIED unless we signed exactly this text, or EXPIRED."""
         payload, _, signature = token.partition(".")
-        # The signature is compared as text: then no other spelling of the same bytes passes.
+        # The signature is compared as text: then no other encoding of the same bytes passes.
         if not hmac.compare_digest(_raw(self._sign(payload)), _raw(signature)):
             raise SluiceError(ErrorCode.PERMISSION_DENIED, "The link is not one of ours.")
         grant = msgspec.json.decode(base64.urlsafe_b64decode(payload), type=LinkGrant)
@@ -65,7 +65,7 @@ class LocalLinks:
 
 
 def load_or_create_secret(path: Path, randomness: Randomness) -> bytes:
-    """Read the secret in ``path``, made the first time for nobody but us to read.
+    """Read the secret in ``path``, made the first time, readable by its owner only.
 
     Of several processes that start at once, all get the same secret.
     """

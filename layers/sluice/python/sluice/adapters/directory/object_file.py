@@ -36,7 +36,7 @@ class Label(msgspec.Struct, frozen=True):
     metadata: dict[str, str]
 
     def encode(self) -> bytes:
-        """Spell the bytes that go after the content."""
+        """Encode the bytes that go after the content."""
         text = msgspec.json.encode(self)
         return text + _FOOTER.pack(len(text), _MARK)
 

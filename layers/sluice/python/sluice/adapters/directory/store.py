@@ -101,9 +101,9 @@ class DirectoryStore:
             self._uploads.abort(upload)
 
     def remove_leftovers(self, *, now: float, older_than_s: float) -> int:
-        """Remove what killed processes left and nobody has touched for ``older_than_s``; say how many things.
+        """Remove what killed processes left and that was not touched for ``older_than_s``; say how many things.
 
-        Uploads that are still open are no leftovers: whoever owns their key aborts them.
+        Uploads that are still open are no leftovers: the owner of their key aborts them.
         """
         before = now - older_than_s
         with unknown_when_disk_fails():

@@ -107,7 +107,7 @@ class MemoryStore:
             self._uploads.pop(upload.upload_id, None)
 
     def mint_link(self, key: str, *, filename: str, expires_at: float) -> str:
-        """Spell what the link would serve; nothing serves it."""
+        """Format what the link would serve; nothing serves it."""
         check_key(key)
         return f"memory:{key}?{urlencode({'filename': filename, 'expires_at': expires_at})}"
 

@@ -6,13 +6,13 @@ from sluice.domain.keys import ManifestRef
 
 
 class NoComposers:
-    """Implements ``Invoker`` by dropping bells, which the port allows, and ``Admission`` by letting everybody in.
+    """Implements ``Invoker`` by dropping triggers, which the port allows, and ``Admission`` by letting every export in.
 
     A task sealed by such a process is found by the sweeper of a process that has composers.
     """
 
     def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:
-        """Drop the bell."""
+        """Drop the trigger."""
 
     def admit(self) -> None:
         """Let the export in."""

@@ -16,7 +16,7 @@ from sluice.ports.clock import Clock
 from sluice.ports.journal import Journal
 
 RETRY_AFTER_S = 10
-"""What a sender is told to wait when the queue is full."""
+"""How long a sender is asked to wait when the queue is full."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,7 @@ class WorkerPool:
             return self._has_room()
 
     def drain(self, *, deadline_s: float) -> bool:
-        """Take no more bells; let running tasks end within the deadline, then kill their workers.
+        """Take no more requests; let running tasks end within the deadline, then kill their workers.
 
         What was queued or killed stays sealed in the task store, for the next
         service that looks. True: no worker had to be killed.

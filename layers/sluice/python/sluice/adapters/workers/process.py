@@ -1,4 +1,4 @@
-"""One composer in a process of its own: started, fed one bell at a time, killed when it must be."""
+"""One composer in a process of its own: started, given one request at a time, killed when it must be."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class WorkerProcess:
 
     def close(self, *, grace_s: float = 5) -> None:
         """End an idle worker: it leaves when its input does."""
-        with suppress(OSError):  # a dead worker left a bell unread
+        with suppress(OSError):  # a dead worker left a request unread
             self._pipe_in.close()
         try:
             self._process.wait(grace_s)

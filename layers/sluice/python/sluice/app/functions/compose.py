@@ -22,11 +22,11 @@ from sluice.usecases.composing.compose_export import compose_export
 
 COMPONENT = "composer"
 OUT_OF_TIME = "out_of_time"
-"""The outcome of a task that was not begun, since the call's time is over; the sweeper rings for it again."""
+"""The outcome of a task that was not begun, since the call's time is over; the sweeper asks for it again."""
 PUT = "ObjectCreated:PutObject"
 SOURCE = "acs:oss"
 NESTING_MAX = 1
-"""An HTTP call brings the event as its body; the body of a body is nobody's."""
+"""An HTTP call brings the event as its body; the body of a body is not read."""
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 """What reading bytes that are no event raises: bad JSON or UTF-8, the wrong types, bad base64, too deep a nest."""
 
@@ -37,7 +37,7 @@ class Dropped(StrEnum):
     MALFORMED = "malformed"
     """It is not what a trigger sends."""
     FOREIGN = "foreign"
-    """It tells of another bucket, another deed, or an object that is no manifest of ours."""
+    """It is about another bucket, another operation, or an object that is no manifest of ours."""
 
 
 class Heard(NamedTuple):
@@ -76,9 +76,9 @@ class _Envelope(msgspec.Struct, rename="camel"):
 
 
 def read_events(event: bytes | str, *, bucket: str) -> Heard:
-    """Find the bells in ``event``, whatever it holds. Never raises: what is not for us is dropped, and counted.
+    """Find the triggers in ``event``, whatever it holds. Never raises: what is not for us is dropped, and counted.
 
-    Only a put of a manifest into ``bucket`` is a bell. Its key is decoded
+    Only a put of a manifest into ``bucket`` is a trigger. Its key is decoded
     once, so a key that was encoded twice is foreign.
     """
     triggers: dict[ManifestRef, None] = {}
@@ -122,11 +122,11 @@ def _read_one(raw: msgspec.Raw, bucket: str) -> ManifestRef | Dropped:
 
 
 def compose_events(call: FunctionCall) -> dict[str, object]:
-    """Compose each task the event rings for, one after the other.
+    """Compose each task that the event names, one after the other.
 
     However a task ended, the call succeeded, and the platform need not try
-    again. An error that nobody foresaw fails the call, after every task had
-    its turn: those that are done drop a second bell.
+    again. An unforeseen error fails the call, after every task had
+    its turn: those that are done drop a second trigger.
     """
     heard = read_events(call.event, bucket=call.function.settings.oss.bucket)
     dropped = Counter(heard.dropped)

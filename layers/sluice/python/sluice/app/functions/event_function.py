@@ -93,7 +93,7 @@ class EventFunction:
         self._function: FunctionProcess | None = None
 
     def __call__(self, event: bytes, context: object) -> str:
-        """Answer with JSON. Raises ``SettingsError``, and ``InvocationFailed`` for what nobody foresaw."""
+        """Answer with JSON. Raises ``SettingsError``, and ``InvocationFailed`` for what was not foreseen."""
         started = self._clock.monotonic()
         invocation = read_context(context)
         with bound_context(request_id=invocation.request_id, component=self._component):
@@ -129,7 +129,7 @@ class EventFunction:
             return self._work(call)
         except InvocationFailed as failure:
             return failure
-        except Exception as error:  # noqa: BLE001 - noted here, and told to the platform in words of ours
+        except Exception as error:  # noqa: BLE001 - noted here, and passed to the platform in words of ours
             call.function.journal.record(Event.SYSTEM_ERROR, error=error)
             return failure_of(error)
 

@@ -42,7 +42,7 @@ class FunctionProcess(NamedTuple):
 
 @contextmanager
 def open_function(component: str) -> Iterator[FunctionProcess]:
-    """Open the stores and the journal, which is lines alone: nobody scrapes a function, its lines are what is counted.
+    """Open the stores and the journal, which is lines alone: a function is not scraped, its lines are what is counted.
 
     Nothing is asked of the stores yet: before the first request there may be no credentials.
     """

@@ -1,4 +1,4 @@
-"""The gRPC face as a function."""
+"""The gRPC API as a function."""
 
 from __future__ import annotations
 

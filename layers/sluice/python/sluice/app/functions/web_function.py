@@ -42,7 +42,7 @@ class WebFunction(NamedTuple):
         try:
             if not self.service.ring.has_keys():
                 self.journal.record(Event.AUTHENTICATION_FAILED, reason="no API key exists, so nobody can call")
-        except Exception as error:  # noqa: BLE001 - each request will meet the same, and be told
+        except Exception as error:  # noqa: BLE001 - each request will meet the same, and answer with it
             self.journal.record(Event.SYSTEM_ERROR, error=error)
 
 

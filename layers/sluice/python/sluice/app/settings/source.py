@@ -24,13 +24,13 @@ RENAMED = {"concurrency.bell_grace_s": "concurrency.trigger_grace_s"}
 """Old name: new name. For one release a setting is taken under its old name too, with a warning."""
 
 # Kubernetes gives each container variables about every service of its namespace. For a service
-# called "sluice" or "sluice-server" they begin as ours do, and they are nobody's mistake.
+# called "sluice" or "sluice-server" they begin as ours do, and they are no mistake.
 _KUBERNETES = re.compile(r".*_SERVICE_(HOST|PORT(_\w+)?)|.*_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
 _KUBERNETES_URL = re.compile(r"(tcp|udp|sctp)://.*")
 
 
 class Given(NamedTuple):
-    """A value somebody gave for a setting."""
+    """A value that was given for a setting."""
 
     value: object
     source: str

@@ -164,7 +164,7 @@ class LogOutput(Protocol):
 
 
 class StreamOutput:
-    """Writes to a stream that somebody else opened and closes."""
+    """Writes to a stream that its owner opened and closes."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -26,13 +26,13 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 """Of what ``render`` returns."""
 
 OTHER = "other"
-"""Stands for a label value that is not on its list, so that nobody can make series at will."""
+"""Stands for a label value that is not on its list, so that no caller can make series at will."""
 
 _LIVE_MAX = 10_000
 _SMALL_ROWS, _MEDIUM_ROWS = 10_000, 1_000_000
 
 # What use cases call the outcomes they record; a test compares these with the use cases' own lists. They are
-# written out here because importing the use cases would load every file format into whoever only counts.
+# written out here because importing the use cases would load every file format into a process that only counts.
 DROPPED_TRIGGERS = frozenset({"dropped", "busy", "postponed"})
 SWEPT = frozenset(
     {
@@ -302,7 +302,7 @@ class MetricsJournal:
     def watch(
         self, *, active: Callable[[], float], queued: Callable[[], float], dropped: Callable[[], float] = lambda: 0
     ) -> None:
-        """Read active and queued tasks from whoever knows, at each scrape, instead of from events."""
+        """Read active and queued tasks from their owner, at each scrape, instead of from events."""
         self._counts.families.active_tasks.set_function(active)
         self._counts.families.queued_tasks.set_function(queued)
         self._counts.families.lines_dropped.set_function(dropped)

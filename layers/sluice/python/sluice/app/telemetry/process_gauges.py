@@ -1,4 +1,4 @@
-"""What the process takes of the machine, read when somebody asks."""
+"""What the process takes of the machine, read when asked for."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def resident_bytes() -> int:
 
 
 def peak_resident_bytes() -> int:
-    """Measure the most memory this program has held.
+    """Measure the peak memory of this program.
 
     Not by ``getrusage`` where there is better: its peak includes what the
-    parent held when it started us.
+    parent had when it started us.
     """
     with suppress(OSError, ValueError, IndexError):
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")

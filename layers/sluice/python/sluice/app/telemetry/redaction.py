@@ -17,7 +17,7 @@ REDACTED = "[redacted]"
 _DEPTH_MAX = 4
 
 # Names of values that must not be logged whatever the value is. Sizes and counts of such things are not
-# excepted: a name is cheap to change, and a rule with exceptions is one that somebody reads wrongly.
+# excepted: a name is cheap to change, and a rule with exceptions is one that is read wrongly.
 _REDACTED_NAMES = re.compile(
     r"token|authorization|secret|signature|passw|credential|cookie|api_?key|access_?key|private_?key"
     r"|url|link|href|file_?name|header|^(?:cell|value|text|title|body|payload)s?$",
@@ -95,7 +95,7 @@ def _clean(value: object, budget: Budget, depth: int) -> object:
 
 
 def _clean_container(value: object, budget: Budget, depth: int) -> object:
-    """Clean what holds other values; of any other object only its type is told, its text could be anything."""
+    """Clean what holds other values; of any other object only its type is logged, its text could be anything."""
     budget = Budget(budget.chars, max(budget.items // 10, 2))  # so that nesting cannot multiply the work
     if depth > 0 and isinstance(value, Mapping):
         return _clean_mapping(value, budget, depth)
@@ -146,7 +146,7 @@ def code_of(error: BaseException) -> str:
 
 
 def _message(error: BaseException) -> str:
-    """Say what our own errors say. A foreign error may quote a cell, a path or a signed link: only its kind is told."""
+    """Say what our own errors say. Others may quote a cell, a path or a signed link: only their kind is logged."""
     match error:
         case SluiceError():
             return error.detail
@@ -163,7 +163,7 @@ def _message(error: BaseException) -> str:
 
 
 def _stack(error: BaseException) -> str | None:
-    """List where the error came through, the innermost place last, and its causes. None when that helps nobody."""
+    """List where the error came through, the innermost place last, and its causes. None when that helps no reader."""
     if isinstance(error, RecordedError):
         return error.stack
     if isinstance(error, SluiceError) and error.meaning.who is Actor.CLIENT:

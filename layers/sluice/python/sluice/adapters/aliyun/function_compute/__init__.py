@@ -1,1 +1,1 @@
-"""Ringing for a composer that runs on Function Compute."""
+"""Invokers of composers that run on Function Compute."""

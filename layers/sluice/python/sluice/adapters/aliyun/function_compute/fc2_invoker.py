@@ -26,7 +26,7 @@ class Fc2Function(NamedTuple):
 
 
 class Fc2Invoker:
-    """Rings by the SDK's ``invoke_function``, with the sending replaced: see ``_SingleTryClient``."""
+    """Invokes by the SDK's ``invoke_function``, with the sending replaced: see ``_SingleTryClient``."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Fc2Invoker:
     def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:
         """Hand the call over; Function Compute runs it when it can. A call that it already knows is no error.
 
-        Raises ``StoreRefused`` and ``OutcomeUnknown``; the sweeper notes either and rings again in its next round.
+        Raises ``StoreRefused`` and ``OutcomeUnknown``; the sweeper notes either and asks again in its next round.
         """
         now = self._clock.now()
         self._client(self._credentials()).invoke_function(

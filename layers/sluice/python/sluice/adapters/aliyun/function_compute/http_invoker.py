@@ -35,7 +35,7 @@ class Answer(NamedTuple):
 
 
 class FcHttpInvoker:
-    """Rings by calling ``url``: a function's HTTP trigger, or the interface's own call InvokeFunction.
+    """Invokes by calling ``url``: a function's HTTP trigger, or the interface's own call InvokeFunction.
 
     The interface is ``https://fcv3.REGION.aliyuncs.com/2023-03-30/functions/NAME/invocations``:
     the function gets the event as it is. Through an HTTP trigger it gets an
@@ -62,7 +62,7 @@ class FcHttpInvoker:
     def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:
         """Hand the call over; Function Compute runs it when it can. A call that it already knows is no error.
 
-        Raises ``StoreRefused`` and ``OutcomeUnknown``; the sweeper notes either and rings again in its next round.
+        Raises ``StoreRefused`` and ``OutcomeUnknown``; the sweeper notes either and asks again in its next round.
         """
         now = self._clock.now()
         event = manifest_put_event(manifest, self._bucket, at=now)

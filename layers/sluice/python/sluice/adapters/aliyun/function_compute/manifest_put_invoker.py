@@ -10,10 +10,10 @@ NOTHING = b""
 
 
 class ManifestPutInvoker:
-    """Rings where nothing but the trigger starts composers. Needs to read and put manifests.
+    """Puts the manifest again, where nothing but the trigger starts composers. Needs to read and put manifests.
 
-    A manifest that was never put (whoever sealed the task died before it could)
-    rings as an empty object: the composer goes by the digest in the row, finds
+    A manifest that was never put (the process that sealed the task died before it could)
+    is put as an empty object: the composer goes by the digest in the row, finds
     that this is not it, and makes the list from the row.
     """
 

@@ -9,11 +9,11 @@ from sluice.domain.keys import ManifestRef, manifest_key
 from sluice.domain.timestamps import iso_time
 
 DEDUPLICATED_S = 60
-"""Two rings of one attempt count as one when they fall into the same minute."""
+"""Two calls for one attempt count as one when they fall into the same minute."""
 
 
 class TriggerBucket(NamedTuple):
-    """The bucket whose trigger is stood in for; the composer checks its name."""
+    """The bucket whose trigger the event imitates; the composer checks its name."""
 
     name: str
     region: str
@@ -38,11 +38,11 @@ def manifest_put_event(manifest: ManifestRef, bucket: TriggerBucket, *, at: floa
 
 
 def async_call_id(manifest: ManifestRef, *, epoch: int, at: float) -> str:
-    """Name a ring, so that Function Compute takes doubled calls for one: by task, attempt and minute.
+    """Name a call, so that Function Compute takes doubled ones for one: by task, attempt and minute.
 
-    Task and attempt alone would name the next round's ring as well, since a
+    Task and attempt alone would name the next round's call as well, since a
     composer that dies before it takes the task leaves the attempt's number
-    unused. Function Compute remembers ids for days, so that ring would never be
-    heard. The letter in front is there because an id must not begin with a digit.
+    unused. Function Compute remembers ids for days, so that call would never
+    run. The letter in front is there because an id must not begin with a digit.
     """
     return f"t{manifest.task.task_id}-{epoch}-{int(at // DEDUPLICATED_S)}"

@@ -42,7 +42,7 @@ def read_span(answer: Any, span: AnsweredRange) -> Iterator[bytes]:
     """Yield the blocks of an answer. One block is kept back, so that an object of one block is verified before.
 
     Raises ``OutcomeUnknown`` when it breaks off; what was yielded until then
-    is right as far as anybody knows. The checksum is the whole object's:
+    is right as far as can be known. The checksum is the whole object's:
     damage found when other blocks are out already is a ``StoreError``, since
     nothing is gained by reading on from there.
     """

@@ -172,7 +172,7 @@ class OssStore:
 
 
 def metadata_headers(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Spell ``metadata`` as headers. Raises ValueError for what headers cannot carry."""
+    """Encode ``metadata`` as headers. Raises ValueError for what headers cannot carry."""
     check_metadata(metadata)
     return {f"{_PREFIX}{name}": value for name, value in metadata.items()}
 
@@ -197,7 +197,7 @@ def _check_begun(upload: Upload) -> None:
 
 
 def _read_receipts(receipts: Sequence[PartReceipt]) -> list[_Seal]:
-    """Read what we spelled; the SDK would sort parts that are out of order, and OSS refuses most of the rest."""
+    """Read what we encoded; the SDK would sort parts that are out of order, and OSS refuses most of the rest."""
     numbers = [receipt.part_number for receipt in receipts]
     if not numbers or numbers[0] < 1 or numbers[-1] > PARTS_MAX or any(a >= b for a, b in pairwise(numbers)):
         raise InvalidParts("parts are named in order, once each, and at least one")

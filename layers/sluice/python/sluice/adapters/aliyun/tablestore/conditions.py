@@ -1,6 +1,6 @@
-"""What a row must be for a write to happen: the only place that spells conditions for Tablestore.
+"""What a row must be for a write to happen: the only place that builds conditions for Tablestore.
 
-The SDK lets a condition on a missing column hold unless it is told otherwise,
+The SDK lets a condition on a missing column hold unless it is set otherwise,
 and takes a write without a condition as one that always happens. So no other
 module builds a condition, and the client takes none that was not built here.
 """

@@ -90,7 +90,7 @@ TASKS = Table(
     (DUE, LISTING, STATE_LISTING),
 )
 KEYS = Table("keys", (Column("name", "STRING"),))
-"""The API keys' hashes. Not in the tasks' table, so that whoever writes tasks need not be able to write keys."""
+"""The API keys' hashes. Not in the tasks' table, so that a writer of tasks need not be able to write keys."""
 
 TABLES = (TASKS, KEYS)
 

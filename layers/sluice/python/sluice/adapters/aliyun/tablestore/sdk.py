@@ -48,7 +48,7 @@ def _lean() -> Iterator[None]:
 
 
 def _import_quietly() -> Any:
-    """Import the SDK. Without a level of its own, its logger writes every request out in full, for nobody to read."""
+    """Import the SDK. Without a level of its own, its logger writes every request out in full."""
     logging.getLogger("tablestore").setLevel(logging.CRITICAL)
     logging.getLogger(CLIENT_LOGGER).setLevel(logging.CRITICAL)
     with warnings.catch_warnings(), _lean():

@@ -53,7 +53,7 @@ def check_tables(access: TablestoreAccess, *, timeout_s: float) -> list[Finding]
 
 
 def create_tables(access: TablestoreAccess, *, timeout_s: float) -> list[Finding]:
-    """Create what is missing. What differs is never changed: a table with other columns holds somebody's rows.
+    """Create what is missing. What differs is never changed: a table with other columns holds rows of another.
 
     May be repeated, and run by several at once. Raises ``StoreError``; then
     part of it may be done. A new table takes about a minute to be ready.
@@ -158,7 +158,7 @@ def _index_meta(table: str, index: Index) -> Any:
 
 
 def _unless_there(create: Callable[[], None]) -> None:
-    """Create something, unless somebody else just did; the comparison afterwards tells whether it is the same."""
+    """Create something, unless another just did; the comparison afterwards shows whether it is the same."""
     with translated():
         try:
             create()
