@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 import pytest
 
 from sluice.domain.limits import MIB, Limits
-from sluice.tables.bytes.part_sizes import largest_part, part_sizes
+from sluice.tables.bytes.parts import largest_part, part_sizes
 
 SMALL = Limits(part_bytes_min=10, parts_max=20)
 GIB = 1024 * MIB

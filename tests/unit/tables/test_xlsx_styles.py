@@ -8,7 +8,7 @@ import pytest
 
 from sluice.domain.options import ExportOptions
 from sluice.domain.schema import ColumnType
-from sluice.tables.writers.xlsx.styles import LOOKS
+from sluice.tables.writers.xlsx.skeleton import LOOKS
 from tests.support.xlsx_tables import columns_of, write_xlsx
 
 COLUMNS = columns_of(ColumnType.STRING, ColumnType.NUMBER)

@@ -1,9 +1,53 @@
-"""Cuts a stream of blocks into parts of given sizes."""
+"""Cuts a stream of blocks into the parts of an upload, and says how large those must be."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from io import BytesIO
+
+from sluice.domain.limits import KIB, Limits
+
+_DOUBLINGS = 9
+"""How often the size may double in the second half of the parts."""
+
+
+def part_sizes(file_bytes_max: int, limits: Limits) -> Iterator[int]:
+    """The size of each part for a file of at most ``file_bytes_max`` bytes: ``limits.parts_max`` sizes that hold it.
+
+    No size is below ``limits.part_bytes_min`` or above the one after it. A
+    bound that is known beforehand is many times the size of most files, so
+    the first half of the parts has the least size whatever the bound, if the
+    other half can hold the rest. There a size doubles now and then, but is
+    never larger than what all parts that are left would have to be.
+    """
+    if file_bytes_max < 0:
+        raise ValueError("a file has no negative size")
+    half = limits.parts_max // 2
+    step = max(1, half // _DOUBLINGS)
+    grown = [max(0, index - half + step) // step for index in range(limits.parts_max)]
+    least = _at_least(limits.part_bytes_min, file_bytes_max, sum(2**doublings for doublings in grown))
+    size, left_bytes = least, file_bytes_max
+    for index, doublings in enumerate(grown):
+        size = max(size, min(least * 2**doublings, _at_least(least, left_bytes, limits.parts_max - index)))
+        yield size
+        left_bytes = max(0, left_bytes - size)
+
+
+def largest_part(file_bytes_max: int, limits: Limits) -> int:
+    """The largest of the parts that a file of ``file_bytes_max`` bytes fills, in bytes."""
+    left_bytes = file_bytes_max
+    size = limits.part_bytes_min
+    for size in part_sizes(file_bytes_max, limits):
+        left_bytes -= size
+        if left_bytes <= 0:
+            break
+    return size
+
+
+def _at_least(least_bytes: int, total_bytes: int, parts: int) -> int:
+    """What each of ``parts`` must hold for ``total_bytes``: ``least_bytes``, or more in whole KiB."""
+    needed = -(-total_bytes // parts)
+    return least_bytes if needed <= least_bytes else -(-needed // KIB) * KIB
 
 
 def slice_parts(blocks: Iterable[bytes], sizes: Iterable[int]) -> Iterator[bytes]:

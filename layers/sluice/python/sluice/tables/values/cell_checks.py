@@ -62,17 +62,14 @@ def check_sheets(params: ExportParams, limits: Limits) -> None:
     names: set[str] = set()
     for index, sheet in enumerate(params.sheets):
         field = f"sheets[{index}]"
-        _check_sheet_name(f"{field}.name", sheet.name, limits)
+        if not 0 < len(sheet.name) <= limits.column_name_chars_max or _NO_NAME.search(sheet.name):
+            detail = f"A sheet's name is 1 to {limits.column_name_chars_max} characters, no controls."
+            raise refuse(f"{field}.name", detail)
         if sheet.name in names:
             raise refuse(f"{field}.name", "No two sheets of a task have the same name.")
         names.add(sheet.name)
         _check_columns(f"{field}.columns", sheet.columns, limits)
     _check_time_zone(params)
-
-
-def _check_sheet_name(field: str, name: str, limits: Limits) -> None:
-    if not 0 < len(name) <= limits.column_name_chars_max or _NO_NAME.search(name):
-        raise refuse(field, f"A sheet's name is 1 to {limits.column_name_chars_max} characters, no controls.")
 
 
 def _check_columns(field: str, columns: tuple[ColumnSpec, ...], limits: Limits) -> None:

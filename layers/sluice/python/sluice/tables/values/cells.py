@@ -61,12 +61,8 @@ def slices(batch: Batch, *, rows_max: int = SLICE_ROWS, chars_max: int = SLICE_C
 
 def chars_of(batch: Batch) -> int:
     """The characters of all cells and of what separates them, or their bytes of UTF-8 where those are held."""
-    return sum(_chars(cells) for cells in batch.columns)
-
-
-def _chars(cells: Cells) -> int:
-    joined = cells.joined
-    return sum(map(len, joined)) if isinstance(joined, list) else len(joined)
+    joined_columns = (cells.joined for cells in batch.columns)
+    return sum(sum(map(len, joined)) if isinstance(joined, list) else len(joined) for joined in joined_columns)
 
 
 def _piece(batch: Batch, pattern: _Rows, rows: range, starts: list[int]) -> Batch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sluice.domain.limits import MIB
 from sluice.domain.manifest import Manifest
-from sluice.tables.bytes.part_sizes import largest_part
+from sluice.tables.bytes.parts import largest_part
 from sluice.tables.file_plan import FilePlan
 from sluice.tables.formats import Format
 

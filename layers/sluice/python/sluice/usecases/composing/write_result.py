@@ -19,8 +19,7 @@ from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import NoSuchObject, NoSuchUpload, OutcomeUnknown, StoreError
 from sluice.tables.batch import Batch
 from sluice.tables.bytes.digests import Digest, digested
-from sluice.tables.bytes.part_sizes import part_sizes
-from sluice.tables.bytes.parts import slice_parts
+from sluice.tables.bytes.parts import part_sizes, slice_parts
 from sluice.tables.file_plan import FilePlan, PlannedTable, Replan, Tally
 from sluice.tables.formats import FORMATS, WRITER_VERSION, Format
 from sluice.tables.writers.sealed_rows import row_count_error

@@ -17,7 +17,6 @@ from sluice.tables.values.booleans import BooleanWords, boolean_words
 from sluice.tables.values.cell_checks import cell_error, is_invalid_date
 from sluice.tables.values.dates import are_plain_dates
 from sluice.tables.values.numbers import NumberKind, are_exact_or_empty, are_long_numbers, number_kind
-from sluice.tables.writers.jsonl.text import escape_column, escape_text
 
 _NUL = b"\0"
 _QUOTE = b'"'
@@ -26,6 +25,36 @@ _TRUTH = {True: b"true", False: b"false"}
 _PIECE_CHARS = 64 * 1024
 VALUE_EXTRA_BYTES_MAX = len("false")
 """No value is longer than this and its escaped text."""
+_SHORT = {b'"': b'\\"', b"\\": b"\\\\", b"\n": b"\\n", b"\r": b"\\r", b"\t": b"\\t", b"\b": b"\\b", b"\f": b"\\f"}
+_CONTROLS = {bytes([code]): b"\\u%04x" % code for code in range(1, 0x20)}
+_ESCAPES = {b"\\": _SHORT[b"\\"]} | _CONTROLS | _SHORT
+"""What a JSON string may not contain, the backslash first, since the others bring new ones. NUL is the separator."""
+_SPECIAL = b"".join(_ESCAPES)
+_ORDINARY = bytes(set(range(256)) - set(_SPECIAL))
+_LINE_ENDS = {"\x85": b"\\u0085", "\u2028": b"\\u2028", "\u2029": b"\\u2029"}
+"""Allowed in a JSON string, but some programs end a line there; then one line of the file would be two."""
+
+
+def escape_column(joined: str) -> bytes:
+    """Escape NUL-joined texts. What a text becomes does not depend on its neighbours."""
+    data = joined.encode()
+    found = data.translate(None, _ORDINARY)
+    if found:
+        present = set(found)
+        for mark, escape in _ESCAPES.items():
+            if mark[0] in present:
+                data = data.replace(mark, escape)
+    if not joined.isascii():
+        for line_end, escape in _LINE_ENDS.items():
+            if line_end in joined:
+                data = data.replace(line_end.encode(), escape)
+    return data
+
+
+def escape_text(text: str) -> bytes:
+    """Escape one text, which may have a NUL."""
+    return escape_column(text).replace(_NUL, b"\\u0000")
+
 
 Renderer = Callable[[Cells, int, int], list[bytes]]
 """Gives one member for each cell; the numbers are how many rows, and the index of the first in the table."""
@@ -73,20 +102,20 @@ class Frame:
 
 def column_renderer(column: ColumnSpec, frame: Frame, table: FilePlan, tally: Tally) -> Renderer:
     """Choose the renderer for ``column``; it adds to ``tally.warnings``."""
-    odd = OddCells(column, frame, tally, keep_invalid=table.options.on_invalid == "text")
+    odd = JsonOddCells(column, frame, tally, keep_invalid=table.options.on_invalid == "text")
     match column.type:
         case ColumnType.STRING:
-            return StringColumn(frame)
+            return JsonStringColumn(frame)
         case ColumnType.NUMBER:
-            return NumberColumn(frame, odd)
+            return JsonNumberColumn(frame, odd)
         case ColumnType.DATE | ColumnType.DATETIME:
-            return DateColumn(frame, odd)
+            return JsonDateColumn(frame, odd)
         case ColumnType.BOOLEAN:
-            return BooleanColumn(frame, odd, boolean_words(column.format))
+            return JsonBooleanColumn(frame, odd, boolean_words(column.format))
     assert_never(column.type)
 
 
-class OddCells:
+class JsonOddCells:
     """Cells of a typed column that are written as strings."""
 
     def __init__(self, column: ColumnSpec, frame: Frame, tally: Tally, *, keep_invalid: bool) -> None:
@@ -106,7 +135,7 @@ class OddCells:
         self._tally.warnings[why] += cells
 
 
-class StringColumn:
+class JsonStringColumn:
     """Text as strings."""
 
     def __init__(self, frame: Frame) -> None:
@@ -122,10 +151,10 @@ class StringColumn:
         return members
 
 
-class NumberColumn:
+class JsonNumberColumn:
     """Numbers digit for digit; as strings where a reader that calculates in doubles would lose digits."""
 
-    def __init__(self, frame: Frame, odd: OddCells) -> None:
+    def __init__(self, frame: Frame, odd: JsonOddCells) -> None:
         self._frame = frame
         self._odd = odd
 
@@ -154,10 +183,10 @@ class NumberColumn:
                 return self._odd.invalid(text, row_index)
 
 
-class DateColumn:
+class JsonDateColumn:
     """Dates and times as sent, but with the ``T`` of ISO 8601 between day and time."""
 
-    def __init__(self, frame: Frame, odd: OddCells) -> None:
+    def __init__(self, frame: Frame, odd: JsonOddCells) -> None:
         self._frame = frame
         self._odd = odd
 
@@ -184,10 +213,10 @@ def _with_t(dates: str) -> bytes:
     return dates.replace(" ", "T").encode()
 
 
-class BooleanColumn:
+class JsonBooleanColumn:
     """Words as true and false."""
 
-    def __init__(self, frame: Frame, odd: OddCells, words: BooleanWords) -> None:
+    def __init__(self, frame: Frame, odd: JsonOddCells, words: BooleanWords) -> None:
         self._frame = frame
         self._odd = odd
         self._words = words

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 from sluice.domain.limits import KIB, MIB, Limits
 from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
-from sluice.domain.schema import ColumnSpec
+from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch
 from sluice.tables.bytes.gzip import gzip_bound, gzipped
 from sluice.tables.file_plan import FilePlan, Tally
 from sluice.tables.values.cell_checks import check_declaration, check_names_differ, check_values
 from sluice.tables.values.cells import SLICE_CELLS, SLICE_CHARS, SLICE_ROWS, chars_of, slice_bytes_max
-from sluice.tables.writers.jsonl.columns import VALUE_EXTRA_BYTES_MAX
-from sluice.tables.writers.jsonl.lines import JsonLines, frames
+from sluice.tables.writers.jsonl.columns import VALUE_EXTRA_BYTES_MAX, Frame, column_renderer, escape_text
 from sluice.tables.writers.sealed_rows import sealed_rows
 
 _ESCAPED_BYTES = len("\\u0007")
@@ -98,3 +98,41 @@ def held_bound(table: FilePlan, batch_bytes: int) -> int:
     if table.options.on_invalid == "text":
         slice_bytes = max(slice_bytes, _ESCAPED_BYTES * batch_bytes)
     return _KEPT_BYTES + _SLICE_COPIES * slice_bytes + cells * _MEMBER_OBJECTS + len(table.columns) * _COLUMN_OBJECTS
+
+
+def frames(columns: tuple[ColumnSpec, ...]) -> list[Frame]:
+    """What stands around the values of each column: the first opens the object, the last ends the line."""
+    last = len(columns) - 1
+    return [
+        Frame(
+            b'%b"%b":' % (b"," if index else b"{", escape_text(column.name)),
+            b"" if index < last else b"}\n",
+        )
+        for index, column in enumerate(columns)
+    ]
+
+
+class JsonLines:
+    """Writes slices of a table as lines, one object each, its keys in the order of the columns."""
+
+    def __init__(self, table: FilePlan, tally: Tally) -> None:
+        self._frames = frames(table.columns)
+        framed = list(zip(table.columns, self._frames, strict=True))
+        self._renderers = [column_renderer(column, frame, table, tally) for column, frame in framed]
+        self._are_texts = [column.type is ColumnType.STRING for column in table.columns]
+
+    def write(self, rows: Batch, first_row: int) -> bytes:
+        """Write a slice of at least one row; ``first_row`` is its index in the table."""
+        columns = zip(self._renderers, rows.columns, strict=True)
+        members = [render(cells, rows.rows, first_row) for render, cells in columns]
+        return b"".join(chain.from_iterable(zip(*members, strict=True)))
+
+    def write_one(self, row: Batch, index: int) -> Iterator[bytes]:
+        """Write a slice of one row, which may be as large as a batch, member by member."""
+        for render, frame, is_text, cells in zip(
+            self._renderers, self._frames, self._are_texts, row.columns, strict=True
+        ):
+            if is_text and not cells.nulls:
+                yield from frame.pieces(cells.texts(1)[0])
+            else:
+                yield render(cells, 1, index)[0]

@@ -11,8 +11,7 @@ from sluice.domain.schema import ColumnSpec
 from sluice.tables.batch import SEPARATOR, Cells
 from sluice.tables.file_plan import Warned
 from sluice.tables.values.cell_checks import cell_error
-from sluice.tables.writers.parquet.fits import Misfit
-from sluice.tables.writers.parquet.kinds import kind_of
+from sluice.tables.writers.parquet.kinds import Misfit, kind_of
 
 _NUL = b"\0"
 

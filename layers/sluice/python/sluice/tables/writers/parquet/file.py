@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, Tally
 from sluice.tables.writers.parquet.columns import ParquetColumn
-from sluice.tables.writers.parquet.fits import DECIMAL_DIGITS
-from sluice.tables.writers.parquet.kinds import Kind, Stored
+from sluice.tables.writers.parquet.kinds import DECIMAL_DIGITS, Kind, Stored
 from sluice.tables.writers.parquet.row_groups import GatheredColumn, RowGroup, RowGroups, group_bytes
 from sluice.tables.writers.sealed_rows import sealed_rows
 

@@ -59,13 +59,15 @@ def column_renderer(column: ColumnSpec, style: ColumnStyle, table: FilePlan, tal
     keep_invalid = table.options.on_invalid == "text"
     match column.type:
         case ColumnType.STRING:
-            return StringColumn(texts)
+            return XlsxStringColumn(texts)
         case ColumnType.NUMBER:
-            return NumberColumn(OddCells(texts, keep_invalid=keep_invalid), style.cell)
+            return XlsxNumberColumn(XlsxOddCells(texts, keep_invalid=keep_invalid), style.cell)
         case ColumnType.DATE | ColumnType.DATETIME:
-            return DateColumn(OddCells(texts, keep_invalid=keep_invalid), style.cell, time_zone(table.options.timezone))
+            return XlsxDateColumn(
+                XlsxOddCells(texts, keep_invalid=keep_invalid), style.cell, time_zone(table.options.timezone)
+            )
         case ColumnType.BOOLEAN:
-            return BooleanColumn(OddCells(texts, keep_invalid=keep_invalid), boolean_words(column.format))
+            return XlsxBooleanColumn(XlsxOddCells(texts, keep_invalid=keep_invalid), boolean_words(column.format))
     assert_never(column.type)
 
 
@@ -78,7 +80,7 @@ def _mixed(tails: list[bytes]) -> RenderedColumn:
     return RenderedColumn(b"", (tails,), b"")
 
 
-class OddCells:
+class XlsxOddCells:
     """Cells of a typed column that do not fit its type."""
 
     def __init__(self, texts: TextCells, *, keep_invalid: bool) -> None:
@@ -101,7 +103,7 @@ class OddCells:
         self._texts.tally.warnings[why] += cells
 
 
-class StringColumn:
+class XlsxStringColumn:
     """Text as string cells."""
 
     def __init__(self, texts: TextCells) -> None:
@@ -131,10 +133,10 @@ class StringColumn:
         return _mixed(tails)
 
 
-class NumberColumn:
+class XlsxNumberColumn:
     """Numbers as sent, digit for digit; as text where a spreadsheet would lose digits."""
 
-    def __init__(self, odd: OddCells, style: bytes) -> None:
+    def __init__(self, odd: XlsxOddCells, style: bytes) -> None:
         self._odd = odd
         self._blank = style + b"/>"
         self._opening = style + b"><v>"
@@ -163,10 +165,10 @@ class NumberColumn:
                 return self._odd.invalid(text, row_index)
 
 
-class DateColumn:
+class XlsxDateColumn:
     """Dates and times as serial numbers; as text where a spreadsheet has no such date."""
 
-    def __init__(self, odd: OddCells, style: bytes, zone: tzinfo) -> None:
+    def __init__(self, odd: XlsxOddCells, style: bytes, zone: tzinfo) -> None:
         self._odd = odd
         self._blank = style + b"/>"
         self._opening = style + b"><v>"
@@ -204,12 +206,12 @@ class DateColumn:
                 return self._odd.invalid(text, row_index)
 
 
-class BooleanColumn:
+class XlsxBooleanColumn:
     """Words as boolean cells."""
 
     _OPENING = b' t="b"><v>'
 
-    def __init__(self, odd: OddCells, words: BooleanWords) -> None:
+    def __init__(self, odd: XlsxOddCells, words: BooleanWords) -> None:
         self._odd = odd
         self._words = words
         self._is_standard = all(words.read(text) is truth for text, truth in _STANDARD_WORDS.items())

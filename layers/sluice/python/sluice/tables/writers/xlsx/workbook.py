@@ -1,21 +1,118 @@
-"""One workbook: the skeleton's parts, and between them the rows as they arrive."""
+"""A file of tables: one workbook, or an archive of numbered ones, and the rows in it as they arrive."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
+from sluice.domain.filenames import cut_stem
 from sluice.tables.batch import Batch
-from sluice.tables.file_plan import FilePlan, PlannedTable, Tally
+from sluice.tables.file_plan import FilePlan, PlannedTable, Tally, Warned
+from sluice.tables.values.cells import slices
 from sluice.tables.writers.sealed_rows import row_count_error
-from sluice.tables.writers.xlsx.columns import ColumnStyle
-from sluice.tables.writers.xlsx.package import Member
+from sluice.tables.writers.xlsx.columns import ColumnStyle, RenderedColumn, Renderer, column_renderer
+from sluice.tables.writers.xlsx.index_sheet import needs_index
+from sluice.tables.writers.xlsx.package import Member, archive
 from sluice.tables.writers.xlsx.rows import RowAssembler
-from sluice.tables.writers.xlsx.sheets import Worksheet
+from sluice.tables.writers.xlsx.sheets import Worksheet, check_rows_fit, plan_workbooks
 from sluice.tables.writers.xlsx.skeleton import Skeleton, build_skeleton, letters, width_element
-from sluice.tables.writers.xlsx.table_rows import TableRows
 from sluice.tables.writers.xlsx.text import text_tail
+from sluice.tables.writers.xlsx.widths import column_widths, look_ahead
 
 _ROWS = b"<sheetData>"
+
+
+class RenderedRows(NamedTuple):
+    """Some rows, rendered."""
+
+    rows: int
+    columns: Iterable[RenderedColumn]
+    """To be read once."""
+
+    def split(self, rows: int) -> tuple[RenderedRows, RenderedRows]:
+        """The first ``rows`` rows, and the others."""
+        columns = list(self.columns)
+        head = [column._replace(pieces=tuple(piece[:rows] for piece in column.pieces)) for column in columns]
+        tail = [column._replace(pieces=tuple(piece[rows:] for piece in column.pieces)) for column in columns]
+        return RenderedRows(rows, head), RenderedRows(self.rows - rows, tail)
+
+
+class TableRows:
+    """Renders the next table of ``batches``. Reads those that tell the widths of its columns at once."""
+
+    def __init__(
+        self,
+        batches: Iterator[Batch],
+        part: PlannedTable,
+        styles: Sequence[ColumnStyle],
+        *,
+        table: FilePlan,
+        tally: Tally,
+    ) -> None:
+        texts, taken = look_ahead(_UpToTheLast(batches, part, table=table, tally=tally), len(part.columns))
+        self.widths = column_widths(part.columns, texts)
+        columns = zip(part.columns, styles, strict=True)
+        self._rendered = _render(taken, [column_renderer(column, style, table, tally) for column, style in columns])
+        self._left: RenderedRows | None = None
+        self._tally = tally
+
+    def take(self, rows: int) -> Iterator[RenderedRows]:
+        """Yield the next ``rows`` rows; the table has that many."""
+        while rows:
+            piece = self._left or next(self._rendered)
+            self._left = None
+            if piece.rows > rows:
+                piece, self._left = piece.split(rows)
+            rows -= piece.rows
+            self._tally.rows += piece.rows
+            passed = [piece]
+            del piece
+            yield passed.pop()
+
+
+class _UpToTheLast:
+    """The batches of one table, which end with its last row. Raises ROW_COUNT_MISMATCH when one does not.
+
+    An iterator of its own, because a generator would hold the batch that it gave away.
+    """
+
+    def __init__(self, batches: Iterator[Batch], part: PlannedTable, *, table: FilePlan, tally: Tally) -> None:
+        self._batches = batches
+        self._table = table
+        self._tally = tally
+        self._rows_left = part.rows
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        if not self._rows_left:
+            raise StopIteration
+        while True:
+            batch = next(self._batches, None)
+            if batch is None or batch.rows > self._rows_left:
+                raise row_count_error(self._tally.rows, self._table.rows)
+            if batch.rows:  # one without rows may be left over from the table before
+                self._rows_left -= batch.rows
+                return batch
+
+
+def _render(batches: Iterator[Batch], renderers: Sequence[Renderer]) -> Iterator[RenderedRows]:
+    first_row = 0
+    for parts in map(slices, batches):  # no name is bound to a batch, so none outlives its slices
+        for part in parts:
+            if part.rows:
+                rows, columns = part.rows, _rendered(renderers, part, first_row)
+                del part
+                # A row alone may be as large as a batch: its cells are rendered as they are written.
+                passed = [RenderedRows(rows, columns if rows == 1 else list(columns))]
+                del columns
+                yield passed.pop()
+                first_row += rows
+
+
+def _rendered(renderers: Sequence[Renderer], part: Batch, first_row: int) -> Iterator[RenderedColumn]:
+    return (render(cells, part.rows, first_row) for render, cells in zip(renderers, part.columns, strict=True))
 
 
 class SheetFeed:
@@ -38,20 +135,17 @@ class SheetFeed:
         assert self._rows is not None
         assert self._assembler is not None
         before, after = halves
-        yield _with_widths(before, self._rows.widths)
+        yield before.removesuffix(_ROWS) + width_element(self._rows.widths) + _ROWS
         yield _first_rows(sheet, part, skeleton.header, compact=self._table.options.compact)
         number = sheet.first_data_row
         for rows, columns in self._rows.take(sheet.rows):
             yield from self._assembler.rows(columns, rows, number)
             number += rows
             del columns  # one row may be as large as a batch
-        self._check_end()
-        yield after
-
-    def _check_end(self) -> None:
-        """Raise ROW_COUNT_MISMATCH when all rows of the file were taken and there are more."""
+        # All rows of the file were taken, so there are no more.
         if self._tally.rows == self._table.rows and any(batch.rows for batch in self._batches):
             raise row_count_error(self._tally.rows, self._table.rows)
+        yield after
 
 
 def workbook_members(
@@ -63,10 +157,6 @@ def workbook_members(
         yield Member(name, [content])
     for sheet, (name, *halves) in zip(sheets, skeleton.sheets, strict=True):
         yield Member(name, feed.sheet_blocks(sheet, (halves[0], halves[1]), skeleton))
-
-
-def _with_widths(before: bytes, widths: Sequence[int]) -> bytes:
-    return before.removesuffix(_ROWS) + width_element(widths) + _ROWS
 
 
 def _first_rows(sheet: Worksheet, part: PlannedTable, style: ColumnStyle, *, compact: bool) -> bytes:
@@ -83,3 +173,38 @@ def _first_rows(sheet: Worksheet, part: PlannedTable, style: ColumnStyle, *, com
         )
         cells.append(b"<c" + reference + tail)
     return place + b"".join(cells) + b"</row>"
+
+
+def file_blocks(batches: Iterable[Batch], table: FilePlan, tally: Tally) -> Iterator[bytes]:
+    """Yield the file's bytes; the contract is that of ``xlsx_writer.write``."""
+    tables = table.tables
+    check_rows_fit([part.rows for part in tables], [part.name for part in tables], table.options, table.limits)
+    workbooks = plan_workbooks(table)
+    _count_splits(workbooks, tally)
+    feed = SheetFeed(batches, table, tally)
+    if len(workbooks) == 1:
+        yield from _workbook(feed, table, workbooks[0])
+    else:
+        yield from archive(_numbered(feed, table, workbooks), table, stored=True)
+
+
+def _count_splits(workbooks: Sequence[Sequence[Worksheet]], tally: Tally) -> None:
+    extra_sheets = sum(len(sheets) - len({sheet.table for sheet in sheets}) for sheets in workbooks)
+    if extra_sheets:
+        tally.warnings[Warned.SHEET_SPLIT] += extra_sheets
+    if len(workbooks) > 1:
+        tally.warnings[Warned.WORKBOOK_SPLIT] += len(workbooks) - 1
+
+
+def _workbook(feed: SheetFeed, table: FilePlan, sheets: Sequence[Worksheet], *, folder: str = "") -> Iterator[bytes]:
+    indexed = needs_index(table, sheets, alone=not folder)
+    return archive(workbook_members(feed, table, sheets, indexed=indexed), table, folder=folder)
+
+
+def _numbered(feed: SheetFeed, table: FilePlan, workbooks: Sequence[Sequence[Worksheet]]) -> Iterator[Member]:
+    """The workbooks, numbered so that they sort in the order of their rows; their names are no longer than any."""
+    digits = len(str(len(workbooks)))
+    stem = cut_stem(table.title, table.limits.filename_bytes_max - len("-.xlsx") - digits)
+    for number, sheets in enumerate(workbooks, 1):
+        name = f"{stem}-{number:0{digits}}.xlsx"
+        yield Member(name, _workbook(feed, table, sheets, folder=f"{name}/"))
