@@ -48,7 +48,7 @@ def expected(names: set[str], prefix: str, delimiter: str) -> tuple[set[str], se
     st.sampled_from(["", "/", "-"]),
     st.integers(1, 5),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_pages_together_hold_each_name_once_and_in_order(
     names: set[str], prefix: str, delimiter: str, size: int
 ) -> None:

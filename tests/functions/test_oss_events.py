@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket, manifest_put_event
@@ -225,7 +225,6 @@ json_values = st.recursive(
 spoiled_keys = st.text(st.sampled_from(string.ascii_lowercase + "0123456789/%.-_\\\n\x00é"), max_size=80)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=400))
 @example(b'{"events":[{"eventName":"ObjectCreated:PutObject"}]}')
 def test_any_bytes_are_dropped_and_never_raise(event: bytes) -> None:
@@ -234,14 +233,12 @@ def test_any_bytes_are_dropped_and_never_raise(event: bytes) -> None:
     assert set(dropped) <= {Dropped.MALFORMED}
 
 
-@settings(deadline=None)
 @given(json_values, json_values)
 def test_any_json_is_dropped_and_never_raises(envelope: object, event: object) -> None:
     for data in (json.dumps(envelope).encode(), encoded(event), http_call(json.dumps(envelope), is_base64=False)):
         assert read_events(data, bucket=BUCKET).triggers == ()
 
 
-@settings(deadline=None)
 @given(spoiled_keys, st.integers(0, 90), st.integers(0, 90))
 def test_a_spoiled_key_rings_for_nobody_or_for_the_task_it_names(noise: str, start: int, end: int) -> None:
     key = key_of()[:start] + noise + key_of()[end:]
@@ -251,7 +248,6 @@ def test_a_spoiled_key_rings_for_nobody_or_for_the_task_it_names(noise: str, sta
         assert unquote(key) == key_of(trigger.task.task_id, tenant=trigger.task.tenant, sha=trigger.sha)
 
 
-@settings(deadline=None)
 @given(
     st.text("abcdefghijklmnopqrstuvwxyz234567", min_size=26, max_size=26),
     st.from_regex(r"[a-z0-9]{1,40}", fullmatch=True),

@@ -21,8 +21,8 @@ from sluice.tables.batch import Batch
 from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim
 from sluice.domain.options import ExportOptions
-from sluice.tables.file_plan import Table, Tally
-from sluice.tables import csv_writer
+from sluice.tables.file_plan import FilePlan, Tally
+from sluice.tables.writers.csv import writer as csv_writer
 from sluice.tables.chunk_codec import decode_chunk, encode_batch
 from sluice.tables.bytes.digests import Digest, digested
 from sluice.demo.order_table import COLUMNS, order_columns
@@ -39,7 +39,7 @@ def stored():
         chunk = chunks[number % 4]
         yield decode_chunk(chunk.body, Claim(1, chunk.sha, chunk.rows, chunk.size), size_max=limits.batch_bytes_max)
 
-table = Table(columns=COLUMNS, options=ExportOptions(**options), rows=rows, size=rows * 150, created_at=0)
+table = FilePlan(columns=COLUMNS, options=ExportOptions(**options), rows=rows, size=rows * 150, created_at=0)
 tally, digest = Tally(), Digest()
 largest = 0
 for part in slice_parts(digested(csv_writer.write(stored(), table, tally), digest), repeat(limits.part_bytes_min)):

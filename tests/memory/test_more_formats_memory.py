@@ -30,7 +30,7 @@ from pathlib import Path
 from sluice.tables.batch import Batch
 from sluice.domain.schema import ColumnSpec
 from sluice.domain.options import ExportFormat, ExportOptions
-from sluice.tables.file_plan import Table, Tally
+from sluice.tables.file_plan import FilePlan, Tally
 from sluice.tables.formats import FORMATS
 from sluice.demo.order_table import COLUMNS, order_batches
 
@@ -49,7 +49,7 @@ def resident(line):
     return int(Path("/proc/self/status").read_text().partition(line)[2].split()[0]) * 1024
 Path("/proc/self/clear_refs").write_text("5")
 before = resident("VmRSS:")
-table = Table(columns=columns, options=ExportOptions(), rows=rows, size=rows * 160, created_at=0)
+table = FilePlan(columns=columns, options=ExportOptions(), rows=rows, size=rows * 160, created_at=0)
 written = sum(map(len, FORMATS[ExportFormat(name)].write(batches(), table, Tally())))
 print(resident("VmHWM:") - before, resident("VmHWM:"), written)
 """

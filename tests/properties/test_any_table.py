@@ -83,7 +83,7 @@ def reader_named(name: str, readers: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["calamine", "openpyxl"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(table=tables(nul=True), batch_rows=st.integers(1, 13), compact=st.booleans())
 def test_any_table_comes_back_from_a_workbook(name: str, table: CorpusTable, batch_rows: int, *, compact: bool) -> None:
     reader = reader_named(name, workbooks.WORKBOOK_READERS)
@@ -97,7 +97,7 @@ def test_any_table_comes_back_from_a_workbook(name: str, table: CorpusTable, bat
 
 
 @pytest.mark.parametrize("name", ["polars", "DuckDB"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     table=tables(nul=False), batch_rows=st.integers(1, 13), quote_all=st.booleans(), delimiter=st.sampled_from(",;\t|")
 )

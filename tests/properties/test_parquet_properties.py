@@ -65,7 +65,7 @@ ROWS = st.lists(st.tuples(*[NULL | kind.values for kind in KINDS]), min_size=1, 
 
 
 @given(rows=ROWS, batch_rows=st.integers(1, 16), packed=st.booleans())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_table_comes_back_and_its_cutting_leaves_no_trace(
     tmp_path: Path, rows: list[Any], batch_rows: int, *, packed: bool
 ) -> None:

@@ -12,7 +12,7 @@ PROGRAM = """
 import hashlib, locale, sys
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.options import ExportFormat, ExportOptions
-from sluice.tables.file_plan import Table, Tally
+from sluice.tables.file_plan import FilePlan, Tally
 from sluice.tables.formats import FORMATS
 from tests.support.readers.corpus import CORPUS, CorpusTable, everyday_table
 from tests.support.xlsx_tables import batches_of
@@ -35,7 +35,7 @@ ways = [
 ]
 for kind, options in ways:
     for table in (*CORPUS, orders, months):
-        plan = Table(
+        plan = FilePlan(
             columns=table.columns,
             options=ExportOptions(**{"on_invalid": "text", **options}),
             rows=len(table.cells),

@@ -405,9 +405,7 @@ class ExportLifecycle(RuleBasedStateMachine):
 
 
 def run_histories(histories: int, **choices: Any) -> None:
-    given = settings(
-        max_examples=histories, stateful_step_count=STEPS, deadline=None, derandomize=IS_FIXED, database=None, **choices
-    )
+    given = settings(max_examples=histories, stateful_step_count=STEPS, derandomize=IS_FIXED, database=None, **choices)
     run_state_machine_as_test(ExportLifecycle, settings=given)
 
 

@@ -266,7 +266,7 @@ def tables_of(*counts: int) -> list[NamedTable]:
     return [numbers(f"t{index}", count) for index, count in enumerate(counts)]
 
 
-@settings(deadline=None, max_examples=25)  # an example may make dozens of workbooks
+@settings(max_examples=25)  # an example may make dozens of workbooks
 @given(
     counts=st.lists(st.integers(0, 12), min_size=1, max_size=4),
     cuts=st.tuples(st.integers(1, 13), st.integers(1, 13)),

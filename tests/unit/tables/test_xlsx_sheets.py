@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -59,7 +59,6 @@ def test_every_name_becomes_legal_and_stays_so(wanted: str) -> None:
     assert legal_name(name) == name
 
 
-@settings(deadline=None)  # 120 names are looked for in each example
 @given(st.text(max_size=40))
 def test_the_names_of_many_sheets_are_legal_and_unique(wanted: str) -> None:
     taken: set[str] = set()
