@@ -13,7 +13,7 @@ import pytest
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo  # type: ignore[import-untyped]  # no py.typed
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # no py.typed
 
-from sluice.api.grpc.call import Observe
+from sluice.api.grpc.dispatch import Observe
 from sluice.api.grpc.server import GrpcLimits, GrpcServer
 from sluice.proto import export_pb2 as pb
 from sluice.proto.export_pb2_grpc import ExportServiceStub

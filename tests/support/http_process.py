@@ -12,10 +12,9 @@ from pathlib import Path
 import psutil
 
 from sluice.adapters.directory.key_file import KeyFile
-from sluice.api.auth import KeyRing, OpenRing
+from sluice.api.auth import KeyRing, OpenRing, RateLimiter
 from sluice.api.http.app import build_http_app
 from sluice.api.http.server.server import HttpServer, ListenOn
-from sluice.api.rate_limit import RateLimiter
 from sluice.api.service import Service
 from sluice.app.backends import open_ports
 from sluice.app.settings.schema import Storage

@@ -10,8 +10,7 @@ from sluice.adapters.forwarding_store import TriggeringStore
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.workers.no_composers import NoComposers
 from sluice.api.api_keys import add_key
-from sluice.api.auth import KeyRing, OpenRing
-from sluice.api.rate_limit import RateLimiter
+from sluice.api.auth import KeyRing, OpenRing, RateLimiter
 from sluice.api.service import Service
 from sluice.domain.api_key import Scope
 from sluice.domain.keys import TaskId, TaskRef, TenantId

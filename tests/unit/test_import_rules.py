@@ -19,7 +19,7 @@ PYPROJECT = ROOT / "pyproject.toml"
 WRONG_IMPORTS = {
     "Imports point inward": ("domain/limits.py", "sluice.usecases.lease"),
     "Adapters do not know the use cases or the tables": ("adapters/crc64.py", "sluice.tables.batch"),
-    "The API does not know the adapters": ("api/call_ids.py", "sluice.adapters.crc64"),
+    "The API does not know the adapters": ("api/service.py", "sluice.adapters.crc64"),
     "Only the edges import vendors": ("usecases/lease.py", "sqlite3"),
     "Neighbours do not import each other in circles, at any depth": (
         "app/settings/schema.py",

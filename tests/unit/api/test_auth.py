@@ -14,11 +14,11 @@ from sluice.api.auth import (
     KeysMissingError,
     OpenRing,
     Principal,
+    RateLimiter,
     admit,
     is_loopback,
     require_keys_unless_loopback,
 )
-from sluice.api.rate_limit import RateLimiter
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event

@@ -13,7 +13,7 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # no
 )
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # no py.typed
 
-from sluice.api.grpc.errors import Logged, error_metadata, note
+from sluice.api.grpc.errors import Logged, error_metadata, log_error
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.ports.store_errors import OutcomeUnknown
@@ -89,7 +89,7 @@ def test_the_longest_errors_fit_into_what_clients_take(error: SluiceError) -> No
 
 def test_a_bug_is_told_to_the_journal_and_not_to_the_caller() -> None:
     journal, bug = RecordedJournal(), KeyError("secret")
-    logged = note(bug, journal)
+    logged = log_error(bug, journal)
     assert (logged.error.code, logged.error.facts) == (ErrorCode.INTERNAL, {})
     assert "secret" not in logged.error.detail
     assert journal.of(Event.SYSTEM_ERROR) == [{"error": bug}]
@@ -97,7 +97,7 @@ def test_a_bug_is_told_to_the_journal_and_not_to_the_caller() -> None:
 
 def test_a_store_that_does_not_answer_is_told_to_both() -> None:
     journal, lost = RecordedJournal(), OutcomeUnknown("bucket-name timed out")
-    logged = note(lost, journal)
+    logged = log_error(lost, journal)
     assert logged.error.code is ErrorCode.STORE_UNAVAILABLE
     assert "bucket-name" not in logged.error.detail
     assert journal.of(Event.SYSTEM_ERROR) == [{"error": lost}]
@@ -105,17 +105,17 @@ def test_a_store_that_does_not_answer_is_told_to_both() -> None:
 
 def test_a_request_that_is_not_valid_is_noted_as_one() -> None:
     journal = RecordedJournal()
-    note(SluiceError(ErrorCode.INVALID_REQUEST), journal)
+    log_error(SluiceError(ErrorCode.INVALID_REQUEST), journal)
     assert journal.of(Event.VALIDATION_ERROR) == [{"error_code": "INVALID_REQUEST"}]
 
 
 def test_an_ordinary_no_is_not_noted() -> None:
     journal = RecordedJournal()
-    note(SluiceError(ErrorCode.NOT_READY), journal)
+    log_error(SluiceError(ErrorCode.NOT_READY), journal)
     assert journal.entries == []
 
 
 def test_what_was_noted_is_not_noted_again() -> None:
     journal, logged = RecordedJournal(), Logged(SluiceError(ErrorCode.INVALID_VALUE))
-    assert note(logged, journal) is logged
+    assert log_error(logged, journal) is logged
     assert journal.entries == []

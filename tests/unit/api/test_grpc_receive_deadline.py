@@ -6,20 +6,20 @@ from collections.abc import Callable
 
 import pytest
 
-from sluice.api.grpc.receive_deadline import Patience, Wait
+from sluice.api.grpc.receive_deadline import ReceiveDeadline, Wait
 from tests.support.fake_clock import FakeClock
 
 
 class Watched:
-    """A patience of 60 s with the test's clock, and the calls it broke off."""
+    """A deadline of 60 s with the test's clock, and the calls it broke off."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.patience = Patience(timeout_s=60, clock=self.clock)
+        self.deadline = ReceiveDeadline(timeout_s=60, clock=self.clock)
         self.broken_off: list[str] = []
 
     def wait(self, name: str, **more: float) -> Wait:
-        return self.patience.wait(self._break_off(name), **more)
+        return self.deadline.wait(self._break_off(name), **more)
 
     def _break_off(self, name: str) -> Callable[[], None]:
         return lambda: self.broken_off.append(name)
@@ -28,7 +28,7 @@ class Watched:
         """Who is broken off when this much more time has passed."""
         self.clock.advance(seconds)
         self.broken_off.clear()
-        self.patience.give_up_overdue()
+        self.deadline.cancel_overdue()
         return self.broken_off
 
 
@@ -81,8 +81,8 @@ def test_a_wait_that_fails_is_over_too() -> None:
 
 
 def test_it_can_be_stopped_before_it_was_started_and_after() -> None:
-    patience = Patience(timeout_s=60, clock=FakeClock())
-    patience.stop()
-    patience = Patience(timeout_s=0.01, clock=FakeClock())
-    patience.start()
-    patience.stop()
+    deadline = ReceiveDeadline(timeout_s=60, clock=FakeClock())
+    deadline.stop()
+    deadline = ReceiveDeadline(timeout_s=0.01, clock=FakeClock())
+    deadline.start()
+    deadline.stop()

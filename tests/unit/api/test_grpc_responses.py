@@ -87,7 +87,7 @@ def test_what_is_left_of_a_deleted_task_can_still_be_said() -> None:
 
 
 def test_held_batches_are_told_in_order() -> None:
-    assert list(opened_response(row(State.OPEN), replayed=True, held={10: 0, 2: 0}).held_sequences) == [2, 10]
+    assert list(opened_response(row(State.OPEN), replayed=True, accepted={10: 0, 2: 0}).held_sequences) == [2, 10]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.adapters.system_clock import SystemClock
-from sluice.api.rate_limit import RateLimiter
+from sluice.api.auth import RateLimiter
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from tests.support.fake_clock import FakeClock

@@ -101,7 +101,7 @@ def _revoked(key: ApiKey, clock: Clock) -> ApiKey:
 
 
 def _encode(entropy: bytes) -> str:
-    """Spell bytes in letters and digits that need no quoting and are selected by one double click."""
+    """Encode bytes in letters and digits that need no quoting and are selected by one double click."""
     return base64.b32encode(entropy).decode("ascii").rstrip("=").lower()
 
 

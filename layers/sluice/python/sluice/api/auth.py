@@ -1,14 +1,16 @@
-"""Who calls, and what they may do: from the API key alone, never from anything else in the request."""
+"""Who calls, what they may do and how often: from the API key alone, never from anything else in the request."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import math
+from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
+from threading import Lock
 
 from sluice.api.api_keys import PresentedKey, read_key
-from sluice.api.rate_limit import RateLimiter
 from sluice.domain.api_key import ApiKey, Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
@@ -18,16 +20,20 @@ from sluice.ports.journal import Journal
 from sluice.ports.key_store import Keys, KeyStore
 
 HEADER_CHARS_MAX = 512
-"""Longer headers hold no key of ours and are not looked at."""
+"""Longer headers hold no key of ours and are not read."""
 
 LOCAL_TENANT = TenantId("local")
+
+TENANTS_MAX = 10_000
+_ROUNDING_S = 1e-9
+"""Sums of intervals are not exact; a call is not refused for that."""
 
 _NO_SECRET = "0" * 64
 """Compared with when there is no such key, so that an unknown id costs what a wrong secret costs."""
 
 
 class Refusal(StrEnum):
-    """Why a caller was turned away. For the journal; the caller is not told."""
+    """Why a caller was turned away. For the journal alone."""
 
     MISSING = "missing"
     MALFORMED = "malformed"
@@ -38,7 +44,7 @@ class Refusal(StrEnum):
 
 
 class KeysMissingError(Exception):
-    """The service would let everybody in, or nobody."""
+    """The service would let every caller in, or none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +105,13 @@ class KeyRing:
         return by_id
 
     def _refuse(self, reason: Refusal, key_id: str | None = None) -> SluiceError:
-        """Tell the journal why, and the caller nothing."""
+        """Record why; the caller gets no reason."""
         self._journal.record(Event.AUTHENTICATION_FAILED, reason=reason.value, key_id=key_id)
         return SluiceError(ErrorCode.UNAUTHENTICATED)
 
 
 class OpenRing:
-    """Lets everybody in as the tenant ``local`` until the first key is made; from then on as ``KeyRing``."""
+    """Lets every caller in as the tenant ``local`` until the first key is made; from then on as ``KeyRing``."""
 
     def __init__(self, ring: KeyRing) -> None:
         self._ring = ring
@@ -119,10 +125,54 @@ class OpenRing:
         return Principal(tenant=LOCAL_TENANT, key_id="none", scopes=frozenset({Scope.ADMIN}))
 
 
+class RateLimiter:
+    """A token bucket for each tenant: ``burst`` calls at once, then ``per_s`` in a second. ``per_s`` 0 is no limit.
+
+    Keeps one number for each tenant (when its bucket will be full again) and
+    forgets those that called longest ago beyond ``tenants_max``. Safe to use
+    from any thread.
+    """
+
+    def __init__(
+        self, *, clock: Clock, journal: Journal, per_s: float, burst: int = 0, tenants_max: int = TENANTS_MAX
+    ) -> None:
+        self._clock = clock
+        self._journal = journal
+        self._interval_s = 1 / per_s if per_s else 0.0
+        self._slack_s = ((burst or max(1, math.floor(per_s))) - 1) * self._interval_s
+        self._tenants_max = tenants_max
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+        self._lock = Lock()
+
+    def take(self, tenant: str) -> None:
+        """Count one call. Raises RATE_LIMITED with ``retry_after_s``; such a call does not count."""
+        if not self._interval_s:
+            return
+        wait_s = self._take(tenant)
+        if wait_s > 0:
+            self._journal.record(Event.RATE_LIMIT_REACHED, tenant=tenant)
+            raise SluiceError(ErrorCode.RATE_LIMITED, retry_after_s=math.ceil((wait_s - _ROUNDING_S) * 1000) / 1000)
+
+    def _take(self, tenant: str) -> float:
+        """Take a token, or say in how many seconds there will be one."""
+        now = self._clock.monotonic()
+        with self._lock:
+            full_at = max(self._full_at.get(tenant, now), now)
+            wait_s = full_at - now - self._slack_s
+            if wait_s <= _ROUNDING_S:
+                full_at += self._interval_s
+                wait_s = 0
+            self._full_at[tenant] = full_at
+            self._full_at.move_to_end(tenant)
+            if len(self._full_at) > self._tenants_max:
+                self._full_at.popitem(last=False)
+        return wait_s
+
+
 def admit(
     header: str | None, scope: Scope, *, ring: KeyRing | OpenRing, limiter: RateLimiter, journal: Journal
 ) -> Principal:
-    """Let a caller in for what needs ``scope``: the one way through, so that every refusal is noted.
+    """Let a caller in for what needs ``scope``: the one way in, so that every refusal is recorded.
 
     Raises UNAUTHENTICATED, RATE_LIMITED or PERMISSION_DENIED, in that order: a
     call that is refused for its scope counts, so that trying is not free.
@@ -136,7 +186,7 @@ def admit(
 
 
 def require_keys_unless_loopback(host: str, ring: KeyRing | OpenRing) -> None:
-    """Raise ``KeysMissingError`` when the service would listen on ``host`` for strangers, or for nobody."""
+    """Raise ``KeysMissingError`` when the service would listen on ``host`` for strangers, or for no caller."""
     if ring.has_keys():
         return
     if isinstance(ring, KeyRing):

@@ -1,14 +1,19 @@
-"""How each error code is answered: gRPC status, HTTP status, and the body both faces share."""
+"""Where an error becomes a status: how each code is answered over gRPC and HTTP, and the body that both share."""
 
 from __future__ import annotations
 
 from enum import Enum, auto
 
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.ports.journal import Journal
 from sluice.ports.store_errors import StoreError
 
 RETRY_AFTER_S = 5
 """Hint for a retryable error that brings none of its own."""
+
+_NOT_VALID = frozenset({400, 413, 415})
+"""Statuses that say that the request itself was wrong."""
 
 
 class GrpcStatus(Enum):
@@ -79,6 +84,16 @@ def to_sluice_error(error: Exception) -> SluiceError:
     return SluiceError(ErrorCode.INTERNAL)
 
 
+def record_error(error: Exception, journal: Journal) -> SluiceError:
+    """Record what the service should know of an error that was raised, and return what the caller may know."""
+    known = to_sluice_error(error)
+    if not isinstance(error, SluiceError):
+        journal.record(Event.SYSTEM_ERROR, error=error)
+    elif http_status(known) in _NOT_VALID:
+        journal.record(Event.VALIDATION_ERROR, error_code=known.code.value)
+    return known
+
+
 def grpc_status(error: SluiceError) -> GrpcStatus:
     return ANSWERS[error.code][0]
 
@@ -96,7 +111,7 @@ def retry_after_s(error: SluiceError) -> int | None:
 
 
 def problem(error: SluiceError, *, request_id: str) -> dict[str, object]:
-    """The body of an error answer (RFC 9457), the same facts on both faces."""
+    """The body of an error answer (RFC 9457), the same facts in both APIs."""
     return {
         **error.facts,
         "type": "about:blank",

@@ -13,14 +13,13 @@ from starlette.types import ASGIApp
 
 from sluice.adapters.directory.links import LocalLinks
 from sluice.api.auth import KeyRing, OpenRing, require_keys_unless_loopback
-from sluice.api.call_ids import choose_request_id
-from sluice.api.grpc.call import Observe
+from sluice.api.grpc.dispatch import Observe
 from sluice.api.grpc.server import GrpcLimits, GrpcServer, TlsFiles
 from sluice.api.http.app import RouteSet, build_http_app
 from sluice.api.http.bodies.body import BodyTimeouts
 from sluice.api.http.routes.health import HealthApp
 from sluice.api.http.server.server import HttpServer, ListenOn
-from sluice.api.service import Service
+from sluice.api.service import Service, choose_request_id
 from sluice.app.backends import backend_of
 from sluice.app.settings.settings import Settings
 from sluice.app.telemetry.telemetry import Telemetry

@@ -1,1 +1,1 @@
-"""The gRPC face: unary calls, streams, health."""
+"""The gRPC API: unary calls, streams, health."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice.api.grpc.call import Call
+from sluice.api.grpc.call import GrpcCall
 from sluice.api.grpc.errors import Logged
 from sluice.api.grpc.requests import read_batch
 from sluice.api.rows import RowShape
@@ -13,7 +13,7 @@ from sluice.proto import export_pb2 as pb
 from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, put_batch
 
 
-def put_wire_batch(call: Call, ref: TaskRef, batch: pb.DataBatch, *, sequence: int) -> BatchReceipt:
+def put_wire_batch(call: GrpcCall, ref: TaskRef, batch: pb.DataBatch, *, sequence: int) -> BatchReceipt:
     """Check, store and acknowledge. A refusal is noted as that of a batch; nothing of it is stored."""
     ports, params_cache = call.service.ports, call.service.params_cache
     try:

@@ -1,4 +1,4 @@
-"""One call: who makes it, its requests as they come, and its errors as answers."""
+"""One call: who makes it, and its requests as they come."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from sluice.api.auth import Principal
-from sluice.api.call_ids import trace_id_of
-from sluice.api.grpc.errors import REQUEST_ID_KEY, abort, note
 from sluice.api.grpc.receive_deadline import Wait
-from sluice.api.service import Service
+from sluice.api.service import Service, trace_id_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, TenantId
-from sluice.ports.clock import Clock
 from sluice.ports.log_context import bound_context
 from sluice.usecases.find_task import make_ref
 
@@ -29,7 +26,7 @@ RequestT = TypeVar("RequestT", bound=Message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class GrpcCall:
     """What is known of a call before its first message."""
 
     service: Service
@@ -51,8 +48,6 @@ class Call:
 
 
 Answers = Iterator[Message]
-Observe = Callable[[str, str, str, float], None]
-"""Told of every call when it has ended: ``gRPC``, the method, the status by name, seconds."""
 
 
 class Requests(Generic[RequestT]):
@@ -98,47 +93,3 @@ class Requests(Generic[RequestT]):
         for _ in range(CHECKS):
             if next(self._raw, None) is not None:
                 raise AssertionError("a message came after the end of its stream")
-
-
-def answer(call: Call, responses: Answers) -> Answers:
-    """Yield the responses, each made within the call's log context; end with a status if making one failed."""
-    call.context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
-    while True:
-        with call.log_context():
-            response = _next_response(call, responses)
-        if response is None:
-            return
-        yield response
-
-
-def observed(
-    method: str, responses: Answers, context: grpc.ServicerContext, *, observe: Observe, clock: Clock
-) -> Answers:
-    """Pass the responses on, and tell ``observe`` how the call ended."""
-    started = clock.monotonic()
-    status = grpc.StatusCode.CANCELLED  # of a call whose client is gone
-    try:
-        yield from responses
-        status = grpc.StatusCode.OK
-    except Exception:
-        status = context.code() or status  # type: ignore[attr-defined]  # public, and missing in the stubs
-        raise
-    finally:
-        observe("gRPC", method, status.name, clock.monotonic() - started)
-
-
-def _next_response(call: Call, responses: Answers) -> Message | None:
-    try:
-        return next(responses, None)
-    except grpc.RpcError:
-        raise  # the caller is gone: nothing can be said to it, and gRPC wants its own error back
-    except Exception as error:  # noqa: BLE001  # the last net: note() tells the journal of what nobody foresaw
-        abort(call.context, note(error, call.service.ports.journal).error, call.request_id)
-
-
-def only_request(requests: Requests[RequestT]) -> RequestT:
-    """The one request of a unary call."""
-    request = next(requests, None)
-    if request is None:
-        raise SluiceError(ErrorCode.INVALID_REQUEST, "The call has no request.")
-    return request

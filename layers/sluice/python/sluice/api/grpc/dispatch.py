@@ -1,4 +1,4 @@
-"""Lets callers in, before anything of their call's body is read."""
+"""Lets callers in before a message of theirs is read; answers with responses, or with the status of an error."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from operator import methodcaller
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf.message import Message
 
-from sluice.api.call_ids import choose_request_id, read_trace_parent
-from sluice.api.grpc.call import COMPONENT, Answers, Call, Observe, Requests, answer, observed
-from sluice.api.grpc.errors import REQUEST_ID_KEY, abort, note
+from sluice.api.grpc.call import COMPONENT, Answers, GrpcCall, Requests
+from sluice.api.grpc.errors import REQUEST_ID_KEY, abort, log_error
 from sluice.api.grpc.health import CHECK, Health
-from sluice.api.grpc.receive_deadline import Patience
+from sluice.api.grpc.receive_deadline import ReceiveDeadline
 from sluice.api.grpc.service import METHODS, SERVICE_NAME, Method
-from sluice.api.service import Service
+from sluice.api.service import Service, choose_request_id, read_trace_parent
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.ports.clock import Clock
 from sluice.ports.log_context import bound_context
 
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 Behaviour: TypeAlias = Callable[[Iterator[bytes], grpc.ServicerContext], Answers]
+Observe: TypeAlias = Callable[[str, str, str, float], None]
+"""Called when a call has ended: ``gRPC``, the method, the status by name, seconds."""
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic only for type checkers
 
 _PREFIX = f"/{SERVICE_NAME}/"
@@ -29,13 +32,13 @@ class Dispatcher(grpc.GenericRpcHandler):
     """Finds what serves a call: for a caller who may not make it, a refusal."""
 
     def __init__(
-        self, service: Service, *, health: Health, patience: Patience, metadata_bytes_max: int, observe: Observe
+        self, service: Service, *, health: Health, deadline: ReceiveDeadline, metadata_bytes_max: int, observe: Observe
     ) -> None:
         self._service = service
         self._observe = observe
         self._metadata_bytes_max = metadata_bytes_max
         self._health = health
-        self._patience = patience
+        self._deadline = deadline
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """Called with the headers, when no byte of a message was read. None for no method of ours."""
@@ -49,7 +52,7 @@ class Dispatcher(grpc.GenericRpcHandler):
 
         def observe_call(raw: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
             clock = self._service.ports.clock
-            return observed(name, behaviour(raw, context), context, observe=self._observe, clock=clock)
+            return _observed(name, behaviour(raw, context), context, observe=self._observe, clock=clock)
 
         return grpc.stream_stream_rpc_method_handler(
             observe_call, response_serializer=methodcaller("SerializeToString")
@@ -63,19 +66,19 @@ class Dispatcher(grpc.GenericRpcHandler):
             with bound_context(request_id=request_id, component=COMPONENT):
                 self._check_size(metadata)
                 principal = self._service.admit(headers.get("authorization"), method.scope)
-        except Exception as error:  # noqa: BLE001  # note() tells the journal; gRPC would tell the caller
-            return _refusal(note(error, journal).error, request_id)
+        except Exception as error:  # noqa: BLE001  # log_error() records it; gRPC would show it to the caller
+            return _refusal(log_error(error, journal).error, request_id)
 
         def behaviour(raw: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
-            call = Call(
+            call = GrpcCall(
                 service=self._service,
                 principal=principal,
                 context=context,
                 request_id=request_id,
                 trace_parent=read_trace_parent(headers.get("traceparent")),
             )
-            wait = self._patience.wait(context.cancel)
-            return answer(call, method.answer(call, Requests(raw, method.parse, wait=wait)))
+            wait = self._deadline.wait(context.cancel)
+            return _answered(call, method.answer(call, Requests(raw, method.parse, wait=wait)))
 
         return behaviour
 
@@ -103,3 +106,39 @@ def _headers(metadata: Metadata) -> dict[str, str]:
         if isinstance(value, str):
             headers[name] = f"{headers[name]},{value}" if name in headers else value
     return headers
+
+
+def _answered(call: GrpcCall, responses: Answers) -> Answers:
+    """Yield the responses, each made within the call's log context; end with a status if making one failed."""
+    call.context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
+    while True:
+        with call.log_context():
+            response = _next_response(call, responses)
+        if response is None:
+            return
+        yield response
+
+
+def _observed(
+    method: str, responses: Answers, context: grpc.ServicerContext, *, observe: Observe, clock: Clock
+) -> Answers:
+    """Pass the responses on, and call ``observe`` when the call has ended."""
+    started = clock.monotonic()
+    status = grpc.StatusCode.CANCELLED  # of a call whose client is gone
+    try:
+        yield from responses
+        status = grpc.StatusCode.OK
+    except Exception:
+        status = context.code() or status  # type: ignore[attr-defined]  # public, and missing in the stubs
+        raise
+    finally:
+        observe("gRPC", method, status.name, clock.monotonic() - started)
+
+
+def _next_response(call: GrpcCall, responses: Answers) -> Message | None:
+    try:
+        return next(responses, None)
+    except grpc.RpcError:
+        raise  # the caller is gone: it gets no answer, and gRPC wants its own error back
+    except Exception as error:  # noqa: BLE001  # log_error() records unforeseen errors too
+        abort(call.context, log_error(error, call.service.ports.journal).error, call.request_id)

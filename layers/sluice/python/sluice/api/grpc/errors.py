@@ -1,4 +1,4 @@
-"""Errors as gRPC says them: a status, plain metadata, and the standard error details."""
+"""Errors as gRPC answers them: a status, plain metadata, and the standard error details."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # no
 )
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # no py.typed
 
-from sluice.api.error_status import grpc_status, http_status, retry_after_s, to_sluice_error
+from sluice.api.error_status import grpc_status, record_error, retry_after_s
 from sluice.domain.errors import SluiceError
-from sluice.domain.events import Event
 from sluice.ports.journal import Journal
 
 ERROR_DOMAIN = "sluice"
@@ -29,33 +28,24 @@ FACTS_KEY = "error-facts"
 DETAILS_KEY = "grpc-status-details-bin"
 """Where clients look for a ``google.rpc.Status``."""
 
-_NOT_VALID = frozenset({400, 413, 415})
-
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 
-class Logged(Exception):  # what it carries is the error; this says that the journal has it
+class Logged(Exception):
     """An error of a call that is in the journal already.
 
-    ``said`` tells that the call's last message has told it, too.
+    ``is_answered``: the call's last message has it, too.
     """
 
-    def __init__(self, error: SluiceError, *, said: bool = False) -> None:
+    def __init__(self, error: SluiceError, *, is_answered: bool = False) -> None:
         self.error = error
-        self.said = said
+        self.is_answered = is_answered
         super().__init__(str(error))
 
 
-def note(error: Exception, journal: Journal) -> Logged:
-    """Put into the journal what the service should know of, and turn it into what the caller may know."""
-    if isinstance(error, Logged):
-        return error
-    known = to_sluice_error(error)
-    if not isinstance(error, SluiceError):
-        journal.record(Event.SYSTEM_ERROR, error=error)
-    elif http_status(known) in _NOT_VALID:
-        journal.record(Event.VALIDATION_ERROR, error_code=known.code.value)
-    return Logged(known)
+def log_error(error: Exception, journal: Journal) -> Logged:
+    """Record an error, unless that was done, and turn it into what the caller may know."""
+    return error if isinstance(error, Logged) else Logged(record_error(error, journal))
 
 
 def abort(context: grpc.ServicerContext, error: SluiceError, request_id: str) -> NoReturn:

@@ -9,13 +9,13 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
-from sluice.api.grpc.receive_deadline import Patience
+from sluice.api.grpc.receive_deadline import ReceiveDeadline
 
 OVERALL = ""
 """The name that stands for the whole process."""
 CHECK = "/grpc.health.v1.Health/Check"
 CHECKS_MAX = 8
-"""Checks at a time. Nobody needs a credential for one, so they get few of the calls there are."""
+"""Checks at a time. They need no credential, so they get few of the calls there are."""
 CHECK_TIMEOUT_S = 5
 
 _Answer = health_pb2.HealthCheckResponse
@@ -28,8 +28,8 @@ class Health:
     to use up the server. Clients take UNIMPLEMENTED for a server that is well.
     """
 
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
+    def __init__(self, deadline: ReceiveDeadline) -> None:
+        self._deadline = deadline
         self._serving = {OVERALL: True}
         self._free = BoundedSemaphore(CHECKS_MAX)
 
@@ -50,7 +50,7 @@ class Health:
         if not self._free.acquire(blocking=False):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many health checks at once")
         try:
-            with self._patience.wait(context.cancel, timeout_s=CHECK_TIMEOUT_S):
+            with self._deadline.wait(context.cancel, timeout_s=CHECK_TIMEOUT_S):
                 data = next(requests, b"")
         finally:
             self._free.release()

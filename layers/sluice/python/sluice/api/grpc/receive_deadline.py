@@ -1,4 +1,4 @@
-"""An end to waiting for messages that do not come."""
+"""A deadline for each message of a call to arrive whole."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Self
 from sluice.ports.clock import Clock
 
 _TICKS = 8
-"""Looks during the shortest time there is: a wait may last an eighth longer."""
+"""Checks during the shortest time-out: a wait may last an eighth longer."""
 _TICK_S_MAX = 1.0
 
 
-class Patience:
+class ReceiveDeadline:
     """Breaks off the calls whose next message is not there in time, whole.
 
     One thread watches all calls: a blocking wait for a gRPC message takes no
@@ -28,7 +28,7 @@ class Patience:
         self._lock = Lock()
         self._waits: dict[Wait, float] = {}
         self._stopping = Event()
-        self._thread = Thread(target=self._watch, name="grpc-patience", daemon=True)
+        self._thread = Thread(target=self._watch, name="grpc-receive-deadline", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -39,12 +39,12 @@ class Patience:
         if self._thread.is_alive():
             self._thread.join()
 
-    def wait(self, give_up: Callable[[], object], *, timeout_s: float = math.inf) -> Wait:
-        """A context for each wait of one call; ``give_up`` breaks the call off, and may be called twice.
+    def wait(self, cancel: Callable[[], object], *, timeout_s: float = math.inf) -> Wait:
+        """A context for each wait of one call; ``cancel`` breaks the call off, and may be called twice.
 
         ``timeout_s`` can only be less than what all calls are given.
         """
-        return Wait(self, give_up, timeout_s=min(timeout_s, self._timeout_s))
+        return Wait(self, cancel, timeout_s=min(timeout_s, self._timeout_s))
 
     def begin(self, wait: Wait) -> None:
         with self._lock:
@@ -54,38 +54,38 @@ class Patience:
         with self._lock:
             del self._waits[wait]
 
-    def give_up_overdue(self) -> None:
+    def cancel_overdue(self) -> None:
         """Break off what is overdue now."""
         now = self._clock.monotonic()
         with self._lock:
             overdue = [wait for wait, until in self._waits.items() if until < now]
         for wait in overdue:
-            wait.give_up()
+            wait.cancel()
 
     def _watch(self) -> None:
         while not self._stopping.wait(min(self._timeout_s / _TICKS, _TICK_S_MAX)):
-            self.give_up_overdue()
+            self.cancel_overdue()
 
 
 class Wait:
     """The waits of one call for its messages, one after the other."""
 
-    def __init__(self, patience: Patience, give_up: Callable[[], object], *, timeout_s: float) -> None:
+    def __init__(self, deadline: ReceiveDeadline, cancel: Callable[[], object], *, timeout_s: float) -> None:
         self.timeout_s = timeout_s
-        self._patience = patience
-        self._give_up = give_up
+        self._deadline = deadline
+        self._cancel = cancel
         self.overdue = False
         """Whether one of the waits was too long."""
 
-    def give_up(self) -> None:
+    def cancel(self) -> None:
         self.overdue = True
-        self._give_up()
+        self._cancel()
 
     def __enter__(self) -> Self:
-        self._patience.begin(self)
+        self._deadline.begin(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._patience.end(self)
+        self._deadline.end(self)

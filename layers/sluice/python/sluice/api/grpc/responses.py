@@ -24,14 +24,14 @@ _STATUS: dict[Status, pb.TaskStatus] = {
 }
 
 
-def opened_response(task: Task, *, replayed: bool, held: Iterable[int] = ()) -> pb.ExportResponse:
+def opened_response(task: Task, *, replayed: bool, accepted: Iterable[int] = ()) -> pb.ExportResponse:
     """The task's id and status; for a task that existed, the batches it has."""
     return pb.ExportResponse(
         task_id=task.task_id,
         status=_STATUS[status_of(task)],
         start_time=int(task.created_at),
         replayed=replayed,
-        held_sequences=sorted(held),
+        held_sequences=sorted(accepted),
     )
 
 
@@ -46,7 +46,7 @@ def batch_ack(receipt: BatchReceipt) -> pb.BatchAck:
 
 
 def outcome_response(task: Task, link: Link | None) -> pb.ExportResponse:
-    """Where the task stands: the last word of a stream. ``link`` goes with a completed task."""
+    """Where the task stands: the last message of a stream. ``link`` goes with a completed task."""
     error = error_of(task)
     return pb.ExportResponse(
         task_id=task.task_id,

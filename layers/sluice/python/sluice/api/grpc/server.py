@@ -9,10 +9,9 @@ from typing import NamedTuple
 import grpc
 import msgspec
 
-from sluice.api.grpc.call import Observe
-from sluice.api.grpc.dispatch import Dispatcher
+from sluice.api.grpc.dispatch import Dispatcher, Observe
 from sluice.api.grpc.health import Health
-from sluice.api.grpc.receive_deadline import Patience
+from sluice.api.grpc.receive_deadline import ReceiveDeadline
 from sluice.api.grpc.service import SERVICE_NAME
 from sluice.api.service import Service
 from sluice.domain.limits import HOUR_S, KIB, MIB, MINUTE_S
@@ -42,7 +41,7 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
     keepalive_timeout_s: float = 20
     """A peer that does not answer a ping within this time is gone."""
     ping_interval_s: float = 30
-    """A client that pings more often, with nothing to send, is told to calm down and cut."""
+    """A client that pings more often, with nothing to send, is warned and cut."""
 
 
 class TlsFiles(NamedTuple):
@@ -71,8 +70,8 @@ class GrpcServer:
         limits = limits or GrpcLimits()
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._tls = tls
-        self._patience = Patience(timeout_s=limits.message_timeout_s, clock=service.ports.clock)
-        self._health = Health(self._patience)
+        self._deadline = ReceiveDeadline(timeout_s=limits.message_timeout_s, clock=service.ports.clock)
+        self._health = Health(self._deadline)
         self._pool = ThreadPoolExecutor(limits.calls_max, thread_name_prefix="grpc")
         self._server = grpc.server(
             self._pool,
@@ -80,14 +79,14 @@ class GrpcServer:
             options=server_options(limits),
             maximum_concurrent_rpcs=limits.calls_max,
         )
-        gate = Dispatcher(
+        dispatcher = Dispatcher(
             service,
             health=self._health,
-            patience=self._patience,
+            deadline=self._deadline,
             metadata_bytes_max=limits.metadata_bytes_max,
-            observe=observe or _tell_nobody,
+            observe=observe or _ignore,
         )
-        self._server.add_generic_rpc_handlers((gate,))
+        self._server.add_generic_rpc_handlers((dispatcher,))
         self.report(SERVICE_NAME, serving=True)
         if reflection:
             _add_reflection(self._server)
@@ -99,7 +98,7 @@ class GrpcServer:
         else:
             pair = (self._tls.private_key, self._tls.certificate_chain)
             port = self._server.add_secure_port(self._address, grpc.ssl_server_credentials([pair]))
-        self._patience.start()
+        self._deadline.start()
         self._server.start()
         return port
 
@@ -115,7 +114,7 @@ class GrpcServer:
         """
         self._health.report_nothing_serving()
         self._server.stop(deadline_s).wait()
-        self._patience.stop()
+        self._deadline.stop()
         self._pool.shutdown(wait=True)
 
 
@@ -139,8 +138,8 @@ def server_options(limits: GrpcLimits) -> list[tuple[str, int]]:
     ]
 
 
-def _tell_nobody(_kind: str, _method: str, _status: str, _duration_s: float) -> None:
-    """Stand in for an observer."""
+def _ignore(_kind: str, _method: str, _status: str, _duration_s: float) -> None:
+    """The default observer."""
 
 
 def _ms(seconds: float) -> int:

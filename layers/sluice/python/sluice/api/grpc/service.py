@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import Message
 
 from sluice.api.grpc.batches import put_wire_batch
-from sluice.api.grpc.call import Answers, Call, Requests, only_request
+from sluice.api.grpc.call import Answers, GrpcCall, Requests
 from sluice.api.grpc.requests import read_render, read_totals
 from sluice.api.grpc.responses import batch_ack, link_response, opened_response, status_response
 from sluice.api.grpc.stream import first_response, open_task, stream_export
@@ -31,43 +31,43 @@ class Method(NamedTuple):
 
     scope: Scope
     parse: Callable[[bytes], Any]
-    answer: Callable[[Call, Requests[Any]], Answers]
+    answer: Callable[[GrpcCall, Requests[Any]], Answers]
 
 
-def open_export(call: Call, metadata: pb.ExportMetadata) -> pb.ExportResponse:
+def open_export(call: GrpcCall, metadata: pb.ExportMetadata) -> pb.ExportResponse:
     return first_response(call, open_task(call, metadata))
 
 
-def put_batch(call: Call, request: pb.PutBatchRequest) -> pb.BatchAck:
+def put_batch(call: GrpcCall, request: pb.PutBatchRequest) -> pb.BatchAck:
     ref = call.ref(request.task_id)
     return batch_ack(put_wire_batch(call, ref, request.batch, sequence=request.batch.batch_sequence))
 
 
-def close(call: Call, request: pb.CloseExportRequest) -> pb.TaskStatusResponse:
+def close(call: GrpcCall, request: pb.CloseExportRequest) -> pb.TaskStatusResponse:
     task = close_export(call.service.ports, call.ref(request.task_id), read_totals(request.totals))
     return _status(call, task)
 
 
-def cancel(call: Call, request: pb.TaskStatusRequest) -> pb.TaskStatusResponse:
+def cancel(call: GrpcCall, request: pb.TaskStatusRequest) -> pb.TaskStatusResponse:
     return _status(call, cancel_export(call.service.ports, call.ref(request.task_id)))
 
 
-def render(call: Call, request: pb.RenderExportRequest) -> pb.ExportResponse:
+def render(call: GrpcCall, request: pb.RenderExportRequest) -> pb.ExportResponse:
     wanted = read_render(request, request_id=call.request_id)
     rendered = render_again(call.service.ports, call.ref(request.task_id), wanted)
     return opened_response(rendered.task, replayed=rendered.replayed)
 
 
-def query_status(call: Call, request: pb.TaskStatusRequest) -> pb.TaskStatusResponse:
+def query_status(call: GrpcCall, request: pb.TaskStatusRequest) -> pb.TaskStatusResponse:
     return _status(call, read_status(call.service.ports, call.ref(request.task_id)))
 
 
-def create_link(call: Call, request: pb.TaskStatusRequest) -> pb.DownloadLink:
+def create_link(call: GrpcCall, request: pb.TaskStatusRequest) -> pb.DownloadLink:
     return link_response(make_link(call.service.ports, call.ref(request.task_id)))
 
 
-def list_tasks(call: Call, request: pb.ListTasksRequest) -> pb.ListTasksResponse:
-    """A page of the tenant's tasks, without links: most of them nobody would follow."""
+def list_tasks(call: GrpcCall, request: pb.ListTasksRequest) -> pb.ListTasksResponse:
+    """A page of the tenant's tasks, without links, most of which would not be followed."""
     ports = call.service.ports
     page = list_exports(
         ports,
@@ -87,11 +87,11 @@ def _state(text: str) -> State | None:
         raise SluiceError(ErrorCode.INVALID_REQUEST, "There is no such state.", field="state") from None
 
 
-def _status(call: Call, task: Task) -> pb.TaskStatusResponse:
+def _status(call: GrpcCall, task: Task) -> pb.TaskStatusResponse:
     return status_response(task, _link(call, task), now=call.service.ports.clock.now())
 
 
-def _link(call: Call, task: Task) -> Link | None:
+def _link(call: GrpcCall, task: Task) -> Link | None:
     """A fresh link while there is a file. A status is no error when the file's time has just passed."""
     ports = call.service.ports
     if task.state is not State.COMPLETED or ports.clock.now() >= task.expires_at:
@@ -99,11 +99,14 @@ def _link(call: Call, task: Task) -> Link | None:
     return link_to(ports, task)
 
 
-def unary(scope: Scope, parse: Callable[[bytes], Any], behaviour: Callable[[Call, Any], Message]) -> Method:
+def unary(scope: Scope, parse: Callable[[bytes], Any], behaviour: Callable[[GrpcCall, Any], Message]) -> Method:
     """A method of one request and one response."""
 
-    def answer(call: Call, requests: Requests[Any]) -> Answers:
-        yield behaviour(call, only_request(requests))
+    def answer(call: GrpcCall, requests: Requests[Any]) -> Answers:
+        request = next(requests, None)
+        if request is None:
+            raise SluiceError(ErrorCode.INVALID_REQUEST, "The call has no request.")
+        yield behaviour(call, request)
 
     return Method(scope, parse, answer)
 

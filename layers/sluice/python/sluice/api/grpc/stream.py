@@ -8,8 +8,8 @@ from collections.abc import Generator, Iterator
 import grpc
 
 from sluice.api.grpc.batches import put_wire_batch
-from sluice.api.grpc.call import Call, Requests
-from sluice.api.grpc.errors import Logged, note
+from sluice.api.grpc.call import GrpcCall, Requests
+from sluice.api.grpc.errors import Logged, log_error
 from sluice.api.grpc.requests import read_open, read_totals
 from sluice.api.grpc.responses import ack_response, failure_response, opened_response, outcome_response
 from sluice.api.task_view import error_of
@@ -36,30 +36,30 @@ FAILED_READS_MAX = 5
 Responses = Iterator[pb.ExportResponse]
 
 
-def stream_export(call: Call, requests: Requests[pb.ExportRequest]) -> Responses:
+def stream_export(call: GrpcCall, requests: Requests[pb.ExportRequest]) -> Responses:
     """Open, store every batch as it comes, seal when the client is done, wait for the result.
 
     Holds one batch at a time, and reads on only when it is stored. A failure
-    is said twice: in a last message, for clients that read messages only, and
+    is answered twice: in a last message, for clients that read messages only, and
     in the call's status. A stream that breaks never seals.
     """
     stream = ExportStream(call)
     try:
         yield from stream.answer(requests)
     except (grpc.RpcError, GeneratorExit):  # the client was gone when we read, or when we answered
-        stream.note_broken(overdue=requests.overdue)
+        stream.record_broken(overdue=requests.overdue)
         raise
-    except Exception as error:  # whatever it is, the client hears of it twice; note() keeps it
-        logged = note(error, call.service.ports.journal)
-        if not logged.said:
-            yield failure_response(stream.task_id, logged.error)
-        raise logged from error
+    except Exception as error:  # the client gets any error twice; log_error() records it
+        known = log_error(error, call.service.ports.journal)
+        if not known.is_answered:
+            yield failure_response(stream.task_id, known.error)
+        raise known from error
 
 
 class ExportStream:
     """Where one such call stands."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: GrpcCall) -> None:
         self._call = call
         self._ports = call.service.ports
         self._metadata = pb.ExportMetadata()
@@ -83,8 +83,8 @@ class ExportStream:
             task = self._wait(task)
         yield from self._outcome(task)
 
-    def note_broken(self, *, overdue: bool) -> None:
-        """Tell the journal that the stream broke off before its task was sealed; it can be continued."""
+    def record_broken(self, *, overdue: bool) -> None:
+        """Record that the stream broke off before its task was sealed; it can be continued."""
         if self._sealed:
             return
         self._ports.journal.record(
@@ -152,7 +152,7 @@ class ExportStream:
     def _wait(self, task: Task) -> Task:
         """Read the row until the task has ended, the time is up, or the client is gone."""
         clock, pause_s, failed_reads = self._ports.clock, PAUSE_S, 0
-        until = clock.monotonic() + self._patience_s()
+        until = clock.monotonic() + self._wait_s()
         while not task.state.terminal and self._call.context.is_active():
             left_s = until - clock.monotonic()
             if left_s <= 0:
@@ -167,8 +167,8 @@ class ExportStream:
                     raise
         return task
 
-    def _patience_s(self) -> float:
-        """How long to wait: what the sender said, and never past the call's deadline."""
+    def _wait_s(self) -> float:
+        """How long to wait: what the sender asked for, and never past the call's deadline."""
         wanted_s = self._metadata.wait_timeout_s or math.inf
         remaining_s = self._call.context.time_remaining()  # thousands of years for a call without a deadline
         return min(wanted_s, remaining_s - min(MARGIN_S_MAX, remaining_s * MARGIN_SHARE))
@@ -179,10 +179,10 @@ class ExportStream:
         yield outcome_response(task, link)
         error = error_of(task)
         if error is not None:
-            raise Logged(error, said=True)  # whoever failed or cancelled it has told the journal
+            raise Logged(error, is_answered=True)  # it was recorded where the task failed or was cancelled
 
 
-def open_task(call: Call, metadata: pb.ExportMetadata) -> Opened:
+def open_task(call: GrpcCall, metadata: pb.ExportMetadata) -> Opened:
     """Open the task, or find the one that the same request id opened."""
     request = read_open(metadata, request_id=call.request_id, trace_parent=call.trace_parent)
     opened = open_export(call.service.ports, call.tenant, request)
@@ -190,7 +190,7 @@ def open_task(call: Call, metadata: pb.ExportMetadata) -> Opened:
     return opened
 
 
-def first_response(call: Call, opened: Opened) -> pb.ExportResponse:
+def first_response(call: GrpcCall, opened: Opened) -> pb.ExportResponse:
     """The task's id; for a task that existed also which batches need not be sent again."""
-    held = call.service.ports.tasks.read_claims(opened.task.ref) if opened.replayed else None
-    return opened_response(opened.task, replayed=opened.replayed, held=held.claims if held else ())
+    claimed = call.service.ports.tasks.read_claims(opened.task.ref) if opened.replayed else None
+    return opened_response(opened.task, replayed=opened.replayed, accepted=claimed.claims if claimed else ())

@@ -1,1 +1,1 @@
-"""The HTTP face: JSON, NDJSON, CSV and protobuf bodies, links, events, health."""
+"""The HTTP API: JSON, NDJSON, CSV and protobuf bodies, links, events, health."""

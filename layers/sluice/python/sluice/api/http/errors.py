@@ -12,18 +12,16 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from sluice.api.error_status import http_status, problem, retry_after_s, to_sluice_error
+from sluice.api.error_status import http_status, problem, record_error, retry_after_s
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.ports.journal import Journal
 
 PROBLEM_TYPE = "application/problem+json"
 REQUEST_ID_KEY = "sluice.request_id"
-"""Where the edge leaves the request's id in the ASGI scope."""
+"""Where the middleware leaves the request's id in the ASGI scope."""
 
-_NOT_VALID = frozenset({400, 413, 415})
-
-_SAID: dict[int, str] = {
+_SENTENCES: dict[int, str] = {
     HTTPStatus.NOT_FOUND: "There is nothing at this path.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This path does not take this method.",
 }
@@ -75,7 +73,7 @@ def problem_response(
 
 
 def answer_error(request: Request, error: Exception) -> Response:
-    """Turn any foreseen exception into its answer. Note what the service should know of it."""
+    """Turn any foreseen exception into its answer. Record what the service should know of it."""
     journal: Journal = request.app.state.resources.ports.journal
     request_id = request_id_of(request.scope)
     match error:
@@ -85,18 +83,9 @@ def answer_error(request: Request, error: Exception) -> Response:
             return _answer_routing(request, error)
         case ClientDisconnect():
             journal.record(Event.STREAM_ERROR, reason="the sender went away")
-            return Response(status_code=499)  # nobody is there to read it
+            return Response(status_code=499)  # the caller is gone
         case _:
-            return problem_response(_note(journal, error), request_id=request_id)
-
-
-def _note(journal: Journal, error: Exception) -> SluiceError:
-    known = to_sluice_error(error)
-    if not isinstance(error, SluiceError):
-        journal.record(Event.SYSTEM_ERROR, error=error)
-    elif http_status(known) in _NOT_VALID:
-        journal.record(Event.VALIDATION_ERROR, error_code=known.code.value)
-    return known
+            return problem_response(record_error(error, journal), request_id=request_id)
 
 
 def _answer_routing(request: Request, error: HTTPException) -> Response:
@@ -107,8 +96,8 @@ def _answer_routing(request: Request, error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(request))
-    said = _SAID.get(error.status_code, "The request cannot be served.")
-    return problem_response(invalid_request(said), request_id=request_id, status=error.status_code, headers=headers)
+    sentence = _SENTENCES.get(error.status_code, "The request cannot be served.")
+    return problem_response(invalid_request(sentence), request_id=request_id, status=error.status_code, headers=headers)
 
 
 def _allowed_methods(request: Request) -> list[str]:

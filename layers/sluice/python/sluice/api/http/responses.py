@@ -59,5 +59,5 @@ def is_known(request: Request, task: Task) -> bool:
 
 def tag_matches(header: str, etag: str) -> bool:
     """Compare weakly (RFC 9110, 8.8.3.2) with each tag of ``If-None-Match``."""
-    held = {tag.strip().removeprefix("W/") for tag in header.split(",")}
-    return "*" in held or etag.removeprefix("W/") in held
+    tags = {tag.strip().removeprefix("W/") for tag in header.split(",")}
+    return "*" in tags or etag.removeprefix("W/") in tags

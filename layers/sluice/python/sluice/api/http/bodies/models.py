@@ -102,7 +102,7 @@ class BatchReceiptView(msgspec.Struct, frozen=True):
 
 
 class LinkView(msgspec.Struct, frozen=True):
-    """A download link. Whoever holds it may read the file until `expires_at`."""
+    """A download link. Anyone who has it may read the file until `expires_at`."""
 
     url: str
     expires_at: str

@@ -81,10 +81,10 @@ def _operation(method: str, path: str, operation: Declared) -> Iterator[str]:
 
 def _members(schema: Declared) -> str:
     """A table of the members that are described; the others speak for themselves in the JSON below it."""
-    described = [(name, told) for name, told in schema.get("properties", {}).items() if "description" in told]
+    described = [(name, member) for name, member in schema.get("properties", {}).items() if "description" in member]
     rows = "".join(
-        f"<tr><td><code>{escape(name)}</code></td><td>{_text(told['description'])}</td></tr>"
-        for name, told in described
+        f"<tr><td><code>{escape(name)}</code></td><td>{_text(member['description'])}</td></tr>"
+        for name, member in described
     )
     return f"<table><tr><th>Name</th><th>Meaning</th></tr>{rows}</table>" if rows else ""
 

@@ -50,8 +50,8 @@ async def wait_for_change(call: HttpCall[Any], task: Task, wait_s: float) -> Tas
 def event_response(call: HttpCall[Any], task: Task) -> Response:
     """Stream the task now and at every change until it has ended.
 
-    A client that reconnects after the last event (``Last-Event-ID``) is told
-    by 204 not to come again.
+    A client that reconnects after the last event (``Last-Event-ID``) gets 204,
+    which says not to come again.
     """
     if task.state.terminal and call.request.headers.get("last-event-id") == str(task.rev):
         return Response(status_code=204)
@@ -65,7 +65,7 @@ async def _events(call: HttpCall[Any], task: Task) -> AsyncGenerator[bytes, None
         silent_s += poll_s
         poll_s = min(poll_s * POLL_GROWTH, POLL_S_MAX)
         try:
-            now = await _look(call, task)
+            now = await _read_again(call, task)
         except SluiceError as error:
             yield _problem(call, error)
             return
@@ -77,7 +77,7 @@ async def _events(call: HttpCall[Any], task: Task) -> AsyncGenerator[bytes, None
             yield b": still here\n\n"
 
 
-async def _look(call: HttpCall[Any], task: Task) -> Task:
+async def _read_again(call: HttpCall[Any], task: Task) -> Task:
     """The task as of now, or as it was while the store does not answer."""
     with suppress(StoreError):
         return await call.run(find_task, call.ports, task.ref)

@@ -170,7 +170,7 @@ async def _read_model(call: HttpCall[Any], model: type[Model], *, default: Model
 _IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the export is still as this tag says.", type="string")
 _LINK_ANSWERS = {
     200: Answer("The link, with `redirect=false`.", {JSON: LinkView}),
-    302: Answer("A link made now. Whoever has it may read the file for a while.", headers=("Location",)),
+    302: Answer("A link made now. Anyone who has it may read the file for a while.", headers=("Location",)),
 }
 _LINK_CODES = (
     *TASK_CODES,

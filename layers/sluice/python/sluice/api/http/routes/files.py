@@ -118,7 +118,7 @@ def _span_of(request: Request, etag: str, size: int) -> Span | None:
 
 
 async def _in_threads(resources: HttpResources, blocks: Generator[bytes]) -> AsyncGenerator[bytes, None]:
-    """Read each block in a thread when the one before is sent; one block is held.
+    """Read each block in a thread when the one before is sent; one block is buffered.
 
     A caller that goes away ends the reading: a store's connection is not left to the garbage collector.
     """

@@ -23,12 +23,12 @@ from sluice.api.http.errors import PROBLEM_TYPE, invalid_request
 from sluice.domain.errors import ErrorCode, SluiceError
 
 LINGER_S = 2.0
-"""How long a caller that is still sending may read the refusal before the connection is closed."""
+"""How long a caller that is still sending may read the refusal before its connection is closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionRules:
-    """How patient the service is with a connection, and how many there may be."""
+    """The time-outs of a connection, and how many connections there may be."""
 
     idle_s: float
     """For the head of a request to be whole, from its first byte or from the connection's first moment.
@@ -44,31 +44,34 @@ def connection_factory(rules: ConnectionRules) -> type[asyncio.Protocol]:
     return cast(type[asyncio.Protocol], partial(_Connection, rules=rules))
 
 
-class Alarm:
-    """Rings once, unless it is stopped."""
+class OneShotTimer:
+    """Calls back once, unless it is stopped."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
         self._loop = loop
-        self._ring = ring
-        self._timer: asyncio.TimerHandle | None = None
+        self._callback = callback
+        self._handle: asyncio.TimerHandle | None = None
 
     def start(self, seconds: float) -> None:
-        """Ring in so many seconds; one that is running already keeps its time."""
-        if self._timer is None:
-            self._timer = self._loop.call_later(seconds, self._rung)
+        """Call back in so many seconds; a timer that is running keeps its time."""
+        if self._handle is None:
+            self._handle = self._loop.call_later(seconds, self._expire)
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
 
-    def _rung(self) -> None:
-        self._timer = None
-        self._ring()
+    def _expire(self) -> None:
+        self._handle = None
+        self._callback()
 
 
 class _Connection(H11Protocol):
-    """Closes connections that drip a request's head, are too many, go on sending after a refusal, or do not read."""
+    """uvicorn's connection, whose class is private: `tests/unit/api/test_http_pins.py` fails on an upgrade.
+
+    Closes connections that drip a request's head, are too many, go on sending after a refusal, or do not read.
+    """
 
     def __init__(
         self,
@@ -81,9 +84,9 @@ class _Connection(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._rules = rules
-        self._head = Alarm(self.loop, self._give_up)
-        self._unread = Alarm(self.loop, self._close_unread)
-        self._stalled = Alarm(self.loop, self._check_reader)
+        self._head_timer = OneShotTimer(self.loop, self._close_for_head)
+        self._unread_timer = OneShotTimer(self.loop, self._close_unread)
+        self._reader_timer = OneShotTimer(self.loop, self._check_reader)
         self._unsent_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its parent does
@@ -91,32 +94,32 @@ class _Connection(H11Protocol):
         if len(self.connections) > self._rules.connections_max:
             self._refuse(503, SluiceError(ErrorCode.QUEUE_FULL, "Too many connections are open.", retry_after_s=1))
         else:
-            self._watch()
+            self._time_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head.stop()
-        self._unread.stop()
-        self._stalled.stop()
+        self._head_timer.stop()
+        self._unread_timer.stop()
+        self._reader_timer.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._watch()
+        self._time_head()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
             # Refused before the body was read. Closing at once could cost the caller the answer (the kernel
             # drops it together with what was not read), so what still comes is thrown away for a moment.
-            self._unread.start(LINGER_S)
+            self._unread_timer.start(LINGER_S)
 
     def pause_writing(self) -> None:
         super().pause_writing()
         self._unsent_bytes = self._count_unsent()
-        self._stalled.start(self._rules.idle_s)
+        self._reader_timer.start(self._rules.idle_s)
 
     def resume_writing(self) -> None:
-        self._stalled.stop()
+        self._reader_timer.stop()
         super().resume_writing()
 
     def _check_reader(self) -> None:
@@ -126,7 +129,7 @@ class _Connection(H11Protocol):
             self.transport.abort()
             return
         self._unsent_bytes = unsent_bytes
-        self._stalled.start(self._rules.idle_s)
+        self._reader_timer.start(self._rules.idle_s)
 
     def _count_unsent(self) -> int:
         """Bytes that the caller has not taken: ours, and those of the kernel, which may hold megabytes."""
@@ -139,18 +142,18 @@ class _Connection(H11Protocol):
         """Answer what is no HTTP as every other error."""
         self._refuse(400, invalid_request(msg))
 
-    def _watch(self) -> None:
+    def _time_head(self) -> None:
         """Give the head of the next request its time, counted once, however it drips."""
         if self._is_answering():
-            self._head.stop()
+            self._head_timer.stop()
         elif not self.transport.is_closing():
-            self._head.start(self._rules.idle_s)
+            self._head_timer.start(self._rules.idle_s)
 
     def _is_answering(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle  # None until the first request
         return cycle is not None and not cycle.response_complete
 
-    def _give_up(self) -> None:
+    def _close_for_head(self) -> None:
         if self._is_answering():
             return
         if self.conn.our_state is h11.IDLE and self.conn.trailing_data[0]:

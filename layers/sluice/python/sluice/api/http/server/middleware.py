@@ -1,4 +1,4 @@
-"""Around every HTTP request: its id, its log context, and the last net for what nobody foresaw."""
+"""Around every HTTP request: its id, its log context, and an answer to unforeseen errors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sluice.api.call_ids import choose_request_id, read_trace_parent, trace_id_of
 from sluice.api.http.errors import REQUEST_ID_KEY, invalid_request, problem_response
+from sluice.api.service import choose_request_id, read_trace_parent, trace_id_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.limits import KIB
@@ -24,11 +24,11 @@ HEAD_BYTES_MAX = 16 * KIB
 """Of a request: its target and its header fields."""
 
 Observe = Callable[[str, str, int, float], None]
-"""Told of every answer: method, route template, status, seconds."""
+"""Called with every answer: method, route template, status, seconds."""
 
 
 class RequestMiddleware:
-    """Middleware: the outermost code of ours that a request meets."""
+    """The outermost code of ours that a request meets."""
 
     def __init__(
         self, app: ASGIApp, *, clock: Clock, randomness: Randomness, journal: Journal, observe: Observe | None
@@ -54,31 +54,31 @@ class RequestMiddleware:
         started = self._clock.monotonic()
         status = 0
 
-        async def send_marked(message: Message) -> None:
+        async def send_extended(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _mark(message, scope)
+                _set_headers(message, scope)
             await send(message)
 
         try:
-            await (_refuse_head if _head_bytes(scope) > HEAD_BYTES_MAX else self._app)(scope, receive, send_marked)
+            await (_refuse_head if _head_bytes(scope) > HEAD_BYTES_MAX else self._app)(scope, receive, send_extended)
         except asyncio.CancelledError:
             if not status:  # the time to drain is over, and what became of the request is not known
-                await self._answer(SluiceError(ErrorCode.STORE_UNAVAILABLE, STOPPING), scope, receive, send_marked)
+                await self._answer(SluiceError(ErrorCode.STORE_UNAVAILABLE, STOPPING), scope, receive, send_extended)
             raise
         except Exception as error:
             self._journal.record(Event.SYSTEM_ERROR, error=error)
             if status:
                 raise  # half an answer is out: only closing the connection tells the caller
-            await self._answer(SluiceError(ErrorCode.INTERNAL), scope, receive, send_marked)
+            await self._answer(SluiceError(ErrorCode.INTERNAL), scope, receive, send_extended)
         finally:
-            self._note(scope, status, self._clock.monotonic() - started)
+            self._report(scope, status, self._clock.monotonic() - started)
 
     async def _answer(self, error: SluiceError, scope: Scope, receive: Receive, send: Send) -> None:
         await problem_response(error, request_id=scope[REQUEST_ID_KEY])(scope, receive, send)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _report(self, scope: Scope, status: int, seconds: float) -> None:
         if self._observe is not None and status:
             route = getattr(scope.get("route"), "path", "")
             self._observe(scope["method"], route, status, seconds)
@@ -96,7 +96,7 @@ async def _refuse_head(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(scope, receive, send)
 
 
-def _mark(message: Message, scope: Scope) -> None:
+def _set_headers(message: Message, scope: Scope) -> None:
     headers = MutableHeaders(scope=message)
     headers["X-Request-ID"] = scope[REQUEST_ID_KEY]
     headers["X-Content-Type-Options"] = "nosniff"

@@ -20,7 +20,7 @@ _TICK_S = 0.005
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenOn:
-    """Where a face listens, and how patient it is."""
+    """Where a server listens, and its limits on connections."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -43,7 +43,7 @@ class HttpServer:
         new_request_id: Callable[[], str],
         closing: threading.Event | None = None,
     ) -> None:
-        """``closing`` is set when the face drains, for long answers of ``app`` to end."""
+        """``closing`` is set when the server drains, for long answers of ``app`` to end."""
         rules = ConnectionRules(
             idle_s=listen_on.idle_s, connections_max=listen_on.connections_max, new_request_id=new_request_id
         )
@@ -58,7 +58,7 @@ class HttpServer:
                 loop="asyncio",
                 lifespan="off",
                 log_config=None,
-                log_level="critical",  # the edge tells the journal; what is left is news of broken callers
+                log_level="critical",  # the middleware records in the journal; the rest is about broken callers
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
@@ -69,7 +69,7 @@ class HttpServer:
                 ssl_keyfile=listen_on.tls_key_file or None,
             )
         )
-        self._thread = threading.Thread(target=self._serve, name="http-face", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="http-server", daemon=True)
         self._socket: socket.socket | None = None
 
     def start(self) -> int:
@@ -80,7 +80,7 @@ class HttpServer:
         while not self._server.started:
             self._thread.join(_TICK_S)
             if not self._thread.is_alive():
-                raise RuntimeError("the HTTP face did not start") from self._failure
+                raise RuntimeError("the HTTP server did not start") from self._failure
         return port
 
     def drain(self, deadline_s: float) -> None:
@@ -96,7 +96,7 @@ class HttpServer:
         assert self._socket is not None
         try:
             self._server.run(sockets=[self._socket])
-        except BaseException as error:  # noqa: BLE001  # start() raises it where somebody can act
+        except BaseException as error:  # noqa: BLE001  # start() raises it
             self._failure = error
         finally:
             self._socket.close()
