@@ -37,7 +37,7 @@ class Servers(NamedTuple):
     http_port: int
     metrics_port: int
     open_to_all: bool
-    """No API key exists, so whoever reaches the port may call; only on a loopback address."""
+    """No API key exists, so every caller that reaches the port is let in; only on a loopback address."""
 
 
 @contextmanager

@@ -31,7 +31,7 @@ LIVE = "/health/live"
 _TICK_S = 0.05
 
 
-class PlatformEdge:
+class PlatformMiddleware:
     """Middleware: the outermost code that a request to a function meets.
 
     ``warm`` is called, in a thread, by the initializer; it must not raise.
@@ -90,7 +90,7 @@ class PlatformEdge:
         self._closing.set()
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._grace_s
-        while self._under_way and loop.time() < give_up_at:  # noqa: ASYNC110  # rare, and simpler than telling
+        while self._under_way and loop.time() < give_up_at:  # noqa: ASYNC110  # rare, and simpler than an event
             await asyncio.sleep(_TICK_S)
 
 
@@ -110,9 +110,11 @@ def serve_http(function: WebFunction, port: int, *, routes: RouteSet) -> Iterato
         closing=closing,
         body_timeouts=BodyTimeouts(idle_s=server.idle_timeout_s, total_s=server.request_timeout_s),
     )
-    edge = PlatformEdge(app, function.latest, warm=function.warm, closing=closing, grace_s=server.shutdown_grace_s)
+    middleware = PlatformMiddleware(
+        app, function.latest, warm=function.warm, closing=closing, grace_s=server.shutdown_grace_s
+    )
     http = HttpServer(
-        edge,
+        middleware,
         ListenOn(host=HOST, port=port, connections_max=server.connections_max, idle_s=KEEP_ALIVE_S),
         new_request_id=lambda: choose_request_id(None, ports.randomness),
         closing=closing,

@@ -1,4 +1,4 @@
-"""The function that answers who asks: the reading half of the HTTP face."""
+"""The function that answers readers: the HTTP API without what changes anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The function that senders call: the gRPC face or the HTTP face, each a function of its own."""
+"""The function that senders call: the gRPC API or the HTTP API, each a function of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ COMPONENT = "relay"
 
 
 def main(arguments: list[str]) -> None:
-    """Serve the face that ``arguments`` names, and load no other. Raises SystemExit for any other word."""
+    """Serve the API that ``arguments`` names, and load no other. Raises SystemExit for any other word."""
     match arguments:
         case ["grpc"]:
             from sluice.app.functions.grpc_function import run_grpc_function  # noqa: PLC0415  # one API, not both, is loaded
