@@ -47,7 +47,7 @@ def is_needed(distribution: str, path: str) -> bool:
 IN_LAYER = "python/"
 """Function Compute puts a layer's files below /opt, and has /opt/python on the search path."""
 SHOWN_FOLDER = "/opt"
-NOT_DEPLOYED = ("sluice/__main__.py", "sluice/cli/", "sluice/demo/")
+NOT_DEPLOYED = ("sluice/__main__.py", "sluice/cli/", "sluice/client/", "sluice/demo/")
 """The command line and what it needs stay on people's machines."""
 
 

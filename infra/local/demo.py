@@ -6,11 +6,10 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Self
 
 from infra.emulators.function_compute.event_function import Invocation
 from infra.emulators.function_compute.interpreter import Interpreter
@@ -18,8 +17,9 @@ from infra.emulators.function_compute.triggers import NEVER, TWICE, Delivery
 from infra.emulators.oss import Fault, Hold
 from infra.local.cloud import INPUT, OUTPUT, LocalCloud, local_cloud
 from infra.local.demo_checks import check_cities, check_orders_csv, check_orders_xlsx, checked_calls
+from sluice.client import Client, Export, SluiceApiError, Status
 from sluice.demo.grpc_sender import city_rows, push_cities
-from sluice.demo.http_sender import HttpSender, Sent, fetch
+from sluice.demo.http_sender import Sent, open_orders, push_orders, save_link
 
 OUTPUT_FOLDER = Path("cloud-demo-output")
 """Ours, so it may be emptied."""
@@ -43,25 +43,32 @@ class Demo:
         self._folder = folder
         self._say = say
         self._token = cloud.new_key("acme")
-        self._relay = self._sender("api_domain")
-        self._query = self._sender("query_domain")
+        self._relay = self._client("api_domain")
+        self._query = self._client("query_domain")
         self._started = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._relay.close()
+        self._query.close()
 
     def run(self, rows: int, cities: int) -> None:
         """Everything, in order. Raises Mismatch, or AssertionError for a cell that differs."""
         self._tell_start()
         sent_cities = city_rows()[:cities]
         orders = rows - len(sent_cities)
-        task_id = self.orders(orders)
+        export = self.orders(orders)
         self.cities(sent_cities)
-        self.csv(task_id, orders)
+        self.csv(export, orders)
         self.tidy_up()
 
-    def orders(self, rows: int) -> str:
+    def orders(self, rows: int) -> Export:
         """Push over HTTP; the composer is killed half-way."""
-        task_id = self._relay.open_orders(rows)
+        export = open_orders(self._relay, rows)
         with self._one_put_and_one_update_for_each_batch() as expected:
-            sent = self._relay.push_orders(task_id, rows, lambda _: None)
+            sent = push_orders(export, rows, lambda _: None)
             expected.append(sent)
         self._tell(
             f"orders: {sent.rows:,} rows over HTTP in {sent.batches:,} batches, out of order, {sent.repeats} of them"
@@ -72,18 +79,18 @@ class Demo:
         fault = Fault(hold, operation="UploadPart", bucket=OUTPUT, after=HALF_WAY_PARTS if rows > SMALL_ROWS else 0)
         self._cloud.oss.faults.add(fault)
         with self._sweeping():
-            self._relay.request("POST", f"/v1/exports/{task_id}/close", {"rows": rows, "batches": sent.batches})
+            export.close(rows=rows, batches=sent.batches)
             closed_at = time.monotonic()
             hold.wait_reached(WAIT_S)
             killed = self._cloud.host.events["compose"].kill_running()
             hold.release()
             self._tell(f"orders: killed {killed} composer (SIGKILL) while it was uploading part {fault.passed + 1}")
-            task = self._wait(task_id)
+            done = self._wait(export.id)
         self._tell(f"orders: the sweeper had it composed again, {time.monotonic() - closed_at:.1f} s after the close")
-        self._query.download(task_id, self._folder / "orders.xlsx")
-        cells = check_orders_xlsx(self._folder / "orders.xlsx", rows, task)
+        self._query.export(export.id).save_to(self._folder / "orders.xlsx")
+        cells = check_orders_xlsx(self._folder / "orders.xlsx", rows, str(done.checksum_sha256))
         self._tell(f"orders: orders.xlsx through the signed link: all {cells:,} cells are as sent, SHA-256 as stated")
-        return task_id
+        return export
 
     def cities(self, rows: list[tuple[str, ...]]) -> None:
         """Push over gRPC, in one call; the trigger is lost."""
@@ -98,25 +105,24 @@ class Demo:
             f"cities: {answer.record_count:,} rows over gRPC, the trigger was lost, the sweeper rang:"
             f" {time.monotonic() - started:.1f} s from the first row to the link"
         )
-        fetch(answer.oss_url, self._folder / "cities.xlsx")
+        save_link(answer.oss_url, self._folder / "cities.xlsx")
         cells = check_cities(self._folder / "cities.xlsx", rows, answer.checksum_sha256)
         self._tell(f"cities: cities.xlsx through the signed link: all {cells:,} cells are as sent, SHA-256 as stated")
 
-    def csv(self, source_id: str, rows: int) -> None:
+    def csv(self, source: Export, rows: int) -> None:
         """Make another file from the same chunks; the trigger comes twice."""
         self._plan(TWICE)
         before = len(self._cloud.host.invocations("compose"))
-        body = {"format": "csv", "filename": "orders.csv"}
-        task_id = str(self._relay.request("POST", f"/v1/exports/{source_id}/render", body)["task_id"])
-        task = self._wait(task_id)
+        export = source.render(format="csv", filename="orders.csv")
+        done = self._wait(export.id)
         self._settle()
         outcomes = sorted(outcome(run) for run in self._cloud.host.invocations("compose")[before:])
         if len(outcomes) != 2 or outcomes.count("completed") != 1:  # noqa: PLR2004 - invoked twice
             raise Mismatch(f"the doubled trigger gave {outcomes}")
         outcomes.remove("completed")
         self._tell(f"orders.csv: the trigger came twice: one composer made the file, to the other it was {outcomes[0]}")
-        self._query.download(task_id, self._folder / "orders.csv")
-        cells = check_orders_csv(self._folder / "orders.csv", rows, task)
+        self._query.export(export.id).save_to(self._folder / "orders.csv")
+        cells = check_orders_csv(self._folder / "orders.csv", rows, str(done.checksum_sha256))
         self._tell(f"orders.csv: all {cells:,} cells are as sent, SHA-256 as stated")
 
     def tidy_up(self) -> None:
@@ -132,24 +138,14 @@ class Demo:
         self._tell("the sweeper aborted what the killed composer had begun; three files are left, and nothing else")
         self._tell_runs()
 
-    def _sender(self, domain: str) -> HttpSender:
-        address = urlsplit(self._cloud.host.doors[domain].url)
-        return HttpSender(str(address.hostname), int(address.port or 0), token=self._token)
+    def _client(self, domain: str) -> Client:
+        return Client(self._cloud.host.doors[domain].url, self._token)
 
     def _plan(self, delivery: Delivery) -> None:
         self._cloud.host.triggers["compose/manifests"].plan(delivery)
 
-    def _wait(self, task_id: str) -> dict[str, Any]:
-        give_up_at = time.monotonic() + WAIT_S
-
-        def look(task: Mapping[str, Any]) -> None:
-            if time.monotonic() > give_up_at:
-                raise Mismatch(f"{task_id} is {task['state']} after {WAIT_S} s")
-
-        task = self._query.wait(task_id, look)
-        if task["state"] != "completed":
-            raise Mismatch(f"{task_id} ended {task['state']}: {task['error']}")
-        return task
+    def _wait(self, task_id: str) -> Status:
+        return self._query.export(task_id).wait(WAIT_S, poll_s=1)
 
     def _check_triggers(self) -> None:
         """The sweeper would hide a trigger that never comes."""
@@ -175,7 +171,7 @@ class Demo:
         puts, rows = len(self._cloud.oss.requests), len(self._cloud.ots.requests)
         sent: list[Sent] = []
         yield sent
-        calls = sum(one.batches for one in sent) + troubled_repeats(sent)
+        calls = sum(one.batches + one.repeats for one in sent)
         problem = checked_calls(self._cloud.oss.requests[puts:], self._cloud.ots.requests[rows:], calls, INPUT)
         if problem:
             raise Mismatch(problem)
@@ -204,11 +200,6 @@ class Demo:
         self._say(f"[{time.monotonic() - self._started:6.1f} s] {line}")
 
 
-def troubled_repeats(sent: list[Sent]) -> int:
-    """How many batches were sent a second time."""
-    return sum(one.repeats for one in sent)
-
-
 def outcome(run: Invocation) -> str:
     """What a composer says of its task."""
     return run.payload.partition('"outcome":"')[2].partition('"')[0] or run.outcome
@@ -218,8 +209,8 @@ def run_demo(
     folder: Path, *, rows: int, cities: int, say: Callable[[str], object], interpreter: Interpreter | None = None
 ) -> None:
     """Run the day in ``folder``, which holds the files, the logs and the objects afterwards."""
-    with local_cloud(folder, interpreter=interpreter) as cloud:
-        Demo(cloud, folder, say).run(rows, cities)
+    with local_cloud(folder, interpreter=interpreter) as cloud, Demo(cloud, folder, say) as demo:
+        demo.run(rows, cities)
 
 
 def main(arguments: list[str], run: Callable[..., None] = run_demo) -> int:
@@ -241,7 +232,7 @@ def main(arguments: list[str], run: Callable[..., None] = run_demo) -> int:
         run(
             options.output.resolve(), rows=options.rows, cities=options.cities, say=lambda line: print(line, flush=True)
         )
-    except (Mismatch, AssertionError, RuntimeError, TimeoutError) as error:
+    except (Mismatch, SluiceApiError, AssertionError, RuntimeError, TimeoutError) as error:
         print(f"FAILED: {error}; the logs are in {options.output}", file=sys.stderr)
         return 1
     print(f"Files and logs: {options.output}")

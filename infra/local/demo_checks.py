@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from infra.emulators.oss import Call as OssCall
 from infra.emulators.tablestore import Call as TableCall
@@ -20,17 +19,17 @@ READS_MAX = 20
 """Reads while batches come: keys and definitions, which are remembered, so that there are few however many batches."""
 
 
-def check_orders_xlsx(path: Path, rows: int, task: Mapping[str, Any]) -> int:
+def check_orders_xlsx(path: Path, rows: int, sha256: str) -> int:
     """Compare a workbook of orders, as an independent reader sees it; returns the number of cells."""
-    _check_digest(path, str(task["checksum_sha256"]))
+    _check_digest(path, sha256)
     header = [column.name for column in COLUMNS]
     kinds = [column.type.value for column in COLUMNS]
     return count_equal_cells(xlsx_rows(path), chain([header], as_cells(order_rows(rows), kinds)))
 
 
-def check_orders_csv(path: Path, rows: int, task: Mapping[str, Any]) -> int:
+def check_orders_csv(path: Path, rows: int, sha256: str) -> int:
     """Compare a CSV file of orders; returns the number of cells."""
-    _check_digest(path, str(task["checksum_sha256"]))
+    _check_digest(path, sha256)
     return count_equal_cells(csv_rows(path), chain([[column.name for column in COLUMNS]], order_rows(rows)))
 
 

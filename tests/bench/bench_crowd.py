@@ -12,8 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from sluice.demo.http_sender import TERMINAL, HttpSender, order_body
-from sluice.demo.order_table import BATCH_ROWS, COLUMNS
+from sluice.client import Client
+from sluice.client.export import ENDED
+from sluice.client.rows import encode_rows
+from sluice.demo.http_sender import ORDER_COLUMNS, order_batch
+from sluice.demo.order_table import BATCH_ROWS
 from tests.bench.bench_service import until_link
 from tests.bench.bound_service import sender_pool
 from tests.bench.plan import Plan
@@ -44,7 +47,7 @@ def measure_crowd(exports: int, rows_each: int) -> Crowd:
 
 def run_crowd(service: ServiceProcess, exports: int, rows_each: int) -> Crowd:
     """Each export has a sender thread of its own; all send the same bodies, made before the clock starts."""
-    bodies = [order_body(sequence, rows_each) for sequence in range(1, -(-rows_each // BATCH_ROWS) + 1)]
+    bodies = [encode_rows(order_batch(sequence, rows_each)) for sequence in range(1, -(-rows_each // BATCH_ROWS) + 1)]
     port = service.http_port
     with sender_pool(1) as prober, ThreadPoolExecutor(exports) as senders:
         prober.submit(ask_until_ended, port, ()).result()  # its process is there, and warm
@@ -58,9 +61,8 @@ def run_crowd(service: ServiceProcess, exports: int, rows_each: int) -> Crowd:
 
 
 def open_export(port: int, export_format: str) -> str:
-    columns = [{"name": column.name, "type": column.type.value, "format": column.format} for column in COLUMNS]
-    definition = {"format": export_format, "filename": "orders", "columns": columns}
-    return str(HttpSender("127.0.0.1", port).request("POST", "/v1/exports", definition)["task_id"])
+    with Client(f"http://127.0.0.1:{port}") as client:
+        return client.open(format=export_format, filename="orders", columns=ORDER_COLUMNS).id
 
 
 def export(port: int, task_id: str, bodies: Sequence[bytes], rows: int) -> float:
@@ -74,9 +76,10 @@ def export(port: int, task_id: str, bodies: Sequence[bytes], rows: int) -> float
         if answer.status != http.client.OK:
             raise RuntimeError(content)
     connection.close()
-    sender = HttpSender("127.0.0.1", port)
-    sender.request("POST", f"/v1/exports/{task_id}/close", {"rows": rows})
-    return until_link(sender, task_id)
+    with Client(f"http://127.0.0.1:{port}") as client:
+        done = client.export(task_id)
+        done.close(rows=rows)
+        return until_link(done)
 
 
 def ask_until_ended(port: int, task_ids: Sequence[str]) -> list[float]:
@@ -89,7 +92,7 @@ def ask_until_ended(port: int, task_ids: Sequence[str]) -> list[float]:
         connection.request("GET", f"/v1/exports/{task_id}")
         task: dict[str, Any] = json.loads(connection.getresponse().read())
         latencies_s.append(time.perf_counter() - before)
-        if task["state"] not in TERMINAL:
+        if task["state"] not in ENDED:
             waiting.append(task_id)
         time.sleep(PAUSE_S)
     connection.close()

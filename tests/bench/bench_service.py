@@ -9,7 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from sluice.demo.http_sender import HttpSender, order_body
+from sluice.client import Client, Export
+from sluice.client.rows import encode_rows
+from sluice.demo.http_sender import open_orders, order_batch
 from sluice.demo.order_table import BATCH_ROWS
 from tests.bench.bound_service import sender_pool
 from tests.bench.plan import Plan
@@ -41,15 +43,14 @@ def measure_link(pool: Executor, rows: int, rounds: int) -> Linked:
 
 def time_both(service: ServiceProcess, pool: Executor, rows: int) -> tuple[float, float]:
     """Push the table, close it as XLSX, then render it again as CSV from the same chunks; seconds of both."""
-    sender = HttpSender("127.0.0.1", service.http_port)
-    task_id = sender.open_orders(rows)
-    list(pool.map(partial(push_share, service.http_port, task_id, rows), range(1, SENDERS + 1)))
-    started = perf_counter()
-    sender.request("POST", f"/v1/exports/{task_id}/close", {"rows": rows})
-    xlsx_s = until_link(sender, task_id) - started
-    started = perf_counter()
-    again = sender.request("POST", f"/v1/exports/{task_id}/render", {"format": "csv"})
-    return xlsx_s, until_link(sender, str(again["task_id"])) - started
+    with Client(service.url) as client:
+        export = open_orders(client, rows)
+        list(pool.map(partial(push_share, service.http_port, export.id, rows), range(1, SENDERS + 1)))
+        started = perf_counter()
+        export.close(rows=rows)
+        xlsx_s = until_link(export) - started
+        started = perf_counter()
+        return xlsx_s, until_link(export.render(format="csv")) - started
 
 
 def push_share(port: int, task_id: str, rows: int, first: int) -> None:
@@ -57,7 +58,7 @@ def push_share(port: int, task_id: str, rows: int, first: int) -> None:
     connection = HTTPConnection("127.0.0.1", port, timeout=60)
     for sequence in range(first, -(-rows // BATCH_ROWS) + 1, SENDERS):
         path = f"/v1/exports/{task_id}/batches/{sequence}"
-        connection.request("PUT", path, order_body(sequence, rows), {"Content-Type": "application/json"})
+        connection.request("PUT", path, encode_rows(order_batch(sequence, rows)), {"Content-Type": "application/json"})
         answer = connection.getresponse()
         content = answer.read()
         if answer.status != 200:
@@ -65,12 +66,10 @@ def push_share(port: int, task_id: str, rows: int, first: int) -> None:
     connection.close()
 
 
-def until_link(sender: HttpSender, task_id: str) -> float:
+def until_link(export: Export) -> float:
     """The moment at which there is a link."""
-    task = sender.wait(task_id, lambda _: None)
-    if task["state"] != "completed":
-        raise RuntimeError(task["error"])
-    sender.request("GET", f"/v1/exports/{task_id}/file?redirect=false")
+    export.wait()
+    export.link()
     return perf_counter()
 
 

@@ -16,7 +16,7 @@ from tests.support.data_directory import data_directory, open_task
 
 HEAVY = {"grpc", "starlette", "uvicorn", "sqlite3", "xlsxwriter", "rich", "structlog", "yaml"}
 GROUPS = {
-    "task": ["list", "show", "retry", "cancel", "release-lease", "ring", "verify"],
+    "task": ["list", "show", "retry", "cancel", "release-lease", "trigger", "verify"],
     "keys": ["add", "list", "revoke"],
     "tables": ["create", "check"],
 }

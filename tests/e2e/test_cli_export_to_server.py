@@ -220,11 +220,11 @@ def test_a_failed_task_is_retried_beside_the_running_service(service: ServicePro
     assert wait_until_completed(service, made["task_id"])["result"]["rows"] == 6
 
 
-def test_a_task_whose_bell_was_lost_is_composed_after_a_ring(service: ServiceProcess) -> None:
+def test_a_task_whose_trigger_was_lost_is_composed_when_triggered_by_hand(service: ServiceProcess) -> None:
     with data_directory(service.data) as ports:
         ref = open_task(ports)
         seal(ports, ref)
-    sluice("task", "ring", ref.task_id, "--data", service.data)
+    sluice("task", "trigger", ref.task_id, "--data", service.data)
     report = wait_until_completed(service, ref.task_id)
     assert [attempt["outcome"] for attempt in report["attempts"]] == ["completed"]
 
@@ -261,6 +261,8 @@ def _done_service(asked: Asked, deliver: Callable[[Asked], Answer]) -> Answer:
         return deliver(asked)
     if asked.path.endswith("?redirect=false"):
         return Answer(200, b'{"url": "/bytes", "expires_at": "2099-01-01T00:00:00Z"}')
+    if asked.method == "PUT":
+        return Answer(200, b'{"sequence": 1, "rows": 1, "sha256": "", "replayed": false}')
     task = {
         "task_id": "a" * 26,
         "state": "completed",

@@ -83,7 +83,7 @@ def test_show_gives_machines_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "task_id"),
     [
-        *((command, UNKNOWN) for command in ("show", "retry", "cancel", "release-lease", "ring", "verify")),
+        *((command, UNKNOWN) for command in ("show", "retry", "cancel", "release-lease", "trigger", "ring", "verify")),
         *(("show", task_id) for task_id in ("short", "../../../etc/passwd", "A" * 26)),
     ],
 )
@@ -162,20 +162,32 @@ def test_release_lease_frees_a_held_task_once(tmp_path: Path) -> None:
     assert "no composer holds" in task("release-lease", ref.task_id, data=tmp_path, exit_code=1)
 
 
-def test_ring_makes_a_sealed_task_due_for_the_sweeper(tmp_path: Path) -> None:
+def test_trigger_makes_a_sealed_task_due_for_the_sweeper(tmp_path: Path) -> None:
     with data_directory(tmp_path) as ports:
         ref = open_task(ports)
         seal(ports, ref)
         assert ports.tasks.due(ports.clock.now(), limit=10) == []
-    task("ring", ref.task_id, data=tmp_path)
+    task("trigger", ref.task_id, data=tmp_path)
     with data_directory(tmp_path) as ports:
         assert ports.tasks.due(ports.clock.now(), limit=10) == [ref]
 
 
-def test_ring_refuses_a_task_with_nothing_to_compose(tmp_path: Path) -> None:
+def test_the_former_name_of_trigger_works_and_says_so(tmp_path: Path) -> None:
     with data_directory(tmp_path) as ports:
         ref = open_task(ports)
-    assert "nothing to compose" in task("ring", ref.task_id, data=tmp_path, exit_code=1)
+        seal(ports, ref)
+    done = sluice("task", "ring", ref.task_id, "--json", "--data", tmp_path)
+    assert json.loads(done.stdout) == {"task_id": ref.task_id, "state": "sealed"}
+    assert done.stderr == "sluice: `sluice task ring` is called `sluice task trigger` now; the old name will go\n"
+    assert "ring" not in sluice("task", "--help").stdout.split()
+    with data_directory(tmp_path) as ports:
+        assert ports.tasks.due(ports.clock.now(), limit=10) == [ref]
+
+
+def test_trigger_refuses_a_task_with_nothing_to_compose(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as ports:
+        ref = open_task(ports)
+    assert "nothing to compose" in task("trigger", ref.task_id, data=tmp_path, exit_code=1)
 
 
 def test_verify_reads_the_whole_file(tmp_path: Path) -> None:

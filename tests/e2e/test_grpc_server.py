@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from sluice.domain.events import Event
 from sluice.domain.task import State
 from sluice.proto import export_pb2 as pb
 from sluice.proto.export_pb2_grpc import ExportServiceStub
+from tests.support.certificate import self_signed
 from tests.support.grpc_client import GrpcClient, opening, refusal_of, rows_of, sending, serving
 from tests.support.memory_service import MemoryService
 
@@ -161,17 +161,10 @@ def test_reflection_is_there_when_told(memory: MemoryService) -> None:
             assert len(service.methods) == 9
 
 
-def make_certificate(folder: Path) -> TlsFiles:
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2"]
-    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    return TlsFiles(certificate.read_bytes(), key.read_bytes())
-
-
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
 def test_it_speaks_tls_and_then_nothing_else(memory: MemoryService, tmp_path: Path) -> None:
-    files = make_certificate(tmp_path)
+    made = self_signed(tmp_path)
+    files = TlsFiles(made.certificate.read_bytes(), made.key.read_bytes())
     face = GrpcServer(memory.service, tls=files)
     target = f"127.0.0.1:{face.start()}"
     header = (("authorization", f"Bearer {memory.token()}"),)

@@ -7,19 +7,19 @@ import io
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import httpx
 import pytest
 from python_calamine import CalamineWorkbook
 
-from tests.support.http_calls import CALLER
+from sluice.client import Client, Export, SluiceApiError, Timeouts
 from tests.support.running_service import QUICK, ServiceProcess
 
+T = TypeVar("T")
 EXPORTS = 30
 BATCHES = 12
 BATCH_ROWS = 400
@@ -69,46 +69,56 @@ def mortal_service(data: Path, seed: int) -> Iterator[MortalService]:
 
 
 class StubbornSender:
-    """Repeats every call until it is answered; all of them are idempotent."""
+    """Repeats every call at the service of the moment until it is answered; all of them are idempotent."""
 
     def __init__(self, service: MortalService) -> None:
         self._service = service
 
-    def call(self, method: str, path: str, **body: Any) -> httpx.Response:
+    def call(self, action: Callable[[Client], T]) -> T:
         give_up_at = time.monotonic() + GIVE_UP_S
         while time.monotonic() < give_up_at:
-            try:
-                answer = CALLER.request(method, self._service.url + path, timeout=10, follow_redirects=True, **body)
-            except httpx.TransportError:
-                answer = None
-            if answer is not None and answer.status_code < 500:
-                assert answer.is_success, answer.text
-                return answer
+            with Client(self._service.url, timeouts=Timeouts(answer_s=10), retry_for_s=0) as client:
+                try:
+                    return action(client)
+                except SluiceApiError as error:
+                    if not error.retryable:
+                        raise
             time.sleep(0.05)
-        raise AssertionError(f"{method} {path} was not answered in {GIVE_UP_S} s")
+        raise AssertionError(f"no answer in {GIVE_UP_S} s")
 
     def export(self, number: int) -> str:
         """Push one export with duplicates and out of order; returns its id once it is completed."""
-        table = {"format": ("xlsx", "csv")[number % 2], "filename": f"export-{number}", "columns": COLUMNS}
-        key = {"Idempotency-Key": f"export-{number}"}
-        task_id = self.call("POST", "/v1/exports", json=table, headers=key).json()["task_id"]
+        task_id = self.call(lambda client: self._open(client, number).id)
         order = [*range(1, BATCHES + 1), 1, BATCHES]
         random.Random(number).shuffle(order)
         for sequence in order:
-            self.call("PUT", f"/v1/exports/{task_id}/batches/{sequence}", json=rows_of(number, sequence))
-        totals = {"batches": BATCHES, "rows": BATCHES * BATCH_ROWS}
-        self.call("POST", f"/v1/exports/{task_id}/close", json=totals)
+            self._put(task_id, sequence, rows_of(number, sequence))
+        self.call(lambda client: client.export(task_id).close(batches=BATCHES, rows=BATCHES * BATCH_ROWS))
         self.wait(task_id)
-        return str(task_id)
+        return task_id
 
-    def wait(self, task_id: str) -> dict[str, Any]:
-        give_up_at = time.monotonic() + GIVE_UP_S
-        while time.monotonic() < give_up_at:
-            task: dict[str, Any] = self.call("GET", f"/v1/exports/{task_id}?wait=2").json()
-            if task["state"] not in {"sealed", "composing"}:
-                assert task["state"] == "completed", task
-                return task
-        raise AssertionError(f"the export did not end in {GIVE_UP_S} s")
+    def _open(self, client: Client, number: int) -> Export:
+        return client.open(
+            format=("xlsx", "csv")[number % 2],
+            filename=f"export-{number}",
+            columns=COLUMNS,
+            idempotency_key=f"export-{number}",
+        )
+
+    def _put(self, task_id: str, sequence: int, rows: list[list[Any]]) -> None:
+        self.call(lambda client: client.export(task_id).put(sequence, rows))
+
+    def wait(self, task_id: str) -> None:
+        self.call(lambda client: client.export(task_id).wait(2))
+
+    def render(self, task_id: str) -> str:
+        again = self.call(lambda client: client.export(task_id).render().id)
+        self.wait(again)
+        return again
+
+    def file(self, task_id: str, folder: Path) -> bytes:
+        self.call(lambda client: client.export(task_id).save_to(folder / task_id))
+        return (folder / task_id).read_bytes()
 
 
 def rows_of(number: int, sequence: int) -> list[list[Any]]:
@@ -134,10 +144,7 @@ def test_every_export_survives_a_service_that_is_killed_all_the_time(tmp_path: P
         service.spare()
         assert service.kills >= 5
         for number, task_id in enumerate(task_ids):
-            disturbed = sender.call("GET", f"/v1/exports/{task_id}/file").content
+            disturbed = sender.file(task_id, tmp_path)
             expected = [row for sequence in range(1, BATCHES + 1) for row in rows_of(number, sequence)]
             assert read_file(disturbed, number) == expected
-            again = sender.call("POST", f"/v1/exports/{task_id}/render", json={}).json()
-            sender.wait(again["task_id"])
-            undisturbed = sender.call("GET", f"/v1/exports/{again['task_id']}/file").content
-            assert disturbed == undisturbed
+            assert disturbed == sender.file(sender.render(task_id), tmp_path)

@@ -9,11 +9,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 
+from sluice.client import Client, Status
 from sluice.proto import export_pb2, export_pb2_grpc
 from tests.support.http_calls import CALLER
 from tests.support.running_service import QUICK, ServiceProcess, serving
@@ -32,26 +32,22 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
 
 def start_export(service: ServiceProcess, *, batches: int = 1, rows: int = 10, file_format: str = "xlsx") -> str:
     """Open and push an export; returns its id, still open."""
-    table = {"format": file_format, "filename": "t", "columns": COLUMNS}
-    task_id = str(CALLER.post(f"{service.url}/v1/exports", json=table).raise_for_status().json()["task_id"])
-    for sequence in range(1, batches + 1):
-        body = [[row, f"text {row}"] for row in range(rows)]
-        CALLER.put(f"{service.url}/v1/exports/{task_id}/batches/{sequence}", json=body).raise_for_status()
-    return task_id
+    with Client(service.url) as client:
+        export = client.open(format=file_format, filename="t", columns=COLUMNS)
+        for sequence in range(1, batches + 1):
+            export.put(sequence, [[row, f"text {row}"] for row in range(rows)])
+        return export.id
 
 
 def close(service: ServiceProcess, task_id: str) -> None:
-    CALLER.post(f"{service.url}/v1/exports/{task_id}/close", json={}).raise_for_status()
+    with Client(service.url) as client:
+        client.export(task_id).close()
 
 
-def finished(service: ServiceProcess, task_id: str) -> dict[str, Any]:
-    """The task once it has ended."""
-    give_up_at = time.monotonic() + WAIT_S
-    while time.monotonic() < give_up_at:
-        task: dict[str, Any] = CALLER.get(f"{service.url}/v1/exports/{task_id}?wait=5", timeout=30).json()
-        if task["state"] not in {"open", "sealed", "composing"}:
-            return task
-    raise AssertionError("the export did not end in time")
+def finished(service: ServiceProcess, task_id: str) -> Status:
+    """The export once it has its file."""
+    with Client(service.url) as client:
+        return client.export(task_id).wait(WAIT_S)
 
 
 def eventually(condition: Callable[[], object]) -> None:
@@ -70,7 +66,7 @@ def test_a_file_made_over_http_is_seen_over_grpc_and_counted(tmp_path: Path) -> 
             stub = export_pb2_grpc.ExportServiceStub(channel)  # type: ignore[no-untyped-call]  # generated
             status = stub.QueryTaskStatus(export_pb2.TaskStatusRequest(task_id=task_id))
         assert status.status == export_pb2.TASK_STATUS_COMPLETED
-        assert status.checksum_sha256 == task["checksum_sha256"]
+        assert status.checksum_sha256 == task.checksum_sha256
         assert CALLER.get(status.oss_url).content[:2] == b"PK"
         metrics = CALLER.get(f"http://127.0.0.1:{service.metrics_port}/metrics").text
         assert "export_records_processed_total 10.0" in metrics
@@ -90,19 +86,20 @@ def test_an_export_sealed_by_a_service_that_died_is_finished_by_the_next(tmp_pat
     service.kill()
     with serving(tmp_path / "data", env=QUICK) as successor:
         task = finished(successor, task_id)
-    assert (task["state"], task["rows_written"]) == ("completed", 20_000)
+    assert (task.state, task.rows_written) == ("completed", 20_000)
 
 
 def test_two_services_share_one_directory(service: ServiceProcess) -> None:
     second = ServiceProcess(service.data, name="second")
     try:
         task_id = start_export(service, batches=1)
-        body = [[99, "by the other"]]
-        CALLER.put(f"{second.url}/v1/exports/{task_id}/batches/2", json=body).raise_for_status()
-        close(second, task_id)
-        task = finished(service, task_id)
-        assert (task["state"], task["rows_written"], task["batches"]) == ("completed", 11, 2)
-        link = CALLER.get(f"{second.url}/v1/exports/{task_id}/file?redirect=false").json()["url"]
+        with Client(second.url) as client:
+            export = client.export(task_id)
+            export.put(2, [[99, "by the other"]])
+            export.close()
+            task = finished(service, task_id)
+            assert (task.state, task.rows_written, task.batches) == ("completed", 11, 2)
+            link = export.link().url
         other_door = link.replace(second.url, service.url)
         assert CALLER.get(other_door).content == CALLER.get(link).content
     finally:
@@ -117,7 +114,7 @@ def test_a_composer_that_is_killed_is_replaced_at_once(tmp_path: Path) -> None:
         [started] = service.events("WorkerStarted")
         os.kill(started["fields"]["pid"], signal.SIGKILL)  # type: ignore[index]  # a log line's fields are a mapping
         task = finished(service, task_id)
-        assert (task["state"], task["rows_written"]) == ("completed", 100_000)
+        assert (task.state, task.rows_written) == ("completed", 100_000)
         assert len(service.events("AttemptStarted")) == 2
         assert len(service.events("WorkerDied")) == 1
 
@@ -152,7 +149,7 @@ def test_beyond_the_queue_an_open_is_refused_with_a_hint_but_a_close_is_not(tmp_
         ready = CALLER.get(f"http://127.0.0.1:{service.metrics_port}/health/ready")
         assert ready.status_code == 503
         os.kill(worker, signal.SIGCONT)
-        assert {finished(service, task_id)["state"] for task_id in task_ids} == {"completed"}
+        assert {finished(service, task_id).state for task_id in task_ids} == {"completed"}
         assert service.events("ConcurrencyLimitReached")
 
 
@@ -168,7 +165,7 @@ def test_ten_exports_at_once_all_complete(service: ServiceProcess) -> None:
     task_ids = [start_export(service, batches=5, rows=1000, file_format=name) for name in formats]
     for task_id in task_ids:
         close(service, task_id)
-    assert {finished(service, task_id)["rows_written"] for task_id in task_ids} == {5000}
+    assert {finished(service, task_id).rows_written for task_id in task_ids} == {5000}
 
 
 def serve_until_it_gives_up(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

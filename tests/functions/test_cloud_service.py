@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from infra.emulators.oss import Fault, Throttle
@@ -17,6 +16,7 @@ from sluice.adapters.aliyun.function_compute.manifest_put_invoker import Manifes
 from sluice.app.aliyun import credentials_of, open_cloud
 from sluice.app.backends import open_ports
 from sluice.app.settings.settings import Settings, SettingsError, environment, settings_from
+from sluice.client import Client
 from sluice.domain.keys import TaskRef, TenantId, chunk_key, task_id_from_bytes
 from sluice.domain.limits import Timings
 from sluice.domain.task import State
@@ -124,18 +124,11 @@ def test_the_service_composes_beside_the_cloud_and_its_commands_look_there(cloud
     env = {**cloud.settings(), **cloud.access_key(), "SLUICE_STORAGE_BACKEND": "oss"}
     token = cloud.add_key()
     with serving(tmp_path / "data", env={**env, "SLUICE_CONCURRENCY_MAX_CONCURRENT_TASKS": "1"}) as service:
-        headers = {"authorization": f"Bearer {token}"}
-        with httpx.Client(base_url=service.url, headers=headers, timeout=30) as client:
-            assert client.get("/v1/files/token").status_code == 404  # links lead to the store
-            body = {"columns": [{"name": "id"}], "format": "csv", "filename": "a.csv"}
-            task_id = client.post("/v1/exports", json=body).json()["task_id"]
-            client.put(f"/v1/exports/{task_id}/batches/1", json=[["1"], ["2"]])
-            client.post(f"/v1/exports/{task_id}/close")
-            state = client.get(f"/v1/exports/{task_id}?wait=30").json()["state"]
-            while state in {"sealed", "composing"}:
-                state = client.get(f"/v1/exports/{task_id}?wait=30").json()["state"]
-            assert state == "completed"
-            link = client.get(f"/v1/exports/{task_id}/file").headers["location"]
+        assert CALLER.get(f"{service.url}/v1/files/token").status_code == 404  # links lead to the store
+        with Client(service.url, token) as client:
+            export = client.send_table([["1"], ["2"]], columns=["id"], format="csv", filename="a.csv")
+            export.wait(60)
+            link, task_id = export.link().url, export.id
         assert link.startswith(f"{cloud.oss.endpoint}/sluice-out/")
         assert CALLER.get(link).text.split() == ["\ufeffid", "1", "2"]
     assert not (tmp_path / "data" / "tasks.sqlite3").exists()

@@ -78,10 +78,10 @@ def test_a_file_with_another_cell_is_noticed(tmp_path: Path) -> None:
     lines = [",".join(column.name for column in COLUMNS), *(",".join("x" * len(COLUMNS)) for _ in range(3))]
     file.write_text("\n".join(lines))
     with pytest.raises(AssertionError, match="SHA-256"):
-        check_orders_csv(file, 3, {"checksum_sha256": "0" * 64})
+        check_orders_csv(file, 3, "0" * 64)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     with pytest.raises(AssertionError, match="row 2"):
-        check_orders_csv(file, 3, {"checksum_sha256": digest})
+        check_orders_csv(file, 3, digest)
     assert len(list(order_rows(3))) == 3
 
 

@@ -54,7 +54,7 @@ ALLOWED = {
 """Names that stay, and why."""
 
 NOT_YET = (
-    f"{PACKAGE}/cli/",
+    f"{PACKAGE}/cli/export/table_input.py",
     f"{PACKAGE}/tables/",
     f"{PACKAGE}/usecases/",
 )

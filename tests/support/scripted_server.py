@@ -30,15 +30,22 @@ class ScriptedServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, script: Callable[[Asked], Answer]) -> None:
+    def __init__(self, script: Callable[[Asked], Answer], *, keep_alive: bool) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.script = script
+        self.keep_alive = keep_alive
+        self.connections = 0
         self.asked: list[Asked] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: ScriptedServer
+    protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections += 1
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -46,24 +53,26 @@ class _Handler(BaseHTTPRequestHandler):
         asked = Asked(self.command, self.path, headers, body)
         self.server.asked.append(asked)
         answer = self.server.script(asked)
-        self.close_connection = True
+        self.close_connection = not self.server.keep_alive or answer.sent_bytes is not None
         if answer.sent_bytes == 0:
             return
         self.send_response(answer.status)
+        if self.close_connection:
+            self.send_header("connection", "close")
         for name, value in {"content-length": str(len(answer.body)), **answer.headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(answer.body[: answer.sent_bytes])
 
-    do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server's names
+    do_GET = do_POST = do_PUT = do_DELETE = do_CONNECT = _serve  # noqa: N815 - http.server's names
 
     def log_message(self, *_: object) -> None:
         """Keep the test's output quiet."""
 
 
 @contextmanager
-def scripted_server(script: Callable[[Asked], Answer]) -> Iterator[ScriptedServer]:
-    with ScriptedServer(script) as server:
+def scripted_server(script: Callable[[Asked], Answer], *, keep_alive: bool = False) -> Iterator[ScriptedServer]:
+    with ScriptedServer(script, keep_alive=keep_alive) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

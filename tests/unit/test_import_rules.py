@@ -30,6 +30,11 @@ WRONG_IMPORTS = {
         "sluice.app.one_machine",
     ),
     "No technology knows another": ("adapters/memory/store.py", "sluice.adapters.directory.store"),
+    "The client is installable alone: it knows its own modules, time, whole files and secrets": (
+        "client/rows.py",
+        "msgspec",
+    ),
+    "The service does not call itself through its client": ("app/backends.py", "sluice.client"),
 }
 """By rule: a file, and what is imported in it against the rule."""
 
@@ -47,7 +52,7 @@ def broken_contracts(folder: Path) -> set[str]:
         text=True,
         check=False,
     )
-    verdicts = dict(re.findall(r"^(.+) (KEPT|BROKEN)$", run.stdout, re.MULTILINE))
+    verdicts = dict(re.findall(r"^(.+) (KEPT|BROKEN)(?: \(\d+ ignored imports?\))?$", run.stdout, re.MULTILINE))
     assert set(verdicts) == contracts(), run.stdout + run.stderr
     assert run.returncode == int("BROKEN" in verdicts.values())
     return {name for name, verdict in verdicts.items() if verdict == "BROKEN"}

@@ -9,8 +9,8 @@ import pytest
 from sluice.api.auth import KeysMissingError
 from sluice.app.settings.settings import SettingsError
 from sluice.cli.explain import WHAT_TO_DO, explained
-from sluice.cli.export.server_calls import ServerError
 from sluice.cli.failures import describe
+from sluice.client import UNREACHABLE, SluiceApiError
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.store_errors import OutcomeUnknown, StoreError
 
@@ -22,6 +22,16 @@ def test_an_error_names_its_code_its_facts_and_who_must_act() -> None:
     assert failure.text.splitlines() == [
         "sluice: INVALID_VALUE: A value does not fit the type of its column.",
         "  row 12,345, column amount",
+        "  who must act: client (sluice explain INVALID_VALUE)",
+    ]
+
+
+def test_an_error_of_a_service_reads_like_one_of_this_machine_and_names_the_request() -> None:
+    failure = describe(SluiceApiError("INVALID_VALUE", "Too long.", facts={"row": 12345}, request_id="r1"))
+    assert failure is not None
+    assert failure.text.splitlines() == [
+        "sluice: INVALID_VALUE: Too long.",
+        "  row 12,345, request r1",
         "  who must act: client (sluice explain INVALID_VALUE)",
     ]
 
@@ -47,7 +57,8 @@ def test_a_full_disk_is_named_as_such() -> None:
         (SettingsError(["x: is no setting"]), 2),
         (KeysMissingError("no API key"), 2),
         (StoreError("the file of API keys is damaged"), 1),
-        (ServerError("the server cannot be reached"), 1),
+        (SluiceApiError(UNREACHABLE, "the server cannot be reached"), 1),
+        (SluiceApiError("INVALID_VALUE", "refused"), 1),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "rows.csv"), 1),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from sluice.cli.export.options import read_delimiter, read_names
+from sluice.cli.export.command import read_delimiter, read_names
 from sluice.cli.export.params_from_flags import format_of, make_params, read_options, read_types
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
@@ -49,7 +49,7 @@ def test_json_may_say_everything_about_a_column() -> None:
         ("name=int", "one of string, number, date"),
         ("name", "not name=value"),
         ('{"name": 5}', "one of string"),
-        ('{"name": ', "no JSON object"),
+        ('{"name": ', "not a JSON object"),
     ],
 )
 def test_a_wrong_type_is_wrong_usage(text: str, said: str) -> None:

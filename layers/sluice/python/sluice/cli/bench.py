@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import resource
 import tempfile
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -18,7 +21,6 @@ from sluice.cli.data_options import AsJson
 from sluice.cli.export.progress import Progress, shown_progress
 from sluice.cli.export.recording_invoker import LastError, RecordingInvoker
 from sluice.cli.formatting import counted, iso, json_of, lines_of, size
-from sluice.cli.machine import describe_machine, forget_peak, peak_bytes
 from sluice.demo.order_table import BATCH_ROWS, COLUMNS, order_batches
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
@@ -34,6 +36,10 @@ from sluice.usecases.sending.open_export import OpenRequest, open_export
 from sluice.usecases.sending.put_batch import put_batch
 from sluice.usecases.upkeep.repair_task import verify_result
 
+_CPU_INFO = Path("/proc/cpuinfo")
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+
 
 class Measured(msgspec.Struct, frozen=True):
     """One file, composed once."""
@@ -44,7 +50,7 @@ class Measured(msgspec.Struct, frozen=True):
     put_s: float
     """Checking and storing the batches, rows made beforehand batch by batch and not counted."""
     compose_s: float
-    """From the bell to the verified, named file."""
+    """From the trigger to the verified, named file."""
     compose_rows_per_s: int
     put_rows_per_s: int
     bytes: int
@@ -139,7 +145,7 @@ def _put(ports: Ports, ref: TaskRef, rows: int, progress: Progress) -> float:
 
 
 def _batch_rows(rows: int, ports: Ports) -> int:
-    """As senders are told to, 1,000 rows; more where a task would need more batches than it may have."""
+    """1,000 rows, as senders are advised; more where a task would need more batches than it may have."""
     return max(BATCH_ROWS, -(-rows // ports.limits.batches_max))
 
 
@@ -176,7 +182,48 @@ def page_of(report: Bench) -> str:
             f"{report.date}, sluice {report.version}, {report.machine}",
             f"{counted(first.rows, 'row')} x {len(COLUMNS)} columns in {first.batches:,} batches, one run each.",
             *lines_of([head, *lines]),
-            "COMPOSE is from the bell to the verified file, STORE is checking and storing the batches.",
+            "COMPOSE is from the trigger to the verified file, STORE is checking and storing the batches.",
             f"PEAK MEMORY is this whole process while composing.{note}",
         ]
     )
+
+
+def describe_machine() -> str:
+    """Processor, cores, load, system, Python."""
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (
+        f"{_processor()}, {cores} core{'' if cores == 1 else 's'}{load}, "
+        f"{platform.system()} {platform.release()}, {platform.python_implementation()} {platform.python_version()}"
+    )
+
+
+def _processor() -> str:
+    try:
+        for line in _CPU_INFO.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()
+
+
+def forget_peak() -> bool:
+    """Let the peak start anew from what is used now. False where the system cannot."""
+    try:
+        _CLEAR.write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def peak_bytes() -> int:
+    """The most memory this process has had resident, since ``forget_peak`` where that works."""
+    try:
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # not Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if platform.system() == "Darwin" else 1024)

@@ -39,20 +39,20 @@ class SilentJournal:
 
 
 class SweepInvoker:
-    """Implements ``Invoker`` in a process without composers: the running service's sweeper starts one.
+    """Implements ``Invoker`` in a process without composers: the sweeper of the running service starts one.
 
-    Until it is plugged in it drops requests, which the port allows.
+    Before ``plug`` it drops calls, which the port allows.
     """
 
     def __init__(self) -> None:
         self._ports: Ports | None = None
 
     def plug(self, ports: Ports) -> None:
-        """From now on reach the rows through ``ports``."""
+        """Reach the rows through ``ports`` from now on."""
         self._ports = ports
 
     def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:  # noqa: ARG002 - the port's signature
-        """Make the task due now. The sweeper rings for a composer; one that is at work is not disturbed."""
+        """Make the task due now; a composer that is at work is not disturbed."""
         task = self._ports.tasks.read(manifest.task) if self._ports else None
         if self._ports is None or task is None or task.state not in {State.SEALED, State.COMPOSING}:
             return
@@ -66,7 +66,7 @@ def settings_of(data: Path | None, config: Path | None) -> Settings:
 
 @contextmanager
 def open_data(data: Path | None, config: Path | None) -> Iterator[Ports]:
-    """Open the stores of a service, which may be running. Its sweeper hears of every bell that is rung here."""
+    """Open the stores of a service, which may be running; what is triggered here, its sweeper starts."""
     settings = settings_of(data, config)
     tasks_file = backend_of(settings).tasks_file(settings)
     if tasks_file is not None and not tasks_file.is_file():

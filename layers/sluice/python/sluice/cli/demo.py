@@ -1,8 +1,8 @@
-"""`sluice demo`: the main job end to end, with the trouble that a real day brings."""
+"""`sluice demo`: the main job end to end, with batches sent twice and a composer that is killed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from sluice.adapters.system_clock import SystemClock
+from sluice.client import Client, Export, Status
 from sluice.demo.file_check import as_cells, count_equal_cells, csv_rows, sha256_of, xlsx_rows
 from sluice.demo.grpc_sender import COLUMNS as CITY_COLUMNS
 from sluice.demo.grpc_sender import city_rows, push_cities
-from sluice.demo.http_sender import HttpSender, fetch
+from sluice.demo.http_sender import open_orders, push_orders, save_link
 from sluice.demo.order_table import COLUMNS, order_rows
 from sluice.demo.service_process import WatchedService, watched_service
 
@@ -37,42 +38,45 @@ def demo(
     output.mkdir(parents=True, exist_ok=True)
     console.print("[bold]Sluice demo[/]: one service on this machine, its files in one folder, nothing else.\n")
     with watched_service(output) as service:
-        orders(console, service, rows=rows, output=output)
+        with Client(f"http://127.0.0.1:{service.http_port}") as client:
+            orders(console, service, client, rows=rows, output=output)
         cities(console, service, output=output)
         _print_memory(console, service)
     console.print(f"\nFiles: {', '.join(str(output / name) for name in ('orders.xlsx', 'orders.csv', 'cities.xlsx'))}")
     console.print(f"The service's log: {output / 'service.log'}")
 
 
-def orders(console: Console, service: WatchedService, *, rows: int, output: Path) -> None:
+def orders(console: Console, service: WatchedService, client: Client, *, rows: int, output: Path) -> None:
     """Send a generated order table over HTTP, once; get it as XLSX and, from the same chunks, as CSV."""
-    sender = HttpSender("127.0.0.1", service.http_port)
-    task_id = sender.open_orders(rows)
+    export = open_orders(client, rows)
     with _progress(console) as progress:
         bar = progress.add_task("pushing orders over HTTP", total=rows)
-        sent = sender.push_orders(task_id, rows, lambda count: progress.advance(bar, count))
+        sent = push_orders(export, rows, lambda count: progress.advance(bar, count))
     console.print(
         f"  {sent.rows:,} rows x {len(COLUMNS)} columns in {sent.batches:,} batches, out of order,"
         f" {sent.repeats} of them twice: {sent.seconds:.1f} s, {sent.rows / sent.seconds:,.0f} rows/s"
     )
-    sender.request("POST", f"/v1/exports/{task_id}/close", {"rows": rows, "batches": sent.batches})
-    task, seconds = _follow(console, sender, task_id, label="composing orders.xlsx", trouble=_killer(console, service))
-    _tell_composed(console, task, seconds)
-    sender.download(task_id, output / "orders.xlsx")
+    export.close(rows=rows, batches=sent.batches)
+    done, seconds = _follow(console, export, label="composing orders.xlsx", on_progress=_killer(console, service))
+    _print_composed(console, done, seconds)
+    export.save_to(output / "orders.xlsx")
     kinds = [column.type.value for column in COLUMNS]
     header = [column.name for column in COLUMNS]
     with console.status("reading orders.xlsx back with python-calamine"):
         found = xlsx_rows(output / "orders.xlsx")
         _check(
-            console, task, output / "orders.xlsx", lambda: _compare(found, header, as_cells(order_rows(rows), kinds))
+            console,
+            done.checksum_sha256,
+            output / "orders.xlsx",
+            lambda: _compare(found, header, as_cells(order_rows(rows), kinds)),
         )
-    again = sender.request("POST", f"/v1/exports/{task_id}/render", {"format": "csv", "filename": "orders.csv"})
-    task, seconds = _follow(console, sender, str(again["task_id"]), label="rendering orders.csv from the same chunks")
-    _tell_composed(console, task, seconds)
-    sender.download(str(again["task_id"]), output / "orders.csv")
+    again = export.render(format="csv", filename="orders.csv")
+    done, seconds = _follow(console, again, label="rendering orders.csv from the same chunks")
+    _print_composed(console, done, seconds)
+    again.save_to(output / "orders.csv")
     with console.status("reading orders.csv back with Python's csv module"):
         lines = csv_rows(output / "orders.csv")
-        _check(console, task, output / "orders.csv", lambda: _compare(lines, header, order_rows(rows)))
+        _check(console, done.checksum_sha256, output / "orders.csv", lambda: _compare(lines, header, order_rows(rows)))
 
 
 def cities(console: Console, service: WatchedService, *, output: Path) -> None:
@@ -87,54 +91,55 @@ def cities(console: Console, service: WatchedService, *, output: Path) -> None:
         f"[bold]cities.xlsx[/]: {answer.record_count:,} cities (GeoNames) over gRPC, from the first row to the link in"
         f" {CLOCK.monotonic() - started:.1f} s"
     )
-    fetch(answer.oss_url, output / "cities.xlsx")
+    save_link(answer.oss_url, output / "cities.xlsx")
     kinds = [KIND_OF_CITY_COLUMN[kind] for _, kind in CITY_COLUMNS]
-    task = {"checksum_sha256": answer.checksum_sha256}
     found = xlsx_rows(output / "cities.xlsx")
     header = [name for name, _ in CITY_COLUMNS]
-    _check(console, task, output / "cities.xlsx", lambda: _compare(found, header, as_cells(rows, kinds)))
+    _check(
+        console,
+        answer.checksum_sha256,
+        output / "cities.xlsx",
+        lambda: _compare(found, header, as_cells(rows, kinds)),
+    )
 
 
 def _follow(
     console: Console,
-    sender: HttpSender,
-    task_id: str,
+    export: Export,
     *,
     label: str,
-    trouble: Callable[[Mapping[str, Any]], None] = lambda _: None,
-) -> tuple[dict[str, Any], float]:
-    """Wait for a task with a progress bar; returns it and the seconds since now."""
+    on_progress: Callable[[Status], None] = lambda _: None,
+) -> tuple[Status, float]:
+    """Wait for the file with a progress bar; returns the status and the seconds since now."""
     started = CLOCK.monotonic()
     with _progress(console) as progress:
         bar = progress.add_task(label, total=None)
 
-        def show(task: Mapping[str, Any]) -> None:
-            progress.update(bar, total=task["rows_received"], completed=task["rows_written"])
-            trouble(task)
+        def show(status: Status) -> None:
+            progress.update(bar, total=status.rows_received, completed=status.rows_written)
+            on_progress(status)
 
-        task = sender.wait(task_id, show)
-    if task["state"] != "completed":
-        raise RuntimeError(f"the export ended {task['state']}: {task['error']}")
-    return task, CLOCK.monotonic() - started
+        done = export.wait(poll_s=1, on_progress=show)
+    return done, CLOCK.monotonic() - started
 
 
-def _killer(console: Console, service: WatchedService) -> Callable[[Mapping[str, Any]], None]:
+def _killer(console: Console, service: WatchedService) -> Callable[[Status], None]:
     """Kill the composer once, in the middle of its work; a short table gives no time to wait for the middle."""
     killed: list[int] = []
 
-    def kill(task: Mapping[str, Any]) -> None:
-        is_at_work = task["state"] == COMPOSING and (task["rows_written"] or task["rows_received"] < LONG_ROWS)
+    def kill(status: Status) -> None:
+        is_at_work = status.state == COMPOSING and (status.rows_written or status.rows_received < LONG_ROWS)
         if not killed and is_at_work and service.kill_composer():
-            killed.append(task["rows_written"])
-            console.print(f"  killed the composer (SIGKILL) after about {task['rows_written']:,} rows")
+            killed.append(status.rows_written)
+            console.print(f"  killed the composer (SIGKILL) after about {status.rows_written:,} rows")
 
     return kill
 
 
-def _tell_composed(console: Console, task: Mapping[str, Any], seconds: float) -> None:
+def _print_composed(console: Console, done: Status, seconds: float) -> None:
     console.print(
-        f"[bold]{task['filename']}[/]: {task['rows_written']:,} rows, {task['file_size_bytes'] / 1e6:.1f} MB,"
-        f" from close to link in {seconds:.1f} s, {task['rows_written'] / seconds:,.0f} rows/s"
+        f"[bold]{done.filename}[/]: {done.rows_written:,} rows, {(done.file_size_bytes or 0) / 1e6:.1f} MB,"
+        f" from close to link in {seconds:.1f} s, {done.rows_written / seconds:,.0f} rows/s"
     )
 
 
@@ -146,9 +151,9 @@ def _compare(found: Any, header: list[str], expected: Any) -> int:
     return count_equal_cells(rows, expected)
 
 
-def _check(console: Console, task: Mapping[str, Any], path: Path, compare: Callable[[], int]) -> None:
+def _check(console: Console, sha256: str | None, path: Path, compare: Callable[[], int]) -> None:
     """Compare the file's digest with the service's, and its cells with what was sent."""
-    if sha256_of(path) != task["checksum_sha256"]:
+    if sha256_of(path) != sha256:
         raise RuntimeError(f"{path} does not have the SHA-256 that the service names")
     cells = compare()
     console.print(f"  read back: all {cells:,} cells are as sent; SHA-256 is as the service says")

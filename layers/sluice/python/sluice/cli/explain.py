@@ -1,4 +1,4 @@
-"""`sluice explain`: what an error code means, who must act, and how each face answers it."""
+"""`sluice explain`: what an error code means, who must act, and how each API answers it."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from sluice.api.auth import KeysMissingError
 from sluice.app.settings.settings import SettingsError
-from sluice.cli.export.server_calls import ServerError
 from sluice.cli.formatting import printable
+from sluice.client.errors import SluiceApiError
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.key_store import DamagedKeysError
 from sluice.ports.store_errors import StoreError, StoreRefused
@@ -35,10 +35,10 @@ def describe(error: Exception) -> Failure | None:
             text = f"sluice: {printable(str(error))}"
         case StoreError():
             text = _sluice_error(SluiceError(ErrorCode.STORE_UNAVAILABLE, _disk_words(error)))
-        case ServerError():
-            text = f"sluice: {printable(str(error))}"
+        case SluiceApiError():
+            text = _api_error(error)
         case BrokenPipeError():
-            text = ""  # whoever read our output has had enough
+            text = ""  # the reader of our output has closed it
         case OSError():
             text = f"sluice: {_os_words(error)}"
         case _ if type(error).__module__ == "sqlite3":  # not imported for one name: it costs every command its start
@@ -57,6 +57,13 @@ def _sluice_error(error: SluiceError) -> str:
     return "\n".join(lines)
 
 
+def _api_error(error: SluiceApiError) -> str:
+    facts = {**error.facts, "request": error.request_id} if error.request_id else error.facts
+    if error.code in ErrorCode.__members__:
+        return _sluice_error(SluiceError(ErrorCode(error.code), error.detail, **facts))
+    return f"sluice: {printable(error.detail)}"
+
+
 def _fact(value: object) -> str:
     if isinstance(value, list):
         return " ".join(printable(str(item)) for item in value)
@@ -64,7 +71,7 @@ def _fact(value: object) -> str:
 
 
 def _disk_words(error: BaseException) -> str:
-    """Name the error of the system below a store's, which does not tell callers of the service about disks."""
+    """Name the system's error below a store's, which hides disks from the service's callers."""
     below = error.__cause__ or error.__context__
     while below is not None:
         if isinstance(below, OSError):

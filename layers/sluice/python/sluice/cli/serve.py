@@ -66,13 +66,13 @@ def _stop(stop: threading.Event, number: int, _: FrameType | None) -> None:
 
 
 def _withdraw(ready_file: Path | None) -> None:
-    """Remove what this service said, or what one that was killed left behind."""
+    """Remove the ready file of this service, or of one that was killed."""
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)
 
 
 def _announce(running: RunningService, ready_file: Path | None) -> None:
-    """Say where the service listens: to the terminal, and to whoever started it."""
+    """Print where the service listens, and write it to the ready file."""
     servers = running.servers
     if sys.stdout.isatty():
         print(f"Serving {running.public_url} (docs at /docs), gRPC on port {servers.grpc_port}.")

@@ -1,1 +1,1 @@
-"""What `sluice demo` runs: a sender that makes trouble, and a reader that shares no code with the writers."""
+"""What `sluice demo` runs: a sender that repeats and reorders batches, and an independent reader."""

@@ -25,7 +25,7 @@ def count_equal_cells(found: Iterable[Sequence[Cell]], expected: Iterable[Sequen
 
 
 def xlsx_rows(path: Path) -> Iterator[list[Cell]]:
-    """The rows of the first sheet as python-calamine reads them; it tells a midnight as a date, which is undone."""
+    """The rows of the first sheet as python-calamine reads them; a date, which is how it gives midnights, is undone."""
     for row in CalamineWorkbook.from_path(str(path)).get_sheet_by_index(0).iter_rows():
         yield [datetime.combine(cell, MIDNIGHT) if type(cell) is date else cell for cell in row]
 

@@ -96,7 +96,9 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path, sync: Sync = os.fsync) -> None:
-    """Bring the names in ``folder`` to the disk."""
+    """Bring the names in ``folder`` to the disk; Windows does so by itself and cannot be asked."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:

@@ -2,35 +2,76 @@
 
 from __future__ import annotations
 
-from sluice.adapters.system_clock import SystemClock, SystemRandomness
+import csv
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from sluice.cli.data_options import AsJson
 from sluice.cli.export.local_export import Exported, export_locally
-from sluice.cli.export.options import (
-    Columns,
-    Delimiter,
-    Encoding,
-    IdempotencyKey,
-    Input,
-    NullValue,
-    Options,
-    Output,
-    OutputFormat,
-    RowsFormat,
-    Server,
-    Token,
-    Types,
-    check_input,
-    check_output,
-    read_delimiter,
-    read_names,
-)
 from sluice.cli.export.params_from_flags import make_params
 from sluice.cli.export.progress import Progress, shown_progress
 from sluice.cli.export.remote_export import export_remotely
-from sluice.cli.export.server_calls import ServerCalls, check_server
-from sluice.cli.export.table_input import InputOptions, delimiter_of, input_format_of, open_table
+from sluice.cli.export.table_input import (
+    STDIN,
+    InputFormat,
+    InputOptions,
+    delimiter_of,
+    input_format_of,
+    open_table,
+)
 from sluice.cli.formatting import json_of, lines_of
-from sluice.domain.secret import Secret
+from sluice.client import Client
+from sluice.domain.options import ExportFormat
+
+Input = Annotated[
+    Path,
+    typer.Argument(metavar="INPUT", help="CSV with a header line, or NDJSON; may end in .gz; - is standard input."),
+]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="The file to make: .xlsx, .csv, .jsonl, .parquet; .csv.gz, .jsonl.gz.",
+        dir_okay=False,
+    ),
+]
+Types = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=TYPE,…",
+        help="string (default), number, date, datetime, boolean; a format may follow: paid=boolean:yes/no. "
+        "Or a JSON object. Repeatable.",
+    ),
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE,…",
+        help="How the file looks, such as banding=true or csv_delimiter=\\t. Or a JSON object. Repeatable.",
+    ),
+]
+OutputFormat = Annotated[ExportFormat | None, typer.Option("--format", help="By the output's name by default.")]
+RowsFormat = Annotated[InputFormat | None, typer.Option("--input-format", help="By the input's name by default.")]
+Delimiter = Annotated[str | None, typer.Option(help="Of a CSV input: a comma, or a tab for .tsv.")]
+Encoding = Annotated[str, typer.Option(help="Of a CSV input.")]
+Columns = Annotated[
+    str | None, typer.Option(metavar="NAME,…", help="Names of the columns, when the input has no header line.")
+]
+NullValue = Annotated[str | None, typer.Option(help="Text of a CSV input that means null.")]
+Server = Annotated[
+    str | None, typer.Option(metavar="URL", envvar="SLUICE_SERVER", help="Let this service make the file.")
+]
+Token = Annotated[
+    str | None,
+    typer.Option(envvar="SLUICE_TOKEN", help="API key for the service; the variable keeps it out of process lists."),
+]
+IdempotencyKey = Annotated[
+    str | None, typer.Option(help="With --server: run again under the same key to go on after a crash.")
+]
 
 
 def export_file(
@@ -75,22 +116,19 @@ def export_file(
         if server is None:
             exported = export_locally(table, params, output=target, progress=progress)
         else:
-            calls = server_calls(server, token, progress)
-            exported = export_remotely(
-                table, params, output=target, progress=progress, calls=calls, idempotency_key=idempotency_key
-            )
+            with open_client(server, token, progress) as client:
+                exported = export_remotely(
+                    table, params, output=target, progress=progress, client=client, idempotency_key=idempotency_key
+                )
     print(json_of(exported._asdict()) if as_json else summary(exported))
 
 
-def server_calls(server: str, token: str | None, progress: Progress) -> ServerCalls:
-    """Prepare calls to a service."""
-    return ServerCalls(
-        url=check_server(server),
-        token=Secret(token or ""),
-        clock=SystemClock(),
-        randomness=SystemRandomness(),
-        noted=progress.note,
-    )
+def open_client(server: str, token: str | None, progress: Progress) -> Client:
+    """Prepare calls to a service. Raises ``typer.BadParameter``."""
+    try:
+        return Client(server, token or "", on_retry=progress.note)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--server, --token") from None
 
 
 def summary(exported: Exported) -> str:
@@ -103,3 +141,36 @@ def summary(exported: Exported) -> str:
         *warnings,
     ]
     return "\n".join([exported.file, *lines_of(facts)])
+
+
+def check_input(rows: Path) -> None:
+    """Raise ``typer.BadParameter`` for an input that cannot be read; typer's own check knows no ``-``."""
+    if rows != STDIN and not rows.exists():
+        raise typer.BadParameter(f"there is no file {rows}", param_hint="INPUT")
+    if rows.is_dir():
+        raise typer.BadParameter(f"{rows} is a directory", param_hint="INPUT")
+
+
+def check_output(output: Path, rows: Path) -> Path:
+    """Find where the file goes. Raises ``typer.BadParameter`` where no new file can take the name."""
+    target = output.resolve()
+    if target.exists() and not target.is_file():
+        raise typer.BadParameter(f"{output} is not a regular file", param_hint="-o")
+    if not target.parent.is_dir():
+        raise typer.BadParameter(f"there is no directory {target.parent}", param_hint="-o")
+    if output == STDIN or (rows != STDIN and target == rows.resolve()):
+        raise typer.BadParameter("the output is a file of its own", param_hint="-o")
+    return target
+
+
+def read_delimiter(text: str) -> str:
+    r"""Take one character; ``\t`` and ``tab`` are a tab."""
+    delimiter = "\t" if text in {"\\t", "tab"} else text
+    if len(delimiter) != 1 or delimiter in '\r\n"':
+        raise typer.BadParameter("one character, such as ; or \\t", param_hint="--delimiter")
+    return delimiter
+
+
+def read_names(text: str | None) -> tuple[str, ...]:
+    """Read column names as a line of CSV; a name with a comma is quoted."""
+    return tuple(next(csv.reader([text]), ())) if text else ()

@@ -1,4 +1,4 @@
-"""What `sluice export` was asked for: column types, options and the format, read from the command line's text."""
+"""The parameters of `sluice export`: column types, options and format, read from the command line's text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def make_params(
     options: Sequence[str],
     format_name: ExportFormat | None,
 ) -> ExportParams:
-    """Put the order together. What is wrong with the command line itself raises ``typer.BadParameter``."""
+    """Make the parameters of the export. A mistake on the command line raises ``typer.BadParameter``."""
     chosen = read_options(options)
     file_format = format_name or format_of(output)
     plain, packed = _endings(file_format)
@@ -38,7 +38,7 @@ def make_params(
 
 
 def format_of(output: Path) -> ExportFormat:
-    """Tell the format by the name of the file to be."""
+    """Derive the format from the name of the output."""
     for file_format in ExportFormat:
         if output.name.lower().endswith(_endings(file_format)):
             return file_format
@@ -99,20 +99,20 @@ def _object(text: str, hint: str) -> dict[str, object]:
     try:
         return msgspec.json.decode(text, type=dict[str, object])
     except msgspec.MsgspecError as error:
-        raise typer.BadParameter(f"this is no JSON object: {error}", param_hint=hint) from None
+        raise typer.BadParameter(f"this is not a JSON object: {error}", param_hint=hint) from None
 
 
 def _split(text: str, hint: str) -> Mapping[str, object]:
     """Split at commas; a piece without ``=`` belongs to the one after it, so that names may hold commas."""
     given: dict[str, object] = {}
-    held = ""
+    pending = ""
     for piece in text.split(","):
-        held += piece
-        name, equals, value = held.rpartition("=") if hint == "--types" else held.partition("=")
+        pending += piece
+        name, equals, value = pending.rpartition("=") if hint == "--types" else pending.partition("=")
         if equals:
             given[name.strip()] = value
-        held = "" if equals else held + ","
-    if held:
+        pending = "" if equals else pending + ","
+    if pending:
         raise typer.BadParameter(f"{text!r} is not name=value", param_hint=hint)
     return given
 

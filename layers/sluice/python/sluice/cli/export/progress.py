@@ -5,24 +5,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import rich.progress
 
 
 class Progress(Protocol):
-    """What work tells whoever watches it."""
+    """Receives how far work is."""
 
     def stage(self, title: str, total: float | None) -> None:
-        """Begin a stage; ``total`` is in whatever ``reach`` counts, None when it is not known."""
+        """Begin a stage; ``total`` is in the unit of ``reach``, None when it is not known."""
 
     def reach(self, done: float, note: str = "") -> None:
-        """Say how far the stage is."""
+        """Show how far the stage is."""
 
     def note(self, text: str) -> None:
-        """Say something that passes, such as a wait."""
+        """Show a text until the next one, such as the reason of a pause."""
 
 
 class NoProgress:
-    """Implements ``Progress`` for nobody."""
+    """Implements ``Progress`` where nothing is shown."""
 
     def stage(self, title: str, total: float | None) -> None:
         """Drop it."""
@@ -34,13 +37,40 @@ class NoProgress:
         """Drop it."""
 
 
+class ProgressBar:
+    """Implements ``Progress`` by one line that each stage reuses."""
+
+    def __init__(self, shown: rich.progress.Progress) -> None:
+        self._shown = shown
+        self._line = shown.add_task("", total=None, note="")
+
+    def stage(self, title: str, total: float | None) -> None:
+        self._shown.reset(self._line, total=total, description=title, note="")
+
+    def reach(self, done: float, note: str = "") -> None:
+        self._shown.update(self._line, completed=done, note=note)
+
+    def note(self, text: str) -> None:
+        self._shown.update(self._line, note=text)
+
+
 @contextmanager
-def shown_progress(*, wanted: bool = True) -> Iterator[Progress]:
+def shown_progress() -> Iterator[Progress]:
     """Show progress on standard error while it is a terminal; the bar goes when the work ends."""
-    if not (wanted and sys.stderr.isatty()):
+    if not sys.stderr.isatty():
         yield NoProgress()
         return
-    from sluice.cli.export.progress_bar import shown_bar  # noqa: PLC0415  # only a terminal pays for rich
+    from rich.console import Console  # noqa: PLC0415  # only a terminal pays for rich
+    from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+    from rich.progress import Progress as Shown  # noqa: PLC0415
 
-    with shown_bar() as bar:
-        yield bar
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+        TimeElapsedColumn(),
+    )
+    with Shown(*columns, console=Console(stderr=True), transient=True) as shown:
+        yield ProgressBar(shown)

@@ -1,4 +1,4 @@
-"""What a command that composes by itself has for an invoker and for a journal."""
+"""The invoker and the journal of a command that composes by itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sluice.domain.keys import ManifestRef
 
 
 class RecordingInvoker:
-    """Implements ``Invoker`` by keeping the bell for the one who will compose."""
+    """Implements ``Invoker`` by keeping the manifest for the caller, which composes it."""
 
     def __init__(self) -> None:
         self._manifest: ManifestRef | None = None
@@ -16,13 +16,13 @@ class RecordingInvoker:
         self._manifest = manifest
 
     def taken(self) -> ManifestRef:
-        """The bell that was rung last."""
-        assert self._manifest is not None, "closing a task rings"
+        """The manifest that was triggered last."""
+        assert self._manifest is not None, "closing a task triggers"
         return self._manifest
 
 
 class LastError:
-    """Implements ``Journal`` by keeping the last error, of which the task row tells only the code."""
+    """Implements ``Journal`` by keeping the last error, of which the task row has only the code."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None

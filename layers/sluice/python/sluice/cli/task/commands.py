@@ -34,7 +34,7 @@ commands = typer.Typer(
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id; nothing else is needed.")]
 
 
-class Found(NamedTuple):
+class OpenedTask(NamedTuple):
     """A task and what is needed to act on it."""
 
     ports: Ports
@@ -42,9 +42,9 @@ class Found(NamedTuple):
 
 
 @contextmanager
-def _opened(task: str, data: Data, config: Config) -> Iterator[Found]:
+def _opened(task: str, data: Data, config: Config) -> Iterator[OpenedTask]:
     with open_data(data, config) as ports:
-        yield Found(ports, find_ref(ports, task))
+        yield OpenedTask(ports, find_ref(ports, task))
 
 
 def _say(sentence: str, *, as_json: bool, **facts: object) -> None:
@@ -101,15 +101,15 @@ def retry(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, con
     Example: sluice task retry bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
     """
     with _opened(task, data, config) as (ports, ref):
-        held = find_task(ports, ref)
-        if held.state is State.COMPLETED:
+        state = find_task(ports, ref).state
+        if state is State.COMPLETED:
             raise _refused(f"task {task} has its file; there is nothing to retry")
-        if not held.state.terminal:
-            raise _refused(f"task {task} has not failed; it is {held.state}")
+        if not state.terminal:
+            raise _refused(f"task {task} has not failed; it is {state}")
         made = render_again(ports, ref, RenderRequest()).task
     _say(
         f"Task {made.task_id} composes the {counted(made.total_rows, 'row')} of {task} again, "
-        "as soon as the service's sweeper looks.",
+        "as soon as the service's sweeper runs.",
         as_json=as_json,
         task_id=made.task_id,
         source_task=task,
@@ -124,13 +124,13 @@ def cancel(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, co
     Example: sluice task cancel bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
     """
     with _opened(task, data, config) as (ports, ref):
-        held = cancel_export(ports, ref)
-    _say(f"Task {task} is cancelled.", as_json=as_json, task_id=task, state=held.state)
+        state = cancel_export(ports, ref).state
+    _say(f"Task {task} is cancelled.", as_json=as_json, task_id=task, state=state)
 
 
 @commands.command("release-lease")
 def release_lease_(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
-    """Take a task from a composer that holds it but will not finish.
+    """Take a task from a composer that has its lease but will not finish.
 
     Safe at any time: a composer that is alive after all cannot finish the task any more.
 
@@ -145,10 +145,10 @@ def release_lease_(task: TaskArgument, *, as_json: AsJson = False, data: Data = 
 
 
 @commands.command()
-def ring(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
+def trigger(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
     """Ask for a composer now instead of when the sweeper would have; harmless when one is at work.
 
-    Example: sluice task ring bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
+    Example: sluice task trigger bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
     """
     with _opened(task, data, config) as (ports, ref):
         state = find_task(ports, ref).state
@@ -156,11 +156,18 @@ def ring(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, conf
             raise _refused(f"there is nothing to compose in task {task}; it is {state}")
         trigger_again(ports, ref)
     _say(
-        f"Task {task} is due now; the service's sweeper rings for a composer.",
+        f"Task {task} is due now; the service's sweeper starts a composer.",
         as_json=as_json,
         task_id=task,
         state=state,
     )
+
+
+@commands.command(hidden=True)
+def ring(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
+    """Do what `sluice task trigger` does; the former name."""
+    print("sluice: `sluice task ring` is called `sluice task trigger` now; the old name will go", file=sys.stderr)
+    trigger(task, as_json=as_json, data=data, config=config)
 
 
 @commands.command()
@@ -170,14 +177,14 @@ def verify(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, co
     Example: sluice task verify bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
     """
     with _opened(task, data, config) as (ports, ref):
-        held = find_task(ports, ref)
+        recorded = find_task(ports, ref)
         found = verify_result(ports, ref)
     if not found.matches:
         raise SluiceError(
             ErrorCode.RESULT_VERIFY_FAILED,
-            size_recorded=held.result_size,
+            size_recorded=recorded.result_size,
             size_stored=found.size,
-            sha256_recorded=held.result_sha256,
+            sha256_recorded=recorded.result_sha256,
             sha256_stored=found.sha256,
         )
     _say(

@@ -97,10 +97,10 @@ class TaskReport(msgspec.Struct, frozen=True):
 
 def report_task(ports: Ports, ref: TaskRef) -> TaskReport:
     """Gather the report as of now; changes nothing. Raises TASK_NOT_FOUND; deleted tasks are reported."""
-    held = ports.tasks.read_claims(ref)
-    if held is None:
+    read = ports.tasks.read_claims(ref)
+    if read is None:
         raise SluiceError(ErrorCode.TASK_NOT_FOUND)
-    task, now = held.task, ports.clock.now()
+    task, now = read.task, ports.clock.now()
     attempts = ports.tasks.read_attempts(ref)
     params = task.params
     came_at = since(task, attempts)
@@ -117,8 +117,8 @@ def report_task(ports: Ports, ref: TaskRef) -> TaskReport:
         filename=filename_of(task) if params else None,
         columns=params.column_count if params else None,
         source_task=(params.source_task or None) if params else None,
-        batches=_count_batches(task, held.claims, listed_max=ports.limits.missing_listed_max),
-        sheets=_count_sheets(params, held.claims),
+        batches=_count_batches(task, read.claims, listed_max=ports.limits.missing_listed_max),
+        sheets=_count_sheets(params, read.claims),
         rows_received=task.rows_received,
         rows_written=task.rows_done,
         progress_percent=progress_percent(task),

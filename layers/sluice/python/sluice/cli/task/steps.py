@@ -10,13 +10,13 @@ from sluice.domain.task import Attempt, State, Task
 from sluice.usecases.reading.make_link import failure_of
 
 OVERDUE_S = 60.0
-"""A sweeper looks every few seconds; a row due for longer than this has none."""
+"""A sweeper runs every few seconds; a row due for longer than this has none."""
 
 
 _USUAL = {
     State.OPEN: ("sender", "sends batches and closes; left alone, the task expires"),
-    State.SEALED: ("composer", "takes the task; the sweeper rings for one when none has"),
-    State.COMPOSING: ("composer", "writes the file; the sweeper rings for another when its lease has lapsed"),
+    State.SEALED: ("composer", "takes the task; the sweeper starts one when none has"),
+    State.COMPOSING: ("composer", "writes the file; the sweeper starts another when its lease has lapsed"),
     State.CANCELLED: ("nobody", "acts; the task was cancelled, and the sweeper removes what is left"),
     State.EXPIRED: ("nobody", "acts; the task is past its time, and the sweeper removes what is left"),
 }
@@ -33,13 +33,13 @@ class NextStep(msgspec.Struct, frozen=True):
     who: str
     what: str
     due_at: str
-    """When the sweeper looks at the task next, whatever the others do."""
+    """When the sweeper checks the task next, whatever the others do."""
     overdue_s: int
-    """How long ago the sweeper should have looked, when that means that none is running."""
+    """How long ago the sweeper should have checked it, when that means that none is running."""
 
 
 def since(task: Task, attempts: list[Attempt]) -> float:
-    """When the task came to where it is, as well as row and log tell."""
+    """When the task entered its state, as far as row and log say."""
     match task.state:
         case State.OPEN:
             return task.created_at

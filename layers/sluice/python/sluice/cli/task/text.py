@@ -39,9 +39,9 @@ def _facts(report: TaskReport) -> Iterator[tuple[str, str]]:
 
 def _due(report: TaskReport) -> str:
     if not report.next.overdue_s:
-        return f"the sweeper looks at {report.next.due_at}"
+        return f"the sweeper checks it at {report.next.due_at}"
     return (
-        f"the sweeper should have looked at {report.next.due_at}, {span(report.next.overdue_s)} ago: "
+        f"the sweeper should have checked it at {report.next.due_at}, {span(report.next.overdue_s)} ago: "
         "is a service running over this directory?"
     )
 

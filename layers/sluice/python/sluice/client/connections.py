@@ -1,0 +1,179 @@
+"""HTTP/1.1 connections of the standard library: kept for the next request, with time-outs and the system's proxies."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from threading import Lock
+from typing import NamedTuple
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class Timeouts(NamedTuple):
+    """Seconds that one step may take."""
+
+    connect_s: float = 5
+    """For a connection, TLS included."""
+    answer_s: float = 60
+    """For each wait for bytes to come or to go."""
+
+
+TIMEOUTS = Timeouts()
+
+
+class Request(NamedTuple):
+    method: str
+    url: str
+    body: bytes | None = None
+    headers: Mapping[str, str] = {}
+
+
+class _Origin(NamedTuple):
+    scheme: str
+    host: str
+    port: int
+
+
+class Connections:
+    """Sends requests to any host. Thread-safe; a connection serves one request at a time."""
+
+    def __init__(self, timeouts: Timeouts, tls: ssl.SSLContext | None = None) -> None:
+        self._timeouts = timeouts
+        self._tls = tls
+        self._lock = Lock()
+        self._is_closed = False
+        self._idle: dict[_Origin, list[http.client.HTTPConnection]] = {}
+        self._leased: set[http.client.HTTPConnection] = set()
+
+    @contextmanager
+    def exchange(self, request: Request) -> Iterator[http.client.HTTPResponse]:
+        """Send a request and give the response, its body unread; redirects are not followed.
+
+        Where the body was read to its end, the connection serves the next
+        request. Raises ``OSError`` and ``http.client.HTTPException``.
+        """
+        parts = check_url(request.url)
+        origin = _Origin(parts.scheme, str(parts.hostname), parts.port or _PORTS[parts.scheme])
+        connection = self._lease(origin)
+        is_reusable = False
+        try:
+            response = self._send(connection, request)
+            yield response
+            is_reusable = response.isclosed() and not response.will_close
+        finally:
+            self._give_back(origin, connection, is_reusable=is_reusable)
+
+    def close(self) -> None:
+        """Close every connection; a request that is under way in another thread fails."""
+        with self._lock:
+            self._is_closed = True
+            idle = [connection for kept in self._idle.values() for connection in kept]
+            leased = list(self._leased)
+            self._idle.clear()
+        for connection in idle:
+            connection.close()
+        for connection in leased:
+            if connection.sock is not None:
+                with suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def _lease(self, origin: _Origin) -> http.client.HTTPConnection:
+        with self._lock:
+            kept = self._idle.get(origin)
+            connection = kept.pop() if kept else self._make(origin)
+            self._leased.add(connection)
+        return connection
+
+    def _give_back(self, origin: _Origin, connection: http.client.HTTPConnection, *, is_reusable: bool) -> None:
+        with self._lock:
+            self._leased.discard(connection)
+            is_reusable = is_reusable and not self._is_closed
+            if is_reusable:
+                self._idle.setdefault(origin, []).append(connection)
+        if not is_reusable:
+            connection.close()
+
+    def _send(self, connection: http.client.HTTPConnection, request: Request) -> http.client.HTTPResponse:
+        """Send; once more over a new connection if the server closed a kept one before it answered."""
+        is_kept = connection.sock is not None
+        try:
+            return self._send_once(connection, request)
+        except (ConnectionError, http.client.BadStatusLine):
+            connection.close()
+            if not is_kept:
+                raise
+            return self._send_once(connection, request)
+
+    def _send_once(self, connection: http.client.HTTPConnection, request: Request) -> http.client.HTTPResponse:
+        is_open = connection.sock is not None
+        if not is_open:
+            connection.connect()
+            connection.sock.settimeout(self._timeouts.answer_s)
+        parts = urlsplit(request.url)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        headers = dict(request.headers)
+        if parts.scheme == "http" and (proxy := _proxy_of("http", str(parts.hostname))):
+            target = f"http://{parts.netloc}{target}"
+            headers |= _proxy_headers(proxy)
+        try:
+            connection.request(request.method, target, request.body, headers)
+        except (BrokenPipeError, ConnectionResetError):
+            # A server that refuses a body may answer and close before it has read all of it: the answer counts.
+            response = connection.getresponse()
+            response.will_close = True
+            return response
+        return connection.getresponse()
+
+    def _make(self, origin: _Origin) -> http.client.HTTPConnection:
+        """A connection that is not open yet, through the proxy that the system names for the host."""
+        proxy = _proxy_of(origin.scheme, origin.host)
+        host, port = origin.host, origin.port
+        if proxy:
+            host, port = str(proxy.hostname), proxy.port or _PORTS["http"]
+        if origin.scheme == "http":
+            return http.client.HTTPConnection(host, port, timeout=self._timeouts.connect_s)
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+        connection = http.client.HTTPSConnection(host, port, timeout=self._timeouts.connect_s, context=self._tls)
+        if proxy:
+            connection.set_tunnel(origin.host, origin.port, headers=_proxy_headers(proxy))
+        return connection
+
+
+def check_url(url: str) -> SplitResult:
+    """Split the address of a server. Raises ``ValueError`` for one that is not of the web, without repeating it."""
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in _PORTS and bool(parts.hostname) and parts.username is None
+        (parts.hostname or "").encode("idna")
+        is_good = is_good and parts.port != 0 and url.isascii() and url.isprintable() and " " not in url
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise ValueError("an address such as https://exports.example.com is expected")
+    return parts
+
+
+def _proxy_of(scheme: str, host: str) -> SplitResult | None:
+    """The proxy for the host, as the environment or the system names it."""
+    address = getproxies().get(scheme, "")
+    if not address or proxy_bypass(host):
+        return None
+    proxy = urlsplit(address if "://" in address else f"http://{address}")
+    if proxy.scheme != "http" or not proxy.hostname:
+        raise OSError("the proxy is not one of http")
+    return proxy
+
+
+def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
+    if proxy.username is None:
+        return {}
+    credential = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": f"Basic {b64encode(credential.encode()).decode()}"}

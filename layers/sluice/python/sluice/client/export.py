@@ -1,0 +1,289 @@
+"""One export of the service: batches go in, a file comes out."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sluice.client.calls import Answer, Calls
+from sluice.client.connections import Request
+from sluice.client.errors import SluiceApiError
+from sluice.client.files import save_link
+from sluice.client.rows import Row, encode_rows
+
+ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
+IN_FLIGHT = 4
+POLL_S = 20.0
+"""How long the service may wait before it answers that nothing has changed."""
+_PAUSE_S = 0.1
+"""Between two questions, for a service that stops and answers at once."""
+_GZIP_BYTES_MIN = 1_024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """An export as it was when the service answered. Times are ISO 8601 in UTC."""
+
+    task_id: str
+    state: str
+    """open, sealed, composing; completed, failed, cancelled, expired."""
+    format: str | None = None
+    filename: str | None = None
+    rows_expected: int | None = None
+    rows_received: int = 0
+    rows_written: int = 0
+    batches: int = 0
+    sheets: Mapping[str, int | None] = field(default_factory=dict)
+    """Rows of each declared sheet; None before the close."""
+    progress_percent: float = 0.0
+    eta_seconds: int | None = None
+    file_size_bytes: int | None = None
+    checksum_sha256: str | None = None
+    error: Mapping[str, Any] | None = None
+    """Why there is no file: ``code``, ``message``, ``who``, ``retryable``."""
+    created_at: str | None = None
+    sealed_at: str | None = None
+    finished_at: str | None = None
+    expires_at: str | None = None
+    warnings: Mapping[str, int] = field(default_factory=dict)
+    """What the writer counted, by kind."""
+
+    @classmethod
+    def of(cls, task: Mapping[str, Any]) -> Status:
+        """Read an answer; members that this version does not know are left out."""
+        known: dict[str, Any] = {"task_id": task["task_id"], "state": task["state"]}
+        known |= {one.name: task[one.name] for one in fields(cls) if one.name in task}
+        known["warnings"] = {warning["kind"]: warning["count"] for warning in task.get("warnings", ())}
+        known["sheets"] = {sheet["name"]: sheet["rows"] for sheet in task.get("sheets", ())}
+        return cls(**known)
+
+    @property
+    def failure(self) -> SluiceApiError | None:
+        """Why the export has no file and never will; None while it may have one."""
+        if self.state == "completed" or self.state not in ENDED:
+            return None
+        error = self.error or {"code": self.state.upper(), "message": f"The export is {self.state}."}
+        return SluiceApiError(
+            str(error["code"]),
+            str(error.get("message") or error["code"]),
+            facts={"task": self.task_id},
+            retryable=error.get("retryable") is True,
+            who=str(error.get("who") or ""),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The service has stored a batch."""
+
+    sequence: int
+    rows: int
+    sha256: str
+    """First half of the digest of the rows as they are stored."""
+    replayed: bool
+    """The service had the batch already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Possession of the URL is access to the file until ``expires_at``."""
+
+    url: str = field(repr=False)
+    expires_at: str
+
+
+class Export:
+    """An export by its id. Thread-safe; every call may be repeated."""
+
+    def __init__(self, calls: Calls, task_id: str, *, compress: bool) -> None:
+        self.id = task_id
+        self._calls = calls
+        self._compress = compress
+        self._path = f"/v1/exports/{quote(task_id, safe='')}"
+
+    def __repr__(self) -> str:
+        return f"Export({self.id!r})"
+
+    def put(self, sequence: int, rows: Sequence[Row], *, sheet: str | None = None) -> Receipt:
+        """Store a batch; ``sequence`` counts from 1, in any order. Errors name the row of the batch."""
+        request = self._batch(sequence, rows, sheet)
+        return _receipt(self._calls.repeat(lambda: self._calls.attempt(request)))
+
+    def close(
+        self, *, batches: int | None = None, rows: int | None = None, sheets: Mapping[str, int] | None = None
+    ) -> Status:
+        """Fix the rows and have the file written. Totals that are given are checked, ``sheets`` by name."""
+        totals = {"batches": batches, "rows": rows, "sheets": sheets}
+        body = {name: total for name, total in totals.items() if total is not None}
+        return Status.of(self._calls.json("POST", f"{self._path}/close", body))
+
+    def send(
+        self,
+        batches: Iterable[Sequence[Row]],
+        *,
+        in_flight: int = IN_FLIGHT,
+        on_batch: Callable[[Receipt], object] = lambda _: None,
+    ) -> Status:
+        """Put all batches of a table, numbered from 1, some at a time, and close with the totals counted.
+
+        Errors name the row of the table. ``on_batch`` is called in the order of the batches.
+        """
+        sequence = rows = 0
+        with self._window(in_flight, on_batch) as put:
+            for sequence, batch in enumerate(batches, start=1):
+                with _rows_counted_from(rows, sequence):
+                    request = self._batch(sequence, batch, None)
+                put(request, sequence, rows)
+                rows += len(batch)
+        return self.close(batches=sequence, rows=rows)
+
+    def status(self) -> Status:
+        return Status.of(self._calls.json("GET", self._path))
+
+    def wait(
+        self,
+        timeout_s: float | None = None,
+        *,
+        poll_s: float = POLL_S,
+        on_progress: Callable[[Status], object] = lambda _: None,
+    ) -> Status:
+        """Wait until the file is there.
+
+        Raises the export's failure where there will be none, and NOT_READY
+        when ``timeout_s`` is over; the export goes on then.
+        """
+        clock = self._calls.clock
+        give_up_at = None if timeout_s is None else clock.monotonic() + timeout_s
+        while True:
+            left_s = poll_s if give_up_at is None else max(0.0, min(poll_s, give_up_at - clock.monotonic()))
+            status = Status.of(self._calls.json("GET", f"{self._path}?wait={left_s:.3f}"))
+            on_progress(status)
+            if status.state == "completed":
+                return status
+            if status.failure is not None:
+                raise status.failure
+            if give_up_at is not None and clock.monotonic() >= give_up_at:
+                detail = f"The export is {status.state} after {timeout_s:g} s; it goes on."
+                raise SluiceApiError("NOT_READY", detail, facts={"task": self.id}, retryable=True, who="client")
+            clock.sleep(_PAUSE_S)
+
+    def link(self) -> Link:
+        """Make a link to the file."""
+        answer = self._calls.json("GET", f"{self._path}/file?redirect=false")
+        return Link(str(answer["url"]), str(answer["expires_at"]))
+
+    def save_to(self, path: str | Path, *, on_bytes: Callable[[int], object] = lambda _: None) -> Status:
+        """Save the file: whole and with the checksum that the service recorded, or not at all.
+
+        A download that breaks off goes on where it was. ``on_bytes`` is called with the bytes that are there.
+        """
+        links = [self.link().url]  # raises what the service says where there is no file
+        status = self.status()
+        save_link(
+            self._calls,
+            lambda: links.pop() if links else self.link().url,
+            Path(path),
+            sha256=status.checksum_sha256 or "",
+            on_bytes=on_bytes,
+        )
+        return status
+
+    def render(
+        self,
+        *,
+        format: str | None = None,  # noqa: A002 - the API's name
+        filename: str | None = None,
+        options: Mapping[str, object] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Export:
+        """Have another file made from the same rows; ``options`` replace all of this export."""
+        changes = {"format": format, "filename": filename, "options": options}
+        body = {name: value for name, value in changes.items() if value is not None}
+        headers = self._calls.key_header(idempotency_key)
+        answer = self._calls.json("POST", f"{self._path}/render", body, headers=headers)
+        return Export(self._calls, str(answer["task_id"]), compress=self._compress)
+
+    def cancel(self) -> None:
+        """Cancel an export that is running; delete one that has ended."""
+        self._calls.json("DELETE", self._path)
+
+    @contextmanager
+    def cancel_on_error(self) -> Iterator[Export]:
+        """Cancel the export when the block fails; if that fails too, the export expires by itself."""
+        try:
+            yield self
+        except BaseException:
+            with suppress(SluiceApiError):
+                self._calls.json("DELETE", self._path, retry_for_s=0)
+            raise
+
+    def _batch(self, sequence: int, rows: Sequence[Row], sheet: str | None) -> Request:
+        body = encode_rows(rows)
+        headers = {}
+        if self._compress and len(body) >= _GZIP_BYTES_MIN:
+            body = gzip.compress(body, compresslevel=1, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        headers["X-Content-SHA256"] = hashlib.sha256(body).hexdigest()
+        query = "" if sheet is None else f"?sheet={quote(sheet, safe='')}"
+        return self._calls.request("PUT", f"{self._path}/batches/{sequence}{query}", body, headers)
+
+    @contextmanager
+    def _window(
+        self, in_flight: int, on_batch: Callable[[Receipt], object]
+    ) -> Iterator[Callable[[Request, int, int], None]]:
+        """Put batches from threads of its own, at most ``in_flight`` at a time.
+
+        Only first tries are made there: pauses and repeats are the caller's,
+        so that the oldest batch is settled first and Ctrl-C ends a pause.
+        """
+        waiting: deque[tuple[Request, int, int, Future[Answer]]] = deque()
+
+        def settle() -> None:
+            request, sequence, rows_before, first = waiting.popleft()
+            tries = [first.result]
+            with _rows_counted_from(rows_before, sequence):
+                answer = self._calls.repeat(lambda: tries.pop()() if tries else self._calls.attempt(request))
+            on_batch(_receipt(answer))
+
+        connections = self._calls.new_connections()
+        pool = ThreadPoolExecutor(in_flight, thread_name_prefix="sluice-client")
+        try:
+
+            def put(request: Request, sequence: int, rows_before: int) -> None:
+                if len(waiting) == in_flight:
+                    settle()
+                first = pool.submit(self._calls.attempt, request, connections=connections)
+                waiting.append((request, sequence, rows_before, first))
+
+            yield put
+            while waiting:
+                settle()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            connections.close()
+
+
+def _receipt(answer: Answer) -> Receipt:
+    return Receipt(answer["sequence"], answer["rows"], answer["sha256"], answer["replayed"])
+
+
+@contextmanager
+def _rows_counted_from(rows_before: int, sequence: int) -> Iterator[None]:
+    """Count the row of an error from the start of the table; name the batch where an error has no row."""
+    try:
+        yield
+    except SluiceApiError as error:
+        row = error.facts.get("row")
+        if isinstance(row, int):
+            error.facts["row"] = row + rows_before
+        elif error.status is not None:
+            error.facts.setdefault("batch", sequence)
+        raise

@@ -1,0 +1,101 @@
+"""Rows as the JSON of a batch, and a table of any length cut into batches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from enum import Enum
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from sluice.client.errors import SluiceApiError
+
+Row: TypeAlias = Sequence[object] | Mapping[str, object]
+"""One cell for each column, in order; or cells by the column's name.
+
+A cell is None, a text, a number (Decimal too), a boolean, a date, a time or both, a UUID, or an Enum of these.
+"""
+Columns: TypeAlias = Mapping[str, str | Mapping[str, object]] | Iterable[str | Mapping[str, object]]
+"""Types by name, such as ``{"id": "number", "paid": {"type": "boolean", "format": "yes/no"}}``; or names, or objects
+with ``name``, ``type``, ``format`` and ``width``."""
+
+BATCH_ROWS_MAX = 5_000
+BATCH_CHARS_MAX = 1 << 18
+"""Characters of a batch, each cell that is not text counted as eight."""
+_CELL_CHARS = 8
+
+
+def encode_rows(rows: Sequence[Row]) -> bytes:
+    """Encode a batch; every digit is kept.
+
+    Raises INVALID_VALUE or INVALID_TEXT, with the row (from 1) and the column (its name, or its number from 1), for a
+    cell that is no value of a table.
+    """
+    try:
+        return _encoder.encode(rows).encode()
+    except (TypeError, ValueError, RecursionError):
+        _raise_bad_cell(rows)
+        raise
+
+
+def cut(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Cut rows into batches; the same rows always give the same batches. A huge row is alone."""
+    batch: list[Row] = []
+    chars = 0
+    for row in rows:
+        cells = row.values() if isinstance(row, Mapping) else row
+        row_chars = sum(len(cell) if isinstance(cell, str) else _CELL_CHARS for cell in cells)
+        if batch and (len(batch) == BATCH_ROWS_MAX or chars + row_chars > BATCH_CHARS_MAX):
+            yield batch
+            batch, chars = [], 0
+        batch.append(row)
+        chars += row_chars
+    if batch:
+        yield batch
+
+
+def encode_columns(columns: Columns) -> list[dict[str, object]]:
+    """Columns as the API takes them."""
+    if isinstance(columns, Mapping):
+        given = columns.items()
+        return [{"name": name, **({"type": kind} if isinstance(kind, str) else kind)} for name, kind in given]
+    return [{"name": column} if isinstance(column, str) else dict(column) for column in columns]
+
+
+def _plain(value: object) -> Any:
+    """What JSON has no type for."""
+    match value:
+        case Decimal() if value.is_finite():
+            return format(value, "f")
+        case datetime() | date() | time():
+            return value.isoformat()
+        case UUID():
+            return str(value)
+        case Enum():
+            return value.value
+        case Mapping():
+            return dict(value)
+        case Sequence() if not isinstance(value, (bytes, bytearray, memoryview)):
+            return list(value)
+        case _:
+            raise TypeError
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+
+
+def _raise_bad_cell(rows: Sequence[Row]) -> None:
+    """Find the cell that cannot be encoded, and name its place; the value is not repeated."""
+    for row_number, row in enumerate(rows, start=1):
+        cells = row.items() if isinstance(row, Mapping) else enumerate(row, start=1)
+        for column, cell in cells:
+            facts = {"row": row_number, "column": column}
+            try:
+                _encoder.encode(cell).encode()
+            except UnicodeEncodeError:
+                raise SluiceApiError("INVALID_TEXT", "Text is not valid Unicode.", facts=facts, who="client") from None
+            except (TypeError, ValueError, RecursionError):
+                detail = f"A cell cannot hold this value of type {type(cell).__name__}."
+                raise SluiceApiError("INVALID_VALUE", detail, facts=facts, who="client") from None

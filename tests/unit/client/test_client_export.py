@@ -1,0 +1,333 @@
+"""An export through the client: sent in order of need, waited for, saved whole, cancelled when it fails."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+
+from sluice.client import Client, Export, SluiceApiError, Status
+from sluice.domain.limits import Limits
+from tests.support.fake_clock import FakeClock, SeededRandomness
+from tests.support.http_client import HttpRelay, http_relay
+from tests.support.scripted_server import Answer, Asked, scripted_server
+
+COLUMNS = {"id": "number", "name": "string"}
+ROWS = [[number, f"name {number}, Zoë"] for number in range(12_000)]
+CSV = "\ufeffid,name\r\n" + "".join(f'{number},"name {number}, Zoë"\r\n' for number in range(12_000))
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[HttpRelay]:
+    with http_relay(tmp_path / "service") as running:
+        yield running
+
+
+@pytest.fixture
+def client(relay: HttpRelay) -> Iterator[Client]:
+    with Client(relay.url, relay.memory.token(), compress=True) as made:
+        yield made
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+def test_a_table_is_sent_and_its_file_saved(client: Client, tmp_path: Path, in_flight: int) -> None:
+    sequences: list[int] = []
+    export = client.send_table(
+        iter(ROWS),
+        columns=COLUMNS,
+        format="csv",
+        filename="rows",
+        in_flight=in_flight,
+        on_batch=lambda receipt: sequences.append(receipt.sequence),
+    )
+    done = export.wait()
+    assert export.save_to(tmp_path / "rows.csv") == done
+    content = (tmp_path / "rows.csv").read_bytes()
+    assert content.decode() == CSV
+    assert (done.filename, done.rows_written, done.file_size_bytes) == ("rows.csv", 12_000, len(content))
+    assert done.checksum_sha256 == hashlib.sha256(content).hexdigest()
+    assert sequences == [1, 2, 3]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rows.csv", "service"]
+
+
+def test_batches_go_one_by_one_in_any_order_and_again(client: Client) -> None:
+    export = client.open(format="csv", columns=COLUMNS)
+    assert [export.put(sequence, [[sequence, "x"]]).replayed for sequence in (2, 1, 2)] == [False, False, True]
+    with pytest.raises(SluiceApiError) as caught:
+        export.close(batches=3)
+    assert (caught.value.code, caught.value.facts["missing"]) == ("BATCHES_MISSING", [3])
+    assert export.close(batches=2, rows=2).rows_received == 2
+    assert export.wait().rows_written == 2
+
+
+def test_each_sheet_gets_its_rows(client: Client, tmp_path: Path) -> None:
+    export = client.open(format="xlsx", sheets={"Orders": {"id": "number"}, "Lines & more": ["order", "article"]})
+    export.put(1, [[1]], sheet="Orders")
+    export.put(2, [{"article": "tea", "order": 1}], sheet="Lines & more")
+    assert export.close(sheets={"Orders": 1, "Lines & more": 1}).sheets == {"Orders": 1, "Lines & more": 1}
+    export.wait()
+    export.save_to(tmp_path / "shop.xlsx")
+    book = openpyxl.load_workbook(tmp_path / "shop.xlsx")
+    assert {sheet.title: list(sheet.iter_rows(min_row=2, values_only=True)) for sheet in book.worksheets} == {
+        "Orders": [(1,)],
+        "Lines & more": [("1", "tea")],
+    }
+
+
+def test_the_same_key_goes_on_with_the_same_export(client: Client) -> None:
+    first = client.open(format="csv", columns=COLUMNS, idempotency_key="schlüssel-1")
+    first.put(1, ROWS[:10])
+    again = client.send_table(iter(ROWS[:10]), columns=COLUMNS, format="csv", idempotency_key="schlüssel-1")
+    assert again.id == first.id
+    assert first.wait().batches == 1
+    with pytest.raises(SluiceApiError, match="IDEMPOTENCY_KEY_REUSED"):
+        client.open(format="csv", columns=["id"], idempotency_key="schlüssel-1")
+    assert client.open(format="csv", columns=COLUMNS).id != client.open(format="csv", columns=COLUMNS).id
+    with pytest.raises(ValueError, match="printable"):
+        client.open(format="csv", columns=COLUMNS, idempotency_key="a\nb")
+
+
+@pytest.mark.parametrize("bad", [[9, "x", "too wide"], ["x", "no number"], [float("nan"), "no cell"]])
+@pytest.mark.parametrize("key", [None, "k"])
+def test_a_bad_row_is_counted_from_the_start_of_the_table(client: Client, bad: list[Any], key: str | None) -> None:
+    rows = [*ROWS[:11_000], bad, *ROWS]
+    with pytest.raises(SluiceApiError) as caught:
+        client.send_table(rows, columns=COLUMNS, format="csv", idempotency_key=key)
+    assert caught.value.facts["row"] == 11_001
+    assert [status.state for status in client.list()] == ["cancelled" if key is None else "open"]
+
+
+def test_an_error_of_a_whole_batch_names_the_batch(tmp_path: Path) -> None:
+    with (
+        http_relay(tmp_path, limits=Limits(batch_rows_max=100)) as relay,
+        Client(relay.url, relay.memory.token()) as client,
+        pytest.raises(SluiceApiError, match="BATCH_TOO_LARGE") as caught,
+    ):
+        client.open(format="csv", columns=COLUMNS).send([ROWS[:100], ROWS[:101]])
+    assert caught.value.facts["batch"] == 2
+
+
+def test_what_a_source_of_rows_raises_comes_through_and_cancels(client: Client) -> None:
+    def rows() -> Iterator[list[Any]]:
+        yield from ROWS
+        raise KeyError("the database went away")
+
+    with pytest.raises(KeyError):
+        client.send_table(rows(), columns=COLUMNS, format="csv")
+    assert [status.state for status in client.list(state="cancelled")] == ["cancelled"]
+
+
+def test_all_exports_are_listed_page_by_page(client: Client) -> None:
+    made = [client.open(format="csv", columns=COLUMNS).id for _ in range(5)]
+    assert [status.task_id for status in client.list(page=2)] == made[::-1]
+    assert list(client.list(state="failed")) == []
+
+
+def test_another_file_is_made_from_the_same_rows(client: Client, tmp_path: Path) -> None:
+    export = client.send_table(ROWS[:2], columns=COLUMNS, format="xlsx", filename="a")
+    export.wait()
+    again = export.render(format="jsonl", filename="b", idempotency_key="again")
+    assert export.render(format="jsonl", filename="b", idempotency_key="again").id == again.id
+    again.wait()
+    assert again.save_to(str(tmp_path / "b.jsonl")).filename == "b.jsonl"
+    assert [json.loads(line)["id"] for line in (tmp_path / "b.jsonl").read_text().splitlines()] == [0, 1]
+
+
+def test_a_link_is_not_shown_by_accident(client: Client) -> None:
+    export = client.send_table(ROWS[:2], columns=COLUMNS, format="csv")
+    export.wait()
+    link = export.link()
+    assert link.url.startswith("http")
+    assert link.url not in repr(link)
+
+
+def test_without_a_file_there_is_neither_link_nor_download(client: Client, tmp_path: Path) -> None:
+    export = client.open(format="csv", columns=COLUMNS)
+    (tmp_path / "old.csv").write_text("precious")
+    for call in (export.link, lambda: export.save_to(tmp_path / "old.csv")):
+        with pytest.raises(SluiceApiError, match="NOT_READY") as caught:
+            call()
+        assert caught.value.retryable
+    export.cancel()
+    export.cancel()
+    with pytest.raises(SluiceApiError, match="CANCELLED"):
+        export.save_to(tmp_path / "old.csv")
+    with pytest.raises(SluiceApiError, match="CANCELLED") as caught:
+        export.wait()
+    assert caught.value.facts == {"task": export.id}
+    assert (tmp_path / "old.csv").read_text() == "precious"
+
+
+# The rest is what only a service that misbehaves shows.
+
+FILE = b"0123456789"
+TASK = {
+    "task_id": "t",
+    "state": "completed",
+    "filename": "out.csv",
+    "file_size_bytes": len(FILE),
+    "checksum_sha256": hashlib.sha256(FILE).hexdigest(),
+    "a_member_of_a_newer_service": 1,
+}
+
+
+def service(**answers: Callable[[Asked], Answer]) -> Callable[[Asked], Answer]:
+    """A service whose every call succeeds, but for ``put``, ``status``, ``bytes`` and ``close``."""
+
+    def answer(asked: Asked) -> Answer:
+        path = asked.path.partition("?")[0]
+        kind = {"/bytes": "bytes", "/v1/exports/t": "status", "/v1/exports/t/close": "close"}.get(path, "")
+        if "/batches/" in path:
+            kind = "put"
+        if kind in answers:
+            return answers[kind](asked)
+        if kind == "put":
+            return receipt(asked)
+        if path.endswith("/file"):
+            return Answer(200, b'{"url": "/bytes", "expires_at": "2099-01-01T00:00:00Z"}')
+        return Answer(200, FILE) if kind == "bytes" else Answer(200, json.dumps(TASK).encode())
+
+    return answer
+
+
+def receipt(asked: Asked) -> Answer:
+    sequence = int(asked.path.rpartition("/")[2])
+    return Answer(200, json.dumps({"sequence": sequence, "rows": 1, "sha256": "", "replayed": False}).encode())
+
+
+def export_at(url: str, clock: FakeClock | None = None) -> Export:
+    return Client(url, clock=clock or FakeClock(), randomness=SeededRandomness()).export("t")
+
+
+def test_several_batches_are_under_way_at_a_time() -> None:
+    barrier = threading.Barrier(4)
+
+    def put(asked: Asked) -> Answer:
+        barrier.wait(timeout=30)
+        return receipt(asked)
+
+    with scripted_server(service(put=put)) as server:
+        export_at(server.url).send([[[number]] for number in range(8)])
+    closing = json.loads(server.asked[-1].body)
+    assert closing == {"batches": 8, "rows": 8}
+
+
+def test_no_more_batches_are_read_than_are_under_way() -> None:
+    read: list[int] = []
+    acknowledged: list[int] = []
+
+    def batches() -> Iterator[list[list[int]]]:
+        for number in range(20):
+            read.append(len(acknowledged))
+            yield [[number]]
+
+    with scripted_server(service()) as server:
+        export_at(server.url).send(batches(), in_flight=3, on_batch=lambda one: acknowledged.append(one.sequence))
+    assert acknowledged == list(range(1, 21))
+    assert all(number - done <= 3 for number, done in enumerate(read))
+
+
+def test_a_batch_that_fails_for_a_moment_is_put_again_and_the_order_stays() -> None:
+    tries: Counter[str] = Counter()
+    clock, sequences = FakeClock(), list[int]()
+
+    def put(asked: Asked) -> Answer:
+        tries[asked.path] += 1
+        return Answer(503, b"") if tries[asked.path] <= 2 else receipt(asked)
+
+    with scripted_server(service(put=put)) as server:
+        export_at(server.url, clock).send(
+            [[[number]] for number in range(6)], on_batch=lambda one: sequences.append(one.sequence)
+        )
+    assert sequences == [1, 2, 3, 4, 5, 6]
+    assert set(tries.values()) == {3}
+    assert len(clock.slept) == 12
+
+
+def test_waiting_ends_when_its_time_is_over() -> None:
+    clock, seen = FakeClock(), list[Status]()
+    composing = json.dumps({**TASK, "state": "composing"}).encode()
+    with (
+        scripted_server(service(status=lambda _: Answer(200, composing))) as server,
+        pytest.raises(SluiceApiError, match="composing after 1 s; it goes on") as caught,
+    ):
+        export_at(server.url, clock).wait(1, on_progress=seen.append)
+    assert (caught.value.code, caught.value.retryable) == ("NOT_READY", True)
+    assert {status.state for status in seen} == {"composing"}
+    assert all(float(asked.path.partition("wait=")[2]) <= 1 for asked in server.asked)
+
+
+@pytest.mark.parametrize("error", [None, {"code": "INVALID_VALUE", "message": "bad", "who": "client"}])
+def test_waiting_for_an_export_that_ended_without_a_file_says_why(error: dict[str, str] | None) -> None:
+    task = json.dumps({**TASK, "state": "failed" if error else "expired", "error": error}).encode()
+    with (
+        scripted_server(service(status=lambda _: Answer(200, task))) as server,
+        pytest.raises(SluiceApiError) as caught,
+    ):
+        export_at(server.url).wait()
+    assert (caught.value.code, caught.value.status) == (error["code"] if error else "EXPIRED", None)
+
+
+@pytest.mark.parametrize(
+    ("second", "asked_for"),
+    [
+        (Answer(206, FILE[4:]), ["", "bytes=4-"]),
+        (Answer(200, FILE), ["", "bytes=4-"]),
+    ],
+    ids=["from where it broke", "from the start"],
+)
+def test_a_download_that_breaks_off_goes_on(tmp_path: Path, second: Answer, asked_for: list[str]) -> None:
+    answers = [Answer(200, FILE, sent_bytes=4), second]
+    ranges: list[str] = []
+
+    def deliver(asked: Asked) -> Answer:
+        ranges.append(asked.headers.get("range", ""))
+        return answers.pop(0)
+
+    with scripted_server(service(bytes=deliver)) as server:
+        counted: list[int] = []
+        export_at(server.url).save_to(tmp_path / "out", on_bytes=counted.append)
+    assert (tmp_path / "out").read_bytes() == FILE
+    assert ranges == asked_for
+    assert counted[-1] == len(FILE)
+
+
+def test_a_download_that_breaks_off_behind_the_last_byte_is_whole(tmp_path: Path) -> None:
+    answers = [Answer(200, FILE, {"content-length": "11"}), Answer(416, b'{"code": "INVALID_REQUEST"}')]
+    with scripted_server(service(bytes=lambda _: answers.pop(0))) as server:
+        export_at(server.url).save_to(tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == FILE
+
+
+def test_a_download_with_the_wrong_bytes_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"old")
+    with (
+        scripted_server(service(bytes=lambda _: Answer(200, b"0123456780"))) as server,
+        pytest.raises(SluiceApiError, match="RESULT_VERIFY_FAILED"),
+    ):
+        export_at(server.url).save_to(tmp_path / "out")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("out", b"old")]
+
+
+def test_a_full_disk_is_not_the_servers_fault(tmp_path: Path) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with scripted_server(service()) as server, pytest.raises(OSError, match="No space left"):
+        export_at(server.url).save_to(tmp_path / "out", on_bytes=full)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_without_what_is_needed_is_not_one_of_the_service() -> None:
+    with (
+        scripted_server(service(put=lambda _: Answer(200, b"{}"))) as server,
+        pytest.raises(SluiceApiError, match="UNEXPECTED_ANSWER"),
+    ):
+        export_at(server.url).put(1, [[1]])
