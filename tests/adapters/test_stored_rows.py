@@ -32,7 +32,7 @@ from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import StoreRefused
 from sluice.tables.batch import Batch
 from sluice.usecases.composing.compose_export import compose_export
-from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
 from sluice.usecases.sending.put_batch import put_batch

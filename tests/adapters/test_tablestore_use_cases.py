@@ -31,8 +31,8 @@ from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.tables.batch import Batch, Cells
 from sluice.usecases.composing.compose_export import Outcome, compose_export
-from sluice.usecases.find_task import ParamsCache
-from sluice.usecases.reading.read_status import read_status
+from sluice.usecases.params_cache import ParamsCache
+from sluice.usecases.reading.read_task import read_status
 from sluice.usecases.sending.cancel_export import cancel_export
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export

@@ -16,7 +16,7 @@ from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
 from sluice.ports.bundle import Ports
 from sluice.tables.batch import Batch
-from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.sending.cancel_export import delete_export
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import Opened, OpenRequest, open_export

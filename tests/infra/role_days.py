@@ -17,9 +17,9 @@ from sluice.ports.bundle import Ports
 from sluice.ports.object_store import ListedObject
 from sluice.tables.batch import Batch
 from sluice.usecases.composing.compose_export import compose_export
-from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.reading.make_link import make_link
-from sluice.usecases.reading.read_status import list_exports, read_status
+from sluice.usecases.reading.read_task import list_exports, read_status
 from sluice.usecases.sending.cancel_export import cancel_export, delete_export
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export

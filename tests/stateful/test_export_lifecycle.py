@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.task import State, Task
-from sluice.usecases.reading.read_status import list_exports
+from sluice.usecases.reading.read_task import list_exports
 from tests.support.simulation.actions import PARAMS, SHEETS, SHEETS_PARAMS, Action, Actions
 from tests.support.simulation.actors import Actor
 from tests.support.simulation.mutants import (

@@ -21,7 +21,7 @@ from sluice.tables.formats import FORMATS
 from sluice.usecases.composing.bound_memory import composer_bytes_max
 from sluice.usecases.composing.load_manifest import load_manifest
 from sluice.usecases.composing.write_result import plan_table
-from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
 from sluice.usecases.sending.put_batch import put_batch

@@ -19,7 +19,8 @@ from sluice.domain.task import Task
 from sluice.ports.bundle import Ports
 from sluice.tables.batch import Batch
 from sluice.usecases.composing.compose_export import Outcome, compose_export
-from sluice.usecases.find_task import ParamsCache, find_task
+from sluice.usecases.params_cache import ParamsCache
+from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
 from sluice.usecases.sending.put_batch import put_batch

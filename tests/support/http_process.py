@@ -21,7 +21,7 @@ from sluice.app.settings.schema import Storage
 from sluice.app.settings.settings import Settings
 from sluice.domain.events import Event
 from sluice.ports.bundle import Ports
-from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.params_cache import ParamsCache
 from tests.support.memory_service import MemoryService
 from tests.support.recorded_journal import RecordedJournal
 

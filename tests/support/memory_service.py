@@ -21,7 +21,7 @@ from sluice.ports.bundle import Ports
 from sluice.ports.clock import Clock
 from sluice.ports.object_store import MintsLinks, ObjectStore
 from sluice.ports.task_store import TaskStore
-from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.params_cache import ParamsCache
 from tests.support.inline_invoker import InlineInvoker
 from tests.support.recorded_journal import RecordedJournal
 from tests.support.stores_under_test import new_stores

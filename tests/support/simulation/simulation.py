@@ -11,7 +11,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.limits import Limits
 from sluice.ports.store_errors import OutcomeUnknown, StoreError
-from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.params_cache import ParamsCache
 from tests.support.simulation.actors import Actor, Request, ask
 from tests.support.simulation.faults import Crashed, Fault, FaultPlan, NoFaults
 from tests.support.simulation.oracle import Violation

@@ -18,7 +18,7 @@ from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.usecases import lease
 from sluice.usecases.composing.write_result import ComposeLease
-from sluice.usecases.find_task import find_task
+from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.sending.cancel_export import cancel_export, delete_export
 from sluice.usecases.upkeep.repair_task import release_lease
 from tests.support.data_directory import compose, data_directory, open_task, seal

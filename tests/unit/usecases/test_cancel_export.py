@@ -16,7 +16,7 @@ from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.task_store import TaskStore
-from sluice.usecases.reading.read_status import read_status
+from sluice.usecases.reading.read_task import read_status
 from sluice.usecases.sending.cancel_export import cancel_export, delete_export
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export

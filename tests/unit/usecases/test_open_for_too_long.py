@@ -13,7 +13,7 @@ from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State
 from sluice.ports.bundle import Ports
 from sluice.tables.batch import Batch
-from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.sending.open_export import OpenRequest, open_export
 from sluice.usecases.sending.put_batch import put_batch
 from sluice.usecases.upkeep.sweep_tasks import sweep_tasks

@@ -12,7 +12,7 @@ from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import Task
 from sluice.ports.bundle import Ports
-from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.sending.open_export import OpenRequest, open_export
 from tests.support.fake_clock import FakeClock
 from tests.support.memory_ports import memory_ports

@@ -27,9 +27,9 @@ from sluice.domain.schema import ColumnSpec, ColumnType, TableSpec
 from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.bundle import Ports
 from sluice.tables.batch import Batch
+from sluice.tables.formats import filename_of
 from sluice.usecases.composing.compose_export import Outcome, compose_export
-from sluice.usecases.find_task import ParamsCache
-from sluice.usecases.reading.make_link import filename_of
+from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
 from sluice.usecases.sending.put_batch import BatchReceipt, put_batch

@@ -14,7 +14,7 @@ from sluice.domain.task import State
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import StoreRefused
 from sluice.tables.batch import Batch
-from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.sending.cancel_export import cancel_export
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export

@@ -9,7 +9,7 @@ from sluice.api.auth import KeyRing, OpenRing, Principal, RateLimiter, admit
 from sluice.domain.api_key import Scope
 from sluice.ports.bundle import Ports
 from sluice.ports.clock import Randomness
-from sluice.usecases.find_task import ParamsCache
+from sluice.usecases.params_cache import ParamsCache
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
 _TRACE_PARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)

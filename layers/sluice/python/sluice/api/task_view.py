@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.progress import eta_s, progress_percent, status_of
 from sluice.domain.task import State, Task
+from sluice.domain.task_errors import error_of
 from sluice.domain.timestamps import iso_time
-from sluice.usecases.reading.make_link import failure_of, filename_of
+from sluice.tables.formats import filename_of
 
 
 class ErrorView(msgspec.Struct, frozen=True):
@@ -80,15 +80,6 @@ def view_task(task: Task, now: float) -> TaskView:
         download_path=f"/v1/exports/{task.task_id}/file" if done else None,
         warnings=[{"kind": kind, "count": count} for kind, count in task.warnings.items()],
     )
-
-
-def error_of(task: Task) -> SluiceError | None:
-    """Why the task has no file and never will; None while it may have one."""
-    if task.state is State.FAILED:
-        return failure_of(task)
-    if task.state is State.CANCELLED:
-        return SluiceError(ErrorCode.CANCELLED)
-    return None
 
 
 def _view_error(task: Task) -> ErrorView | None:

@@ -27,10 +27,11 @@ from sluice.domain.keys import TaskRef
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
+from sluice.domain.task_errors import failure_of
 from sluice.ports.bundle import Ports
 from sluice.usecases.composing.compose_export import compose_export
-from sluice.usecases.find_task import ParamsCache, find_task
-from sluice.usecases.reading.make_link import failure_of
+from sluice.usecases.params_cache import ParamsCache
+from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
 from sluice.usecases.sending.put_batch import put_batch

@@ -7,6 +7,8 @@ import hashlib
 import re
 from typing import NamedTuple, NewType
 
+from sluice.domain.errors import ErrorCode, SluiceError
+
 TaskId = NewType("TaskId", str)
 TenantId = NewType("TenantId", str)
 
@@ -104,3 +106,10 @@ def parse_owner(key: str) -> TaskRef | None:
     """The task in whose folder any of our keys lies; None for a key that is not ours."""
     match = _OWNED_KEY.fullmatch(key)
     return TaskRef(TenantId(match["tenant"]), TaskId(match["task"])) if match else None
+
+
+def make_ref(tenant: TenantId, task_id: str) -> TaskRef:
+    """Name a task by the text of a caller. Text that no task can have is TASK_NOT_FOUND, without asking a store."""
+    if not TASK_ID.fullmatch(task_id):
+        raise SluiceError(ErrorCode.TASK_NOT_FOUND)
+    return TaskRef(tenant, TaskId(task_id))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from sluice.domain.keys import extension_of
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
+from sluice.domain.task import Task
 from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, Tally
 from sluice.tables.writers.csv import writer as csv_writer
@@ -104,11 +106,15 @@ FORMATS: dict[ExportFormat, Format] = {
 }
 
 
-def delivered_filename(params: ExportParams, rows: int, *, made: str = "") -> str:
-    """The name of a file of ``rows`` rows: the one that was asked for, with the extension it turned out to need.
+def filename_of(task: Task) -> str:
+    """The name that the task's file is delivered under: as asked for, with the extension it turned out to need.
 
-    A file that is there has the extension that it was ``made`` with.
+    Before the seal it is the name for rows that one file of the format holds. A
+    file that an older release made is named for what it is, not for what it
+    would be now.
     """
+    params = task.live_params
     extension = FORMATS[params.format].extension
-    expected, needed = extension(params.options, 0), made or extension(params.options, rows)
+    made = extension_of(task.result_key) if task.result_key else ""
+    expected, needed = extension(params.options, 0), made or extension(params.options, task.total_rows)
     return f"{params.filename.removesuffix('.' + expected)}.{needed}"

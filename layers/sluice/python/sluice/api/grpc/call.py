@@ -14,9 +14,8 @@ from sluice.api.auth import Principal
 from sluice.api.grpc.receive_deadline import Wait
 from sluice.api.service import Service, trace_id_of
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.keys import TaskRef, TenantId, make_ref
 from sluice.ports.log_context import bound_context
-from sluice.usecases.find_task import make_ref
 
 COMPONENT = "grpc"
 CHECKS = 2

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sluice.api.grpc.requests import WIRE_FORMATS
-from sluice.api.task_view import error_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.progress import Status, eta_s, progress_percent, status_of
 from sluice.domain.task import State, Task
+from sluice.domain.task_errors import error_of
 from sluice.proto import export_pb2 as pb
-from sluice.usecases.reading.make_link import Link, filename_of
+from sluice.tables.formats import filename_of
+from sluice.usecases.reading.make_link import Link
 from sluice.usecases.sending.put_batch import BatchReceipt
 
 _STATUS: dict[Status, pb.TaskStatus] = {

@@ -17,7 +17,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.task import State, Task
 from sluice.proto import export_pb2 as pb
 from sluice.usecases.reading.make_link import Link, link_to, make_link
-from sluice.usecases.reading.read_status import list_exports, read_status
+from sluice.usecases.reading.read_task import list_exports, read_status
 from sluice.usecases.sending.cancel_export import cancel_export
 from sluice.usecases.sending.close_export import close_export
 from sluice.usecases.sending.render_again import render_again

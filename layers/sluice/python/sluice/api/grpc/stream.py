@@ -12,15 +12,15 @@ from sluice.api.grpc.call import GrpcCall, Requests
 from sluice.api.grpc.errors import Logged, log_error
 from sluice.api.grpc.requests import read_open, read_totals
 from sluice.api.grpc.responses import ack_response, failure_response, opened_response, outcome_response
-from sluice.api.task_view import error_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import State, Task
+from sluice.domain.task_errors import error_of
 from sluice.ports.store_errors import StoreError
 from sluice.proto import export_pb2 as pb
-from sluice.usecases.find_task import find_task
 from sluice.usecases.reading.make_link import link_to
+from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import Opened, open_export
 

@@ -28,10 +28,9 @@ from sluice.api.http.errors import invalid_request
 from sluice.api.service import Service
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import TaskRef
+from sluice.domain.keys import TaskRef, make_ref
 from sluice.domain.options import ExportFormat
 from sluice.ports.bundle import Ports
-from sluice.usecases.find_task import make_ref
 
 Result = TypeVar("Result")
 Query = TypeVar("Query", bound=msgspec.Struct)

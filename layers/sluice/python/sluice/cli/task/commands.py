@@ -19,7 +19,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import State
 from sluice.ports.bundle import Ports
-from sluice.usecases.find_task import find_task
+from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.sending.cancel_export import cancel_export
 from sluice.usecases.sending.render_again import RenderRequest, render_again
 from sluice.usecases.upkeep.repair_task import release_lease, trigger_again, verify_result

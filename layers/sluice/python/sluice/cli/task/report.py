@@ -13,7 +13,7 @@ from sluice.domain.params import ExportParams
 from sluice.domain.progress import eta_s, progress_percent, status_of
 from sluice.domain.task import Attempt, State, Task
 from sluice.ports.bundle import Ports
-from sluice.usecases.reading.make_link import filename_of
+from sluice.tables.formats import filename_of
 
 SILENT = "ended without a word"
 RUNNING = "running"

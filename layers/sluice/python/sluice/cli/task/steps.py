@@ -7,7 +7,7 @@ import msgspec
 from sluice.cli.formatting import iso
 from sluice.domain.errors import Actor
 from sluice.domain.task import Attempt, State, Task
-from sluice.usecases.reading.make_link import failure_of
+from sluice.domain.task_errors import failure_of
 
 OVERDUE_S = 60.0
 """A sweeper runs every few seconds; a row due for longer than this has none."""

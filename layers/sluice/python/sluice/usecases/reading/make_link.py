@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import TaskRef, extension_of
+from sluice.domain.keys import TaskRef
 from sluice.domain.task import State, Task
+from sluice.domain.task_errors import ended_error, failure_of
 from sluice.ports.bundle import Ports
-from sluice.tables.formats import delivered_filename
-from sluice.usecases.find_task import ended_error, find_task
+from sluice.tables.formats import filename_of
+from sluice.usecases.reading.read_task import find_task
 
 
 class Link(NamedTuple):
@@ -40,24 +41,6 @@ def link_to(ports: Ports, task: Task) -> Link:
     url = ports.links.mint_link(task.result_key, filename=filename_of(task), expires_at=expires_at)
     ports.journal.record(Event.LINK_ISSUED, task_id=task.task_id, tenant=task.tenant, expires_at=expires_at)
     return Link(url, expires_at)
-
-
-def filename_of(task: Task) -> str:
-    """The name the file is delivered under; before the seal, the one for rows that one file of the format holds.
-
-    A file that an older release made is named for what it is, not for what it would be now.
-    """
-    made = extension_of(task.result_key) if task.result_key else ""
-    return delivered_filename(task.live_params, task.total_rows, made=made)
-
-
-def failure_of(task: Task) -> SluiceError:
-    """Why a failed task failed, as an error of its own."""
-    try:
-        code = ErrorCode(task.last_error_code)
-    except ValueError:
-        code = ErrorCode.INTERNAL
-    return SluiceError(code, task.last_error or None)
 
 
 def _no_link(task: Task) -> SluiceError:

@@ -7,10 +7,11 @@ from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.domain.lifecycle import cancel, delete
 from sluice.domain.task import State, Task
+from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.usecases.apply_transition import apply_transition
-from sluice.usecases.find_task import ended_error, find_task
+from sluice.usecases.reading.read_task import find_task
 
 TRIES = 8
 

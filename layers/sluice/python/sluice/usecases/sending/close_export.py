@@ -13,12 +13,13 @@ from sluice.domain.limits import Limits
 from sluice.domain.manifest import Manifest, short_sha
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
+from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.ports.task_store import ClaimedTask
 from sluice.tables.formats import FORMATS
 from sluice.usecases.apply_transition import apply_transition
-from sluice.usecases.find_task import ended_error, find_task
+from sluice.usecases.reading.read_task import find_task
 
 TRIES = 8
 

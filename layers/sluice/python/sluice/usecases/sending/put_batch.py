@@ -12,12 +12,13 @@ from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim
 from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State
+from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.tables.batch import Batch
 from sluice.tables.chunk_codec import encode_batch
 from sluice.tables.formats import FORMATS
-from sluice.usecases.find_task import ParamsCache, ended_error
+from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.wait_again import wait_again
 
 TRIES = 4

@@ -14,10 +14,11 @@ from sluice.domain.manifest import Manifest
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
+from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
 from sluice.tables.formats import FORMATS
 from sluice.usecases.composing.load_manifest import load_manifest
-from sluice.usecases.find_task import ended_error, find_task
+from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.sending.close_export import put_manifest
 from sluice.usecases.sending.open_export import Opened, check_params, choose_task_id, create_task, replay
 

@@ -10,12 +10,12 @@ from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskRef
 from sluice.domain.lifecycle import release_dead
 from sluice.domain.task import State, Task
+from sluice.domain.task_errors import failure_of
 from sluice.domain.work import COMPOSE, Failure
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import NoSuchObject
 from sluice.usecases.apply_transition import apply_transition
-from sluice.usecases.find_task import find_task
-from sluice.usecases.reading.make_link import failure_of
+from sluice.usecases.reading.read_task import find_task
 
 
 class Verified(NamedTuple):

@@ -18,7 +18,7 @@ from sluice.api.task_view import view_task
 from sluice.domain.errors import SluiceError
 from sluice.domain.task import Task
 from sluice.ports.store_errors import StoreError
-from sluice.usecases.find_task import find_task
+from sluice.usecases.reading.read_task import find_task
 
 POLL_S_MIN = 0.05
 POLL_S_MAX = 1.0

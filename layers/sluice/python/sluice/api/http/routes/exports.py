@@ -41,7 +41,7 @@ from sluice.domain.limits import MIB
 from sluice.domain.task import State
 from sluice.domain.timestamps import iso_time
 from sluice.usecases.reading.make_link import make_link
-from sluice.usecases.reading.read_status import PAGE_MAX, list_exports, read_status
+from sluice.usecases.reading.read_task import PAGE_MAX, list_exports, read_status
 from sluice.usecases.sending.cancel_export import delete_export
 from sluice.usecases.sending.close_export import close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export

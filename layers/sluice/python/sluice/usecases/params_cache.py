@@ -1,4 +1,4 @@
-"""Find the task a caller means, or answer as if there were none."""
+"""What each task was opened with, kept in memory, so that a batch costs no read."""
 
 from __future__ import annotations
 
@@ -6,41 +6,12 @@ import threading
 from collections import OrderedDict
 from typing import NamedTuple
 
-from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import TASK_ID, TaskId, TaskRef, TenantId
+from sluice.domain.keys import TaskRef
 from sluice.domain.params import ExportParams
-from sluice.domain.task import State, Task
+from sluice.domain.task import Task
+from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
-
-
-def make_ref(tenant: TenantId, task_id: str) -> TaskRef:
-    """Name a task by text from outside. Text that no task can have is TASK_NOT_FOUND, without asking a store."""
-    if not TASK_ID.fullmatch(task_id):
-        raise SluiceError(ErrorCode.TASK_NOT_FOUND)
-    return TaskRef(tenant, TaskId(task_id))
-
-
-def find_task(ports: Ports, ref: TaskRef) -> Task:
-    """The row as of now. Raises TASK_NOT_FOUND, and TASK_DELETED for a task its owner deleted."""
-    task = ports.tasks.read(ref)
-    if task is None:
-        raise SluiceError(ErrorCode.TASK_NOT_FOUND)
-    if task.deleted_at:
-        raise SluiceError(ErrorCode.TASK_DELETED)
-    return task
-
-
-def ended_error(task: Task) -> SluiceError:
-    """Why a task that is no longer open takes nothing more from its sender."""
-    if task.deleted_at:
-        return SluiceError(ErrorCode.TASK_DELETED, state=task.state.value)
-    match task.state:
-        case State.CANCELLED:
-            return SluiceError(ErrorCode.CANCELLED, state=task.state.value)
-        case State.EXPIRED:
-            return SluiceError(ErrorCode.EXPIRED, state=task.state.value)
-        case _:
-            return SluiceError(ErrorCode.TASK_CLOSED, state=task.state.value)
+from sluice.usecases.reading.read_task import find_task
 
 
 class CachedParams(NamedTuple):

@@ -1,4 +1,4 @@
-"""Tell how far a task is, and list a tenant's tasks."""
+"""Read one task, as a step of other use cases or for a caller who asks, and list a tenant's tasks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.task_store import TaskPage
-from sluice.usecases.find_task import find_task
 
 PAGE_MAX = 500
+
+
+def find_task(ports: Ports, ref: TaskRef) -> Task:
+    """The row as of now. Raises TASK_NOT_FOUND, and TASK_DELETED for a task its owner deleted."""
+    task = ports.tasks.read(ref)
+    if task is None:
+        raise SluiceError(ErrorCode.TASK_NOT_FOUND)
+    if task.deleted_at:
+        raise SluiceError(ErrorCode.TASK_DELETED)
+    return task
 
 
 def read_status(ports: Ports, ref: TaskRef) -> Task:

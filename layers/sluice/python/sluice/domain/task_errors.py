@@ -1,0 +1,37 @@
+"""Why a task that has ended takes no more rows, or gives no file, as an error for its caller."""
+
+from __future__ import annotations
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.task import State, Task
+
+
+def ended_error(task: Task) -> SluiceError:
+    """Why a task that is no longer open takes nothing more from its sender."""
+    if task.deleted_at:
+        return SluiceError(ErrorCode.TASK_DELETED, state=task.state.value)
+    match task.state:
+        case State.CANCELLED:
+            return SluiceError(ErrorCode.CANCELLED, state=task.state.value)
+        case State.EXPIRED:
+            return SluiceError(ErrorCode.EXPIRED, state=task.state.value)
+        case _:
+            return SluiceError(ErrorCode.TASK_CLOSED, state=task.state.value)
+
+
+def failure_of(task: Task) -> SluiceError:
+    """Why a failed task failed, as an error of its own."""
+    try:
+        code = ErrorCode(task.last_error_code)
+    except ValueError:
+        code = ErrorCode.INTERNAL
+    return SluiceError(code, task.last_error or None)
+
+
+def error_of(task: Task) -> SluiceError | None:
+    """Why the task has no file and never will; None while it may have one."""
+    if task.state is State.FAILED:
+        return failure_of(task)
+    if task.state is State.CANCELLED:
+        return SluiceError(ErrorCode.CANCELLED)
+    return None
