@@ -63,7 +63,9 @@ def slice_parts(blocks: Iterable[bytes], sizes: Iterable[int]) -> Iterator[bytes
     for block in blocks:
         rest = memoryview(block)
         while rest:
-            room_bytes = room_bytes or _next_size(waiting)
+            room_bytes = room_bytes or next(waiting, 0)
+            if room_bytes < 1:
+                raise ValueError("a part holds at least one byte, and all parts together hold the blocks")
             written = part.write(rest[:room_bytes])
             rest, room_bytes = rest[written:], room_bytes - written
             if not room_bytes:
@@ -71,10 +73,3 @@ def slice_parts(blocks: Iterable[bytes], sizes: Iterable[int]) -> Iterator[bytes
                 part = BytesIO()
     if part.tell():
         yield part.getvalue()
-
-
-def _next_size(sizes: Iterator[int]) -> int:
-    size = next(sizes, 0)
-    if size < 1:
-        raise ValueError("a part holds at least one byte, and all parts together hold the blocks")
-    return size

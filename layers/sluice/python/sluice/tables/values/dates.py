@@ -89,10 +89,10 @@ def read_date(text: str, zone: tzinfo = UTC, *, first: datetime = _FIRST_SHOWN) 
         return DateFault.OUT_OF_RANGE
     moment = _at(datetime(year, month, day), found["time"])  # noqa: DTZ001 -- the offset is applied below
     if found["offset"]:
-        shifted = _shift(moment, _offset(found["offset"]), zone)
-        if shifted is None:
+        try:
+            moment = moment.replace(tzinfo=_offset(found["offset"])).astimezone(zone).replace(tzinfo=None)
+        except OverflowError:
             return DateFault.OUT_OF_RANGE
-        moment = shifted
     return moment if moment >= first else DateFault.OUT_OF_RANGE
 
 
@@ -127,10 +127,3 @@ def _offset(text: str) -> timezone:
     digits = text[1:].replace(":", "").ljust(4, "0")
     offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return timezone(-offset if text[0] == "-" else offset)
-
-
-def _shift(moment: datetime, offset: timezone, zone: tzinfo) -> datetime | None:
-    try:
-        return moment.replace(tzinfo=offset).astimezone(zone).replace(tzinfo=None)
-    except OverflowError:
-        return None

@@ -92,12 +92,18 @@ class CsvColumn:
             joined = self._rewrite(joined.decode(), warnings).encode()
         if self._guards and any(byte in joined for byte in _FORMULA_BYTES):
             joined = self._guard(joined, warnings)
-        if self._quoting.quote_all:
-            fields = _quote_all(joined, cells)
-            return fields if self._is_string else _tell_null_from_text(fields)
-        fields = self._quote_where_needed(joined)
-        if self._is_string and not all(fields):
-            return _tell_empty_from_null(fields, cells)
+        if not self._quoting.quote_all:
+            fields = self._quote_where_needed(joined)
+            if not self._is_string or all(fields):
+                return fields
+            fields = [field or _EMPTY_TEXT for field in fields]
+        else:
+            quoted = _QUOTE + joined.replace(_QUOTE, b'""').replace(_NUL, b'"\0"') + _QUOTE
+            fields = quoted.split(_NUL)
+            if not self._is_string and _EMPTY_TEXT in fields:
+                fields = [b"" if field == _EMPTY_TEXT else field for field in fields]
+        for row in cells.null_rows():
+            fields[row] = b""
         return fields
 
     def _guard(self, joined: bytes, warnings: Counter[str]) -> bytes:
@@ -117,29 +123,6 @@ class CsvColumn:
         fields = joined.replace(_QUOTE, b'""').split(_NUL)
         marks = self._quoting.marks_of(written)
         return [b'"%b"' % field if marked else field for field, marked in zip(fields, marks, strict=True)]
-
-
-def _quote_all(joined: bytes, cells: Cells) -> list[bytes]:
-    """Quote every cell that is not null."""
-    quoted = _QUOTE + joined.replace(_QUOTE, b'""').replace(_NUL, b'"\0"') + _QUOTE
-    fields = quoted.split(_NUL)
-    for row in cells.null_rows():
-        fields[row] = b""
-    return fields
-
-
-def _tell_null_from_text(fields: list[bytes]) -> list[bytes]:
-    """Take the quotes from empty texts, which mean null in a column that is not one of texts."""
-    if _EMPTY_TEXT not in fields:
-        return fields
-    return [b"" if field == _EMPTY_TEXT else field for field in fields]
-
-
-def _tell_empty_from_null(fields: list[bytes], cells: Cells) -> list[bytes]:
-    fields = [field or _EMPTY_TEXT for field in fields]
-    for row in cells.null_rows():
-        fields[row] = b""
-    return fields
 
 
 Rewrite = Callable[[str, "Counter[str]"], str]
@@ -182,23 +165,14 @@ def _wording(words: BooleanWords, *, passes_standard: bool) -> Rewrite:
         if passes_standard and not joined.encode().translate(None, b"truefals\0"):
             return joined
         texts = joined.split(SEPARATOR)
-        shown = {text: _show(text, words) for text in set(texts)}
-        odd = {text for text in shown if text and words.read(text) is None}
+        read = {text: words.read(text) for text in set(texts)}
+        shown = {text: text if truth is None else words.true if truth else words.false for text, truth in read.items()}
+        odd = {text for text, truth in read.items() if text and truth is None}
         if odd:
             _count(warnings, sum(map(odd.__contains__, texts)))
         return SEPARATOR.join(map(shown.__getitem__, texts))
 
     return word
-
-
-def _show(text: str, words: BooleanWords) -> str:
-    match words.read(text):
-        case True:
-            return words.true
-        case False:
-            return words.false
-        case None:
-            return text
 
 
 def _count(warnings: Counter[str], cells: int) -> None:

@@ -220,11 +220,12 @@ class JsonBooleanColumn:
         self._frame = frame
         self._odd = odd
         self._words = words
-        self._members = {truth: frame.bare(value) for truth, value in _TRUTH.items()}
+        self._members: dict[bool | None, bytes | None] = {truth: frame.bare(value) for truth, value in _TRUTH.items()}
 
     def __call__(self, cells: Cells, rows: int, first_row: int) -> list[bytes]:
         texts = cells.texts(rows)
-        by_word = {text: self._known(text) for text in set(texts)}
+        by_word = {text: self._members.get(self._words.read(text)) for text in set(texts)}
+        by_word[""] = by_word.get("") or self._frame.null
         if None in by_word.values():
             found = enumerate(zip(texts, map(by_word.__getitem__, texts), strict=True), first_row)
             members = [member or self._odd.invalid(text, row) for row, (text, member) in found]
@@ -233,9 +234,3 @@ class JsonBooleanColumn:
         for row in cells.null_rows():
             members[row] = self._frame.null
         return members
-
-    def _known(self, text: str) -> bytes | None:
-        truth = self._words.read(text)
-        if truth is None:
-            return None if text else self._frame.null
-        return self._members[truth]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.errors import ErrorCode
 from sluice.domain.options import ExportOptions
 from sluice.domain.schema import ColumnSpec
 from sluice.tables.batch import SEPARATOR, Cells
@@ -44,8 +44,10 @@ class ParquetColumn:
             values = cells.text.encode().split(_NUL)
         else:
             values = [text.encode() for text in self._spell_all(texts, rows_before)]
-            self._count_invalid(texts, warnings)
-        return Fields(values, self._nulls(texts, cells, rows))
+            if self.kind.is_invalid is not None and (invalid := sum(map(self.kind.is_invalid, texts))):
+                warnings[Warned.INVALID_AS_TEXT] += invalid
+        nulls = bytes([not text for text in texts]) if self.kind.empty_is_null else cells.nulls or bytes(rows)
+        return Fields(values, nulls)
 
     def _spell_all(self, texts: list[str], rows_before: int) -> list[str]:
         index, spelt = 0, []
@@ -53,7 +55,8 @@ class ParquetColumn:
             for index, text in enumerate(texts):  # noqa: B007 -- says afterwards which one it was
                 spelt.append(self._spell(text))
         except Misfit as misfit:
-            raise self._misfit_error(rows_before + index, misfit) from None
+            facts = {"column_type": self._column.type.value} | ({"reason": misfit.reason} if misfit.reason else {})
+            raise cell_error(ErrorCode.INVALID_VALUE, rows_before + index, self._column, **facts) from None
         return spelt
 
     def _spell(self, text: str) -> str:
@@ -61,19 +64,3 @@ class ParquetColumn:
         if (not text and self.kind.empty_is_null) or (SEPARATOR not in text and self.kind.are_plain(text)):
             return text
         return self.kind.spell(text)
-
-    def _misfit_error(self, row_index: int, misfit: Misfit) -> SluiceError:
-        facts = {"reason": misfit.reason} if misfit.reason else {}
-        column_type = self._column.type.value
-        return cell_error(ErrorCode.INVALID_VALUE, row_index, self._column, column_type=column_type, **facts)
-
-    def _count_invalid(self, texts: list[str], warnings: Counter[str]) -> None:
-        if self.kind.is_invalid is not None:
-            invalid = sum(map(self.kind.is_invalid, texts))
-            if invalid:
-                warnings[Warned.INVALID_AS_TEXT] += invalid
-
-    def _nulls(self, texts: list[str], cells: Cells, rows: int) -> bytes:
-        if not self.kind.empty_is_null:
-            return cells.nulls or bytes(rows)
-        return bytes([not text for text in texts])

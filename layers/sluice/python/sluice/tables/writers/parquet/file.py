@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, Tally
 from sluice.tables.writers.parquet.columns import ParquetColumn
-from sluice.tables.writers.parquet.kinds import DECIMAL_DIGITS, Kind, Stored
+from sluice.tables.writers.parquet.kinds import DECIMAL_DIGITS, Stored
 from sluice.tables.writers.parquet.row_groups import GatheredColumn, RowGroup, RowGroups, group_bytes
 from sluice.tables.writers.sealed_rows import sealed_rows
 
@@ -54,7 +54,11 @@ def parquet_blocks(batches: Iterable[Batch], table: FilePlan, tally: Tally) -> I
     """Yield the file's bytes; the contract is that of ``parquet_writer.write``."""
     columns = [ParquetColumn(column, table.options) for column in table.columns]
     names = (column.name for column in table.columns)
-    schema = pa.schema(list(zip(names, [_type_of(column.kind) for column in columns], strict=True)))
+    types = (
+        pa.decimal128(DECIMAL_DIGITS, kind.decimals) if kind.stored is Stored.DECIMAL else _TYPES[kind.stored]
+        for kind in (column.kind for column in columns)
+    )
+    schema = pa.schema(list(zip(names, types, strict=True)))
     sink = BlockSink()
     with pq.ParquetWriter(
         sink,
@@ -70,10 +74,6 @@ def parquet_blocks(batches: Iterable[Batch], table: FilePlan, tally: Tally) -> I
             yield from sink.fetch()
             pa.default_memory_pool().release_unused()  # else the next row group comes on top of this one's remains
     yield from sink.fetch()
-
-
-def _type_of(kind: Kind) -> pa.DataType:
-    return pa.decimal128(DECIMAL_DIGITS, kind.decimals) if kind.stored is Stored.DECIMAL else _TYPES[kind.stored]
 
 
 def _groups(

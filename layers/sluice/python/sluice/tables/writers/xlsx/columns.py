@@ -184,12 +184,10 @@ class XlsxDateColumn:
             filled = [text for text in texts if text]
             pieces = self._serials.read("\0".join(filled), len(filled)) if len(filled) < rows else None
             if pieces is not None:
-                return self._with_blanks(texts, pieces)
+                opening, closing = self._opening, _VALUE_CLOSING
+                serials = iter([opening + b"".join(parts) + closing for parts in zip(*pieces, strict=True)])
+                return _mixed([next(serials) if text else self._blank for text in texts])
         return _mixed([self._tail(text, row) for row, text in enumerate(texts, first_row)])
-
-    def _with_blanks(self, texts: list[str], pieces: tuple[list[bytes], ...]) -> RenderedColumn:
-        serials = iter([self._opening + b"".join(parts) + _VALUE_CLOSING for parts in zip(*pieces, strict=True)])
-        return _mixed([next(serials) if text else self._blank for text in texts])
 
     def _tail(self, text: str, row_index: int) -> bytes:
         if not text:

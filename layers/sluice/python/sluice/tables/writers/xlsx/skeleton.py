@@ -136,13 +136,10 @@ def build_skeleton(table: FilePlan, sheets: Sequence[Worksheet], *, indexed: boo
     styles.write_samples(worksheets[0])
     if indexed:
         add_index(workbook, table, sheets)
-    workbook.set_properties({"title": _NOT_XML.sub("", table.title), "created": _moment(table.created_at)})
+    created = datetime.fromtimestamp(int(table.created_at), UTC)
+    workbook.set_properties({"title": _NOT_XML.sub("", table.title), "created": created.replace(tzinfo=None)})
     workbook.close()
     return _take_apart(buffer, sheets, styles)
-
-
-def _moment(created_at: float) -> datetime:
-    return datetime.fromtimestamp(int(created_at), UTC).replace(tzinfo=None)
 
 
 def width_element(widths: Sequence[int]) -> bytes:

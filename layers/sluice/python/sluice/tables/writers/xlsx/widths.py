@@ -104,10 +104,8 @@ def _automatic(column: ColumnSpec, texts: Sequence[str]) -> int:
 
 def _display_width(text: str) -> int:
     """The width of the longest line, where an East Asian character counts twice."""
-    lines = text[: 4 * _LINE_CHARS_SEEN].splitlines() or [""]
-    return max(map(_line_width, lines))
-
-
-def _line_width(line: str) -> int:
-    seen = line[:_LINE_CHARS_SEEN]
-    return len(seen) if seen.isascii() else sum(1 + (east_asian_width(char) in "FW") for char in seen)
+    lines = (line[:_LINE_CHARS_SEEN] for line in text[: 4 * _LINE_CHARS_SEEN].splitlines())
+    widths = (
+        len(line) if line.isascii() else sum(1 + (east_asian_width(char) in "FW") for char in line) for line in lines
+    )
+    return max(widths, default=0)

@@ -176,24 +176,20 @@ def _first_rows(sheet: Worksheet, part: PlannedTable, style: ColumnStyle, *, com
 
 
 def file_blocks(batches: Iterable[Batch], table: FilePlan, tally: Tally) -> Iterator[bytes]:
-    """Yield the file's bytes; the contract is that of ``xlsx_writer.write``."""
+    """Yield the file's bytes; the contract is that of ``writer.write``."""
     tables = table.tables
     check_rows_fit([part.rows for part in tables], [part.name for part in tables], table.options, table.limits)
     workbooks = plan_workbooks(table)
-    _count_splits(workbooks, tally)
-    feed = SheetFeed(batches, table, tally)
-    if len(workbooks) == 1:
-        yield from _workbook(feed, table, workbooks[0])
-    else:
-        yield from archive(_numbered(feed, table, workbooks), table, stored=True)
-
-
-def _count_splits(workbooks: Sequence[Sequence[Worksheet]], tally: Tally) -> None:
     extra_sheets = sum(len(sheets) - len({sheet.table for sheet in sheets}) for sheets in workbooks)
     if extra_sheets:
         tally.warnings[Warned.SHEET_SPLIT] += extra_sheets
     if len(workbooks) > 1:
         tally.warnings[Warned.WORKBOOK_SPLIT] += len(workbooks) - 1
+    feed = SheetFeed(batches, table, tally)
+    if len(workbooks) == 1:
+        yield from _workbook(feed, table, workbooks[0])
+    else:
+        yield from archive(_numbered(feed, table, workbooks), table, stored=True)
 
 
 def _workbook(feed: SheetFeed, table: FilePlan, sheets: Sequence[Worksheet], *, folder: str = "") -> Iterator[bytes]:

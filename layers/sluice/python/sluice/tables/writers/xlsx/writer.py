@@ -147,24 +147,15 @@ def size_bound(table: FilePlan) -> int:
     """No workbook of this table has more bytes."""
     tables = table.tables
     last_row = min(table.options.excel_start_row + table.rows, table.limits.sheet_rows_max)
-    xml = sum(_rows_bytes_max(part, last_row) for part in tables)
-    for sheets in plan_workbooks(table):
-        xml += _package_bytes_max(table)
-        xml += sum(_FRAME + _header_bytes_max(tables[sheet.table]) + _INDEX_ROW for sheet in sheets)
-    return xml + xml // 256  # deflate adds a few bytes per block to what it cannot shrink
-
-
-def _rows_bytes_max(part: PlannedTable, last_row: int) -> int:
-    reference = _LETTERS_MAX + len(str(last_row))
-    cells = part.rows * len(part.columns) * (_CELL + reference)
-    return part.rows * _ROW + cells + _ESCAPED_BYTES * part.size
-
-
-def _package_bytes_max(table: FilePlan) -> int:
-    """Everything but the worksheets of one workbook, and its place in an archive of workbooks."""
-    columns = sum(len(part.columns) for part in table.tables)
+    cell_bytes = _CELL + _LETTERS_MAX + len(str(last_row))
+    xml = sum(part.rows * (_ROW + len(part.columns) * cell_bytes) + _ESCAPED_BYTES * part.size for part in tables)
+    # Everything but the worksheets of one workbook, and its place in an archive of workbooks.
     title = len(table.title.encode("utf-8", "replace"))
-    return 4 * _FRAME + 2 * _ESCAPED_BYTES * title + columns * _COLUMN_FRAME
+    columns = sum(len(part.columns) for part in tables)
+    package = 4 * _FRAME + 2 * _ESCAPED_BYTES * title + columns * _COLUMN_FRAME
+    for sheets in plan_workbooks(table):
+        xml += package + sum(_FRAME + _header_bytes_max(tables[sheet.table]) + _INDEX_ROW for sheet in sheets)
+    return xml + xml // 256  # deflate adds a few bytes per block to what it cannot shrink
 
 
 def _header_bytes_max(part: PlannedTable) -> int:
