@@ -11,7 +11,16 @@ import pytest
 from python_calamine import CalamineWorkbook
 
 from sluice.cli.app import COMMANDS
-from tests.support.page_tokens import ELSEWHERE, commands, pages, spans, wrong_in_command, wrong_path
+from tests.support.page_tokens import (
+    ELSEWHERE,
+    OF_OTHERS,
+    commands,
+    pages,
+    spans,
+    unknown_name,
+    wrong_in_command,
+    wrong_path,
+)
 from tests.support.running_service import serving
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +28,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = pages()
 HISTORY = {ROOT / "CHANGELOG.md"}
 """Says what things were called when they changed."""
+DECISIONS = {page for page in PAGES if page.is_relative_to(ROOT / "docs/decisions")}
+"""Say what things were called when it was decided; paths in them are kept right all the same."""
 
 
 def block(title: str) -> str:
@@ -65,8 +76,33 @@ def test_a_page_names_no_command_target_or_module_that_does_not_exist(page: Path
     assert {line: name for line, name in wrong.items() if name is not None} == {}
 
 
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page not in HISTORY | DECISIONS], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_a_page_names_nothing_that_the_code_does_not_have(page: Path) -> None:
+    assert [token for token in spans(page) if unknown_name(token)] == []
+
+
+@pytest.mark.parametrize(
+    ("halves", "unknown"),  # of which this file may not have the whole
+    [
+        (("read_", "variables"), False),
+        (("Settings", ".limits()"), False),
+        (("apply_", "transition(step)"), False),
+        (("read_", "fables"), True),
+        (("Settings", ".limits_", "of()"), True),
+        (("Fables", "Cache"), True),
+        (("AliyunOSS", "FullAccess"), False),
+        (("non", "sense"), False),
+    ],
+)
+def test_a_name_of_several_words_must_stand_in_the_code(halves: tuple[str, ...], unknown: bool) -> None:  # noqa: FBT001 -- a parameter of the test
+    assert unknown_name("".join(halves)) is unknown
+
+
 def test_each_exception_is_named_by_a_page() -> None:
     named = {token for page in PAGES for token in spans(page)}
+    assert set(OF_OTHERS) <= named
     assert {one for one in ELSEWHERE if not any(token.startswith(one) for token in named)} == set()
 
 

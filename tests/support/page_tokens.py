@@ -34,6 +34,29 @@ ELSEWHERE = {
 }
 """Tokens with the form of a path that are none of the repository; one that ends with ``/`` stands for all below it."""
 
+OF_OTHERS = {
+    "AsyncOTSClient": "of Tablestore's SDK",
+    "OutOfMemory": "what Function Compute calls it",
+    "requestPayload": "of Function Compute's failure messages",
+    "responseContext": "of Function Compute's failure messages",
+    "_x000D_": "an escape of Excel's",
+    "_xHHHH_": "the form of such an escape",
+}
+"""Names on pages that stand nowhere in our code, and whose they are. Names of Alibaba Cloud begin with ``Aliyun``."""
+
+_CODE_IN = (
+    "layers/sluice",
+    "infra",
+    "functions",
+    "tests",
+    "s.yaml",
+    "Makefile",
+    "pyproject.toml",
+    "config.example.yaml",
+)
+_NO_CODE = {".md", ".png", ".lock", ".pyc"}
+_NAME = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*(?:\(.*\))?")
+_COMPOUND = re.compile(r"_|[a-z][A-Z]")
 _FENCE = re.compile(r"^( *)```[^\n]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _LINKED = re.compile(r"\[`[^`\n]+`\]\([^)\n]+\)")
 _CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
@@ -96,6 +119,33 @@ def _is_path(path: str, bases: list[Path]) -> bool:
     first, slash, _ = path.partition("/")
     is_below = bool(slash) and any((base / first).is_dir() for base in bases)
     return bool(_EXTENSION.search(path)) or path.endswith("/") or is_below
+
+
+def unknown_name(token: str) -> bool:
+    """Whether ``token`` is a name of several words that stands nowhere in the code: it was renamed, or never was.
+
+    The variables of settings are made from the settings' names, so they need not stand anywhere.
+    """
+    if not _NAME.fullmatch(token) or not _COMPOUND.search(token) or token in OF_OTHERS:
+        return False
+    words = re.findall(r"\w+", token.partition("(")[0])
+    return any(word not in code_words() and not word.startswith(("SLUICE_", "Aliyun")) for word in words)
+
+
+@cache
+def code_words() -> frozenset[str]:
+    """Every word of every file that is no page, and the files' own names."""
+    words: set[str] = set()
+    for start in _CODE_IN:
+        for path in [ROOT / start, *(ROOT / start).rglob("*")]:
+            if (
+                path.is_file()
+                and path.suffix not in _NO_CODE
+                and not NOT_OURS & set(path.parts)
+                and path != Path(__file__)
+            ):
+                words |= {path.stem, *re.findall(r"\w+", path.read_text(encoding="utf-8", errors="ignore"))}
+    return frozenset(words)
 
 
 def wrong_in_command(line: str) -> str | None:
