@@ -357,3 +357,21 @@ def test_only_a_server_with_a_trusted_certificate_is_spoken_to(tmp_path: Path) -
             assert client.export("x").status().state == "open"
     (asked,) = server.asked
     assert asked.headers["authorization"] == f"Bearer {TOKEN}"
+
+
+def test_a_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "socks5://me:secret@127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    found = refused(calls_to("http://exports.invalid", retry_for_s=0))
+    assert found.detail == "the server cannot be reached: the proxy is not one of http"
+
+
+def test_closing_a_client_ends_what_is_under_way() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as caller:
+        calls = calls_to(f"http://127.0.0.1:{silent.getsockname()[1]}", retry_for_s=0)
+        under_way = caller.submit(refused, calls)
+        connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(1)
+            calls.close()
+            assert under_way.result(timeout=30).code == UNREACHABLE

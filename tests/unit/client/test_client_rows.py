@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import namedtuple
 from collections.abc import Sequence
@@ -15,7 +16,16 @@ from uuid import UUID
 import pytest
 
 from sluice.client import SluiceApiError
-from sluice.client.rows import BATCH_CHARS_MAX, BATCH_ROWS_MAX, Row, cut, encode_columns, encode_rows
+from sluice.client.rows import (
+    BATCH_CHARS_MAX,
+    BATCH_ROWS_MAX,
+    BATCHES_OF_ONE_SIZE,
+    Row,
+    cut,
+    encode_columns,
+    encode_rows,
+)
+from sluice.domain.limits import Limits
 
 
 class Plain(Enum):
@@ -88,6 +98,18 @@ def test_a_table_is_cut_by_rows_and_by_characters_and_always_the_same() -> None:
     assert [len(batch) for batch in cut([half, half, half, huge, half])] == [2, 1, 1, 1]
     assert [len(batch) for batch in cut([{"a": half[0]}, {"a": half[0]}, {"a": ""}, {"a": 1}])] == [3, 1]
     assert list(cut([])) == []
+
+
+def test_batches_grow_so_that_the_largest_table_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = Limits()
+    sizes = [BATCH_ROWS_MAX << min(batch // BATCHES_OF_ONE_SIZE, 3) for batch in range(limits.batches_max)]
+    assert sum(sizes) >= limits.rows_max
+    assert sizes[-1] <= limits.batch_rows_max
+    assert limits.batch_bytes_max >= 4 * (BATCH_CHARS_MAX << 2)
+    monkeypatch.setattr("sluice.client.rows.BATCH_ROWS_MAX", 1)
+    row: Row = []
+    cells = itertools.repeat(row, sum(size // BATCH_ROWS_MAX for size in sizes))
+    assert [len(batch) for batch in cut(cells)] == [size // BATCH_ROWS_MAX for size in sizes]
 
 
 def test_columns_are_names_types_or_objects() -> None:

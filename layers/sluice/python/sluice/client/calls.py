@@ -61,7 +61,7 @@ class Calls:
         check_url(url)
         self.url = url.rstrip("/")
         self._token = token
-        self._timeouts = timeouts
+        self.timeouts = timeouts
         self._tls = tls
         self._connections = self.new_connections()
         self._retry_for_s = retry_for_s
@@ -72,7 +72,7 @@ class Calls:
 
     def new_connections(self) -> Connections:
         """Connections beside those of every call, which may be closed without disturbing one."""
-        return Connections(self._timeouts, self._tls)
+        return Connections(self.timeouts, self._tls)
 
     def close(self) -> None:
         self._connections.close()

@@ -51,6 +51,7 @@ class Connections:
         self._is_closed = False
         self._idle: dict[_Origin, list[http.client.HTTPConnection]] = {}
         self._leased: set[http.client.HTTPConnection] = set()
+        self._proxies: dict[_Origin, SplitResult | None] = {}
 
     @contextmanager
     def exchange(self, request: Request) -> Iterator[http.client.HTTPResponse]:
@@ -59,8 +60,7 @@ class Connections:
         Where the body was read to its end, the connection serves the next
         request. Raises ``OSError`` and ``http.client.HTTPException``.
         """
-        parts = check_url(request.url)
-        origin = _Origin(parts.scheme, str(parts.hostname), parts.port or _PORTS[parts.scheme])
+        origin = _origin_of(check_url(request.url))
         connection = self._lease(origin)
         is_reusable = False
         try:
@@ -116,10 +116,12 @@ class Connections:
         if not is_open:
             connection.connect()
             connection.sock.settimeout(self._timeouts.answer_s)
+            if self._is_closed:
+                raise ConnectionAbortedError("the client is closed")
         parts = urlsplit(request.url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         headers = dict(request.headers)
-        if parts.scheme == "http" and (proxy := _proxy_of("http", str(parts.hostname))):
+        if parts.scheme == "http" and (proxy := self._proxies[_origin_of(parts)]):
             target = f"http://{parts.netloc}{target}"
             headers |= _proxy_headers(proxy)
         try:
@@ -133,7 +135,7 @@ class Connections:
 
     def _make(self, origin: _Origin) -> http.client.HTTPConnection:
         """A connection that is not open yet, through the proxy that the system names for the host."""
-        proxy = _proxy_of(origin.scheme, origin.host)
+        proxy = self._proxies[origin] = _proxy_of(origin)
         host, port = origin.host, origin.port
         if proxy:
             host, port = str(proxy.hostname), proxy.port or _PORTS["http"]
@@ -161,10 +163,14 @@ def check_url(url: str) -> SplitResult:
     return parts
 
 
-def _proxy_of(scheme: str, host: str) -> SplitResult | None:
+def _origin_of(parts: SplitResult) -> _Origin:
+    return _Origin(parts.scheme, str(parts.hostname), parts.port or _PORTS[parts.scheme])
+
+
+def _proxy_of(origin: _Origin) -> SplitResult | None:
     """The proxy for the host, as the environment or the system names it."""
-    address = getproxies().get(scheme, "")
-    if not address or proxy_bypass(host):
+    address = getproxies().get(origin.scheme, "")
+    if not address or proxy_bypass(origin.host):
         return None
     proxy = urlsplit(address if "://" in address else f"http://{address}")
     if proxy.scheme != "http" or not proxy.hostname:

@@ -161,6 +161,7 @@ class Export:
         when ``timeout_s`` is over; the export goes on then.
         """
         clock = self._calls.clock
+        poll_s = min(poll_s, self._calls.timeouts.answer_s / 2)
         give_up_at = None if timeout_s is None else clock.monotonic() + timeout_s
         while True:
             left_s = poll_s if give_up_at is None else max(0.0, min(poll_s, give_up_at - clock.monotonic()))

@@ -23,7 +23,9 @@ with ``name``, ``type``, ``format`` and ``width``."""
 
 BATCH_ROWS_MAX = 5_000
 BATCH_CHARS_MAX = 1 << 18
-"""Characters of a batch, each cell that is not text counted as eight."""
+"""Characters of a batch, each cell that is not text counted as eight. Encoded, four times as many stay below 4 MiB."""
+BATCHES_OF_ONE_SIZE = 2_000
+"""Then batches are twice as large, three times: a table of 100,000,000 rows fits into 10,000 batches."""
 _CELL_CHARS = 8
 
 
@@ -43,13 +45,17 @@ def encode_rows(rows: Sequence[Row]) -> bytes:
 def cut(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """Cut rows into batches; the same rows always give the same batches. A huge row is alone."""
     batch: list[Row] = []
-    chars = 0
+    chars = batches = 0
+    rows_max, chars_max = BATCH_ROWS_MAX, BATCH_CHARS_MAX
     for row in rows:
         cells = row.values() if isinstance(row, Mapping) else row
         row_chars = sum(len(cell) if isinstance(cell, str) else _CELL_CHARS for cell in cells)
-        if batch and (len(batch) == BATCH_ROWS_MAX or chars + row_chars > BATCH_CHARS_MAX):
+        if batch and (len(batch) == rows_max or chars + row_chars > chars_max):
             yield batch
             batch, chars = [], 0
+            batches += 1
+            doublings = min(batches // BATCHES_OF_ONE_SIZE, 3)
+            rows_max, chars_max = BATCH_ROWS_MAX << doublings, BATCH_CHARS_MAX << min(doublings, 2)
         batch.append(row)
         chars += row_chars
     if batch:
