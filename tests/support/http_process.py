@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from sluice.adapters.directory.key_file import KeyFile
-from sluice.api.auth import KeyRing, OpenRing, RateLimiter
+from sluice.api.auth import KeyRing, OpenRing
 from sluice.api.http.app import build_http_app
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.api.service import Service
@@ -21,7 +21,6 @@ from sluice.app.settings.schema import Storage
 from sluice.app.settings.settings import Settings
 from sluice.domain.events import Event
 from sluice.ports.bundle import Ports
-from sluice.usecases.params_cache import ParamsCache
 from tests.support.memory_service import MemoryService
 from tests.support.recorded_journal import RecordedJournal
 
@@ -40,12 +39,7 @@ def serving_face(folder: Path, stores: str) -> Iterator[int]:
     """Serve; yields the port."""
     with opened_ports(folder, stores) as ports:
         ring = KeyRing(KeyFile(folder / "keys.json"), clock=ports.clock, journal=ports.journal)
-        service = Service(
-            ports=ports,
-            params_cache=ParamsCache(ports),
-            ring=OpenRing(ring),
-            rate_limiter=RateLimiter(clock=ports.clock, journal=ports.journal, per_s=0),
-        )
+        service = Service.over(ports, OpenRing(ring), rate_per_s=0, burst=0)
         face = HttpServer(build_http_app(service), ListenOn(), new_request_id=lambda: "measured")
         try:
             yield face.start()

@@ -10,7 +10,7 @@ from sluice.adapters.forwarding_store import TriggeringStore
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.workers.no_composers import NoComposers
 from sluice.api.api_keys import add_key
-from sluice.api.auth import KeyRing, OpenRing, RateLimiter
+from sluice.api.auth import KeyRing, OpenRing
 from sluice.api.service import Service
 from sluice.domain.api_key import Scope
 from sluice.domain.keys import TaskId, TaskRef, TenantId
@@ -21,7 +21,6 @@ from sluice.ports.bundle import Ports
 from sluice.ports.clock import Clock
 from sluice.ports.object_store import MintsLinks, ObjectStore
 from sluice.ports.task_store import TaskStore
-from sluice.usecases.params_cache import ParamsCache
 from tests.support.inline_invoker import InlineInvoker
 from tests.support.recorded_journal import RecordedJournal
 from tests.support.stores_under_test import new_stores
@@ -81,11 +80,8 @@ class MemoryService:
         self.invoker.ports = self.ports
         self._keys = KeyFile(folder / "keys.json")
         ring = KeyRing(self._keys, clock=self.clock, journal=self.journal)
-        self.service = Service(
-            ports=self.ports,
-            params_cache=ParamsCache(self.ports),
-            ring=OpenRing(ring) if open_door else ring,
-            rate_limiter=RateLimiter(clock=self.clock, journal=self.journal, per_s=rate_per_s, burst=rate_burst),
+        self.service = Service.over(
+            self.ports, OpenRing(ring) if open_door else ring, rate_per_s=rate_per_s, burst=rate_burst
         )
 
     def token(self, tenant: str = TENANT, scope: Scope = Scope.WRITE) -> str:

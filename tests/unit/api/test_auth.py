@@ -10,12 +10,12 @@ import pytest
 from sluice.adapters.directory.key_file import KeyFile
 from sluice.api.api_keys import NewKey, add_key, revoke_key
 from sluice.api.auth import (
+    AccessControl,
     KeyRing,
     KeysMissingError,
     OpenRing,
     Principal,
     RateLimiter,
-    admit,
     is_loopback,
     require_keys_unless_loopback,
 )
@@ -63,7 +63,7 @@ class Door:
 
     def admit(self, key: NewKey, scope: Scope, *, per_s: float = 0) -> Principal:
         limiter = RateLimiter(clock=self.clock, journal=self.journal, per_s=per_s)
-        return admit(bearer(key), scope, ring=self.ring, limiter=limiter, journal=self.journal)
+        return AccessControl(self.ring, limiter, self.journal).admit(bearer(key), scope)
 
     def reasons(self) -> list[object]:
         return [fields["reason"] for fields in self.journal.of(Event.AUTHENTICATION_FAILED)]
@@ -239,7 +239,7 @@ def test_trying_what_is_not_allowed_is_not_free(door: Door) -> None:
     codes = []
     for _ in range(2):
         with pytest.raises(SluiceError) as caught:
-            admit(bearer(key), Scope.WRITE, ring=door.ring, limiter=limiter, journal=door.journal)
+            AccessControl(door.ring, limiter, door.journal).admit(bearer(key), Scope.WRITE)
         codes.append(caught.value.code)
     assert codes == [ErrorCode.PERMISSION_DENIED, ErrorCode.RATE_LIMITED]
 

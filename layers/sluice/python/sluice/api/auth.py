@@ -169,20 +169,28 @@ class RateLimiter:
         return wait_s
 
 
-def admit(
-    header: str | None, scope: Scope, *, ring: KeyRing | OpenRing, limiter: RateLimiter, journal: Journal
-) -> Principal:
-    """Let a caller in for what needs ``scope``: the one way in, so that every refusal is recorded.
+class AccessControl:
+    """The one way in, so that every refusal is recorded."""
 
-    Raises UNAUTHENTICATED, RATE_LIMITED or PERMISSION_DENIED, in that order: a
-    call that is refused for its scope counts, so that trying is not free.
-    """
-    principal = ring.authenticate(header)
-    limiter.take(principal.tenant)
-    if not principal.may(scope):
-        journal.record(Event.AUTHORIZATION_FAILED, tenant=principal.tenant, key_id=principal.key_id, scope=scope.value)
-    principal.require(scope)
-    return principal
+    def __init__(self, ring: KeyRing | OpenRing, limiter: RateLimiter, journal: Journal) -> None:
+        self.ring = ring
+        self._limiter = limiter
+        self._journal = journal
+
+    def admit(self, header: str | None, scope: Scope) -> Principal:
+        """Let a caller in for what needs ``scope``.
+
+        Raises UNAUTHENTICATED, RATE_LIMITED or PERMISSION_DENIED, in that order: a
+        call that is refused for its scope counts, so that trying is not free.
+        """
+        principal = self.ring.authenticate(header)
+        self._limiter.take(principal.tenant)
+        if not principal.may(scope):
+            self._journal.record(
+                Event.AUTHORIZATION_FAILED, tenant=principal.tenant, key_id=principal.key_id, scope=scope.value
+            )
+        principal.require(scope)
+        return principal
 
 
 def require_keys_unless_loopback(host: str, ring: KeyRing | OpenRing) -> None:

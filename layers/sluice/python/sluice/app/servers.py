@@ -19,11 +19,12 @@ from sluice.api.http.app import RouteSet, build_http_app
 from sluice.api.http.bodies.body import BodyTimeouts
 from sluice.api.http.routes.health import HealthApp
 from sluice.api.http.server.server import HttpServer, ListenOn
-from sluice.api.service import Service, choose_request_id
+from sluice.api.service import Service
 from sluice.app.backends import backend_of
 from sluice.app.settings.settings import Settings
 from sluice.app.telemetry.telemetry import Telemetry
 from sluice.ports.bundle import Ports
+from sluice.ports.log_context import choose_request_id
 
 
 class CannotListenError(OSError):

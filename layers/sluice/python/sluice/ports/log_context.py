@@ -1,6 +1,6 @@
-"""What the current call is about, so that every log line it causes can say so.
+"""What the current call is about, so that every log line it causes can say so, by ids that its caller may send.
 
-Bound at the edge (an API call, an attempt, a sweep) and read by the journal.
+Bound where it begins (an API call, an attempt, a sweep) and read by the journal.
 It lives in a context variable: it follows the thread or task that bound it,
 not threads started meanwhile (run those in ``contextvars.copy_context()``).
 In a generator, bind anew after each ``yield``: the caller's code runs in between.
@@ -8,13 +8,19 @@ In a generator, bind anew after each ``yield``: the caller's code runs in betwee
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
 
+from sluice.ports.clock import Randomness
+
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _context: ContextVar[Mapping[str, str]] = ContextVar("sluice_log_context", default=_NOTHING)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+_TRACE_PARENT = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
 @contextmanager
@@ -44,3 +50,19 @@ def bound_context(
 def current_context() -> Mapping[str, str]:
     """Give what is bound here and now."""
     return _context.get()
+
+
+def choose_request_id(sent: str | None, randomness: Randomness) -> str:
+    """The caller's own id if it is a harmless one, else a new one."""
+    return sent if sent and _REQUEST_ID.fullmatch(sent) else randomness.bytes(10).hex()
+
+
+def read_trace_parent(sent: str | None) -> str:
+    """A W3C ``traceparent``; empty when there is none, or one that says nothing."""
+    return sent if sent and _TRACE_PARENT.fullmatch(sent) else ""
+
+
+def trace_id_of(trace_parent: str) -> str | None:
+    """The trace that a well-formed ``traceparent`` belongs to."""
+    match = _TRACE_PARENT.fullmatch(trace_parent)
+    return match[1] if match else None

@@ -12,10 +12,10 @@ from google.protobuf.message import DecodeError, Message
 
 from sluice.api.auth import Principal
 from sluice.api.grpc.receive_deadline import Wait
-from sluice.api.service import Service, trace_id_of
+from sluice.api.service import Service
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, TenantId, make_ref
-from sluice.ports.log_context import bound_context
+from sluice.ports.log_context import bound_context, trace_id_of
 
 COMPONENT = "grpc"
 CHECKS = 2

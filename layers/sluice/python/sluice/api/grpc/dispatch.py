@@ -14,10 +14,10 @@ from sluice.api.grpc.errors import REQUEST_ID_KEY, abort, log_error
 from sluice.api.grpc.health import CHECK, Health
 from sluice.api.grpc.receive_deadline import ReceiveDeadline
 from sluice.api.grpc.service import METHODS, SERVICE_NAME, Method
-from sluice.api.service import Service, choose_request_id, read_trace_parent
+from sluice.api.service import Service
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.clock import Clock
-from sluice.ports.log_context import bound_context
+from sluice.ports.log_context import bound_context, choose_request_id, read_trace_parent
 
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
 Behaviour: TypeAlias = Callable[[Iterator[bytes], grpc.ServicerContext], Answers]
@@ -65,7 +65,7 @@ class Dispatcher(grpc.GenericRpcHandler):
         try:
             with bound_context(request_id=request_id, component=COMPONENT):
                 self._check_size(metadata)
-                principal = self._service.admit(headers.get("authorization"), method.scope)
+                principal = self._service.access.admit(headers.get("authorization"), method.scope)
         except Exception as error:  # noqa: BLE001  # log_error() records it; gRPC would show it to the caller
             return _refusal(log_error(error, journal).error, request_id)
 

@@ -110,7 +110,7 @@ async def _serve(operation: Operation, request: Request) -> Response:
     if operation.scope is None:
         return await operation.endpoint(request)
     resources = resources_of(request)
-    principal = resources.service.admit(request.headers.get("authorization"), operation.scope)
+    principal = resources.service.access.admit(request.headers.get("authorization"), operation.scope)
     query = read_query(request.query_params, operation.query)
     return await operation.endpoint(HttpCall(request, resources, principal, query))
 

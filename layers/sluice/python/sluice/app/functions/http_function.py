@@ -16,10 +16,10 @@ from sluice.api.http.app import RouteSet, build_http_app
 from sluice.api.http.bodies.body import BodyTimeouts
 from sluice.api.http.responses import json_response
 from sluice.api.http.server.server import HttpServer, ListenOn
-from sluice.api.service import choose_request_id
 from sluice.app.functions.platform_headers import split_head
 from sluice.app.functions.web_function import HOST, WebFunction, run_web_function
 from sluice.domain.limits import HOUR_S
+from sluice.ports.log_context import choose_request_id
 
 PORT = 9000
 KEEP_ALIVE_S = HOUR_S

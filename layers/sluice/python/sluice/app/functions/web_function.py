@@ -40,7 +40,7 @@ class WebFunction(NamedTuple):
     def warm(self) -> None:
         """Read the API keys, which opens the connection that the first caller would wait for. Never raises."""
         try:
-            if not self.service.ring.has_keys():
+            if not self.service.access.ring.has_keys():
                 self.journal.record(Event.AUTHENTICATION_FAILED, reason="no API key exists, so nobody can call")
         except Exception as error:  # noqa: BLE001 - each request will meet the same, and answer with it
             self.journal.record(Event.SYSTEM_ERROR, error=error)

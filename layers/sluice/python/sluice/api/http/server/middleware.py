@@ -9,13 +9,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sluice.api.http.errors import REQUEST_ID_KEY, invalid_request, problem_response
-from sluice.api.service import choose_request_id, read_trace_parent, trace_id_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.limits import KIB
 from sluice.ports.clock import Clock, Randomness
 from sluice.ports.journal import Journal
-from sluice.ports.log_context import bound_context
+from sluice.ports.log_context import bound_context, choose_request_id, read_trace_parent, trace_id_of
 
 TRACE_PARENT_KEY = "sluice.trace_parent"
 COMPONENT = "http"
