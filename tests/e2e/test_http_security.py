@@ -269,8 +269,10 @@ def test_a_request_that_outlasts_the_drain_is_told_to_come_again(tmp_path: Path)
         put = thread.submit(client.put_rows, task_id, 1, [[1, "a"]])
         assert held[0].reached.wait(5)
         relay.face.drain(deadline_s=0.2)
-        held[0].release.set()
-        answer = put.result(5)
+        try:
+            answer = put.result(30)
+        finally:
+            held[0].release.set()
     assert (answer.status_code, code_of(answer)) == (503, "STORE_UNAVAILABLE")
 
 
