@@ -6,6 +6,7 @@ import os
 import platform
 import resource
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -21,20 +22,20 @@ from sluice.cli.data_options import AsJson
 from sluice.cli.export.progress import Progress, shown_progress
 from sluice.cli.export.recording_invoker import LastError, RecordingInvoker
 from sluice.cli.formatting import counted, iso, json_of, lines_of, size
-from sluice.demo.order_table import BATCH_ROWS, COLUMNS, order_batches
+from sluice.demo.order_table import COLUMNS, order_batches
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import TaskRef
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import failure_of
 from sluice.ports.bundle import Ports
+from sluice.ports.clock import Clock
+from sluice.tables.readers.batching import TableBatch
 from sluice.usecases.composing.compose_export import compose_export
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.reading.read_task import find_task
-from sluice.usecases.sending.close_export import CloseRequest, close_export
-from sluice.usecases.sending.open_export import OpenRequest, open_export
-from sluice.usecases.sending.put_batch import put_batch
+from sluice.usecases.sending.ingest_table import ingest_table
+from sluice.usecases.sending.open_export import OpenRequest
 from sluice.usecases.upkeep.repair_task import verify_result
 
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -106,9 +107,9 @@ def bench(
 def _measure(stores: Stores, chosen: ExportFormat, rows: int, progress: Progress) -> Measured:
     ports, trigger = stores.ports, stores.trigger
     params = ExportParams(format=chosen, filename=f"orders.{chosen.value}", columns=COLUMNS)
-    ref = open_export(ports, LOCAL_TENANT, OpenRequest(params)).task.ref
     progress.stage(f"{chosen.value}: storing {counted(rows, 'row')}", rows)
-    put_s = _put(ports, ref, rows, progress)
+    orders = _TimedOrders(rows, ports.clock, progress)
+    ref = ingest_table(ports, ParamsCache(ports), LOCAL_TENANT, OpenRequest(params), orders).ref
     progress.stage(f"{chosen.value}: composing", None)
     forget_peak()
     started = ports.clock.monotonic()
@@ -120,34 +121,33 @@ def _measure(stores: Stores, chosen: ExportFormat, rows: int, progress: Progress
         format=chosen.value,
         rows=task.result_rows,
         batches=task.total_batches,
-        put_s=round(put_s, 3),
+        put_s=round(orders.seconds, 3),
         compose_s=round(compose_s, 3),
         compose_rows_per_s=round(rows / compose_s),
-        put_rows_per_s=round(rows / put_s),
+        put_rows_per_s=round(rows / orders.seconds),
         bytes=task.result_size,
         sha256=task.result_sha256,
         peak_bytes=peak,
     )
 
 
-def _put(ports: Ports, ref: TaskRef, rows: int, progress: Progress) -> float:
-    """Store the table in batches of 1,000 rows, as a sender would; returns the seconds, making rows left out."""
-    params_cache = ParamsCache(ports)
-    seconds = 0.0
-    done = sequence = 0
-    for sequence, batch in enumerate(order_batches(rows, batch_rows=_batch_rows(rows, ports)), start=1):
-        started = ports.clock.monotonic()
-        put_batch(ports, params_cache, ref, sequence=sequence, batch=batch)
-        seconds += ports.clock.monotonic() - started
-        done += batch.rows
-        progress.reach(done)
-    close_export(ports, ref, CloseRequest(batches=sequence, rows=rows))
-    return seconds
+class _TimedOrders:
+    """The order table in batches; counts the seconds between giving one away and being asked for the next."""
 
+    def __init__(self, rows: int, clock: Clock, progress: Progress) -> None:
+        self._rows = rows
+        self._clock = clock
+        self._progress = progress
+        self.seconds = 0.0
 
-def _batch_rows(rows: int, ports: Ports) -> int:
-    """1,000 rows, as senders are advised; more where a task would need more batches than it may have."""
-    return max(BATCH_ROWS, -(-rows // ports.limits.batches_max))
+    def __iter__(self) -> Iterator[TableBatch]:
+        done = 0
+        for batch in order_batches(self._rows):
+            started = self._clock.monotonic()
+            yield TableBatch(batch)
+            self.seconds += self._clock.monotonic() - started
+            done += batch.rows
+            self._progress.reach(done)
 
 
 def _checked(stores: Stores, task: Task) -> Task:

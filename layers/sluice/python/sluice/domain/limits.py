@@ -12,6 +12,10 @@ HOUR_S = 60 * MINUTE_S
 DAY_S = 24 * HOUR_S
 
 
+INPUT_FACTOR = 3
+"""Rows are at most this many times as large as a sender writes them as in their chunk: quotes, brackets, escapes."""
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds on what a task may hold. A value, so that a test can shrink it."""
 
@@ -61,6 +65,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks of one tenant that are open at a time."""
     tenant_composing_max: int = 0
     """Tasks of one tenant that are composed at a time; 0 for no share of its own."""
+
+    @property
+    def input_bytes_max(self) -> int:
+        """Bytes of a batch, or of one row, as its sender writes it."""
+        return INPUT_FACTOR * self.batch_bytes_max
 
     def __post_init__(self) -> None:
         if self.part_bytes_min < 1 or self.parts_max < 1:

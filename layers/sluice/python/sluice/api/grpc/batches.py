@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sluice.api.grpc.call import GrpcCall
 from sluice.api.grpc.errors import Logged
-from sluice.api.grpc.requests import read_batch
-from sluice.api.rows import RowShape
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.proto import export_pb2 as pb
+from sluice.tables.readers.protobuf import read_message
+from sluice.tables.readers.records import RowShape
 from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, put_batch
 
 
@@ -20,7 +20,7 @@ def put_wire_batch(call: GrpcCall, ref: TaskRef, batch: pb.DataBatch, *, sequenc
         check_sequence(sequence, ports.limits)
         params = params_cache.read(ref).params
         shape = RowShape.of(params, batch.sheet, rows_max=ports.limits.batch_rows_max)
-        rows = read_batch(batch, shape)
+        rows = read_message(batch, shape)
         return put_batch(ports, params_cache, ref, sequence=sequence, batch=rows, sheet=shape.sheet)
     except SluiceError as error:
         ports.journal.record(

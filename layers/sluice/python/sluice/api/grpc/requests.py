@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 
 import msgspec
 
-from sluice.api.rows import RowShape, batch_of_cells
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType, TableSpec
 from sluice.proto import export_pb2 as pb
-from sluice.tables.batch import Batch
 from sluice.usecases.sending.close_export import CloseRequest
 from sluice.usecases.sending.open_export import OpenRequest
 from sluice.usecases.sending.render_again import RenderRequest
@@ -36,7 +33,6 @@ COLUMN_TYPES: dict[int, ColumnType] = {
 }
 
 _BAD_OPTION = re.compile(r"`\$\.(\w+)`")
-_LENGTH_BYTES = 4
 
 
 def read_open(metadata: pb.ExportMetadata, *, request_id: str, trace_parent: str) -> OpenRequest:
@@ -114,29 +110,3 @@ def read_render(request: pb.RenderExportRequest, *, request_id: str) -> RenderRe
         idempotency_key=request.request_id or None,
         request_id=request_id,
     )
-
-
-def read_batch(batch: pb.DataBatch, shape: RowShape) -> Batch:
-    """The rows as columns.
-
-    Raises BATCH_TOO_LARGE before a row is looked at, CHECKSUM_MISMATCH, and
-    ROW_WIDTH_MISMATCH with the number of the row, from 1.
-    """
-    if len(batch.records) > shape.rows_max:
-        raise SluiceError(ErrorCode.BATCH_TOO_LARGE, batch_rows_max=shape.rows_max)
-    cells: list[str] = []
-    ends: list[int] = []
-    for record in batch.records:
-        cells += record.values[:]  # one list for all, cut into columns later: faster than a list for each row
-        ends.append(len(cells))
-    if batch.sha256 and batch.sha256.lower() != values_sha256(cells):
-        raise SluiceError(ErrorCode.CHECKSUM_MISMATCH)
-    return batch_of_cells(cells, ends, shape)
-
-
-def values_sha256(cells: Iterable[str]) -> str:
-    """The checksum a sender may give: over all values in order, each as its length in bytes and its UTF-8."""
-    digest = sha256()
-    for value in map(str.encode, cells):
-        digest.update(len(value).to_bytes(_LENGTH_BYTES, "big") + value)
-    return digest.hexdigest()

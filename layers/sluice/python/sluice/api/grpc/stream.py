@@ -114,7 +114,12 @@ class ExportStream:
     def _store(
         self, ref: TaskRef, requests: Iterator[pb.ExportRequest]
     ) -> Generator[pb.ExportResponse, None, CloseRequest]:
-        """Store the batches; returns what the sender counted, once it is done."""
+        """Store the batches; returns what the sender counted, once it is done.
+
+        Not by ``ingest_table``, because the protocol differs: the sender may
+        number its batches, is answered between them, counts the totals itself,
+        and knows the task, so a stream that breaks leaves it open.
+        """
         totals: CloseRequest | None = None
         for request in requests:
             if totals is not None:

@@ -41,9 +41,6 @@ Declared = dict[str, Any]
 SHOWN_CHARS_MAX = 64
 """How much of an unknown name an answer repeats."""
 
-BODY_FACTOR = 3
-"""A batch is at most this many times as large in the request as in its chunk: quotes, brackets, escapes."""
-
 
 class NoQuery(msgspec.Struct, frozen=True):
     """The query parameters of an operation that has none."""
@@ -160,7 +157,7 @@ class HttpResources:
 
     @property
     def body_bytes_max(self) -> int:
-        return BODY_FACTOR * self.ports.limits.batch_bytes_max
+        return self.ports.limits.input_bytes_max
 
 
 def resources_of(request: Request) -> HttpResources:

@@ -109,10 +109,16 @@ def export_file(
         delimiter=read_delimiter(delimiter) if delimiter is not None else delimiter_of(rows),
         encoding=encoding,
         columns=read_names(columns),
-        null_value=null_value,
     )
     with open_table(rows, reading) as table, shown_progress() as progress:
-        params = make_params(target, table.columns, types=types or (), options=options or (), format_name=file_format)
+        params = make_params(
+            target,
+            table.columns,
+            types=types or (),
+            options=options or (),
+            format_name=file_format,
+            null_value=null_value,
+        )
         if server is None:
             exported = export_locally(table, params, output=target, progress=progress)
         else:

@@ -21,19 +21,19 @@ from sluice.cli.export.recording_invoker import LastError, RecordingInvoker
 from sluice.cli.export.table_input import TableInput
 from sluice.cli.formatting import counted, size
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import TaskRef
+from sluice.domain.limits import Limits
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import failure_of
 from sluice.ports.bundle import Ports
 from sluice.ports.object_store import ObjectStore
 from sluice.tables.formats import filename_of
+from sluice.tables.readers.batching import TableBatch
 from sluice.usecases.composing.compose_export import compose_export
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.reading.read_task import find_task
-from sluice.usecases.sending.close_export import CloseRequest, close_export
-from sluice.usecases.sending.open_export import OpenRequest, open_export
-from sluice.usecases.sending.put_batch import put_batch
+from sluice.usecases.sending.ingest_table import ingest_table
+from sluice.usecases.sending.open_export import OpenRequest
 
 _ARCHIVE = ".zip"
 
@@ -71,10 +71,11 @@ def export_locally(table: TableInput, params: ExportParams, *, output: Path, pro
     """
     journal, trigger = LastError(), RecordingInvoker()
     with _temporary_settings(output) as settings, open_ports(settings, journal, invoker=trigger) as ports:
-        ref = open_export(ports, LOCAL_TENANT, OpenRequest(params)).task.ref
-        _send(ports, ref, table=table, progress=progress)
-        check_name(output, filename_of(find_task(ports, ref)))
-        task = _compose(ports, ref, trigger, progress=progress)
+        progress.stage("reading", table.size)
+        batches = watched(table, params, ports.limits, progress)
+        task = ingest_table(ports, ParamsCache(ports), LOCAL_TENANT, OpenRequest(params), batches)
+        check_name(output, filename_of(task))
+        task = _compose(ports, task, trigger, progress=progress)
         if task.state is State.FAILED:
             raise failure_of(task)
         if task.state is not State.COMPLETED:
@@ -108,36 +109,21 @@ def _temporary_settings(output: Path) -> Iterator[Settings]:
         yield Settings(storage=Storage(data_directory=folder))
 
 
-def _send(ports: Ports, ref: TaskRef, *, table: TableInput, progress: Progress) -> None:
-    progress.stage("reading", table.size)
-    params_cache = ParamsCache(ports)
-    sequence = rows = 0
-    for sequence, batch in enumerate(table.batches(), start=1):
-        with rows_counted_from(rows):
-            put_batch(ports, params_cache, ref, sequence=sequence, batch=batch)
-        rows += batch.rows
+def watched(table: TableInput, params: ExportParams, limits: Limits, progress: Progress) -> Iterator[TableBatch]:
+    """Yield the batches of the input, and show how far it is read whenever one of them was stored."""
+    rows = 0
+    for read in table.batches(params, limits):
+        count = read.batch.rows
+        yield read
+        del read  # its memory, before the next one is read
+        rows += count
         progress.reach(table.position(), counted(rows, "row"))
-    close_export(ports, ref, CloseRequest(batches=sequence, rows=rows))
 
 
-@contextmanager
-def rows_counted_from(rows_before: int) -> Iterator[None]:
-    """Count the row of an error from the start of the table, not of the batch."""
-    try:
-        yield
-    except SluiceError as error:
-        row = error.facts.get("row")
-        if isinstance(row, int):
-            error.facts["row"] = row + rows_before
-        raise
-
-
-def _compose(ports: Ports, ref: TaskRef, trigger: RecordingInvoker, *, progress: Progress) -> Task:
-    total = find_task(ports, ref).total_batches
-    progress.stage("writing", total)
-    watched = replace(ports, objects=WatchedStore(ports.objects, progress.reach))
-    compose_export(watched, trigger.taken())
-    return find_task(ports, ref)
+def _compose(ports: Ports, task: Task, trigger: RecordingInvoker, *, progress: Progress) -> Task:
+    progress.stage("writing", task.total_batches)
+    compose_export(replace(ports, objects=WatchedStore(ports.objects, progress.reach)), trigger.taken())
+    return find_task(ports, task.ref)
 
 
 def _copy(ports: Ports, task: Task, output: Path, *, progress: Progress) -> None:

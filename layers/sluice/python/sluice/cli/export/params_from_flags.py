@@ -25,9 +25,12 @@ def make_params(
     types: Sequence[str],
     options: Sequence[str],
     format_name: ExportFormat | None,
+    null_value: str | None = None,
 ) -> ExportParams:
     """Make the parameters of the export. A mistake on the command line raises ``typer.BadParameter``."""
     chosen = read_options(options)
+    if null_value is not None:
+        chosen = msgspec.structs.replace(chosen, null_value=null_value)
     file_format = format_name or format_of(output)
     plain, packed = _endings(file_format)
     if packed != plain and output.name.lower().endswith(GZIP):

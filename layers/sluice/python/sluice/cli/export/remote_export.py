@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -13,6 +16,7 @@ from sluice.cli.export.progress import Progress
 from sluice.cli.export.table_input import TableInput
 from sluice.cli.formatting import counted, size
 from sluice.client import UNREACHABLE, Client, Export, Receipt, SluiceApiError, Status
+from sluice.domain.limits import Limits
 from sluice.domain.params import ExportParams
 
 
@@ -33,7 +37,7 @@ def export_remotely(
     """
     export = _open(client, params, idempotency_key)
     with export.cancel_on_error() if idempotency_key is None else nullcontext():
-        check_name(output, str(_send(export, table, progress).filename))
+        check_name(output, str(_send(export, table, params, progress).filename))
         progress.stage("writing", 100)
         done = export.wait(
             on_progress=lambda task: progress.reach(task.progress_percent, counted(task.rows_written, "row"))
@@ -72,13 +76,31 @@ def _open(client: Client, params: ExportParams, idempotency_key: str | None) -> 
         raise typer.BadParameter(str(error), param_hint="--idempotency-key") from None
 
 
-def _send(export: Export, table: TableInput, progress: Progress) -> Status:
+def _send(export: Export, table: TableInput, params: ExportParams, progress: Progress) -> Status:
+    """Put all batches; an error about a row has its line, and its column by name, as one that the reader raises."""
     progress.stage("sending", table.size)
+    unsettled: deque[Sequence[int]] = deque()
+    """The lines of the rows of the batches that are not stored yet."""
     rows = 0
+
+    def batches() -> Iterator[list[tuple[str | None, ...]]]:
+        for read in table.batches(params, Limits()):
+            unsettled.append(read.lines)
+            yield read.batch.to_rows()
 
     def show(receipt: Receipt) -> None:
         nonlocal rows
         rows += receipt.rows
+        unsettled.popleft()
         progress.reach(table.position(), counted(rows, "row"))
 
-    return export.send((batch.to_rows() for batch in table.batches()), on_batch=show)
+    try:
+        return export.send(batches(), on_batch=show)
+    except SluiceApiError as error:
+        row, column = error.facts.get("row"), error.facts.get("column")
+        lines = list(chain.from_iterable(unsettled))
+        if isinstance(row, int) and rows < row <= rows + len(lines):
+            error.facts["line"] = lines[row - rows - 1]
+        if isinstance(column, int):
+            error.facts["column"] = params.columns[column - 1].name
+        raise

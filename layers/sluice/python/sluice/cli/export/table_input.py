@@ -1,29 +1,33 @@
-"""Rows of a file or a pipe (CSV, NDJSON) as batches, without ever holding more than one batch."""
+"""Opens a table in a file or a pipe: packed or not, in which format, with which columns."""
 
 from __future__ import annotations
 
 import codecs
-import gzip
-import io
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 import typer
 
-from sluice.cli.export.csv_input import CsvRows
-from sluice.cli.export.ndjson_input import NdjsonRows
-from sluice.tables.batch import Batch
-
-BATCH_ROWS_MAX = 10_000
-BATCH_WEIGHT_MAX = 1_000_000
-"""Characters and cells of a batch. Four bytes for each, which no text exceeds, stay below the service's 4 MiB."""
+from sluice.domain.limits import KIB, Limits
+from sluice.domain.params import ExportParams
+from sluice.tables.readers.batching import Hints, TableBatch, TableReader
+from sluice.tables.readers.csv import CsvOptions, CsvTable
+from sluice.tables.readers.gunzip import Gunzip
+from sluice.tables.readers.json_lines import JsonLinesTable
+from sluice.tables.readers.records import RowShape
 
 STDIN = Path("-")
-Row = Sequence[str | None]
+BLOCK_BYTES = 64 * KIB
+HINTS = Hints(
+    no_header="--columns names those of an input without such a line",
+    names="--columns names them",
+    encoding="--encoding names another",
+)
 
 
 class InputFormat(StrEnum):
@@ -41,16 +45,15 @@ class InputOptions(NamedTuple):
     encoding: str = "utf-8"
     columns: tuple[str, ...] = ()
     """Names of the columns when the input has none; a CSV file then has no header line."""
-    null_value: str | None = None
 
 
 class TableInput:
-    """A table that is read once, from front to end."""
+    """A table that is read once, from front to end, with one batch in memory."""
 
-    def __init__(self, rows: CsvRows | NdjsonRows, file: IO[bytes], size: int | None) -> None:
-        self._rows = rows
+    def __init__(self, reader: TableReader, columns: tuple[str, ...], file: IO[bytes], size: int | None) -> None:
+        self._reader = reader
         self._file = file
-        self.columns = rows.columns
+        self.columns = columns
         self.size = size
         """Bytes of the input as stored; None for a pipe."""
 
@@ -58,55 +61,49 @@ class TableInput:
         """How many of the stored bytes were read."""
         return self._file.tell() if self.size is not None else 0
 
-    def batches(self) -> Iterator[Batch]:
-        """Yield the rows in batches; the same input always gives the same batches."""
-        for rows in cut(self._rows):
-            yield Batch.of_rows(rows, len(self.columns))
-
-
-def cut(
-    rows: Iterable[Row], *, rows_max: int = BATCH_ROWS_MAX, weight_max: int = BATCH_WEIGHT_MAX
-) -> Iterator[list[Row]]:
-    """Cut rows into lists of at most ``rows_max`` rows and ``weight_max`` characters and cells; a huge row is alone."""
-    held: list[Row] = []
-    weight = 0
-    for row in rows:
-        row_weight = len(row) + sum(map(len, filter(None, row)))
-        if held and (len(held) == rows_max or weight + row_weight > weight_max):
-            yield held
-            held, weight = [], 0
-        held.append(row)
-        weight += row_weight
-    if held:
-        yield held
+    def batches(self, params: ExportParams, limits: Limits) -> Iterator[TableBatch]:
+        """Yield the rows in the batches that a service would cut them into. Errors have ``row`` and ``line``."""
+        return self._reader.batches(RowShape.of(params, "", rows_max=limits.batch_rows_max))
 
 
 @contextmanager
-def open_table(path: Path, options: InputOptions) -> Iterator[TableInput]:
+def open_table(path: Path, options: InputOptions, limits: Limits | None = None) -> Iterator[TableInput]:
     """Open the input; ``-`` is standard input, ``.gz`` is unpacked. Raises INVALID_REQUEST when it has no columns."""
     with ExitStack() as stack:
-        stored = sys.stdin.buffer if path == STDIN else stack.enter_context(path.open("rb"))
+        file = cast("BufferedReader", sys.stdin.buffer) if path == STDIN else stack.enter_context(path.open("rb"))
         size = path.stat().st_size if path != STDIN and path.is_file() else None
-        content: IO[bytes] = stored
-        if path.suffix.lower() == ".gz":
-            content = cast(IO[bytes], stack.enter_context(gzip.open(stored)))
-        yield TableInput(_read(content, options), stored, size)
+        blocks = _unpacked(file) if path.suffix.lower() == ".gz" else _blocks(file)
+        reader = _reader_of(blocks, options, limits or Limits())
+        yield TableInput(reader, options.columns or reader.read_names(), file, size)
 
 
-def _read(content: IO[bytes], options: InputOptions) -> CsvRows | NdjsonRows:
+def _reader_of(blocks: Iterator[bytes], options: InputOptions, limits: Limits) -> TableReader:
     if options.format is InputFormat.NDJSON:
-        return NdjsonRows(content, columns=options.columns)
-    text = io.TextIOWrapper(content, encoding=_codec(options.encoding), newline="")
-    return CsvRows(text, delimiter=options.delimiter, columns=options.columns, null_value=options.null_value)
+        return JsonLinesTable(blocks, limits, hints=HINTS)
+    written = CsvOptions(delimiter=options.delimiter, encoding=_codec(options.encoding), has_header=not options.columns)
+    return CsvTable(blocks, limits, written, hints=HINTS)
+
+
+def _blocks(file: BufferedReader) -> Iterator[bytes]:
+    """Yield what is there; of a pipe, without waiting for a block to be full."""
+    while block := file.read1(BLOCK_BYTES):
+        yield block
+
+
+def _unpacked(file: BufferedReader) -> Iterator[bytes]:
+    gunzip = Gunzip()
+    for block in _blocks(file):
+        yield from gunzip.feed(block)
+    gunzip.finish()
 
 
 def _codec(encoding: str) -> str:
-    """The codec of that name; UTF-8 is read with or without a byte order mark."""
+    """The name of a codec of texts, as Python's own list has it."""
     try:
-        name = codecs.lookup(encoding).name
-    except LookupError:
+        "a".encode(encoding)  # refuses codecs of bytes
+        return codecs.lookup(encoding).name
+    except (LookupError, UnicodeError):
         raise typer.BadParameter(f"there is no encoding {encoding!r}", param_hint="--encoding") from None
-    return "utf-8-sig" if name == "utf-8" else name
 
 
 def input_format_of(path: Path) -> InputFormat:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 
-from sluice.api.http.bodies.gunzip import GZIP_MAGIC, Gunzip
 from sluice.api.http.errors import invalid_request, request_timeout
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import KIB, MIB
+from sluice.tables.readers.gunzip import GZIP_MAGIC, Gunzip
 
 PACE_BYTES = 1 * KIB
 """A body brings at least this many bytes in each ``idle_s``, or it is dripped to hold a connection."""

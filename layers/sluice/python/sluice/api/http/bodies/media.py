@@ -1,25 +1,30 @@
-"""What a body says it is, and who reads it."""
+"""What a body says it is, and which reader takes it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from starlette.requests import Request
 
-from sluice.api.http.rows_csv import read_csv
-from sluice.api.http.rows_json import read_json
-from sluice.api.http.rows_ndjson import read_ndjson
-from sluice.api.http.rows_protobuf import read_protobuf
-from sluice.api.rows import RowShape
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.tables.batch import Batch
+from sluice.domain.limits import Limits
+from sluice.tables.readers.batching import Hints, TableBatch, TableReader
+from sluice.tables.readers.csv import CsvOptions, CsvTable
+from sluice.tables.readers.json import read_json
+from sluice.tables.readers.json_lines import JsonLinesTable
+from sluice.tables.readers.protobuf import read_protobuf
+from sluice.tables.readers.records import RowShape
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"
 PROTOBUF = "application/x-protobuf"
 
+HINTS = Hints(
+    no_header="without such a line, send Content-Type: text/csv; header=absent",
+    names="the columns parameter names them",
+)
 _ALIASES = {"application/ndjson": NDJSON, "application/jsonl": NDJSON, "application/protobuf": PROTOBUF}
 
 
@@ -47,18 +52,22 @@ def media_of(request: Request, *, allowed: tuple[str, ...]) -> Media:
     return Media(kind, header == "present")
 
 
-def read_rows(body: bytes, media: Media, shape: RowShape, *, sequence: int) -> Batch:
-    """Read the rows of one batch. Raises what the type's reader raises."""
+def read_rows(body: bytes, media: Media, shape: RowShape, limits: Limits, *, sequence: int) -> TableBatch:
+    """Read the rows of one batch. Raises what the type's reader raises; ``row`` is counted within the batch."""
     match media.kind:
-        case "text/csv":
-            return read_csv(body, shape, header=media.has_header)
+        case "application/json":
+            return TableBatch(read_json(body, shape), shape.sheet)
         case "application/x-protobuf":
-            return read_protobuf(body, shape, sequence=sequence)
+            return TableBatch(read_protobuf(body, shape, sequence=sequence), shape.sheet)
         case _:
-            return _JSON_READERS[media.kind](body, shape)
+            return open_table((body,), media, limits).batch(shape)
 
 
-_JSON_READERS: dict[str, Callable[[bytes, RowShape], Batch]] = {JSON: read_json, NDJSON: read_ndjson}
+def open_table(body: Iterable[bytes], media: Media, limits: Limits) -> TableReader:
+    """Begin to read a table of lines, from as much of the body as has its header or first row."""
+    if media.kind == CSV:
+        return CsvTable(body, limits, CsvOptions(has_header=media.has_header), hints=HINTS)
+    return JsonLinesTable(body, limits, hints=HINTS)
 
 
 def _setting(parameter: str) -> tuple[str, str]:

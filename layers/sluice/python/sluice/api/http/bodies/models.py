@@ -7,12 +7,13 @@ from typing import TypeVar
 import msgspec
 
 from sluice.api.http.errors import invalid_request
-from sluice.api.http.rows_json import exact_json
 from sluice.api.task_view import TaskView
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType, TableSpec
+from sluice.tables.readers.json import exact_json
+from sluice.tables.readers.lines import UTF8_BOM
 from sluice.usecases.sending.close_export import CloseRequest
 
 Struct = TypeVar("Struct")
@@ -131,7 +132,7 @@ class ProblemView(msgspec.Struct, frozen=True):
 
 def read_model(body: bytes, model: type[Struct]) -> Struct:
     """Read a JSON body, strictly. Raises INVALID_REQUEST with ``field``, INVALID_TEXT and UNSUPPORTED_FORMAT."""
-    value = exact_json(body)
+    value = exact_json(body.removeprefix(UTF8_BOM))
     _refuse_lone_surrogates(value)
     try:
         return msgspec.convert(value, model)

@@ -23,11 +23,11 @@ from sluice.api.http.routes.openapi import (
     TASK_CODES,
     TEXT_ROWS,
 )
-from sluice.api.rows import RowShape
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
+from sluice.tables.readers.records import RowShape
 from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, put_batch
 
 _SEQUENCE = re.compile(r"[0-9]{1,20}", re.ASCII)
@@ -81,9 +81,10 @@ def _store(
     resources: HttpResources, ref: TaskRef, sequence: int, media: Media, shape: RowShape, body: bytes
 ) -> BatchReceipt:
     with resources.decoding:
-        batch = read_rows(body, media, shape, sequence=sequence)
+        read = read_rows(body, media, shape, resources.ports.limits, sequence=sequence)
     params_cache = resources.service.params_cache
-    return put_batch(resources.ports, params_cache, ref, sequence=sequence, batch=batch, sheet=shape.sheet)
+    with read.located():
+        return put_batch(resources.ports, params_cache, ref, sequence=sequence, batch=read.batch, sheet=read.sheet)
 
 
 OPERATIONS = (

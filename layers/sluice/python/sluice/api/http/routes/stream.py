@@ -13,8 +13,7 @@ from starlette.responses import Response
 
 from sluice.api.http.bodies.body import BodyDigest, body_blocks, make_gunzip, refuse_packed
 from sluice.api.http.bodies.compact_columns import read_columns
-from sluice.api.http.bodies.gunzip import Gunzip
-from sluice.api.http.bodies.media import CSV, JSON, NDJSON, media_of
+from sluice.api.http.bodies.media import CSV, JSON, NDJSON, Media, media_of, open_table
 from sluice.api.http.errors import request_id_of
 from sluice.api.http.operation import Answer, HttpCall, Operation, RequestBody
 from sluice.api.http.responses import task_path, task_response
@@ -31,11 +30,17 @@ from sluice.api.http.routes.openapi import (
     TEXT_ROWS,
 )
 from sluice.api.http.server.middleware import TRACE_PARENT_KEY
-from sluice.api.http.table import TableRequest, receive_table
 from sluice.api.task_view import TaskView
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec
+from sluice.domain.task import Task
+from sluice.tables.readers.gunzip import Gunzip
+from sluice.tables.readers.records import RowShape
+from sluice.usecases.sending.ingest_table import ingest_table
+from sluice.usecases.sending.open_export import OpenRequest
 
 
 class TableQuery(ExportOptions, frozen=True, kw_only=True):
@@ -61,14 +66,14 @@ class TableQuery(ExportOptions, frozen=True, kw_only=True):
 async def send_table(call: HttpCall[TableQuery]) -> Response:
     query, resources = call.query, call.resources
     media = media_of(call.request, allowed=(CSV, NDJSON))
-    table = TableRequest(
-        format=query.format,
-        filename=query.filename,
-        columns=read_columns(query.columns) if query.columns else None,
-        options=msgspec.convert(query, ExportOptions, from_attributes=True),
-        expected_rows=None if query.expected_rows is UNSET else query.expected_rows,
-        has_header=media.has_header,
-        is_csv=media.kind == CSV,
+    request = OpenRequest(
+        ExportParams(
+            format=query.format,
+            filename=query.filename,
+            columns=read_columns(query.columns),
+            options=msgspec.convert(query, ExportOptions, from_attributes=True),
+            expected_rows=None if query.expected_rows is UNSET else query.expected_rows,
+        ),
         idempotency_key=idempotency_key_of(call),
         request_id=request_id_of(call.request.scope),
         trace_parent=call.request.scope[TRACE_PARENT_KEY],
@@ -77,10 +82,24 @@ async def send_table(call: HttpCall[TableQuery]) -> Response:
         raise SluiceError(ErrorCode.QUEUE_FULL, "As many tables are being sent as can be.", retry_after_s=5)
     async with aclosing(body_blocks(call.request, resources.body_timeouts)) as blocks:
         body = _pulled(blocks, BodyDigest(call.request), make_gunzip(call.request))
-        task = await to_thread.run_sync(
-            lambda: receive_table(resources.service, call.principal.tenant, table, body), limiter=resources.senders
-        )
+        task = await to_thread.run_sync(_ingest, call, media, request, body, limiter=resources.senders)
     return task_response(call, task, status=202, headers={"Location": task_path(task)})
+
+
+def _ingest(call: HttpCall[TableQuery], media: Media, request: OpenRequest, body: Iterator[bytes]) -> Task:
+    """Make the export of a body. Columns that are not declared are those that it names, all of them strings."""
+    ports, params = call.ports, request.params
+    table = open_table(body, media, ports.limits)
+    if not params.columns:
+        params = msgspec.structs.replace(params, columns=tuple(map(ColumnSpec, table.read_names())))
+    shape = RowShape.of(params, "", rows_max=ports.limits.batch_rows_max)
+    return ingest_table(
+        ports,
+        call.resources.service.params_cache,
+        call.principal.tenant,
+        request._replace(params=params),
+        table.batches(shape),
+    )
 
 
 def _pulled(blocks: AsyncGenerator[bytes, None], digest: BodyDigest, gunzip: Gunzip | None) -> Iterator[bytes]:

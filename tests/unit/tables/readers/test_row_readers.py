@@ -1,4 +1,4 @@
-"""Rows from JSON, NDJSON and CSV: every digit and every text as it was sent."""
+"""A whole batch of rows from JSON, NDJSON and CSV: every digit and every text as it was sent."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.api.http.rows_csv import read_csv
-from sluice.api.http.rows_json import DIGITS_MAX, read_json
-from sluice.api.http.rows_ndjson import read_ndjson
-from sluice.api.rows import RowShape
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.limits import Limits
 from sluice.domain.schema import ColumnSpec
 from sluice.tables.batch import Batch
+from sluice.tables.readers.csv import CsvOptions, CsvTable
+from sluice.tables.readers.json import DIGITS_MAX, read_json
+from sluice.tables.readers.json_lines import JsonLinesTable
+from sluice.tables.readers.records import RowShape
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,4})?", fullmatch=True)
@@ -37,6 +38,14 @@ gaps = st.sampled_from(["", " ", "\n", "\t ", "\r\n"])
 
 def shape_of(width: int, **how: Any) -> RowShape:
     return RowShape(columns=tuple(ColumnSpec(f"c{index}") for index in range(width)), rows_max=1_000, **how)
+
+
+def read_csv(body: bytes, shape: RowShape, *, header: bool) -> Batch:
+    return CsvTable((body,), Limits(), CsvOptions(has_header=header)).batch(shape).batch
+
+
+def read_ndjson(body: bytes, shape: RowShape) -> Batch:
+    return JsonLinesTable((body,), Limits()).batch(shape).batch
 
 
 def expected(table: list[list[tuple[str, str | None]]]) -> list[tuple[str | None, ...]]:

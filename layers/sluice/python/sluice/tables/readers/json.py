@@ -1,4 +1,4 @@
-"""Reads rows from JSON, every number with exactly the digits that were sent.
+"""Reads rows from a JSON array, every number with exactly the digits that were sent.
 
 A fast decoder takes the common case. Whatever it refuses, or cannot be trusted
 with, goes to an exact one, which accepts it or names the reason.
@@ -13,9 +13,10 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from sluice.api.rows import RowShape, batch_of_records
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.tables.batch import Batch
+from sluice.tables.readers.lines import UTF8_BOM
+from sluice.tables.readers.records import RowShape, batch_of_rows, rows_of_records
 
 DIGITS_MAX = 4_300
 """A longer whole number is a mistake or an attack; most programs refuse it too."""
@@ -34,8 +35,11 @@ def read_json(body: bytes, shape: RowShape) -> Batch:
     Raises INVALID_REQUEST, INVALID_TEXT, INVALID_VALUE, ROW_WIDTH_MISMATCH
     and BATCH_TOO_LARGE, with the row (from 1) where there is one.
     """
+    body = body.removeprefix(UTF8_BOM)
     refuse_too_many_rows(body, shape)
-    return batch_of_records(_decode(body), shape)
+    records = _decode(body)
+    rows = rows_of_records(records, shape, are_objects=bool(records) and isinstance(records[0], dict))
+    return batch_of_rows(rows, shape)
 
 
 def refuse_too_many_rows(body: bytes, shape: RowShape) -> None:
@@ -83,7 +87,7 @@ def exact_json(body: bytes, *, numbers: Callable[[str], object] = float) -> Any:
     whole = _checked_digits if numbers is str else int
     try:
         return json.loads(
-            body.decode("utf-8-sig"),
+            body.decode(),
             parse_int=whole,
             parse_float=numbers,
             parse_constant=_refuse_constant,

@@ -17,6 +17,8 @@ from sluice.tables.batch import Batch, Cells
 
 _TEXT = frozenset({str, type(None)})
 _SCALAR = frozenset({str, int, bool, type(None)})
+KEYS_SHOWN_MAX, KEY_CHARS_MAX = 10, 64
+"""How much of unknown names an error repeats."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,39 +55,44 @@ class RowShape:
         return tuple(column.name for column in self.columns)
 
     @cached_property
+    def names_size(self) -> int:
+        """UTF-8 bytes of all names."""
+        return len("".join(self.names).encode("utf-8", "surrogatepass"))
+
+    @cached_property
     def name_set(self) -> frozenset[str]:
         return frozenset(self.names)
 
 
-def batch_of_records(records: Sequence[Any], shape: RowShape) -> Batch:
-    """Make a batch of records that are all arrays of cells, or all objects keyed by column name."""
-    if records and isinstance(records[0], Mapping):
-        return batch_of_rows(_rows_of_objects(records, shape), shape)
+def rows_of_records(records: Sequence[Any], shape: RowShape, *, are_objects: bool) -> list[Any]:
+    """Take the rows of records that are all arrays of cells, or all objects keyed by column name.
+
+    Raises INVALID_REQUEST with ``row``, from 1, for a record that is neither,
+    for another kind than ``are_objects`` says, and with ``keys`` for names
+    that no column has. A name that an object lacks is null.
+    """
+    if are_objects:
+        return _rows_of_objects(records, shape)
     for row, record in enumerate(records, 1):
         if not isinstance(record, list):
             raise _not_a_row(row)
-    return batch_of_rows(records, shape)
+    return list(records)
 
 
 def batch_of_rows(rows: Sequence[Sequence[Any]], shape: RowShape) -> Batch:
-    """Make a batch of rows with one cell for each column."""
-    try:
-        columns = list(zip(*rows, strict=True)) if rows else [()] * shape.width
-    except ValueError:
-        raise _uneven(rows, shape) from None
-    if len(columns) != shape.width:
-        raise _uneven(rows, shape)
-    cells = (_cells(values, spec) for values, spec in zip(columns, shape.columns, strict=True))
-    return Batch(len(rows), tuple(cells))
+    """Make a batch of rows with one cell for each column.
+
+    Raises ROW_WIDTH_MISMATCH, and INVALID_VALUE with ``column`` for an array
+    or an object in a cell, with ``row`` from 1.
+    """
+    columns = zip(_columns(rows, shape), shape.columns, strict=True)
+    return Batch(len(rows), tuple(_cells(values, spec) for values, spec in columns))
 
 
 def batch_of_texts(rows: Sequence[Sequence[str]], shape: RowShape) -> Batch:
     """As ``batch_of_rows``, for input that has only texts: ``null_value`` means null."""
-    batch = batch_of_rows(rows, shape)
     null = shape.null_value
-    if null is None:
-        return batch
-    return Batch(batch.rows, tuple(_with_nulls(cells, null, batch.rows) for cells in batch.columns))
+    return Batch(len(rows), tuple(_cells_of_texts(texts, null) for texts in _columns(rows, shape)))
 
 
 def batch_of_cells(cells: Sequence[str], ends: Sequence[int], shape: RowShape) -> Batch:
@@ -102,34 +109,42 @@ def _cells_of_texts(texts: Sequence[str], null: str | None) -> Cells:
     return Cells.of([None if text == null else text for text in texts])
 
 
-def _with_nulls(cells: Cells, null: str, rows: int) -> Cells:
-    texts = cells.texts(rows)
-    return Cells.of([None if text == null else text for text in texts]) if null in texts else cells
+def _columns(rows: Sequence[Sequence[Any]], shape: RowShape) -> list[tuple[Any, ...]]:
+    try:
+        columns = list(zip(*rows, strict=True)) if rows else [()] * shape.width
+    except ValueError:
+        raise _uneven(rows, shape) from None
+    if len(columns) != shape.width:
+        raise _uneven(rows, shape)
+    return columns
 
 
 def _cells(values: Sequence[Any], spec: ColumnSpec) -> Cells:
     kinds = set(map(type, values))
+    if kinds == {str}:
+        return Cells.of_texts(values)
     if kinds <= _TEXT:
         return Cells.of(values)
     if kinds == {int}:
         return Cells.of(list(map(str, values)))
     if kinds <= _SCALAR:
-        return Cells.of([_text(value) for value in values])
+        return Cells.of([cell_text(value) for value in values])
     row = next(row for row, value in enumerate(values, 1) if type(value) not in _SCALAR)
     raise SluiceError(
         ErrorCode.INVALID_VALUE, "A cell is a text, a number, a boolean or null.", row=row, column=spec.name
     )
 
 
-def _text(value: str | int | None) -> str | None:
-    if value is None or isinstance(value, str):
+def cell_text(value: object) -> str | None:
+    """The text of a cell; None for null, and for what is no cell."""
+    if isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return str(value) if isinstance(value, int) else None
 
 
-def _rows_of_objects(records: Sequence[Any], shape: RowShape) -> Sequence[Sequence[object]]:
+def _rows_of_objects(records: Sequence[Any], shape: RowShape) -> list[Any]:
     """The cells in the order of the columns. Objects that all have every name, and no other, go fast."""
     is_simple = shape.width > 1 and len(shape.name_set) == shape.width
     if is_simple and set(map(type, records)) == {dict} and set(map(len, records)) == {shape.width}:
@@ -143,7 +158,9 @@ def _row_of_object(record: object, row: int, shape: RowShape) -> list[object]:
     if not isinstance(record, Mapping):
         raise _not_a_row(row)
     if not record.keys() <= shape.name_set:
-        raise SluiceError(ErrorCode.INVALID_REQUEST, "An object has a name that is no column's.", row=row)
+        unknown = sorted(record.keys() - shape.name_set)[:KEYS_SHOWN_MAX]
+        keys = [key[:KEY_CHARS_MAX].encode(errors="replace").decode() for key in unknown]
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "An object has a name that is no column's.", row=row, keys=keys)
     if len(shape.name_set) < shape.width:
         raise SluiceError(ErrorCode.INVALID_REQUEST, "Two columns have the same name: send arrays.", row=row)
     return [record.get(name) for name in shape.names]

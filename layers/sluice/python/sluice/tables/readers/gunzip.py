@@ -1,4 +1,4 @@
-"""Unpacks gzip piece by piece, so that a small body cannot become a large memory."""
+"""Unpacks gzip piece by piece, so that small data cannot become a large memory."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import KIB
 
 PIECE_BYTES = 64 * KIB
-MEMBERS_MAX = 10_000
-"""Empty members cost work and give nothing."""
+SMALL_BYTES = 1 * KIB
+SMALL_MEMBERS_MAX = 10_000
+"""Members of less than ``SMALL_BYTES`` cost more work than they give. Of larger ones there may be any number."""
 
 GZIP_MAGIC = b"\x1f\x8b"
 _GZIP = 31
@@ -22,7 +23,9 @@ class Gunzip:
     def __init__(self) -> None:
         self._stream = zlib.decompressobj(_GZIP)
         self._head = b""
-        self._members = 0
+        self._given = 0
+        """Bytes, of the member that is unpacked now."""
+        self._small_members = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield what ``data`` unpacks to, in pieces of at most ``PIECE_BYTES``; stop taking them to stop unpacking.
@@ -35,6 +38,7 @@ class Gunzip:
                 self._begin_member()
             piece = self._inflate(data)
             while piece:
+                self._given += len(piece)
                 yield piece
                 piece = self._inflate(self._stream.unconsumed_tail)
             data = self._stream.unused_data
@@ -47,12 +51,13 @@ class Gunzip:
     def _check_head(self, data: bytes) -> None:
         self._head += data[: len(GZIP_MAGIC) - len(self._head)]
         if not GZIP_MAGIC.startswith(self._head):
-            raise SluiceError(ErrorCode.UNSUPPORTED_ENCODING, "The body is not gzip, as Content-Encoding says.")
+            raise SluiceError(ErrorCode.UNSUPPORTED_ENCODING, "The data is not gzip, as it is said to be.")
 
     def _begin_member(self) -> None:
-        self._members += 1
-        if self._members > MEMBERS_MAX:
-            raise SluiceError(ErrorCode.INVALID_REQUEST, "The gzip data has too many members.")
+        self._small_members += self._given < SMALL_BYTES
+        if self._small_members > SMALL_MEMBERS_MAX:
+            raise SluiceError(ErrorCode.INVALID_REQUEST, "The gzip data has too many small members.")
+        self._given = 0
         self._stream = zlib.decompressobj(_GZIP)
 
     def _inflate(self, data: bytes) -> bytes:

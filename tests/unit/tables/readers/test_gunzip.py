@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.api.http.bodies.gunzip import MEMBERS_MAX, PIECE_BYTES, Gunzip
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import MIB
+from sluice.tables.readers.gunzip import PIECE_BYTES, SMALL_BYTES, SMALL_MEMBERS_MAX, Gunzip
 
 
 def unpack(packed: bytes, cut: int) -> bytes:
@@ -60,6 +60,12 @@ def test_garbage_after_a_member_is_refused(garbage: bytes) -> None:
     assert caught.value.code is ErrorCode.INVALID_REQUEST
 
 
-def test_endless_empty_members_are_refused() -> None:
-    with pytest.raises(SluiceError, match="too many members"):
-        unpack(gzip.compress(b"") * (MEMBERS_MAX + 2), 1 << 20)
+@pytest.mark.parametrize("content", [b"", b"x", bytes(SMALL_BYTES - 1)])
+def test_endless_small_members_are_refused(content: bytes) -> None:
+    with pytest.raises(SluiceError, match="too many small members"):
+        unpack(gzip.compress(content) * (SMALL_MEMBERS_MAX + 2), 1 << 20)
+
+
+def test_large_members_may_be_many() -> None:
+    content = bytes(SMALL_BYTES)
+    assert len(unpack(gzip.compress(content) * (SMALL_MEMBERS_MAX + 2), 1 << 20)) == SMALL_BYTES * 10_002

@@ -1,0 +1,177 @@
+"""Reads rows from CSV (RFC 4180): one pass over blocks of bytes, for a whole body as for one that is still arriving."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from io import StringIO
+from itertools import chain
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.limits import Limits
+from sluice.tables.readers.batching import TOO_LARGE, Hints, RowGroup, TableBatch, cut_batches, one_batch
+from sluice.tables.readers.lines import LineTooLongError, line_blocks, to_utf8
+from sluice.tables.readers.records import RowShape, batch_of_texts
+
+csv.field_size_limit(sys.maxsize)
+# The module's limit is one for the process, set here only, and too low for a long text. Ours is on the whole record.
+
+_NONE = sys.maxsize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CsvOptions:
+    """How the CSV is written."""
+
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    """Of Python's codecs."""
+    has_header: bool = True
+    """Whether the first line is the names of the columns, in order."""
+
+
+class CsvTable:
+    """Implements ``TableReader``. Reads the header, if there is one, when it is made.
+
+    A blank line is a row only of a table of one column. ``shape.null_value``
+    is null. ``line`` in an error is where the row begins, also of a row that is never ended.
+    """
+
+    def __init__(
+        self, blocks: Iterable[bytes], limits: Limits, options: CsvOptions | None = None, *, hints: Hints | None = None
+    ) -> None:
+        """Raises INVALID_REQUEST with ``field: header`` for a header that is missing or blank."""
+        self._limits = limits
+        self._options = options or CsvOptions()
+        self._hints = hints or Hints()
+        is_utf8 = self._options.encoding == "utf-8"
+        self._lines = _Lines(blocks if is_utf8 else to_utf8(blocks, self._options.encoding), limits.input_bytes_max)
+        self._records = csv.reader(self._lines, delimiter=self._options.delimiter, strict=True)
+        self._names = self._read_header() if self._options.has_header else None
+
+    def read_names(self) -> tuple[str, ...]:
+        if self._names is None:
+            detail = f"The input does not name its columns: {self._hints.names}."
+            raise SluiceError(ErrorCode.INVALID_REQUEST, detail, field="columns")
+        return self._names
+
+    def batches(self, shape: RowShape) -> Iterator[TableBatch]:
+        self._check_header(shape)
+        return cut_batches(self._groups(shape.width), shape, self._limits, batch_of_texts)
+
+    def batch(self, shape: RowShape) -> TableBatch:
+        self._check_header(shape)
+        return one_batch(self._groups(shape.width), shape, batch_of_texts)
+
+    def _read_header(self) -> tuple[str, ...]:
+        try:
+            names = next(self._records, None)
+        except (csv.Error, UnicodeDecodeError, LineTooLongError) as error:
+            raise self._refusal(error, line=1) from None
+        if names is None:
+            raise self._no_header("The input is empty: CSV begins with the names of the columns")
+        if not names:
+            raise self._no_header("The first line is blank: it is the names of the columns")
+        return tuple(names)
+
+    def _check_header(self, shape: RowShape) -> None:
+        if self._names is not None and self._names != shape.names:
+            raise self._no_header("The first line is not the names of the columns, in order")
+
+    def _no_header(self, detail: str) -> SluiceError:
+        return SluiceError(ErrorCode.INVALID_REQUEST, f"{detail}; {self._hints.no_header}.", field="header", line=1)
+
+    def _groups(self, width: int) -> Iterator[RowGroup]:
+        """Yield the rows of a block of lines whenever it is used up, and those before an error before it is raised."""
+        records, lines = self._records, self._lines
+        rows: list[list[str]] = []
+        begins: list[int] = []
+        done, begin, mark = 0, records.line_num + 1, 0
+        lines.take(records.line_num)
+        try:
+            for record in records:
+                if record or width == 1:
+                    rows.append(record or [""])
+                    begins.append(begin)
+                begin = records.line_num + 1
+                if begin <= mark:
+                    continue
+                mark = lines.mark
+                if begin > mark:
+                    yield RowGroup(rows, begins, lines.take(begin - 1))
+                    done += len(rows)
+                    rows, begins, mark = [], [], 0
+        except (csv.Error, UnicodeDecodeError, LineTooLongError) as error:
+            yield RowGroup(rows, begins, lines.take(0))
+            raise self._refusal(error, row=done + len(rows) + 1, line=begin) from None
+        except Exception:
+            yield RowGroup(rows, begins, lines.take(0))
+            raise
+        yield RowGroup(rows, begins, lines.take(0))
+
+    def _refusal(self, error: Exception, **place: int) -> SluiceError:
+        """Say what is wrong with the text that begins at ``place``."""
+        match error:
+            case LineTooLongError():
+                return SluiceError(ErrorCode.BATCH_TOO_LARGE, TOO_LARGE, **place)
+            case UnicodeDecodeError():
+                hint = f"; {self._hints.encoding}" if self._hints.encoding else ""
+                detail = f"The input is not text in {self._options.encoding.upper()}{hint}."
+                return SluiceError(ErrorCode.INVALID_TEXT, detail, **place)
+            case _:
+                detail = "The input is not CSV: a quote or a line end is where none may be."
+                return SluiceError(ErrorCode.INVALID_REQUEST, detail, **place)
+
+
+class _Lines:
+    """The lines that ``csv.reader`` asks for, and how many it was given."""
+
+    def __init__(self, blocks: Iterable[bytes], row_bytes_max: int) -> None:
+        self._blocks = line_blocks(blocks, row_bytes_max)
+        self._row_bytes_max = row_bytes_max
+        self._given = 0
+        """Lines."""
+        self.mark = _NONE
+        """The lines that were given when the last rows were taken; none were left over if there is no mark."""
+        self._bytes = self._taken = 0
+        """Bytes of the lines that were given, and of those that belong to rows that were taken."""
+        self._last = 0
+        self._open = 0
+        """Bytes of the blocks since the one in which a row began that has not ended."""
+
+    def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(self._lists())
+
+    def take(self, used: int) -> int:
+        """Begin to count anew, when so many lines were used; returns a bound of what the rows since then have."""
+        size = self._bytes - self._taken
+        has_left = self._given > used
+        self._taken = self._bytes - self._last if has_left else self._bytes
+        self.mark = self._given if has_left else _NONE
+        self._open = 0
+        return size
+
+    def _lists(self) -> Iterator[list[str]]:
+        for block in self._blocks:
+            try:
+                yield self._give(block)
+            except UnicodeDecodeError as error:
+                whole = block[: block.rfind(b"\n", 0, error.start) + 1]
+                if whole:
+                    yield self._give(whole)
+                raise
+
+    def _give(self, block: bytes) -> list[str]:
+        lines = StringIO(block.decode(), newline="\n").readlines()
+        self._given += len(lines)
+        self._bytes += len(block)
+        self._last = len(block)
+        if self.mark == _NONE:
+            self.mark = self._given
+        elif self._open > self._row_bytes_max:
+            raise LineTooLongError
+        else:
+            self._open += len(block)
+        return lines
