@@ -69,7 +69,7 @@ class Bench(msgspec.Struct, frozen=True):
     measured: list[Measured]
 
 
-class Stores(NamedTuple):
+class BenchStores(NamedTuple):
     ports: Ports
     trigger: RecordingInvoker
     errors: LastError
@@ -96,7 +96,7 @@ def bench(
         trigger, errors = RecordingInvoker(), LastError()
         settings = Settings(storage=Storage(data_directory=folder))
         with open_ports(settings, errors, invoker=trigger) as ports:
-            stores = Stores(ports, trigger, errors)
+            stores = BenchStores(ports, trigger, errors)
             resets = forget_peak()
             measured = [_measure(stores, chosen, rows, progress) for chosen in (ExportFormat.CSV, ExportFormat.XLSX)]
             date = iso(ports.clock.now())
@@ -104,7 +104,7 @@ def bench(
     print(json_of(report) if as_json else page_of(report))
 
 
-def _measure(stores: Stores, chosen: ExportFormat, rows: int, progress: Progress) -> Measured:
+def _measure(stores: BenchStores, chosen: ExportFormat, rows: int, progress: Progress) -> Measured:
     ports, trigger = stores.ports, stores.trigger
     params = ExportParams(format=chosen, filename=f"orders.{chosen.value}", columns=COLUMNS)
     progress.stage(f"{chosen.value}: storing {counted(rows, 'row')}", rows)
@@ -150,7 +150,7 @@ class _TimedOrders:
             self._progress.reach(done)
 
 
-def _checked(stores: Stores, task: Task) -> Task:
+def _checked(stores: BenchStores, task: Task) -> Task:
     """Read the file back, so that no speed is printed for a file that is wrong."""
     if task.state is State.FAILED:
         raise failure_of(task)

@@ -16,12 +16,12 @@ FAILED = 1
 WRONG_USAGE = 2
 
 
-class Failure(NamedTuple):
+class CommandFailure(NamedTuple):
     text: str
     exit_code: int
 
 
-def describe(error: Exception) -> Failure | None:
+def describe(error: Exception) -> CommandFailure | None:
     """Put a foreseen error into words; None for a bug, whose traceback should be seen."""
     exit_code = FAILED
     match error:
@@ -45,7 +45,7 @@ def describe(error: Exception) -> Failure | None:
             text = f"sluice: the file of tasks is damaged, or not one of ours: {error}; restore it from a backup"
         case _:
             return None
-    return Failure(text, exit_code)
+    return CommandFailure(text, exit_code)
 
 
 def _sluice_error(error: SluiceError) -> str:

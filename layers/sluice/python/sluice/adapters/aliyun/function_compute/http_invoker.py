@@ -25,7 +25,7 @@ INVOKE_PATH = re.compile(r"/2023-03-30/functions/[^/]+/invocations")
 ANSWER_BYTES_MAX = 4096
 
 
-class Answer(NamedTuple):
+class FunctionReply(NamedTuple):
     """What came back, as far as it is of use."""
 
     status: int
@@ -95,7 +95,7 @@ class FcHttpInvoker:
         request = Acs3Request("POST", path, headers, payload_sha256=digest)
         return {**headers, "authorization": acs3_authorization(request, credentials)}
 
-    def _post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def _post(self, body: bytes, headers: Mapping[str, str]) -> FunctionReply:
         # A fresh connection each: calls are rare, and an idle one would often be found closed.
         host, port, timeout_s = self._url.hostname or "", self._url.port, self._timeout_s
         if self._url.scheme == "https":
@@ -108,7 +108,7 @@ class FcHttpInvoker:
             connection.request("POST", self._url.path or "/", body, dict(headers))
             answer = connection.getresponse()
             named = {name.lower(): value for name, value in answer.getheaders()}
-            return Answer(answer.status, named, answer.read(ANSWER_BYTES_MAX))
+            return FunctionReply(answer.status, named, answer.read(ANSWER_BYTES_MAX))
         except (OSError, HTTPException) as error:
             raise OutcomeUnknown(f"Function Compute did not answer: {type(error).__name__}") from error
         finally:

@@ -40,7 +40,7 @@ shard that it was created in.
 """
 
 
-class Column(NamedTuple):
+class TypedColumn(NamedTuple):
     """A column whose type the table knows."""
 
     name: str
@@ -63,8 +63,8 @@ class Table(NamedTuple):
     """A table, by its name's difference to that of the tasks' table, which the settings give."""
 
     suffix: str
-    key: tuple[Column, ...]
-    indexed: tuple[Column, ...] = ()
+    key: tuple[TypedColumn, ...]
+    indexed: tuple[TypedColumn, ...] = ()
     """Columns that are in no primary key but in an index, which therefore have types too."""
     indexes: tuple[Index, ...] = ()
 
@@ -79,17 +79,17 @@ STATE_LISTING = Index("state_listing", ("state_listing", "newest_first", "sk", "
 TASKS = Table(
     "",
     # `{h4}#{tenant}`, and `{task}#T` or `{task}#A#{epoch}`
-    (Column("pk", "STRING"), Column("sk", "STRING")),
+    (TypedColumn("pk", "STRING"), TypedColumn("sk", "STRING")),
     (
-        Column("due_shard", "INTEGER"),
-        Column("due_us", "INTEGER"),
-        Column("listing", "STRING"),
-        Column("state_listing", "STRING"),
-        Column("newest_first", "INTEGER"),
+        TypedColumn("due_shard", "INTEGER"),
+        TypedColumn("due_us", "INTEGER"),
+        TypedColumn("listing", "STRING"),
+        TypedColumn("state_listing", "STRING"),
+        TypedColumn("newest_first", "INTEGER"),
     ),
     (DUE, LISTING, STATE_LISTING),
 )
-KEYS = Table("keys", (Column("name", "STRING"),))
+KEYS = Table("keys", (TypedColumn("name", "STRING"),))
 """The API keys' hashes. Not in the tasks' table, so that a writer of tasks need not be able to write keys."""
 
 TABLES = (TASKS, KEYS)

@@ -12,10 +12,10 @@ from sluice.adapters.aliyun.tablestore.schema import (
     MAX_VERSIONS,
     TABLES,
     TIME_TO_LIVE_S,
-    Column,
     Index,
     Table,
     TablestoreAccess,
+    TypedColumn,
 )
 from sluice.adapters.aliyun.tablestore.sdk import sdk
 
@@ -105,7 +105,7 @@ def _describe(client: Any, table: str) -> Any:
 
 
 def _compare_table(table: Table, found: Any, name: str) -> Finding:
-    key = [Column(*column[:2]) for column in found.table_meta.schema_of_primary_key]
+    key = [TypedColumn(*column[:2]) for column in found.table_meta.schema_of_primary_key]
     columns = dict(column[:2] for column in found.table_meta.defined_columns)
     options = found.table_options
     differences = []
@@ -134,7 +134,7 @@ def _finding(name: str, differences: list[str]) -> Finding:
     return Finding(name, Standing.DIFFERS if differences else Standing.FITS, "; ".join(differences))
 
 
-def _format_key(key: Iterable[Column]) -> str:
+def _format_key(key: Iterable[TypedColumn]) -> str:
     return ", ".join(f"{name} {kind}" for name, kind in key)
 
 
