@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from sluice.client.connections import TIMEOUTS
 from sluice.client.errors import problem_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.secret import Secret
-from tests.support.certificate import self_signed
+from tests.support.certificate import SelfSigned, self_signed
 from tests.support.fake_clock import FakeClock, SeededRandomness
 from tests.support.scripted_server import Answer, Asked, in_turn, scripted_server
 
@@ -34,17 +34,29 @@ def calls_to(
     *,
     retry_for_s: float = 60,
     timeouts: Timeouts = TIMEOUTS,
+    tls: ssl.SSLContext | None = None,
     on_retry: Callable[[str], object] = lambda _: None,
 ) -> Calls:
     return Calls(
         url,
         Secret(TOKEN),
         timeouts=timeouts,
+        tls=tls,
         clock=clock or FakeClock(),
         randomness=SeededRandomness(),
         retry_for_s=retry_for_s,
         on_retry=on_retry,
     )
+
+
+@contextmanager
+def tls_server(script: Callable[[Asked], Answer], made: SelfSigned) -> Iterator[str]:
+    """A scripted server behind TLS; gives its URL."""
+    with scripted_server(script) as server:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(made.certificate, made.key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        yield server.url.replace("http:", "https:")
 
 
 def refusing(error: SluiceError, **headers: str) -> Answer:
@@ -222,6 +234,15 @@ def test_a_link_that_is_redirected_in_a_circle_is_given_up() -> None:
         read(calls_to(server.url), "/here")
 
 
+def test_a_link_is_not_followed_from_https_to_http(tmp_path: Path) -> None:
+    made = self_signed(tmp_path)
+    moved = Answer(302, b"", {"location": "http://127.0.0.1:1/there"})
+    with tls_server(in_turn(moved), made) as url:
+        calls = calls_to(url, tls=ssl.create_default_context(cafile=str(made.certificate)))
+        with pytest.raises(SluiceApiError, match="from HTTPS to HTTP"):
+            read(calls, "/here")
+
+
 def test_a_link_without_a_host_is_one_of_the_service() -> None:
     with scripted_server(in_turn(Answer(200, b"abc"))) as server:
         assert read(calls_to(server.url), "/files/a") == [(0, b"abc")]
@@ -342,21 +363,21 @@ def test_tls_is_tunnelled_through_the_proxy_which_never_sees_the_key(monkeypatch
 
 
 def test_only_a_server_with_a_trusted_certificate_is_spoken_to(tmp_path: Path) -> None:
-    clock = FakeClock()
+    clock, keys = FakeClock(), list[str]()
     made = self_signed(tmp_path)
-    with scripted_server(in_turn(OK)) as server:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(made.certificate, made.key)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        url = server.url.replace("http:", "https:")
+
+    def answer(asked: Asked) -> Answer:
+        keys.append(asked.headers["authorization"])
+        return OK
+
+    with tls_server(answer, made) as url:
         found = refused(calls_to(url, clock))
-        assert (found.code, found.retryable, clock.slept) == (UNREACHABLE, False, [])
+        assert (found.code, found.retryable, clock.slept, keys) == (UNREACHABLE, False, [], [])
         assert "certificate" in found.detail
         trusting = ssl.create_default_context(cafile=str(made.certificate))
         with Client(url, TOKEN, tls=trusting) as client:
             assert client.export("x").status().state == "open"
-    (asked,) = server.asked
-    assert asked.headers["authorization"] == f"Bearer {TOKEN}"
+    assert keys == [f"Bearer {TOKEN}"]
 
 
 def test_a_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,13 +94,17 @@ def test_the_same_key_goes_on_with_the_same_export(client: Client) -> None:
         client.open(format="csv", columns=COLUMNS, idempotency_key="a\nb")
 
 
-@pytest.mark.parametrize("bad", [[9, "x", "too wide"], ["x", "no number"], [float("nan"), "no cell"]])
+@pytest.mark.parametrize(
+    ("bad", "column"), [([9, "x", "too wide"], None), (["x", "no number"], "id"), ([1, float("nan")], "name")]
+)
 @pytest.mark.parametrize("key", [None, "k"])
-def test_a_bad_row_is_counted_from_the_start_of_the_table(client: Client, bad: list[Any], key: str | None) -> None:
+def test_a_bad_row_is_counted_from_the_start_of_the_table(
+    client: Client, bad: list[Any], column: str | None, key: str | None
+) -> None:
     rows = [*ROWS[:11_000], bad, *ROWS]
     with pytest.raises(SluiceApiError) as caught:
         client.send_table(rows, columns=COLUMNS, format="csv", idempotency_key=key)
-    assert caught.value.facts["row"] == 11_001
+    assert (caught.value.facts["row"], caught.value.facts.get("column")) == (11_001, column)
     assert [status.state for status in client.list()] == ["cancelled" if key is None else "open"]
 
 

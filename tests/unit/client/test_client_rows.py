@@ -83,12 +83,19 @@ def test_rows_of_any_shape_are_taken() -> None:
     ],
 )
 def test_what_no_cell_can_hold_is_refused_with_its_place(cell: Any, code: str, said: str) -> None:
-    for row, column in (([1, cell], 2), ({"a": 1, "b": cell}, "b")):
+    for row, columns, column in (([1, cell], [], "2"), ([1, cell], ["a", "b"], "b"), ({"a": 1, "c": cell}, ["a"], "c")):
         rows: Any = [[1, 2], row]
         with pytest.raises(SluiceApiError, match=said) as caught:
-            encode_rows(rows)
+            encode_rows(rows, columns)
         assert (caught.value.code, caught.value.facts) == (code, {"row": 2, "column": column})
         assert "pair" not in str(caught.value)
+
+
+@pytest.mark.parametrize("row", [{1, 2}, object(), iter([1])])
+def test_what_is_not_a_row_is_refused_with_its_number(row: Any) -> None:
+    with pytest.raises(SluiceApiError, match="INVALID_REQUEST: A row is a sequence") as caught:
+        encode_rows([[1], row])
+    assert caught.value.facts == {"row": 2}
 
 
 def test_a_table_is_cut_by_rows_and_by_characters_and_always_the_same() -> None:

@@ -58,11 +58,11 @@ class Calls:
     ) -> None:
         if not (token.reveal().isascii() and token.reveal().isprintable()):
             raise ValueError("an API key is printable ASCII text")
-        check_url(url)
+        is_tls = check_url(url).scheme == "https"
         self.url = url.rstrip("/")
         self._token = token
         self.timeouts = timeouts
-        self._tls = tls
+        self._tls = ssl.create_default_context() if is_tls and tls is None else tls
         self._connections = self.new_connections()
         self._retry_for_s = retry_for_s
         self._on_retry = on_retry
@@ -182,7 +182,10 @@ class Calls:
                 body = _read_whole(response)
                 if response.status not in _REDIRECTS:
                     raise self._refusal(response, body)
-                target = _redirected(target, response)
+                location = urljoin(target, response.headers.get("location", ""))
+                if target.startswith("https:") and not location.startswith("https:"):
+                    raise SluiceApiError(UNEXPECTED_ANSWER, "the file's link is redirected from HTTPS to HTTP")
+                target = location
         raise SluiceApiError(UNEXPECTED_ANSWER, "the file's link is redirected again and again")
 
     def _refusal(self, response: http.client.HTTPResponse, body: bytes) -> SluiceApiError:
@@ -218,15 +221,11 @@ def _named_failures() -> Iterator[None]:
     try:
         yield
     except (OSError, http.client.HTTPException) as error:
-        _raise_unreachable(error)
-
-
-def _raise_unreachable(error: Exception) -> NoReturn:
-    words = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    is_final = isinstance(error, ssl.SSLCertVerificationError) or (
-        isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME
-    )
-    raise SluiceApiError(UNREACHABLE, f"the server cannot be reached: {words}", retryable=not is_final) from None
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+        is_final = isinstance(error, ssl.SSLCertVerificationError) or (
+            isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME
+        )
+        raise SluiceApiError(UNREACHABLE, f"the server cannot be reached: {reason}", retryable=not is_final) from None
 
 
 def _read_whole(response: http.client.HTTPResponse) -> bytes:
@@ -244,10 +243,3 @@ def _blocks(response: http.client.HTTPResponse, offset: int) -> Iterator[tuple[i
         position += len(block)
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
-
-
-def _redirected(url: str, response: http.client.HTTPResponse) -> str:
-    target = urljoin(url, response.headers.get("location", ""))
-    if url.startswith("https:") and not target.startswith("https:"):
-        raise SluiceApiError(UNEXPECTED_ANSWER, "the file's link is redirected from HTTPS to HTTP")
-    return target

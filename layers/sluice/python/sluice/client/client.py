@@ -85,14 +85,16 @@ class Client:
         The same key opens the same export, so that a program that crashed goes on under it.
         """
         body: dict[str, Any] = {"format": format, "filename": filename, "options": dict(options or {})}
-        if sheets is None:
-            body["columns"] = encode_columns(columns)
+        declared = {name: encode_columns(given) for name, given in (sheets or {"": columns}).items()}
+        if sheets:
+            body["sheets"] = [{"name": name, "columns": encoded} for name, encoded in declared.items()]
         else:
-            body["sheets"] = [{"name": name, "columns": encode_columns(given)} for name, given in sheets.items()]
+            body["columns"] = declared[""]
         if expected_rows is not None:
             body["expected_rows"] = expected_rows
         answer = self._calls.json("POST", "/v1/exports", body, headers=self._calls.key_header(idempotency_key))
-        return self.export(str(answer["task_id"]))
+        names = {sheet: [str(column.get("name")) for column in encoded] for sheet, encoded in declared.items()}
+        return Export(self._calls, str(answer["task_id"]), compress=self._compress, columns=names)
 
     def send_table(
         self,

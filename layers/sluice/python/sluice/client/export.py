@@ -103,8 +103,12 @@ class Link:
 class Export:
     """An export by its id. Thread-safe; every call may be repeated."""
 
-    def __init__(self, calls: Calls, task_id: str, *, compress: bool) -> None:
+    def __init__(
+        self, calls: Calls, task_id: str, *, compress: bool, columns: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self.id = task_id
+        self._columns = columns or {}
+        """Names of the columns by sheet, for errors; of the one table by the empty text."""
         self._calls = calls
         self._compress = compress
         self._path = f"/v1/exports/{quote(task_id, safe='')}"
@@ -227,7 +231,7 @@ class Export:
             raise
 
     def _batch(self, sequence: int, rows: Sequence[Row], sheet: str | None) -> Request:
-        body = encode_rows(rows)
+        body = encode_rows(rows, self._columns.get(sheet or "", ()))
         headers = {}
         if self._compress and len(body) >= _GZIP_BYTES_MIN:
             body = gzip.compress(body, compresslevel=1, mtime=0)

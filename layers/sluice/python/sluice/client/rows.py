@@ -29,17 +29,16 @@ BATCHES_OF_ONE_SIZE = 2_000
 _CELL_CHARS = 8
 
 
-def encode_rows(rows: Sequence[Row]) -> bytes:
+def encode_rows(rows: Sequence[Row], columns: Sequence[str] = ()) -> bytes:
     """Encode a batch; every digit is kept.
 
-    Raises INVALID_VALUE or INVALID_TEXT, with the row (from 1) and the column (its name, or its number from 1), for a
-    cell that is no value of a table.
+    Raises INVALID_VALUE or INVALID_TEXT for a cell that cannot be one, with the row (from 1) and the column: its name
+    where ``columns`` or the row has it, else its number (from 1) as text. INVALID_REQUEST for what is not a row.
     """
     try:
         return _encoder.encode(rows).encode()
     except (TypeError, ValueError, RecursionError):
-        _raise_bad_cell(rows)
-        raise
+        raise _error_of(rows, columns) from None
 
 
 def cut(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -92,16 +91,26 @@ def _plain(value: object) -> Any:
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
 
 
-def _raise_bad_cell(rows: Sequence[Row]) -> None:
-    """Find the cell that cannot be encoded, and name its place; the value is not repeated."""
+def _error_of(rows: Sequence[object], columns: Sequence[str]) -> SluiceApiError:
+    """Find what cannot be encoded, and name its place; the value is not repeated."""
     for row_number, row in enumerate(rows, start=1):
-        cells = row.items() if isinstance(row, Mapping) else enumerate(row, start=1)
+        match row:
+            case Mapping():
+                cells = list(row.items())
+            case Sequence():
+                names = [*columns, *map(str, range(len(columns) + 1, len(row) + 1))]
+                cells = list(zip(names, row, strict=False))
+            case _:
+                break
         for column, cell in cells:
             facts = {"row": row_number, "column": column}
             try:
-                _encoder.encode(cell).encode()
+                _encoder.encode({column: cell}).encode()
             except UnicodeEncodeError:
-                raise SluiceApiError("INVALID_TEXT", "Text is not valid Unicode.", facts=facts, who="client") from None
+                return SluiceApiError("INVALID_TEXT", "Text is not valid Unicode.", facts=facts, who="client")
             except (TypeError, ValueError, RecursionError):
                 detail = f"A cell cannot hold this value of type {type(cell).__name__}."
-                raise SluiceApiError("INVALID_VALUE", detail, facts=facts, who="client") from None
+                return SluiceApiError("INVALID_VALUE", detail, facts=facts, who="client")
+    return SluiceApiError(
+        "INVALID_REQUEST", "A row is a sequence of cells, or a mapping.", facts={"row": row_number}, who="client"
+    )
