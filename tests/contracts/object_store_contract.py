@@ -53,6 +53,8 @@ class ObjectStoreContract(ABC):
 
     large_bytes = 8 << 20
     """Large enough for a write to take more than a moment."""
+    metadata_names = 40
+    """Of 100 characters each: more than any caller has."""
 
     @abstractmethod
     def open_store(self, folder: Path) -> ObjectStore:
@@ -88,7 +90,7 @@ class ObjectStoreContract(ABC):
         assert dict(store.head("a").metadata) == {}
 
     def test_metadata_may_be_long(self, store: ObjectStore) -> None:
-        metadata = {f"name-{number}": "v" * 100 for number in range(40)}
+        metadata = {f"name-{number}": "v" * 100 for number in range(self.metadata_names)}
         store.put("a", b"data", metadata=metadata)
         assert dict(store.head("a").metadata) == metadata
         assert store.get("a") == b"data"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sluice.app.backends import open_ports
@@ -41,10 +42,11 @@ def seal_table(ports: Ports, params: ExportParams, batches: Iterable[Batch]) -> 
 
 
 class DataDirectory:
-    """Embedded stores, used as the service uses them; no composer hears of what is sealed."""
+    """Stores used as the service uses them, the embedded ones unless ``env`` says others; nothing starts a composer."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, env: Mapping[str, str] | None = None) -> None:
         self.path = path
+        self._env = dict(env or {})
 
     def seal(
         self,
@@ -68,7 +70,13 @@ class DataDirectory:
         trigger = json.dumps({"tenant": task.tenant, "task_id": task.task_id, "sha": task.man_sha})
         command = [sys.executable, "-m", "sluice.app.compose_worker", "--data", str(self.path)]
         worker = subprocess.run(
-            command, input=trigger + "\n", capture_output=True, text=True, check=True, timeout=timeout_s
+            command,
+            input=trigger + "\n",
+            env={**os.environ, **self._env},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=timeout_s,
         )
         words = [json.loads(line) for line in worker.stdout.splitlines()]
         assert words[-1] == {"outcome": "completed"}
@@ -89,4 +97,4 @@ class DataDirectory:
 
     @property
     def _settings(self) -> Settings:
-        return settings_from({}, None, {"storage.data_directory": str(self.path)})
+        return settings_from(self._env, None, {"storage.data_directory": str(self.path)})

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 TROUBLES = ("lost_request", "lost_answer", "busy", "half_answer")
 """Every other request meets the next one, so that a call that is repeated gets through."""
-HOP_HEADERS = {"connection", "transfer-encoding", "keep-alive", "host", "content-length"}
+HOP_HEADERS = {"connection", "transfer-encoding", "keep-alive", "content-length"}
 
 
 class FlakyProxy(ThreadingHTTPServer):
@@ -57,7 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in answer.getheaders():
             if name.lower() not in HOP_HEADERS:
                 self.send_header(name, value)
-        self.send_header("content-length", str(len(content)))
+        size = answer.getheader("content-length", "0") if self.command == "HEAD" else str(len(content))
+        self.send_header("content-length", size)
         self.end_headers()
         self.wfile.write(content[: len(content) // 2] if trouble == "half_answer" else content)
 
@@ -71,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
-    do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server's names
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server's names
 
     def log_message(self, *_: object) -> None:
         """Keep the test's output quiet."""

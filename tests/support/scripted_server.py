@@ -62,9 +62,10 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"content-length": str(len(answer.body)), **answer.headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(answer.body[: answer.sent_bytes])
+        if self.command != "HEAD":
+            self.wfile.write(answer.body[: answer.sent_bytes])
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_CONNECT = _serve  # noqa: N815 - http.server's names
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_CONNECT = _serve  # noqa: N815 - http.server's names
 
     def log_message(self, *_: object) -> None:
         """Keep the test's output quiet."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -38,7 +40,11 @@ def test_what_a_backend_needs_and_presets_are_settings() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_backend_opens_without_asking_its_services(name: str, tmp_path: Path) -> None:
+def test_every_backend_opens_without_asking_its_services(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     settings = settings_of(name, tmp_path)
     backend: Backend = backend_of(settings)
     links = backend.open_links(settings, "http://exports.example.com")
@@ -50,6 +56,15 @@ def test_every_backend_opens_without_asking_its_services(name: str, tmp_path: Pa
     assert link.startswith("http://exports.example.com/v1/files/") == (links is not None)
     tasks_file = backend.tasks_file(settings)
     assert tasks_file is None or tasks_file.is_file()
+
+
+def test_only_the_chosen_backends_library_is_loaded() -> None:
+    code = (
+        "import sys; import sluice.app.backends;"
+        "print(sorted({'obstore', 'oss2', 'tablestore', 'concurrent.futures'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"
 
 
 def test_a_manifest_that_is_put_starts_a_composer_of_this_process(tmp_path: Path) -> None:

@@ -9,34 +9,31 @@ from pathlib import Path
 from sluice.adapters.directory.key_file import KeyFile
 from sluice.adapters.directory.links import LocalLinks, load_or_create_secret
 from sluice.adapters.directory.store import DirectoryStore
+from sluice.adapters.forwarding_store import SplitStore
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.app.backend import Backend, PublicUrl, Stores, assemble_ports
-from sluice.app.settings.settings import Settings
+from sluice.app.settings.settings import Settings, SettingsError
 from sluice.domain.limits import DAY_S
 from sluice.ports.admission import Admission
 from sluice.ports.bundle import Ports
 from sluice.ports.invoker import Invoker
 from sluice.ports.journal import Journal
 from sluice.ports.key_store import KeyStore
+from sluice.ports.object_store import ObjectStore
 from sluice.ports.pool import SerialPool
 
 TASKS_FILE = "tasks.sqlite3"
 LINK_SECRET_FILE = "link.secret"  # noqa: S105 - the name of a file, not a secret
 
 
-class DirectoryBackend:
-    """Everything in the data directory of one machine."""
+class OneMachine:
+    """Task rows and API keys as files of one machine's data directory, wherever its objects are."""
 
-    @contextmanager
-    def open_stores(self, settings: Settings) -> Iterator[Stores]:
-        objects = DirectoryStore(make_root(settings), randomness=SystemRandomness())
-        with closing(SqliteTasks(self.tasks_file(settings))) as tasks:
-            yield Stores(objects, tasks, self.open_links(settings, ""), SerialPool())
-
-    def open_links(self, settings: Settings, public_url: PublicUrl) -> LocalLinks:
-        secret = load_or_create_secret(make_root(settings) / LINK_SECRET_FILE, SystemRandomness())
-        return LocalLinks(public_url, secret=secret, clock=SystemClock())
+    def open_tasks(self, settings: Settings) -> SqliteTasks:
+        """Open the file of task rows, made if it is not there."""
+        make_root(settings)
+        return SqliteTasks(self.tasks_file(settings))
 
     def open_keys(self, settings: Settings) -> KeyStore:
         return KeyFile(settings.api_keys_path)
@@ -47,9 +44,58 @@ class DirectoryBackend:
     def tasks_file(self, settings: Settings) -> Path:
         return settings.data_directory / TASKS_FILE
 
+
+class DirectoryBackend(OneMachine):
+    """Everything in the data directory of one machine."""
+
+    @contextmanager
+    def open_stores(self, settings: Settings) -> Iterator[Stores]:
+        objects = DirectoryStore(make_root(settings), randomness=SystemRandomness())
+        with closing(self.open_tasks(settings)) as tasks:
+            yield Stores(objects, tasks, self.open_links(settings, ""), SerialPool())
+
+    def open_links(self, settings: Settings, public_url: PublicUrl) -> LocalLinks:
+        secret = load_or_create_secret(make_root(settings) / LINK_SECRET_FILE, SystemRandomness())
+        return LocalLinks(public_url, secret=secret, clock=SystemClock())
+
     def tidy(self, settings: Settings) -> int:
         store = DirectoryStore(settings.data_directory, randomness=SystemRandomness())
         return store.remove_leftovers(now=SystemClock().now(), older_than_s=DAY_S)
+
+
+class S3Backend(OneMachine):
+    """Objects and links in S3, GCS or Azure; task rows and API keys in the data directory of one machine."""
+
+    @contextmanager
+    def open_stores(self, settings: Settings) -> Iterator[Stores]:
+        try:
+            from sluice.adapters.s3.bucket import S3Place  # noqa: PLC0415  # loads obstore
+            from sluice.adapters.s3.store import S3Links, S3Store  # noqa: PLC0415  # loads obstore
+            from sluice.adapters.thread_pool import ThreadedPool  # noqa: PLC0415  # loads a megabyte
+        except ModuleNotFoundError as error:
+            raise SettingsError(["storage.backend: s3 needs the extra, pip install 'sluice[s3]'"]) from error
+
+        s3, repeats = settings.s3, settings.performance.retries
+
+        def place(url: str, endpoint: str) -> S3Place:
+            timeouts = {"connect_timeout_s": s3.connect_timeout_s, "read_timeout_s": s3.read_timeout_s}
+            return S3Place(url=url, region=s3.region, endpoint=endpoint, **timeouts)
+
+        objects: ObjectStore = S3Store(place(s3.url, s3.endpoint), randomness=SystemRandomness(), repeats=repeats)
+        result_url = s3.result_url or s3.url
+        if result_url != s3.url:
+            results = S3Store(place(result_url, s3.endpoint), randomness=SystemRandomness(), repeats=repeats)
+            objects = SplitStore(input=objects, output=results)
+        links = S3Links(place(result_url, s3.download_endpoint or s3.endpoint), clock=SystemClock())
+        with closing(self.open_tasks(settings)) as tasks:
+            yield Stores(objects, tasks, links, ThreadedPool(), call_s=s3.connect_timeout_s + s3.read_timeout_s)
+
+    def open_links(self, settings: Settings, public_url: PublicUrl) -> None:
+        del settings, public_url  # the store serves the files
+
+    def tidy(self, settings: Settings) -> int:
+        del settings
+        return 0  # a killed process leaves uploads, which are collected with their tasks
 
 
 def _aliyun() -> Backend:
@@ -58,7 +104,7 @@ def _aliyun() -> Backend:
     return AliyunBackend()
 
 
-BACKENDS: Mapping[str, Callable[[], Backend]] = {"directory": DirectoryBackend, "oss": _aliyun}
+BACKENDS: Mapping[str, Callable[[], Backend]] = {"directory": DirectoryBackend, "oss": _aliyun, "s3": S3Backend}
 """By ``storage.backend``; what a name means for other settings is in ``settings/schema.BACKENDS``."""
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+FILENAME = "filename"
+"""Metadata that names downloads of the object, as percent-encoded UTF-8, where a link itself cannot."""
+
 
 class ObjectInfo(NamedTuple):
     """What is known of a whole object without reading it."""
@@ -16,7 +19,8 @@ class ObjectInfo(NamedTuple):
     key: str
     size: int
     crc64: str
-    """CRC-64/XZ of the content in decimal, computed by the store."""
+    """CRC-64/XZ of the content in decimal: computed by the store from what it holds, or, by a store that
+    computes none, recorded by its adapter from the bytes that the store gave back before they became the object."""
     metadata: Mapping[str, str]
 
 
@@ -112,8 +116,9 @@ class MintsLinks(Protocol):
     def mint_link(self, key: str, *, filename: str, expires_at: float) -> str:
         """A URL that serves exactly this object until ``expires_at`` (Unix seconds) to whoever holds it.
 
-        The download is named ``filename`` by ``Content-Disposition``. Never
-        stored, never logged.
+        The download is named ``filename`` by ``Content-Disposition``; a store
+        that cannot name it by a link names it by the object's ``FILENAME``,
+        which is the same. Never stored, never logged.
         """
 
 

@@ -27,6 +27,7 @@ Rate = Annotated[float, Meta(ge=0, le=1_000_000)]
 Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.:_-]+$")]
 UrlOrNone = Annotated[str, Meta(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")]
 EndpointOrNone = Annotated[str, Meta(pattern=r"^((https?://)?[A-Za-z0-9.:_-]+/?)?$")]
+BucketUrlOrNone = Annotated[str, Meta(pattern=r"^((s3|gs|az)://[A-Za-z0-9._-]+(/[A-Za-z0-9/._-]*)?)?$")]
 NameOrNone = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]*$")]
 Text = Annotated[str, Meta(min_length=1)]
 
@@ -59,6 +60,7 @@ BACKENDS: Mapping[str, BackendSettings] = {
             "concurrency.trigger_grace_s": _TIMINGS.trigger_grace_s,
         },
     ),
+    "s3": BackendSettings(needs=("s3.url",)),
 }
 """By ``storage.backend``; how each opens its stores is in ``app/backends.BACKENDS``."""
 
@@ -125,7 +127,7 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
 class Storage(msgspec.Struct, frozen=True, kw_only=True):
     """Where files are kept, and for how long."""
 
-    backend: Literal["directory", "oss"] = "directory"
+    backend: Literal["directory", "oss", "s3"] = "directory"
     data_directory: Text = "sluice-data"
     retention_s: Seconds = _TIMINGS.retention_s
     link_life_s: Annotated[float, Meta(gt=0, le=LINK_S_MAX)] = _TIMINGS.link_s
@@ -161,6 +163,21 @@ class Tablestore(msgspec.Struct, frozen=True, kw_only=True):
     instance: NameOrNone = ""
     table: Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,200}$")] = "export_task"
     timeout_s: Seconds = 5
+
+
+class S3(msgspec.Struct, frozen=True, kw_only=True):
+    """S3 and its kin, Google Cloud Storage or Azure Blob Storage, when ``storage.backend`` is ``s3``.
+
+    The credentials are those of the vendor's own variables or of the machine's role.
+    """
+
+    url: BucketUrlOrNone = ""
+    result_url: BucketUrlOrNone = ""
+    region: NameOrNone = ""
+    endpoint: UrlOrNone = ""
+    download_endpoint: UrlOrNone = ""
+    connect_timeout_s: Seconds = 3
+    read_timeout_s: Seconds = 20
 
 
 class Functions(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,6 +229,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     storage: Storage = Storage()
     oss: Oss = Oss()
     tablestore: Tablestore = Tablestore()
+    s3: S3 = S3()
     functions: Functions = Functions()
     security: Security = Security()
     logging: Logging = Logging()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from typing import NamedTuple, TypeVar
+from urllib.parse import quote
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
@@ -15,7 +16,7 @@ from sluice.domain.params import ExportParams
 from sluice.domain.task import Phase, Result, Task
 from sluice.domain.work import ComposeProgress
 from sluice.ports.bundle import Ports
-from sluice.ports.object_store import PartReceipt, Upload
+from sluice.ports.object_store import FILENAME, PartReceipt, Upload
 from sluice.ports.store_errors import NoSuchObject, NoSuchUpload, OutcomeUnknown, StoreError
 from sluice.tables.batch import Batch
 from sluice.tables.bytes.digests import Digest, digested
@@ -135,6 +136,7 @@ def _begin(ports: Ports, lease: ComposeLease, plan: _Plan, *, man_sha: str) -> U
         "nonce": lease.owner,
         "manifest": man_sha,
         "writer-version": WRITER_VERSION,
+        FILENAME: quote(f"{plan.table.title}.{extension}", safe=""),
     }
     upload = ports.objects.begin_upload(key, metadata=metadata)
     _record(ports, lease, Event.UPLOAD_STARTED)
