@@ -64,6 +64,8 @@ STORE_CALLS = RetryRule()
 """Calls to a store that are idempotent. The settings say how many tries, and for how long a caller waits."""
 CHANGES = RetryRule(asked_wait_max_s=2.0)
 """Conditional changes, whose outcome is then read back; a caller waits, and each call in it is a store's."""
+CLIENT_CALLS = RetryRule(tries=inf, wait_max_s=5.0, asked_wait_max_s=30.0, within_s=120.0, jitter=0.5)
+"""Calls of our own API by a client: a sender goes on for as long as it says."""
 PROVISIONING = RetryRule(tries=6, first_wait_s=1.0, wait_max_s=60.0, jitter=0)
 """Calls that make and watch what the service runs on: one operator, who can wait."""
 
