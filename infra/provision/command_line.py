@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from infra.provision.stacks import Change, Stacks
 from infra.provision.stage import Stage, StageError, check_stage_name, retention_days_of, stack_name
 from infra.provision.template import TemplateError, build_template, template_body
 from infra.provision.template_checks import check_template
+from sluice.ports.retry import PROVISIONING
 
 STS_VERSION = "2015-04-01"
 DAY_S = 86_400
@@ -121,7 +123,7 @@ def _change(options: argparse.Namespace, environment: Mapping[str, str]) -> Chan
     )
     body = _checked_body()
     identity = _calls(options, environment)
-    caller = RetryPolicy(pause_s=options.pause_s).repeat(
+    caller = _retry(options).repeat(
         lambda: identity.call(Service(options.sts_endpoint, STS_VERSION), "GetCallerIdentity", {})
     )
     return Change(body, stage.parameters(account_id=str(caller["AccountId"])))
@@ -142,9 +144,13 @@ def _watch(options: argparse.Namespace, environment: Mapping[str, str]) -> Stack
         stack_name(options.stage),
         endpoint=options.ros_endpoint,
         report=lambda line: print(line, flush=True),
-        retry=RetryPolicy(pause_s=options.pause_s),
+        retry=_retry(options),
         poll_s=options.poll_s,
     )
+
+
+def _retry(options: argparse.Namespace) -> RetryPolicy:
+    return RetryPolicy(replace(PROVISIONING, first_wait_s=options.pause_s))
 
 
 def _calls(options: argparse.Namespace, environment: Mapping[str, str]) -> RpcCalls:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -13,8 +12,10 @@ from aliyunsdkcore.auth.credentials import AccessKeyCredential, StsTokenCredenti
 from aliyunsdkcore.client import AcsClient
 from aliyunsdkcore.request import CommonRequest
 
+from sluice.adapters.system_clock import SystemClock, SystemRandomness
+from sluice.ports.retry import PROVISIONING, Retry, RetryRule
+
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5, 30
-TRIES = 6
 _HTTP_ERRORS_FROM = 500
 
 Json = dict[str, Any]
@@ -89,30 +90,18 @@ class RpcCalls:
 
 
 class RetryPolicy:
-    """Repeats calls that may be repeated, waiting longer each time."""
+    """Which calls are repeated. How often and after how long is the rule of ``ports/retry``."""
 
-    def __init__(
-        self, sleep: Callable[[float], None] = time.sleep, *, pause_s: float = 1.0, tries: int = TRIES
-    ) -> None:
-        self._sleep = sleep
-        self._pause_s = pause_s
-        self._tries = tries
+    def __init__(self, rule: RetryRule = PROVISIONING) -> None:
+        self._retry = Retry(rule, SystemClock(), SystemRandomness())
 
     def repeat(self, call: Callable[[], Json]) -> Json:
         """Call until it succeeds or is refused. Only for calls whose repeat changes nothing."""
-        return self._repeat(call, (Throttled, Unknown))
+        return self._retry.call(call, on=(Throttled, Unknown))
 
     def insist(self, call: Callable[[], Json]) -> Json:
         """Call until it succeeds, is refused, or ends unknown. For calls that change something."""
-        return self._repeat(call, (Throttled,))
-
-    def _repeat(self, call: Callable[[], Json], harmless: tuple[type[CallError], ...]) -> Json:
-        for attempt in range(self._tries - 1):
-            try:
-                return call()
-            except harmless:
-                self._sleep(self._pause_s * 2**attempt)
-        return call()
+        return self._retry.call(call, on=(Throttled,))
 
 
 def _credential(environment: Mapping[str, str]) -> Any:

@@ -25,7 +25,7 @@ from infra.emulators.oss import (
     serving_oss,
 )
 from sluice.adapters.aliyun.oss.store import OssStore
-from sluice.adapters.retrying_store import RetryingStore
+from sluice.adapters.retrying import RetryingStore
 from sluice.ports.object_store import ObjectStore, PartReceipt, Upload
 from sluice.ports.store_errors import NoSuchObject, NoSuchUpload, OutcomeUnknown, StoreError
 from tests.support.fake_clock import FakeClock, SeededRandomness

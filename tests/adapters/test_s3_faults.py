@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from infra.emulators.faults import CutAnswer, DropAnswer, DropBefore, Hold
-from sluice.adapters.retrying_store import RetryingStore
+from sluice.adapters.retrying import RetryingStore
 from sluice.adapters.s3.bucket import STREAM_BYTES, S3Place
 from sluice.adapters.s3.store import S3Store
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.ports.object_store import ObjectStore, PartReceipt, Upload
+from sluice.ports.retry import RetryRule
 from sluice.ports.store_errors import InvalidParts, NoSuchObject, NoSuchUpload, OutcomeUnknown, StoreError
 from tests.support.fake_clock import FakeClock, SeededRandomness
 from tests.support.flaky_proxy import TROUBLES, flaky_proxy
@@ -354,7 +355,7 @@ def test_everything_works_through_a_network_that_fails_every_other_time(s3: S3Se
     with flaky_proxy(urlsplit(s3.url).port or 0) as proxy, environment(CREDENTIALS):
         place = S3Place(url=f"s3://{bucket}", region=REGION, endpoint=proxy.url)
         bare = S3Store(place, randomness=SystemRandomness(), repeats=9)
-        store = RetryingStore(bare, clock=FakeClock(), randomness=SeededRandomness(), tries=9)
+        store = RetryingStore(bare, clock=FakeClock(), randomness=SeededRandomness(), rule=RetryRule(tries=9))
         store.put("a", DATA)
         assert store.get("a") == DATA
         assert b"".join(store.read_range("a", 1, 1_500_000)) == DATA[1:1_500_000]

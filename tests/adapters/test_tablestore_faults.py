@@ -24,7 +24,7 @@ from infra.emulators.tablestore import (
 from sluice.adapters.aliyun.tablestore.client import TablestoreClient
 from sluice.adapters.aliyun.tablestore.rows import task_key
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
-from sluice.adapters.retrying_tasks import RetryingTasks
+from sluice.adapters.retrying import RetryingTasks
 from sluice.domain.lifecycle import Guard
 from sluice.domain.task import Attempt, State, Task
 from sluice.ports.store_errors import OutcomeUnknown, StoreRefused

@@ -21,7 +21,7 @@ from infra.emulators.tablestore import (
 )
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
 from sluice.adapters.memory.store import MemoryStore
-from sluice.adapters.retrying_tasks import RetryingTasks
+from sluice.adapters.retrying import RetryingTasks
 from sluice.adapters.workers.no_composers import NoComposers
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.options import ExportFormat

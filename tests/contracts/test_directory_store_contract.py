@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.forwarding_store import TriggeringStore
-from sluice.adapters.retrying_store import RetryingStore
+from sluice.adapters.retrying import RetryingStore
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.ports.object_store import ObjectStore
 from tests.contracts.object_store_contract import ObjectStoreContract

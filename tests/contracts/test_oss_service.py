@@ -19,7 +19,7 @@ import pytest
 from infra.emulators.oss import DoLater, DropAnswer, Fault, Hold, OssServer, Throttle, serving_oss
 from sluice.adapters.aliyun.oss.bucket import OssBucket, oss2
 from sluice.adapters.aliyun.oss.store import OssStore
-from sluice.adapters.retrying_store import RetryingStore
+from sluice.adapters.retrying import RetryingStore
 from sluice.ports.object_store import Upload
 from sluice.ports.store_errors import InvalidParts, NoSuchObject, NoSuchUpload, OutcomeUnknown
 from tests.contracts.at_once import at_once

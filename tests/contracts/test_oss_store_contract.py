@@ -11,7 +11,7 @@ import pytest
 from infra.emulators.oss import OssServer, serving_oss
 from sluice.adapters.forwarding_store import SplitStore
 from sluice.adapters.memory.store import MemoryStore
-from sluice.adapters.retrying_store import RetryingStore
+from sluice.adapters.retrying import RetryingStore
 from sluice.ports.object_store import ObjectStore
 from tests.contracts.object_store_contract import ObjectStoreContract
 from tests.contracts.upload_contract import UploadContract

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sluice.adapters.retrying_tasks import RetryingTasks
+from sluice.adapters.retrying import RetryingTasks
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.ports.task_store import TaskStore
 from tests.contracts.task_listing_contract import TaskListingContract

@@ -9,7 +9,7 @@ import pytest
 
 from infra.emulators.tablestore import TablestoreServer, serving_tablestore
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
-from sluice.adapters.retrying_tasks import RetryingTasks
+from sluice.adapters.retrying import RetryingTasks
 from sluice.domain.keys import TaskRef
 from sluice.ports.task_store import TaskStore
 from tests.contracts.task_listing_contract import TaskListingContract

@@ -6,7 +6,15 @@ import pytest
 
 from tests.support.simulation.actions import Actions
 from tests.support.simulation.faults import Fault
-from tests.support.simulation.mutants import MUTANTS, Mutant, goes_on_when_it_is_fenced, refuses_a_lost_completion
+from tests.support.simulation.mutants import (
+    MUTANTS,
+    Mutant,
+    Patch,
+    believes_the_last_answer,
+    goes_on_when_it_is_fenced,
+    refuses_a_lost_completion,
+    repeats_conditional_changes_in_the_adapter,
+)
 from tests.support.simulation.scenarios import COMPOSE, begin, compose, run_scenario, sealed
 from tests.support.simulation.zombies import Switches, run_switches
 
@@ -20,20 +28,33 @@ def test_a_mutant_is_killed(mutant: Mutant) -> None:
     assert kill[1].startswith(mutant.symptom), kill
 
 
-def attempts_after_a_lost_completion() -> int:
-    calls = [call for _, call, how in run_scenario(COMPOSE).trace if how != "landed" and call != "end"]
-    sim = run_scenario(COMPOSE, {calls.index("objects.complete"): Fault.ERR_AFTER})
+COMPLETION = "objects.complete"
+ACQUISITION = "tasks.update sealed to composing"
+
+
+def attempts_after_a_lost_answer(call: str) -> int:
+    calls = [made for _, made, how in run_scenario(COMPOSE).trace if how != "landed" and made != "end"]
+    sim = run_scenario(COMPOSE, {calls.index(call): Fault.ERR_AFTER})
     return max(task.epoch for task in sim.world.tasks.scan())
 
 
-def test_a_lost_answer_to_the_completion_still_means_one_attempt() -> None:
-    assert attempts_after_a_lost_completion() == 1
+@pytest.mark.parametrize("call", [COMPLETION, ACQUISITION])
+def test_a_lost_answer_still_means_one_attempt(call: str) -> None:
+    assert attempts_after_a_lost_answer(call) == 1
 
 
-def test_mutant_m5_which_takes_no_such_upload_for_a_failure_is_killed() -> None:
-    """It breaks no invariant; it burns an attempt."""
-    with refuses_a_lost_completion():
-        assert attempts_after_a_lost_completion() == 2
+@pytest.mark.parametrize(
+    ("mutant", "call"),
+    [
+        pytest.param(refuses_a_lost_completion, COMPLETION, id="M5 takes NoSuchUpload for a failure"),
+        pytest.param(believes_the_last_answer, ACQUISITION, id="repeats without reading back"),
+        pytest.param(repeats_conditional_changes_in_the_adapter, ACQUISITION, id="repeats where no one reads back"),
+    ],
+)
+def test_a_mutant_that_burns_an_attempt_is_killed(mutant: Patch, call: str) -> None:
+    """It breaks no invariant."""
+    with mutant():
+        assert attempts_after_a_lost_answer(call) == 2
 
 
 def completions_of_a_fenced_composer() -> int:

@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 
+from sluice.ports.retry import CHANGES
 from sluice.usecases.composing.compose_export import Outcome
 from tests.support.simulation.actions import Actions
 from tests.support.simulation.actors import Actor
@@ -36,13 +37,13 @@ def test_a_cancel_ends_two_composers(dies_sending: bool) -> None:  # noqa: FBT00
 
 @pytest.mark.parametrize("fault", [Fault.ERR_BEFORE, Fault.ERR_LATE])
 def test_a_finish_that_nobody_answers_is_neither_assumed_nor_undone(fault: Fault) -> None:
-    """Three tries without an answer, and the row does not show the step: it may yet land, so nothing is cleaned up."""
+    """No answer to any try, and the row does not show the step: it may yet land, so nothing is cleaned up."""
     sim = Simulation()
     ref = sealed(sim)
     composer = compose(sim, ref)
     while (request := composer.request()) is not None and not request.call.endswith("to completed"):
         sim.step(composer)
-    sim.plan = ScriptedFaults({sim.calls + tries: fault for tries in range(3)})
+    sim.plan = ScriptedFaults({sim.calls + tries: fault for tries in range(int(CHANGES.tries))})
     sim.finish(composer)
     assert composer.result == Outcome.UNKNOWN
     assert sim.state(ref) == "composing"

@@ -21,8 +21,7 @@ from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
 from sluice.adapters.forwarding_store import SplitStore
 from sluice.adapters.memory.store import MemoryStore
 from sluice.adapters.memory.tasks import MemoryTasks
-from sluice.adapters.retrying_store import RetryingStore
-from sluice.adapters.retrying_tasks import RetryingTasks
+from sluice.adapters.retrying import RetryingStore, RetryingTasks
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.thread_pool import ThreadedPool
 from sluice.ports.clock import Clock

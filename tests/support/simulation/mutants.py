@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sluice.adapters.memory.tasks import MemoryTasks
+from sluice.adapters.retrying import RetryingTasks
 from sluice.domain import lifecycle
 from sluice.domain.keys import TaskRef, output_folder
 from sluice.domain.lifecycle import Guard, Transition
@@ -25,6 +26,7 @@ from sluice.domain.manifest import Claim, Manifest, short_sha
 from sluice.domain.task import State, Task, TaskFields
 from sluice.domain.work import Progress, WorkKind
 from sluice.ports.bundle import Ports
+from sluice.ports.retry import CHANGES, Retry
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.ports.task_store import ClaimedTask
 from sluice.tables import chunk_codec
@@ -209,7 +211,7 @@ def acknowledges_any_claim() -> AbstractContextManager[None]:
     def careless(ports: Ports, ref: TaskRef, claim: Claim) -> bool:
         return ports.tasks.read_claim(ref, claim.sequence) is not None
 
-    return replaced(put_batch, "_is_held", careless)
+    return replaced(put_batch, "_is_taken", careless)
 
 
 def takes_silence_for_a_claim() -> AbstractContextManager[None]:
@@ -233,6 +235,16 @@ def takes_silence_for_a_cancel() -> AbstractContextManager[None]:
             return True
 
     return replaced(cancel_export, "apply_transition", hopeful)
+
+
+def takes_silence_for_a_seal() -> AbstractContextManager[None]:
+    def hopeful(ports: Ports, ref: TaskRef, step: Transition) -> bool:
+        try:
+            return update(ports, ref, step)
+        except OutcomeUnknown:
+            return True
+
+    return replaced(close_export, "apply_transition", hopeful)
 
 
 class AcquiresWithoutEpoch(WatchedTasks):
@@ -268,13 +280,13 @@ class ExpiresWithoutRev(WatchedTasks):
 
 
 def ignores_the_sheet_of_a_taken_sequence() -> AbstractContextManager[None]:
-    is_held = put_batch._is_held
+    is_taken = put_batch._is_taken
 
     def blind(ports: Ports, ref: TaskRef, claim: Claim) -> bool:
         held = ports.tasks.read_claim(ref, claim.sequence)
-        return is_held(ports, ref, claim if held is None else msgspec.structs.replace(claim, sheet=held.sheet))
+        return is_taken(ports, ref, claim if held is None else msgspec.structs.replace(claim, sheet=held.sheet))
 
-    return replaced(put_batch, "_is_held", blind)
+    return replaced(put_batch, "_is_taken", blind)
 
 
 def lists_chunks_by_sequence_alone() -> AbstractContextManager[None]:
@@ -369,6 +381,7 @@ MUTANTS = (
         in_script(IDLE),
         partial(unfenced, sweep_tasks, "expire_idle", "rev"),
     ),
+    Mutant("N17 takes silence for a seal", "a close was acknowledged", in_chaos(PLAIN), takes_silence_for_a_seal),
 )
 """Those that break no invariant, and only waste work, are below: their tests count what they waste."""
 
@@ -376,6 +389,24 @@ MUTANTS = (
 def refuses_a_lost_completion() -> AbstractContextManager[None]:
     """M5: NoSuchUpload is a failure, whatever lies under the key."""
     return replaced(write_result, "_is_ours", lambda ports, upload, attempt: False)
+
+
+def believes_the_last_answer() -> AbstractContextManager[None]:
+    """A change is repeated, and what comes last is its outcome: a no that only says that the first try won."""
+
+    def settle(ports: Ports, attempt: Callable[[], bool | None], read_back: Callable[[bool], bool | None]) -> bool:
+        return Retry(CHANGES, ports.clock, ports.randomness).call(attempt) or bool(read_back(False))
+
+    return replaced(applying, "settle", settle)
+
+
+def repeats_conditional_changes_in_the_adapter() -> AbstractContextManager[None]:
+    """The same mistake, further out, where no use case sees that an answer was lost."""
+
+    def update(self: RetryingTasks, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
+        return self._retry.call(lambda: self._tasks.update(ref, guard, fields))
+
+    return replaced(RetryingTasks, "update", update)
 
 
 def goes_on_when_it_is_fenced() -> AbstractContextManager[None]:

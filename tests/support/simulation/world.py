@@ -6,8 +6,7 @@ import random
 from collections.abc import Callable
 
 from sluice.adapters.forwarding_store import TriggeringStore
-from sluice.adapters.retrying_store import RetryingStore
-from sluice.adapters.retrying_tasks import RetryingTasks
+from sluice.adapters.retrying import RetryingStore, RetryingTasks
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef
 from sluice.domain.limits import Limits, Timings

@@ -9,11 +9,11 @@ import pytest
 
 from sluice.adapters.memory.store import MemoryStore
 from sluice.adapters.memory.tasks import MemoryTasks
-from sluice.adapters.retrying_store import RetryingStore
-from sluice.adapters.retrying_tasks import RetryingTasks
+from sluice.adapters.retrying import RetryingStore, RetryingTasks
 from sluice.domain.lifecycle import Guard
 from sluice.domain.task import Attempt, State
 from sluice.ports.object_store import PartReceipt, Upload
+from sluice.ports.retry import RetryRule
 from sluice.ports.store_errors import NoSuchObject, OutcomeUnknown, StoreRefused
 from tests.contracts.task_builder import NOW, TENANT, a_claim, a_task
 from tests.support.fake_clock import FakeClock, SeededRandomness
@@ -58,11 +58,11 @@ def prepared_tasks() -> MemoryTasks:
 
 
 def retrying_store(inner: Any, tries: int = 3) -> RetryingStore:
-    return RetryingStore(inner, clock=FakeClock(), randomness=SeededRandomness(), tries=tries)
+    return RetryingStore(inner, clock=FakeClock(), randomness=SeededRandomness(), rule=RetryRule(tries=tries))
 
 
 def retrying_tasks(inner: Any, tries: int = 3) -> RetryingTasks:
-    return RetryingTasks(inner, clock=FakeClock(), randomness=SeededRandomness(), tries=tries)
+    return RetryingTasks(inner, clock=FakeClock(), randomness=SeededRandomness(), rule=RetryRule(tries=tries))
 
 
 REPEATED_OBJECT_CALLS: dict[str, Callable[[RetryingStore], object]] = {
@@ -177,7 +177,7 @@ def test_waits_are_random_below_a_bound_that_doubles_up_to_a_limit() -> None:
     for seed in range(200):
         clock = FakeClock()
         failing: Any = Failing(prepared_store(), failures=8)
-        RetryingStore(failing, clock=clock, randomness=SeededRandomness(seed), tries=9).get("a")
+        RetryingStore(failing, clock=clock, randomness=SeededRandomness(seed), rule=RetryRule(tries=9)).get("a")
         waits.append(clock.slept)
     for bound, column in zip(bounds, zip(*waits, strict=True), strict=True):
         assert all(0 <= wait < bound for wait in column)
@@ -250,7 +250,7 @@ class Throttling(Failing):
 def test_a_store_that_asks_for_time_gets_it_within_reason(asks_s: float, waits_s: float) -> None:
     clock = FakeClock()
     throttling: Any = Throttling(failures=2, asks_s=asks_s)
-    RetryingStore(throttling, clock=clock, randomness=SeededRandomness(), tries=3).get("a")
+    RetryingStore(throttling, clock=clock, randomness=SeededRandomness(), rule=RetryRule(tries=3)).get("a")
     assert [0 <= wait - waits_s < bound for wait, bound in zip(clock.slept, [0.1, 0.2], strict=True)] == [True, True]
 
 
@@ -258,7 +258,8 @@ def test_a_store_that_asks_for_time_gets_it_within_reason(asks_s: float, waits_s
 def test_no_try_begins_after_the_time_for_all_tries_is_over(within_s: float, calls: int) -> None:
     clock = FakeClock()
     throttling: Any = Throttling(failures=100, asks_s=1)
-    store = RetryingStore(throttling, clock=clock, randomness=SeededRandomness(), tries=5, within_s=within_s)
+    rule = RetryRule(tries=5, within_s=within_s)
+    store = RetryingStore(throttling, clock=clock, randomness=SeededRandomness(), rule=rule)
     with pytest.raises(OutcomeUnknown):
         store.get("a")
     assert len(throttling.calls) == calls
@@ -275,8 +276,9 @@ def test_the_time_for_all_tries_counts_the_tries_themselves() -> None:
             return getattr(failing, name)  # type: ignore[no-any-return] # a call of the other
 
     slow: Any = Slow(None, failures=0)
+    store = RetryingStore(slow, clock=clock, randomness=SeededRandomness(), rule=RetryRule(tries=9, within_s=10))
     with pytest.raises(OutcomeUnknown):
-        RetryingStore(slow, clock=clock, randomness=SeededRandomness(), tries=9, within_s=10).get("a")
+        store.get("a")
     assert failing.calls == ["get"] * 3
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sluice.adapters.forwarding_store import TriggeringStore
-from sluice.adapters.retrying_store import RetryingStore
-from sluice.adapters.retrying_tasks import RetryingTasks
+from sluice.adapters.retrying import RetryingStore, RetryingTasks
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.workers.no_composers import NoComposers
 from sluice.app.settings.settings import Settings
@@ -20,6 +20,7 @@ from sluice.ports.journal import Journal
 from sluice.ports.key_store import KeyStore
 from sluice.ports.object_store import MintsLinks, ObjectStore
 from sluice.ports.pool import OrderedPool
+from sluice.ports.retry import STORE_CALLS
 from sluice.ports.task_store import TaskStore
 
 if TYPE_CHECKING:
@@ -86,15 +87,17 @@ def assemble_ports(
     end while its caller still waits.
     """
     clock, randomness = SystemClock(), SystemRandomness()
-    tries, within_s = settings.performance.retries + 1, max(0, settings.server.request_timeout_s - stores.call_s)
-    objects: ObjectStore = RetryingStore(
-        stores.objects, clock=clock, randomness=randomness, tries=tries, within_s=within_s
+    rule = replace(
+        STORE_CALLS,
+        tries=settings.performance.retries + 1,
+        within_s=max(0, settings.server.request_timeout_s - stores.call_s),
     )
+    objects: ObjectStore = RetryingStore(stores.objects, clock=clock, randomness=randomness, rule=rule)
     if composers is not None:
         objects = TriggeringStore(objects, composers)
     return Ports(
         objects=objects,
-        tasks=RetryingTasks(stores.tasks, clock=clock, randomness=randomness, tries=tries, within_s=within_s),
+        tasks=RetryingTasks(stores.tasks, clock=clock, randomness=randomness, rule=rule),
         links=stores.links,
         invoker=composers or stores.invoker(objects),
         admission=admission or NoComposers(),

@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urljoin
 
@@ -16,15 +17,14 @@ from sluice.client.connections import Connections, Request, Timeouts, check_url
 from sluice.client.errors import UNEXPECTED_ANSWER, UNREACHABLE, SluiceApiError, problem_of, retry_after_of
 from sluice.domain.secret import Secret
 from sluice.ports.clock import Clock, Randomness
+from sluice.ports.retry import CLIENT_CALLS
 
 T = TypeVar("T")
 
-RETRY_FOR_S = 120.0
+RETRY_FOR_S = CLIENT_CALLS.within_s
 """How long a call is repeated."""
 FIRST_CONTACT_S = 10.0
 """How long a server is tried to be reached that never was: a wrong address should not take minutes to be noticed."""
-PAUSE_S, PAUSE_MAX_S = 0.1, 5.0
-ASKED_PAUSE_MAX_S = 30.0
 ANSWER_BYTES_MAX = 64 << 20
 REDIRECTS_MAX = 5
 BLOCK_BYTES = 1 << 18
@@ -138,7 +138,7 @@ class Calls:
 
         Time and pauses begin anew where ``progress`` gives another value than at the failure before.
         """
-        started, pause_s, reached = self.clock.monotonic(), PAUSE_S, progress()
+        started, tried, reached = self.clock.monotonic(), 0, progress()
         while True:
             try:
                 return action()
@@ -146,18 +146,21 @@ class Calls:
                 if not is_transient(error):
                     raise
                 if progress() != reached:
-                    started, pause_s, reached = self.clock.monotonic(), PAUSE_S, progress()
+                    started, tried, reached = self.clock.monotonic(), 0, progress()
                 limit_s = self._retry_for_s if retry_for_s is None else retry_for_s
                 if not self._was_reached:
                     limit_s = min(limit_s, FIRST_CONTACT_S)
-                own_s = pause_s * (0.5 + self.randomness.fraction() / 2)
-                asked_s = error.retry_after_s
-                wait_s = own_s if asked_s is None else min(asked_s, ASKED_PAUSE_MAX_S)
-                if self.clock.monotonic() + wait_s > started + limit_s:
+                tried += 1
+                wait_s = replace(CLIENT_CALLS, within_s=limit_s).wait_s(
+                    tried,
+                    fraction=self.randomness.fraction(),
+                    elapsed_s=self.clock.monotonic() - started,
+                    asked_s=error.retry_after_s or 0,
+                )
+                if wait_s is None:
                     raise
                 self._on_retry(f"again in {wait_s:.0f} s: {error.detail}")
                 self.clock.sleep(wait_s)
-                pause_s = min(pause_s * 2, PAUSE_MAX_S)
 
     def read_link(self, url: str, offset: int) -> Generator[tuple[int, bytes]]:
         """Yield what a link leads to, block by block, each with its position; without the credential.

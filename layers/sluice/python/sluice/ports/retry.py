@@ -1,8 +1,12 @@
-"""Doing an idempotent call again when its outcome is unknown."""
+"""The one rule for doing a call again: how often, after how long, until when. Every number of it stands here.
+
+Needs the standard library only, so that a client of the service can take it along.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf
 from typing import TypeVar
 
@@ -11,42 +15,87 @@ from sluice.ports.store_errors import OutcomeUnknown
 
 T = TypeVar("T")
 
-_WAIT_S = 0.1
-"""The longest wait before the second try; doubles each time."""
-_WAIT_MAX_S = 2.0
-"""The longest wait that we choose ourselves."""
-ASKED_WAIT_MAX_S = 10.0
-"""The longest wait that a store may ask for: a call does not wait longer, whatever it says."""
+CHANGES_MAX = 8
+"""How often something is read and changed anew because another process was faster; nothing is waited for."""
+_DOUBLINGS_MAX = 64
+"""More would only be a larger number."""
 
 
-class Repeater:
-    """Tries up to ``tries`` times; between tries waits a random time up to a bound that doubles.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryRule:
+    """When a call that failed for a moment is made again.
 
-    The time is random from zero up, so that callers who failed together spread
-    out. A store that asks for time gets it before that. No try begins later
-    than ``within_s`` after the first.
+    Before each further try a random time passes, below a bound that doubles, so
+    that callers that failed together spread out. The called side may ask for
+    more time, and gets it before that.
     """
 
-    def __init__(self, *, clock: Clock, randomness: Randomness, tries: int, within_s: float = inf) -> None:
-        if tries < 1:
-            raise ValueError("tries starts at 1")
-        self._clock = clock
-        self._randomness = randomness
-        self._tries = tries
-        self._within_s = within_s
+    tries: float = 4
+    """All tries together; ``inf`` where only the time ends them."""
+    first_wait_s: float = 0.1
+    """The bound of the first wait."""
+    wait_max_s: float = 2.0
+    """The bound does not grow beyond this."""
+    asked_wait_max_s: float = 10.0
+    """A call does not wait longer than this, whatever time is asked for."""
+    within_s: float = inf
+    """No try begins later than this after the first."""
+    jitter: float = 1.0
+    """The share of a wait that is random: 1 is from zero up, 0 is always the bound."""
 
-    def call(self, action: Callable[[], T]) -> T:
-        """Call ``action`` until it answers; at the last try ``OutcomeUnknown`` goes to the caller."""
-        over_at = self._clock.monotonic() + self._within_s
-        for repeat in range(self._tries - 1):
+    def __post_init__(self) -> None:
+        if self.tries < 1:
+            raise ValueError("tries starts at 1")
+
+    def wait_s(self, tried: int, *, fraction: float, elapsed_s: float = 0, asked_s: float = 0) -> float | None:
+        """How long to wait after ``tried`` tries have failed; None: there is no further one.
+
+        ``elapsed_s`` since the first try began; ``asked_s`` is what the called
+        side asks for; ``fraction`` is random, from 0 to below 1.
+        """
+        if tried >= self.tries:
+            return None
+        bound_s = min(self.first_wait_s * 2.0 ** min(tried - 1, _DOUBLINGS_MAX), self.wait_max_s)
+        wait_s = min(asked_s, self.asked_wait_max_s) + bound_s * (1 - self.jitter + self.jitter * fraction)
+        return wait_s if elapsed_s + wait_s <= self.within_s else None
+
+
+STORE_CALLS = RetryRule()
+"""Calls to a store that are idempotent. The settings say how many tries, and for how long a caller waits."""
+CHANGES = RetryRule(asked_wait_max_s=2.0)
+"""Conditional changes, whose outcome is then read back; a caller waits, and each call in it is a store's."""
+CLIENT_CALLS = RetryRule(tries=inf, wait_max_s=5.0, asked_wait_max_s=30.0, within_s=120.0, jitter=0.5)
+"""Calls of our own API by a client: a sender goes on for as long as it says."""
+PROVISIONING = RetryRule(tries=6, first_wait_s=1.0, wait_max_s=60.0, jitter=0)
+"""Calls that make and watch what the service runs on: one operator, who can wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A rule at work in a process."""
+
+    rule: RetryRule
+    clock: Clock
+    randomness: Randomness
+
+    def call(self, action: Callable[[], T], *, on: tuple[type[Exception], ...] = (OutcomeUnknown,)) -> T:
+        """Call ``action`` until it answers; after the last try its error, one of ``on``, goes to the caller.
+
+        An error that has ``retry_after_s`` asks for so much time.
+        """
+        began = self.clock.monotonic()
+        tried = 0
+        while True:
+            tried += 1
             try:
                 return action()
-            except OutcomeUnknown as error:
-                wait_s = min(error.retry_after_s, ASKED_WAIT_MAX_S) + self._own_wait_s(repeat)
-                if self._clock.monotonic() + wait_s > over_at:
+            except on as error:
+                wait_s = self.rule.wait_s(
+                    tried,
+                    fraction=self.randomness.fraction(),
+                    elapsed_s=self.clock.monotonic() - began,
+                    asked_s=getattr(error, "retry_after_s", 0),
+                )
+                if wait_s is None:
                     raise
-                self._clock.sleep(wait_s)
-        return action()
-
-    def _own_wait_s(self, repeat: int) -> float:
-        return min(_WAIT_S * 2.0**repeat, _WAIT_MAX_S) * self._randomness.fraction()
+                self.clock.sleep(wait_s)

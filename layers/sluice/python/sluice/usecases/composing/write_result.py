@@ -17,18 +17,16 @@ from sluice.domain.task import Phase, Result, Task
 from sluice.domain.work import ComposeProgress
 from sluice.ports.bundle import Ports
 from sluice.ports.object_store import FILENAME, PartReceipt, Upload
-from sluice.ports.store_errors import NoSuchObject, NoSuchUpload, OutcomeUnknown, StoreError
+from sluice.ports.store_errors import NoSuchObject, NoSuchUpload, StoreError
 from sluice.tables.batch import Batch
 from sluice.tables.bytes.digests import Digest, digested
 from sluice.tables.bytes.parts import part_sizes, slice_parts
 from sluice.tables.file_plan import FilePlan, PlannedTable, Replan, Tally
 from sluice.tables.formats import FORMATS, WRITER_VERSION, Format
 from sluice.tables.writers.sealed_rows import row_count_error
+from sluice.usecases.apply_transition import settle
 from sluice.usecases.composing.read_chunks import read_chunks
 from sluice.usecases.lease import Fenced, Lease, renew_if_due
-from sluice.usecases.wait_again import wait_again
-
-COMPLETE_TRIES = 4
 
 TRANSIENT_CODES = frozenset({ErrorCode.RESULT_VERIFY_FAILED, ErrorCode.STORE_UNAVAILABLE})
 """Codes that another attempt may not meet."""
@@ -194,21 +192,16 @@ def _with_heartbeats(ports: Ports, lease: ComposeLease, action: Callable[[], T])
 
 def _complete(ports: Ports, lease: ComposeLease, upload: Upload, receipts: list[PartReceipt]) -> None:
     """Complete the upload. After a lost answer NoSuchUpload means success if the object is ours."""
-    unknown: OutcomeUnknown | None = None
-    for repeat in range(COMPLETE_TRIES):
-        if unknown is not None:
-            wait_again(ports, unknown, repeat=repeat - 1)
+
+    def complete() -> bool:
         try:
             ports.objects.complete_upload(upload, receipts)
-        except OutcomeUnknown as error:
-            unknown = error
         except NoSuchUpload:
-            if _is_ours(ports, upload, lease):
-                return
-            raise
-        else:
-            return
-    raise unknown or OutcomeUnknown
+            if not _is_ours(ports, upload, lease):
+                raise
+        return True
+
+    settle(ports, complete, lambda _: _is_ours(ports, upload, lease) or None)
 
 
 def _is_ours(ports: Ports, upload: Upload, lease: ComposeLease) -> bool:

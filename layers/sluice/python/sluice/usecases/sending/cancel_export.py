@@ -9,11 +9,10 @@ from sluice.domain.lifecycle import cancel, delete
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
+from sluice.ports.retry import CHANGES_MAX
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.reading.read_task import find_task
-
-TRIES = 8
 
 
 def cancel_export(ports: Ports, ref: TaskRef) -> Task:
@@ -22,7 +21,7 @@ def cancel_export(ports: Ports, ref: TaskRef) -> Task:
     Repeatable. Raises ALREADY_COMPLETED for a finished file, EXPIRED, and for
     a failed task TASK_CLOSED.
     """
-    for _ in range(TRIES):
+    for _ in range(CHANGES_MAX):
         task = find_task(ports, ref)
         if task.state is State.CANCELLED:
             return task
@@ -44,7 +43,7 @@ def delete_export(ports: Ports, ref: TaskRef) -> None:
     A removed task answers TASK_DELETED from then on. Links that were given out
     die when the sweeper collects the objects, at its next round. Repeatable.
     """
-    for _ in range(TRIES):
+    for _ in range(CHANGES_MAX):
         task = ports.tasks.read(ref)
         if task is None:
             raise SluiceError(ErrorCode.TASK_NOT_FOUND)

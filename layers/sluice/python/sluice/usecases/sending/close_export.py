@@ -15,13 +15,12 @@ from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
+from sluice.ports.retry import CHANGES_MAX
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.ports.task_store import ClaimedTask
 from sluice.tables.formats import FORMATS
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.reading.read_task import find_task
-
-TRIES = 8
 
 
 class CloseRequest(NamedTuple):
@@ -42,7 +41,7 @@ def close_export(ports: Ports, ref: TaskRef, request: CloseRequest) -> Task:
     manifest or makes the seal start over. Repeatable with the same totals;
     other totals raise ALREADY_CLOSED.
     """
-    for _ in range(TRIES):
+    for _ in range(CHANGES_MAX):
         held = ports.tasks.read_claims(ref)
         if held is None:
             raise SluiceError(ErrorCode.TASK_NOT_FOUND)

@@ -15,11 +15,8 @@ from sluice.domain.limits import Limits
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
-from sluice.ports.store_errors import OutcomeUnknown
 from sluice.tables.formats import FORMATS
-from sluice.usecases.wait_again import wait_again
-
-TRIES = 3
+from sluice.usecases.apply_transition import settle
 
 
 class OpenRequest(NamedTuple):
@@ -111,20 +108,12 @@ def choose_task_id(ports: Ports, tenant: TenantId, idempotency_key: str | None) 
 
 def create_task(ports: Ports, task: Task, params: ExportParams) -> Opened:
     """Write the row if there is none; otherwise answer as the row that is there demands."""
-    unknown: OutcomeUnknown | None = None
-    for repeat in range(TRIES):
-        if unknown is not None:
-            wait_again(ports, unknown, repeat=repeat - 1)
-        try:
-            if ports.tasks.create(task):
-                return Opened(task, replayed=False)
-            break
-        except OutcomeUnknown as error:
-            unknown = error
-    held = ports.tasks.read(task.ref)
-    if held is None:
-        raise unknown or OutcomeUnknown("the row was there and is gone")
-    return replay(held, params)
+
+    def read_back(_: bool) -> Opened | None:  # noqa: FBT001 - as settle gives it
+        found = ports.tasks.read(task.ref)
+        return None if found is None else replay(found, params)
+
+    return settle(ports, lambda: Opened(task, replayed=False) if ports.tasks.create(task) else None, read_back)
 
 
 def replay(held: Task, params: ExportParams) -> Opened:

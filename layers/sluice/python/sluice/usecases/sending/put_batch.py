@@ -14,14 +14,12 @@ from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State
 from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
-from sluice.ports.store_errors import OutcomeUnknown
 from sluice.tables.batch import Batch
 from sluice.tables.chunk_codec import encode_batch
 from sluice.tables.formats import FORMATS
+from sluice.usecases.apply_transition import settle
 from sluice.usecases.params_cache import ParamsCache
-from sluice.usecases.wait_again import wait_again
 
-TRIES = 4
 SEQUENCE_MAX = 2**31 - 1
 """Above this a sequence is a mistake rather than one batch too many."""
 
@@ -97,25 +95,23 @@ def _too_large(**facts: int) -> SluiceError:
 
 def _claim(ports: Ports, ref: TaskRef, claim: Claim, *, created_at: float) -> BatchReceipt:
     """Make the batch a fact. After a lost answer the same claim is made again, and then read back."""
-    unknown: OutcomeUnknown | None = None
-    for repeat in range(TRIES):
-        if unknown is not None:
-            wait_again(ports, unknown, repeat=repeat - 1)
+
+    def receipt(*, replayed: bool) -> BatchReceipt:
+        return BatchReceipt(claim.sequence, claim.rows, claim.sha, replayed=replayed)
+
+    def take() -> BatchReceipt | None:
         now = ports.clock.now()
         due_at = idle_due_at(created_at, now=now, timings=ports.timings)
-        try:
-            if ports.tasks.claim(ref, claim, at=now, due_at=due_at):
-                return BatchReceipt(claim.sequence, claim.rows, claim.sha, replayed=False)
-        except OutcomeUnknown as error:
-            unknown = error
-            continue
-        if _is_held(ports, ref, claim):
-            return BatchReceipt(claim.sequence, claim.rows, claim.sha, replayed=unknown is None)
-    raise unknown or OutcomeUnknown("the claim was refused and is not there")
+        return receipt(replayed=False) if ports.tasks.claim(ref, claim, at=now, due_at=due_at) else None
+
+    def read_back(lost: bool) -> BatchReceipt | None:  # noqa: FBT001 - as settle gives it
+        return receipt(replayed=not lost) if _is_taken(ports, ref, claim) else None
+
+    return settle(ports, take, read_back)
 
 
-def _is_held(ports: Ports, ref: TaskRef, claim: Claim) -> bool:
-    """Whether this very claim is in the row; False to try again; raises when it never can be.
+def _is_taken(ports: Ports, ref: TaskRef, claim: Claim) -> bool:
+    """Whether this very claim is in the row; False while it may yet come; raises when it never can.
 
     A claim once written is in the manifest for good: claims are only added
     while OPEN, and the seal compares ``rev``. So the claim is read first.

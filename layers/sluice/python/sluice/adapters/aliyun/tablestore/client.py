@@ -13,6 +13,7 @@ from sluice.adapters.aliyun.tablestore.errors import CONDITION_FAILED, failure, 
 from sluice.adapters.aliyun.tablestore.rows import Key
 from sluice.adapters.aliyun.tablestore.schema import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.sdk import CLIENT_LOGGER, sdk
+from sluice.ports.retry import CHANGES_MAX
 from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
 
 CONNECT_TIMEOUT_S = 2.0
@@ -22,8 +23,6 @@ ROWS_PER_BATCH_READ = 100
 ROWS_PER_BATCH_WRITE = 200
 COLUMNS_PER_WRITE = 1_000
 """The service takes 1,024 columns in one write."""
-_TRIES = 5
-"""How often a row in parts is read again because it changed meanwhile."""
 
 
 class FoundRow(NamedTuple):
@@ -234,7 +233,7 @@ def read_whole(client: ReadsRow, key: Key) -> FoundRow | None:
     row = client.read(key)
     if row is None or not row.more:
         return row
-    for _ in range(_TRIES):
+    for _ in range(CHANGES_MAX):
         before = client.read(key, columns=["rev"])
         row = read_parts(client, key)
         if row is None or _rev(before) == _rev(client.read(key, columns=["rev"])):

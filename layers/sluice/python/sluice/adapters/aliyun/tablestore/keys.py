@@ -13,12 +13,11 @@ from sluice.adapters.aliyun.tablestore.rows import Key
 from sluice.adapters.aliyun.tablestore.schema import KEYS, TablestoreAccess
 from sluice.adapters.task_columns import Columns
 from sluice.ports.key_store import DamagedKeysError, Keys
+from sluice.ports.retry import CHANGES_MAX
 from sluice.ports.store_errors import OutcomeUnknown
 
 ROW: Key = [(KEYS.key[0].name, "keys")]
 """The only one."""
-CHANGES_MAX = 10
-"""How often a change is made again because another one came first."""
 
 
 class TablestoreKeys:
