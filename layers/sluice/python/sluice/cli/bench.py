@@ -19,8 +19,8 @@ from sluice.app.backends import open_ports
 from sluice.app.settings.schema import Storage
 from sluice.app.settings.settings import Settings
 from sluice.cli.data_options import AsJson
+from sluice.cli.export.local_export import LastError, RecordingInvoker
 from sluice.cli.export.progress import Progress, shown_progress
-from sluice.cli.export.recording_invoker import LastError, RecordingInvoker
 from sluice.cli.formatting import counted, iso, json_of, lines_of, size
 from sluice.demo.order_table import COLUMNS, order_batches
 from sluice.domain.errors import ErrorCode, SluiceError

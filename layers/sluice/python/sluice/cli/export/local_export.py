@@ -17,10 +17,11 @@ from sluice.app.backends import open_ports
 from sluice.app.settings.schema import Storage
 from sluice.app.settings.settings import Settings
 from sluice.cli.export.progress import Progress
-from sluice.cli.export.recording_invoker import LastError, RecordingInvoker
 from sluice.cli.export.table_input import TableInput
 from sluice.cli.formatting import counted, size
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import ManifestRef
 from sluice.domain.limits import Limits
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
@@ -49,17 +50,44 @@ class Exported(NamedTuple):
     file: str
 
 
-class WatchedStore(ForwardingStore):
-    """Tells how many objects were read: the composer reads its manifest and then each chunk once."""
+class RecordingInvoker:
+    """Implements ``Invoker`` by keeping the manifest for the caller, which composes it."""
 
-    def __init__(self, store: ObjectStore, noted: Callable[[int], None]) -> None:
+    def __init__(self) -> None:
+        self._manifest: ManifestRef | None = None
+
+    def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:  # noqa: ARG002 - the port's signature
+        self._manifest = manifest
+
+    def taken(self) -> ManifestRef:
+        """The manifest that was triggered last."""
+        assert self._manifest is not None, "closing a task triggers"
+        return self._manifest
+
+
+class LastError:
+    """Implements ``Journal`` by keeping the last error, of which the task row has only the code."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    def record(self, event: Event, **fields: object) -> None:  # noqa: ARG002 - the port's signature
+        error = fields.get("error")
+        if isinstance(error, Exception):
+            self.error = error
+
+
+class CountingStore(ForwardingStore):
+    """Counts the objects read: the composer reads its manifest and then each chunk once."""
+
+    def __init__(self, store: ObjectStore, on_chunk: Callable[[int], None]) -> None:
         super().__init__(store)
-        self._noted = noted
+        self._on_chunk = on_chunk
         self._read = 0
 
     def get(self, key: str) -> bytes:
         self._read += 1
-        self._noted(self._read - 1)
+        self._on_chunk(self._read - 1)
         return super().get(key)
 
 
@@ -72,7 +100,7 @@ def export_locally(table: TableInput, params: ExportParams, *, output: Path, pro
     journal, trigger = LastError(), RecordingInvoker()
     with _temporary_settings(output) as settings, open_ports(settings, journal, invoker=trigger) as ports:
         progress.stage("reading", table.size)
-        batches = watched(table, params, ports.limits, progress)
+        batches = _batches(table, params, ports.limits, progress)
         task = ingest_table(ports, ParamsCache(ports), LOCAL_TENANT, OpenRequest(params), batches)
         check_name(output, filename_of(task))
         task = _compose(ports, task, trigger, progress=progress)
@@ -87,9 +115,9 @@ def export_locally(table: TableInput, params: ExportParams, *, output: Path, pro
 
 
 def check_name(output: Path, delivered: str) -> None:
-    """Refuse an archive of workbooks that would be called a workbook, and a workbook that would be called an archive.
+    """Refuse an archive of workbooks that would be named like a workbook, and the reverse.
 
-    Nothing is written under a name that nobody gave. Raises TOO_MANY_ROWS or INVALID_REQUEST.
+    Nothing is written under a name that was not given. Raises TOO_MANY_ROWS or INVALID_REQUEST.
     """
     wanted, made = output.suffix.lower() == _ARCHIVE, delivered.endswith(_ARCHIVE)
     if made and not wanted:
@@ -109,7 +137,7 @@ def _temporary_settings(output: Path) -> Iterator[Settings]:
         yield Settings(storage=Storage(data_directory=folder))
 
 
-def watched(table: TableInput, params: ExportParams, limits: Limits, progress: Progress) -> Iterator[TableBatch]:
+def _batches(table: TableInput, params: ExportParams, limits: Limits, progress: Progress) -> Iterator[TableBatch]:
     """Yield the batches of the input, and show how far it is read whenever one of them was stored."""
     rows = 0
     for read in table.batches(params, limits):
@@ -122,7 +150,7 @@ def watched(table: TableInput, params: ExportParams, limits: Limits, progress: P
 
 def _compose(ports: Ports, task: Task, trigger: RecordingInvoker, *, progress: Progress) -> Task:
     progress.stage("writing", task.total_batches)
-    compose_export(replace(ports, objects=WatchedStore(ports.objects, progress.reach)), trigger.taken())
+    compose_export(replace(ports, objects=CountingStore(ports.objects, progress.reach)), trigger.taken())
     return find_task(ports, task.ref)
 
 

@@ -77,7 +77,7 @@ def _open(client: Client, params: ExportParams, idempotency_key: str | None) -> 
 
 
 def _send(export: Export, table: TableInput, params: ExportParams, progress: Progress) -> Status:
-    """Put all batches; an error about a row has its line, and its column by name, as one that the reader raises."""
+    """Put all batches; an error about a row has its line, as one that the reader raises."""
     progress.stage("sending", table.size)
     unsettled: deque[Sequence[int]] = deque()
     """The lines of the rows of the batches that are not stored yet."""
@@ -97,10 +97,8 @@ def _send(export: Export, table: TableInput, params: ExportParams, progress: Pro
     try:
         return export.send(batches(), on_batch=show)
     except SluiceApiError as error:
-        row, column = error.facts.get("row"), error.facts.get("column")
+        row = error.facts.get("row")
         lines = list(chain.from_iterable(unsettled))
         if isinstance(row, int) and rows < row <= rows + len(lines):
             error.facts["line"] = lines[row - rows - 1]
-        if isinstance(column, int):
-            error.facts["column"] = params.columns[column - 1].name
         raise
