@@ -29,6 +29,12 @@ WRONG_IMPORTS = {
         "app/backends.py",
         "sluice.app.one_machine",
     ),
+    "gRPC and HTTP do not know each other": ("api/http/errors.py", "sluice.api.grpc.errors"),
+    "Readers and writers stand on values, chunks and batches": ("tables/values/cells.py", "sluice.tables.formats"),
+    "Use cases stand on the lease, and the lease on transitions": (
+        "usecases/lease.py",
+        "sluice.usecases.sending.put_batch",
+    ),
     "No technology knows another": ("adapters/memory/store.py", "sluice.adapters.directory.store"),
     "The client is installable alone: it knows its own modules, time, whole files and secrets": (
         "client/rows.py",

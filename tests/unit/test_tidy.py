@@ -106,6 +106,17 @@ def test_every_folder_a_newcomer_lands_in_has_a_readme() -> None:
     assert [folder for folder in folders if not (ROOT / folder / "README.md").exists()] == []
 
 
+def test_a_class_name_has_one_meaning() -> None:
+    """The client is left out: it is a program of its own, and speaks of the same things from the other side."""
+    places: dict[str, list[str]] = {}
+    for path in sources():
+        if "client" not in path.relative_to(SOURCE).parts:
+            for node in ast.walk(parsed(path)):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(named(path))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
 def test_the_clock_and_chance_are_only_touched_by_their_adapter() -> None:
     guilty = [
         named(path)

@@ -16,7 +16,7 @@ from sluice.domain.limits import KIB, Limits
 from sluice.domain.schema import ColumnSpec
 from sluice.tables.batch import Batch
 from sluice.tables.chunk_codec import encode_batch
-from sluice.tables.readers.batching import CELL_BYTES, RowGroup, batch_size, cut_batches, row_weight
+from sluice.tables.readers.batching import CELL_BYTES, ReadRows, batch_size, cut_batches, row_weight
 from sluice.tables.readers.csv import CsvOptions, CsvTable
 from sluice.tables.readers.json_lines import JsonLinesTable
 from sluice.tables.readers.records import RowShape, batch_of_rows
@@ -118,9 +118,9 @@ def test_the_text_that_means_null_cuts_as_null_does() -> None:
 def test_groups_and_their_bounds_do_not_move_a_cut(lengths: list[int], sizes: list[int], slack: int) -> None:
     rows = [["x" * length] for length in lengths]
     ends = [0, *(end for end in accumulate(sizes) if end < len(rows)), len(rows)]
-    groups = [RowGroup(rows[a:b], range(a + 1, b + 1), sum(lengths[a:b]) + slack * (a % 2)) for a, b in pairwise(ends)]
+    groups = [ReadRows(rows[a:b], range(a + 1, b + 1), sum(lengths[a:b]) + slack * (a % 2)) for a, b in pairwise(ends)]
     shape = shape_of(["x"])
-    alone = [RowGroup([row], [number], len(row[0])) for number, row in enumerate(rows, 1)]
+    alone = [ReadRows([row], [number], len(row[0])) for number, row in enumerate(rows, 1)]
     expected = list(cut_batches(alone, shape, SMALL, batch_of_rows))
     assert list(cut_batches(groups, shape, SMALL, batch_of_rows)) == expected
     assert [line for read in expected for line in read.lines] == list(range(1, len(rows) + 1))

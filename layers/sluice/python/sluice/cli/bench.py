@@ -20,7 +20,7 @@ from sluice.app.settings.schema import Storage
 from sluice.app.settings.settings import Settings
 from sluice.cli.data_options import AsJson
 from sluice.cli.export.local_export import LastError, RecordingInvoker
-from sluice.cli.export.progress import Progress, shown_progress
+from sluice.cli.export.progress import ProgressDisplay, shown_progress
 from sluice.cli.formatting import counted, iso, json_of, lines_of, size
 from sluice.demo.order_table import COLUMNS, order_batches
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -104,7 +104,7 @@ def bench(
     print(json_of(report) if as_json else page_of(report))
 
 
-def _measure(stores: BenchStores, chosen: ExportFormat, rows: int, progress: Progress) -> Measured:
+def _measure(stores: BenchStores, chosen: ExportFormat, rows: int, progress: ProgressDisplay) -> Measured:
     ports, trigger = stores.ports, stores.trigger
     params = ExportParams(format=chosen, filename=f"orders.{chosen.value}", columns=COLUMNS)
     progress.stage(f"{chosen.value}: storing {counted(rows, 'row')}", rows)
@@ -134,7 +134,7 @@ def _measure(stores: BenchStores, chosen: ExportFormat, rows: int, progress: Pro
 class _TimedOrders:
     """The order table in batches; counts the seconds between giving one away and being asked for the next."""
 
-    def __init__(self, rows: int, clock: Clock, progress: Progress) -> None:
+    def __init__(self, rows: int, clock: Clock, progress: ProgressDisplay) -> None:
         self._rows = rows
         self._clock = clock
         self._progress = progress

@@ -11,7 +11,7 @@ import typer
 from sluice.cli.data_options import AsJson
 from sluice.cli.export.local_export import Exported, export_locally
 from sluice.cli.export.params_from_flags import make_params
-from sluice.cli.export.progress import Progress, shown_progress
+from sluice.cli.export.progress import ProgressDisplay, shown_progress
 from sluice.cli.export.remote_export import export_remotely
 from sluice.cli.export.table_input import (
     STDIN,
@@ -129,7 +129,7 @@ def export_file(
     print(json_of(exported._asdict()) if as_json else summary(exported))
 
 
-def open_client(server: str, token: str | None, progress: Progress) -> Client:
+def open_client(server: str, token: str | None, progress: ProgressDisplay) -> Client:
     """Prepare calls to a service. Raises ``typer.BadParameter``."""
     try:
         return Client(server, token or "", on_retry=progress.note)

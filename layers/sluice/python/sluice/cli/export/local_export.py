@@ -16,7 +16,7 @@ from sluice.api.auth import LOCAL_TENANT
 from sluice.app.backends import open_ports
 from sluice.app.settings.schema import Storage
 from sluice.app.settings.settings import Settings
-from sluice.cli.export.progress import Progress
+from sluice.cli.export.progress import ProgressDisplay
 from sluice.cli.export.table_input import TableInput
 from sluice.cli.formatting import counted, size
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -91,7 +91,7 @@ class CountingStore(ForwardingStore):
         return super().get(key)
 
 
-def export_locally(table: TableInput, params: ExportParams, *, output: Path, progress: Progress) -> Exported:
+def export_locally(table: TableInput, params: ExportParams, *, output: Path, progress: ProgressDisplay) -> Exported:
     """Open, put, close, compose, copy: what the service does, with nothing left but the file.
 
     Needs room beside the output for about twice the file and for the rows,
@@ -137,7 +137,11 @@ def _temporary_settings(output: Path) -> Iterator[Settings]:
         yield Settings(storage=Storage(data_directory=folder))
 
 
-def _batches(table: TableInput, params: ExportParams, limits: Limits, progress: Progress) -> Iterator[TableBatch]:
+def _batches(
+    table: TableInput, params: ExportParams, limits: Limits, progress: ProgressDisplay
+) -> Iterator[TableBatch]:
+    table: TableInput, params: ExportParams, limits: Limits, progress: ProgressDisplay
+) -> Iterator[TableBatch]:
     """Yield the batches of the input, and show how far it is read whenever one of them was stored."""
     rows = 0
     for read in table.batches(params, limits):
@@ -148,13 +152,13 @@ def _batches(table: TableInput, params: ExportParams, limits: Limits, progress: 
         progress.reach(table.position(), counted(rows, "row"))
 
 
-def _compose(ports: Ports, task: Task, trigger: RecordingInvoker, *, progress: Progress) -> Task:
+def _compose(ports: Ports, task: Task, trigger: RecordingInvoker, *, progress: ProgressDisplay) -> Task:
     progress.stage("writing", task.total_batches)
     compose_export(replace(ports, objects=CountingStore(ports.objects, progress.reach)), trigger.taken())
     return find_task(ports, task.ref)
 
 
-def _copy(ports: Ports, task: Task, output: Path, *, progress: Progress) -> None:
+def _copy(ports: Ports, task: Task, output: Path, *, progress: ProgressDisplay) -> None:
     """Give the file its name once the copy has the checksum that was recorded."""
     progress.stage("saving", task.result_size)
     digest, written = hashlib.sha256(), 0

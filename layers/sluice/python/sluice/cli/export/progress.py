@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import rich.progress
 
 
-class Progress(Protocol):
+class ProgressDisplay(Protocol):
     """Receives how far work is."""
 
     def stage(self, title: str, total: float | None) -> None:
@@ -25,7 +25,7 @@ class Progress(Protocol):
 
 
 class NoProgress:
-    """Implements ``Progress`` where nothing is shown."""
+    """Implements ``ProgressDisplay`` where nothing is shown."""
 
     def stage(self, title: str, total: float | None) -> None:
         """Drop it."""
@@ -38,7 +38,7 @@ class NoProgress:
 
 
 class ProgressBar:
-    """Implements ``Progress`` by one line that each stage reuses."""
+    """Implements ``ProgressDisplay`` by one line that each stage reuses."""
 
     def __init__(self, shown: rich.progress.Progress) -> None:
         self._shown = shown
@@ -55,7 +55,7 @@ class ProgressBar:
 
 
 @contextmanager
-def shown_progress() -> Iterator[Progress]:
+def shown_progress() -> Iterator[ProgressDisplay]:
     """Show progress on standard error while it is a terminal; the bar goes when the work ends."""
     if not sys.stderr.isatty():
         yield NoProgress()

@@ -12,7 +12,7 @@ import msgspec
 import typer
 
 from sluice.cli.export.local_export import Exported, check_name
-from sluice.cli.export.progress import Progress
+from sluice.cli.export.progress import ProgressDisplay
 from sluice.cli.export.table_input import TableInput
 from sluice.cli.formatting import counted, size
 from sluice.client import UNREACHABLE, Client, Export, Receipt, SluiceApiError, Status
@@ -25,7 +25,7 @@ def export_remotely(
     params: ExportParams,
     *,
     output: Path,
-    progress: Progress,
+    progress: ProgressDisplay,
     client: Client,
     idempotency_key: str | None,
 ) -> Exported:
@@ -76,7 +76,7 @@ def _open(client: Client, params: ExportParams, idempotency_key: str | None) -> 
         raise typer.BadParameter(str(error), param_hint="--idempotency-key") from None
 
 
-def _send(export: Export, table: TableInput, params: ExportParams, progress: Progress) -> Status:
+def _send(export: Export, table: TableInput, params: ExportParams, progress: ProgressDisplay) -> Status:
     """Put all batches; an error about a row has its line, as one that the reader raises."""
     progress.stage("sending", table.size)
     unsettled: deque[Sequence[int]] = deque()

@@ -59,7 +59,7 @@ class TableReader(Protocol):
         """Read all rows as one batch. Raises BATCH_TOO_LARGE if they are more than ``shape.rows_max``."""
 
 
-class RowGroup(NamedTuple):
+class ReadRows(NamedTuple):
     """Rows one after the other, as a reader has found them."""
 
     rows: list[Any]
@@ -87,7 +87,7 @@ def batch_size(sequence: int, limits: Limits) -> BatchSize:
     return BatchSize(min(rows, limits.batch_rows_max), min(weight, weight_max), weight_max)
 
 
-def cut_batches(groups: Iterable[RowGroup], shape: RowShape, limits: Limits, to_batch: ToBatch) -> Iterator[TableBatch]:
+def cut_batches(groups: Iterable[ReadRows], shape: RowShape, limits: Limits, to_batch: ToBatch) -> Iterator[TableBatch]:
     """Cut rows at places that depend on their cells alone. Every batch is yielded as soon as its last row is there.
 
     What ``groups`` raises passes through, after the batches that were full before.
@@ -105,7 +105,7 @@ def cut_batches(groups: Iterable[RowGroup], shape: RowShape, limits: Limits, to_
         yield pending.take(len(pending.rows), to_batch, rows_before)
 
 
-def one_batch(groups: Iterable[RowGroup], shape: RowShape, to_batch: ToBatch) -> TableBatch:
+def one_batch(groups: Iterable[ReadRows], shape: RowShape, to_batch: ToBatch) -> TableBatch:
     """Make one batch of all rows. Raises BATCH_TOO_LARGE as soon as they are more than ``shape.rows_max``."""
     rows: list[Any] = []
     lines: list[int] = []
@@ -162,7 +162,7 @@ class _Pending:
         self._bounds: list[tuple[int, int]] = []
         """Of the other rows: how many, and what they weigh at most."""
 
-    def add(self, group: RowGroup) -> None:
+    def add(self, group: ReadRows) -> None:
         self.rows += group.rows
         self._lines += group.lines
         bound = group.bytes + CELL_BYTES * sum(map(len, group.rows))

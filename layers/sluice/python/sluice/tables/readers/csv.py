@@ -11,7 +11,7 @@ from itertools import chain
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
-from sluice.tables.readers.batching import TOO_LARGE, Hints, RowGroup, TableBatch, cut_batches, one_batch
+from sluice.tables.readers.batching import TOO_LARGE, Hints, ReadRows, TableBatch, cut_batches, one_batch
 from sluice.tables.readers.lines import LineTooLongError, line_blocks, to_utf8
 from sluice.tables.readers.records import RowShape, batch_of_texts
 
@@ -47,7 +47,9 @@ class CsvTable:
         self._options = options or CsvOptions()
         self._hints = hints or Hints()
         is_utf8 = self._options.encoding == "utf-8"
-        self._lines = _Lines(blocks if is_utf8 else to_utf8(blocks, self._options.encoding), limits.input_bytes_max)
+        self._lines = _CountedLines(
+            blocks if is_utf8 else to_utf8(blocks, self._options.encoding), limits.input_bytes_max
+        )
         self._records = csv.reader(self._lines, delimiter=self._options.delimiter, strict=True)
         self._names = self._read_header() if self._options.has_header else None
 
@@ -83,7 +85,7 @@ class CsvTable:
     def _no_header(self, detail: str) -> SluiceError:
         return SluiceError(ErrorCode.INVALID_REQUEST, f"{detail}; {self._hints.no_header}.", field="header", line=1)
 
-    def _groups(self, width: int) -> Iterator[RowGroup]:
+    def _groups(self, width: int) -> Iterator[ReadRows]:
         """Yield the rows of a block of lines whenever it is used up, and those before an error before it is raised."""
         records, lines = self._records, self._lines
         rows: list[list[str]] = []
@@ -100,16 +102,16 @@ class CsvTable:
                     continue
                 mark = lines.mark
                 if begin > mark:
-                    yield RowGroup(rows, begins, lines.take(begin - 1))
+                    yield ReadRows(rows, begins, lines.take(begin - 1))
                     done += len(rows)
                     rows, begins, mark = [], [], 0
         except (csv.Error, UnicodeDecodeError, LineTooLongError) as error:
-            yield RowGroup(rows, begins, lines.take(0))
+            yield ReadRows(rows, begins, lines.take(0))
             raise self._refusal(error, row=done + len(rows) + 1, line=begin) from None
         except Exception:
-            yield RowGroup(rows, begins, lines.take(0))
+            yield ReadRows(rows, begins, lines.take(0))
             raise
-        yield RowGroup(rows, begins, lines.take(0))
+        yield ReadRows(rows, begins, lines.take(0))
 
     def _refusal(self, error: Exception, **place: int) -> SluiceError:
         """Say what is wrong with the text that begins at ``place``."""
@@ -125,7 +127,7 @@ class CsvTable:
                 return SluiceError(ErrorCode.INVALID_REQUEST, detail, **place)
 
 
-class _Lines:
+class _CountedLines:
     """The lines that ``csv.reader`` asks for, and how many it was given."""
 
     def __init__(self, blocks: Iterable[bytes], row_bytes_max: int) -> None:

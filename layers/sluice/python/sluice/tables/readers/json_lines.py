@@ -10,7 +10,7 @@ import msgspec
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
-from sluice.tables.readers.batching import TOO_LARGE, Hints, RowGroup, TableBatch, cut_batches, one_batch
+from sluice.tables.readers.batching import TOO_LARGE, Hints, ReadRows, TableBatch, cut_batches, one_batch
 from sluice.tables.readers.json import exact_json, is_exact
 from sluice.tables.readers.lines import LineTooLongError, line_blocks
 from sluice.tables.readers.records import RowShape, batch_of_rows, rows_of_records
@@ -18,7 +18,7 @@ from sluice.tables.readers.records import RowShape, batch_of_rows, rows_of_recor
 _fast = msgspec.json.Decoder(float_hook=str)
 
 
-class _Lines(NamedTuple):
+class _LineBlock(NamedTuple):
     texts: list[bytes]
     numbers: Sequence[int]
     bytes: int
@@ -53,7 +53,7 @@ class JsonLinesTable:
     def batch(self, shape: RowShape) -> TableBatch:
         return one_batch(self._groups(shape), shape, batch_of_rows)
 
-    def _groups(self, shape: RowShape) -> Iterator[RowGroup]:
+    def _groups(self, shape: RowShape) -> Iterator[ReadRows]:
         done = 0
         for lines in self._lines:
             group = self._fast_group(lines, shape)
@@ -63,7 +63,7 @@ class JsonLinesTable:
                 yield from self._exact_groups(lines, shape, done)
             done += len(lines.texts)
 
-    def _fast_group(self, lines: _Lines, shape: RowShape) -> RowGroup | None:
+    def _fast_group(self, lines: _LineBlock, shape: RowShape) -> ReadRows | None:
         """Decode all lines by the fast decoder; None where it refuses one, or cannot be trusted."""
         are_objects = self._first is not None
         try:
@@ -77,9 +77,9 @@ class JsonLinesTable:
         syntax_bytes = cells  # a bracket or a comma for each
         if are_objects and cells == shape.width * len(records):
             syntax_bytes = 4 * cells + shape.names_size * len(records)  # a name, its quotes and a colon
-        return RowGroup(rows, lines.numbers, lines.bytes - syntax_bytes)
+        return ReadRows(rows, lines.numbers, lines.bytes - syntax_bytes)
 
-    def _exact_groups(self, lines: _Lines, shape: RowShape, done: int) -> Iterator[RowGroup]:
+    def _exact_groups(self, lines: _LineBlock, shape: RowShape, done: int) -> Iterator[ReadRows]:
         """Decode line by line. The rows before an error are yielded before it is raised."""
         rows: list[Any] = []
         for text, number in zip(lines.texts, lines.numbers, strict=True):
@@ -88,12 +88,12 @@ class JsonLinesTable:
                 record = _decode_exactly(text, row=row, line=number)
                 rows += rows_of_records([record], shape, are_objects=self._first is not None)
             except SluiceError as error:
-                yield RowGroup(rows, lines.numbers[: len(rows)], lines.bytes)
+                yield ReadRows(rows, lines.numbers[: len(rows)], lines.bytes)
                 raise SluiceError(error.code, error.detail, **{**error.facts, "row": row, "line": number}) from None
-        yield RowGroup(rows, lines.numbers, lines.bytes)
+        yield ReadRows(rows, lines.numbers, lines.bytes)
 
 
-def _lines_of(blocks: Iterable[bytes], limits: Limits) -> Iterator[_Lines]:
+def _lines_of(blocks: Iterable[bytes], limits: Limits) -> Iterator[_LineBlock]:
     """Yield the lines that are not blank, some at a time. Raises BATCH_TOO_LARGE for one that is too long."""
     rows = count = 0
     try:
@@ -106,7 +106,7 @@ def _lines_of(blocks: Iterable[bytes], limits: Limits) -> Iterator[_Lines]:
             if len(kept) < len(texts):
                 numbers = [number for number, text in zip(numbers, texts, strict=True) if text and not text.isspace()]
             if kept:
-                yield _Lines(kept, numbers, len(block))
+                yield _LineBlock(kept, numbers, len(block))
             count += len(texts)
             rows += len(kept)
     except LineTooLongError:
