@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.api.http.bodies.compact_columns import read_columns
+from sluice.api.http.routes.stream import read_columns
 from sluice.domain.errors import SluiceError
 from sluice.domain.schema import ColumnSpec, ColumnType
 

@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
+from sluice.domain.keys import TaskRef
 from sluice.ports.journal import Journal
 from sluice.ports.store_errors import StoreError
 
@@ -92,6 +93,17 @@ def record_error(error: Exception, journal: Journal) -> SluiceError:
     elif http_status(known) in _NOT_VALID:
         journal.record(Event.VALIDATION_ERROR, error_code=known.code.value)
     return known
+
+
+def record_rejected_batch(error: SluiceError, ref: TaskRef, sequence: int, journal: Journal) -> None:
+    """Record the refusal of a batch, instead of that of an invalid request."""
+    journal.record(
+        Event.BATCH_REJECTED,
+        task_id=ref.task_id,
+        tenant=ref.tenant,
+        sequence=sequence,
+        error_code=error.code.value,
+    )
 
 
 def grpc_status(error: SluiceError) -> GrpcStatus:

@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
-from sluice.api.grpc.batches import put_wire_batch
 from sluice.api.grpc.call import Answers, GrpcCall, Requests
 from sluice.api.grpc.requests import read_render, read_totals
 from sluice.api.grpc.responses import batch_ack, link_response, opened_response, status_response
-from sluice.api.grpc.stream import first_response, open_task, stream_export
+from sluice.api.grpc.stream import first_response, open_task, put_wire_batch, stream_export
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.task import State, Task

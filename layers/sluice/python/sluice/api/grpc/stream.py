@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 
 import grpc
 
-from sluice.api.grpc.batches import put_wire_batch
+from sluice.api.error_status import record_rejected_batch
 from sluice.api.grpc.call import GrpcCall, Requests
 from sluice.api.grpc.errors import Logged, log_error
 from sluice.api.grpc.requests import read_open, read_totals
@@ -19,10 +19,13 @@ from sluice.domain.task import State, Task
 from sluice.domain.task_errors import error_of
 from sluice.ports.store_errors import StoreError
 from sluice.proto import export_pb2 as pb
+from sluice.tables.readers.protobuf import read_message
+from sluice.tables.readers.records import RowShape
 from sluice.usecases.reading.make_link import link_to
 from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import Opened, open_export
+from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, put_batch
 
 PAUSE_S = 0.02
 PAUSE_S_MAX = 0.5
@@ -199,3 +202,17 @@ def first_response(call: GrpcCall, opened: Opened) -> pb.ExportResponse:
     """The task's id; for a task that existed also which batches need not be sent again."""
     claimed = call.service.ports.tasks.read_claims(opened.task.ref) if opened.replayed else None
     return opened_response(opened.task, replayed=opened.replayed, accepted=claimed.claims if claimed else ())
+
+
+def put_wire_batch(call: GrpcCall, ref: TaskRef, batch: pb.DataBatch, *, sequence: int) -> BatchReceipt:
+    """Check, store and acknowledge. A refusal is recorded as that of a batch; nothing of it is stored."""
+    ports, params_cache = call.service.ports, call.service.params_cache
+    try:
+        check_sequence(sequence, ports.limits)
+        params = params_cache.read(ref).params
+        shape = RowShape.of(params, batch.sheet, rows_max=ports.limits.batch_rows_max)
+        rows = read_message(batch, shape)
+        return put_batch(ports, params_cache, ref, sequence=sequence, batch=rows, sheet=shape.sheet)
+    except SluiceError as error:
+        record_rejected_batch(error, ref, sequence, ports.journal)
+        raise Logged(error) from error

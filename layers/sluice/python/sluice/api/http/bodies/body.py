@@ -1,4 +1,4 @@
-"""Reads request bodies: how large, how slow and how packed they may be."""
+"""Reads request bodies: what they say they are, and how large, how slow and how packed they may be."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -16,10 +17,49 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import KIB, MIB
 from sluice.tables.readers.gunzip import GZIP_MAGIC, Gunzip
 
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+CSV = "text/csv"
+PROTOBUF = "application/x-protobuf"
+_ALIASES = {"application/ndjson": NDJSON, "application/jsonl": NDJSON, "application/protobuf": PROTOBUF}
+
 PACE_BYTES = 1 * KIB
 """A body brings at least this many bytes in each ``idle_s``, or it is dripped to hold a connection."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+class Media(NamedTuple):
+    """A content type."""
+
+    kind: str
+    has_header: bool = True
+    """Of CSV: whether its first line is the names of the columns."""
+
+
+def media_of(request: Request, *, allowed: tuple[str, ...]) -> Media:
+    """Read ``Content-Type``. Raises UNSUPPORTED_ENCODING for a type, or a character set, that is not read here."""
+    kind, *parameters = request.headers.get("content-type", "").split(";")
+    kind = kind.strip().lower()
+    kind = _ALIASES.get(kind, kind)
+    if kind not in allowed:
+        raise _unsupported(f"Content-Type is one of {', '.join(allowed)}.")
+    settings = dict(_setting(parameter) for parameter in parameters)
+    if settings.get("charset", "utf-8") not in {"utf-8", "utf8"}:
+        raise _unsupported("The character set is utf-8.")
+    header = settings.get("header", "present")
+    if header not in {"present", "absent"}:
+        raise _unsupported("The header parameter of text/csv is present or absent.")
+    return Media(kind, header == "present")
+
+
+def _setting(parameter: str) -> tuple[str, str]:
+    name, _, value = parameter.partition("=")
+    return name.strip().lower(), value.strip().strip('"').lower()
+
+
+def _unsupported(detail: str) -> SluiceError:
+    return SluiceError(ErrorCode.UNSUPPORTED_ENCODING, detail, field="Content-Type")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import Meta, Struct
 from starlette.responses import Response
 
-from sluice.api.http.bodies.body import read_body
-from sluice.api.http.bodies.media import CSV, JSON, NDJSON, PROTOBUF, Media, media_of, read_rows
+from sluice.api.error_status import record_rejected_batch
+from sluice.api.http.bodies.body import CSV, JSON, NDJSON, PROTOBUF, Media, media_of, read_body
 from sluice.api.http.bodies.models import BatchReceiptView
 from sluice.api.http.errors import logged
 from sluice.api.http.operation import Answer, HttpCall, HttpResources, Operation, RequestBody
@@ -25,11 +26,20 @@ from sluice.api.http.routes.openapi import (
 )
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
+from sluice.domain.limits import Limits
+from sluice.tables.readers.batching import Hints, TableBatch, TableReader
+from sluice.tables.readers.csv import CsvOptions, CsvTable
+from sluice.tables.readers.json import read_json
+from sluice.tables.readers.json_lines import JsonLinesTable
+from sluice.tables.readers.protobuf import read_protobuf
 from sluice.tables.readers.records import RowShape
 from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, put_batch
 
+HINTS = Hints(
+    no_header="without such a line, send Content-Type: text/csv; header=absent",
+    names="the columns parameter names them",
+)
 _SEQUENCE = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
@@ -45,13 +55,7 @@ async def put_rows(call: HttpCall[BatchQuery]) -> Response:
     try:
         receipt = await _put(call, ref, number)
     except SluiceError as error:
-        call.ports.journal.record(
-            Event.BATCH_REJECTED,
-            task_id=ref.task_id,
-            tenant=ref.tenant,
-            sequence=number,
-            error_code=error.code.value,
-        )
+        record_rejected_batch(error, ref, number, call.ports.journal)
         raise logged(error) from error
     return json_response(BatchReceiptView(receipt.sequence, receipt.rows, receipt.sha, receipt.replayed))
 
@@ -85,6 +89,24 @@ def _store(
     params_cache = resources.service.params_cache
     with read.located():
         return put_batch(resources.ports, params_cache, ref, sequence=sequence, batch=read.batch, sheet=read.sheet)
+
+
+def read_rows(body: bytes, media: Media, shape: RowShape, limits: Limits, *, sequence: int) -> TableBatch:
+    """Read the rows of one batch. Raises what the type's reader raises; ``row`` is counted within the batch."""
+    match media.kind:
+        case "application/json":
+            return TableBatch(read_json(body, shape), shape.sheet)
+        case "application/x-protobuf":
+            return TableBatch(read_protobuf(body, shape, sequence=sequence), shape.sheet)
+        case _:
+            return open_table((body,), media, limits).batch(shape)
+
+
+def open_table(body: Iterable[bytes], media: Media, limits: Limits) -> TableReader:
+    """Begin to read a table of lines, from as much of the body as has its header or first row."""
+    if media.kind == CSV:
+        return CsvTable(body, limits, CsvOptions(has_header=media.has_header), hints=HINTS)
+    return JsonLinesTable(body, limits, hints=HINTS)
 
 
 OPERATIONS = (

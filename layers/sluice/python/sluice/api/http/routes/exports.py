@@ -7,8 +7,7 @@ from typing import Annotated, Any, TypeVar
 from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.responses import Response
 
-from sluice.api.http.bodies.body import read_body
-from sluice.api.http.bodies.media import JSON, media_of
+from sluice.api.http.bodies.body import JSON, media_of, read_body
 from sluice.api.http.bodies.models import CloseBody, LinkView, OpenBody, RenderBody, TaskListView, read_model
 from sluice.api.http.errors import invalid_request, request_id_of
 from sluice.api.http.operation import Answer, HttpCall, NoQuery, Operation, RequestBody

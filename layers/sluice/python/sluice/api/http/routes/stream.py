@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+import re
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 from typing import Annotated
 
@@ -11,12 +12,21 @@ from anyio import from_thread, to_thread
 from msgspec import UNSET, Meta, UnsetType
 from starlette.responses import Response
 
-from sluice.api.http.bodies.body import BodyDigest, body_blocks, make_gunzip, refuse_packed
-from sluice.api.http.bodies.compact_columns import read_columns
-from sluice.api.http.bodies.media import CSV, JSON, NDJSON, Media, media_of, open_table
-from sluice.api.http.errors import request_id_of
+from sluice.api.http.bodies.body import (
+    CSV,
+    JSON,
+    NDJSON,
+    BodyDigest,
+    Media,
+    body_blocks,
+    make_gunzip,
+    media_of,
+    refuse_packed,
+)
+from sluice.api.http.errors import invalid_request, request_id_of
 from sluice.api.http.operation import Answer, HttpCall, Operation, RequestBody
 from sluice.api.http.responses import task_path, task_response
+from sluice.api.http.routes.batches import open_table
 from sluice.api.http.routes.exports import idempotency_key_of
 from sluice.api.http.routes.openapi import (
     BATCH_CODES,
@@ -35,12 +45,16 @@ from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
-from sluice.domain.schema import ColumnSpec
+from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.task import Task
 from sluice.tables.readers.gunzip import Gunzip
 from sluice.tables.readers.records import RowShape
 from sluice.usecases.sending.ingest_table import ingest_table
 from sluice.usecases.sending.open_export import OpenRequest
+
+_PART = r"(?:[^\\,:]|\\.)*+"
+_COLUMN = re.compile(rf"(?P<name>{_PART})(?::(?P<type>{_PART}))?+", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
 class TableQuery(ExportOptions, frozen=True, kw_only=True):
@@ -118,6 +132,36 @@ def _pulled(blocks: AsyncGenerator[bytes, None], digest: BodyDigest, gunzip: Gun
     if gunzip:
         gunzip.finish()
     digest.check()
+
+
+def read_columns(texts: Iterable[str]) -> tuple[ColumnSpec, ...]:
+    """Read columns from their compact form: ``name`` or ``name:type``, separated by commas.
+
+    A backslash keeps the next character as it is. Raises INVALID_REQUEST for a type that is none.
+    """
+    return tuple(column for text in texts for column in _columns(text))
+
+
+def _columns(text: str) -> Iterator[ColumnSpec]:
+    end = -1
+    while end < len(text):
+        match = _COLUMN.match(text, end + 1)
+        if match is None or not _ends_column(text, match.end()):
+            raise invalid_request("columns are written name or name:type, separated by commas", field="columns")
+        yield ColumnSpec(_ESCAPED.sub(r"\1", match["name"]), _type_of(match["type"]))
+        end = match.end()
+
+
+def _ends_column(text: str, end: int) -> bool:
+    return end == len(text) or text[end] == ","
+
+
+def _type_of(text: str | None) -> ColumnType:
+    try:
+        return ColumnType.STRING if text is None else ColumnType(text)
+    except ValueError:
+        known = ", ".join(ColumnType)
+        raise invalid_request(f"a column's type is one of {known}", field="columns") from None
 
 
 OPERATIONS = (
