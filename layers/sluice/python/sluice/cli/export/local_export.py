@@ -140,8 +140,6 @@ def _temporary_settings(output: Path) -> Iterator[Settings]:
 def _batches(
     table: TableInput, params: ExportParams, limits: Limits, progress: ProgressDisplay
 ) -> Iterator[TableBatch]:
-    table: TableInput, params: ExportParams, limits: Limits, progress: ProgressDisplay
-) -> Iterator[TableBatch]:
     """Yield the batches of the input, and show how far it is read whenever one of them was stored."""
     rows = 0
     for read in table.batches(params, limits):
