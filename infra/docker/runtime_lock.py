@@ -1,11 +1,11 @@
-"""Cuts the lock of all packages down to what the service needs: `runtime_lock.py pyproject.toml requirements.lock`."""
+"""Cuts the lock down to what a service needs: `runtime_lock.py pyproject.toml requirements.lock [EXTRA]`."""
 
 from __future__ import annotations
 
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,9 +35,12 @@ def cut(pins: Mapping[str, Pin], roots: set[str]) -> dict[str, Pin]:
     return {name: pin for name, pin in pins.items() if name in kept}
 
 
-def read_roots(pyproject: str) -> set[str]:
-    """What the project needs itself, without its extras."""
-    needed = tomllib.loads(pyproject)["project"]["dependencies"]
+def read_roots(pyproject: str, extras: Iterable[str] = ()) -> set[str]:
+    """What the project needs itself, and for ``extras``."""
+    project = tomllib.loads(pyproject)["project"]
+    needed = [*project["dependencies"]]
+    for extra in extras:
+        needed += project["optional-dependencies"][extra]
     return {_normal(_NAME.match(item)[0]) for item in needed}  # type: ignore[index]  # a requirement begins so
 
 
@@ -62,5 +65,5 @@ def _normal(name: str) -> str:
 
 if __name__ == "__main__":
     project, lock = (Path(argument).read_text(encoding="utf-8") for argument in sys.argv[1:3])
-    for pin in cut(read_lock(lock), read_roots(project)).values():
+    for pin in cut(read_lock(lock), read_roots(project, sys.argv[3:])).values():
         print(pin.text)

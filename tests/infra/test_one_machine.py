@@ -190,7 +190,9 @@ def test_the_image_s_health_check_tells_the_living_from_the_dead() -> None:
 def test_the_cut_lock_has_all_that_serving_imports_and_no_tool_of_ours() -> None:
     tool = runpy.run_path(str(DOCKERFILE.parent / "runtime_lock.py"), run_name="tool")
     pins = tool["read_lock"]((ROOT / "requirements.lock").read_text(encoding="utf-8"))
-    kept = tool["cut"](pins, tool["read_roots"]((ROOT / "pyproject.toml").read_text(encoding="utf-8")))
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    kept = tool["cut"](pins, tool["read_roots"](project))
+    assert tool["cut"](pins, tool["read_roots"](project, ["s3"])).keys() - kept.keys() == {"obstore"}
     code = (
         "import sys, json, sluice.cli.app, sluice.cli.serve, sluice.cli.key_commands, sluice.app.compose_worker\n"
         "from sluice.api.http import app\nfrom sluice.api.http.routes import docs\n"

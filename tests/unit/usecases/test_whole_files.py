@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+from urllib.parse import unquote
 
 import pytest
 
@@ -15,7 +16,9 @@ from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
+from sluice.ports.object_store import FILENAME
 from sluice.tables.batch import Batch
+from sluice.tables.formats import filename_of
 from sluice.usecases.composing.compose_export import compose_export
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.sending.close_export import CloseRequest, close_export
@@ -48,6 +51,18 @@ def composed(ports: Ports, sealed: Task) -> Task:
     row = ports.tasks.read(sealed.ref)
     assert row is not None
     return row
+
+
+@pytest.mark.parametrize("gzip", [False, True])
+def test_the_object_of_a_result_says_the_name_that_links_say(gzip: bool) -> None:  # noqa: FBT001 - an example
+    """For stores whose links cannot say it."""
+    ports = memory_ports(FakeClock())
+    columns, options = (ColumnSpec("n"), ColumnSpec("s")), ExportOptions(compression_enabled=gzip)
+    params = ExportParams(format=ExportFormat.JSONL, filename="报表 (1)", columns=columns, options=options)
+    ref = open_export(ports, TenantId("acme"), OpenRequest(params)).task.ref
+    row = composed(ports, close_export(ports, ref, CloseRequest()))
+    assert unquote(ports.objects.head(row.result_key).metadata[FILENAME]) == filename_of(row)
+    assert filename_of(row) == ("报表 (1).jsonl.gz" if gzip else "报表 (1).jsonl")
 
 
 @pytest.mark.parametrize("file_format", [ExportFormat.XLSX, ExportFormat.CSV, ExportFormat.JSONL])
