@@ -16,8 +16,7 @@ from starlette.routing import Route
 
 from sluice.api.http.bodies.body import BodyTimeouts
 from sluice.api.http.errors import HttpError, answer_error
-from sluice.api.http.operation import Declared, HttpResources, Operation, OperationRoute, VerifiesLinks
-from sluice.api.http.responses import json_response
+from sluice.api.http.operation import Declared, HttpResources, Operation, OperationRoute, VerifiesLinks, json_response
 from sluice.api.http.routes import exports
 from sluice.api.http.routes.docs import docs_page
 from sluice.api.http.routes.openapi import make_document

@@ -23,7 +23,7 @@ from starlette.routing import Match, Route
 from starlette.types import Scope as AsgiScope
 
 from sluice.api.auth import Principal
-from sluice.api.http.bodies.body import BodyBudget, BodyTimeouts
+from sluice.api.http.bodies.body import JSON, BodyBudget, BodyTimeouts
 from sluice.api.http.errors import invalid_request
 from sluice.api.service import Service
 from sluice.domain.api_key import Scope
@@ -186,6 +186,10 @@ class HttpCall(Generic[Query]):
     async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Do blocking work in a thread."""
         return await to_thread.run_sync(work, *arguments, limiter=self.resources.workers)
+
+
+def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(value), status, headers=headers, media_type=JSON)
 
 
 def read_query(sent: QueryParams, model: type[Query]) -> Query:

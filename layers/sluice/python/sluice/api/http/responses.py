@@ -5,12 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sluice.api.http.bodies.body import JSON
-from sluice.api.http.operation import HttpCall
+from sluice.api.http.operation import HttpCall, json_response
 from sluice.api.task_view import view_task
 from sluice.domain.progress import eta_s
 from sluice.domain.task import State, Task
@@ -18,10 +16,6 @@ from sluice.domain.task import State, Task
 RETRY_S_MAX = 30
 
 _RUNNING = frozenset({State.SEALED, State.COMPOSING})
-
-
-def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(value), status, headers=headers, media_type=JSON)
 
 
 def task_response(

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sluice.adapters.aliyun.credentials import LatestCredentials
 from sluice.api.http.app import RouteSet, build_http_app
 from sluice.api.http.bodies.body import BodyTimeouts
-from sluice.api.http.responses import json_response
+from sluice.api.http.operation import json_response
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.app.functions.platform_headers import split_head
 from sluice.app.functions.web_function import HOST, WebFunction, run_web_function

@@ -13,8 +13,7 @@ from sluice.api.error_status import record_rejected_batch
 from sluice.api.http.bodies.body import CSV, JSON, NDJSON, PROTOBUF, Media, media_of, read_body
 from sluice.api.http.bodies.models import BatchReceiptView
 from sluice.api.http.errors import logged
-from sluice.api.http.operation import Answer, HttpCall, HttpResources, Operation, RequestBody
-from sluice.api.http.responses import json_response
+from sluice.api.http.operation import Answer, HttpCall, HttpResources, Operation, RequestBody, json_response
 from sluice.api.http.routes.openapi import (
     BATCH_CODES,
     BODY_CODES,

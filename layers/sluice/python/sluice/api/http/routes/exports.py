@@ -10,15 +10,8 @@ from starlette.responses import Response
 from sluice.api.http.bodies.body import JSON, media_of, read_body
 from sluice.api.http.bodies.models import CloseBody, LinkView, OpenBody, RenderBody, TaskListView, read_model
 from sluice.api.http.errors import invalid_request, request_id_of
-from sluice.api.http.operation import Answer, HttpCall, NoQuery, Operation, RequestBody
-from sluice.api.http.responses import (
-    created_response,
-    etag_of,
-    is_known,
-    json_response,
-    task_path,
-    task_response,
-)
+from sluice.api.http.operation import Answer, HttpCall, NoQuery, Operation, RequestBody, json_response
+from sluice.api.http.responses import created_response, etag_of, is_known, task_path, task_response
 from sluice.api.http.routes.events import EVENT_STREAM, event_response, wait_for_change
 from sluice.api.http.routes.openapi import (
     BODY_CODES,

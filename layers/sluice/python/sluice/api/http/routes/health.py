@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from sluice.api.http.responses import json_response
+from sluice.api.http.operation import json_response
 from sluice.domain.errors import SluiceError
 from sluice.ports.clock import Clock
 
