@@ -12,8 +12,16 @@ import requests
 import urllib3
 
 from sluice.adapters.aliyun.oss.bucket import oss2
-from sluice.adapters.aliyun.oss.errors import ADVICE, MEANINGS, BehindTheEnd, oss_errors
-from sluice.ports.store_errors import InvalidParts, NoSuchObject, NoSuchUpload, OutcomeUnknown, StoreError, StoreRefused
+from sluice.adapters.aliyun.oss.errors import ADVICE, MEANINGS, oss_errors
+from sluice.ports.store_errors import (
+    BehindTheEnd,
+    InvalidParts,
+    NoSuchObject,
+    NoSuchUpload,
+    OutcomeUnknown,
+    StoreError,
+    StoreRefused,
+)
 
 REQUEST_ID = "5C3D9175B6FC201293AD4890"
 

@@ -48,3 +48,7 @@ class NoSuchUpload(StoreError):
 
 class InvalidParts(StoreError):
     """The parts named at completion are not the parts that were put."""
+
+
+class BehindTheEnd(StoreError):
+    """A range begins where its object has ended. Inside adapters only: a read of such a range yields nothing."""

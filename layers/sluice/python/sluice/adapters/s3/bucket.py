@@ -14,10 +14,10 @@ from obstore.store import from_url
 
 from sluice.adapters.crc64 import crc64_of
 from sluice.adapters.object_names import check_metadata
-from sluice.adapters.s3.errors import BehindTheEnd, meaning_of, s3_errors
+from sluice.adapters.s3.errors import meaning_of, s3_errors
 from sluice.domain.filenames import content_disposition
 from sluice.ports.object_store import FILENAME
-from sluice.ports.store_errors import NoSuchObject, OutcomeUnknown, StoreError, StoreRefused
+from sluice.ports.store_errors import BehindTheEnd, NoSuchObject, OutcomeUnknown, StoreError, StoreRefused
 
 BLOCK_BYTES = 1 << 20
 PAGE_OBJECTS = 1000
@@ -100,7 +100,7 @@ class S3Place:
         )
 
 
-class Stored(NamedTuple):
+class StoredObject(NamedTuple):
     """What is known of an object without reading it."""
 
     size: int
@@ -142,7 +142,7 @@ class S3Bucket:
             attributes = self._attributes({}, crc64_of(data))
             obstore.put(self._steady, path, data, attributes=attributes, mode="create", use_multipart=False)
 
-    def stream(self, path: str, blocks: Iterable[bytes], stored: Stored) -> None:
+    def stream(self, path: str, blocks: Iterable[bytes], stored: StoredObject) -> None:
         """Make an object of ``blocks``, which appears whole or not at all; what they raise passes through.
 
         ``stored`` is what they will have been. More than one request, each
@@ -183,7 +183,7 @@ class S3Bucket:
             raise OutcomeUnknown("GetObject: the bytes that came are not those that were put")
         return data
 
-    def head(self, path: str) -> Stored:
+    def head(self, path: str) -> StoredObject:
         """Describe an object. Raises ``NoSuchObject``."""
         try:
             with s3_errors("HeadObject"):
@@ -265,7 +265,7 @@ class S3Bucket:
             attributes["Content-Disposition"] = content_disposition(unquote(metadata[FILENAME]))
         return attributes
 
-    def _stored(self, answer: Any) -> Stored:
+    def _stored(self, answer: Any) -> StoredObject:
         """Read what an answer's head says. Raises ``OutcomeUnknown`` for the head of no object of ours."""
         attributes = {name.lower().replace("_", "-"): value for name, value in answer.attributes.items()}
         checksum = attributes.get(CHECKSUM, "")
@@ -276,7 +276,7 @@ class S3Bucket:
             for name, value in attributes.items()
             if name.startswith(_METADATA_PREFIX)
         }
-        return Stored(answer.meta["size"], int(checksum), metadata)
+        return StoredObject(answer.meta["size"], int(checksum), metadata)
 
 
 def _blocks(answer: Any) -> Iterator[bytes]:

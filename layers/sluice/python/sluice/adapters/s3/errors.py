@@ -8,15 +8,11 @@ from contextlib import contextmanager
 
 from obstore.exceptions import BaseError
 
-from sluice.ports.store_errors import NoSuchObject, OutcomeUnknown, StoreError, StoreRefused
+from sluice.ports.store_errors import BehindTheEnd, NoSuchObject, OutcomeUnknown, StoreError, StoreRefused
 
 
 class AlreadyThere(StoreError):
     """An object that was to be made is there already."""
-
-
-class BehindTheEnd(StoreError):
-    """A range begins where its object has ended."""
 
 
 MEANINGS: Mapping[str, type[StoreError]] = {

@@ -18,7 +18,7 @@ import msgspec
 
 from sluice.adapters.crc64 import crc64_of, join_crc64
 from sluice.adapters.object_names import check_key, check_metadata, check_prefix
-from sluice.adapters.s3.bucket import Line, S3Bucket, Stored
+from sluice.adapters.s3.bucket import Line, S3Bucket, StoredObject
 from sluice.adapters.s3.errors import AlreadyThere
 from sluice.adapters.thread_pool import ThreadedPool
 from sluice.ports.clock import Randomness
@@ -75,7 +75,7 @@ class S3Uploads:
         """
         folder = _folder_of(upload)
         crc64 = _joined(receipts)
-        stored = Stored(sum(receipt.size for receipt in receipts), crc64, self._read_begin(upload))
+        stored = StoredObject(sum(receipt.size for receipt in receipts), crc64, self._read_begin(upload))
         self._close(upload)
         try:
             with closing(self._lanes.map(partial(self._read_part, folder), receipts, lanes=READ_AHEAD)) as parts:

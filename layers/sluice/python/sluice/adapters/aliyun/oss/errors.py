@@ -10,12 +10,15 @@ from requests import RequestException
 from urllib3.exceptions import HTTPError
 
 from sluice.adapters.aliyun.oss.bucket import oss2
-from sluice.ports.store_errors import InvalidParts, NoSuchObject, NoSuchUpload, OutcomeUnknown, StoreError, StoreRefused
-
-
-class BehindTheEnd(StoreError):
-    """A range begins where its object has ended."""
-
+from sluice.ports.store_errors import (
+    BehindTheEnd,
+    InvalidParts,
+    NoSuchObject,
+    NoSuchUpload,
+    OutcomeUnknown,
+    StoreError,
+    StoreRefused,
+)
 
 MEANINGS: Mapping[str, type[StoreError]] = {
     "NoSuchKey": NoSuchObject,

@@ -8,12 +8,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from sluice.adapters.aliyun.oss.bucket import OssBucket, oss2
-from sluice.adapters.aliyun.oss.errors import BehindTheEnd, oss_errors
+from sluice.adapters.aliyun.oss.errors import oss_errors
 from sluice.adapters.aliyun.oss.reading import RANGE_AS_USUAL, check_span, read_span, read_whole
 from sluice.adapters.crc64 import crc64_of, join_crc64
 from sluice.adapters.object_names import check_key, check_metadata, check_prefix
 from sluice.ports.object_store import ListedObject, ObjectInfo, PartReceipt, Upload
-from sluice.ports.store_errors import InvalidParts, NoSuchUpload, OutcomeUnknown
+from sluice.ports.store_errors import BehindTheEnd, InvalidParts, NoSuchUpload, OutcomeUnknown
 
 DELETES_MAX = 1000
 """The most objects OSS deletes in one request."""
