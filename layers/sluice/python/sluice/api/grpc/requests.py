@@ -23,6 +23,9 @@ WIRE_FORMATS: dict[ExportFormat, pb.ExportFormat] = {
     ExportFormat.PARQUET: pb.FORMAT_PARQUET,
 }
 FORMATS: dict[int, ExportFormat] = {number: known for known, number in WIRE_FORMATS.items()}
+COLUMN_FIELDS = {"type": "data_type"}
+"""What a column says, by its name in the domain: the contract calls the same so, unless it stands here."""
+COLUMN_FIELDS = {known.name: COLUMN_FIELDS.get(known.name, known.name) for known in msgspec.structs.fields(ColumnSpec)}
 COLUMN_TYPES: dict[int, ColumnType] = {
     pb.DATA_TYPE_UNSPECIFIED: ColumnType.STRING,
     pb.DATA_TYPE_STRING: ColumnType.STRING,
@@ -76,7 +79,8 @@ def _read_columns(field: str, columns: Iterable[pb.ColumnDefinition]) -> Iterato
             raise SluiceError(
                 ErrorCode.INVALID_REQUEST, "A column has no such type.", field=f"{field}[{index}].data_type"
             )
-        yield ColumnSpec(column.name, COLUMN_TYPES[column.data_type], column.width, column.format)
+        sent = {name: getattr(column, wire_name) for name, wire_name in COLUMN_FIELDS.items()}
+        yield ColumnSpec(**sent | {"type": COLUMN_TYPES[column.data_type]})
 
 
 def read_options(options: pb.FormatOptions) -> ExportOptions:

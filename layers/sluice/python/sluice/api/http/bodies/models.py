@@ -11,7 +11,7 @@ from sluice.api.task_view import TaskView
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
-from sluice.domain.schema import ColumnSpec, ColumnType, TableSpec
+from sluice.domain.schema import ColumnSpec, TableSpec
 from sluice.tables.readers.json import exact_json
 from sluice.tables.readers.lines import UTF8_BOM
 from sluice.usecases.sending.close_export import CloseRequest
@@ -19,19 +19,14 @@ from sluice.usecases.sending.close_export import CloseRequest
 Struct = TypeVar("Struct")
 
 
-class ColumnBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ColumnBody(ColumnSpec, frozen=True, forbid_unknown_fields=True):
     """A declared column. `width` is in characters, 0 for automatic.
 
     `format` is an Excel number format, or for booleans a pair such as `yes/no`.
     """
 
-    name: str
-    type: ColumnType = ColumnType.STRING
-    width: int = 0
-    format: str = ""
-
     def to_spec(self) -> ColumnSpec:
-        return ColumnSpec(self.name, self.type, self.width, self.format)
+        return ColumnSpec(**msgspec.structs.asdict(self))
 
 
 class SheetBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
