@@ -16,7 +16,7 @@ from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown
-from sluice.tables.formats import FORMATS
+from sluice.tables.formats import EXTENSIONS, FORMATS
 from sluice.usecases.wait_again import wait_again
 
 TRIES = 3
@@ -84,7 +84,7 @@ def check_params(params: ExportParams, limits: Limits) -> ExportParams:
         if params.expected_rows > limits.rows_max:
             raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows_max=limits.rows_max)
     extension = file_format.extension(params.options, 0)
-    filename = sanitise_filename(params.filename, extension=extension, limits=limits)
+    filename = sanitise_filename(params.filename, extension=extension, replaced=EXTENSIONS, limits=limits)
     checked = msgspec.structs.replace(params, filename=filename)
     if len(checked.encode().encode()) > limits.params_bytes_max:
         raise SluiceError(
