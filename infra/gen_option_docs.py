@@ -1,4 +1,4 @@
-"""Put what the options say of themselves into docs/files.md and the wire contract; `--check` only compares."""
+"""Put the formats, and what the options say of themselves, into docs/files.md and the contract; `--check` compares."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from sluice.domain.options import ExportOptions
+from sluice.tables.formats import FORMATS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/files.md"
@@ -20,6 +21,7 @@ LINE_CHARS = 120
 FIRST_OF_OURS = 20
 
 _TABLE = re.compile(r"(?<=<!-- options -->\n).*(?=<!-- end of options -->)", re.DOTALL)
+_FORMATS = re.compile(r"(?<=<!-- formats -->\n).*(?=<!-- end of formats -->)", re.DOTALL)
 _MESSAGE = re.compile(r"(?<=message FormatOptions \{\n).*?(?=\n\})", re.DOTALL)
 _FIELD = re.compile(r"^  (?P<field>(?:optional )?\w+ (?P<name>\w+) = (?P<number>[0-9]+);)", re.MULTILINE)
 _OURS = "  // Absent means the default of the HTTP API's option of the same name."
@@ -34,7 +36,16 @@ def options() -> dict[str, dict[str, Any]]:
 
 def page() -> str:
     """docs/files.md as it should be."""
-    return _TABLE.sub(lambda _: "".join(_rows()), PAGE.read_text(encoding="utf-8"))
+    text = _FORMATS.sub(lambda _: "".join(_formats()), PAGE.read_text(encoding="utf-8"))
+    return _TABLE.sub(lambda _: "".join(_rows()), text)
+
+
+def _formats() -> Iterator[str]:
+    yield "| `format` | the file's name ends in | compressed | Content-Type |\n|---|---|---|---|\n"
+    for name, known in FORMATS.items():
+        plain, compressed = known.extensions
+        packed = f"`.{compressed}`" if compressed != plain else "as well"
+        yield f"| `{name}` | `.{plain}` | {packed} | `{known.media_type(ExportOptions(), 0)}` |\n"
 
 
 def _rows() -> Iterator[str]:

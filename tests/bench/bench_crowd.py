@@ -17,13 +17,14 @@ from sluice.client.export import ENDED
 from sluice.client.rows import encode_rows
 from sluice.demo.http_sender import ORDER_COLUMNS, order_batch
 from sluice.demo.order_table import BATCH_ROWS
+from sluice.domain.options import ExportFormat
 from tests.bench.bench_service import until_link
 from tests.bench.bound_service import sender_pool
 from tests.bench.plan import Plan
 from tests.bench.results import Crowd
 from tests.support.running_service import ServiceProcess, serving
 
-FORMATS = ("xlsx", "csv", "jsonl", "parquet")
+FORMATS = tuple(known.value for known in ExportFormat)
 PAUSE_S = 0.01
 """Between two questions."""
 

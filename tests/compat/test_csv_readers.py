@@ -15,7 +15,7 @@ from sluice.demo.order_table import COLUMNS, order_batches, order_rows
 from sluice.domain.options import ExportOptions
 from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, Tally
-from sluice.tables.writers.csv import writer as csv_writer
+from sluice.tables.writers.csv.format import CSV
 from tests.support.csv_files import Row, strings, write_csv
 
 ABC = strings("a", "b", "c")
@@ -38,7 +38,7 @@ def query(path: Path, **options: Any) -> list[tuple[str | None, ...]]:
 def order_file(path: Path, rows: int, **options: Any) -> Tally:
     table = FilePlan(columns=COLUMNS, options=ExportOptions(**options), rows=rows, size=rows * 200, created_at=0)
     tally = Tally()
-    path.write_bytes(b"".join(csv_writer.write(order_batches(rows), table, tally)))
+    path.write_bytes(b"".join(CSV.write(order_batches(rows), table, tally)))
     return tally
 
 
@@ -99,5 +99,5 @@ def test_gunzip_accepts_an_empty_compressed_file() -> None:
         columns=ABC, options=ExportOptions(compression_enabled=True, header=False, csv_bom=False),
         rows=0, size=0, created_at=0,
     )  # fmt: skip
-    data = b"".join(csv_writer.write([Batch.of_rows([], 3)], table, Tally()))
+    data = b"".join(CSV.write([Batch.of_rows([], 3)], table, Tally()))
     assert subprocess.run(["gunzip", "--stdout"], input=data, capture_output=True, check=True).stdout == b""

@@ -49,7 +49,7 @@ def write(path: Path) -> int:
                 tally = Tally()
                 file.writelines(FORMATS[ExportFormat.XLSX].write(batches(), table, tally))
         except Replan as found:
-            table = found.table
+            table = found.plan
         else:
             assert tally.rows == ROWS
             return replanned

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from sluice.domain.errors import ErrorCode
+from sluice.domain.options import ExportFormat
 from tests.support.either_face import FACES, GRPC, HTTP, BothApis, Refusal, both_faces, granted, refused
 from tests.support.error_scenarios import SCENARIOS, SECRET_CELL, SECRET_WORDS, Service, rows_of
 
@@ -55,7 +56,9 @@ EXPECTED = {
     "TOO_MANY_ROWS": Expected(413, "RESOURCE_EXHAUSTED", "client", {"rows_max": 3}),
     "TOO_MANY_ROWS/sheet": Expected(413, "RESOURCE_EXHAUSTED", "client", {"rows": 2, "rows_max": 1}),
     "TOO_MANY_COLUMNS": Expected(400, "INVALID_ARGUMENT", "client", {"columns": 3, "columns_max": 2}),
-    "UNSUPPORTED_FORMAT": Expected(400, "INVALID_ARGUMENT", "client", {"formats": ["xlsx", "csv", "jsonl", "parquet"]}),
+    "UNSUPPORTED_FORMAT": Expected(
+        400, "INVALID_ARGUMENT", "client", {"formats": [known.value for known in ExportFormat]}
+    ),
     "UNSUPPORTED_ENCODING": Expected(415, "INVALID_ARGUMENT", "client", {"field": "options.csv_encoding"}),
     "CHECKSUM_MISMATCH": Expected(400, "INVALID_ARGUMENT", "client", {}),
     "BATCH_CONFLICT": Expected(409, "ALREADY_EXISTS", "client", {"sequence": 1, "stored_sha256": STORED}),

@@ -14,6 +14,7 @@ from sluice.domain.errors import ErrorCode
 from sluice.domain.events import Event
 from sluice.domain.keys import INPUT_PREFIX, TaskId, TaskRef
 from sluice.domain.limits import DAY_S, Limits
+from sluice.domain.options import ExportFormat
 from sluice.domain.task import State, Task
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.proto import export_pb2 as pb
@@ -157,7 +158,7 @@ def test_the_longest_request_id_is_accepted(client: GrpcClient) -> None:
 @pytest.mark.parametrize("number", [0, 99])
 def test_row_6_a_format_that_is_not_offered_is_refused(client: GrpcClient, number: int) -> None:
     said = client.refused("OpenExport", metadata_of(kind=number))  # type: ignore[arg-type]  # what a newer client may send
-    offered = {"formats": ["xlsx", "csv", "jsonl", "parquet"]}
+    offered = {"formats": [known.value for known in ExportFormat]}
     assert said.answer == ("UNSUPPORTED_FORMAT", Status.INVALID_ARGUMENT, offered)
 
 

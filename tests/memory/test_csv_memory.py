@@ -22,7 +22,7 @@ from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim
 from sluice.domain.options import ExportOptions
 from sluice.tables.file_plan import FilePlan, Tally
-from sluice.tables.writers.csv import writer as csv_writer
+from sluice.tables.writers.csv.format import CSV
 from sluice.tables.chunk_codec import decode_chunk, encode_batch
 from sluice.tables.bytes.digests import Digest, digested
 from sluice.demo.order_table import COLUMNS, order_columns
@@ -42,7 +42,7 @@ def stored():
 table = FilePlan(columns=COLUMNS, options=ExportOptions(**options), rows=rows, size=rows * 150, created_at=0)
 tally, digest = Tally(), Digest()
 largest = 0
-for part in slice_parts(digested(csv_writer.write(stored(), table, tally), digest), repeat(limits.part_bytes_min)):
+for part in slice_parts(digested(CSV.write(stored(), table, tally), digest), repeat(limits.part_bytes_min)):
     largest = max(largest, len(part))
 status = Path("/proc/self/status").read_text()
 peak_kib = int(status.partition("VmHWM:")[2].split()[0])

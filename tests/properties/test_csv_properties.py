@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sluice.domain.schema import ColumnType
 from sluice.tables.file_plan import Warned
-from sluice.tables.writers.csv import writer as csv_writer
+from sluice.tables.writers.csv.format import CSV
 from tests.support.csv_files import Row, read_csv, strings, table_of, write_csv, write_values
 
 ODD = st.sampled_from(
@@ -61,7 +61,7 @@ def test_any_table_comes_back(rows: list[Row], options: dict[str, Any], batch_ro
     encoding = READERS[options["csv_encoding"]]
     assert read_csv(written.data, encoding=encoding, delimiter=options["csv_delimiter"]) == header + seen(rows)
     assert written.tally.rows == len(rows)
-    assert len(written.data) <= csv_writer.size_bound(table_of(rows, columns, **options))
+    assert len(written.data) <= CSV.size_bound(table_of(rows, columns, **options))
 
 
 @given(rows=tables(), options=harmless_options())

@@ -21,7 +21,7 @@ from sluice.tables.batch import Batch
 from sluice.tables.formats import FORMATS
 from sluice.usecases.composing.bound_memory import composer_bytes_max
 from sluice.usecases.composing.load_manifest import load_manifest
-from sluice.usecases.composing.write_result import plan_table
+from sluice.usecases.composing.write_result import plan_file
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
@@ -92,7 +92,7 @@ class DataDirectory:
         params = task.live_params
         with open_ports(self._settings, RecordedJournal()) as ports:
             manifest = load_manifest(ports, task)
-            table = plan_table(ports, task, params, manifest)
+            table = plan_file(ports, task, params, manifest)
         return composer_bytes_max(FORMATS[params.format], table, manifest)
 
     @property

@@ -14,7 +14,7 @@ from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, Tally
-from sluice.tables.writers.csv import writer as csv_writer
+from sluice.tables.writers.csv.format import CSV
 
 Row = Sequence[str | None]
 CREATED_AT = 1_700_000_000
@@ -62,7 +62,7 @@ def write_csv(
 ) -> Written:
     """Write ``rows`` in batches of ``batch_rows``."""
     tally = Tally()
-    blocks = csv_writer.write(batches_of(rows, len(columns), batch_rows), table_of(rows, columns, **options), tally)
+    blocks = CSV.write(batches_of(rows, len(columns), batch_rows), table_of(rows, columns, **options), tally)
     return Written(b"".join(blocks), tally)
 
 
@@ -88,4 +88,4 @@ def params_of(columns: Sequence[ColumnSpec], **options: Any) -> ExportParams:
 def check_rows_of(rows: Sequence[Row], columns: Sequence[ColumnSpec], **options: Any) -> None:
     """Check ``rows`` as one batch, as the relay does before it stores them."""
     columns = tuple(columns)
-    csv_writer.check_batch(Batch.of_rows(rows, len(columns)), columns, ExportOptions(**options), Limits())
+    CSV.check_batch(Batch.of_rows(rows, len(columns)), columns, ExportOptions(**options), Limits())

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import grpc
 import httpx
 
+from sluice.api.grpc.requests import WIRE_FORMATS
 from sluice.domain.api_key import Scope
 from sluice.proto import export_pb2 as pb
 from tests.support.grpc_client import GrpcClient, refusal_of, serving
@@ -24,12 +25,7 @@ FACES = (HTTP, GRPC)
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "who", "retryable", "request_id"}
 """What stands in every problem document; all else in it is a fact."""
 
-_KINDS = {
-    "csv": pb.FORMAT_CSV,
-    "xlsx": pb.FORMAT_EXCEL,
-    "jsonl": pb.FORMAT_JSONL,
-    "parquet": pb.FORMAT_PARQUET,
-}
+_KINDS = {known.value: number for known, number in WIRE_FORMATS.items()}
 _TYPES = {"string": pb.DATA_TYPE_STRING, "number": pb.DATA_TYPE_NUMBER}
 _KIND_OF_THE_FUTURE = 77
 

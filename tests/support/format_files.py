@@ -16,7 +16,8 @@ from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch
 from sluice.tables.file_plan import Tally
-from sluice.tables.formats import FORMATS, Format
+from sluice.tables.formats import FORMATS
+from sluice.tables.writers.format import Format
 from tests.support.csv_files import Row, batches_of, table_of
 
 

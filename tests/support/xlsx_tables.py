@@ -160,7 +160,7 @@ def write_tables(
         try:
             return Written(b"".join(FORMATS[ExportFormat.XLSX].write(batches, plan, tally)), tally)
         except Replan as asked:
-            plan = asked.table
+            plan = asked.plan
 
 
 def write_column(column: ColumnType | ColumnSpec, values: Sequence[str | None], **options: Any) -> Written:

@@ -17,7 +17,7 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch
 from sluice.tables.chunk_codec import encode_batch
 from sluice.tables.file_plan import FilePlan, Tally
-from sluice.tables.writers.csv import writer as csv_writer
+from sluice.tables.writers.csv.format import CSV
 from tests.support.csv_files import (
     CREATED_AT,
     batches_of,
@@ -74,7 +74,7 @@ def test_fields_are_quoted_only_where_needed() -> None:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^", "]", "-", "\\", COMMA, "🎁", "\u00a7", "1"])
 def test_any_character_can_be_the_delimiter(delimiter: str) -> None:
     rows = [(f"a{delimiter}b", "x"), ("-1", delimiter), ("\\", "]^1"), (f"x{COMMA}y", "1🎁")]
-    csv_writer.check_table(params_of(AB, csv_delimiter=delimiter), Limits())
+    CSV.check_table(params_of(AB, csv_delimiter=delimiter), Limits())
     written = write_csv(rows, AB, csv_delimiter=delimiter, formula_guard="off")
     assert read_csv(written.data, delimiter=delimiter) == [["a", "b"], *map(list, rows)]
 
@@ -87,7 +87,7 @@ def test_only_fields_with_the_wide_delimiter_are_quoted() -> None:
 @pytest.mark.parametrize("delimiter", ["", ",,", '"', "\r", "\n", "\0", "\ufeff", "\ud800", "\\t"])
 def test_what_cannot_be_a_delimiter_is_refused(delimiter: str) -> None:
     with pytest.raises(SluiceError) as caught:
-        csv_writer.check_table(params_of(AB, csv_delimiter=delimiter), Limits())
+        CSV.check_table(params_of(AB, csv_delimiter=delimiter), Limits())
     assert caught.value.code is ErrorCode.INVALID_REQUEST
     assert caught.value.facts["field"] == "options.csv_delimiter"
 
@@ -123,21 +123,21 @@ def test_column_names_are_quoted_and_may_be_blank_or_repeated() -> None:
 @pytest.mark.parametrize("batches", [[], [Batch.of_rows([], 2)]])
 def test_a_table_without_rows_is_its_header(batches: list[Batch], *, header: bool) -> None:
     table = table_of([], AB, header=header, csv_bom=False)
-    assert b"".join(csv_writer.write(batches, table, Tally())) == (b"a,b\r\n" if header else b"")
+    assert b"".join(CSV.write(batches, table, Tally())) == (b"a,b\r\n" if header else b"")
 
 
 def test_an_empty_batch_between_others_changes_nothing() -> None:
     batches = [Batch.of_rows([("1", "2")], 2), Batch.of_rows([], 2), Batch.of_rows([("3", "4")], 2)]
     tally = Tally()
     table = table_of([("1", "2"), ("3", "4")], AB, csv_bom=False, header=False)
-    assert b"".join(csv_writer.write(batches, table, tally)) == b"1,2\r\n3,4\r\n"
+    assert b"".join(CSV.write(batches, table, tally)) == b"1,2\r\n3,4\r\n"
     assert tally.rows == 2
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3, 4])
 def test_another_number_of_rows_than_sealed_is_an_error(rows: int) -> None:
     table = table_of([("x", "y")] * 2, AB)
-    blocks = csv_writer.write(batches_of([("x", "y")] * rows, 2, 1), table, Tally())
+    blocks = CSV.write(batches_of([("x", "y")] * rows, 2, 1), table, Tally())
     with pytest.raises(SluiceError) as caught:
         list(blocks)
     assert caught.value.code is ErrorCode.ROW_COUNT_MISMATCH
@@ -152,7 +152,7 @@ def test_the_header_comes_before_the_first_batch_is_asked_for_and_batches_come_o
             asked.append(number)
             yield Batch.of_rows([(str(number), "x")], 2)
 
-    blocks = csv_writer.write(source(), table_of([("1", "x")] * 3, AB, csv_bom=False), Tally())
+    blocks = CSV.write(source(), table_of([("1", "x")] * 3, AB, csv_bom=False), Tally())
     assert next(blocks) == b"a,b\r\n"
     assert asked == []
     assert next(blocks) == b"0,x\r\n"
@@ -169,27 +169,27 @@ def test_an_exception_of_the_source_passes_through(*, compressed: bool) -> None:
 
     table = table_of([("1", "x")] * 2, AB, compression_enabled=compressed)
     with pytest.raises(OSError, match="gone"):
-        list(csv_writer.write(source(), table, Tally()))
+        list(CSV.write(source(), table, Tally()))
 
 
 def test_a_large_batch_comes_in_blocks_of_bounded_size() -> None:
     rows = [(str(number), "x" * 50) for number in range(20_000)]
-    blocks = list(csv_writer.write(batches_of(rows, 2), table_of(rows, AB), Tally()))
+    blocks = list(CSV.write(batches_of(rows, 2), table_of(rows, AB), Tally()))
     assert len(blocks) > 10
     assert max(map(len, blocks)) < 300_000
     assert read_csv(b"".join(blocks))[1:] == [list(row) for row in rows]
 
 
 def test_the_format_names_its_extension_and_media_type() -> None:
-    assert csv_writer.extension(ExportOptions(), 0) == "csv"
-    assert csv_writer.extension(ExportOptions(compression_enabled=True), 0) == "csv.gz"
-    assert csv_writer.media_type(ExportOptions(), 0) == "text/csv; charset=utf-8"
-    assert csv_writer.media_type(ExportOptions(csv_encoding="GBK"), 0) == "text/csv; charset=gbk"
-    assert csv_writer.media_type(ExportOptions(compression_enabled=True), 0) == "application/gzip"
+    assert CSV.extension(ExportOptions(), 0) == "csv"
+    assert CSV.extension(ExportOptions(compression_enabled=True), 0) == "csv.gz"
+    assert CSV.media_type(ExportOptions(), 0) == "text/csv; charset=utf-8"
+    assert CSV.media_type(ExportOptions(csv_encoding="GBK"), 0) == "text/csv; charset=gbk"
+    assert CSV.media_type(ExportOptions(compression_enabled=True), 0) == "application/gzip"
 
 
 def test_any_number_of_rows_is_accepted() -> None:
-    csv_writer.check_rows(params_of(AB), [10**12], Limits())
+    CSV.check_rows(params_of(AB), [10**12], Limits())
 
 
 def test_a_compressed_file_is_one_gzip_member_dated_by_the_task() -> None:
@@ -224,14 +224,14 @@ def test_a_compressed_file_is_one_gzip_member_dated_by_the_task() -> None:
 def test_no_file_is_larger_than_its_bound(column: ColumnSpec, cell: str, options: dict[str, Any], rows: int) -> None:
     table = [(cell,)] * rows
     written = write_csv(table, [column], **options)
-    assert len(written.data) <= csv_writer.size_bound(table_of(table, [column], **options))
+    assert len(written.data) <= CSV.size_bound(table_of(table, [column], **options))
 
 
 def test_the_size_bound_is_no_more_than_three_times_the_order_table() -> None:
     size = sum(encode_batch(batch).size for batch in order_batches(3_000))
     table = FilePlan(columns=COLUMNS, options=ExportOptions(), rows=3_000, size=size, created_at=0)
-    written = sum(map(len, csv_writer.write(order_batches(3_000), table, Tally())))
-    assert written <= csv_writer.size_bound(table) <= 3 * written
+    written = sum(map(len, CSV.write(order_batches(3_000), table, Tally())))
+    assert written <= CSV.size_bound(table) <= 3 * written
 
 
 def test_a_batch_of_good_values_is_accepted() -> None:

@@ -12,8 +12,8 @@ from sluice.domain.limits import Limits
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch
 from sluice.tables.file_plan import Tally, Warned
-from sluice.tables.writers.csv import writer as csv_writer
 from sluice.tables.writers.csv.encodings import find_encoding
+from sluice.tables.writers.csv.format import CSV
 from tests.support.csv_files import (
     batches_of,
     check_rows_of,
@@ -101,7 +101,7 @@ def test_names_of_encodings_are_read_in_any_case_and_by_their_common_aliases() -
 @pytest.mark.parametrize("name", NOT_OFFERED)
 def test_another_encoding_is_refused(name: str) -> None:
     with pytest.raises(SluiceError) as caught:
-        csv_writer.check_table(params_of(AB, csv_encoding=name), Limits())
+        CSV.check_table(params_of(AB, csv_encoding=name), Limits())
     assert caught.value.code is ErrorCode.UNSUPPORTED_ENCODING
     assert caught.value.facts["field"] == "options.csv_encoding"
 
@@ -125,10 +125,10 @@ def test_a_character_the_encoding_lacks_is_replaced_and_counted_by_cell() -> Non
 def test_a_column_name_the_encoding_lacks_is_refused_or_replaced() -> None:
     columns = strings("a", "€")
     with pytest.raises(SluiceError) as caught:
-        csv_writer.check_table(params_of(columns, csv_encoding="iso-8859-1"), Limits())
+        CSV.check_table(params_of(columns, csv_encoding="iso-8859-1"), Limits())
     assert caught.value.facts["field"] == "columns[1].name"
-    csv_writer.check_table(params_of(columns, csv_encoding="iso-8859-1", header=False), Limits())
-    csv_writer.check_table(params_of(columns, csv_encoding="iso-8859-1", on_unencodable="replace"), Limits())
+    CSV.check_table(params_of(columns, csv_encoding="iso-8859-1", header=False), Limits())
+    CSV.check_table(params_of(columns, csv_encoding="iso-8859-1", on_unencodable="replace"), Limits())
     written = write_csv([], columns, csv_encoding="iso-8859-1", on_unencodable="replace")
     assert written.data == b"a,?\r\n"
     assert written.tally.warnings == {Warned.CHARACTER_REPLACED: 1}
@@ -137,13 +137,13 @@ def test_a_column_name_the_encoding_lacks_is_refused_or_replaced() -> None:
 @pytest.mark.parametrize("kind", [ColumnType.BOOLEAN, ColumnType.DATE])
 def test_a_format_the_encoding_lacks_is_refused(kind: ColumnType) -> None:
     with pytest.raises(SluiceError) as caught:
-        csv_writer.check_table(params_of(one(kind, "是/否"), csv_encoding="windows-1252"), Limits())
+        CSV.check_table(params_of(one(kind, "是/否"), csv_encoding="windows-1252"), Limits())
     assert caught.value.facts["field"] == "columns[1].format"
 
 
 def test_a_delimiter_the_encoding_lacks_is_refused() -> None:
     with pytest.raises(SluiceError) as caught:
-        csv_writer.check_table(params_of(AB, csv_encoding="gbk", csv_delimiter="🎁"), Limits())
+        CSV.check_table(params_of(AB, csv_encoding="gbk", csv_delimiter="🎁"), Limits())
     assert caught.value.facts["field"] == "options.csv_delimiter"
 
 
@@ -151,7 +151,7 @@ def test_chunks_that_another_format_took_fail_with_row_and_column_instead_of_cha
     rows = [("1", "ok")] * 1_500 + [("1", "€")]
     table = table_of(rows, AB, csv_encoding="iso-8859-1")
     with pytest.raises(SluiceError) as caught:
-        list(csv_writer.write(batches_of(rows, 2, 400), table, Tally()))
+        list(CSV.write(batches_of(rows, 2, 400), table, Tally()))
     assert caught.value.code is ErrorCode.INVALID_TEXT
     assert caught.value.facts == {"row": 1_501, "column": "b", "reason": "unencodable"}
 
@@ -187,7 +187,7 @@ def test_row_45_a_nul_is_refused_when_sent_and_when_written(encoding: str) -> No
     assert caught.value.facts == {"row": 2, "column": "b", "reason": "nul"}
     table = table_of(rows * 1_000, AB, csv_encoding=encoding)
     with pytest.raises(SluiceError) as caught:
-        list(csv_writer.write([Batch.of_rows(rows * 1_000, 2)], table, Tally()))
+        list(CSV.write([Batch.of_rows(rows * 1_000, 2)], table, Tally()))
     assert caught.value.facts == {"row": 2, "column": "b", "reason": "nul"}
 
 
@@ -215,4 +215,4 @@ def test_iconv_reads_the_same_text(name: str) -> None:
 
 def test_a_format_of_a_string_column_means_nothing() -> None:
     columns = (ColumnSpec("a", format="是"), ColumnSpec("b"))
-    csv_writer.check_table(params_of(columns, csv_encoding="windows-1252"), Limits())
+    CSV.check_table(params_of(columns, csv_encoding="windows-1252"), Limits())

@@ -13,7 +13,7 @@ from sluice.domain.limits import Limits
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.file_plan import Warned
 from sluice.tables.values.date_texts import DateTexts
-from sluice.tables.writers.csv import writer as csv_writer
+from sluice.tables.writers.csv.format import CSV
 from tests.support.csv_files import check_rows_of, one, params_of, strings, write_csv, write_values
 
 NUMBER, DATE, DATETIME, BOOLEAN = ColumnType.NUMBER, ColumnType.DATE, ColumnType.DATETIME, ColumnType.BOOLEAN
@@ -140,7 +140,7 @@ def test_dates_without_a_format_are_as_sent() -> None:
     ],
 )
 def test_a_date_is_written_by_its_columns_format(column_format: str, expected: str) -> None:
-    csv_writer.check_table(params_of(one(DATETIME, column_format)), Limits())
+    CSV.check_table(params_of(one(DATETIME, column_format)), Limits())
     values = ["2025-03-04 09:06:05.123456", "2025-03-04T09:06:05.123456Z", None]
     assert write_values(DATETIME, *values, column_format=column_format) == [expected, expected, ""]
     assert write_values(DATETIME, values[0], column_format=column_format) == [expected]
@@ -178,7 +178,7 @@ def test_row_57_the_ends_of_the_calendar() -> None:
 @pytest.mark.parametrize("column_format", ["0.00", "General", "[h]:mm", "@", "yyyy[>1]", "0%", "[DBNum1]yyyy"])
 def test_a_format_that_means_nothing_for_a_date_in_text_is_refused(column_format: str) -> None:
     with pytest.raises(SluiceError) as caught:
-        csv_writer.check_table(params_of(one(DATE, column_format)), Limits())
+        CSV.check_table(params_of(one(DATE, column_format)), Limits())
     assert caught.value.code is ErrorCode.INVALID_REQUEST
     assert caught.value.facts["field"] == "columns[1].format"
 

@@ -70,16 +70,16 @@ def test_members_that_turn_out_too_large_are_all_named_by_one_new_plan() -> None
     sizes = {"a": 1_000, "b": 5_000, "c": 1_001, "d": 1_000, "e": 1_500}
     with pytest.raises(Replan) as asked:
         packed(*(Member(name, repeat(b"x", size)) for name, size in sizes.items()), plan=plan)
-    assert asked.value.table.large == {"b", "c", "e"}
-    data = packed(*(Member(name, repeat(b"x", size)) for name, size in sizes.items()), plan=asked.value.table)
+    assert asked.value.plan.large == {"b", "c", "e"}
+    data = packed(*(Member(name, repeat(b"x", size)) for name, size in sizes.items()), plan=asked.value.plan)
     assert [is_zip64(data, name) for name in sizes] == [False, True, True, False, True]
 
 
 def test_the_members_of_an_inner_archive_are_named_with_their_folder() -> None:
     with pytest.raises(Replan) as asked:
         list(archive([Member("a", [bytes(1_001)])], plan_of(zip32_bytes_max=1_000), folder="one.xlsx/"))
-    assert asked.value.table.large == {"one.xlsx/a"}
-    data = b"".join(archive([Member("a", [bytes(1_001)])], asked.value.table, folder="one.xlsx/"))
+    assert asked.value.plan.large == {"one.xlsx/a"}
+    data = b"".join(archive([Member("a", [bytes(1_001)])], asked.value.plan, folder="one.xlsx/"))
     assert is_zip64(data, "a")
 
 
@@ -98,7 +98,7 @@ def test_archives_inside_an_archive_are_all_measured_before_a_new_plan_is_asked_
         ]
         with pytest.raises(Replan) as asked:
             packed(*inner[:2], Member("plain", [bytes(1_003)]), *inner[2:], plan=plan)
-        return asked.value.table.large
+        return asked.value.plan.large
 
     assert asked_of(plan_of(zip32_bytes_max=1_000)) == {"one/x", "plain", "three/x"}
     assert asked_of(plan_of("two", zip32_bytes_max=1_000)) == {"two", "one/x", "plain", "three/x"}

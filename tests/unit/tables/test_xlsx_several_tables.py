@@ -17,7 +17,7 @@ from sluice.domain.limits import Limits
 from sluice.domain.options import ExportOptions
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.file_plan import Replan, Tally, Warned
-from sluice.tables.writers.xlsx import writer as xlsx
+from sluice.tables.writers.xlsx.format import XLSX
 from tests.support.xlsx_tables import NamedTable, Written, batches_of, plan_of, write_tables, write_xlsx
 
 ORDERS = (ColumnSpec("id", ColumnType.NUMBER), ColumnSpec("at", ColumnType.DATE))
@@ -169,10 +169,10 @@ def test_numbers_of_workbooks_sort_in_the_order_of_the_rows() -> None:
 
 def test_the_extension_tells_an_archive_from_a_workbook() -> None:
     options = ExportOptions(workbook_rows_max=10)
-    assert [xlsx.extension(options, rows) for rows in (0, 10, 11)] == ["xlsx", "xlsx", "zip"]
-    assert xlsx.media_type(options, 11) == "application/zip"
-    assert xlsx.extension(ExportOptions(), 5_000_000) == "xlsx"
-    assert xlsx.extension(ExportOptions(), 5_000_001) == "zip"
+    assert [XLSX.extension(options, rows) for rows in (0, 10, 11)] == ["xlsx", "xlsx", "zip"]
+    assert XLSX.media_type(options, 11) == "application/zip"
+    assert XLSX.extension(ExportOptions(), 5_000_000) == "xlsx"
+    assert XLSX.extension(ExportOptions(), 5_000_001) == "zip"
 
 
 def test_a_worksheet_that_needs_zip64_gets_it_and_the_others_do_not() -> None:
@@ -202,9 +202,9 @@ def test_many_workbooks_that_need_zip64_cost_one_new_plan() -> None:
     plan = plan_of(tables, options=options, limits=limits)
     batches = list(batches_of(tables[0].rows, 1))
     with pytest.raises(Replan) as asked:
-        list(xlsx.write(batches, plan, Tally()))
-    assert asked.value.table.large == {f"orders-{number}.xlsx/xl/worksheets/sheet1.xml" for number in (1, 2, 3, 4)}
-    assert workbooks_in(b"".join(xlsx.write(batches, asked.value.table, Tally())))
+        list(XLSX.write(batches, plan, Tally()))
+    assert asked.value.plan.large == {f"orders-{number}.xlsx/xl/worksheets/sheet1.xml" for number in (1, 2, 3, 4)}
+    assert workbooks_in(b"".join(XLSX.write(batches, asked.value.plan, Tally())))
 
 
 def test_a_declared_name_is_not_taken_by_the_second_worksheet_of_another_table() -> None:
@@ -243,7 +243,7 @@ def test_cells_look_alike_in_every_workbook_of_an_archive() -> None:
 
 def test_the_names_in_an_archive_are_no_longer_than_a_file_name_may_be() -> None:
     plan = replace(plan_of([numbers("a", 12)], options=ExportOptions(workbook_rows_max=1)), title="订" * 48 + "x")
-    data = b"".join(xlsx.write(batches_of([["1"]] * 12, 1), plan, Tally()))
+    data = b"".join(XLSX.write(batches_of([["1"]] * 12, 1), plan, Tally()))
     names = list(workbooks_in(data))
     assert names[0] == "订" * 47 + "-01.xlsx"
     assert {len(name.encode()) for name in names} == {149}
@@ -281,7 +281,7 @@ def test_any_tables_come_back_whole_however_their_rows_were_cut(
     tables = tables_of(*counts)
     one, other = (write_tables(tables, options=options, limits=limits, batch_rows=rows) for rows in cuts)
     assert one.data == other.data
-    assert len(one.data) <= xlsx.size_bound(plan_of(tables, options=options, limits=limits))
+    assert len(one.data) <= XLSX.size_bound(plan_of(tables, options=options, limits=limits))
     archived = sum(counts) > workbook_rows_max
     books = list(workbooks_in(one.data).values()) if archived else [one]
     found: dict[str, list[object]] = {table.name: [] for table in tables}

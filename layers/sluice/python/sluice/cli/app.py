@@ -17,7 +17,7 @@ from sluice import __version__
 INTERRUPTED = 130
 """What shells expect of a program that Ctrl-C ended."""
 
-HELP = """A table of any size becomes an Excel, CSV, JSON Lines or Parquet file behind a link.
+HELP = """A table of any size becomes an Excel, CSV or other file behind a link.
 
 Examples:
   sluice export rows.csv -o orders.xlsx --types id=number,paid=boolean

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 from urllib.parse import quote
 
 from sluice.domain.limits import Limits
@@ -17,10 +18,8 @@ _FORBIDDEN = re.compile(
     "|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"  # bidi: they make exe.csv look like csv.exe
     "|[\ud800-\udfff]"  # lone surrogates are no characters
 )
-_TABLE_EXTENSION = re.compile(
-    r"\.((csv|jsonl|ndjson)(\.gz)?|tsv|txt|xlsx|xlsm|xlsb|xls|ods|parquet|gz|zip)[.\s]*\Z", re.IGNORECASE
-)
-"""Extensions that the format's own replaces; ``v1.2`` is no extension."""
+_OTHER_EXTENSIONS = ("ndjson.gz", "ndjson", "tsv", "txt", "xlsm", "xlsb", "xls", "ods", "gz", "zip")
+"""Extensions of tables that are none of ours; ``v1.2`` is no extension."""
 _DEVICE = re.compile(
     r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\.|\Z)",
     re.IGNORECASE | re.ASCII,
@@ -31,18 +30,25 @@ _ATTR_CHAR = "!#$&+-.^_`|~"
 """What RFC 8187 leaves unescaped besides letters and digits."""
 
 
-def sanitise_filename(name: str, *, extension: str, limits: Limits) -> str:
-    """Make ``name`` fit to be saved anywhere, ending in ``.extension``.
+def sanitise_filename(name: str, *, extension: str, replaced: tuple[str, ...], limits: Limits) -> str:
+    """Make ``name`` fit to be saved anywhere, ending in ``.extension`` instead of one of ``replaced``.
 
     At most ``limits.filename_bytes_max`` bytes of UTF-8 in form NFC. Sanitising
     a sanitised name changes nothing.
     """
     room_bytes = limits.filename_bytes_max - len(f".{extension}".encode())
     cleaned = unicodedata.normalize("NFC", _FORBIDDEN.sub("", unicodedata.normalize("NFC", name)))
-    stem = cut_stem(_trim(_TABLE_EXTENSION.sub("", cleaned)) or NAMELESS, room_bytes)
+    stem = cut_stem(_trim(_ending(replaced).sub("", cleaned)) or NAMELESS, room_bytes)
     if _DEVICE.match(stem):
         stem = cut_stem(f"_{stem}", room_bytes)
     return f"{stem}.{extension}"
+
+
+@cache
+def _ending(extensions: tuple[str, ...]) -> re.Pattern[str]:
+    """The end of a name that the format's own extension replaces."""
+    known = "|".join(map(re.escape, (*extensions, *_OTHER_EXTENSIONS)))
+    return re.compile(rf"\.({known})[.\s]*\Z", re.IGNORECASE)
 
 
 def content_disposition(filename: str) -> str:

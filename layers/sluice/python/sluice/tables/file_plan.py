@@ -51,11 +51,11 @@ class FilePlan:
 
 
 class Replan(Exception):
-    """What came does not fit the plan. The same rows fit ``table``; blocks written so far are void."""
+    """What came does not fit the plan. The same rows fit ``plan``; blocks written so far are void."""
 
-    def __init__(self, table: FilePlan) -> None:
-        super().__init__(table)
-        self.table = table
+    def __init__(self, plan: FilePlan) -> None:
+        super().__init__(plan)
+        self.plan = plan
 
 
 class Warned(StrEnum):

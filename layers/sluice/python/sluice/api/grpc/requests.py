@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import cast
 
 import msgspec
 
@@ -16,11 +17,11 @@ from sluice.usecases.sending.close_export import CloseRequest
 from sluice.usecases.sending.open_export import OpenRequest
 from sluice.usecases.sending.render_again import RenderRequest
 
-WIRE_FORMATS: dict[ExportFormat, pb.ExportFormat] = {
-    ExportFormat.XLSX: pb.FORMAT_EXCEL,
-    ExportFormat.CSV: pb.FORMAT_CSV,
-    ExportFormat.JSONL: pb.FORMAT_JSONL,
-    ExportFormat.PARQUET: pb.FORMAT_PARQUET,
+_WIRE_NAMES = {ExportFormat.XLSX: "FORMAT_EXCEL"}
+"""Of formats that the contract calls otherwise than ``FORMAT_`` and their name."""
+WIRE_FORMATS = {
+    known: cast("pb.ExportFormat", pb.ExportFormat.Value(_WIRE_NAMES.get(known, f"FORMAT_{known.name}")))
+    for known in ExportFormat
 }
 FORMATS: dict[int, ExportFormat] = {number: known for known, number in WIRE_FORMATS.items()}
 COLUMN_FIELDS = {"type": "data_type"}

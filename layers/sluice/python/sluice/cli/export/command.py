@@ -24,6 +24,7 @@ from sluice.cli.export.table_input import (
 from sluice.cli.formatting import json_of, lines_of
 from sluice.client import Client
 from sluice.domain.options import ExportFormat
+from sluice.tables.formats import EXTENSIONS
 
 Input = Annotated[
     Path,
@@ -35,7 +36,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="The file to make: .xlsx, .csv, .jsonl, .parquet; .csv.gz, .jsonl.gz.",
+        help=f"The file to make: .{', .'.join(EXTENSIONS)}.",
         dir_okay=False,
     ),
 ]
@@ -91,7 +92,7 @@ def export_file(
     idempotency_key: IdempotencyKey = None,
     as_json: AsJson = False,
 ) -> None:
-    r"""Turn rows into an Excel, CSV, JSON Lines or Parquet file.
+    r"""Turn rows into an Excel, CSV or other file; its name says which.
 
     The file appears under its name only when it is whole; a run that fails leaves nothing.
 

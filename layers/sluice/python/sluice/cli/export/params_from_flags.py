@@ -13,7 +13,7 @@ import typer
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType
-from sluice.tables.formats import FORMATS
+from sluice.tables.formats import EXTENSIONS, FORMATS
 
 GZIP = ".gz"
 
@@ -32,29 +32,23 @@ def make_params(
     if null_value is not None:
         chosen = msgspec.structs.replace(chosen, null_value=null_value)
     file_format = format_name or format_of(output)
-    plain, packed = _endings(file_format)
+    plain, packed = FORMATS[file_format].extensions
     if packed != plain and output.name.lower().endswith(GZIP):
         chosen = msgspec.structs.replace(chosen, compression_enabled=True)
     elif packed != plain and chosen.compression_enabled:
-        raise typer.BadParameter(f"a compressed file of this format is named {packed}", param_hint="-o")
+        raise typer.BadParameter(f"a compressed file of this format is named .{packed}", param_hint="-o")
     return ExportParams(format=file_format, filename=output.name, columns=read_types(types, names), options=chosen)
 
 
 def format_of(output: Path) -> ExportFormat:
     """Derive the format from the name of the output."""
-    for file_format in ExportFormat:
-        if output.name.lower().endswith(_endings(file_format)):
+    name = output.name.lower()
+    for file_format, known in FORMATS.items():
+        if any(name.endswith(f".{extension}") for extension in known.extensions):
             return file_format
-    *others, last = dict.fromkeys(ending for file_format in ExportFormat for ending in _endings(file_format))
-    raise typer.BadParameter(
-        f"the name ends in {', '.join(others)} or {last}, or --format says which it is", param_hint="-o"
-    )
-
-
-def _endings(file_format: ExportFormat) -> tuple[str, str]:
-    """How the name of a plain and of a compressed file ends."""
-    extension = FORMATS[file_format].extension
-    return f".{extension(ExportOptions(), 0)}", f".{extension(ExportOptions(compression_enabled=True), 0)}"
+    *others, last = EXTENSIONS
+    listed = f".{', .'.join(others)} or .{last}"
+    raise typer.BadParameter(f"the name ends in {listed}, or --format says which it is", param_hint="-o")
 
 
 def read_types(texts: Sequence[str], names: Sequence[str]) -> tuple[ColumnSpec, ...]:

@@ -6,7 +6,7 @@ from sluice.domain.limits import MIB
 from sluice.domain.manifest import Manifest
 from sluice.tables.bytes.parts import largest_part
 from sluice.tables.file_plan import FilePlan
-from sluice.tables.formats import Format
+from sluice.tables.writers.format import Format
 
 CHAR_BYTES_MAX = 4
 """A string has up to four bytes for each of its characters, once one of them needs them."""
@@ -18,7 +18,7 @@ SLACK_BYTES = 4 * MIB
 """What the allocator keeps between blocks, the lanes' threads, the journal."""
 
 
-def composer_bytes_max(file_format: Format, table: FilePlan, manifest: Manifest) -> int:
+def composer_bytes_max(file_format: Format, plan: FilePlan, manifest: Manifest) -> int:
     """Bound the memory that ``write_result`` adds to a process that has composed an empty table of the format.
 
     The sum of
@@ -28,7 +28,7 @@ def composer_bytes_max(file_format: Format, table: FilePlan, manifest: Manifest)
       one, two or four bytes for each character: a slice at a time, and a slice
       of one row may have all of the batch. The largest chunk counts, at most
       ``limits.batch_bytes_max``. A batch is gone before the next is decoded;
-    * what the writer holds: ``Format.held_bound``, a few slices and the columns;
+    * what the writer holds: ``Format.memory_bound``, a few slices and the columns;
     * the parts: ``limits.parallel_parts`` under way, and the one that grows;
     * the manifest, a line for each of ``limits.batches_max`` batches at most.
 
@@ -36,10 +36,10 @@ def composer_bytes_max(file_format: Format, table: FilePlan, manifest: Manifest)
     behind half of ``limits.parts_max`` smallest ones grow with the file.
     """
     chunk = max((claim.size for claim in manifest.chunks), default=0)
-    columns = max(len(part.columns) for part in table.tables)
-    stored = (table.limits.prefetched_chunks + 1) * chunk
+    columns = max(len(part.columns) for part in plan.tables)
+    stored = (plan.limits.prefetched_chunks + 1) * chunk
     decoded = chunk + CHAR_BYTES_MAX * chunk + columns * CELLS_BYTES
-    part_bytes = largest_part(file_format.size_bound(table), table.limits)
-    parts = (table.limits.parallel_parts + 1) * part_bytes
+    part_bytes = largest_part(file_format.size_bound(plan), plan.limits)
+    parts = (plan.limits.parallel_parts + 1) * part_bytes
     claims = len(manifest.chunks) * CLAIM_BYTES
-    return stored + decoded + file_format.held_bound(table, chunk) + parts + claims + SLACK_BYTES
+    return stored + decoded + file_format.memory_bound(plan, chunk) + parts + claims + SLACK_BYTES

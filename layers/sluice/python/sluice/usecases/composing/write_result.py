@@ -22,7 +22,8 @@ from sluice.tables.batch import Batch
 from sluice.tables.bytes.digests import Digest, digested
 from sluice.tables.bytes.parts import part_sizes, slice_parts
 from sluice.tables.file_plan import FilePlan, PlannedTable, Replan, Tally
-from sluice.tables.formats import FORMATS, WRITER_VERSION, Format
+from sluice.tables.formats import FORMATS, WRITER_VERSION
+from sluice.tables.writers.format import Format
 from sluice.tables.writers.sealed_rows import row_count_error
 from sluice.usecases.apply_transition import settle
 from sluice.usecases.composing.read_chunks import read_chunks
@@ -47,14 +48,14 @@ def write_result(ports: Ports, lease: ComposeLease, task: Task, manifest: Manife
     a store gave up.
     """
     params = task.live_params
-    plan = _Plan(FORMATS[params.format], plan_table(ports, task, params, manifest), manifest)
+    work = _Work(FORMATS[params.format], plan_file(ports, task, params, manifest), manifest)
     while True:
-        upload = _begin(ports, lease, plan, man_sha=task.man_sha)
+        upload = _begin(ports, lease, work, man_sha=task.man_sha)
         try:
-            return _upload_file(ports, lease, upload, plan)
+            return _upload_file(ports, lease, upload, work)
         except Replan as found:
             _abort_quietly(ports, lease, upload)
-            plan = plan.again(found.table)
+            work = work.again(found.plan)
             lease.progress = ComposeProgress()
         except Exception as error:
             _record_failure(ports, lease, error)
@@ -62,22 +63,22 @@ def write_result(ports: Ports, lease: ComposeLease, task: Task, manifest: Manife
             raise
 
 
-class _Plan(NamedTuple):
+class _Work(NamedTuple):
     """What is written, and how."""
 
     format: Format
-    table: FilePlan
+    plan: FilePlan
     manifest: Manifest
 
-    def again(self, table: FilePlan) -> _Plan:
-        """The same with another ``table``; raises ValueError if it is no other, which could go on for ever."""
-        if table == self.table:
+    def again(self, plan: FilePlan) -> _Work:
+        """The same by another plan; raises ValueError for the same one, which could go on for ever."""
+        if plan == self.plan:
             raise ValueError("a writer asked for the plan it has")
-        return self._replace(table=table)
+        return self._replace(plan=plan)
 
 
-def _upload_file(ports: Ports, lease: ComposeLease, upload: Upload, plan: _Plan) -> Result:
-    manifest, table = plan.manifest, plan.table
+def _upload_file(ports: Ports, lease: ComposeLease, upload: Upload, work: _Work) -> Result:
+    manifest, plan = work.manifest, work.plan
     tally, digest = Tally(), Digest()
     chunks = read_chunks(
         ports.objects,
@@ -89,8 +90,8 @@ def _upload_file(ports: Ports, lease: ComposeLease, upload: Upload, plan: _Plan)
     )
     with closing(chunks):
         batches = _watched(ports, lease, chunks)
-        blocks = digested(plan.format.write(batches, table, tally), digest)
-        sizes = part_sizes(plan.format.size_bound(table), ports.limits)
+        blocks = digested(work.format.write(batches, plan, tally), digest)
+        sizes = part_sizes(work.format.size_bound(plan), ports.limits)
         parts = _at_least_one(slice_parts(blocks, sizes))
         receipts = list(_put_parts(ports, lease, upload, parts))
     _record(ports, lease, Event.FILE_WRITTEN, bytes=digest.size, parts=len(receipts), duration_s=_age_s(ports, lease))
@@ -102,7 +103,7 @@ def _upload_file(ports: Ports, lease: ComposeLease, upload: Upload, plan: _Plan)
     return Result(upload.key, digest.size, digest.sha256, digest.crc64, tally.rows, dict(tally.warnings))
 
 
-def plan_table(ports: Ports, task: Task, params: ExportParams, manifest: Manifest) -> FilePlan:
+def plan_file(ports: Ports, task: Task, params: ExportParams, manifest: Manifest) -> FilePlan:
     """What the writer may know beforehand; nothing in it differs between two attempts."""
     rows = manifest.sheet_rows(len(params.tables))
     sheets = tuple(
@@ -125,8 +126,8 @@ def _chunk_max(manifest: Manifest) -> int:
     return max((chunk.size for chunk in manifest.chunks), default=0)
 
 
-def _begin(ports: Ports, lease: ComposeLease, plan: _Plan, *, man_sha: str) -> Upload:
-    extension = plan.format.extension(plan.table.options, plan.table.rows)
+def _begin(ports: Ports, lease: ComposeLease, work: _Work, *, man_sha: str) -> Upload:
+    extension = work.format.extension(work.plan.options, work.plan.rows)
     key = result_key(lease.ref, epoch=lease.epoch, nonce=lease.owner, extension=extension)
     metadata = {
         "task": lease.ref.task_id,

@@ -15,7 +15,7 @@ from sluice.domain.limits import Limits
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
-from sluice.tables.formats import FORMATS
+from sluice.tables.formats import EXTENSIONS, FORMATS
 from sluice.usecases.apply_transition import settle
 
 
@@ -81,7 +81,7 @@ def check_params(params: ExportParams, limits: Limits) -> ExportParams:
         if params.expected_rows > limits.rows_max:
             raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows_max=limits.rows_max)
     extension = file_format.extension(params.options, 0)
-    filename = sanitise_filename(params.filename, extension=extension, limits=limits)
+    filename = sanitise_filename(params.filename, extension=extension, replaced=EXTENSIONS, limits=limits)
     checked = msgspec.structs.replace(params, filename=filename)
     if len(checked.encode().encode()) > limits.params_bytes_max:
         raise SluiceError(

@@ -100,9 +100,9 @@ class Frame:
         return (before + values.replace(_NUL, after + _NUL + before) + after).split(_NUL)
 
 
-def column_renderer(column: ColumnSpec, frame: Frame, table: FilePlan, tally: Tally) -> Renderer:
+def column_renderer(column: ColumnSpec, frame: Frame, plan: FilePlan, tally: Tally) -> Renderer:
     """Choose the renderer for ``column``; it adds to ``tally.warnings``."""
-    odd = JsonOddCells(column, frame, tally, keep_invalid=table.options.on_invalid == "text")
+    odd = JsonOddCells(column, frame, tally, keep_invalid=plan.options.on_invalid == "text")
     match column.type:
         case ColumnType.STRING:
             return JsonStringColumn(frame)

@@ -50,10 +50,10 @@ class BlockSink:
         yield from blocks
 
 
-def parquet_blocks(batches: Iterable[Batch], table: FilePlan, tally: Tally) -> Iterator[bytes]:
+def parquet_blocks(batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> Iterator[bytes]:
     """Yield the file's bytes; the contract is that of ``parquet_writer.write``."""
-    columns = [ParquetColumn(column, table.options) for column in table.columns]
-    names = (column.name for column in table.columns)
+    columns = [ParquetColumn(column, plan.options) for column in plan.columns]
+    names = (column.name for column in plan.columns)
     types = (
         pa.decimal128(DECIMAL_DIGITS, kind.decimals) if kind.stored is Stored.DECIMAL else _TYPES[kind.stored]
         for kind in (column.kind for column in columns)
@@ -63,24 +63,22 @@ def parquet_blocks(batches: Iterable[Batch], table: FilePlan, tally: Tally) -> I
     with pq.ParquetWriter(
         sink,
         schema,
-        compression="zstd" if table.options.compression_enabled else "snappy",
+        compression="zstd" if plan.options.compression_enabled else "snappy",
         # Of texts, the footer would keep the first and the last of every row group, whatever their length.
         write_statistics=[field.name for field in schema if field.type != pa.string()],
         store_schema=False,  # says again, for one library only, what every column's type says
     ) as writer:
         yield from sink.fetch()
-        for group in _groups(batches, columns, table, tally):
+        for group in _groups(batches, columns, plan, tally):
             writer.write_table(_arrow_table(group, schema), row_group_size=group.rows)
             yield from sink.fetch()
             pa.default_memory_pool().release_unused()  # else the next row group comes on top of this one's remains
     yield from sink.fetch()
 
 
-def _groups(
-    batches: Iterable[Batch], columns: list[ParquetColumn], table: FilePlan, tally: Tally
-) -> Iterator[RowGroup]:
-    groups = RowGroups(len(columns), bytes_max=group_bytes(table))
-    for part in sealed_rows(batches, table, tally):
+def _groups(batches: Iterable[Batch], columns: list[ParquetColumn], plan: FilePlan, tally: Tally) -> Iterator[RowGroup]:
+    groups = RowGroups(len(columns), bytes_max=group_bytes(plan))
+    for part in sealed_rows(batches, plan, tally):
         fields = [
             column.fields(cells, part.rows, rows_before=tally.rows, warnings=tally.warnings)
             for column, cells in zip(columns, part.columns, strict=True)

@@ -25,26 +25,26 @@ COPIES_MAX = 4
 """How often a row group's bytes are there while it is written: gathered, typed, encoded, in blocks."""
 
 
-def fields_bytes(table: FilePlan) -> int:
+def fields_bytes(plan: FilePlan) -> int:
     """Bound the bytes of all fields of the table."""
-    return table.size + CELL_BYTES * table.rows * len(table.columns)
+    return plan.size + CELL_BYTES * plan.rows * len(plan.columns)
 
 
-def group_bytes(table: FilePlan) -> int:
+def group_bytes(plan: FilePlan) -> int:
     """Choose the size of row groups: the smallest, or larger where the footer would outgrow a row group.
 
     Large row groups cost memory once, small ones cost footer. Of both together
     this is the least; it matters for hundreds of columns.
     """
-    least = isqrt(FOOTER_BYTES * len(table.columns) * fields_bytes(table) // COPIES_MAX)
+    least = isqrt(FOOTER_BYTES * len(plan.columns) * fields_bytes(plan) // COPIES_MAX)
     return max(GROUP_BYTES_MIN, least)
 
 
-def held_bytes_max(table: FilePlan) -> int:
+def held_bytes_max(plan: FilePlan) -> int:
     """Bound what is held of the table while its file is written, one row apart."""
-    size = group_bytes(table)
-    groups = 1 + table.rows // GROUP_ROWS + fields_bytes(table) // size
-    return COPIES_MAX * size + groups * len(table.columns) * FOOTER_BYTES
+    size = group_bytes(plan)
+    groups = 1 + plan.rows // GROUP_ROWS + fields_bytes(plan) // size
+    return COPIES_MAX * size + groups * len(plan.columns) * FOOTER_BYTES
 
 
 @dataclass(slots=True)

@@ -47,16 +47,16 @@ class ColumnStyle(NamedTuple):
     quoted: bytes
 
 
-def column_renderer(column: ColumnSpec, style: ColumnStyle, table: FilePlan, tally: Tally) -> Renderer:
+def column_renderer(column: ColumnSpec, style: ColumnStyle, plan: FilePlan, tally: Tally) -> Renderer:
     """The renderer for ``column``; it adds to ``tally.warnings``."""
     texts = TextCells(
         column=column,
         quoted_style=style.quoted,
-        units_max=table.limits.cell_units_max,
-        cut=table.options.on_too_long == "cut",
+        units_max=plan.limits.cell_units_max,
+        cut=plan.options.on_too_long == "cut",
         tally=tally,
     )
-    keep_invalid = table.options.on_invalid == "text"
+    keep_invalid = plan.options.on_invalid == "text"
     match column.type:
         case ColumnType.STRING:
             return XlsxStringColumn(texts)
@@ -64,7 +64,7 @@ def column_renderer(column: ColumnSpec, style: ColumnStyle, table: FilePlan, tal
             return XlsxNumberColumn(XlsxOddCells(texts, keep_invalid=keep_invalid), style.cell)
         case ColumnType.DATE | ColumnType.DATETIME:
             return XlsxDateColumn(
-                XlsxOddCells(texts, keep_invalid=keep_invalid), style.cell, time_zone(table.options.timezone)
+                XlsxOddCells(texts, keep_invalid=keep_invalid), style.cell, time_zone(plan.options.timezone)
             )
         case ColumnType.BOOLEAN:
             return XlsxBooleanColumn(XlsxOddCells(texts, keep_invalid=keep_invalid), boolean_words(column.format))

@@ -14,13 +14,13 @@ _NAME_WIDTH = 34
 _NUMBER_WIDTH = 14
 
 
-def needs_index(table: FilePlan, sheets: Sequence[Worksheet], *, alone: bool) -> bool:
+def needs_index(plan: FilePlan, sheets: Sequence[Worksheet], *, alone: bool) -> bool:
     """Whether rows of a table stand on several worksheets, of this workbook or of several."""
     is_split = not alone or len({sheet.table for sheet in sheets}) < len(sheets)
-    return is_split and table.options.index_sheet
+    return is_split and plan.options.index_sheet
 
 
-def add_index(workbook: Workbook, table: FilePlan, sheets: Sequence[Worksheet]) -> None:
+def add_index(workbook: Workbook, plan: FilePlan, sheets: Sequence[Worksheet]) -> None:
     """Add it as the last worksheet, so that programs which read the first one find the rows.
 
     Rows count from 1 within their table, through all worksheets and workbooks.
@@ -28,7 +28,7 @@ def add_index(workbook: Workbook, table: FilePlan, sheets: Sequence[Worksheet]) 
     """
     worksheet = workbook.add_worksheet(free_name(INDEX_NAME, {sheet.name.casefold() for sheet in sheets}))
     bold = workbook.add_format({"bold": True})
-    titles = ["Sheet", *(["Table"] if table.sheets else []), "First row", "Last row", "Rows"]
+    titles = ["Sheet", *(["Table"] if plan.sheets else []), "First row", "Last row", "Rows"]
     worksheet.set_column(0, len(titles) - 4, _NAME_WIDTH)
     worksheet.set_column(len(titles) - 3, len(titles) - 1, _NUMBER_WIDTH)
     worksheet.freeze_panes(1, 0)
@@ -37,8 +37,8 @@ def add_index(workbook: Workbook, table: FilePlan, sheets: Sequence[Worksheet]) 
     for row, sheet in enumerate(sheets, 1):
         place = sheet.name.replace("'", "''")
         worksheet.write_url(row, 0, f"internal:'{place}'!A{sheet.start_row}", string=sheet.name)
-        if table.sheets:
-            worksheet.write_string(row, 1, table.tables[sheet.table].name)
+        if plan.sheets:
+            worksheet.write_string(row, 1, plan.tables[sheet.table].name)
         first, last = sheet.rows_before + 1, sheet.rows_before + sheet.rows
         for column, number in enumerate((first, last) if sheet.rows else (), len(titles) - 3):
             worksheet.write_number(row, column, number)

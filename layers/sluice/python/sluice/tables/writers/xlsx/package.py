@@ -38,18 +38,18 @@ class Member:
     blocks: Iterable[bytes]
 
 
-def archive(members: Iterable[Member], table: FilePlan, *, folder: str = "", stored: bool = False) -> Iterator[bytes]:
+def archive(members: Iterable[Member], plan: FilePlan, *, folder: str = "", stored: bool = False) -> Iterator[bytes]:
     """Yield a ZIP archive, reading each member's blocks only as they are needed.
 
     ``compression_enabled`` deflates about a seventh smaller and several times
     slower; ``stored`` not at all, for what is packed already. A member is
-    ZIP64 when ``table.large`` names it, or when it begins behind 4 GiB. Raises
+    ZIP64 when ``plan.large`` names it, or when it begins behind 4 GiB. Raises
     ``Replan`` once it has read all members, if others than those have more
     than ``limits.zip32_bytes_max`` bytes, or a member is an archive that asks
     for it; the new plan names all of them, after ``folder``.
     """
-    moment = min(max(datetime.fromtimestamp(int(table.created_at), UTC), _EARLIEST), _LATEST)
-    packing = _Packing(_deflate_for(table, stored=stored), table, folder)
+    moment = min(max(datetime.fromtimestamp(int(plan.created_at), UTC), _EARLIEST), _LATEST)
+    packing = _Packing(_deflate_for(plan, stored=stored), plan, folder)
     blocks: Iterable[bytes] = stream_zip(
         packing.entries(members, moment),
         chunk_size=_OUTPUT_BLOCK_BYTES,
@@ -59,10 +59,10 @@ def archive(members: Iterable[Member], table: FilePlan, *, folder: str = "", sto
     yield from blocks
 
 
-def _deflate_for(table: FilePlan, *, stored: bool) -> Callable[[], Any]:
+def _deflate_for(plan: FilePlan, *, stored: bool) -> Callable[[], Any]:
     if stored:
         return lambda: zlib.compressobj(0, zlib.DEFLATED, _RAW_DEFLATE)
-    if table.options.compression_enabled:
+    if plan.options.compression_enabled:
         return lambda: zlib.compressobj(_SMALL_LEVEL, zlib.DEFLATED, _RAW_DEFLATE)
     return lambda: isal_zlib.compressobj(_FAST_LEVEL, isal_zlib.DEFLATED, _RAW_DEFLATE)
 
@@ -87,9 +87,9 @@ class _Packing:
     serves all members.
     """
 
-    def __init__(self, new_deflate: Callable[[], Any], table: FilePlan, folder: str) -> None:
+    def __init__(self, new_deflate: Callable[[], Any], plan: FilePlan, folder: str) -> None:
         self._new_deflate = new_deflate
-        self._table = table
+        self._plan = plan
         self._folder = folder
         self._offset_max = 0
         self._too_large: frozenset[str] = frozenset()
@@ -105,14 +105,14 @@ class _Packing:
         for member in members:
             self._offset_max += _FRAME_BYTES_MAX + len(member.name.encode())
             method = self._method(member)
-            blocks = self._fitting(member, inf if method is ZIP_64 else self._table.limits.zip32_bytes_max)
+            blocks = self._fitting(member, inf if method is ZIP_64 else self._plan.limits.zip32_bytes_max)
             yield member.name, moment, _FILE_MODE, method, slice_parts(blocks, repeat(_DEFLATE_BLOCK_BYTES))
         if self._too_large:
-            raise Replan(replace(self._table, large=self._table.large | self._too_large))
+            raise Replan(replace(self._plan, large=self._plan.large | self._too_large))
 
     def _method(self, member: Member) -> Method:
-        is_large = self._folder + member.name in self._table.large
-        return ZIP_64 if is_large or self._offset_max > self._table.limits.zip32_bytes_max else _Zip32()
+        is_large = self._folder + member.name in self._plan.large
+        return ZIP_64 if is_large or self._offset_max > self._plan.limits.zip32_bytes_max else _Zip32()
 
     def _fitting(self, member: Member, bytes_max: float) -> Iterator[bytes]:
         """The member's blocks; none any more once this or a member before it was too large."""
@@ -125,7 +125,7 @@ class _Packing:
                 if not self._too_large:
                     yield block
         except Replan as asked:  # by the archive that this member is; the members behind it are measured too
-            self._too_large |= asked.table.large
+            self._too_large |= asked.plan.large
 
 
 class _CountedDeflate:

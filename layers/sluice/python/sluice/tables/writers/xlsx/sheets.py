@@ -78,15 +78,15 @@ def workbooks_needed(rows: int, options: ExportOptions) -> int:
     return max(1, -(-rows // options.workbook_rows_max))
 
 
-def plan_workbooks(table: FilePlan) -> list[list[Worksheet]]:
+def plan_workbooks(plan: FilePlan) -> list[list[Worksheet]]:
     """The worksheets of each workbook: every table in turn, none with more rows than a worksheet holds.
 
     A workbook is full at ``workbook_rows_max`` rows, and the next one goes on
     with the row behind; or with the next table, where none may be split
     (``on_sheet_full: error``). A table without rows has a worksheet too.
     """
-    workbooks = groupby(_pieces(table), key=lambda piece: piece.workbook)
-    return [_sheets(table, list(pieces)) for _, pieces in workbooks]
+    workbooks = groupby(_pieces(plan), key=lambda piece: piece.workbook)
+    return [_sheets(plan, list(pieces)) for _, pieces in workbooks]
 
 
 class _Piece(NamedTuple):
@@ -98,15 +98,15 @@ class _Piece(NamedTuple):
     rows: int
 
 
-def _pieces(table: FilePlan) -> Iterator[_Piece]:
-    capacity = data_rows_max(table.options, table.limits)
-    workbook, room = 0, table.options.workbook_rows_max
-    for index, part in enumerate(table.tables):
-        least = part.rows if table.options.on_sheet_full == "error" else min(part.rows, 1)
+def _pieces(plan: FilePlan) -> Iterator[_Piece]:
+    capacity = data_rows_max(plan.options, plan.limits)
+    workbook, room = 0, plan.options.workbook_rows_max
+    for index, part in enumerate(plan.tables):
+        least = part.rows if plan.options.on_sheet_full == "error" else min(part.rows, 1)
         done = 0
         while done < part.rows or not done:
             if room < least:
-                workbook, room = workbook + 1, table.options.workbook_rows_max
+                workbook, room = workbook + 1, plan.options.workbook_rows_max
             rows = min(capacity, room, part.rows - done)
             yield _Piece(workbook, index, done, rows)
             if not part.rows:
@@ -114,29 +114,29 @@ def _pieces(table: FilePlan) -> Iterator[_Piece]:
             done, room = done + rows, room - rows
 
 
-def _sheets(table: FilePlan, pieces: Sequence[_Piece]) -> list[Worksheet]:
+def _sheets(plan: FilePlan, pieces: Sequence[_Piece]) -> list[Worksheet]:
     """The worksheets of one workbook. Declared names that are legal and different go first, then each table's first."""
     taken: set[str] = set()
     firsts = {piece.table: piece for piece in reversed(pieces)}
 
     def turn(piece: _Piece) -> int:
-        name = table.tables[piece.table].name
+        name = plan.tables[piece.table].name
         if piece is not firsts[piece.table]:
             return 2
         return int(legal_name(name) != name or name.casefold() in twins)
 
-    names_of_firsts = Counter(table.tables[index].name.casefold() for index in sorted(firsts))
+    names_of_firsts = Counter(plan.tables[index].name.casefold() for index in sorted(firsts))
     twins = {name for name, tables in names_of_firsts.items() if tables > 1}
-    names = {piece: free_name(table.tables[piece.table].name, taken) for piece in sorted(pieces, key=turn)}
-    return [_sheet(table, piece, names[piece]) for piece in pieces]
+    names = {piece: free_name(plan.tables[piece.table].name, taken) for piece in sorted(pieces, key=turn)}
+    return [_sheet(plan, piece, names[piece]) for piece in pieces]
 
 
-def _sheet(table: FilePlan, piece: _Piece, name: str) -> Worksheet:
-    part = table.tables[piece.table]
+def _sheet(plan: FilePlan, piece: _Piece, name: str) -> Worksheet:
+    part = plan.tables[piece.table]
     return Worksheet(
         name=name,
-        start_row=table.options.excel_start_row,
-        header=table.options.header,
+        start_row=plan.options.excel_start_row,
+        header=plan.options.header,
         rows=piece.rows,
         columns=len(part.columns),
         table=piece.table,

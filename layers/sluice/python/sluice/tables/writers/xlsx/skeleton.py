@@ -121,23 +121,23 @@ def letters(columns: int) -> list[bytes]:
     return [xl_col_to_name(index).encode() for index in range(columns)]
 
 
-def build_skeleton(table: FilePlan, sheets: Sequence[Worksheet], *, indexed: bool) -> Skeleton:
+def build_skeleton(plan: FilePlan, sheets: Sequence[Worksheet], *, indexed: bool) -> Skeleton:
     """Make the workbook around the rows: sheets, styles, frozen header, filters, properties; ``indexed`` adds an index.
 
     The columns' widths are left to ``width_element``.
     """
     buffer = io.BytesIO()
     workbook = Workbook(buffer, {"in_memory": True})
-    styles = _Styles(workbook, table)
-    rules = [(condition, workbook.add_format(made)) for condition, made in style_of(table.options).row_formats()]
+    styles = _Styles(workbook, plan)
+    rules = [(condition, workbook.add_format(made)) for condition, made in style_of(plan.options).row_formats()]
     worksheets = [workbook.add_worksheet(sheet.name) for sheet in sheets]
     for sheet, worksheet in zip(sheets, worksheets, strict=True):
-        _lay_out(worksheet, sheet, table.options, rules)
+        _lay_out(worksheet, sheet, plan.options, rules)
     styles.write_samples(worksheets[0])
     if indexed:
-        add_index(workbook, table, sheets)
-    created = datetime.fromtimestamp(int(table.created_at), UTC)
-    workbook.set_properties({"title": _NOT_XML.sub("", table.title), "created": created.replace(tzinfo=None)})
+        add_index(workbook, plan, sheets)
+    created = datetime.fromtimestamp(int(plan.created_at), UTC)
+    workbook.set_properties({"title": _NOT_XML.sub("", plan.title), "created": created.replace(tzinfo=None)})
     workbook.close()
     return _take_apart(buffer, sheets, styles)
 
@@ -173,10 +173,10 @@ def _lay_out(worksheet: Any, sheet: Worksheet, options: ExportOptions, rules: Se
 class _Styles:
     """The cell styles of a workbook; which number each has is read back from sample cells."""
 
-    def __init__(self, workbook: Workbook, table: FilePlan) -> None:
-        header = style_of(table.options).header_format()
+    def __init__(self, workbook: Workbook, plan: FilePlan) -> None:
+        header = style_of(plan.options).header_format()
         self._formats = [header, header | {"quote_prefix": True}, {"quote_prefix": True}]
-        self._codes = [[_number_format(column) for column in part.columns] for part in table.tables]
+        self._codes = [[_number_format(column) for column in part.columns] for part in plan.tables]
         self._distinct = sorted(set(chain.from_iterable(self._codes)) - {""})
         self._formats += [{"num_format": quote_foreign(code)} for code in self._distinct]
         self._made = [workbook.add_format(properties) for properties in self._formats]

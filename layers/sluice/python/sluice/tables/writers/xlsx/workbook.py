@@ -46,13 +46,13 @@ class TableRows:
         part: PlannedTable,
         styles: Sequence[ColumnStyle],
         *,
-        table: FilePlan,
+        plan: FilePlan,
         tally: Tally,
     ) -> None:
-        texts, taken = look_ahead(_UpToTheLast(batches, part, table=table, tally=tally), len(part.columns))
+        texts, taken = look_ahead(_UpToTheLast(batches, part, plan=plan, tally=tally), len(part.columns))
         self.widths = column_widths(part.columns, texts)
         columns = zip(part.columns, styles, strict=True)
-        self._rendered = _render(taken, [column_renderer(column, style, table, tally) for column, style in columns])
+        self._rendered = _render(taken, [column_renderer(column, style, plan, tally) for column, style in columns])
         self._left: RenderedRows | None = None
         self._tally = tally
 
@@ -76,9 +76,9 @@ class _UpToTheLast:
     An iterator of its own, because a generator would hold the batch that it gave away.
     """
 
-    def __init__(self, batches: Iterator[Batch], part: PlannedTable, *, table: FilePlan, tally: Tally) -> None:
+    def __init__(self, batches: Iterator[Batch], part: PlannedTable, *, plan: FilePlan, tally: Tally) -> None:
         self._batches = batches
-        self._table = table
+        self._plan = plan
         self._tally = tally
         self._rows_left = part.rows
 
@@ -91,7 +91,7 @@ class _UpToTheLast:
         while True:
             batch = next(self._batches, None)
             if batch is None or batch.rows > self._rows_left:
-                raise row_count_error(self._tally.rows, self._table.rows)
+                raise row_count_error(self._tally.rows, self._plan.rows)
             if batch.rows:  # one without rows may be left over from the table before
                 self._rows_left -= batch.rows
                 return batch
@@ -118,41 +118,41 @@ def _rendered(renderers: Sequence[Renderer], part: Batch, first_row: int) -> Ite
 class SheetFeed:
     """Gives every worksheet of the file its rows, from the one stream of batches."""
 
-    def __init__(self, batches: Iterable[Batch], table: FilePlan, tally: Tally) -> None:
+    def __init__(self, batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> None:
         self._batches = iter(batches)
-        self._table = table
+        self._plan = plan
         self._tally = tally
         self._rows: TableRows | None = None
         self._assembler: RowAssembler | None = None
 
     def sheet_blocks(self, sheet: Worksheet, halves: tuple[bytes, bytes], skeleton: Skeleton) -> Iterator[bytes]:
         """The XML of the next worksheet, around its rows the ``halves`` without them."""
-        part = self._table.tables[sheet.table]
+        part = self._plan.tables[sheet.table]
         if sheet.rows_before == 0:
             styles = skeleton.columns[sheet.table]
-            self._rows = TableRows(self._batches, part, styles, table=self._table, tally=self._tally)
-            self._assembler = RowAssembler(letters(sheet.columns), compact=self._table.options.compact)
+            self._rows = TableRows(self._batches, part, styles, plan=self._plan, tally=self._tally)
+            self._assembler = RowAssembler(letters(sheet.columns), compact=self._plan.options.compact)
         assert self._rows is not None
         assert self._assembler is not None
         before, after = halves
         yield before.removesuffix(_ROWS) + width_element(self._rows.widths) + _ROWS
-        yield _first_rows(sheet, part, skeleton.header, compact=self._table.options.compact)
+        yield _first_rows(sheet, part, skeleton.header, compact=self._plan.options.compact)
         number = sheet.first_data_row
         for rows, columns in self._rows.take(sheet.rows):
             yield from self._assembler.rows(columns, rows, number)
             number += rows
             del columns  # one row may be as large as a batch
         # All rows of the file were taken, so there are no more.
-        if self._tally.rows == self._table.rows and any(batch.rows for batch in self._batches):
-            raise row_count_error(self._tally.rows, self._table.rows)
+        if self._tally.rows == self._plan.rows and any(batch.rows for batch in self._batches):
+            raise row_count_error(self._tally.rows, self._plan.rows)
         yield after
 
 
 def workbook_members(
-    feed: SheetFeed, table: FilePlan, sheets: Sequence[Worksheet], *, indexed: bool
+    feed: SheetFeed, plan: FilePlan, sheets: Sequence[Worksheet], *, indexed: bool
 ) -> Iterator[Member]:
     """The parts of one workbook, in their order; they are to be read in it."""
-    skeleton = build_skeleton(table, sheets, indexed=indexed)
+    skeleton = build_skeleton(plan, sheets, indexed=indexed)
     for name, content in skeleton.parts:
         yield Member(name, [content])
     for sheet, (name, *halves) in zip(sheets, skeleton.sheets, strict=True):
@@ -175,32 +175,32 @@ def _first_rows(sheet: Worksheet, part: PlannedTable, style: ColumnStyle, *, com
     return place + b"".join(cells) + b"</row>"
 
 
-def file_blocks(batches: Iterable[Batch], table: FilePlan, tally: Tally) -> Iterator[bytes]:
+def file_blocks(batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> Iterator[bytes]:
     """Yield the file's bytes; the contract is that of ``writer.write``."""
-    tables = table.tables
-    check_rows_fit([part.rows for part in tables], [part.name for part in tables], table.options, table.limits)
-    workbooks = plan_workbooks(table)
+    tables = plan.tables
+    check_rows_fit([part.rows for part in tables], [part.name for part in tables], plan.options, plan.limits)
+    workbooks = plan_workbooks(plan)
     extra_sheets = sum(len(sheets) - len({sheet.table for sheet in sheets}) for sheets in workbooks)
     if extra_sheets:
         tally.warnings[Warned.SHEET_SPLIT] += extra_sheets
     if len(workbooks) > 1:
         tally.warnings[Warned.WORKBOOK_SPLIT] += len(workbooks) - 1
-    feed = SheetFeed(batches, table, tally)
+    feed = SheetFeed(batches, plan, tally)
     if len(workbooks) == 1:
-        yield from _workbook(feed, table, workbooks[0])
+        yield from _workbook(feed, plan, workbooks[0])
     else:
-        yield from archive(_numbered(feed, table, workbooks), table, stored=True)
+        yield from archive(_numbered(feed, plan, workbooks), plan, stored=True)
 
 
-def _workbook(feed: SheetFeed, table: FilePlan, sheets: Sequence[Worksheet], *, folder: str = "") -> Iterator[bytes]:
-    indexed = needs_index(table, sheets, alone=not folder)
-    return archive(workbook_members(feed, table, sheets, indexed=indexed), table, folder=folder)
+def _workbook(feed: SheetFeed, plan: FilePlan, sheets: Sequence[Worksheet], *, folder: str = "") -> Iterator[bytes]:
+    indexed = needs_index(plan, sheets, alone=not folder)
+    return archive(workbook_members(feed, plan, sheets, indexed=indexed), plan, folder=folder)
 
 
-def _numbered(feed: SheetFeed, table: FilePlan, workbooks: Sequence[Sequence[Worksheet]]) -> Iterator[Member]:
+def _numbered(feed: SheetFeed, plan: FilePlan, workbooks: Sequence[Sequence[Worksheet]]) -> Iterator[Member]:
     """The workbooks, numbered so that they sort in the order of their rows; their names are no longer than any."""
     digits = len(str(len(workbooks)))
-    stem = cut_stem(table.title, table.limits.filename_bytes_max - len("-.xlsx") - digits)
+    stem = cut_stem(plan.title, plan.limits.filename_bytes_max - len("-.xlsx") - digits)
     for number, sheets in enumerate(workbooks, 1):
         name = f"{stem}-{number:0{digits}}.xlsx"
-        yield Member(name, _workbook(feed, table, sheets, folder=f"{name}/"))
+        yield Member(name, _workbook(feed, plan, sheets, folder=f"{name}/"))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from sluice.domain.errors import ErrorCode
 from sluice.domain.limits import KIB, MIB, Limits
-from sluice.domain.options import ExportOptions
+from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch, Cells
@@ -16,6 +16,7 @@ from sluice.tables.values.cell_checks import cell_error, check_declaration, chec
 from sluice.tables.values.cells import SLICE_CELLS, first_index, slice_bytes_max, slices
 from sluice.tables.writers.csv.columns import CsvColumn, Quoting, rewrite_for
 from sluice.tables.writers.csv.encodings import BOM, encoding_of
+from sluice.tables.writers.format import Format
 from sluice.tables.writers.sealed_rows import row_count_error
 
 _NO_DELIMITER = f'"\r\n\0{BOM}'
@@ -32,27 +33,84 @@ _COLUMN_OBJECTS = 2 * KIB
 """A column's cells of a batch and of a slice, and what writes them."""
 
 
-def extension(options: ExportOptions, _rows: int) -> str:
-    return "csv.gz" if options.compression_enabled else "csv"
+class CsvFormat(Format):
+    """RFC 4180, in the encoding and with the separators that a sender chooses."""
+
+    name = ExportFormat.CSV
+
+    def extension(self, options: ExportOptions, _rows: int) -> str:
+        return "csv.gz" if options.compression_enabled else "csv"
+
+    def media_type(self, options: ExportOptions, _rows: int) -> str:
+        if options.compression_enabled:
+            return "application/gzip"
+        return f"text/csv; charset={encoding_of(options).charset}"
+
+    def check_table(self, params: ExportParams, limits: Limits) -> None:
+        """Refuse columns and options that a CSV file cannot honour."""
+        check_declaration(params, limits)
+        encoding = encoding_of(params.options)
+        delimiter = params.options.csv_delimiter
+        if len(delimiter) != 1 or delimiter in _NO_DELIMITER or not is_text(delimiter) or not encoding.holds(delimiter):
+            raise refuse(
+                "options.csv_delimiter", "A delimiter is one character of the encoding, not a quote, line end or NUL."
+            )
+        for index, column in enumerate(params.columns):
+            _check_column(f"columns[{index}]", column, params.options)
+
+    def check_batch(
+        self, batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions, limits: Limits
+    ) -> None:
+        """Refuse values of the wrong type, and text that the file would not give back: NUL, what the encoding lacks.
+
+        Many readers end a text at a NUL, so no cell may have one.
+        """
+        del limits
+        check_values(batch, columns, options)
+        encoding = encoding_of(options)
+        is_picky = options.on_unencodable == "error" and not encoding.is_unicode
+        for cells, column in zip(batch.columns, columns, strict=True):
+            check_nul(cells, column, rows_before=0)
+            if is_picky and isinstance(cells.text, str) and not encoding.holds(cells.text):
+                index = first_index(cells.texts(batch.rows), lambda text: not encoding.holds(text))
+                raise cell_error(ErrorCode.INVALID_TEXT, index or 0, column, reason="unencodable")
+
+    def write(self, batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> Iterator[bytes]:
+        """Yield the file in blocks, one for each slice of a batch, as batches come.
+
+        Null is written as nothing between two delimiters, the empty text as a pair
+        of quotes; where a row is one field, both are a pair of quotes, so that the
+        row survives. ``tally`` counts cells and column names that were guarded,
+        replaced or kept as text. Raises INVALID_TEXT for a cell with a NUL or,
+        unless they are replaced, with characters the encoding lacks;
+        ROW_COUNT_MISMATCH unless exactly ``plan.rows`` rows came.
+        """
+        blocks = _write_plain(batches, plan, tally)
+        return gzipped(blocks, modified_at=plan.created_at) if plan.options.compression_enabled else blocks
+
+    def size_bound(self, plan: FilePlan) -> int:
+        """Bound the file's bytes by the canonical bytes of its rows."""
+        encoding = encoding_of(plan.options)
+        delimiter_bytes = len(plan.options.csv_delimiter.encode())
+        per_row = sum(_FIELD_EXTRA_BYTES + delimiter_bytes + _rewritten_bytes(column) for column in plan.columns) + 2
+        header = sum(2 * len(column.name.encode()) for column in plan.columns) + per_row
+        plain = (2 * plan.size + plan.rows * per_row + header) * encoding.bytes_per_byte + len(encoding.begin(bom=True))
+        return gzip_bound(plain) if plan.options.compression_enabled else plain
+
+    def memory_bound(self, plan: FilePlan, batch_bytes: int) -> int:
+        """Bound the memory of ``write``.
+
+        It has no term for the rows: a slice as text, as fields and as lines, with
+        its quotes doubled. A row alone may be a slice of all of a batch; a
+        delimiter, an encoding or a compressor that is not the usual one adds a copy.
+        """
+        growth = 2 * encoding_of(plan.options).bytes_per_byte
+        slice_bytes = max(growth * batch_bytes, slice_bytes_max(batch_bytes, growth=growth))
+        cells = min(SLICE_CELLS, plan.rows * len(plan.columns))
+        return _KEPT_BYTES + _SLICE_COPIES * slice_bytes + cells * _FIELD_OBJECTS + len(plan.columns) * _COLUMN_OBJECTS
 
 
-def media_type(options: ExportOptions, _rows: int) -> str:
-    if options.compression_enabled:
-        return "application/gzip"
-    return f"text/csv; charset={encoding_of(options).charset}"
-
-
-def check_table(params: ExportParams, limits: Limits) -> None:
-    """Refuse columns and options that a CSV file cannot honour."""
-    check_declaration(params, limits)
-    encoding = encoding_of(params.options)
-    delimiter = params.options.csv_delimiter
-    if len(delimiter) != 1 or delimiter in _NO_DELIMITER or not is_text(delimiter) or not encoding.holds(delimiter):
-        raise refuse(
-            "options.csv_delimiter", "A delimiter is one character of the encoding, not a quote, line end or NUL."
-        )
-    for index, column in enumerate(params.columns):
-        _check_column(f"columns[{index}]", column, params.options)
+CSV = CsvFormat()
 
 
 def _check_column(field: str, column: ColumnSpec, options: ExportOptions) -> None:
@@ -68,64 +126,6 @@ def _check_column(field: str, column: ColumnSpec, options: ExportOptions) -> Non
         raise refuse(f"{field}.format", "A CSV file cannot show dates in this format.") from None
 
 
-def check_rows(params: ExportParams, rows: Sequence[int], limits: Limits) -> None:
-    """Refuse nothing: a CSV file holds any number of rows."""
-    del params, rows, limits
-
-
-def check_batch(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions, limits: Limits) -> None:
-    """Refuse values of the wrong type, and text that the file would not give back: NUL, what the encoding lacks.
-
-    Many readers end a text at a NUL, so no cell may have one.
-    """
-    del limits
-    check_values(batch, columns, options)
-    encoding = encoding_of(options)
-    is_picky = options.on_unencodable == "error" and not encoding.is_unicode
-    for cells, column in zip(batch.columns, columns, strict=True):
-        check_nul(cells, column, rows_before=0)
-        if is_picky and isinstance(cells.text, str) and not encoding.holds(cells.text):
-            index = first_index(cells.texts(batch.rows), lambda text: not encoding.holds(text))
-            raise cell_error(ErrorCode.INVALID_TEXT, index or 0, column, reason="unencodable")
-
-
-def write(batches: Iterable[Batch], table: FilePlan, tally: Tally) -> Iterator[bytes]:
-    """Yield the file in blocks, one for each slice of a batch, as batches come.
-
-    Null is written as nothing between two delimiters, the empty text as a pair
-    of quotes; where a row is one field, both are a pair of quotes, so that the
-    row survives. ``tally`` counts cells and column names that were guarded,
-    replaced or kept as text. Raises INVALID_TEXT for a cell with a NUL or,
-    unless they are replaced, with characters the encoding lacks;
-    ROW_COUNT_MISMATCH unless exactly ``table.rows`` rows came.
-    """
-    blocks = _write_plain(batches, table, tally)
-    return gzipped(blocks, modified_at=table.created_at) if table.options.compression_enabled else blocks
-
-
-def size_bound(table: FilePlan) -> int:
-    """Bound the file's bytes by the canonical bytes of its rows."""
-    encoding = encoding_of(table.options)
-    delimiter_bytes = len(table.options.csv_delimiter.encode())
-    per_row = sum(_FIELD_EXTRA_BYTES + delimiter_bytes + _rewritten_bytes(column) for column in table.columns) + 2
-    header = sum(2 * len(column.name.encode()) for column in table.columns) + per_row
-    plain = (2 * table.size + table.rows * per_row + header) * encoding.bytes_per_byte + len(encoding.begin(bom=True))
-    return gzip_bound(plain) if table.options.compression_enabled else plain
-
-
-def held_bound(table: FilePlan, batch_bytes: int) -> int:
-    """Bound the memory of ``write``.
-
-    It has no term for the rows: a slice as text, as fields and as lines, with
-    its quotes doubled. A row alone may be a slice of all of a batch; a
-    delimiter, an encoding or a compressor that is not the usual one adds a copy.
-    """
-    growth = 2 * encoding_of(table.options).bytes_per_byte
-    slice_bytes = max(growth * batch_bytes, slice_bytes_max(batch_bytes, growth=growth))
-    cells = min(SLICE_CELLS, table.rows * len(table.columns))
-    return _KEPT_BYTES + _SLICE_COPIES * slice_bytes + cells * _FIELD_OBJECTS + len(table.columns) * _COLUMN_OBJECTS
-
-
 def _rewritten_bytes(column: ColumnSpec) -> int:
     """How many bytes the text of a cell may have that was not sent."""
     match column.type:
@@ -137,8 +137,8 @@ def _rewritten_bytes(column: ColumnSpec) -> int:
             return 2 * len((column.format or "false").encode())
 
 
-def _write_plain(batches: Iterable[Batch], table: FilePlan, tally: Tally) -> Iterator[bytes]:
-    lines = CsvLines(table, tally)
+def _write_plain(batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> Iterator[bytes]:
+    lines = CsvLines(plan, tally)
     begin = lines.begin()
     if begin:
         yield begin
@@ -147,8 +147,8 @@ def _write_plain(batches: Iterable[Batch], table: FilePlan, tally: Tally) -> Ite
             if rows.rows:
                 yield lines.write(rows)
             del rows  # it may be a whole batch
-    if tally.rows != table.rows:
-        raise row_count_error(tally.rows, table.rows)
+    if tally.rows != plan.rows:
+        raise row_count_error(tally.rows, plan.rows)
 
 
 _LINE_ENDS = {"crlf": b"\r\n", "lf": b"\n"}
@@ -157,13 +157,13 @@ _LINE_ENDS = {"crlf": b"\r\n", "lf": b"\n"}
 class CsvLines:
     """Writes slices of a table as lines of one file."""
 
-    def __init__(self, table: FilePlan, tally: Tally) -> None:
-        options = table.options
+    def __init__(self, plan: FilePlan, tally: Tally) -> None:
+        options = plan.options
         quoting = Quoting.of(options)
-        self._table = table
+        self._plan = plan
         self._tally = tally
         self._encoding = encoding_of(options)
-        self._columns = [CsvColumn(column, options, quoting=quoting) for column in table.columns]
+        self._columns = [CsvColumn(column, options, quoting=quoting) for column in plan.columns]
         self._names = CsvColumn(ColumnSpec(""), options, quoting=quoting)
         self._delimiter = options.csv_delimiter.encode()
         self._line_end = _LINE_ENDS[options.line_ending]
@@ -171,10 +171,10 @@ class CsvLines:
 
     def begin(self) -> bytes:
         """Write the byte order mark and the header."""
-        mark = self._encoding.begin(bom=self._table.options.csv_bom)
-        if not self._table.options.header:
+        mark = self._encoding.begin(bom=self._plan.options.csv_bom)
+        if not self._plan.options.header:
             return mark
-        first, *others = (column.name for column in self._table.columns)
+        first, *others = (column.name for column in self._plan.columns)
         names = Cells.of([first.lstrip(BOM), *others])  # a name copied with its file's mark must not make two
         fields = self._names.fields(names, self._tally.warnings)
         return mark + self._join([[field] for field in fields], rows_before=-1)
@@ -182,10 +182,10 @@ class CsvLines:
     def write(self, rows: Batch) -> bytes:
         """Write a slice of at least one row."""
         rows_before = self._tally.rows
-        if rows_before + rows.rows > self._table.rows:
-            raise row_count_error(rows_before + rows.rows, self._table.rows)
+        if rows_before + rows.rows > self._plan.rows:
+            raise row_count_error(rows_before + rows.rows, self._plan.rows)
         columns = []
-        for cells, column, declared in zip(rows.columns, self._columns, self._table.columns, strict=True):
+        for cells, column, declared in zip(rows.columns, self._columns, self._plan.columns, strict=True):
             check_nul(cells, declared, rows_before=rows_before)
             columns.append(column.fields(cells, self._tally.warnings))
         block = self._join(columns, rows_before=rows_before)
@@ -209,9 +209,9 @@ class CsvLines:
             return self._replace(lines.decode(), columns, rows_before=rows_before)
 
     def _replace(self, lines: str, columns: list[list[bytes]], *, rows_before: int) -> bytes:
-        for declared, fields in zip(self._table.columns, columns, strict=True):
+        for declared, fields in zip(self._plan.columns, columns, strict=True):
             odd = [index for index, field in enumerate(fields) if not self._encoding.holds(field.decode())]
-            if odd and self._table.options.on_unencodable == "error":
+            if odd and self._plan.options.on_unencodable == "error":
                 raise cell_error(ErrorCode.INVALID_TEXT, rows_before + odd[0], declared, reason="unencodable")
             if odd:
                 self._tally.warnings[Warned.CHARACTER_REPLACED] += len(odd)
