@@ -20,7 +20,7 @@ from sluice.ports.bundle import Ports
 from sluice.tables.batch import Batch
 from sluice.tables.formats import FORMATS
 from sluice.usecases.composing.bound_memory import composer_bytes_max
-from sluice.usecases.composing.load_manifest import load_manifest
+from sluice.usecases.composing.read_chunks import load_manifest
 from sluice.usecases.composing.write_result import plan_file
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.sending.close_export import CloseRequest, close_export

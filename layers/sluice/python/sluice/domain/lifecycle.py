@@ -136,7 +136,7 @@ def open_sealed(ref: TaskRef, params: ExportParams, manifest: Manifest, *, now: 
 
 
 def idle_due_at(created_at: float, *, now: float, timings: Timings) -> float:
-    """When an open task that has just heard from its sender expires, unless it hears again."""
+    """When an open task whose sender has just called expires, unless it calls again."""
     return min(now + timings.idle_s, open_until(created_at, timings))
 
 
@@ -272,7 +272,7 @@ def make_due(task: Task, *, now: float) -> Transition:
 
 
 def expire_idle(task: Task, *, now: float) -> Transition:
-    """End a task that nobody closed; ``rev`` lets a batch that just arrived win. Nothing of it is kept."""
+    """End a task that was never closed; ``rev`` lets a batch that just arrived win. Nothing of it is kept."""
     return Transition(
         guard=Guard(state=State.OPEN, rev=task.rev),
         target=State.EXPIRED,
@@ -282,7 +282,7 @@ def expire_idle(task: Task, *, now: float) -> Transition:
 
 
 def expire_result(*, now: float, timings: Timings) -> Transition:
-    """End a result's retention. Its objects go once the last link has died."""
+    """End a result's retention. Its objects go once the last link has expired."""
     return Transition(
         guard=Guard(state=State.COMPLETED),
         target=State.EXPIRED,

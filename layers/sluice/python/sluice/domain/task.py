@@ -155,7 +155,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     ended_at: float = 0
     outcome: str = ""
-    """Empty when the attempt ended without a word."""
+    """Empty when the attempt ended without a report."""
     error_code: str = ""
     error: str = ""
     rows_done: int = 0

@@ -68,7 +68,7 @@ def is_leased(task: Task, *, now: float, timings: Timings) -> bool:
 def has_attempts_left(kind: WorkKind[Progress], task: Task, *, now: float, timings: Timings) -> bool:
     """Whether another attempt may begin: some are left, or the last one was given back because of a store, lately.
 
-    An attempt that died in silence was not given back because of a store.
+    An attempt whose process ended without a report was not given back because of a store.
     """
     if task.epoch < timings.attempts_max:
         return True

@@ -17,6 +17,7 @@ from sluice.adapters.object_names import check_metadata
 from sluice.adapters.s3.errors import meaning_of, s3_errors
 from sluice.domain.filenames import content_disposition
 from sluice.ports.object_store import FILENAME
+from sluice.ports.retry import STORE_CALLS
 from sluice.ports.store_errors import BehindTheEnd, NoSuchObject, OutcomeUnknown, StoreError, StoreRefused
 
 BLOCK_BYTES = 1 << 20
@@ -34,9 +35,6 @@ _METADATA_PREFIX = "sluice-"
 
 _REQUEST_MAX_S = 900
 """The longest that one request may take whose bytes keep coming."""
-_REPEAT_WAIT_S = 0.1
-_REPEAT_WAIT_MAX_S = 2.0
-"""As ``ports/retry`` waits."""
 _REPEAT_WITHIN_S = 120
 
 
@@ -92,8 +90,8 @@ class S3Place:
                 "max_retries": repeats,
                 "retry_timeout": timedelta(seconds=_REPEAT_WITHIN_S),
                 "backoff": {
-                    "init_backoff": timedelta(seconds=_REPEAT_WAIT_S),
-                    "max_backoff": timedelta(seconds=_REPEAT_WAIT_MAX_S),
+                    "init_backoff": timedelta(seconds=STORE_CALLS.first_wait_s),
+                    "max_backoff": timedelta(seconds=STORE_CALLS.wait_max_s),
                     "base": 2,
                 },
             },

@@ -13,7 +13,7 @@ from sluice.domain.work import COMPOSE, has_attempts_left, is_leased
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown, StoreError
 from sluice.usecases.apply_transition import apply_transition
-from sluice.usecases.composing.load_manifest import load_manifest
+from sluice.usecases.composing.read_chunks import load_manifest
 from sluice.usecases.composing.write_result import TRANSIENT_CODES, ComposeLease, write_result
 from sluice.usecases.lease import Fenced, acquire, end, fail, fail_task, log_end, release
 
@@ -32,7 +32,7 @@ class Outcome(StrEnum):
 
 
 def compose_export(ports: Ports, trigger: ManifestRef) -> Outcome:
-    """Answer the doorbell: take the task if it is free, write its file, and finish it.
+    """Answer a trigger: take the task if it is free, write its file, and finish it.
 
     Repeatable, late, doubled and concurrent calls are harmless: one attempt
     holds the task at a time, each writes under its own key, and the file
@@ -54,7 +54,7 @@ def compose_export(ports: Ports, trigger: ManifestRef) -> Outcome:
 
 
 def _judge(ports: Ports, task: Task | None, trigger: ManifestRef) -> Outcome | None:
-    """Why the bell needs no work; None when it does."""
+    """Why the trigger needs no work; None when it does."""
     if task is None or task.state not in {State.SEALED, State.COMPOSING} or task.man_sha != trigger.sha:
         return Outcome.DROPPED
     if task.state is State.COMPOSING and is_leased(task, now=ports.clock.now(), timings=ports.timings):

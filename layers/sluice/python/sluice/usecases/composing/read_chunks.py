@@ -1,4 +1,4 @@
-"""Read a manifest's chunks back as batches, in order, each verified."""
+"""Read back what was sealed: a task's manifest, from its object or its claims, and its chunks, in order."""
 
 from __future__ import annotations
 
@@ -6,14 +6,47 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from functools import partial
 
+import msgspec
+
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import TaskId, TaskRef, TenantId, chunk_key
-from sluice.domain.manifest import Claim, Manifest
+from sluice.domain.keys import TaskId, TaskRef, TenantId, chunk_key, manifest_key
+from sluice.domain.manifest import Claim, Manifest, short_sha
+from sluice.domain.task import Task
+from sluice.ports.bundle import Ports
 from sluice.ports.object_store import GetsObjects
 from sluice.ports.pool import OrderedPool, nothing
 from sluice.ports.store_errors import NoSuchObject
 from sluice.tables.batch import Batch
 from sluice.tables.chunk_codec import decode_chunk
+
+
+def load_manifest(ports: Ports, task: Task) -> Manifest:
+    """The manifest whose digest the row names.
+
+    An object with other content is ignored: the row decides. Raises
+    CHUNK_MISSING when neither the object nor the claims give it back.
+    """
+    return _stored_manifest(ports, task) or _rebuilt_manifest(ports, task)
+
+
+def _stored_manifest(ports: Ports, task: Task) -> Manifest | None:
+    try:
+        data = ports.objects.get(manifest_key(task.ref, task.man_sha))
+        return Manifest.decode(data) if short_sha(data) == task.man_sha else None
+    except (NoSuchObject, msgspec.MsgspecError):
+        return None
+
+
+def _rebuilt_manifest(ports: Ports, task: Task) -> Manifest:
+    source_task = TaskId(task.live_params.source_task or task.task_id)
+    claimed = ports.tasks.read_claims(TaskRef(task.tenant, source_task))
+    if claimed is not None:
+        manifest = Manifest.seal(
+            tenant=task.tenant, task_id=task.task_id, source_task=source_task, claims=claimed.claims.values()
+        )
+        if short_sha(manifest.encode()) == task.man_sha:
+            return manifest
+    raise SluiceError(ErrorCode.CHUNK_MISSING, "the manifest is gone and the claims do not give it back")
 
 
 def read_chunks(
@@ -25,11 +58,11 @@ def read_chunks(
     prefetched: int = 1,
     on_wait: Callable[[], object] = nothing,
 ) -> Generator[Batch]:
-    """Yield the batches in manifest order; one chunk is held decoded, and ``prefetched`` as they are stored.
+    """Yield the batches in manifest order; one chunk is in memory decoded, and ``prefetched`` as they are stored.
 
     Calls ``on_wait`` every now and then while it waits for a store. Raises
     CHUNK_MISSING or CHUNK_CORRUPT at the chunk concerned: none is skipped.
-    Whoever may stop half-way closes it, or chunks go on coming.
+    A caller that may stop half-way closes it, or chunks go on coming.
     """
     source = TaskRef(TenantId(manifest.tenant), TaskId(manifest.source_task))
     get = partial(_get, objects, source)

@@ -17,6 +17,7 @@ from sluice.domain.task import Phase, Result, Task
 from sluice.domain.work import ComposeProgress
 from sluice.ports.bundle import Ports
 from sluice.ports.object_store import FILENAME, PartReceipt, Upload
+from sluice.ports.retry import settle
 from sluice.ports.store_errors import NoSuchObject, NoSuchUpload, StoreError
 from sluice.tables.batch import Batch
 from sluice.tables.bytes.digests import Digest, digested
@@ -25,7 +26,6 @@ from sluice.tables.file_plan import FilePlan, PlannedTable, Replan, Tally
 from sluice.tables.formats import FORMATS, WRITER_VERSION
 from sluice.tables.writers.format import Format
 from sluice.tables.writers.sealed_rows import row_count_error
-from sluice.usecases.apply_transition import settle
 from sluice.usecases.composing.read_chunks import read_chunks
 from sluice.usecases.lease import Fenced, Lease, renew_if_due
 
@@ -41,7 +41,7 @@ def write_result(ports: Ports, lease: ComposeLease, task: Task, manifest: Manife
 
     Memory does not depend on the number of rows: one decoded chunk and
     ``limits.prefetched_chunks`` stored ones, one slice of output, and
-    ``limits.parallel_parts`` parts beside the one that grows are held. A
+    ``limits.parallel_parts`` parts beside the one that grows are in memory. A
     writer that asks for another plan starts again from the first row. Raises
     ``Fenced`` at the first heartbeat that finds another attempt; a permanent
     ``SluiceError`` when the data cannot become the file; a ``StoreError`` when
@@ -135,7 +135,7 @@ def _begin(ports: Ports, lease: ComposeLease, work: _Work, *, man_sha: str) -> U
         "nonce": lease.owner,
         "manifest": man_sha,
         "writer-version": WRITER_VERSION,
-        FILENAME: quote(f"{plan.table.title}.{extension}", safe=""),
+        FILENAME: quote(f"{work.plan.title}.{extension}", safe=""),
     }
     upload = ports.objects.begin_upload(key, metadata=metadata)
     _record(ports, lease, Event.UPLOAD_STARTED)
@@ -215,8 +215,8 @@ def _is_ours(ports: Ports, upload: Upload, lease: ComposeLease) -> bool:
 def _verify(ports: Ports, upload: Upload, digest: Digest, lease: ComposeLease) -> None:
     """Compare what the store holds with what was written, before any row names it."""
     info = ports.objects.head(upload.key)
-    held = (info.size, info.crc64, info.metadata.get("nonce"))
-    if held != (digest.size, digest.crc64, lease.owner):
+    stored = (info.size, info.crc64, info.metadata.get("nonce"))
+    if stored != (digest.size, digest.crc64, lease.owner):
         raise SluiceError(ErrorCode.RESULT_VERIFY_FAILED, size_written=digest.size, size_stored=info.size)
     parts, duration_s = lease.progress.parts_done, _age_s(ports, lease)
     _record(ports, lease, Event.UPLOAD_COMPLETED, bytes=digest.size, parts=parts, duration_s=duration_s)

@@ -1,4 +1,4 @@
-"""Seal a task: fix its content for ever and ring for the composer."""
+"""Seal a task: fix its content for ever and trigger its composer."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ def close_export(ports: Ports, ref: TaskRef, request: CloseRequest) -> Task:
     other totals raise ALREADY_CLOSED.
     """
     for _ in range(CHANGES_MAX):
-        held = ports.tasks.read_claims(ref)
-        if held is None:
+        claimed = ports.tasks.read_claims(ref)
+        if claimed is None:
             raise SluiceError(ErrorCode.TASK_NOT_FOUND)
-        if held.task.state is not State.OPEN:
-            return _close_again(ports, held, request)
-        manifest = check_totals(held, request, ports.limits)
-        if _seal(ports, held.task, manifest):
+        if claimed.task.state is not State.OPEN:
+            return _close_again(ports, claimed, request)
+        manifest = check_totals(claimed, request, ports.limits)
+        if _seal(ports, claimed.task, manifest):
             put_manifest(ports, ref, manifest)
             return find_task(ports, ref)
     raise OutcomeUnknown("the task kept changing while it was being closed")
 
 
-def check_totals(held: ClaimedTask, request: CloseRequest, limits: Limits) -> Manifest:
+def check_totals(claimed: ClaimedTask, request: CloseRequest, limits: Limits) -> Manifest:
     """List the chunks in order, if they are exactly what the sender says it sent."""
-    claims = held.claims
+    claims = claimed.claims
     last = max(claims, default=0) if request.batches is None else request.batches
     if last < 0 or (request.rows or 0) < 0 or any(rows < 0 for rows in (request.sheets or {}).values()):
         raise SluiceError(ErrorCode.INVALID_REQUEST, "totals are 0 or more")
@@ -70,7 +70,7 @@ def check_totals(held: ClaimedTask, request: CloseRequest, limits: Limits) -> Ma
     if extra:
         listed = extra[: limits.missing_listed_max]
         raise SluiceError(ErrorCode.BATCHES_EXTRA, extra=listed, extra_count=len(extra))
-    task = held.task
+    task = claimed.task
     manifest = Manifest.seal(tenant=task.tenant, task_id=task.task_id, source_task=task.task_id, claims=claims.values())
     if request.rows is not None and request.rows != manifest.rows:
         raise SluiceError(ErrorCode.TOTALS_MISMATCH, rows_received=manifest.rows, rows_closed=request.rows)
@@ -97,7 +97,7 @@ def _check_sheets(params: ExportParams, rows: Sequence[int], counted: Mapping[st
 
 
 def put_manifest(ports: Ports, ref: TaskRef, manifest: Manifest) -> None:
-    """Put the manifest. Doing it again rings again; its content is the same."""
+    """Put the manifest. Doing it again triggers again; its content is the same."""
     data = manifest.encode()
     ports.objects.put(manifest_key(ref, short_sha(data)), data)
 
@@ -116,9 +116,9 @@ def _seal(ports: Ports, task: Task, manifest: Manifest) -> bool:
     return sealed
 
 
-def _close_again(ports: Ports, held: ClaimedTask, request: CloseRequest) -> Task:
-    """Answer a close of a task that is not open, and ring again if the composer may not have heard."""
-    task = held.task
+def _close_again(ports: Ports, claimed: ClaimedTask, request: CloseRequest) -> Task:
+    """Answer a close of a task that is not open, and trigger again if no composer may have come."""
+    task = claimed.task
     if task.deleted_at:
         raise SluiceError(ErrorCode.TASK_DELETED)
     if task.state in {State.CANCELLED, State.EXPIRED}:
@@ -133,7 +133,7 @@ def _close_again(ports: Ports, held: ClaimedTask, request: CloseRequest) -> Task
             raise SluiceError(ErrorCode.ALREADY_CLOSED, sheet=name, rows=sheet_rows.get(name))
     if task.state is State.SEALED and not task.live_params.source_task:
         manifest = Manifest.seal(
-            tenant=task.tenant, task_id=task.task_id, source_task=task.task_id, claims=held.claims.values()
+            tenant=task.tenant, task_id=task.task_id, source_task=task.task_id, claims=claimed.claims.values()
         )
         put_manifest(ports, task.ref, manifest)
     return task

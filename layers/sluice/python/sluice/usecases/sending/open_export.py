@@ -15,8 +15,8 @@ from sluice.domain.limits import Limits
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
+from sluice.ports.retry import settle
 from sluice.tables.formats import EXTENSIONS, FORMATS
-from sluice.usecases.apply_transition import settle
 
 
 class OpenRequest(NamedTuple):
@@ -53,9 +53,9 @@ def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
         trace_parent=request.trace_parent,
     )
     if request.idempotency_key is not None:
-        held = ports.tasks.read(task.ref)
-        if held is not None:
-            return replay(held, params)
+        existing = ports.tasks.read(task.ref)
+        if existing is not None:
+            return replay(existing, params)
     ports.admission.admit()
     _check_quota(ports, tenant)
     opened = create_task(ports, task, params)
@@ -116,13 +116,13 @@ def create_task(ports: Ports, task: Task, params: ExportParams) -> Opened:
     return settle(ports, lambda: Opened(task, replayed=False) if ports.tasks.create(task) else None, read_back)
 
 
-def replay(held: Task, params: ExportParams) -> Opened:
+def replay(existing: Task, params: ExportParams) -> Opened:
     """Answer an open whose task exists: the same task for the same parameters, else a refusal."""
-    if held.deleted_at or not held.params:
+    if existing.deleted_at or not existing.params:
         raise SluiceError(ErrorCode.TASK_DELETED)
-    if held.params_sha != params.digest():
+    if existing.params_sha != params.digest():
         raise SluiceError(ErrorCode.IDEMPOTENCY_KEY_REUSED)
-    return Opened(held, replayed=True)
+    return Opened(existing, replayed=True)
 
 
 def _check_quota(ports: Ports, tenant: TenantId) -> None:

@@ -14,10 +14,10 @@ from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State
 from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
+from sluice.ports.retry import settle
 from sluice.tables.batch import Batch
 from sluice.tables.chunk_codec import encode_batch
 from sluice.tables.formats import FORMATS
-from sluice.usecases.apply_transition import settle
 from sluice.usecases.params_cache import ParamsCache
 
 SEQUENCE_MAX = 2**31 - 1
@@ -116,19 +116,19 @@ def _is_taken(ports: Ports, ref: TaskRef, claim: Claim) -> bool:
     A claim once written is in the manifest for good: claims are only added
     while OPEN, and the seal compares ``rev``. So the claim is read first.
     """
-    held = ports.tasks.read_claim(ref, claim.sequence)
+    stored = ports.tasks.read_claim(ref, claim.sequence)
     task = ports.tasks.read(ref)
     if task is None:
         raise SluiceError(ErrorCode.TASK_NOT_FOUND)
     if task.state in {State.CANCELLED, State.EXPIRED} or task.deleted_at:
         raise ended_error(task)
-    if held is None:
+    if stored is None:
         if task.state is not State.OPEN:
             raise ended_error(task)
         return False
-    if held.sha != claim.sha:
-        raise SluiceError(ErrorCode.BATCH_CONFLICT, sequence=claim.sequence, stored_sha256=held.sha)
-    if held.sheet != claim.sheet:
+    if stored.sha != claim.sha:
+        raise SluiceError(ErrorCode.BATCH_CONFLICT, sequence=claim.sequence, stored_sha256=stored.sha)
+    if stored.sheet != claim.sheet:
         detail = "The sequence is taken by a batch with the same rows, for another sheet."
-        raise SluiceError(ErrorCode.BATCH_CONFLICT, detail, sequence=claim.sequence, stored_sha256=held.sha)
+        raise SluiceError(ErrorCode.BATCH_CONFLICT, detail, sequence=claim.sequence, stored_sha256=stored.sha)
     return True

@@ -17,7 +17,7 @@ from sluice.domain.task import State, Task
 from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
 from sluice.tables.formats import FORMATS
-from sluice.usecases.composing.load_manifest import load_manifest
+from sluice.usecases.composing.read_chunks import load_manifest
 from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.sending.close_export import put_manifest
 from sluice.usecases.sending.open_export import Opened, check_params, choose_task_id, create_task, replay
@@ -48,9 +48,9 @@ def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> O
         raise ended_error(source)
     params = _new_params(ports, source, request)
     ref = TaskRef(source.tenant, choose_task_id(ports, source.tenant, request.idempotency_key))
-    held = ports.tasks.read(ref) if request.idempotency_key is not None else None
-    if held is not None:
-        return replay(held, params)
+    existing = ports.tasks.read(ref) if request.idempotency_key is not None else None
+    if existing is not None:
+        return replay(existing, params)
     ports.admission.admit()
     manifest = _new_manifest(ports, source, ref)
     FORMATS[params.format].check_rows(params, manifest.sheet_rows(len(params.tables)), ports.limits)

@@ -13,7 +13,7 @@ BATCH = 500
 
 
 def collect_garbage(ports: Ports, task: Task) -> int:
-    """Delete what no row names, abort uploads nobody will finish; returns how many were removed.
+    """Delete what no row names, abort uploads that no attempt will finish; returns how many were removed.
 
     ``task`` was read just now and has ended, so no attempt of it can finish any
     more, and only ``result_key`` of a completed task is kept. Chunks are kept

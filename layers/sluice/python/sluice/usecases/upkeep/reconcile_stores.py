@@ -1,4 +1,4 @@
-"""Compare the stores with each other, without any index: what nobody names, and what nobody looks after."""
+"""Compare the stores with each other, without any index: objects that no row names, and rows that no sweep finds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator may do by hand: ring again, free a lease, check a file."""
+"""What an operator may do by hand: trigger again, free a lease, check a file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def trigger_again(ports: Ports, ref: TaskRef) -> Task:
 
 
 def release_lease(ports: Ports, ref: TaskRef, *, owner: str | None = None) -> bool:
-    """Give a task back that a composer holds but will not finish. False: nobody (or not ``owner``) holds it.
+    """Give a task back whose composer will not finish it. False: no composer (or not ``owner``) has its lease.
 
     Safe at any time: a composer that is alive after all is fenced by its epoch.
     """

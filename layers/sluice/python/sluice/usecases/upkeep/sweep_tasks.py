@@ -1,4 +1,4 @@
-"""Repair whatever was lost: bells, leases, idle tasks, files past their time, garbage."""
+"""Repair whatever was lost: triggers, leases, idle tasks, files past their time, garbage."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ def sweep_task(ports: Ports, ref: TaskRef) -> Swept:
         case State.OPEN:
             return _expire_idle(ports, task)
         case State.SEALED:
-            return _ring(ports, task, Swept.LOST_TRIGGER)
+            return _trigger(ports, task, Swept.LOST_TRIGGER)
         case State.COMPOSING:
-            return _ring(ports, task, Swept.LAPSED_LEASE)
+            return _trigger(ports, task, Swept.LAPSED_LEASE)
         case State.COMPLETED | State.FAILED | State.CANCELLED | State.EXPIRED:
             return _tend_or_put_off(ports, task)
         case _:
@@ -92,7 +92,7 @@ def sweep_task(ports: Ports, ref: TaskRef) -> Swept:
 
 
 def _expire_idle(ports: Ports, task: Task) -> Swept:
-    """End a task that nobody closed."""
+    """End a task that was never closed."""
     now = ports.clock.now()
     if not apply_transition(ports, task.ref, expire_idle(task, now=now)):
         return Swept.NOTHING
@@ -106,8 +106,8 @@ def _expire_idle(ports: Ports, task: Task) -> Swept:
     return Swept.IDLE_EXPIRED
 
 
-def _ring(ports: Ports, task: Task, reason: Swept) -> Swept:
-    """Ask for a composer, and look again later if that was not heard either."""
+def _trigger(ports: Ports, task: Task, reason: Swept) -> Swept:
+    """Ask for a composer, and look again later in case that is lost too."""
     if not apply_transition(ports, task.ref, trigger_again(task, now=ports.clock.now(), timings=ports.timings)):
         return Swept.NOTHING
     ports.invoker.invoke(ManifestRef(task.ref, task.man_sha), epoch=task.epoch + 1)

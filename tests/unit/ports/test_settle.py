@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from sluice.ports.bundle import Ports
-from sluice.ports.retry import CHANGES
+from sluice.ports.retry import CHANGES, settle
 from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
-from sluice.usecases.apply_transition import settle
 from tests.support.fake_clock import FakeClock
 from tests.support.memory_ports import memory_ports
 
