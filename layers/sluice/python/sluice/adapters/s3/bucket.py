@@ -25,8 +25,8 @@ PAGE_OBJECTS = 1000
 """As many lines as the vendors list in one request."""
 STREAM_BYTES = 5 << 20
 """Parts of a streamed object are of this size, and of more where it would have too many; S3 takes none below 5 MiB."""
-STREAM_PARTS = 2
-"""Parts of a streamed object that are under way at a time."""
+STREAM_PARTS = 1
+"""Parts of a streamed object that are under way while the next one fills; another would take its size in memory."""
 STREAM_PARTS_MAX = 10_000
 
 CHECKSUM = "crc64"
