@@ -1,4 +1,4 @@
-"""One lane and several threads keep the contract; only threads work side by side."""
+"""One thread and several keep the contract; only threads work side by side."""
 
 import threading
 from itertools import count
@@ -22,18 +22,18 @@ class TestThreadedPool(PoolContract):
 
 def test_threads_work_side_by_side() -> None:
     meeting = threading.Barrier(3, timeout=10)
-    assert len(list(ThreadedPool().map(lambda _: meeting.wait(), range(9), lanes=3))) == 9
+    assert len(list(ThreadedPool().map(lambda _: meeting.wait(), range(9), concurrency=3))) == 9
 
 
 def test_threads_end_with_their_iterator() -> None:
     before = threading.active_count()
-    list(ThreadedPool().map(lambda item: item, range(10), lanes=4))
+    list(ThreadedPool().map(lambda item: item, range(10), concurrency=4))
     assert threading.active_count() == before
 
 
 def test_less_than_one_lane_is_refused() -> None:
-    with pytest.raises(ValueError, match="lanes start at 1"):
-        ThreadedPool().map(print, [], lanes=0)
+    with pytest.raises(ValueError, match="concurrency starts at 1"):
+        ThreadedPool().map(print, [], concurrency=0)
 
 
 def test_whoever_waits_for_a_thread_can_do_something_else_meanwhile() -> None:
@@ -43,8 +43,8 @@ def test_whoever_waits_for_a_thread_can_do_something_else_meanwhile() -> None:
         if next(asked) == 3:
             enough.set()
 
-    lanes = ThreadedPool(pause_s=0.001)
-    assert list(lanes.map(lambda _: enough.wait(10), range(2), lanes=2, on_wait=on_wait)) == [True, True]
+    pool = ThreadedPool(pause_s=0.001)
+    assert list(pool.map(lambda _: enough.wait(10), range(2), concurrency=2, on_wait=on_wait)) == [True, True]
 
 
 def test_what_the_waiting_thread_raises_passes_through_when_nothing_is_at_work() -> None:
@@ -58,5 +58,5 @@ def test_what_the_waiting_thread_raises_passes_through_when_nothing_is_at_work()
         raise Lamp
 
     with pytest.raises(Lamp):
-        list(ThreadedPool(pause_s=0.001).map(work, [1, 2, 3], lanes=2, on_wait=on_wait))
+        list(ThreadedPool(pause_s=0.001).map(work, [1, 2, 3], concurrency=2, on_wait=on_wait))
     assert sorted(done) == [1, 2]

@@ -87,7 +87,7 @@ def test_the_lease_is_kept_while_a_call_to_the_store_takes_long(slow_call: str) 
     ports = replace(
         ports,
         clock=SystemClock(),
-        lanes=ThreadedPool(pause_s=0.01),
+        pool=ThreadedPool(pause_s=0.01),
         timings=msgspec.structs.replace(ports.timings, heartbeat_s=0.05),
     )
     ref = open_export(ports, TenantId("acme"), OpenRequest(PARAMS)).task.ref
@@ -109,12 +109,12 @@ class BreaksAtParts(ForwardingStore):
         raise OutcomeUnknown("no answer")
 
     def abort_upload(self, upload: Upload) -> None:
-        self.at_work = [thread.name for thread in threading.enumerate() if thread.name.startswith("lane")]
+        self.at_work = [thread.name for thread in threading.enumerate() if thread.name.startswith("pool")]
         super().abort_upload(upload)
 
 
 def test_nobody_reads_on_for_an_attempt_that_is_cleaned_up() -> None:
-    ports = replace(memory_ports(FakeClock()), lanes=ThreadedPool(), limits=Limits(part_bytes_min=1))
+    ports = replace(memory_ports(FakeClock()), pool=ThreadedPool(), limits=Limits(part_bytes_min=1))
     ref = open_export(ports, TenantId("acme"), OpenRequest(PARAMS)).task.ref
     for sequence in range(1, 9):
         batch = Batch.of_rows([("x" * 1000,)] * 1000, 1)  # more than any writer holds back

@@ -13,7 +13,7 @@ from sluice.demo.order_table import COLUMNS
 from sluice.domain.options import ExportOptions
 from sluice.domain.schema import ColumnSpec
 from sluice.tables.file_plan import FilePlan
-from sluice.tables.writers.parquet.row_groups import held_bytes_max
+from sluice.tables.writers.parquet.row_groups import memory_bytes_max
 
 pytestmark = [
     pytest.mark.slow,
@@ -69,7 +69,7 @@ def grown(name: str, kind: str, rows: int) -> int:
 def parquet_bound(columns: Sequence[ColumnSpec], rows: int) -> int:
     """The bound that the writer states."""
     table = FilePlan(columns=tuple(columns), options=ExportOptions(), rows=rows, size=rows * 160, created_at=0)
-    return LIBRARY_BYTES + held_bytes_max(table)
+    return LIBRARY_BYTES + memory_bytes_max(table)
 
 
 def test_parquet_holds_one_row_group_whatever_the_number_of_rows() -> None:

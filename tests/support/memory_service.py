@@ -73,7 +73,7 @@ class MemoryService:
             clock=self.clock,
             randomness=SystemRandomness(),
             journal=self.journal,
-            lanes=stores.lanes,
+            pool=stores.pool,
             limits=limits or Limits(),
             timings=timings or Timings(),
         )

@@ -1,4 +1,4 @@
-"""Words that the glossary replaced, and where they still stand: in names, in comments and docstrings, on pages."""
+"""Words that the glossary replaced, looked for in names, in comments and docstrings, on pages."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from tests.support.page_tokens import NOT_OURS, ROOT, pages
 
 PACKAGE = "layers/sluice/python/sluice"
 CHECKED = (PACKAGE, "infra", "functions")
-PROSE = False
-"""Whether comments, docstrings and pages are read too, not only names."""
 
 
 class Retired(NamedTuple):
@@ -43,6 +41,7 @@ RETIRED = (
     Retired(r"outside", "Ports", in_prose=False),
     Retired(r"faces?", "API, server"),
     Retired(r"stand[-_]ins?", "emulator, twin"),
+    Retired(r"lanes?", "pool, concurrency"),
     Retired(r"patience", "time-out, deadline, retry", in_prose=False),
     Retired(r"held", "read, leased, buffered, accepted, kept: whichever it is"),
 )
@@ -52,9 +51,6 @@ ALLOWED = {
     "held_sequences": "a field of the gRPC contract",
 }
 """Names that stay, and why."""
-
-NOT_YET = (f"{PACKAGE}/tables/",)
-"""Folders whose names are still to be changed. The list only ever gets shorter."""
 
 
 class Found(NamedTuple):
@@ -74,14 +70,13 @@ def sources() -> Iterator[Path]:
 
 
 def retired_words() -> Iterator[Found]:
-    """Find them in everything that is checked so far."""
+    """Find them in names, comments, docstrings and pages."""
     for path in sources():
         place = str(path.relative_to(ROOT))
-        if not place.startswith(NOT_YET):
-            yield from in_names(place, path.read_text(encoding="utf-8"))
-        if PROSE:
-            yield from in_prose(place, prose_of_code(path.read_text(encoding="utf-8")))
-    for page in pages() if PROSE else ():
+        code = path.read_text(encoding="utf-8")
+        yield from in_names(place, code)
+        yield from in_prose(place, prose_of_code(code))
+    for page in pages():
         if page.name == "CHANGELOG.md" or page.is_relative_to(ROOT / "docs/decisions"):  # these are history
             continue
         yield from in_prose(str(page.relative_to(ROOT)), prose_of_page(page.read_text(encoding="utf-8")))

@@ -45,7 +45,7 @@ class Stores(NamedTuple):
     objects: ObjectStore
     tasks: TaskStore
     links: MintsLinks
-    lanes: OrderedPool
+    pool: OrderedPool
 
 
 def new_stores(clock: Clock) -> Stores:

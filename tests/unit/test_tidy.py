@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import plain_words
-from tests.support.plain_words import ALLOWED, NOT_YET, in_names, in_prose, prose_of_code, prose_of_page, retired_words
+from tests.support.plain_words import ALLOWED, in_names, in_prose, prose_of_code, prose_of_page, retired_words
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "layers/sluice/python/sluice"
@@ -154,12 +154,10 @@ def test_no_name_or_text_uses_a_word_that_the_glossary_replaced() -> None:
     assert [f"{place}: {word} (say: {instead})" for place, word, instead in retired_words()] == []
 
 
-def test_the_exceptions_to_plain_words_are_used_and_the_unfinished_folders_are_unfinished() -> None:
+def test_the_exceptions_to_plain_words_are_used() -> None:
     texts = [path.read_text() for path in plain_words.sources()]
     texts += [path.read_text() for path in (ROOT / "layers/sluice/proto").glob("*.proto")]
     assert [name for name in ALLOWED if not any(name in text for text in texts)] == []
-    unfinished = {named(path) for path in plain_words.sources() for _ in in_names("", path.read_text())}
-    assert [folder for folder in NOT_YET if not any(path.startswith(folder) for path in unfinished)] == []
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from sluice.tables.writers.parquet.row_groups import (
     RowGroup,
     RowGroups,
     group_bytes,
-    held_bytes_max,
+    memory_bytes_max,
 )
 from tests.support.csv_files import strings, table_of
 from tests.support.format_files import FormatFiles, read_parquet
@@ -95,8 +95,8 @@ def test_row_groups_grow_only_where_the_footer_would_outgrow_them() -> None:
     assert group_bytes(plan(1, 0, 0)) == GROUP_BYTES_MIN
     wide = plan(1_000, 100_000, 8)
     assert 24 * MIB < group_bytes(wide) < 48 * MIB
-    assert held_bytes_max(wide) < 256 * MIB
-    assert held_bytes_max(plan(10, 10_000_000, 15)) < 40 * MIB
+    assert memory_bytes_max(wide) < 256 * MIB
+    assert memory_bytes_max(plan(10, 10_000_000, 15)) < 40 * MIB
 
 
 def test_a_file_has_groups_of_the_stated_size(tmp_path: Path) -> None:

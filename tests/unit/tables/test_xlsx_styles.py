@@ -8,7 +8,7 @@ import pytest
 
 from sluice.domain.options import ExportOptions
 from sluice.domain.schema import ColumnType
-from sluice.tables.writers.xlsx.skeleton import LOOKS
+from sluice.tables.writers.xlsx.skeleton import STYLES
 from tests.support.xlsx_tables import columns_of, write_xlsx
 
 COLUMNS = columns_of(ColumnType.STRING, ColumnType.NUMBER)
@@ -44,7 +44,7 @@ def grids_of(sheet: Any) -> list[str]:
 
 def test_every_style_that_can_be_asked_for_has_a_look() -> None:
     hints = get_type_hints(ExportOptions)
-    assert list(LOOKS) == list(get_args(hints["style"]))
+    assert list(STYLES) == list(get_args(hints["style"]))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_header_text_is_white_on_a_dark_background(color: str, *, is_white: bool
     assert (font.color.rgb == "FFFFFFFF") is is_white
 
 
-@pytest.mark.parametrize("style", LOOKS)
+@pytest.mark.parametrize("style", STYLES)
 def test_a_style_gives_the_same_bytes_however_the_rows_were_cut(style: str) -> None:
     options = ExportOptions(style=style)  # type: ignore[arg-type]  # the names are those of the option
     files = {write_xlsx(COLUMNS, ROWS, options=options, batch_rows=rows).data for rows in (1, 2, 1_000)}

@@ -73,7 +73,7 @@ class UnderWay(ForwardingStore):
             self._now[name] += 1
             self.most[name] = max(self.most[name], self._now[name])
             self._met.notify_all()
-            # Until all lanes have met once; whoever comes late, or is alone for good, does not wait for ever.
+            # Until all threads have met once; one that comes late, or is alone for good, does not wait for ever.
             self._met.wait_for(lambda: self.most[name] >= EXPECTED[name], timeout=self._patience_s)
         try:
             return call()
@@ -98,14 +98,14 @@ def composed(ports: Ports) -> tuple[Outcome, Task]:
     return outcome, row
 
 
-def in_lanes(store: UnderWay, clock: FakeClock) -> Ports:
-    return replace(memory_ports(clock), objects=store, lanes=ThreadedPool(), limits=LIMITS)
+def in_a_pool(store: UnderWay, clock: FakeClock) -> Ports:
+    return replace(memory_ports(clock), objects=store, pool=ThreadedPool(), limits=LIMITS)
 
 
 def test_the_file_is_the_one_that_one_lane_makes() -> None:
     one_by_one = replace(memory_ports(FakeClock()), limits=LIMITS)
     store = UnderWay(MemoryStore(clock=FakeClock()))
-    side_by_side = in_lanes(store, FakeClock())
+    side_by_side = in_a_pool(store, FakeClock())
     (_, plain), (_, laned) = composed(one_by_one), composed(side_by_side)
     assert laned.parts_done == plain.parts_done > LIMITS.parallel_parts
     assert one_by_one.objects.get(plain.result_key) == side_by_side.objects.get(laned.result_key)
@@ -113,7 +113,7 @@ def test_the_file_is_the_one_that_one_lane_makes() -> None:
 
 def test_no_more_is_under_way_than_the_limits_say() -> None:
     store = UnderWay(MemoryStore(clock=FakeClock()), patience_s=10)
-    outcome, _ = composed(in_lanes(store, FakeClock()))
+    outcome, _ = composed(in_a_pool(store, FakeClock()))
     assert outcome is Outcome.COMPLETED
     assert store.most == EXPECTED
 
@@ -125,7 +125,7 @@ def test_a_part_that_cannot_be_put_ends_the_attempt_and_nothing_is_put_behind_th
             raise OutcomeUnknown
 
     store = UnderWay(MemoryStore(clock=FakeClock()), hurt)
-    ports = in_lanes(store, FakeClock())
+    ports = in_a_pool(store, FakeClock())
     outcome, row = composed(ports)
     assert (outcome, row.state) == (Outcome.RELEASED, State.SEALED)
     assert store.calls.count("abort_upload") == 1

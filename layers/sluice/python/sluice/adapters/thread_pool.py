@@ -28,30 +28,30 @@ class ThreadedPool:
         work: Callable[[Item], Done],
         items: Iterable[Item],
         *,
-        lanes: int,
+        concurrency: int,
         on_wait: Callable[[], object] = nothing,
     ) -> Generator[Done]:
-        if lanes < 1:
-            raise ValueError("lanes start at 1")
+        if concurrency < 1:
+            raise ValueError("concurrency starts at 1")
 
         def finish(future: Future[Done]) -> Done:
             while not wait([future], self._pause_s).done:
                 on_wait()
             return future.result()
 
-        return _map(work, items, lanes, finish)
+        return _map(work, items, concurrency, finish)
 
 
 def _map(
-    work: Callable[[Item], Done], items: Iterable[Item], lanes: int, finish: Callable[[Future[Done]], Done]
+    work: Callable[[Item], Done], items: Iterable[Item], concurrency: int, finish: Callable[[Future[Done]], Done]
 ) -> Generator[Done]:
     waiting: deque[Future[Done]] = deque()
-    pool = ThreadPoolExecutor(lanes, thread_name_prefix="lane")
+    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="pool")
     try:
         for item in items:
             waiting.append(pool.submit(copy_context().run, work, item))
             del item  # the queue holds it as long as it is needed
-            if len(waiting) == lanes:
+            if len(waiting) == concurrency:
                 yield finish(waiting.popleft())
         while waiting:
             yield finish(waiting.popleft())

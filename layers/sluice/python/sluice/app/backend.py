@@ -42,7 +42,7 @@ class Stores(NamedTuple):
     objects: ObjectStore
     tasks: TaskStore
     links: MintsLinks
-    lanes: OrderedPool
+    pool: OrderedPool
     """Calls to ``objects`` in parallel, where that pays."""
     call_s: float = 0
     """The longest that one call to ``objects`` takes before it gives up; 0 where calls do not wait."""
@@ -104,7 +104,7 @@ def assemble_ports(
         clock=clock,
         randomness=randomness,
         journal=journal,
-        lanes=stores.lanes,
+        pool=stores.pool,
         limits=settings.limits(),
         timings=settings.timings(),
     )

@@ -26,6 +26,6 @@ class Ports:
     clock: Clock
     randomness: Randomness
     journal: Journal
-    lanes: OrderedPool = field(default_factory=SerialPool)
+    pool: OrderedPool = field(default_factory=SerialPool)
     limits: Limits = field(default_factory=Limits)
     timings: Timings = field(default_factory=Timings)

@@ -70,7 +70,7 @@ class GetsObjects(Protocol):
         """Yield bytes ``start`` to ``end`` (exclusive) in blocks of at most 1 MiB.
 
         Memory does not depend on the object's size. Raises ``NoSuchObject``
-        at the first block. Whoever stops half-way closes the generator.
+        at the first block. A caller that stops half-way closes the generator.
         """
 
 
@@ -114,7 +114,7 @@ class UploadsParts(Protocol):
 
 class MintsLinks(Protocol):
     def mint_link(self, key: str, *, filename: str, expires_at: float) -> str:
-        """A URL that serves exactly this object until ``expires_at`` (Unix seconds) to whoever holds it.
+        """A URL that serves exactly this object until ``expires_at`` (Unix seconds) to any caller that has it.
 
         The download is named ``filename`` by ``Content-Disposition``; a store
         that cannot name it by a link names it by the object's ``FILENAME``,

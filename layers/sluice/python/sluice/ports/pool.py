@@ -19,12 +19,12 @@ class OrderedPool(Protocol):
         work: Callable[[Item], Done],
         items: Iterable[Item],
         *,
-        lanes: int,
+        concurrency: int,
         on_wait: Callable[[], object] = nothing,
     ) -> Generator[Done]:
         """Yield ``work(item)`` for each of ``items``, in their order.
 
-        At most ``lanes`` are at work or waiting to be yielded at any time, so
+        At most ``concurrency`` are at work or waiting to be yielded at any time, so
         memory does not depend on the number of items. ``items`` is read by the
         caller's thread only, and never further ahead than that. An error of
         ``work`` is raised at its item's place. As long as the caller's thread
@@ -43,9 +43,9 @@ class SerialPool:
         work: Callable[[Item], Done],
         items: Iterable[Item],
         *,
-        lanes: int,
+        concurrency: int,
         on_wait: Callable[[], object] = nothing,
     ) -> Generator[Done]:
-        del lanes, on_wait  # the caller's thread works and has no time for anything else
+        del concurrency, on_wait  # the caller's thread works and has no time for anything else
         for item in items:
             yield work(item)

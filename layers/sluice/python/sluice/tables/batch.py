@@ -1,4 +1,4 @@
-"""The rows of one call, held as columns."""
+"""The rows of one call, kept as columns."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Cells:
     contains a NUL. ``nulls`` has one byte per row, 1 where the cell is null
     (its text is then empty), or is empty when no cell is null.
     The form is canonical: equal cells have equal ``text`` and ``nulls``.
-    Cells read from a store are held as ``data``, UTF-8 that is decoded when
-    somebody asks for ``text``.
+    Cells read from a store are kept as ``data``, UTF-8 that is decoded when
+    ``text`` is first read.
     """
 
     __slots__ = ("_data", "_text", "nulls")

@@ -3,7 +3,7 @@
 obstore has no parts by number, and no listing of what is under way, so both
 are built of what every store has. ``@uploads/{key}/{upload id}/`` holds
 ``begin`` with the metadata, a part under its number, and ``complete`` once
-somebody completes. No key contains ``@``.
+a process completes it. No key contains ``@``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class S3Uploads:
     def __init__(self, bucket: S3Bucket, randomness: Randomness) -> None:
         self._bucket = bucket
         self._randomness = randomness
-        self._lanes = ThreadedPool()
+        self._pool = ThreadedPool()
 
     def begin(self, key: str, metadata: dict[str, str]) -> Upload:
         check_key(key)
@@ -78,7 +78,7 @@ class S3Uploads:
         stored = StoredObject(sum(receipt.size for receipt in receipts), crc64, self._read_begin(upload))
         self._close(upload)
         try:
-            with closing(self._lanes.map(partial(self._read_part, folder), receipts, lanes=READ_AHEAD)) as parts:
+            with closing(self._pool.map(partial(self._read_part, folder), receipts, concurrency=READ_AHEAD)) as parts:
                 self._bucket.stream(upload.key, parts, stored)
         except BaseException as error:
             with suppress(StoreError):  # if that fails too, the upload is over
@@ -112,7 +112,7 @@ class S3Uploads:
         return msgspec.json.decode(data, type=dict[str, str])
 
     def _close(self, upload: Upload) -> None:
-        """Let nobody else complete the upload. Raises ``NoSuchUpload`` when somebody else does."""
+        """Claim the completion. Raises ``NoSuchUpload`` when another process has it."""
         marker, ours = _folder_of(upload) + _COMPLETE, self._randomness.bytes(16)
         try:
             self._bucket.put_new(marker, ours)

@@ -78,4 +78,4 @@ def _declare(column: Column) -> str:
     declaration = f'"{column.name}" {_KINDS[column.kind]} NOT NULL'
     if column.default is None:
         return declaration
-    return f"{declaration} DEFAULT {column.default!r}"  # numbers and plain strings, which SQL spells as Python does
+    return f"{declaration} DEFAULT {column.default!r}"  # numbers and plain strings, which SQL writes as Python does

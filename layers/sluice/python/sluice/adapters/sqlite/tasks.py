@@ -169,14 +169,14 @@ def _decode(row: Sequence[Any]) -> Task:
 
 
 def _condition(ref: TaskRef, guard: Guard) -> tuple[str, list[object]]:
-    """Spell what the row must be. What the guard leaves out is not compared."""
+    """Say as SQL what the row must be. What the guard leaves out is not compared."""
     compared = {"tenant": ref.tenant, "task_id": ref.task_id, **msgspec.structs.asdict(guard)}
     compared = {name: value for name, value in compared.items() if value is not None}
     return " AND ".join(f"{name} = ?" for name in compared), list(compared.values())
 
 
 def _page_query(tenant: TenantId, state: State | None, after: Position | None) -> tuple[str, list[object]]:
-    """Spell a listing's query up to its last value, the limit; each form has an index of its own."""
+    """A listing's query with all values but the last, the limit; each form has an index of its own."""
     conditions = ["params <> ''", "tenant = ?"]
     values: list[object] = [tenant]
     if state is not None:

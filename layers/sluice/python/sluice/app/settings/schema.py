@@ -80,7 +80,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def reflection(self) -> bool:
-        """Whether gRPC tells callers what it offers: a convenience, and a gift to whoever looks for a way in."""
+        """Whether gRPC tells callers what it offers: a convenience for developers, and for attackers."""
         return self.environment == "development"
 
 

@@ -41,7 +41,7 @@ def slices(batch: Batch, *, rows_max: int = SLICE_ROWS, chars_max: int = SLICE_C
     """Cut ``batch`` into batches of at most ``rows_max`` rows and twice ``chars_max`` characters, in order.
 
     A slice has at least one row, so one huge row is one slice. Beside the
-    batch one slice is held.
+    batch, one slice is in memory.
     """
     chars = chars_of(batch)
     cells_max = SLICE_CELLS // max(len(batch.columns), 1)
@@ -60,7 +60,7 @@ def slices(batch: Batch, *, rows_max: int = SLICE_ROWS, chars_max: int = SLICE_C
 
 
 def chars_of(batch: Batch) -> int:
-    """The characters of all cells and of what separates them, or their bytes of UTF-8 where those are held."""
+    """The characters of all cells and of what separates them, or their bytes of UTF-8 where those are kept."""
     joined_columns = (cells.joined for cells in batch.columns)
     return sum(sum(map(len, joined)) if isinstance(joined, list) else len(joined) for joined in joined_columns)
 

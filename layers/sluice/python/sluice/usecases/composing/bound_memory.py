@@ -15,7 +15,7 @@ CLAIM_BYTES = 512
 CELLS_BYTES = 128
 """A column of a decoded batch, its text apart."""
 SLACK_BYTES = 4 * MIB
-"""What the allocator keeps between blocks, the lanes' threads, the journal."""
+"""What the allocator keeps between blocks, the pool's threads, the journal."""
 
 
 def composer_bytes_max(file_format: Format, plan: FilePlan, manifest: Manifest) -> int:

@@ -54,7 +54,7 @@ def read_chunks(
     manifest: Manifest,
     *,
     size_max: int,
-    lanes: OrderedPool,
+    pool: OrderedPool,
     prefetched: int = 1,
     on_wait: Callable[[], object] = nothing,
 ) -> Generator[Batch]:
@@ -66,7 +66,7 @@ def read_chunks(
     """
     source = TaskRef(TenantId(manifest.tenant), TaskId(manifest.source_task))
     get = partial(_get, objects, source)
-    with closing(lanes.map(get, manifest.chunks, lanes=prefetched, on_wait=on_wait)) as bodies:
+    with closing(pool.map(get, manifest.chunks, concurrency=prefetched, on_wait=on_wait)) as bodies:
         for claim in manifest.chunks:
             yield decode_chunk(next(bodies), claim, size_max=size_max)  # bound to no name, so gone when decoded
 

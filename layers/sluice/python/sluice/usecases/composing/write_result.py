@@ -84,7 +84,7 @@ def _upload_file(ports: Ports, lease: ComposeLease, upload: Upload, work: _Work)
         ports.objects,
         manifest,
         size_max=_chunk_max(manifest),
-        lanes=ports.lanes,
+        pool=ports.pool,
         prefetched=ports.limits.prefetched_chunks,
         on_wait=partial(renew_if_due, ports, lease),
     )
@@ -163,9 +163,10 @@ def _put_parts(ports: Ports, lease: ComposeLease, upload: Upload, parts: Iterabl
         started = ports.clock.monotonic()
         return ports.objects.put_part(upload, *numbered), ports.clock.monotonic() - started
 
-    lanes = ports.limits.parallel_parts
     keep = partial(renew_if_due, ports, lease)
-    with closing(ports.lanes.map(put, enumerate(parts, start=1), lanes=lanes, on_wait=keep)) as done:
+    with closing(
+        ports.pool.map(put, enumerate(parts, start=1), concurrency=ports.limits.parallel_parts, on_wait=keep)
+    ) as done:
         for receipt, duration_s in done:
             yield receipt
             lease.progress.parts_done = receipt.part_number
@@ -187,7 +188,7 @@ def _at_least_one(parts: Iterable[bytes]) -> Iterator[bytes]:
 def _with_heartbeats(ports: Ports, lease: ComposeLease, action: Callable[[], T]) -> T:
     """Make one call that may take long, and keep the lease until it returns."""
     keep = partial(renew_if_due, ports, lease)
-    with closing(ports.lanes.map(lambda act: act(), [action], lanes=1, on_wait=keep)) as done:
+    with closing(ports.pool.map(lambda act: act(), [action], concurrency=1, on_wait=keep)) as done:
         return next(done)
 
 

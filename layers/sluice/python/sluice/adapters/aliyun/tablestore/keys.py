@@ -21,7 +21,7 @@ ROW: Key = [(KEYS.key[0].name, "keys")]
 
 
 class TablestoreKeys:
-    """Implements ``KeyStore``, with one call for each read: to be remembered by whoever reads often.
+    """Implements ``KeyStore``, with one call for each read: so a process that reads often caches them.
 
     The row holds all keys as JSON and a number that each change raises; a
     change is one conditional write. ``access`` names the tasks' table.
@@ -38,7 +38,7 @@ class TablestoreKeys:
         return self._load()[1]
 
     def change(self, edit: Callable[[Keys], Keys]) -> Keys:
-        """Read, edit and write if nobody else wrote meanwhile; begin again when somebody did."""
+        """Read, edit, and write if no other process wrote meanwhile; begin again when one did."""
         for _ in range(CHANGES_MAX):
             rev, keys = self._load()
             changed = edit(keys)

@@ -1,4 +1,4 @@
-"""How tasks, claims and attempts are spelled as rows and columns of Tablestore, and read back."""
+"""How tasks, claims and attempts are encoded as rows and columns of Tablestore, and decoded."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def write_fields(tenant: TenantId, state: State, fields: TaskFields) -> Columns:
 
 
 def read_task(columns: Mapping[str, Any]) -> Task:
-    """Raises ``StoreRefused`` for a row that somebody else has damaged."""
+    """Raises ``StoreRefused`` for a row that another program has damaged."""
     try:
         return decode_task(columns)
     except msgspec.MsgspecError as error:
@@ -127,7 +127,7 @@ def write_attempt(attempt: Attempt) -> Columns:
 
 
 def read_attempt(columns: Mapping[str, Any]) -> Attempt:
-    """Raises ``StoreRefused`` for an entry that somebody else has damaged."""
+    """Raises ``StoreRefused`` for an entry that another program has damaged."""
     try:
         return msgspec.convert({name: columns[name] for name in _ATTEMPT if name in columns}, Attempt)
     except msgspec.ValidationError as error:

@@ -118,7 +118,7 @@ class TablestoreTasks:
             self._client.update(task_key(ref), drop, some_row())
 
     def remove(self, ref: TaskRef, guard: Guard) -> bool:
-        """Remove the attempts first, so that a crash leaves the row, and with it whoever comes to repeat this.
+        """Remove the attempts first, so that a crash leaves the row, by which the removal is found and repeated.
 
         If the row changes in between, it stays, and only its log is lost.
         """

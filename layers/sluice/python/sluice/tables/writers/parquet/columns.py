@@ -1,4 +1,4 @@
-"""Turns one column of cells into the fields of a Parquet column: spelt alike, nulls marked."""
+"""Turns one column of cells into the fields of a Parquet column: formatted alike, nulls marked."""
 
 from __future__ import annotations
 
@@ -35,32 +35,32 @@ class ParquetColumn:
     def check(self, cells: Cells, rows: int) -> None:
         """Raise INVALID_VALUE for the first cell that does not fit; it costs one call when all are plain."""
         if not (isinstance(cells.text, str) and self.kind.are_plain(cells.text)):
-            self._spell_all(cells.texts(rows), 0)
+            self._format_all(cells.texts(rows), 0)
 
     def fields(self, cells: Cells, rows: int, *, rows_before: int, warnings: Counter[str]) -> Fields:
-        """Spell ``rows`` cells, at least one. Raises INVALID_VALUE, whose row counts from ``rows_before``."""
+        """Format ``rows`` cells, at least one. Raises INVALID_VALUE, whose row counts from ``rows_before``."""
         texts = cells.texts(rows)
         if isinstance(cells.text, str) and self.kind.are_plain(cells.text):
             values = cells.text.encode().split(_NUL)
         else:
-            values = [text.encode() for text in self._spell_all(texts, rows_before)]
+            values = [text.encode() for text in self._format_all(texts, rows_before)]
             if self.kind.is_invalid is not None and (invalid := sum(map(self.kind.is_invalid, texts))):
                 warnings[Warned.INVALID_AS_TEXT] += invalid
         nulls = bytes([not text for text in texts]) if self.kind.empty_is_null else cells.nulls or bytes(rows)
         return Fields(values, nulls)
 
-    def _spell_all(self, texts: list[str], rows_before: int) -> list[str]:
-        index, spelt = 0, []
+    def _format_all(self, texts: list[str], rows_before: int) -> list[str]:
+        index, formatted = 0, []
         try:
             for index, text in enumerate(texts):  # noqa: B007 -- says afterwards which one it was
-                spelt.append(self._spell(text))
+                formatted.append(self._format(text))
         except Misfit as misfit:
             facts = {"column_type": self._column.type.value} | ({"reason": misfit.reason} if misfit.reason else {})
             raise cell_error(ErrorCode.INVALID_VALUE, rows_before + index, self._column, **facts) from None
-        return spelt
+        return formatted
 
-    def _spell(self, text: str) -> str:
-        """Spell one cell as it would be among plain ones: a file may not depend on a cell's neighbours."""
+    def _format(self, text: str) -> str:
+        """Format one cell as it would be among plain ones: a file may not depend on a cell's neighbours."""
         if (not text and self.kind.empty_is_null) or (SEPARATOR not in text and self.kind.are_plain(text)):
             return text
-        return self.kind.spell(text)
+        return self.kind.format(text)

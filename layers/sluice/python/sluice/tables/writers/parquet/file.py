@@ -91,7 +91,7 @@ def _arrow_table(group: RowGroup, schema: pa.Schema) -> pa.Table:
     arrays = []
     for index, field in enumerate(schema):
         arrays.append(_array(group.columns[index], group.rows).cast(field.type))
-        group.columns[index] = GatheredColumn()  # its bytes are held once, not twice
+        group.columns[index] = GatheredColumn()  # its bytes are in memory once, not twice
     return pa.Table.from_arrays(arrays, schema=schema)
 
 

@@ -15,7 +15,7 @@ from sluice.tables.file_plan import FilePlan, Tally
 from sluice.tables.values.cell_checks import check_declaration, check_names_differ, check_values, refuse
 from sluice.tables.writers.format import Format
 from sluice.tables.writers.parquet.columns import ParquetColumn
-from sluice.tables.writers.parquet.row_groups import GROUP_ROWS, fields_bytes, group_bytes, held_bytes_max
+from sluice.tables.writers.parquet.row_groups import GROUP_ROWS, fields_bytes, group_bytes, memory_bytes_max
 
 EXTRA = "parquet"
 """The optional extra that brings the library."""
@@ -25,7 +25,7 @@ _CELL_BYTES_MAX = 24
 _CHUNK_BYTES_MAX = 4 * KIB
 """Page headers and the footer's entry of one column of one row group, its name apart."""
 _FRAME_BYTES = 4 * KIB
-_LIBRARY_HELD_BYTES = 96 * MIB
+_LIBRARY_BYTES = 96 * MIB
 """The library's code, and what it takes with its first row group."""
 
 
@@ -69,7 +69,7 @@ class ParquetFormat(Format):
     def write(self, batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> Iterator[bytes]:
         """Yield the file in blocks, a row group's as soon as it is full.
 
-        Memory is ``row_groups.held_bytes_max`` and one row, and some 32 MiB that
+        Memory is ``row_groups.memory_bytes_max`` and one row, and some 32 MiB that
         the library takes with its first row group. It is the one format whose
         memory grows with the rows, by its footer: 2 KiB for each column of each
         row group of 8 MiB or more. Raises INVALID_VALUE for a value that does not fit its column,
@@ -94,7 +94,7 @@ class ParquetFormat(Format):
 
     def memory_bound(self, plan: FilePlan, batch_bytes: int) -> int:
         """Bound the memory of ``write``: the library's own, a row group, and a batch in two forms."""
-        return _LIBRARY_HELD_BYTES + held_bytes_max(plan) + 2 * batch_bytes
+        return _LIBRARY_BYTES + memory_bytes_max(plan) + 2 * batch_bytes
 
 
 PARQUET = ParquetFormat()

@@ -17,8 +17,8 @@ from sluice.tables.values.cell_checks import is_invalid_date, is_invalid_number
 from sluice.tables.values.dates import PLAIN_DAY, DateFault, are_plain_dates, is_finer_than_kept, read_date, time_zone
 from sluice.tables.values.numbers import are_plain_numbers
 
-Spell = Callable[[str], str]
-"""Gives the spelling of a value, or raises ``Misfit``."""
+FormatCell = Callable[[str], str]
+"""Gives the text of a value in the file, or raises ``Misfit``."""
 
 DECIMAL_DIGITS = 38
 """A decimal column has this many digits, before and after the point together."""
@@ -35,19 +35,19 @@ class Misfit(ValueError):
         self.reason = reason
 
 
-def spell_text(text: str) -> str:
+def format_text(text: str) -> str:
     """Any text."""
     return text
 
 
-def spell_number_text(text: str) -> str:
+def format_number_text(text: str) -> str:
     """A number as sent, for a column of texts."""
     if is_invalid_number(text):
         raise Misfit
     return text
 
 
-def spell_whole(text: str) -> str:
+def format_whole(text: str) -> str:
     """A number without decimals, within 64 bits."""
     units = _units(text, 0)
     if not -_INT64_END <= units < _INT64_END:
@@ -55,33 +55,33 @@ def spell_whole(text: str) -> str:
     return str(units)
 
 
-def spell_decimal(decimals: int) -> Spell:
-    """Make the spelling of numbers with at most ``decimals`` decimals, zeros at their end apart."""
+def format_decimal(decimals: int) -> FormatCell:
+    """Make the formatter of numbers with at most ``decimals`` decimals, zeros at their end apart."""
 
-    def spell(text: str) -> str:
+    def format_cell(text: str) -> str:
         units = _units(text, decimals)
         if abs(units) >= 10**DECIMAL_DIGITS:
             raise Misfit("range")
         digits = f"{abs(units):0{decimals + 1}d}"
         return f"{'-' if units < 0 else ''}{digits[:-decimals]}.{digits[-decimals:]}"
 
-    return spell
+    return format_cell
 
 
-def spell_day(zone: tzinfo) -> Spell:
-    """Make the spelling of days; a time of day other than midnight does not fit."""
+def format_day(zone: tzinfo) -> FormatCell:
+    """Make the formatter of days; a time of day other than midnight does not fit."""
 
-    def spell(text: str) -> str:
+    def format_cell(text: str) -> str:
         moment = _moment(text, zone)
         if moment.time() != time.min:
             raise Misfit("time_of_day")
         return moment.date().isoformat()
 
-    return spell
+    return format_cell
 
 
-def spell_moment(zone: tzinfo) -> Spell:
-    """Make the spelling of wall-clock times in ``zone``."""
+def format_moment(zone: tzinfo) -> FormatCell:
+    """Make the formatter of wall-clock times in ``zone``."""
     return lambda text: _moment(text, zone).isoformat(" ")
 
 
@@ -150,10 +150,10 @@ class Kind:
     """How the cells of one column are stored."""
 
     stored: Stored
-    spell: Spell
-    """The spelling of one cell that is not null."""
+    format: FormatCell
+    """Formats one cell that is not null."""
     are_plain: Callable[[str], bool]
-    """Whether NUL-joined cells are all empty or spelt as they may be; one call for a whole column."""
+    """Whether NUL-joined cells are all empty or formatted as they may be; one call for a whole column."""
     decimals: int = 0
     empty_is_null: bool = True
     is_invalid: Callable[[str], bool] | None = None
@@ -168,20 +168,20 @@ def kind_of(column: ColumnSpec, options: ExportOptions) -> Kind:
     Where invalid values are kept as text, every column is one of texts.
     """
     if column.type is ColumnType.STRING:
-        return Kind(Stored.TEXT, spell_text, lambda _: True, empty_is_null=False)
+        return Kind(Stored.TEXT, format_text, lambda _: True, empty_is_null=False)
     if options.on_invalid == "text":
         return _as_sent(column)
     match column.type:
         case ColumnType.NUMBER:
             return _number_kind(declared_decimals(column.format))
         case ColumnType.DATE:
-            return Kind(Stored.DAY, spell_day(time_zone(options.timezone)), _all(_PLAIN_DAY))
+            return Kind(Stored.DAY, format_day(time_zone(options.timezone)), _all(_PLAIN_DAY))
         case ColumnType.DATETIME:
             plain = _all(rf"{_PLAIN_DAY}(?:[ T]{_PLAIN_TIME})?+")
-            return Kind(Stored.MOMENT, spell_moment(time_zone(options.timezone)), plain)
+            return Kind(Stored.MOMENT, format_moment(time_zone(options.timezone)), plain)
         case ColumnType.BOOLEAN:
             words = boolean_words(column.format)
-            return Kind(Stored.TRUTH, _spell_truth(words), _never, empty_is_null=words.read("") is None)
+            return Kind(Stored.TRUTH, _format_truth(words), _never, empty_is_null=words.read("") is None)
     assert_never(column.type)
 
 
@@ -202,28 +202,28 @@ def declared_decimals(code: str) -> int | None:
 def _as_sent(column: ColumnSpec) -> Kind:
     match column.type:
         case ColumnType.NUMBER:
-            return Kind(Stored.TEXT, spell_text, are_plain_numbers, is_invalid=is_invalid_number)
+            return Kind(Stored.TEXT, format_text, are_plain_numbers, is_invalid=is_invalid_number)
         case ColumnType.BOOLEAN:
             words = boolean_words(column.format)
             return Kind(
                 Stored.TEXT,
-                spell_text,
+                format_text,
                 _never,
                 empty_is_null=words.read("") is None,
                 is_invalid=lambda text: text != "" and words.read(text) is None,
             )
         case _:
-            return Kind(Stored.TEXT, spell_text, are_plain_dates, is_invalid=is_invalid_date)
+            return Kind(Stored.TEXT, format_text, are_plain_dates, is_invalid=is_invalid_date)
 
 
 def _number_kind(decimals: int | None) -> Kind:
     if decimals is None:
-        return Kind(Stored.TEXT, spell_number_text, are_plain_numbers)
+        return Kind(Stored.TEXT, format_number_text, are_plain_numbers)
     if decimals == 0:
-        return Kind(Stored.WHOLE, spell_whole, _all(r"-?+(?:0|[1-9][0-9]{0,17}+)"))
+        return Kind(Stored.WHOLE, format_whole, _all(r"-?+(?:0|[1-9][0-9]{0,17}+)"))
     whole = DECIMAL_DIGITS - decimals
     plain = _all(rf"-?+(?:0|[1-9][0-9]{{0,{whole - 1}}}+)(?:\.[0-9]{{1,{decimals}}}+)?+")
-    return Kind(Stored.DECIMAL, spell_decimal(decimals), plain, decimals=decimals)
+    return Kind(Stored.DECIMAL, format_decimal(decimals), plain, decimals=decimals)
 
 
 @cache
@@ -241,13 +241,13 @@ def _never(joined: str) -> bool:
     return False
 
 
-def _spell_truth(words: BooleanWords) -> Spell:
-    spellings = {True: "true", False: "false"}
+def _format_truth(words: BooleanWords) -> FormatCell:
+    texts = {True: "true", False: "false"}
 
-    def spell(text: str) -> str:
+    def format_cell(text: str) -> str:
         truth = words.read(text)
         if truth is None:
             raise Misfit
-        return spellings[truth]
+        return texts[truth]
 
-    return cache(spell)
+    return cache(format_cell)

@@ -40,8 +40,8 @@ def group_bytes(plan: FilePlan) -> int:
     return max(GROUP_BYTES_MIN, least)
 
 
-def held_bytes_max(plan: FilePlan) -> int:
-    """Bound what is held of the table while its file is written, one row apart."""
+def memory_bytes_max(plan: FilePlan) -> int:
+    """Bound what is in memory of the table while its file is written, one row apart."""
     size = group_bytes(plan)
     groups = 1 + plan.rows // GROUP_ROWS + fields_bytes(plan) // size
     return COPIES_MAX * size + groups * len(plan.columns) * FOOTER_BYTES

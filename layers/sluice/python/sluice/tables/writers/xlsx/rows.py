@@ -14,7 +14,7 @@ Slot: TypeAlias = bytes | Sequence[bytes]
 _CELLS_OF_BLOCK = 20_000
 _BLOCKS = (1_000, 100)
 _CELLS_AT_ONCE = 10_000
-"""A block with more would be held several times on its way."""
+"""A block with more would be copied several times on its way."""
 _WIDE_COLUMNS = 200
 """From here on a block would have few rows, and rows are put together one by one."""
 _ENDINGS_KEPT = 60_000
@@ -100,7 +100,7 @@ class RowAssembler:
             yield b'<row r="%b">%b%b</row>' % (digits, cells, before)
 
     def _cells(self, columns: Iterable[RenderedColumn], number: int) -> Iterator[bytes]:
-        """One row. Neither more than one of its cells nor the row as a whole is held."""
+        """One row. One of its cells at a time is in memory, never the whole row."""
         digits = b"%d" % number
         yield b"<row>" if self._compact else b'<row r="%b">' % digits
         for letters, column in zip(self._letters, columns, strict=True):

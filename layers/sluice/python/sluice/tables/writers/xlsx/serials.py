@@ -117,9 +117,9 @@ def _seconds(data: bytes, rows: int) -> list[int]:
     """
     total = 0
     for place, worth in _TIME_DIGITS.items():
-        lanes = bytearray(4 * rows)
-        lanes[::4] = data[place::_STRIDE]
-        total += int.from_bytes(lanes, "little") * worth
+        words = bytearray(4 * rows)
+        words[::4] = data[place::_STRIDE]
+        total += int.from_bytes(words, "little") * worth
     total -= int.from_bytes(_ZERO_TIME.to_bytes(4, "little") * rows, "little")
     return list(struct.unpack(f"<{rows}I", total.to_bytes(4 * rows, "little")))
 

@@ -61,7 +61,7 @@ class Style:
         return banded + ([("=TRUE", _lines(self.grid))] if self.grid else [])
 
 
-LOOKS: dict[str, Style] = {
+STYLES: dict[str, Style] = {
     "plain": Style(header_fill="D9E1F2"),
     "banded": Style(header_fill="D9E1F2", bands=_GREY_BAND),
     "bordered": Style(header_fill="E7E6E6", grid="BFBFBF"),
@@ -73,7 +73,7 @@ LOOKS: dict[str, Style] = {
 
 def style_of(options: ExportOptions) -> Style:
     """The look that was chosen; a header colour and banding that were chosen too win over it."""
-    look = LOOKS[options.style]
+    look = STYLES[options.style]
     if options.header_color:
         look = replace(look, header_fill=options.header_color.removeprefix("#"))
     if options.banding is not None:

@@ -32,7 +32,7 @@ def look_ahead(batches: Iterable[Batch], columns: int) -> tuple[list[list[str]],
 
     Reads as few batches as hold the rows looked at: 100, or fewer of more than
     1 MiB. Which they are depends on the rows alone, not on the batches they
-    come in. Held are their texts, and batches without the rows looked at but
+    come in. In memory are their texts, and batches without the rows looked at but
     the last one.
     """
     source = iter(batches)
@@ -79,7 +79,7 @@ class _SeenRows:
 
 
 def _given_back(taken: list[Batch], source: Iterator[Batch]) -> Iterator[Batch]:
-    """All batches again, none held longer than needed."""
+    """All batches again, none kept longer than needed."""
     taken.reverse()
     while taken:
         yield taken.pop()
