@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra.serverless_devs.description import Description, Resource
-from sluice.app.settings.settings import Settings, SettingsError, settings_from
+from sluice.app.settings.validation import Settings, SettingsError, settings_from
 from sluice.domain.keys import INPUT_PREFIX, MANIFEST_SUFFIX
 from sluice.domain.limits import Timings
 from sluice.proto import export_pb2

@@ -15,7 +15,7 @@ from sluice.adapters.s3.store import S3Links, S3Store
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.api.error_status import to_sluice_error
 from sluice.app.backends import open_ports
-from sluice.app.settings.settings import SettingsError, settings_from
+from sluice.app.settings.validation import SettingsError, settings_from
 from sluice.domain.errors import ErrorCode
 from sluice.ports.object_store import ObjectStore, PartReceipt, Upload
 from sluice.ports.store_errors import NoSuchObject, OutcomeUnknown, StoreError, StoreRefused

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from sluice.domain.attempts import COMPOSE
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import State
-from sluice.domain.work import COMPOSE
 from sluice.ports.bundle import Ports
 from sluice.usecases import lease
 from sluice.usecases.composing.compose_export import Outcome

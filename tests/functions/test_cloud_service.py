@@ -15,7 +15,7 @@ from sluice.adapters.aliyun.function_compute.http_invoker import FcHttpInvoker
 from sluice.adapters.aliyun.function_compute.manifest_put_invoker import ManifestPutInvoker
 from sluice.app.aliyun import credentials_of, open_cloud
 from sluice.app.backends import open_ports
-from sluice.app.settings.settings import Settings, SettingsError, environment, settings_from
+from sluice.app.settings.validation import Settings, SettingsError, environment, settings_from
 from sluice.client import Client
 from sluice.domain.keys import TaskRef, TenantId, chunk_key, task_id_from_bytes
 from sluice.domain.limits import Timings

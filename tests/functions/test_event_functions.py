@@ -17,7 +17,7 @@ from infra.emulators import oss, tablestore
 from sluice.app.functions.compose import COMPONENT, compose_events
 from sluice.app.functions.event_function import EventFunction, InvocationFailed, read_context
 from sluice.app.functions.sweep import sweep
-from sluice.app.settings.settings import SettingsError
+from sluice.app.settings.validation import SettingsError
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import State
 from sluice.usecases.sending.cancel_export import cancel_export

@@ -137,7 +137,7 @@ def test_the_image_s_variables_are_settings_with_these_values() -> None:
     variables = dict(item.split("=", 1) for item in text.split())
     settings = {name: value for name, value in variables.items() if name.startswith("SLUICE_")}
     code = (
-        "from sluice.app.settings.settings import load_settings\n"
+        "from sluice.app.settings.validation import load_settings\n"
         "s = load_settings(None)\n"
         "print(s.server.host, s.storage.data_directory)"
     )

@@ -20,7 +20,7 @@ from infra.provision.stage import Stage, StageError, check_stage_name
 from infra.provision.template import BODY_BYTES_MAX, build_template, template_body
 from infra.provision.template_checks import Property, Shape, check_template, read_types
 from sluice.adapters.aliyun.tablestore.schema import MAX_VERSIONS, TABLES, TIME_TO_LIVE_S
-from sluice.app.settings.settings import settings_from
+from sluice.app.settings.validation import settings_from
 from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX
 from sluice.domain.limits import DAY_S, Timings
 from tests.infra.cloud_recorder import TEMPLATE_VALUES, CloudRecorder

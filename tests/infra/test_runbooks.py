@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from infra.provision.command_line import main
-from sluice.app.settings.settings import setting_types
+from sluice.app.settings.validation import setting_types
 from sluice.domain.keys import ManifestRef
 from sluice.ports.object_store import ObjectStore
 from sluice.ports.task_store import TaskStore

@@ -14,10 +14,10 @@ import pytest
 from infra.provision.template import build_template
 from sluice.app.telemetry.event_levels import Level
 from sluice.app.telemetry.log_lines import JournalLines
+from sluice.domain.attempts import COMPOSE
 from sluice.domain.errors import MEANINGS, Actor, ErrorCode
 from sluice.domain.events import Event
 from sluice.domain.keys import input_folder
-from sluice.domain.work import COMPOSE
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import bound_context
 from sluice.ports.store_errors import OutcomeUnknown

@@ -25,7 +25,7 @@ from sluice.adapters.aliyun.tablestore.tables import create_tables
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.api.api_keys import add_key
 from sluice.app.aliyun import open_cloud
-from sluice.app.settings.settings import settings_from
+from sluice.app.settings.validation import settings_from
 from sluice.domain.api_key import Scope
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.options import ExportFormat

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sluice.app.backends import open_ports
-from sluice.app.settings.settings import Settings, settings_from
+from sluice.app.settings.validation import Settings, settings_from
 from sluice.domain.keys import TenantId
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams

@@ -10,7 +10,7 @@ import msgspec
 
 from sluice.app.backends import open_ports
 from sluice.app.settings.schema import Storage
-from sluice.app.settings.settings import Settings
+from sluice.app.settings.validation import Settings
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams

@@ -6,7 +6,7 @@ from infra.emulators.function_compute.event_function import Invocation
 from infra.local.cloud import LocalCloud, deploy_variables
 from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
 from sluice.app.aliyun import open_cloud
-from sluice.app.settings.settings import settings_from
+from sluice.app.settings.validation import settings_from
 from sluice.demo.order_table import COLUMNS, order_batches
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams

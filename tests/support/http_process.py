@@ -18,7 +18,7 @@ from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.api.service import Service
 from sluice.app.backends import open_ports
 from sluice.app.settings.schema import Storage
-from sluice.app.settings.settings import Settings
+from sluice.app.settings.validation import Settings
 from sluice.domain.events import Event
 from sluice.ports.bundle import Ports
 from tests.support.memory_service import MemoryService

@@ -23,14 +23,14 @@ WRONG_IMPORTS = {
     "Only the edges import vendors": ("usecases/lease.py", "sqlite3"),
     "Neighbours do not import each other in circles, at any depth": (
         "app/settings/schema.py",
-        "sluice.app.settings.settings",
+        "sluice.app.settings.validation",
     ),
     "Processes are put together from servers, backends, telemetry and settings": (
         "app/backends.py",
         "sluice.app.one_machine",
     ),
     "gRPC and HTTP do not know each other": ("api/http/errors.py", "sluice.api.grpc.errors"),
-    "Readers and writers stand on values, chunks and batches": ("tables/values/cells.py", "sluice.tables.formats"),
+    "Readers and writers stand on values, chunks and batches": ("tables/values/slices.py", "sluice.tables.formats"),
     "Use cases stand on the lease, and the lease on transitions": (
         "usecases/lease.py",
         "sluice.usecases.sending.put_batch",

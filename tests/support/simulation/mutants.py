@@ -19,12 +19,12 @@ import msgspec
 from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.adapters.retrying import RetryingTasks
 from sluice.domain import lifecycle
+from sluice.domain.attempts import Progress, WorkKind
 from sluice.domain.keys import TaskRef, output_folder
 from sluice.domain.lifecycle import Guard, Transition
 from sluice.domain.limits import Limits, Timings
 from sluice.domain.manifest import Claim, Manifest, short_sha
 from sluice.domain.task import State, Task, TaskFields
-from sluice.domain.work import Progress, WorkKind
 from sluice.ports.bundle import Ports
 from sluice.ports.retry import CHANGES, Retry
 from sluice.ports.store_errors import OutcomeUnknown

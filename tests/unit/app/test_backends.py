@@ -12,7 +12,7 @@ import pytest
 from sluice.app.backend import Backend
 from sluice.app.backends import BACKENDS, backend_of, open_ports
 from sluice.app.settings import schema
-from sluice.app.settings.settings import Settings, setting_types, settings_from
+from sluice.app.settings.validation import Settings, setting_types, settings_from
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId, manifest_key, task_id_from_bytes
 from tests.support.recorded_invoker import RecordedInvoker
 from tests.support.recorded_journal import RecordedJournal
@@ -85,6 +85,6 @@ def test_nothing_else_compares_the_name_of_a_backend() -> None:
     assert sorted(readers) == [
         "app/aliyun.py",  # a function has no other
         "app/backends.py",
-        "app/settings/settings.py",
+        "app/settings/validation.py",
         "cli/table_commands.py",  # the sentence that refuses
     ]

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sluice.app.settings.settings import Settings, SettingsError, setting_types, settings_from
 from sluice.app.settings.source import RENAMED
+from sluice.app.settings.validation import Settings, SettingsError, setting_types, settings_from
 from sluice.domain.limits import Limits, Timings
 from sluice.domain.secret import Secret
 
@@ -318,7 +318,7 @@ def test_a_file_that_is_missing_or_is_no_text_is_a_mistake(tmp_path: Path) -> No
 
 
 def test_load_settings_reads_the_environment_of_the_process() -> None:
-    code = "from sluice.app.settings.settings import load_settings; print(load_settings(None).server.grpc_port)"
+    code = "from sluice.app.settings.validation import load_settings; print(load_settings(None).server.grpc_port)"
     env = {**os.environ, "SLUICE_SERVER_GRPC_PORT": "9190"}
     done = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True)
     assert done.stdout == "9190\n"
@@ -412,7 +412,7 @@ def test_every_setting_has_a_unit_or_needs_none() -> None:
 
 def test_reading_settings_without_a_file_does_not_load_the_parser() -> None:
     code = (
-        "import sys; from sluice.app.settings.settings import settings_from; settings_from({}, None);"
+        "import sys; from sluice.app.settings.validation import settings_from; settings_from({}, None);"
         "heavy = {'yaml', 'pydantic', 'structlog', 'logging', 'difflib', 'asyncio'};"
         "print(sorted(heavy & set(sys.modules)))"
     )

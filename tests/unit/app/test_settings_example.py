@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sluice.app.settings.settings import Settings, setting_types, settings_from
 from sluice.app.settings.source import ALIASES
+from sluice.app.settings.validation import Settings, setting_types, settings_from
 from sluice.domain.secret import Secret
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "config.example.yaml"

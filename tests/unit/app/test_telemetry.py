@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.app.settings.schema import Logging
-from sluice.app.settings.settings import settings_from
+from sluice.app.settings.validation import settings_from
 from sluice.app.telemetry.event_levels import EVENT_TEXTS, Level
 from sluice.app.telemetry.log_lines import (
     LINE_BYTES_MAX,

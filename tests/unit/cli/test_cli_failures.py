@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from sluice.api.auth import KeysMissingError
-from sluice.app.settings.settings import SettingsError
+from sluice.app.settings.validation import SettingsError
 from sluice.cli.explain import WHAT_TO_DO, explained
 from sluice.cli.failures import describe
 from sluice.client import UNREACHABLE, SluiceApiError

@@ -10,10 +10,10 @@ from sluice.cli.data_options import SweepInvoker
 from sluice.cli.task.report import TaskReport, report_task
 from sluice.cli.task.steps import next_step
 from sluice.cli.task.text import page_of
+from sluice.domain.attempts import COMPOSE
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef
 from sluice.domain.task import State
-from sluice.domain.work import COMPOSE
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.usecases import lease

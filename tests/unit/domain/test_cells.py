@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.tables.batch import Batch, Cells
-from sluice.tables.values.cells import chars_of, slices
+from sluice.tables.values.slices import chars_of, slices
 
 TEXTS = st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6), min_size=1)
 

@@ -10,6 +10,15 @@ import pytest
 
 from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.domain import lifecycle
+from sluice.domain.attempts import (
+    COMPOSE,
+    STORE_FAULTS,
+    ComposeProgress,
+    Failure,
+    backoff_s,
+    has_attempts_left,
+    is_leased,
+)
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import TRANSITIONS, Fence, Guard, IllegalTransition, Transition, check
 from sluice.domain.limits import Timings
@@ -18,7 +27,6 @@ from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, TableSpec
 from sluice.domain.task import Phase, Result, State, Task, TaskFields
-from sluice.domain.work import COMPOSE, STORE_FAULTS, ComposeProgress, Failure, backoff_s, has_attempts_left, is_leased
 from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
 
 NOW = 1_700_000_000.0

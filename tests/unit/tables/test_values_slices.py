@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.tables.batch import Batch
-from sluice.tables.values.cells import slices
+from sluice.tables.values.slices import slices
 
 VALUES = st.none() | st.text("ab\0é", max_size=5)
 

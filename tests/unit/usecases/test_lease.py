@@ -10,12 +10,12 @@ import pytest
 
 from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.domain import lifecycle
+from sluice.domain.attempts import COMPOSE, Progress, WorkKind, has_attempts_left
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.domain.lifecycle import TRANSITIONS, Fence, Guard, Transition
 from sluice.domain.task import State, Task, TaskFields
-from sluice.domain.work import COMPOSE, Progress, WorkKind, has_attempts_left
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.usecases import lease

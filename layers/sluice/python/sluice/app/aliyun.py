@@ -21,7 +21,7 @@ from sluice.adapters.forwarding_store import SplitStore
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.thread_pool import ThreadedPool
 from sluice.app.backend import PublicUrl, Stores, assemble_ports
-from sluice.app.settings.settings import Settings, environment
+from sluice.app.settings.validation import Settings, environment
 from sluice.ports.bundle import Ports
 from sluice.ports.invoker import Invoker
 from sluice.ports.journal import Journal

@@ -12,7 +12,7 @@ from sluice.adapters.forwarding_store import TriggeringStore
 from sluice.adapters.retrying import RetryingStore, RetryingTasks
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.workers.no_composers import NoComposers
-from sluice.app.settings.settings import Settings
+from sluice.app.settings.validation import Settings
 from sluice.ports.admission import Admission
 from sluice.ports.bundle import Ports
 from sluice.ports.invoker import Invoker

@@ -13,7 +13,7 @@ from sluice.adapters.forwarding_store import SplitStore
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.app.backend import Backend, PublicUrl, Stores, assemble_ports
-from sluice.app.settings.settings import Settings, SettingsError
+from sluice.app.settings.validation import Settings, SettingsError
 from sluice.domain.limits import DAY_S
 from sluice.ports.admission import Admission
 from sluice.ports.bundle import Ports

@@ -20,7 +20,7 @@ import msgspec
 from sluice.adapters.system_clock import SystemClock
 from sluice.adapters.workers.process import ComposeReply, ComposeRequest
 from sluice.app.backends import open_ports
-from sluice.app.settings.settings import load_settings
+from sluice.app.settings.validation import load_settings
 from sluice.app.telemetry.event_levels import Level
 from sluice.app.telemetry.log_lines import JournalLines
 from sluice.app.telemetry.process_gauges import peak_resident_bytes

@@ -15,7 +15,7 @@ from sluice.adapters.workers.pool import PoolLimits, WorkerPool
 from sluice.api.http.routes.health import HealthApp, HealthChecks
 from sluice.app.backends import backend_of, open_ports
 from sluice.app.servers import Servers, open_servers
-from sluice.app.settings.settings import Settings
+from sluice.app.settings.validation import Settings
 from sluice.app.telemetry.log_lines import replay_line
 from sluice.app.telemetry.metrics import CONTENT_TYPE
 from sluice.app.telemetry.telemetry import Telemetry, open_telemetry

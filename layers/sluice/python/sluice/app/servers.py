@@ -21,7 +21,7 @@ from sluice.api.http.routes.health import HealthApp
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.api.service import Service
 from sluice.app.backends import backend_of
-from sluice.app.settings.settings import Settings
+from sluice.app.settings.validation import Settings
 from sluice.app.telemetry.telemetry import Telemetry
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import choose_request_id

@@ -17,7 +17,7 @@ from sluice import __version__
 from sluice.api.auth import LOCAL_TENANT
 from sluice.app.backends import open_ports
 from sluice.app.settings.schema import Storage
-from sluice.app.settings.settings import Settings
+from sluice.app.settings.validation import Settings
 from sluice.cli.data_options import AsJson
 from sluice.cli.export.local_export import LastError, RecordingInvoker
 from sluice.cli.export.progress import ProgressDisplay, shown_progress

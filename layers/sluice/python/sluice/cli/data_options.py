@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sluice.app.backends import backend_of, open_ports
-from sluice.app.settings.settings import Settings, load_settings
+from sluice.app.settings.validation import Settings, load_settings
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TASK_ID, ManifestRef, TaskRef

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sluice.api.auth import KeysMissingError
-from sluice.app.settings.settings import SettingsError
+from sluice.app.settings.validation import SettingsError
 from sluice.cli.formatting import printable
 from sluice.client.errors import SluiceApiError
 from sluice.domain.errors import ErrorCode, SluiceError

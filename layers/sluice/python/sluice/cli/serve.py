@@ -15,7 +15,7 @@ import typer
 
 from sluice.adapters.directory.atomic_file import whole_file
 from sluice.app.one_machine import RunningService, run_service
-from sluice.app.settings.settings import load_settings
+from sluice.app.settings.validation import load_settings
 from sluice.app.stop_signal import wait_for_stop
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

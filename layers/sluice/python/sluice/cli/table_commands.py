@@ -10,7 +10,7 @@ import typer
 from sluice.adapters.aliyun.tablestore.tables import Finding, check_tables, create_tables
 from sluice.app.aliyun import AliyunBackend, credentials_of, tablestore_access
 from sluice.app.backends import backend_of
-from sluice.app.settings.settings import Settings, SettingsError, load_settings
+from sluice.app.settings.validation import Settings, SettingsError, load_settings
 from sluice.cli.data_options import Config
 from sluice.cli.formatting import lines_of
 

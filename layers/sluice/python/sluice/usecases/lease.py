@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from sluice.domain import lifecycle
+from sluice.domain.attempts import Failure, Progress, WorkKind
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.domain.lifecycle import Guard, Transition
 from sluice.domain.task import Attempt, Task
-from sluice.domain.work import Failure, Progress, WorkKind
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import StoreError
 from sluice.usecases.apply_transition import apply_transition

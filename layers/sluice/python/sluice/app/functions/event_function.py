@@ -13,7 +13,7 @@ import msgspec
 from sluice.adapters.aliyun.credentials import Credentials
 from sluice.adapters.system_clock import SystemClock
 from sluice.app.functions.function_process import FunctionProcess, open_function
-from sluice.app.settings.settings import Settings, SettingsError
+from sluice.app.settings.validation import Settings, SettingsError
 from sluice.app.telemetry.process_gauges import peak_resident_bytes
 from sluice.app.telemetry.redaction import Budget, code_of, error_entry
 from sluice.domain.events import Event

@@ -10,7 +10,7 @@ from sluice import __version__
 from sluice.adapters.aliyun.credentials import CredentialsSource, EnvironmentCredentials, LatestCredentials
 from sluice.adapters.system_clock import SystemClock
 from sluice.app.aliyun import CLOUD, fixed_credentials, open_cloud
-from sluice.app.settings.settings import Settings, environment, load_settings
+from sluice.app.settings.validation import Settings, environment, load_settings
 from sluice.app.telemetry.log_lines import open_lines
 from sluice.domain.events import Event
 from sluice.ports.bundle import Ports

@@ -13,7 +13,7 @@ from sluice.api.auth import KeyRing
 from sluice.api.service import Service
 from sluice.app.aliyun import open_cloud_keys
 from sluice.app.functions.function_process import open_function
-from sluice.app.settings.settings import Settings, environment
+from sluice.app.settings.validation import Settings, environment
 from sluice.app.stop_signal import wait_for_stop
 from sluice.domain.events import Event
 from sluice.ports.journal import Journal

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from sluice.adapters.system_clock import SystemClock
-from sluice.app.settings.settings import Settings
+from sluice.app.settings.validation import Settings
 from sluice.app.telemetry.log_lines import JournalLines, open_lines
 from sluice.app.telemetry.metrics import MetricsJournal
 from sluice.app.telemetry.process_gauges import DiskGauge

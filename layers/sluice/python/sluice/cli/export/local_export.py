@@ -15,7 +15,7 @@ from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.api.auth import LOCAL_TENANT
 from sluice.app.backends import open_ports
 from sluice.app.settings.schema import Storage
-from sluice.app.settings.settings import Settings
+from sluice.app.settings.validation import Settings
 from sluice.cli.export.progress import ProgressDisplay
 from sluice.cli.export.table_input import TableInput
 from sluice.cli.formatting import counted, size

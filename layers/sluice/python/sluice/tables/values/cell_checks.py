@@ -12,10 +12,10 @@ from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch, Cells
 from sluice.tables.values.booleans import boolean_words
-from sluice.tables.values.cells import first_index
 from sluice.tables.values.dates import DateFault, are_plain_dates, read_date, time_zone
 from sluice.tables.values.number_formats import is_number_format
 from sluice.tables.values.numbers import NumberKind, are_plain_numbers, number_kind
+from sluice.tables.values.slices import first_index
 
 FORMAT_CHARS_MAX = 255
 """Characters of a number format (Excel specifications and limits)."""

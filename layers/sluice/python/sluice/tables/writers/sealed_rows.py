@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, Tally
-from sluice.tables.values.cells import slices
+from sluice.tables.values.slices import slices
 
 
 def sealed_rows(batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> Iterator[Batch]:

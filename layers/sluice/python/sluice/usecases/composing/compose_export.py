@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from sluice.domain.attempts import COMPOSE, has_attempts_left, is_leased
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef
 from sluice.domain.lifecycle import Guard, complete, postpone
 from sluice.domain.task import Result, State, Task
-from sluice.domain.work import COMPOSE, has_attempts_left, is_leased
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown, StoreError
 from sluice.usecases.apply_transition import apply_transition

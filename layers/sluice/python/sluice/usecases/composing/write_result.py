@@ -8,13 +8,13 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
+from sluice.domain.attempts import ComposeProgress
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import result_key
 from sluice.domain.manifest import Manifest
 from sluice.domain.params import ExportParams
 from sluice.domain.task import Phase, Result, Task
-from sluice.domain.work import ComposeProgress
 from sluice.ports.bundle import Ports
 from sluice.ports.object_store import FILENAME, PartReceipt, Upload
 from sluice.ports.retry import settle

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
+from sluice.domain.attempts import COMPOSE, Failure
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskRef
 from sluice.domain.lifecycle import release_dead
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import failure_of
-from sluice.domain.work import COMPOSE, Failure
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import NoSuchObject
 from sluice.usecases.apply_transition import apply_transition

@@ -13,7 +13,7 @@ from sluice.tables.batch import Batch, Cells
 from sluice.tables.bytes.gzip import gzip_bound, gzipped
 from sluice.tables.file_plan import FilePlan, Tally, Warned
 from sluice.tables.values.cell_checks import cell_error, check_declaration, check_values, is_text, refuse
-from sluice.tables.values.cells import SLICE_CELLS, first_index, slice_bytes_max, slices
+from sluice.tables.values.slices import SLICE_CELLS, first_index, slice_bytes_max, slices
 from sluice.tables.writers.csv.columns import CsvColumn, Quoting, rewrite_for
 from sluice.tables.writers.csv.encodings import BOM, encoding_of
 from sluice.tables.writers.format import Format

@@ -13,7 +13,7 @@ from sluice.tables.batch import Batch
 from sluice.tables.bytes.gzip import gzip_bound, gzipped
 from sluice.tables.file_plan import FilePlan, Tally
 from sluice.tables.values.cell_checks import check_declaration, check_names_differ, check_values
-from sluice.tables.values.cells import SLICE_CELLS, SLICE_CHARS, SLICE_ROWS, chars_of, slice_bytes_max
+from sluice.tables.values.slices import SLICE_CELLS, SLICE_CHARS, SLICE_ROWS, chars_of, slice_bytes_max
 from sluice.tables.writers.format import Format
 from sluice.tables.writers.jsonl.columns import VALUE_EXTRA_BYTES_MAX, Frame, column_renderer, escape_text
 from sluice.tables.writers.sealed_rows import sealed_rows

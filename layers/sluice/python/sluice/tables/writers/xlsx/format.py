@@ -13,8 +13,8 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, PlannedTable, Tally
 from sluice.tables.values.cell_checks import cell_error, check_sheets, check_values, is_text, refuse
-from sluice.tables.values.cells import SLICE_CELLS, slice_bytes_max
 from sluice.tables.values.number_formats import is_too_fine
+from sluice.tables.values.slices import SLICE_CELLS, slice_bytes_max
 from sluice.tables.writers.format import Format
 from sluice.tables.writers.xlsx.sheets import check_rows_fit, data_rows_max, plan_workbooks, workbooks_needed
 from sluice.tables.writers.xlsx.text import is_too_long

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TypeAlias
 
-from sluice.tables.writers.xlsx.columns import RenderedColumn
+from sluice.tables.writers.xlsx.cells import RenderedColumn
 
 Slot: TypeAlias = bytes | Sequence[bytes]
 """One piece of every row: the same for all rows, or one for each."""

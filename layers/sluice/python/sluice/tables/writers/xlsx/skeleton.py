@@ -18,7 +18,7 @@ from sluice.domain.options import ExportOptions
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.file_plan import FilePlan
 from sluice.tables.values.number_formats import DATE_FORMAT, DATETIME_FORMAT, quote_foreign
-from sluice.tables.writers.xlsx.columns import ColumnStyle
+from sluice.tables.writers.xlsx.cells import ColumnStyle
 from sluice.tables.writers.xlsx.index_sheet import add_index
 from sluice.tables.writers.xlsx.sheets import Worksheet
 

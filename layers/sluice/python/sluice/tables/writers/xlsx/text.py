@@ -10,7 +10,7 @@ from sluice.domain.schema import ColumnSpec
 from sluice.tables.batch import Cells
 from sluice.tables.file_plan import Tally, Warned
 from sluice.tables.values.cell_checks import cell_error, is_text
-from sluice.tables.values.cells import first_index
+from sluice.tables.values.slices import first_index
 
 NUL = b"\0"
 OPENING = b' t="inlineStr"><is><t>'

@@ -7,8 +7,8 @@ from unicodedata import east_asian_width
 
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch
-from sluice.tables.values.cells import slices
 from sluice.tables.values.number_formats import DATE_FORMAT, DATETIME_FORMAT
+from sluice.tables.values.slices import slices
 
 ROWS_SEEN = 100
 """Rows that decide the widths; few enough to wait for, enough to be typical."""

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from sluice.domain.filenames import cut_stem
 from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, PlannedTable, Tally, Warned
-from sluice.tables.values.cells import slices
+from sluice.tables.values.slices import slices
 from sluice.tables.writers.sealed_rows import row_count_error
-from sluice.tables.writers.xlsx.columns import ColumnStyle, RenderedColumn, Renderer, column_renderer
+from sluice.tables.writers.xlsx.cells import ColumnStyle, RenderedColumn, Renderer, column_renderer
 from sluice.tables.writers.xlsx.index_sheet import needs_index
 from sluice.tables.writers.xlsx.package import Member, archive
 from sluice.tables.writers.xlsx.rows import RowAssembler

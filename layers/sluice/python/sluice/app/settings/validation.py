@@ -1,4 +1,4 @@
-"""The settings of a process: options over environment over file over defaults, every mistake reported at once."""
+"""Load and check a process's settings: options over environment over file over defaults, every mistake at once."""
 
 from __future__ import annotations
 

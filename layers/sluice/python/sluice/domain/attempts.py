@@ -1,4 +1,4 @@
-"""What is worked on under a lease, one worker at a time, and how often it is tried."""
+"""Kinds of work that is done under a lease, one worker at a time, and how many attempts it gets."""
 
 from __future__ import annotations
 
