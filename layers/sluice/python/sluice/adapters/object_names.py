@@ -17,13 +17,13 @@ _METADATA_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?", re.ASCII)
 
 def check_key(key: str) -> None:
     """Raise ValueError unless ``key`` is a plain relative path."""
-    parts = key.split("/")
-    if (
-        len(key) > KEY_CHARS_MAX
-        or any(len(part) > COMPONENT_CHARS_MAX or part in {".", ".."} for part in parts)
-        or not all(map(_COMPONENT.fullmatch, parts))
-    ):
+    if len(key) > KEY_CHARS_MAX or not all(map(is_component, key.split("/"))):
         raise ValueError("an object's key is a relative path of letters, digits and _ . - without dot folders")
+
+
+def is_component(name: str) -> bool:
+    """Whether ``name`` may stand between the slashes of a key."""
+    return len(name) <= COMPONENT_CHARS_MAX and name not in {".", ".."} and bool(_COMPONENT.fullmatch(name))
 
 
 def check_prefix(prefix: str) -> None:

@@ -16,6 +16,8 @@ Sync = Callable[[int], None]
 
 PRIVATE_MODE = 0o600
 """Only the owner reads and writes."""
+NO_FILE = (FileNotFoundError, IsADirectoryError)
+"""What opening raises where no file is: nothing, or a folder in a file's place."""
 _TRIES_MAX = 100
 _REMEMBERED_MAX = 10_000
 
@@ -117,6 +119,8 @@ def _move(staged: Path, target: Path) -> None:
         except FileNotFoundError:
             if not staged.exists():
                 raise
+        except IsADirectoryError:
+            target.rmdir()  # an empty folder is no object; one with something in it stays, and the put fails
         else:
             return
         with suppress(FileNotFoundError, FileExistsError):

@@ -16,8 +16,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from sluice.adapters.directory.atomic_file import Sync, unknown_when_disk_fails
-from sluice.adapters.object_names import check_key, check_prefix
+from sluice.adapters.directory.atomic_file import NO_FILE, Sync, unknown_when_disk_fails
+from sluice.adapters.object_names import check_key, check_prefix, is_component
 from sluice.ports.object_store import ListedObject
 from sluice.ports.store_errors import NoSuchObject
 
@@ -59,7 +59,7 @@ def open_object(path: Path) -> Iterator[tuple[BinaryIO, Label]]:
     with unknown_when_disk_fails():
         try:
             file = path.open("rb")
-        except FileNotFoundError:
+        except NO_FILE:
             raise NoSuchObject("there is no file") from None
         with file:
             yield file, _read_label(file)
@@ -78,7 +78,7 @@ def _read_label(file: BinaryIO) -> Label:
         tail = _read_tail(file, label_size)
     try:
         label = msgspec.json.decode(tail[-label_size : -_FOOTER.size], type=Label)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise NoSuchObject("the file's label is damaged") from error
     if label.size + label_size != file_size:
         raise NoSuchObject("the file's label is for another size")
@@ -106,7 +106,7 @@ class ObjectFolder:
         return self.root / (key + _ENDING)
 
     def list(self, prefix: str) -> Iterator[ListedObject]:
-        """Yield the objects in order of key; holds the names of one folder at a time."""
+        """Yield the objects in order of key; holds the names of one folder at a time. What is no object is left out."""
         check_prefix(prefix)
         folder, slash, start = prefix.rpartition("/")
         return self._walk(folder + slash, start)
@@ -128,6 +128,8 @@ def _sorted_names(folder: Path) -> tuple[str, ...]:
     names = []
     with unknown_when_disk_fails(), suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
+            if not is_component(entry.name.removesuffix(_ENDING)):
+                continue  # another program's
             if entry.name.endswith(_ENDING):
                 names.append(entry.name.removesuffix(_ENDING))
             elif entry.is_dir(follow_symlinks=False):

@@ -35,6 +35,9 @@ class PartFile(IntEnum):
     """The file for parts that do not fit where their number says they belong."""
 
 
+_PLACES = frozenset(PartFile)
+
+
 class Part(NamedTuple):
     """One part that was put."""
 
@@ -77,10 +80,10 @@ class PartsLedger:
     def read(self, part_number: int) -> Part | None:
         self._file.seek(part_number * _RECORD.size)
         record = self._file.read(_RECORD.size)
-        if record in (b"", _ABSENT):
-            return None
+        if len(record) < _RECORD.size or record == _ABSENT:
+            return None  # also one that a power failure cut short
         place, offset, size, crc64 = _RECORD.unpack(record)
-        return Part(PartFile(place), offset, size, crc64)
+        return Part(PartFile(place), offset, size, crc64) if place in _PLACES else None
 
     def write(self, part_number: int, part: Part) -> None:
         self._replace(part_number, _RECORD.pack(*part))
@@ -105,6 +108,7 @@ class PartsLedger:
         """Count the parts."""
         self._file.seek(_RECORD.size)
         records = self._file.read(PARTS_MAX * _RECORD.size)
+        records = records[: len(records) - len(records) % _RECORD.size]
         return sum(place != 0 for place, *_ in _RECORD.iter_unpack(records))
 
     def _replace(self, part_number: int, record: bytes) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sluice.adapters.crc64 import crc64_of
-from sluice.adapters.directory.atomic_file import Publisher, Sync, unknown_when_disk_fails
+from sluice.adapters.directory.atomic_file import NO_FILE, Publisher, Sync, unknown_when_disk_fails
 from sluice.adapters.directory.object_file import Label, ObjectFolder, open_object, write_object
 from sluice.adapters.directory.uploads import DirectoryUploads
 from sluice.adapters.object_names import check_key, check_metadata, check_prefix
@@ -71,7 +71,8 @@ class DirectoryStore:
         targets = [self._objects.path(key) for key in keys]
         with unknown_when_disk_fails():
             for target in targets:
-                target.unlink(missing_ok=True)
+                with suppress(*NO_FILE):
+                    target.unlink()
             for folder in {target.parent for target in targets}:
                 self._publisher.prune(folder)
 
@@ -116,6 +117,6 @@ def _remove_if_older(file: Path, before: float) -> bool:
         if file.stat().st_mtime >= before:
             return False
         file.unlink()
-    except FileNotFoundError:
-        return False  # its put was done after all
+    except NO_FILE:
+        return False  # its put was done after all, or it is none of ours
     return True

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from sluice.adapters.directory.atomic_file import Publisher, Sync, unknown_when_disk_fails
+from sluice.adapters.directory.atomic_file import NO_FILE, Publisher, Sync, sync_folder, unknown_when_disk_fails
 from sluice.adapters.directory.staged_upload import BODY, LEDGER, PARTS_MAX, StagedUpload
 from sluice.ports.clock import Randomness
 from sluice.ports.object_store import PartReceipt, Upload
@@ -45,12 +45,16 @@ class DirectoryUploads:
         self._sync = sync
 
     def begin(self, key: str, metadata: dict[str, str]) -> Upload:
-        """Make an upload's files; the body last, which opens it."""
+        """Make an upload's files; the body last, which opens it: no power failure leaves a body without the others."""
         upload = Upload(key, self._randomness.bytes(16).hex())
         folder = self._folder / upload.upload_id
         folder.mkdir()
-        (folder / _ABOUT).write_bytes(msgspec.json.encode(_About(key, metadata)))
+        with (folder / _ABOUT).open("xb") as file:
+            file.write(msgspec.json.encode(_About(key, metadata)))
+            file.flush()
+            self._sync(file.fileno())
         (folder / LEDGER).touch()
+        sync_folder(folder, self._sync)
         (folder / BODY).touch()
         return upload
 
@@ -64,7 +68,7 @@ class DirectoryUploads:
         folder = self._folder / upload.upload_id
         with self._locked(upload) as staged:
             about = _read_about(folder)
-            if about.key != upload.key:
+            if about is None or about.key != upload.key:
                 raise NoSuchUpload(upload.upload_id)
             whole = staged.assemble(receipts, about.metadata, self._sync)
             self._publisher.publish(whole, target)
@@ -87,7 +91,7 @@ class DirectoryUploads:
                     yield upload
 
     def remove_leftovers(self, *, before: float) -> int:
-        """Remove the folders of uploads that are over but were not cleared away, unless they changed lately."""
+        """Remove the folders of uploads that are over, or unreadable, and did not change lately."""
         removed = 0
         for folder in self._upload_folders():
             if _is_leftover(folder, before):
@@ -105,7 +109,7 @@ class DirectoryUploads:
         folder = self._folder / upload.upload_id
         try:
             body = (folder / BODY).open("r+b", buffering=0)
-        except FileNotFoundError:
+        except NO_FILE:
             raise NoSuchUpload(upload.upload_id) from None
         with body:
             fcntl.flock(body, fcntl.LOCK_EX)
@@ -114,16 +118,22 @@ class DirectoryUploads:
             yield StagedUpload(folder, body)
 
 
-def _read_about(folder: Path) -> _About:
-    return msgspec.json.decode((folder / _ABOUT).read_bytes(), type=_About)
+def _read_about(folder: Path) -> _About | None:
+    """Read what was said at the begin; None if it is gone or unreadable: an upload of no known key is nothing's."""
+    try:
+        return msgspec.json.decode((folder / _ABOUT).read_bytes(), type=_About)
+    except (msgspec.MsgspecError, UnicodeDecodeError, *NO_FILE):
+        return None
 
 
 def _read_upload(folder: Path) -> Upload | None:
-    """Read which upload is in ``folder``; None if it is over, or not begun yet."""
+    """Read which upload is in ``folder``; None if it is over, not begun yet, or unreadable."""
     if not (folder / BODY).exists():
         return None  # and what was said at the begin may be half written
+    about = _read_about(folder)
+    if about is None:
+        return None
     try:
-        about = _read_about(folder)
         return Upload(about.key, folder.name, (folder / _ABOUT).stat().st_mtime)
     except FileNotFoundError:
         return None  # over since
@@ -138,6 +148,6 @@ def _is_still(path: Path, descriptor: int) -> bool:
 
 def _is_leftover(folder: Path, before: float) -> bool:
     try:
-        return folder.stat().st_mtime < before and not (folder / BODY).exists()
+        return folder.stat().st_mtime < before and _read_upload(folder) is None
     except FileNotFoundError:
         return False
