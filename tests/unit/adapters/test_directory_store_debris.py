@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,7 +71,9 @@ def test_a_begun_upload_is_on_disk_before_its_body_opens_it(tmp_path: Path) -> N
     def sync(descriptor: int) -> None:
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
         opened = any((tmp_path / "uploads").glob("*/body"))
-        synced.append((opened, tuple(sorted(os.listdir(path))) if path.is_dir() else path.read_bytes()))
+        synced.append(
+            (opened, tuple(sorted(entry.name for entry in path.iterdir())) if path.is_dir() else path.read_bytes())
+        )
 
     store = DirectoryStore(tmp_path, randomness=SystemRandomness(), sync=sync)
     upload = store.begin_upload(KEY, metadata={"epoch": "1"})
