@@ -21,6 +21,7 @@ from sluice.app.settings.schema import Storage
 from sluice.app.settings.validation import Settings
 from sluice.domain.events import Event
 from sluice.ports.bundle import Ports
+from tests.support.grpc_process import ENVIRONMENT
 from tests.support.memory_service import MemoryService
 from tests.support.recorded_journal import RecordedJournal
 
@@ -62,6 +63,7 @@ class HttpProcess:
 
     def __init__(self, process: psutil.Process, port: int) -> None:
         self._process = process
+        self.pid = process.pid
         self.port = port
 
     def cpu_seconds(self) -> float:
@@ -83,7 +85,10 @@ def http_process(folder: Path, *, stores: str = "memory", one_core: bool = False
     """Start the process; closing its standard input stops it."""
     command = [sys.executable, "-m", "tests.support.http_process"]
     command += [str(folder), stores, "one-core" if one_core else ""]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    env = {**os.environ, **ENVIRONMENT}
+    with subprocess.Popen(
+        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from traceback import clear_frames
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
@@ -83,6 +84,25 @@ def to_sluice_error(error: Exception) -> SluiceError:
     if isinstance(error, StoreError):
         return SluiceError(ErrorCode.STORE_UNAVAILABLE)
     return SluiceError(ErrorCode.INTERNAL)
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let go of what the functions that raised ``error`` still hold: bodies, rows, batches.
+
+    Called when ``error`` is answered. A future keeps its exception, whose
+    traceback keeps the frame that awaited the future: without this the
+    megabytes of a refused request wait for the collector of cycles, which
+    counts objects and not their size.
+    """
+    seen: set[int] = set()
+    chain: list[BaseException | None] = [error]
+    while chain:
+        one = chain.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        clear_frames(one.__traceback__)
+        chain += (one.__cause__, one.__context__)
 
 
 def record_error(error: Exception, journal: Journal) -> SluiceError:

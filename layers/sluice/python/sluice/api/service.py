@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import BoundedSemaphore
 
 from sluice.api.auth import AccessControl, KeyRing, OpenRing, RateLimiter
 from sluice.ports.bundle import Ports
 from sluice.usecases.params_cache import ParamsCache
+
+DECODED_MAX = 2
+"""Batches that are decoded at a time, over both APIs together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +20,8 @@ class Service:
     ports: Ports
     params_cache: ParamsCache
     access: AccessControl
+    decoding: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(DECODED_MAX))
+    """Decoding takes many times a body's size for a moment, and more threads would not make it faster."""
 
     @classmethod
     def over(cls, ports: Ports, ring: KeyRing | OpenRing, *, rate_per_s: float, burst: int) -> Service:

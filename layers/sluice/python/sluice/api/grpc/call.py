@@ -61,10 +61,18 @@ class Requests(Generic[RequestT]):
     streams, and always found out by the first question.)
     """
 
-    def __init__(self, raw: Iterator[bytes], parse: Callable[[bytes], RequestT], *, wait: Wait) -> None:
+    def __init__(
+        self,
+        raw: Iterator[bytes],
+        parse: Callable[[bytes], RequestT],
+        *,
+        wait: Wait,
+        decoding: AbstractContextManager[object],
+    ) -> None:
         self._raw = raw
         self._parse = parse
         self._wait = wait
+        self._decoding = decoding
 
     @property
     def overdue(self) -> bool:
@@ -82,7 +90,8 @@ class Requests(Generic[RequestT]):
                 self._check_end()
                 raise StopIteration
         try:
-            return self._parse(data)
+            with self._decoding:
+                return self._parse(data)
         except DecodeError:
             raise SluiceError(
                 ErrorCode.INVALID_REQUEST, "The message is not one of the contract, or has text that is not UTF-8."

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf.message import Message
 
+from sluice.api.error_status import forget_frames
 from sluice.api.grpc.call import COMPONENT, Answers, GrpcCall, Requests
 from sluice.api.grpc.errors import REQUEST_ID_KEY, abort, log_error
 from sluice.api.grpc.health import CHECK, Health
@@ -78,7 +79,9 @@ class Dispatcher(grpc.GenericRpcHandler):
                 trace_parent=read_trace_parent(headers.get("traceparent")),
             )
             wait = self._deadline.wait(context.cancel)
-            return _answered(call, method.answer(call, Requests(raw, method.parse, wait=wait)))
+            return _answered(
+                call, method.answer(call, Requests(raw, method.parse, wait=wait, decoding=self._service.decoding))
+            )
 
         return behaviour
 
@@ -141,4 +144,6 @@ def _next_response(call: GrpcCall, responses: Answers) -> Message | None:
     except grpc.RpcError:
         raise  # the caller is gone: it gets no answer, and gRPC wants its own error back
     except Exception as error:  # noqa: BLE001  # log_error() records unforeseen errors too
-        abort(call.context, log_error(error, call.service.ports.journal).error, call.request_id)
+        known = log_error(error, call.service.ports.journal).error
+        forget_frames(error)
+        abort(call.context, known, call.request_id)

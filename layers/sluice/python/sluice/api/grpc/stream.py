@@ -210,8 +210,9 @@ def put_wire_batch(call: GrpcCall, ref: TaskRef, batch: pb.DataBatch, *, sequenc
     try:
         check_sequence(sequence, ports.limits)
         params = params_cache.read(ref).params
-        shape = RowShape.of(params, batch.sheet, rows_max=ports.limits.batch_rows_max)
-        rows = read_message(batch, shape)
+        shape = RowShape.of(params, batch.sheet, ports.limits)
+        with call.service.decoding:
+            rows = read_message(batch, shape)
         return put_batch(ports, params_cache, ref, sequence=sequence, batch=rows, sheet=shape.sheet)
     except SluiceError as error:
         record_rejected_batch(error, ref, sequence, ports.journal)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from sluice.api.error_status import http_status, problem, record_error, retry_after_s
+from sluice.api.error_status import forget_frames, http_status, problem, record_error, retry_after_s
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.ports.journal import Journal
@@ -74,6 +74,13 @@ def problem_response(
 
 def answer_error(request: Request, error: Exception) -> Response:
     """Turn any foreseen exception into its answer. Record what the service should know of it."""
+    try:
+        return _answer(request, error)
+    finally:
+        forget_frames(error)
+
+
+def _answer(request: Request, error: Exception) -> Response:
     journal: Journal = request.app.state.resources.ports.journal
     request_id = request_id_of(request.scope)
     match error:

@@ -148,8 +148,6 @@ class HttpResources:
     """Bodies of any length, each of which takes a thread from its first byte to its last."""
     readers: CapacityLimiter = field(default_factory=_limiter(16))
     """Downloads."""
-    decoding: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
-    """Decoding takes several times a body's size for a moment, and more threads would not make it faster."""
 
     @property
     def ports(self) -> Ports:

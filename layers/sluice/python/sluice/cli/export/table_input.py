@@ -63,7 +63,7 @@ class TableInput:
 
     def batches(self, params: ExportParams, limits: Limits) -> Iterator[TableBatch]:
         """Yield the rows in the batches that a service would cut them into. Errors have ``row`` and ``line``."""
-        return self._reader.batches(RowShape.of(params, "", rows_max=limits.batch_rows_max))
+        return self._reader.batches(RowShape.of(params, "", limits))
 
 
 @contextmanager

@@ -106,14 +106,23 @@ def cut_batches(groups: Iterable[ReadRows], shape: RowShape, limits: Limits, to_
 
 
 def one_batch(groups: Iterable[ReadRows], shape: RowShape, to_batch: ToBatch) -> TableBatch:
-    """Make one batch of all rows. Raises BATCH_TOO_LARGE as soon as they are more than ``shape.rows_max``."""
+    """Make one batch of all rows.
+
+    Raises BATCH_TOO_LARGE as soon as the rows or cells are more than ``shape`` allows, and
+    ROW_WIDTH_MISMATCH as soon as a row is not as wide as the table: no more is read then.
+    """
     rows: list[Any] = []
     lines: list[int] = []
+    cells = 0
     for group in groups:
         rows += group.rows
         lines += group.lines
         if len(rows) > shape.rows_max:
             raise SluiceError(ErrorCode.BATCH_TOO_LARGE, batch_rows_max=shape.rows_max)
+        cells += sum(map(len, group.rows))
+        if cells != shape.width * len(rows):
+            break  # what is made of them names the row that is wrong
+        shape.check_cells(cells)
     with located(lines):
         return TableBatch(to_batch(rows, shape), shape.sheet, lines)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,13 +13,20 @@ from itertools import chain
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
 from sluice.tables.readers.batching import TOO_LARGE, Hints, ReadRows, TableBatch, cut_batches, one_batch
-from sluice.tables.readers.lines import LineTooLongError, line_blocks, to_utf8
-from sluice.tables.readers.records import RowShape, batch_of_texts
+from sluice.tables.readers.lines import BLOCK_BYTES, LineTooLongError, line_blocks, to_utf8
+from sluice.tables.readers.records import RowShape, batch_of_texts, too_wide
 
 csv.field_size_limit(sys.maxsize)
 # The module's limit is one for the process, set here only, and too low for a long text. Ours is on the whole record.
 
 _NONE = sys.maxsize
+_CELL = r'(?:"(?:[^"]++|"")*+(?:"|\Z))?+[^{delimiter}\r\n]*+{delimiter}'
+"""A cell that another follows in its row; within it delimiters and line ends stand only in quotes."""
+_QUOTED_REST = re.compile(r'(?:[^"]++|"")*+(?:"|\Z)')
+
+
+class RowTooWideError(Exception):
+    """A row has more cells than it may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +56,10 @@ class CsvTable:
         self._hints = hints or Hints()
         is_utf8 = self._options.encoding == "utf-8"
         self._lines = _CountedLines(
-            blocks if is_utf8 else to_utf8(blocks, self._options.encoding), limits.input_bytes_max
+            blocks if is_utf8 else to_utf8(blocks, self._options.encoding),
+            limits.input_bytes_max,
+            delimiter=self._options.delimiter,
+            width_max=limits.columns_max,
         )
         self._records = csv.reader(self._lines, delimiter=self._options.delimiter, strict=True)
         self._names = self._read_header() if self._options.has_header else None
@@ -70,6 +81,8 @@ class CsvTable:
     def _read_header(self) -> tuple[str, ...]:
         try:
             names = next(self._records, None)
+        except RowTooWideError:
+            raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns_max=self._limits.columns_max) from None
         except (csv.Error, UnicodeDecodeError, LineTooLongError) as error:
             raise self._refusal(error, line=1) from None
         if names is None:
@@ -88,6 +101,7 @@ class CsvTable:
     def _groups(self, width: int) -> Iterator[ReadRows]:
         """Yield the rows of a block of lines whenever it is used up, and those before an error before it is raised."""
         records, lines = self._records, self._lines
+        lines.width_max = width
         rows: list[list[str]] = []
         begins: list[int] = []
         done, begin, mark = 0, records.line_num + 1, 0
@@ -105,6 +119,9 @@ class CsvTable:
                     yield ReadRows(rows, begins, lines.take(begin - 1))
                     done += len(rows)
                     rows, begins, mark = [], [], 0
+        except RowTooWideError:
+            yield ReadRows(rows, begins, lines.take(0))
+            raise too_wide(width, row=done + len(rows) + 1, line=begin) from None
         except (csv.Error, UnicodeDecodeError, LineTooLongError) as error:
             yield ReadRows(rows, begins, lines.take(0))
             raise self._refusal(error, row=done + len(rows) + 1, line=begin) from None
@@ -128,9 +145,18 @@ class CsvTable:
 
 
 class _CountedLines:
-    """The lines that ``csv.reader`` asks for, and how many it was given."""
+    """The lines that ``csv.reader`` asks for, and how many it was given.
 
-    def __init__(self, blocks: Iterable[bytes], row_bytes_max: int) -> None:
+    ``csv.reader`` makes a list of all cells of a row before anyone can look at
+    it, so a row of more than ``width_max`` cells is refused here.
+    """
+
+    def __init__(self, blocks: Iterable[bytes], row_bytes_max: int, *, delimiter: str, width_max: int) -> None:
+        self.width_max = width_max
+        self._cell = re.compile(_CELL.format(delimiter=re.escape(delimiter)))
+        self._delimiter = delimiter
+        self._open_cells = 0
+        """Of the row that has not ended, in the blocks since the one in which it began."""
         self._blocks = line_blocks(blocks, row_bytes_max)
         self._row_bytes_max = row_bytes_max
         self._given = 0
@@ -152,8 +178,25 @@ class _CountedLines:
         has_left = self._given > used
         self._taken = self._bytes - self._last if has_left else self._bytes
         self.mark = self._given if has_left else _NONE
-        self._open = 0
+        self._open = self._open_cells = 0
         return size
+
+    def _check_width(self, text: str) -> None:
+        """Raise ``RowTooWideError`` if the row that begins, or goes on, in ``text`` has too many cells.
+
+        A block of lines is small, so that only a line of megabytes and a row of many blocks can have millions of
+        cells. The row goes on where the lines that were given are not used up: then a quote is open.
+        """
+        is_open = self.mark != _NONE
+        if not is_open and text.count(self._delimiter) < self.width_max:
+            return
+        opened = _QUOTED_REST.match(text) if is_open else None
+        place = opened.end() if opened else 0
+        while cell := self._cell.match(text, place):
+            place = cell.end()
+            self._open_cells += 1
+            if self._open_cells >= self.width_max:
+                raise RowTooWideError
 
     def _lists(self) -> Iterator[list[str]]:
         for block in self._blocks:
@@ -166,7 +209,10 @@ class _CountedLines:
                 raise
 
     def _give(self, block: bytes) -> list[str]:
-        lines = StringIO(block.decode(), newline="\n").readlines()
+        text = block.decode()
+        if len(block) > BLOCK_BYTES or self.mark != _NONE:
+            self._check_width(text)
+        lines = StringIO(text, newline="\n").readlines()
         self._given += len(lines)
         self._bytes += len(block)
         self._last = len(block)

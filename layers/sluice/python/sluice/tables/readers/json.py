@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -26,6 +26,8 @@ NEGATIVE_ZERO = re.compile(rb"-0[\],\s}]")
 """The fast decoder reads this number as 0."""
 _GAPS = (b" :", b"\t:", b"\n:", b"\r:")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_TO_COMMA = re.compile(rb'(?:[^",]++|"(?:[^"\\]|\\.)*+")*+,', re.DOTALL)
+_SOME_VALUES = re.compile(rb'(?:[^"]++|"(?:[^"\\]|\\.)*+"){1,10000}+', re.DOTALL)
 _ROW_END = re.compile(rb"[\]}]\s*+,")
 
 
@@ -36,19 +38,51 @@ def read_json(body: bytes, shape: RowShape) -> Batch:
     and BATCH_TOO_LARGE, with the row (from 1) where there is one.
     """
     body = body.removeprefix(UTF8_BOM)
-    refuse_too_many_rows(body, shape)
+    refuse_too_much(body, shape)
     records = _decode(body)
     rows = rows_of_records(records, shape, are_objects=bool(records) and isinstance(records[0], dict))
     return batch_of_rows(rows, shape)
 
 
-def refuse_too_many_rows(body: bytes, shape: RowShape) -> None:
-    """Raise BATCH_TOO_LARGE before a short text like ``[],[],[]`` becomes a large memory."""
-    if body.count(b"[") + body.count(b"{") <= shape.rows_max + 1:
+def refuse_too_much(body: bytes, shape: RowShape) -> None:
+    """Raise before a short text like ``[],[],[]`` or ``0,0,0`` becomes a large memory.
+
+    BATCH_TOO_LARGE for more rows or cells than ``shape`` allows; INVALID_REQUEST for more brackets than rows
+    can have, since a cell has none.
+    """
+    if body.count(b"[") + body.count(b"{") <= shape.rows_max + 1 and body.count(b",") < shape.cells_max:
         return
-    ends = sum(1 for _ in _ROW_END.finditer(_STRING.sub(b"", body)))
-    if ends + 1 > shape.rows_max:
+    brackets = ends = commas = 0
+    for syntax in _without_strings(body):
+        brackets += syntax.count(b"[") + syntax.count(b"{")
+        ends += sum(1 for _ in _ROW_END.finditer(syntax))
+        commas += syntax.count(b",")
+    if ends >= shape.rows_max:
         raise SluiceError(ErrorCode.BATCH_TOO_LARGE, batch_rows_max=shape.rows_max)
+    if brackets > shape.rows_max + 1:
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "The JSON has more brackets than rows of cells have.")
+    shape.check_cells(commas + 1)
+
+
+def has_commas(text: bytes, count: int) -> bool:
+    """Whether so many commas are outside of strings: a line has at most one value more than commas."""
+    place = 0
+    for _ in range(count):
+        found = _TO_COMMA.match(text, place)
+        if found is None:
+            return False
+        place = found.end()
+    return True
+
+
+def _without_strings(body: bytes) -> Iterator[bytes]:
+    """Yield what is no string, some at a time: without one piece of memory for each of millions of strings."""
+    place = 0
+    while place < len(body):
+        piece = _SOME_VALUES.match(body, place)
+        end = piece.end() if piece else len(body)
+        yield _STRING.sub(b"", body[place:end])
+        place = end or len(body)
 
 
 def _decode(body: bytes) -> Sequence[Any]:

@@ -11,9 +11,9 @@ import msgspec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
 from sluice.tables.readers.batching import TOO_LARGE, Hints, ReadRows, TableBatch, cut_batches, one_batch
-from sluice.tables.readers.json import exact_json, is_exact
-from sluice.tables.readers.lines import LineTooLongError, line_blocks
-from sluice.tables.readers.records import RowShape, batch_of_rows, rows_of_records
+from sluice.tables.readers.json import exact_json, has_commas, is_exact
+from sluice.tables.readers.lines import BLOCK_BYTES, LineTooLongError, line_blocks
+from sluice.tables.readers.records import RowShape, batch_of_rows, rows_of_records, too_wide
 
 _fast = msgspec.json.Decoder(float_hook=str)
 
@@ -38,6 +38,8 @@ class JsonLinesTable:
         lines = next(self._lines, None)
         if lines is not None:
             self._lines = chain([lines], self._lines)
+            if _is_wider(lines, limits.columns_max):
+                raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns_max=limits.columns_max)
             first = _decode_exactly(lines.texts[0], row=1, line=lines.numbers[0])
             self._first = first if isinstance(first, dict) else None
 
@@ -56,6 +58,8 @@ class JsonLinesTable:
     def _groups(self, shape: RowShape) -> Iterator[ReadRows]:
         done = 0
         for lines in self._lines:
+            if _is_wider(lines, shape.width):
+                raise too_wide(shape.width, row=done + 1, line=lines.numbers[0])
             group = self._fast_group(lines, shape)
             if group is not None:
                 yield group
@@ -111,6 +115,15 @@ def _lines_of(blocks: Iterable[bytes], limits: Limits) -> Iterator[_LineBlock]:
             rows += len(kept)
     except LineTooLongError:
         raise SluiceError(ErrorCode.BATCH_TOO_LARGE, TOO_LARGE, row=rows + 1, line=count + 1) from None
+
+
+def _is_wider(lines: _LineBlock, width: int) -> bool:
+    """Whether the first line has more values than ``width``; asked before a line of megabytes becomes as many objects.
+
+    Only the first line of a block can be long, and short ones are many objects only together.
+    """
+    text = lines.texts[0]
+    return len(text) > BLOCK_BYTES and has_commas(text, width)
 
 
 def _decode_exactly(text: bytes, *, row: int, line: int) -> Any:

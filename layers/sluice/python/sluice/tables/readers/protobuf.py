@@ -36,19 +36,22 @@ def read_protobuf(body: bytes, shape: RowShape, *, sequence: int) -> Batch:
 def read_message(message: pb.DataBatch, shape: RowShape) -> Batch:
     """Take the rows as columns.
 
-    Raises BATCH_TOO_LARGE before a row is read, CHECKSUM_MISMATCH, and
-    ROW_WIDTH_MISMATCH with ``row``, from 1 within the batch.
+    Raises BATCH_TOO_LARGE, and ROW_WIDTH_MISMATCH with ``row``, from 1 within
+    the batch, before a row is read; then CHECKSUM_MISMATCH.
     """
     if len(message.records) > shape.rows_max:
         raise SluiceError(ErrorCode.BATCH_TOO_LARGE, batch_rows_max=shape.rows_max)
+    widths = [len(record.values) for record in message.records]
+    for row, width in enumerate(widths, 1):
+        if width != shape.width:
+            raise SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, row=row, cells=width, columns=shape.width)
+    shape.check_cells(sum(widths))
     cells: list[str] = []
-    ends: list[int] = []
     for record in message.records:
         cells += record.values[:]  # one list for all, cut into columns later: faster than a list for each row
-        ends.append(len(cells))
     if message.sha256 and message.sha256.lower() != values_sha256(cells):
         raise SluiceError(ErrorCode.CHECKSUM_MISMATCH)
-    return batch_of_cells(cells, ends, shape)
+    return batch_of_cells(cells, len(widths), shape)
 
 
 def values_sha256(cells: Iterable[str]) -> str:

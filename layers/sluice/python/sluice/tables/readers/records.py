@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from operator import itemgetter
 from typing import Any
 
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.limits import Limits
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
 from sluice.tables.batch import Batch, Cells
 
+NO_CELL = "A cell is a text, a number, a boolean or null."
 _TEXT = frozenset({str, type(None)})
 _SCALAR = frozenset({str, int, bool, type(None)})
 KEYS_SHOWN_MAX, KEY_CHARS_MAX = 10, 64
@@ -27,6 +29,8 @@ class RowShape:
 
     columns: tuple[ColumnSpec, ...]
     rows_max: int
+    cells_max: int = sys.maxsize
+    """Cells of all rows of a batch: each takes a byte of its chunk, at least."""
     null_value: str | None = None
     """In input that has no null of its own, the text that means null."""
     sheet: int = 0
@@ -35,12 +39,15 @@ class RowShape:
     """What their sender calls it; empty in a task of one table."""
 
     @classmethod
-    def of(cls, params: ExportParams, sheet_name: str, *, rows_max: int) -> RowShape:
+    def of(cls, params: ExportParams, sheet_name: str, limits: Limits) -> RowShape:
         """The shape of a batch that names ``sheet_name``. Raises INVALID_REQUEST if the task has no such sheet."""
         sheet = params.find_sheet(sheet_name)
+        columns = params.tables[sheet].columns
         return cls(
-            columns=params.tables[sheet].columns,
-            rows_max=rows_max,
+            columns=columns,
+            rows_max=limits.batch_rows_max,
+            # Joined cells have a separator after each but the last of its column.
+            cells_max=limits.batch_bytes_max + len(columns),
             null_value=params.options.null_value,
             sheet=sheet,
             sheet_name=sheet_name,
@@ -49,6 +56,11 @@ class RowShape:
     @property
     def width(self) -> int:
         return len(self.columns)
+
+    def check_cells(self, cells: int) -> None:
+        """Raise BATCH_TOO_LARGE for more cells than any batch can have."""
+        if cells > self.cells_max:
+            raise SluiceError(ErrorCode.BATCH_TOO_LARGE, "The batch has too many cells.", cells_max=self.cells_max)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -95,12 +107,10 @@ def batch_of_texts(rows: Sequence[Sequence[str]], shape: RowShape) -> Batch:
     return Batch(len(rows), tuple(_cells_of_texts(texts, null) for texts in _columns(rows, shape)))
 
 
-def batch_of_cells(cells: Sequence[str], ends: Sequence[int], shape: RowShape) -> Batch:
-    """As ``batch_of_texts``, for rows one after the other in one list; each ends where ``ends`` says."""
+def batch_of_cells(cells: Sequence[str], rows: int, shape: RowShape) -> Batch:
+    """As ``batch_of_texts``, for rows one after the other in one list, each as wide as the table."""
     width = shape.width
-    if ends != list(range(width, width * len(ends) + 1, width)):
-        raise _uneven([cells[start:end] for start, end in pairwise([0, *ends])], shape)
-    return Batch(len(ends), tuple(_cells_of_texts(cells[index::width], shape.null_value) for index in range(width)))
+    return Batch(rows, tuple(_cells_of_texts(cells[index::width], shape.null_value) for index in range(width)))
 
 
 def _cells_of_texts(texts: Sequence[str], null: str | None) -> Cells:
@@ -110,13 +120,9 @@ def _cells_of_texts(texts: Sequence[str], null: str | None) -> Cells:
 
 
 def _columns(rows: Sequence[Sequence[Any]], shape: RowShape) -> list[tuple[Any, ...]]:
-    try:
-        columns = list(zip(*rows, strict=True)) if rows else [()] * shape.width
-    except ValueError:
-        raise _uneven(rows, shape) from None
-    if len(columns) != shape.width:
+    if set(map(len, rows)) - {shape.width}:
         raise _uneven(rows, shape)
-    return columns
+    return list(zip(*rows, strict=True)) if rows else [()] * shape.width
 
 
 def _cells(values: Sequence[Any], spec: ColumnSpec) -> Cells:
@@ -130,9 +136,7 @@ def _cells(values: Sequence[Any], spec: ColumnSpec) -> Cells:
     if kinds <= _SCALAR:
         return Cells.of([cell_text(value) for value in values])
     row = next(row for row, value in enumerate(values, 1) if type(value) not in _SCALAR)
-    raise SluiceError(
-        ErrorCode.INVALID_VALUE, "A cell is a text, a number, a boolean or null.", row=row, column=spec.name
-    )
+    raise SluiceError(ErrorCode.INVALID_VALUE, NO_CELL, row=row, column=spec.name)
 
 
 def cell_text(value: object) -> str | None:
@@ -164,6 +168,11 @@ def _row_of_object(record: object, row: int, shape: RowShape) -> list[object]:
     if len(shape.name_set) < shape.width:
         raise SluiceError(ErrorCode.INVALID_REQUEST, "Two columns have the same name: send arrays.", row=row)
     return [record.get(name) for name in shape.names]
+
+
+def too_wide(shape_width: int, **place: int) -> SluiceError:
+    """A row that was refused before it was read to its end, so that its cells were not counted."""
+    return SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, columns=shape_width, **place)
 
 
 def _not_a_row(row: int) -> SluiceError:

@@ -72,7 +72,7 @@ async def _put(call: HttpCall[BatchQuery], ref: TaskRef, sequence: int) -> Batch
     check_sequence(sequence, call.ports.limits)
     media = media_of(call.request, allowed=(JSON, NDJSON, CSV, PROTOBUF))
     params, _ = await call.run(resources.service.params_cache.read, ref)
-    shape = RowShape.of(params, call.query.sheet, rows_max=call.ports.limits.batch_rows_max)
+    shape = RowShape.of(params, call.query.sheet, call.ports.limits)
     with resources.body_budget.reserve() as reserved:
         body = await read_body(
             call.request, reserved, bytes_max=resources.body_bytes_max, timeouts=resources.body_timeouts
@@ -83,7 +83,7 @@ async def _put(call: HttpCall[BatchQuery], ref: TaskRef, sequence: int) -> Batch
 def _store(
     resources: HttpResources, ref: TaskRef, sequence: int, media: Media, shape: RowShape, body: bytes
 ) -> BatchReceipt:
-    with resources.decoding:
+    with resources.service.decoding:
         read = read_rows(body, media, shape, resources.ports.limits, sequence=sequence)
     params_cache = resources.service.params_cache
     with read.located():

@@ -106,7 +106,7 @@ def _ingest(call: HttpCall[TableQuery], media: Media, request: OpenRequest, body
     table = open_table(body, media, ports.limits)
     if not params.columns:
         params = msgspec.structs.replace(params, columns=tuple(map(ColumnSpec, table.read_names())))
-    shape = RowShape.of(params, "", rows_max=ports.limits.batch_rows_max)
+    shape = RowShape.of(params, "", ports.limits)
     return ingest_table(
         ports,
         call.resources.service.params_cache,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sluice.api.error_status import forget_frames
 from sluice.api.http.errors import REQUEST_ID_KEY, invalid_request, problem_response
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
@@ -70,6 +71,7 @@ class RequestMiddleware:
             self._journal.record(Event.SYSTEM_ERROR, error=error)
             if status:
                 raise  # half an answer is out: only closing the connection tells the caller
+            forget_frames(error)
             await self._answer(SluiceError(ErrorCode.INTERNAL), scope, receive, send_extended)
         finally:
             self._report(scope, status, self._clock.monotonic() - started)

@@ -1,0 +1,193 @@
+"""What a refused body takes while it is refused, a multiple of a batch, and what it leaves behind: nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import psutil
+import pytest
+
+from sluice.domain.limits import MIB, Limits
+from sluice.proto import export_pb2 as pb
+from tests.support.grpc_client import GrpcClient, metadata_of
+from tests.support.grpc_process import grpc_process
+from tests.support.http_process import HttpProcess, http_process
+
+pytestmark = [
+    pytest.mark.serial,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+]
+LIMITS = Limits()
+SIZE = LIMITS.input_bytes_max - 1_000
+FACTOR = 64
+"""What the decoding of a body takes at most, in batches of ``max_batch_bytes``: README of the API."""
+AT_ONCE = 2
+"""Bodies that are decoded at a time."""
+LEFT_MAX = 32 * MIB
+"""Of ``TIMES`` refusals, each of a body of 12 MB: what the allocator keeps differs by so much."""
+TIMES = 7
+
+
+class Bomb(NamedTuple):
+    kind: str
+    make: Callable[[], bytes]
+    status: int
+    code: str
+
+
+def repeated(unit: bytes, *, head: bytes = b"", tail: bytes = b"") -> Callable[[], bytes]:
+    return lambda: head + unit * ((SIZE - len(head) - len(tail)) // len(unit)) + tail
+
+
+CSV, JSON, NDJSON, PROTOBUF = (
+    "text/csv; header=absent",
+    "application/json",
+    "application/x-ndjson",
+    "application/x-protobuf",
+)
+WIDTH, LARGE = "ROW_WIDTH_MISMATCH", "BATCH_TOO_LARGE"
+
+
+def one_record(value: bytes) -> Callable[[], bytes]:
+    """A message whose one record has as many values as fit."""
+
+    def make() -> bytes:
+        field = b"\x0a" + bytes([len(value)]) + value
+        values = field * ((LIMITS.input_bytes_max - 100) // len(field))
+        return b"\x0a" + varint(len(values)) + values
+
+    return make
+
+
+def varint(number: int) -> bytes:
+    digits = bytearray()
+    while number > 0x7F:
+        digits.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*digits, number])
+
+
+BOMBS = {
+    "csv: nothing but commas": Bomb(CSV, repeated(b","), 400, WIDTH),
+    "csv: commas, some of them quoted": Bomb(CSV, repeated(b'",",'), 400, WIDTH),
+    "csv: short cells": Bomb(CSV, repeated(b"ab,"), 400, WIDTH),
+    "csv: a row of many lines": Bomb(CSV, repeated(b'"\n",' + b"," * 1_000), 400, WIDTH),
+    "csv: a quote in the middle of a cell": Bomb(CSV, repeated(b",", head=b'a"b'), 400, WIDTH),
+    "csv: many rows that are too wide": Bomb(CSV, repeated(b"," * 300 + b"\n"), 400, WIDTH),
+    "csv: a header of commas": Bomb("text/csv", repeated(b","), 400, "TOO_MANY_COLUMNS"),
+    "json: one row": Bomb(JSON, repeated(b"0,", head=b"[[", tail=b"0]]"), 413, LARGE),
+    "json: one row of texts": Bomb(JSON, repeated(b'"ab",', head=b"[[", tail=b"0]]"), 400, WIDTH),
+    "json: one row of numbers": Bomb(JSON, repeated(b"123,", head=b"[[", tail=b"0]]"), 400, WIDTH),
+    "json: brackets in a cell": Bomb(JSON, repeated(b"[],", head=b"[[", tail=b"0]]"), 413, LARGE),
+    "json: deep brackets": Bomb(JSON, repeated(b"[" * 50 + b"]" * 50 + b",", head=b"[[", tail=b"0]]"), 413, LARGE),
+    "json: a name again and again": Bomb(
+        JSON, repeated(b'"a":0,', head=b"[{", tail=b'"b":0}]'), 400, "INVALID_REQUEST"
+    ),
+    "json: what is cut short": Bomb(JSON, repeated(b'"ab",', head=b"[["), 400, "INVALID_REQUEST"),
+    "ndjson: one line": Bomb(NDJSON, repeated(b"0,", head=b"[", tail=b"0]"), 400, "TOO_MANY_COLUMNS"),
+    "ndjson: one line of texts": Bomb(NDJSON, repeated(b'"ab",', head=b"[1]\n[", tail=b"0]"), 400, WIDTH),
+    "ndjson: one object": Bomb(NDJSON, repeated(b'"a":0,', head=b"{", tail=b'"b":0}'), 400, "TOO_MANY_COLUMNS"),
+    "protobuf: empty values": Bomb(PROTOBUF, one_record(b""), 400, WIDTH),
+    "protobuf: short values": Bomb(PROTOBUF, one_record(b"ab"), 400, WIDTH),
+    "protobuf: empty records": Bomb(PROTOBUF, repeated(b"\x0a\x00"), 413, LARGE),
+    "a value of the wrong type": Bomb(CSV, repeated(b"x,1\n", head=b"y,1\n"), 413, LARGE),
+}
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpProcess]:
+    with http_process(tmp_path_factory.mktemp("http")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(process: HttpProcess) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"http://127.0.0.1:{process.port}", timeout=120, trust_env=False) as calling:
+        yield calling
+
+
+@pytest.fixture(scope="module")
+def task_id(client: httpx.Client) -> str:
+    opened = client.post("/v1/exports", json={"format": "csv", "columns": [{"name": "a"}, {"name": "b"}]})
+    put(client, opened.json()["task_id"], CSV, b"1,2\n" * 40_000)  # what the process needs in any case
+    return str(opened.json()["task_id"])
+
+
+def put(client: httpx.Client, task_id: str, kind: str, body: bytes) -> tuple[int, str]:
+    answer = client.put(f"/v1/exports/{task_id}/batches/1", content=body, headers={"Content-Type": kind})
+    return answer.status_code, answer.json().get("code", "")
+
+
+def reset_peak(pid: int) -> int:
+    """Begin to measure the peak anew; returns what is resident now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return psutil.Process(pid).memory_info().rss
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_refused_body_takes_a_bounded_memory_and_leaves_none(
+    process: HttpProcess, client: httpx.Client, task_id: str, name: str
+) -> None:
+    bomb = BOMBS[name]
+    body = bomb.make()
+    before = reset_peak(process.pid)
+    left = []
+    for _ in range(TIMES):
+        assert put(client, task_id, bomb.kind, body) == (bomb.status, bomb.code)
+        left.append(process.resident_bytes())
+    print(f"{name}: {(process.peak_bytes() - before) / MIB:.0f} MiB, then {[(size - before) // MIB for size in left]}")
+    assert process.peak_bytes() - before <= FACTOR * LIMITS.batch_bytes_max
+    assert min(left[-3:]) - max(left[:2]) <= LEFT_MAX  # an answer may come before all of its request is let go
+
+
+def test_refused_bodies_in_parallel_are_decoded_two_at_a_time(
+    process: HttpProcess, client: httpx.Client, task_id: str
+) -> None:
+    bombs = [BOMBS[name] for name in ("json: one row of texts", "protobuf: empty values")] * 4
+    bodies = [bomb.make() for bomb in bombs]
+    before = reset_peak(process.pid)
+    with ThreadPoolExecutor(len(bombs)) as threads:
+        answers = list(
+            threads.map(lambda pair: put(client, task_id, pair[0].kind, pair[1]), zip(bombs, bodies, strict=True))
+        )
+    assert set(answers) <= {(400, WIDTH), (503, "QUEUE_FULL")}
+    assert (400, WIDTH) in answers
+    waiting = sum(map(len, bodies))
+    print(f"in parallel: {(process.peak_bytes() - before) / MIB:.0f} MiB")
+    assert process.peak_bytes() - before <= AT_ONCE * FACTOR * LIMITS.batch_bytes_max + 2 * waiting
+
+
+@pytest.mark.parametrize("shape", ["empty values", "short values", "empty records"])
+def test_a_refused_message_takes_a_bounded_memory_and_leaves_none(tmp_path: Path, shape: str) -> None:
+    records = {
+        "empty values": lambda: [pb.Record(values=[""] * 4_000_000)],
+        "short values": lambda: [pb.Record(values=["ab"] * 2_000_000)],
+        "empty records": lambda: [pb.Record()] * 4_000_000,
+    }[shape]()
+    with grpc_process(tmp_path) as server:
+        client = GrpcClient(server.target, server.token)
+        task_id = client.call("OpenExport", metadata_of(["a", "b"])).task_id
+        request = pb.PutBatchRequest(task_id=task_id, batch=pb.DataBatch(records=records, batch_sequence=1))
+        before = reset_peak(server.pid)
+        left = []
+        for _ in range(TIMES):
+            said = client.refused("PutBatch", request, timeout=60)
+            assert said.code == (LARGE if shape == "empty records" else WIDTH)
+            left.append(psutil.Process(server.pid).memory_info().rss)
+        one_peak = server.peak_bytes() - before
+        with ThreadPoolExecutor(6) as threads:
+            calls = [threads.submit(client.refused, "PutBatch", request, timeout=100) for _ in range(6)]
+            assert len({call.result().code for call in calls}) == 1
+        all_peak = server.peak_bytes() - before
+        client.close()
+    kept = [(size - before) // MIB for size in left]
+    print(f"{shape}: {one_peak / MIB:.0f} MiB, then {kept}; six: {all_peak / MIB:.0f} MiB")
+    assert one_peak <= FACTOR * LIMITS.batch_bytes_max
+    assert min(left[-3:]) - max(left[:2]) <= LEFT_MAX  # an answer may come before all of its request is let go
+    assert all_peak <= AT_ONCE * FACTOR * LIMITS.batch_bytes_max + 6 * 3 * 8 * MIB
