@@ -7,13 +7,16 @@ from collections.abc import Callable
 
 from sluice.adapters.forwarding_store import TriggeringStore
 from sluice.adapters.retrying import RetryingStore, RetryingTasks
+from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef
 from sluice.domain.limits import Limits, Timings
 from sluice.ports.bundle import Ports
 from sluice.ports.object_store import ObjectStore
+from sluice.ports.store_errors import StoreError
 from sluice.ports.task_store import TaskStore
 from tests.support.simulation.gated_ports import Gate, GatedInvoker, GatedLinks, GatedObjects, GatedTasks
+from tests.support.simulation.oracle import Violation
 from tests.support.simulation.watched_stores import WatchedStore, WatchedTasks
 
 START = 1_700_000_000.0
@@ -89,9 +92,12 @@ class WorldChance:
         self._chance.setstate(other._chance.getstate())
 
 
-class SilentJournal:
+class StrictJournal:
     def record(self, event: Event, **fields: object) -> None:
-        """Drop it, as the port allows."""
+        """Drop it, as the port allows; but what the code recorded as unforeseen and went on from is a bug here."""
+        error = fields.get("error")
+        if event is Event.SYSTEM_ERROR and not isinstance(error, StoreError | SluiceError):
+            raise Violation(f"an error that was not foreseen: {error!r}")
 
 
 class OpenDoor:
@@ -181,7 +187,7 @@ class World:
             admission=OpenDoor(),
             clock=clock,
             randomness=self._randomness,
-            journal=SilentJournal(),
+            journal=StrictJournal(),
             limits=self._limits,
             timings=TIMINGS,
         )

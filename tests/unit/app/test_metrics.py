@@ -282,6 +282,10 @@ def test_renamed_series_are_counted_under_their_old_names_too() -> None:
     assert started['export_triggers_total{result="started"}'] == started['export_bells_total{result="started"}'] == 1
 
 
+def test_a_sweep_tells_how_many_tasks_it_could_not_move_on() -> None:
+    assert counted(Event.SWEEP_FINISHED, swept={"error": 1}, put_off=3)["export_tasks_put_off"] == 3
+
+
 def test_a_reconciliation_is_no_sweep() -> None:
     changes = counted(Event.SWEEP_FINISHED, reconciled_rows=9, overdue=1, orphans_removed=2, results_missing=3)
     assert changes == {

@@ -105,10 +105,7 @@ STEPS: dict[str, tuple[Step, tuple[State, ...]]] = {
     "expire_idle": (lambda task: lifecycle.expire_idle(task, now=NOW), (State.OPEN,)),
     "expire_result": (lambda _: lifecycle.expire_result(now=NOW, timings=TIMINGS), (State.COMPLETED,)),
     "next_garbage_round": (next_round, (State.COMPLETED, State.FAILED, State.CANCELLED, State.EXPIRED)),
-    "put_off_garbage": (
-        lambda task: lifecycle.put_off_garbage(task, now=NOW, timings=TIMINGS),
-        (State.COMPLETED, State.FAILED, State.CANCELLED, State.EXPIRED),
-    ),
+    "put_off": (lambda task: lifecycle.put_off(task, "StoreRefused", now=NOW, timings=TIMINGS), tuple(State)),
     "bury": (
         lambda task: lifecycle.bury(task, now=NOW, timings=TIMINGS),
         (State.FAILED, State.CANCELLED, State.EXPIRED),
@@ -219,7 +216,11 @@ REASON = {"last_error_code": "CHUNK_MISSING", "last_error": "gone"}
         ("make_due", row(State.COMPOSING), {"due_at": NOW}),
         ("expire_idle", row(State.OPEN), ENDED | {"expires_at": NOW}),
         ("expire_result", row(State.COMPLETED), {"gc_round": 0, "due_at": NOW + TIMINGS.link_s}),
-        ("put_off_garbage", row(State.FAILED), {"due_at": NOW + TIMINGS.backoff_max_s}),
+        (
+            "put_off",
+            row(State.FAILED, due_at=NOW),
+            {"due_at": NOW + TIMINGS.backoff_s, "upkeep_failures": 1, "upkeep_error": "StoreRefused"},
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -28,11 +28,13 @@ from sluice.ports.journal import Journal
 from sluice.ports.store_errors import StoreError
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
 from sluice.usecases.upkeep.repair_task import release_lease
-from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
+from sluice.usecases.upkeep.sweep_tasks import SweepMemory, sweep_tasks
 
 PROBE_KEY = f"{OUTPUT_PREFIX}health-probe"
 PROBE_TASK = TaskRef(TenantId("health"), task_id_from_bytes(bytes(17)))
 RECONCILE_S = 7 * DAY_S
+FAILED_SWEEPS_MAX = 3
+"""Sweeps in a row that fail as a whole before the service says that it is not ready."""
 
 
 class RunningService(NamedTuple):
@@ -67,11 +69,11 @@ def run_service(
         pool.rescue_with(partial(rescue, ports))
         started = stack.enter_context(ExitStack())
         stack.callback(pool.drain, deadline_s=settings.server.shutdown_grace_s)
-        health = build_health(settings, ports, telemetry, pool)
-        servers = stack.enter_context(open_servers(settings, ports, telemetry, links=links, health=health))
-        url.http_port = servers.http_port
         tidy = partial(backend.tidy, settings)
         sweeper = SweeperLoop(ports, interval_s=settings.concurrency.sweep_interval_s, tidy=tidy)
+        health = build_health(settings, ports, telemetry, pool, sweeper)
+        servers = stack.enter_context(open_servers(settings, ports, telemetry, links=links, health=health))
+        url.http_port = servers.http_port
         sweeper.start()
         stack.callback(sweeper.stop)
         journal.record(Event.SERVICE_STARTED, **servers._asdict())
@@ -122,8 +124,13 @@ def rescue(ports: Ports, manifest: ManifestRef) -> None:
         ports.invoker.invoke(manifest, epoch=0)
 
 
-def build_health(settings: Settings, ports: Ports, telemetry: Telemetry, pool: WorkerPool) -> HealthApp:
-    """Ready: there is room for one more export. Dependencies: both stores answer, the object store to a write too."""
+def build_health(
+    settings: Settings, ports: Ports, telemetry: Telemetry, pool: WorkerPool, sweeper: SweeperLoop
+) -> HealthApp:
+    """Ready: there is room for one more export, and sweeps succeed.
+
+    Dependencies: both stores answer, the object store to a write too.
+    """
 
     def room() -> None:
         if not pool.room():
@@ -137,7 +144,7 @@ def build_health(settings: Settings, ports: Ports, telemetry: Telemetry, pool: W
         ports.tasks.read(PROBE_TASK)
 
     checks = HealthChecks(
-        ready={"queue": room},
+        ready={"queue": room, "sweeper": sweeper.check},
         dependencies={"objects": objects, "tasks": tasks},
         interval_s=settings.monitoring.health_check_interval_s,
     )
@@ -151,6 +158,8 @@ class SweeperLoop:
         self._ports = ports
         self._interval_s = interval_s
         self._tidy = tidy
+        self._memory = SweepMemory()
+        self._failed_in_a_row = 0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
@@ -162,10 +171,21 @@ class SweeperLoop:
         self._stopped.set()
         self._thread.join()
 
+    def sweep(self) -> None:
+        """Sweep once. Raises nothing: the loop outlives whatever a sweep meets."""
+        succeeded = self._guarded(lambda: sweep_tasks(self._ports, memory=self._memory))
+        self._failed_in_a_row = 0 if succeeded else self._failed_in_a_row + 1
+
+    def check(self) -> None:
+        """Raise INTERNAL once as many sweeps in a row have failed as may."""
+        if self._failed_in_a_row >= FAILED_SWEEPS_MAX:
+            detail = f"the last {self._failed_in_a_row} sweeps failed: what is lost is not repaired, see the log"
+            raise SluiceError(ErrorCode.INTERNAL, detail)
+
     def _run(self) -> None:
         reconciled_at = self._ports.clock.monotonic()
         while True:
-            self._guarded(lambda: sweep_tasks(self._ports))
+            self.sweep()
             if self._ports.clock.monotonic() - reconciled_at >= RECONCILE_S:
                 reconciled_at = self._ports.clock.monotonic()
                 self._guarded(lambda: reconcile_stores(self._ports))
@@ -173,9 +193,11 @@ class SweeperLoop:
             if self._stopped.wait(self._interval_s):
                 return
 
-    def _guarded(self, chore: Callable[[], object]) -> None:
-        """A sweep that fails is noted; the next one comes all the same."""
+    def _guarded(self, chore: Callable[[], object]) -> bool:
+        """A sweep that fails is noted; the next one comes all the same. True: it did not fail."""
         try:
             chore()
         except Exception as error:  # noqa: BLE001 - the loop must outlive whatever one round meets
             self._ports.journal.record(Event.SYSTEM_ERROR, component="sweeper", error=error)
+            return False
+        return True

@@ -74,6 +74,8 @@ TRANSITIONS: dict[tuple[State | None, State], Fence] = {
     # a poisoned, exhausted or impossible task
     (State.SEALED, State.FAILED): Fence(epoch=True),
     (State.COMPOSING, State.FAILED): Fence(epoch=True),
+    # put off by the sweeper: rev, so that a batch that just arrived wins
+    (State.OPEN, State.OPEN): Fence(rev=True),
     # postpone a sealed task (tenant over its share, a trigger given again)
     (State.SEALED, State.SEALED): Fence(epoch=True),
     # cancel
@@ -193,6 +195,7 @@ def acquire(kind: WorkKind[Progress], task: Task, *, owner: str, now: float, tim
             "epoch": epoch,
             "owner": owner,
             "started_at": task.started_at or now,
+            **settled_upkeep(task),
             **_leased(now, timings),
         },
         is_mine=lambda row: row.epoch == epoch and row.owner == owner,
@@ -302,9 +305,25 @@ def next_garbage_round(task: Task, *, now: float, timings: Timings) -> Transitio
     return None
 
 
-def put_off_garbage(task: Task, *, now: float, timings: Timings) -> Transition:
-    """Look at an ended task later whose garbage could not be collected now."""
-    return _kept(task, {"due_at": now + timings.backoff_max_s})
+def put_off(task: Task, reason: str, *, now: float, timings: Timings) -> Transition:
+    """Look at a task again after a pause that doubles each time: its step could not be taken, for ``reason``."""
+    failures = task.upkeep_failures + 1
+    fence = TRANSITIONS[task.state, task.state]
+    return Transition(
+        guard=Guard(state=task.state, rev=task.rev if fence.rev else None, epoch=task.epoch if fence.epoch else None),
+        target=task.state,
+        fields={
+            "upkeep_failures": failures,
+            "upkeep_error": reason,
+            "due_at": max(task.due_at, now + backoff_s(failures, timings)),
+        },
+        is_mine=lambda row: row.rev > task.rev,
+    )
+
+
+def settled_upkeep(task: Task) -> TaskFields:
+    """What a step sets besides that ends a row of failures of the sweeper."""
+    return {"upkeep_failures": 0, "upkeep_error": ""} if task.upkeep_failures else {}
 
 
 def bury(task: Task, *, now: float, timings: Timings) -> Transition:

@@ -68,6 +68,8 @@ class TaskFields(TypedDict, total=False):
     deleted_at: float
     due_at: float
     gc_round: int
+    upkeep_failures: int
+    upkeep_error: str
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +120,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     gc_round: int = 0
     client_request_id: str = ""
     trace_parent: str = ""
+    upkeep_failures: int = 0
+    """How often in a row the sweeper could not take the task's next step."""
+    upkeep_error: str = ""
+    """Why not, the last time: a code or the name of an error."""
 
     @property
     def ref(self) -> TaskRef:

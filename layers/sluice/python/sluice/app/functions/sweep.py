@@ -6,13 +6,17 @@ import msgspec
 
 from sluice.app.functions.event_function import EventFunction, FunctionCall
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
-from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
+from sluice.usecases.upkeep.sweep_tasks import SweepMemory, sweep_tasks
 
 COMPONENT = "sweeper"
 RECONCILE = "reconcile"
 """The payload of the weekly timer; any other payload means a sweep."""
 ROUND_S = 50.0
 """A sweep that finds more than it can do in this time leaves the rest to the next, which comes every minute."""
+
+
+_memory = SweepMemory()
+"""Of this instance, which the platform keeps from one minute to the next as long as it likes."""
 
 
 class _TimerEvent(msgspec.Struct):
@@ -28,7 +32,7 @@ def sweep(call: FunctionCall) -> dict[str, object]:
         report = reconcile_stores(ports)
         return {RECONCILE: {**msgspec.to_builtins(report), "results_missing": len(report.results_missing)}}
     until = ports.clock.monotonic() + ROUND_S
-    done = sweep_tasks(ports, until=until if call.stop_at is None else min(until, call.stop_at))
+    done = sweep_tasks(ports, until=until if call.stop_at is None else min(until, call.stop_at), memory=_memory)
     return {"swept": {what.value: count for what, count in sorted(done.items())}}
 
 

@@ -93,6 +93,7 @@ class Families:
         self.rescued = self._counter("export_sweep_rescued", "Tasks that would have been stuck.", "reason")
         self.orphans_removed = self._counter("export_orphans_removed", "Objects removed that no task names.")
         self.results_missing = self._gauge("export_results_missing", "Files that a task names and the store lacks.")
+        self.put_off = self._gauge("export_tasks_put_off", "Tasks whose next step the sweeper could not take.")
         self.overdue = self._gauge("export_tasks_overdue", "Tasks that should have been swept long ago.")
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:

@@ -256,6 +256,7 @@ UPDATES: dict[Event, tuple[Update, ...]] = {
         _add(lambda f: f.orphans_removed, "orphans_removed"),
         _set(lambda f: f.results_missing, "results_missing"),
         _set(lambda f: f.overdue, "overdue"),
+        _set(lambda f: f.put_off, "put_off"),
     ),
     Event.VALIDATION_ERROR: (_error,),
     Event.STREAM_ERROR: (_error,),

@@ -28,6 +28,14 @@ class BatchCount(msgspec.Struct, frozen=True):
     missing_count: int
 
 
+class UpkeepReport(msgspec.Struct, frozen=True):
+    """The sweeper could not take the task's next step; ``next.due_at`` says when it tries again."""
+
+    failures: int
+    """In a row."""
+    error: str
+
+
 class ErrorReport(msgspec.Struct, frozen=True):
     code: str
     meaning: str
@@ -83,6 +91,7 @@ class TaskReport(msgspec.Struct, frozen=True):
     lease_left_s: int | None
     """Below 0 when the lease has lapsed."""
     attempts: list[AttemptReport]
+    upkeep: UpkeepReport | None
     error: ErrorReport | None
     result: ResultReport | None
     warnings: dict[str, int]
@@ -129,6 +138,7 @@ def report_task(ports: Ports, ref: TaskRef) -> TaskReport:
         lease_until=_at(task.lease_until) if composing else None,
         lease_left_s=int(task.lease_until - now) if composing else None,
         attempts=[_report_attempt(task, attempt) for attempt in attempts],
+        upkeep=UpkeepReport(task.upkeep_failures, task.upkeep_error) if task.upkeep_failures else None,
         error=_report_error(task),
         result=_report_result(task),
         warnings=dict(task.warnings),

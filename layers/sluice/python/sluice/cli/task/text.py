@@ -28,6 +28,9 @@ def _facts(report: TaskReport) -> Iterator[tuple[str, str]]:
     )
     yield "Next", f"{report.next.who} {report.next.what}"
     yield "Due", _due(report)
+    if report.upkeep is not None:
+        failures = counted(report.upkeep.failures, "time")
+        yield "", f"the sweeper failed {failures} in a row, the last with {printable(report.upkeep.error)}: see the log"
     yield from _error(report)
     yield from _content(report)
     yield from _composing(report)

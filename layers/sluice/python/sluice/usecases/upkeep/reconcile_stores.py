@@ -10,7 +10,7 @@ from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX, TaskRef, parse_owner
 from sluice.domain.limits import DAY_S
 from sluice.domain.task import State
 from sluice.ports.bundle import Ports
-from sluice.usecases.upkeep.sweep_tasks import sweep_quietly
+from sluice.usecases.upkeep.sweep_tasks import SweepMemory, sweep_quietly
 
 ORPHAN_AGE_S = 8 * DAY_S
 """Older than any open task can be idle plus any retention by default; younger objects may belong to a task to be."""
@@ -54,11 +54,12 @@ def reconcile_stores(ports: Ports, *, orphan_age_s: float = ORPHAN_AGE_S) -> Rec
 
 
 def _walk_rows(ports: Ports, report: Reconciliation) -> None:
+    memory = SweepMemory()
     for task in ports.tasks.scan():
         report.rows += 1
         if task.due_at < ports.clock.now() - OVERDUE_S:
             report.overdue += 1
-            sweep_quietly(ports, task.ref)
+            sweep_quietly(ports, task.ref, memory)
         elif task.state is State.COMPLETED and not _exists(ports, task.result_key):
             report.results_missing.append(task.task_id)
 

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
+from dataclasses import replace
 from enum import StrEnum
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
+from sluice.domain.attempts import backoff_s
+from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskRef
 from sluice.domain.lifecycle import (
     Guard,
+    Transition,
     bury,
     expire_idle,
     expire_result,
     next_garbage_round,
     open_until,
-    put_off_garbage,
+    put_off,
+    settled_upkeep,
     trigger_again,
 )
-from sluice.domain.task import State, Task
+from sluice.domain.limits import Timings
+from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.bundle import Ports
-from sluice.ports.store_errors import StoreError
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.upkeep.collect_garbage import collect_garbage
 
 SWEEP_MAX = 500
+FAILING_MAX = 10_000
+"""Tasks that one process remembers to have failed at."""
 
 
 class Swept(StrEnum):
@@ -41,36 +48,107 @@ class Swept(StrEnum):
     ERROR = "error"
 
 
-def sweep_tasks(ports: Ports, *, limit: int = SWEEP_MAX, until: float | None = None) -> Counter[Swept]:
+class _Failing(NamedTuple):
+    """A task that a sweep could not move on, as its process remembers it."""
+
+    failures: int
+    again_at: float
+    """Monotonic; 0 where the row itself says when."""
+
+
+class SweepMemory:
+    """What the sweeps of one process know of each other. Used by one thread at a time.
+
+    A task whose row cannot be read or written cannot be put off there. It
+    would be the most overdue at every sweep; so it waits here, and takes
+    nobody's turn.
+    """
+
+    def __init__(self) -> None:
+        self._failing: OrderedDict[TaskRef, _Failing] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many tasks the last look at each could not move on."""
+        return len(self._failing)
+
+    def waits(self, ref: TaskRef, *, monotonic: float) -> bool:
+        """Whether it is too early to try the task again."""
+        known = self._failing.get(ref)
+        return known is not None and monotonic < known.again_at
+
+    def failed(self, ref: TaskRef, *, monotonic: float, timings: Timings, is_put_off: bool) -> None:
+        """Remember a failure; unless the row ``is_put_off``, the task waits by what is remembered."""
+        known = self._failing.pop(ref, None)
+        failures = 1 + (known.failures if known else 0)
+        again_at = 0 if is_put_off else monotonic + backoff_s(failures, timings)
+        self._failing[ref] = _Failing(failures, again_at)
+        while len(self._failing) > FAILING_MAX:
+            self._failing.popitem(last=False)
+
+    def succeeded(self, ref: TaskRef) -> None:
+        self._failing.pop(ref, None)
+
+
+def sweep_tasks(
+    ports: Ports, *, limit: int = SWEEP_MAX, until: float | None = None, memory: SweepMemory | None = None
+) -> Counter[Swept]:
     """Look at every task that is due, at most ``limit``, and none after ``until``; returns what was done.
 
     ``until`` is by the monotonic clock. What is left is due at the next sweep.
 
     Any number of sweepers may run at once: the index only proposes, each task
-    is read again, and every step is one conditional update. A store that fails
-    on one task does not keep the others from their turn.
+    is read again, and every step is one conditional update. Whatever goes wrong
+    with one task does not keep the others from their turn: it is recorded, and
+    the task is put off for longer each time, in its row or in ``memory``, which
+    a process hands from sweep to sweep.
     """
+    memory = SweepMemory() if memory is None else memory
     started = ports.clock.monotonic()
     done: Counter[Swept] = Counter()
-    for ref in ports.tasks.due(ports.clock.now(), limit=limit):
+    due = ports.tasks.due(ports.clock.now(), limit=limit + len(memory))
+    for ref in [ref for ref in due if not memory.waits(ref, monotonic=started)][:limit]:
         if until is not None and ports.clock.monotonic() >= until:
             break
-        done[sweep_quietly(ports, ref)] += 1
+        done[sweep_quietly(ports, ref, memory)] += 1
     ports.journal.record(
         Event.SWEEP_FINISHED,
         swept={what.value: count for what, count in sorted(done.items())},
+        put_off=len(memory),
         duration_s=ports.clock.monotonic() - started,
     )
     return done
 
 
-def sweep_quietly(ports: Ports, ref: TaskRef) -> Swept:
-    """As ``sweep_task``; a store that fails is noted, and the caller goes on with the next task."""
+def sweep_quietly(ports: Ports, ref: TaskRef, memory: SweepMemory) -> Swept:
+    """As ``sweep_task``; whatever fails is recorded, the task is put off, and the caller goes on with the next."""
     try:
-        return sweep_task(ports, ref)
-    except StoreError as error:
-        ports.journal.record(Event.SYSTEM_ERROR, task_id=ref.task_id, error=error)
+        done = sweep_task(ports, ref)
+    except Exception as error:  # noqa: BLE001 - one task that nobody foresaw must not cost all others their turn
+        ports.journal.record(Event.SYSTEM_ERROR, component="sweeper", task_id=ref.task_id, error=error)
+        is_put_off = _put_off(ports, ref, error)
+        monotonic = ports.clock.monotonic()
+        memory.failed(ref, monotonic=monotonic, timings=ports.timings, is_put_off=is_put_off)
         return Swept.ERROR
+    memory.succeeded(ref)
+    return done
+
+
+def _put_off(ports: Ports, ref: TaskRef, error: Exception) -> bool:
+    """Write into the row when to look at it again, and why. False: it cannot be read or written either."""
+    reason = error.code.value if isinstance(error, SluiceError) else type(error).__name__
+    try:
+        task = ports.tasks.read(ref)
+        if task is not None:
+            apply_transition(ports, ref, put_off(task, reason, now=ports.clock.now(), timings=ports.timings))
+    except Exception:  # noqa: BLE001 - the first error is recorded already
+        return False
+    return True
+
+
+def _take(ports: Ports, task: Task, step: Transition) -> bool:
+    """Take a step of the sweeper. Failures before it are over then."""
+    fields = TaskFields(**{**step.fields, **settled_upkeep(task)})
+    return apply_transition(ports, task.ref, replace(step, fields=fields))
 
 
 def sweep_task(ports: Ports, ref: TaskRef) -> Swept:
@@ -86,7 +164,7 @@ def sweep_task(ports: Ports, ref: TaskRef) -> Swept:
         case State.COMPOSING:
             return _trigger(ports, task, Swept.LAPSED_LEASE)
         case State.COMPLETED | State.FAILED | State.CANCELLED | State.EXPIRED:
-            return _tend_or_put_off(ports, task)
+            return _tend_ended(ports, task)
         case _:
             assert_never(task.state)
 
@@ -94,7 +172,7 @@ def sweep_task(ports: Ports, ref: TaskRef) -> Swept:
 def _expire_idle(ports: Ports, task: Task) -> Swept:
     """End a task that was never closed."""
     now = ports.clock.now()
-    if not apply_transition(ports, task.ref, expire_idle(task, now=now)):
+    if not _take(ports, task, expire_idle(task, now=now)):
         return Swept.NOTHING
     ports.journal.record(
         Event.TASK_EXPIRED,
@@ -114,15 +192,6 @@ def _trigger(ports: Ports, task: Task, reason: Swept) -> Swept:
     return reason
 
 
-def _tend_or_put_off(ports: Ports, task: Task) -> Swept:
-    """Tend an ended task. If a store does not let us, come back later: the most overdue would fill every sweep."""
-    try:
-        return _tend_ended(ports, task)
-    except StoreError:
-        apply_transition(ports, task.ref, put_off_garbage(task, now=ports.clock.now(), timings=ports.timings))
-        raise
-
-
 def _tend_ended(ports: Ports, task: Task) -> Swept:
     """Collect an ended task's garbage, round by round; then its result, its parameters, its row."""
     now = ports.clock.now()
@@ -134,15 +203,15 @@ def _tend_ended(ports: Ports, task: Task) -> Swept:
     collect_garbage(ports, task)
     again = next_garbage_round(task, now=now, timings=ports.timings)
     if again is not None:
-        return Swept.GARBAGE if apply_transition(ports, task.ref, again) else Swept.NOTHING
+        return Swept.GARBAGE if _take(ports, task, again) else Swept.NOTHING
     ports.tasks.forget_claims(task.ref)
-    apply_transition(ports, task.ref, bury(task, now=ports.clock.now(), timings=ports.timings))
+    _take(ports, task, bury(task, now=ports.clock.now(), timings=ports.timings))
     return Swept.TOMBSTONE
 
 
 def _expire_result(ports: Ports, task: Task) -> Swept:
     """End the retention; the objects go at the next look."""
-    if not apply_transition(ports, task.ref, expire_result(now=ports.clock.now(), timings=ports.timings)):
+    if not _take(ports, task, expire_result(now=ports.clock.now(), timings=ports.timings)):
         return Swept.NOTHING
     ports.journal.record(
         Event.TASK_EXPIRED, task_id=task.task_id, tenant=task.tenant, reason="retention", from_state="completed"
