@@ -61,7 +61,7 @@ class SweepMemory:
 
     A task whose row cannot be read or written cannot be put off there. It
     would be the most overdue at every sweep; so it waits here, and takes
-    nobody's turn.
+    no turn of another.
     """
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ def sweep_quietly(ports: Ports, ref: TaskRef, memory: SweepMemory) -> Swept:
     """As ``sweep_task``; whatever fails is recorded, the task is put off, and the caller goes on with the next."""
     try:
         done = sweep_task(ports, ref)
-    except Exception as error:  # noqa: BLE001 - one task that nobody foresaw must not cost all others their turn
+    except Exception as error:  # noqa: BLE001 - one error that was not foreseen must not cost all others their turn
         ports.journal.record(Event.SYSTEM_ERROR, component="sweeper", task_id=ref.task_id, error=error)
         is_put_off = _put_off(ports, ref, error)
         monotonic = ports.clock.monotonic()
