@@ -9,8 +9,9 @@ Json = dict[str, Any]
 SEVERITIES = {"page": 10, "ticket": 6}
 CHARTS_IN_A_ROW = 2
 CHART_WIDTH, CHART_HEIGHT = 5, 6
-_PROJECT = {"Fn::GetAtt": ["LogProject", "Name"]}
-_LOGSTORE = {"Fn::GetAtt": ["Logstore", "LogstoreName"]}
+_PROJECT = {"Fn::Sub": "sluice-${Stage}-${ALIYUN::TenantId}"}
+"""By name: the logs are of the stage's stack, what watches them of the next one."""
+_LOGSTORE = "functions"
 
 
 def alert_resources(alerts: list[Json]) -> Json:
@@ -33,7 +34,7 @@ def dashboard_resource(dashboard: Json) -> Json:
         "Description": dashboard["description"],
         "Charts": charts,
     }
-    return {"Dashboard": {"Type": "ALIYUN::SLS::Dashboard", "DependsOn": "LogIndex", "Properties": properties}}
+    return {"Dashboard": {"Type": "ALIYUN::SLS::Dashboard", "Properties": properties}}
 
 
 def _alert(alert: Json) -> Json:
@@ -75,7 +76,6 @@ def _alert(alert: Json) -> Json:
     }
     return {
         "Type": "ALIYUN::SLS::Alert",
-        "DependsOn": "LogIndex",
         "Properties": {"Project": _PROJECT, "Detail": detail},
     }
 

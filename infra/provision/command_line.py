@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from infra.provision.environment_file import read_variables, variables_of, write_variables
+from infra.provision.metrics import CloudMonitor
 from infra.provision.rpc_calls import CallError, RetryPolicy, RpcCalls, Service
 from infra.provision.stack_watch import Stack, StackError, StackWatch
 from infra.provision.stacks import Change, Stacks
-from infra.provision.stage import Stage, StageError, check_stage_name, retention_days_of, stack_name
-from infra.provision.template import TemplateError, build_template, template_body
+from infra.provision.stage import Stage, StageError, check_stage_name, retention_days_of, stack_name, watch_stack_name
+from infra.provision.template import TemplateError, build_template, build_watch_template, template_body
 from infra.provision.template_checks import check_template
 from sluice.ports.retry import PROVISIONING
 
@@ -25,7 +27,11 @@ FAILED, DECLINED = 1, 3
 
 
 class CheckFailed(Exception):
-    """The template has mistakes."""
+    """A template has mistakes, or says what CloudMonitor does not."""
+
+
+class UnwatchedError(Exception):
+    """The stage is made and can be used, but not all of its alarms are."""
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -34,62 +40,122 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         run: Callable[[argparse.Namespace, Mapping[str, str]], int] = options.run
         return run(options, environment)
-    except (CallError, CheckFailed, StackError, StageError, TemplateError) as error:
+    except (CallError, CheckFailed, StackError, StageError, TemplateError, UnwatchedError) as error:
         print(f"provision: {error}", file=sys.stderr)
         return FAILED
 
 
 def _check(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     del options, environment
-    body = _checked_body()
-    print(f"the template has {len(build_template()['Resources'])} resources, {len(body.encode())} bytes, no mistakes")
+    for name, template in _templates().items():
+        size = len(template_body(template).encode())
+        print(f"the template of the {name} has {len(template['Resources'])} resources, {size} bytes, no mistakes")
     return 0
 
 
 def _validate(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    Stacks(_watch(options, environment)).validate(_checked_body())
-    print("ROS takes the template")
+    place = _Place(options, environment)
+    for template in _templates().values():
+        place.stage.validate(template_body(template))
+    print("ROS takes the templates")
     return 0
 
 
 def _preview(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    change = _change(options, environment)
-    for resource in Stacks(_watch(options, environment)).preview(change):
-        print(f"  {resource.get('Action', '?'):<8} {resource['ResourceType']:<34} {resource['LogicalResourceId']}")
+    place = _Place(options, environment)
+    changes = _changes(options, place)
+    for stacks, change in zip((place.stage, place.watch), changes, strict=True):
+        for resource in stacks.preview(change):
+            print(f"  {resource.get('Action', '?'):<8} {resource['ResourceType']:<34} {resource['LogicalResourceId']}")
+    if complaints := place.cloud_monitor.complaints(build_watch_template()):
+        raise CheckFailed(
+            "alarms would watch nothing; mend infra/ros/watched/alarms.yaml and infra/ros/published_metrics.yaml:\n  "
+            + "\n  ".join(complaints)
+        )
+    print("CloudMonitor has every metric that the alarms watch")
     return 0
 
 
 def _up(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    change = _change(options, environment)
-    stacks = Stacks(_watch(options, environment))
-    stacks.validate(change.body)
-    _write_outputs(stacks.bring_up(change), options)
+    place = _Place(options, environment)
+    stage, watch = _changes(options, place)
+    for change in (stage, watch):
+        place.stage.validate(change.body)
+    _write_outputs(place.stage.bring_up(stage), options)
+    try:
+        place.watch.bring_up(watch)
+    except (CallError, StackError) as error:
+        raise UnwatchedError(
+            f"stage {options.stage} is made and can be deployed, but not all of its alarms are: {error}\n"
+            "  Was the mail to the alarms' address confirmed, and Alerts opened once in Simple Log Service's console? "
+            "Then run `up` again: it makes the alarms anew and leaves the rest as it is."
+        ) from error
     return 0
 
 
 def _outputs(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    watch = _watch(options, environment)
-    stack = watch.find()
+    place = _Place(options, environment)
+    stack = place.tell(place.stage_name)
     if stack is None:
-        raise StackError(f"there is no stack {watch.name} in {options.region}")
-    print(f"{watch.name} is {stack.status} {stack.reason}".rstrip())
-    for reason in watch.failures(stack):
-        print(f"  {reason}")
+        raise StackError(f"there is no stack {place.stage_name} in {options.region}")
+    if place.tell(place.watch_name) is None:
+        print(f"there is no stack {place.watch_name}, so no alarm; `up` makes it")
     _write_outputs(stack, options)
     return 0
 
 
 def _down(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    stacks = Stacks(_watch(options, environment))
+    place = _Place(options, environment)
     what = "with every file in its buckets" if options.force else "except buckets that hold files"
     if not options.yes and not _confirmed(options.stage, what):
         print("nothing was done")
         return DECLINED
-    kept = stacks.bring_down(forced=options.force, body=_checked_body())
+    bodies = [template_body(template) for template in _templates().values()]
+    place.watch.bring_down(forced=False, body=bodies[1])
+    kept = place.stage.bring_down(forced=options.force, body=bodies[0])
     print(f"{stack_name(options.stage)} is gone")
     for bucket in kept:
         print(f"kept: bucket {bucket}, which is not empty and still costs money; see infra/runbooks/teardown.md")
     return 0
+
+
+class _Place:
+    """The two stacks of a stage, and who makes them."""
+
+    def __init__(self, options: argparse.Namespace, environment: Mapping[str, str]) -> None:
+        self.stage_name, self.watch_name = stack_name(options.stage), watch_stack_name(options.stage)
+        self.calls = RpcCalls(environment, region=options.region)
+        self.retry = RetryPolicy(replace(PROVISIONING, first_wait_s=options.pause_s))
+        self._options = options
+        self.stage = Stacks(self._stack(self.stage_name))
+        self.watch = Stacks(self._stack(self.watch_name), disposable=True)
+        endpoint = options.cms_endpoint or f"https://metrics.{options.region}.aliyuncs.com"
+        self.cloud_monitor = CloudMonitor(self.calls, endpoint, self.retry)
+
+    def account_id(self) -> str:
+        """Whose access key it is."""
+        sts = Service(self._options.sts_endpoint, STS_VERSION)
+        return str(self.retry.repeat(lambda: self.calls.call(sts, "GetCallerIdentity", {}))["AccountId"])
+
+    def tell(self, name: str) -> Stack | None:
+        """Print how the stack is, and what failed in it."""
+        watch = self._stack(name)
+        stack = watch.find()
+        if stack is not None:
+            print(f"{name} is {stack.status} {stack.reason}".rstrip())
+            for reason in watch.failures(stack):
+                print(f"  {reason}")
+        return stack
+
+    def _stack(self, name: str) -> StackWatch:
+        return StackWatch(
+            self.calls,
+            name,
+            endpoint=self._options.ros_endpoint,
+            report=lambda line: print(line, flush=True),
+            retry=self.retry,
+            poll_s=self._options.poll_s,
+        )
 
 
 def _confirmed(stage: str, what: str) -> bool:
@@ -112,7 +178,8 @@ def _write_outputs(stack: Stack, options: argparse.Namespace) -> None:
     print(f"wrote {len(variables)} variables to {options.env_file}")
 
 
-def _change(options: argparse.Namespace, environment: Mapping[str, str]) -> Change:
+def _changes(options: argparse.Namespace, place: _Place) -> tuple[Change, Change]:
+    """Both templates with their parameters: the stage's, then what watches it."""
     stage = Stage(
         check_stage_name(options.stage),
         options.alert_email,
@@ -121,40 +188,21 @@ def _change(options: argparse.Namespace, environment: Mapping[str, str]) -> Chan
         cluster_type=options.cluster_type,
         action_policy=options.action_policy,
     )
-    body = _checked_body()
-    identity = _calls(options, environment)
-    caller = _retry(options).repeat(
-        lambda: identity.call(Service(options.sts_endpoint, STS_VERSION), "GetCallerIdentity", {})
+    bodies = [template_body(template) for template in _templates().values()]
+    return (
+        Change(bodies[0], stage.parameters(account_id=place.account_id())),
+        Change(bodies[1], stage.watch_parameters()),
     )
-    return Change(body, stage.parameters(account_id=str(caller["AccountId"])))
 
 
 @cache
-def _checked_body() -> str:
-    template = build_template()
-    mistakes = check_template(template)
+def _templates() -> dict[str, dict[str, Any]]:
+    """Both templates, checked. Raises ``CheckFailed``."""
+    templates = {"stage": build_template(), "alarms": build_watch_template()}
+    mistakes = [mistake for template in templates.values() for mistake in check_template(template)]
     if mistakes:
-        raise CheckFailed("the template has mistakes:\n  " + "\n  ".join(mistakes))
-    return template_body(template)
-
-
-def _watch(options: argparse.Namespace, environment: Mapping[str, str]) -> StackWatch:
-    return StackWatch(
-        _calls(options, environment),
-        stack_name(options.stage),
-        endpoint=options.ros_endpoint,
-        report=lambda line: print(line, flush=True),
-        retry=_retry(options),
-        poll_s=options.poll_s,
-    )
-
-
-def _retry(options: argparse.Namespace) -> RetryPolicy:
-    return RetryPolicy(replace(PROVISIONING, first_wait_s=options.pause_s))
-
-
-def _calls(options: argparse.Namespace, environment: Mapping[str, str]) -> RpcCalls:
-    return RpcCalls(environment, region=options.region)
+        raise CheckFailed("the templates have mistakes:\n  " + "\n  ".join(mistakes))
+    return templates
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -188,6 +236,7 @@ def _add_place(command: argparse.ArgumentParser) -> None:
     command.add_argument("--region", required=True, help="such as cn-hangzhou")
     command.add_argument("--ros-endpoint", default="https://ros.aliyuncs.com", help="of the interface (%(default)s)")
     command.add_argument("--sts-endpoint", default="https://sts.aliyuncs.com", help="of the interface (%(default)s)")
+    command.add_argument("--cms-endpoint", default="", help="of CloudMonitor (the region's)")
     command.add_argument("--poll-s", type=float, default=5.0, help="how often to look how far it is (%(default)s)")
     command.add_argument("--pause-s", type=float, default=1.0, help="before the first repeat of a call (%(default)s)")
 

@@ -32,10 +32,15 @@ class Change(NamedTuple):
 
 
 class Stacks:
-    """Changes the stack that ``watch`` looks at."""
+    """Changes the stack that ``watch`` looks at.
 
-    def __init__(self, watch: StackWatch) -> None:
+    A ``disposable`` one holds nothing: what could not be made stays as far as
+    it was made, and is removed before the next attempt.
+    """
+
+    def __init__(self, watch: StackWatch, *, disposable: bool = False) -> None:
         self._watch = watch
+        self._disposable = disposable
 
     def validate(self, body: str) -> None:
         """Let ROS check the template. Raises ``Refused`` with what it finds."""
@@ -51,6 +56,8 @@ class Stacks:
     def bring_up(self, change: Change) -> Stack:
         """Make the stack or change it, and wait until that is done."""
         stack = self.settle()
+        if stack is not None and self._disposable and not _can_be_changed(stack):
+            stack = self._delete(stack.stack_id, kept=())
         if stack is None:
             return self._create(change)
         if not _can_be_changed(stack):
@@ -95,7 +102,7 @@ class Stacks:
             "StackName": self._watch.name,
             **change.named(),
             "TimeoutInMinutes": str(CREATE_MINUTES_MAX),
-            "DisableRollback": "false",
+            "DisableRollback": str(self._disposable).lower(),
             "ClientToken": secrets.token_hex(16),
         }
         self._watch.report(f"creating {self._watch.name}")

@@ -37,7 +37,7 @@ class Stage(NamedTuple):
         return stack_name(self.name)
 
     def parameters(self, *, account_id: str) -> dict[str, str]:
-        """What the template is filled with."""
+        """What the stage's template is filled with."""
         days = self.retention_days + MARGIN_DAYS
         return {
             "Stage": self.name,
@@ -46,10 +46,12 @@ class Stage(NamedTuple):
             "OutputDays": str(days),
             "LogDays": str(self.log_days),
             "ClusterType": self.cluster_type,
-            "AlertEmail": self.alert_email,
-            "ActionPolicy": self.action_policy,
             "EmptyBuckets": "false",
         }
+
+    def watch_parameters(self) -> dict[str, str]:
+        """What the template of alarms is filled with."""
+        return {"Stage": self.name, "AlertEmail": self.alert_email, "ActionPolicy": self.action_policy}
 
 
 def retention_days_of(parameters: Mapping[str, str]) -> int:
@@ -67,7 +69,13 @@ def check_stage_name(name: str) -> str:
 
 
 def stack_name(stage: str) -> str:
+    """The stack of what the stage is made of."""
     return f"sluice-{check_stage_name(stage)}"
+
+
+def watch_stack_name(stage: str) -> str:
+    """The stack of what watches the stage."""
+    return f"{stack_name(stage)}-watch"
 
 
 def instance_name(stage: str, account_id: str) -> str:

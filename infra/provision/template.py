@@ -25,20 +25,45 @@ class TemplateError(Exception):
 
 
 def build_template() -> Json:
-    """The whole template, as ROS sees it; the caller's own."""
-    return copy.deepcopy(_built())
+    """The stage's template, as ROS sees it; the caller's own."""
+    return copy.deepcopy(_built_stage())
+
+
+def build_watch_template() -> Json:
+    """The template of what watches the stage; the caller's own.
+
+    A stack of its own: ROS takes a whole stack back when one resource is
+    refused, and no alarm may take buckets and tables with it.
+    """
+    return copy.deepcopy(_built_watch())
 
 
 @cache
-def _built() -> Json:
+def _built_stage() -> Json:
+    parts = [read_yaml(path) for path in sorted(PARTS.glob("*.yaml"))]
+    return _put_together("Sluice: buckets, task table, roles, queue and logs of one stage.", parts)
+
+
+@cache
+def _built_watch() -> Json:
+    parts = [read_yaml(WATCHED / name) for name in ("parameters.yaml", "contacts.yaml")]
+    watched = {
+        **alert_resources(read_yaml(WATCHED / "alerts.yaml")),
+        **alarm_resources(read_yaml(WATCHED / "alarms.yaml")),
+        **dashboard_resource(read_yaml(WATCHED / "dashboard.yaml")),
+    }
+    return _put_together("Sluice: alarms, alerts and dashboard of one stage.", [*parts, {"Resources": watched}])
+
+
+def _put_together(description: str, parts: list[Json]) -> Json:
     template: Json = {
         "ROSTemplateFormatVersion": "2015-09-01",
-        "Description": "Sluice: buckets, task table, roles, queue, logs and alarms of one stage.",
+        "Description": description,
         "Parameters": {},
         "Resources": {},
         "Outputs": {},
     }
-    for part in (*(read_yaml(path) for path in sorted(PARTS.glob("*.yaml"))), _watched_part()):
+    for part in parts:
         for section in ("Parameters", "Resources", "Outputs"):
             _add_all(template[section], part.get(section, {}), section)
     return template
@@ -56,16 +81,6 @@ def template_body(template: Json) -> str:
 def read_yaml(path: Path) -> Any:
     """What a YAML file of ours holds."""
     return yaml.safe_load(path.read_text(encoding="utf-8"))
-
-
-def _watched_part() -> Json:
-    return {
-        "Resources": {
-            **alert_resources(read_yaml(WATCHED / "alerts.yaml")),
-            **alarm_resources(read_yaml(WATCHED / "alarms.yaml")),
-            **dashboard_resource(read_yaml(WATCHED / "dashboard.yaml")),
-        }
-    }
 
 
 def _add_all(section: Json, added: Json, name: str) -> None:

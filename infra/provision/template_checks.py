@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from infra.provision.metrics import RULE, unpublished
+
 TYPES_FILE = Path(__file__).parents[1] / "ros" / "resource_types.yaml"
 
 _NAME = re.compile(r"(?P<name>[A-Za-z0-9]+)(?P<required>\*)?(?P<list>\[\])?")
@@ -121,6 +123,8 @@ def _check_resource(name: str, scope: Scope) -> Iterator[str]:
     properties = resource["Properties"]
     yield from _check_value(properties, known.shape, name, scope)
     yield from _check_references(properties, name, scope)
+    if resource["Type"] == RULE:
+        yield from (f"{name}: {complaint}" for complaint in unpublished(properties))
 
 
 def _check_value(value: Any, shape: Shape, place: str, scope: Scope) -> Iterator[str]:

@@ -15,6 +15,8 @@ import grpc
 import pytest
 
 from infra.emulators.function_compute.host import FunctionHost
+from infra.provision.metrics import RULE
+from infra.provision.template import build_watch_template
 from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
 from sluice.adapters.aliyun.function_compute.http_invoker import FcHttpInvoker
 from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket
@@ -63,6 +65,25 @@ def test_a_body_in_chunks_arrives_whole(host: FunctionHost) -> None:
     connection.request("POST", "/api/x", iter([b"one ", b"two"]), encode_chunked=True)
     assert json.loads(connection.getresponse().read())["body"] == "one two"
     connection.close()
+
+
+def alarms_over(api: str) -> set[str]:
+    """The metrics that alarms watch of the function behind ``api``."""
+    rules = [item["Properties"] for item in build_watch_template()["Resources"].values() if item["Type"] == RULE]
+    wanted = {"Fn::Sub": f"sluice-${{Stage}}-{api}"}
+    return {rule["MetricName"] for rule in rules if rule["Resources"][0].get("functionName") == wanted}
+
+
+@pytest.mark.parametrize(
+    ("path", "metric"), [("/api/broken", "FunctionHTTPStatus5xx"), ("/hidden", "FunctionFunctionErrors")]
+)
+def test_what_a_web_function_does_wrong_is_counted_where_an_alarm_looks(tmp_path: Path, path: str, metric: str) -> None:
+    with tiny_host(tmp_path, start_s=1) as host:
+        assert ask(host, "GET", path)[0] >= 500
+        counted = {name for (name, _), count in host.metrics.items() if count}
+    assert counted == {metric}
+    for api in ("relay-http", "query"):
+        assert metric in alarms_over(api)
 
 
 def test_an_answer_in_pieces_comes_in_pieces(host: FunctionHost) -> None:

@@ -153,7 +153,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         told = {"path": self.path, "headers": {n.lower(): v for n, v in self.headers.items()}, "body": body.decode(),
                 "port": os.environ["FC_CUSTOM_LISTEN_PORT"], "path_variable": os.environ.get("PYTHONPATH", "")}
         data = json.dumps(told).encode()
-        self.send_response(500 if "fail" in os.environ and self.path == "/initialize" else 200)
+        broken = self.path.endswith("/broken") or "fail" in os.environ and self.path == "/initialize"
+        self.send_response(500 if broken else 200)
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

@@ -13,15 +13,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
+
+import yaml
 
 ACCESS_KEY_ID, ACCESS_KEY_SECRET = "LTAI-test-key", "test-secret-of-thirty-characters"
 ACCOUNT_ID = "1234567890123456"
 CLOCK_MINUTES_MAX = 15
 REGION = "cn-hangzhou"
 STEPS_AT_ONCE = 64
+METRICS = Path(__file__).parents[2] / "infra" / "ros" / "published_metrics.yaml"
 
 Json = dict[str, Any]
 
@@ -78,6 +82,12 @@ class RosStandIn:
         self.calls: list[tuple[str, Json]] = []
         self.failing: dict[str, str] = {}
         """Resource: why it cannot be made."""
+        self.contacts_pending = False
+        """Nobody confirmed the address for alarms yet, and rules for such contacts are refused."""
+        self.metrics = published_metrics_file()
+        """What CloudMonitor has: namespace, metric, its line."""
+        self.points: set[str] = set()
+        """Series that have a point: the JSON of their dimensions, keys in order."""
         self.full_buckets: set[str] = set()
         self.refuses: dict[str, Denied] = {}
         """By action."""
@@ -180,7 +190,9 @@ class RosStandIn:
         stack = self._stack(parameters)
         kept = {value for name, value in parameters.items() if name.startswith("RetainResources.")}
         forced = stack.parameters.get("EmptyBuckets") == "true"
-        stuck = {name for name in self.full_buckets if name not in kept and not forced}
+        stuck = {
+            name for name in self.full_buckets & stack.template["Resources"].keys() if name not in kept and not forced
+        }
         stack.status = "DELETE_IN_PROGRESS"
         stack.steps = [
             {
@@ -243,15 +255,41 @@ class RosStandIn:
         stack.template, stack.parameters = _template(parameters), _parameters(parameters)
         stack.status = f"{verb}_IN_PROGRESS"
         stack.steps = []
-        for name in stack.template["Resources"]:
-            if name in self.failing:
-                stack.steps.append(
-                    {"LogicalResourceId": name, "Status": f"{verb}_FAILED", "StatusReason": self.failing[name]}
+        kept = parameters.get("DisableRollback") == "true"
+        for name, resource in stack.template["Resources"].items():
+            if reason := self.failing.get(name) or self._refusal(resource):
+                stack.steps.append({"LogicalResourceId": name, "Status": f"{verb}_FAILED", "StatusReason": reason})
+                stack.then = lambda: (
+                    self._end(stack, f"{verb}_FAILED") if kept else self._roll_back(stack, verb, before)
                 )
-                stack.then = lambda: self._roll_back(stack, verb, before)
                 return
             stack.steps.append({"LogicalResourceId": name, "Status": f"{verb}_COMPLETE"})
         stack.then = lambda: self._end(stack, f"{verb}_COMPLETE")
+
+    def _refusal(self, resource: Json) -> str:
+        """Why the resource's own service does not make it; empty when it does."""
+        if resource["Type"] != "ALIYUN::CMS::ResourceMetricRule":
+            return ""
+        rule = resource["Properties"]
+        metric = self.metrics.get(rule["Namespace"], {}).get(rule["MetricName"])
+        if metric is None:
+            return "ParameterInvalid: The metric is not found."
+        if any(set(series) != set(metric["dimensions"]) for series in rule["Resources"]):
+            return "ParameterInvalid: The dimensions of the metric are wrong."
+        return "ContactNotActive: The contact group has no active contact." if self.contacts_pending else ""
+
+    def _do_DescribeMetricMetaList(self, parameters: Json) -> Json:  # noqa: N802  # the action's name
+        assert parameters["Version"] == "2019-01-01"
+        metric = self.metrics.get(parameters["Namespace"], {}).get(parameters["MetricName"])
+        if metric is None:
+            return {"Resources": {"Resource": []}}
+        lists = {"Dimensions": ",".join(metric["dimensions"]), "Statistics": ",".join(metric["statistics"])}
+        return {"Resources": {"Resource": [{"MetricName": parameters["MetricName"], **lists}]}}
+
+    def _do_DescribeMetricLast(self, parameters: Json) -> Json:  # noqa: N802  # the action's name
+        [series] = json.loads(parameters["Dimensions"])
+        known = json.dumps(series, sort_keys=True) in self.points
+        return {"Datapoints": json.dumps([{**series, "Value": 1}] if known else [])}
 
     def _roll_back(self, stack: StandInStack, verb: str, before: tuple[Json, dict[str, str]]) -> None:
         """A creation leaves nothing; an update leaves what was there before."""
@@ -262,6 +300,12 @@ class RosStandIn:
     def _end(self, stack: StandInStack, status: str) -> None:
         stack.status = status
         stack.reason = "" if status.endswith("_COMPLETE") and "ROLLBACK" not in status else "Resource failed"
+
+
+def published_metrics_file() -> dict[str, dict[str, Json]]:
+    """The table beside the template, read as it is written."""
+    table: dict[str, dict[str, Json]] = yaml.safe_load(METRICS.read_text(encoding="utf-8"))
+    return table
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 
 from infra.provision.command_line import main
 from infra.provision.environment_file import VARIABLES, write_variables
-from infra.provision.template import build_template
+from infra.provision.template import build_template, build_watch_template
 from tests.infra.ros_server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, Denied, Fault, RosStandIn, serving_ros
 
 KEYS = {"ALIBABA_CLOUD_ACCESS_KEY_ID": ACCESS_KEY_ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": ACCESS_KEY_SECRET}
@@ -27,7 +27,8 @@ class Desk(NamedTuple):
     capture: pytest.CaptureFixture[str]
 
     def run(self, command: str, *more: str, keys: dict[str, str] | None = None) -> tuple[int, str, str]:
-        place = ["--stage", "dev", "--region", "cn-hangzhou", "--ros-endpoint", self.url, "--sts-endpoint", self.url]
+        place = ["--stage", "dev", "--region", "cn-hangzhou", "--ros-endpoint", self.url]
+        place += ["--sts-endpoint", self.url, "--cms-endpoint", self.url]
         quick = ["--poll-s", "0", "--pause-s", "0"]
         arguments = [command, *place, *quick, *more]
         if command in ("up", "preview"):
@@ -54,11 +55,11 @@ def test_the_first_up_checks_creates_waits_and_writes_every_variable(desk: Desk)
     code, said, _ = desk.run("up")
     assert code == 0
     changing = [action for action in desk.ros.actions() if action in ("ValidateTemplate", "CreateStack", "UpdateStack")]
-    assert changing == ["ValidateTemplate", "CreateStack"]
-    [stack] = desk.ros.stacks
-    assert (stack.name, stack.status) == ("sluice-dev", "CREATE_COMPLETE")
-    assert stack.template == build_template()
-    assert set(stack.parameters) == set(build_template()["Parameters"])
+    assert changing == ["ValidateTemplate", "ValidateTemplate", "CreateStack", "CreateStack"]
+    names = [(stack.name, stack.status) for stack in desk.ros.stacks]
+    assert names == [("sluice-dev", "CREATE_COMPLETE"), ("sluice-dev-watch", "CREATE_COMPLETE")]
+    assert [stack.template for stack in desk.ros.stacks] == [build_template(), build_watch_template()]
+    assert all(set(stack.parameters) == set(stack.template["Parameters"]) for stack in desk.ros.stacks)
     assert all(f"CREATE_COMPLETE      {name}" in said for name in ("InputBucket", "Table", "AlarmEventsFailed"))
     lines = desk.env_file.read_text().splitlines()
     assert {line.partition("=")[0] for line in lines if not line.startswith("#")} == {
@@ -81,7 +82,7 @@ def test_an_up_with_another_choice_updates_the_stack(desk: Desk) -> None:
     desk.made()
     code, _, _ = desk.run("up", "--retention-days", "30")
     assert code == 0
-    [stack] = desk.ros.stacks
+    stack = desk.ros.stacks[0]
     assert stack.status == "UPDATE_COMPLETE"
     assert (stack.parameters["OutputDays"], stack.parameters["InputDays"]) == ("34", "34")
     assert "SLUICE_STORAGE_RETENTION_S=2592000" in desk.env_file.read_text()
@@ -103,7 +104,10 @@ def test_one_failed_call_of_any_kind_makes_exactly_one_stack(desk: Desk, action:
     code, _, error = desk.run("up")
     assert code == 0, error
     assert not desk.ros.faults
-    assert [(stack.name, stack.status) for stack in desk.ros.stacks] == [("sluice-dev", "CREATE_COMPLETE")]
+    assert [(stack.name, stack.status) for stack in desk.ros.stacks] == [
+        ("sluice-dev", "CREATE_COMPLETE"),
+        ("sluice-dev-watch", "CREATE_COMPLETE"),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["busy", "drop before", "drop after", "throttle"])
@@ -112,7 +116,7 @@ def test_one_failed_call_of_any_kind_updates_once(desk: Desk, kind: str) -> None
     desk.ros.faults.append(Fault("UpdateStack", kind))
     code, _, error = desk.run("up", "--log-days", "90")
     assert code == 0, error
-    [stack] = desk.ros.stacks
+    stack = desk.ros.stacks[0]
     assert (stack.status, stack.parameters["LogDays"]) == ("UPDATE_COMPLETE", "90")
 
 
@@ -131,7 +135,8 @@ def test_a_lost_answer_to_create_is_resolved_by_looking_not_by_creating_twice(de
     desk.ros.faults.append(Fault("CreateStack", "drop after"))
     code, said, _ = desk.run("up")
     assert code == 0
-    assert desk.ros.actions().count("CreateStack") == 1
+    assert [stack.name for stack in desk.ros.stacks] == ["sluice-dev", "sluice-dev-watch"]
+    assert desk.ros.actions().count("CreateStack") == 2
     assert "the stack is there" in said
 
 
@@ -233,10 +238,65 @@ def test_preview_tells_of_every_resource_and_changes_nothing(desk: Desk) -> None
     code, said, _ = desk.run("preview")
     assert code == 0
     assert "Add      ALIYUN::OSS::Bucket                InputBucket" in said
-    assert len(said.splitlines()) == len(build_template()["Resources"])
+    resources = [*build_template()["Resources"], *build_watch_template()["Resources"]]
+    assert [line.split()[-1] for line in said.splitlines()[:-1]] == resources
+    assert said.splitlines()[-1] == "CloudMonitor has every metric that the alarms watch"
     assert not desk.ros.stacks
     desk.made()
     assert "Modify   ALIYUN::OTS::Table" in desk.run("preview")[1]
+
+
+def test_an_alarm_that_is_refused_takes_nothing_of_the_stage_back(desk: Desk) -> None:
+    desk.ros.metrics["acs_mns_new"].clear()
+    code, _, error = desk.run("up")
+    assert code == 1
+    assert "stage dev is made and can be deployed, but not all of its alarms are" in error
+    assert "AlarmEventsFailed (ALIYUN::CMS::ResourceMetricRule): ParameterInvalid: The metric is not found." in error
+    stage, watch = desk.ros.stacks
+    assert (stage.status, watch.status) == ("CREATE_COMPLETE", "CREATE_FAILED")
+    assert "AlarmComposeErrors" in watch.resources
+    assert "SLUICE_OSS_BUCKET=InputBucket-of-sluice-dev" in desk.env_file.read_text()
+
+
+def test_alarms_refused_for_an_unconfirmed_address_are_made_by_the_next_up(desk: Desk) -> None:
+    desk.ros.contacts_pending = True
+    code, _, error = desk.run("up")
+    assert code == 1
+    assert "Was the mail to the alarms' address confirmed" in error
+    desk.ros.contacts_pending = False
+    code, _, error = desk.run("up")
+    assert code == 0, error
+    states = [(stack.name, stack.status) for stack in desk.ros.stacks]
+    assert states[0] == ("sluice-dev", "CREATE_COMPLETE")
+    assert states[-1] == ("sluice-dev-watch", "CREATE_COMPLETE")
+
+
+def test_preview_says_which_metric_cloudmonitor_does_not_have(desk: Desk) -> None:
+    desk.ros.metrics["acs_mns_new"].clear()
+    desk.ros.metrics["acs_fc"]["FunctionHTTPStatus5xx"] = {"dimensions": ["userId"], "statistics": ["Sum"]}
+    code, _, error = desk.run("preview")
+    assert code == 1
+    assert "CloudMonitor has no metric acs_mns_new ActiveMessages" in error
+    assert "CloudMonitor's dimensions of acs_fc FunctionHTTPStatus5xx are userId, the alarm's functionName" in error
+    assert "CloudMonitor's statistics of acs_fc FunctionHTTPStatus5xx are Sum, not Value" in error
+    assert not desk.ros.stacks
+
+
+def test_a_key_that_is_empty_may_be_missing_from_cloudmonitor_s_list(desk: Desk) -> None:
+    line = desk.ros.metrics["acs_fc"]["FunctionHTTPStatus5xx"]
+    desk.ros.metrics["acs_fc"]["FunctionHTTPStatus5xx"] = {**line, "dimensions": ["userId", "region", "functionName"]}
+    code, _, error = desk.run("preview")
+    assert code == 0, error
+
+
+def test_outputs_tells_of_both_stacks(desk: Desk) -> None:
+    desk.ros.contacts_pending = True
+    desk.run("up")
+    code, said, _ = desk.run("outputs")
+    assert code == 0
+    assert "sluice-dev is CREATE_COMPLETE" in said
+    assert "sluice-dev-watch is CREATE_FAILED" in said
+    assert "ContactNotActive" in said
 
 
 def test_outputs_writes_the_file_again(desk: Desk) -> None:
@@ -327,7 +387,7 @@ def test_a_stack_can_be_made_again_after_it_was_deleted(desk: Desk) -> None:
     desk.made()
     assert desk.run("down", "--yes")[0] == 0
     desk.made()
-    assert [stack.status for stack in desk.ros.stacks] == ["DELETE_COMPLETE", "CREATE_COMPLETE"]
+    assert [stack.status for stack in desk.ros.stacks] == ["DELETE_COMPLETE"] * 2 + ["CREATE_COMPLETE"] * 2
 
 
 @pytest.mark.parametrize("stage", ["Dev", "x", "play", "averylongname", "1st", "de-v"])
@@ -348,5 +408,5 @@ def test_the_file_of_variables_is_replaced_whole(tmp_path: Path) -> None:
 
 def test_the_template_is_sent_as_the_body_of_a_post(desk: Desk) -> None:
     assert desk.run("validate")[0] == 0
-    sent = desk.ros.calls[-1][1]["TemplateBody"]
-    assert json.loads(sent) == build_template()
+    sent = [json.loads(parameters["TemplateBody"]) for _, parameters in desk.ros.calls]
+    assert sent == [build_template(), build_watch_template()]

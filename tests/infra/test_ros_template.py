@@ -16,9 +16,11 @@ import yaml
 
 from infra.emulators.ram_policies import CloudCall, allows, filled_in, matches, role_documents
 from infra.provision.environment_file import VARIABLES
+from infra.provision.metrics import published_metrics
 from infra.provision.stage import Stage, StageError, check_stage_name
-from infra.provision.template import BODY_BYTES_MAX, build_template, template_body
+from infra.provision.template import BODY_BYTES_MAX, build_template, build_watch_template, template_body
 from infra.provision.template_checks import Property, Shape, check_template, read_types
+from infra.serverless_devs.protocol_checks import HTTP_PORT
 from sluice.adapters.aliyun.tablestore.schema import MAX_VERSIONS, TABLES, TIME_TO_LIVE_S
 from sluice.app.settings.validation import settings_from
 from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX
@@ -35,15 +37,59 @@ VALUES = {**TEMPLATE_VALUES, "InputDays": 10, "OutputDays": 10}
 
 
 def resources_of(resource_type: str) -> dict[str, Json]:
-    return {name: item for name, item in build_template()["Resources"].items() if item["Type"] == resource_type}
+    return {name: item for name, item in all_resources().items() if item["Type"] == resource_type}
 
 
-def test_the_template_has_no_mistake() -> None:
-    assert check_template(build_template()) == []
+def all_resources() -> dict[str, Json]:
+    """Of both stacks, which share no name."""
+    stage: dict[str, Json] = build_template()["Resources"]
+    watch: dict[str, Json] = build_watch_template()["Resources"]
+    assert not stage.keys() & watch.keys()
+    return stage | watch
 
 
-def test_the_template_is_short_enough_to_send() -> None:
-    assert 10_000 < len(template_body(build_template()).encode()) < BODY_BYTES_MAX / 4
+@pytest.mark.parametrize("build", [build_template, build_watch_template])
+def test_a_template_has_no_mistake(build: Callable[[], Json]) -> None:
+    assert check_template(build()) == []
+
+
+@pytest.mark.parametrize("build", [build_template, build_watch_template])
+def test_a_template_is_short_enough_to_send(build: Callable[[], Json]) -> None:
+    assert 10_000 < len(template_body(build()).encode()) < BODY_BYTES_MAX / 4
+
+
+def test_nothing_that_watches_can_take_back_what_is_watched() -> None:
+    watching = {"ALIYUN::CMS::ResourceMetricRule", "ALIYUN::CMS::Contact", "ALIYUN::CMS::ContactGroup",
+                "ALIYUN::SLS::Alert", "ALIYUN::SLS::Dashboard"}  # fmt: skip
+    assert {item["Type"] for item in build_watch_template()["Resources"].values()} == watching
+    assert not watching & {item["Type"] for item in build_template()["Resources"].values()}
+
+
+WRONG_ALARMS: dict[str, Callable[[Json], object]] = {
+    "acs_mns_new publishes no metric NumberOfMessagesVisible": lambda rule: rule.update(
+        Namespace="acs_mns_new", MetricName="NumberOfMessagesVisible"
+    ),
+    "FunctionFunctionErrors has the dimensions functionName, region, serviceName, userId, not functionName, region": (
+        lambda rule: rule["Resources"][0].pop("serviceName")
+    ),
+    "has the statistics Value, not Sum": lambda rule: rule["Escalations"]["Critical"].update(Statistics="Sum"),
+}
+
+
+@pytest.mark.parametrize("complaint", WRONG_ALARMS)
+def test_an_alarm_over_what_cloudmonitor_does_not_publish_is_a_mistake(complaint: str) -> None:
+    template = build_watch_template()
+    WRONG_ALARMS[complaint](properties(template, "AlarmComposeErrors"))
+    found = check_template(template)
+    assert any(complaint in mistake for mistake in found), found
+
+
+def test_every_published_metric_has_its_source_and_an_alarm() -> None:
+    table = yaml.safe_load((ROOT / "infra/ros/published_metrics.yaml").read_text(encoding="utf-8"))
+    assert all(line["source"] for lines in table.values() for line in lines.values())
+    rules = resources_of("ALIYUN::CMS::ResourceMetricRule").values()
+    watched = {(item["Properties"]["Namespace"], item["Properties"]["MetricName"]) for item in rules}
+    assert watched == published_metrics().keys()
 
 
 def properties(template: Json, name: str) -> Json:
@@ -182,7 +228,7 @@ def test_nobody_may_use_a_bucket_without_tls(bucket: str) -> None:
 
 def test_two_stages_share_no_name() -> None:
     def names(stage: str) -> set[str]:
-        template = filled_in(build_template()["Resources"], AnyValue(VALUES | {"Stage": stage, "InstanceName": stage}))
+        template = filled_in(all_resources(), AnyValue(VALUES | {"Stage": stage, "InstanceName": stage}))
         named = ("BucketName", "InstanceName", "RoleName", "PolicyName", "QueueName", "DashboardName", "RuleId")
         made = {
             item["Properties"].get(key, "")
@@ -316,6 +362,10 @@ def test_alarms_watch_functions_that_are_deployed_and_leave_none_out() -> None:
         if made["Namespace"] == "acs_fc":
             watched.setdefault(made["MetricName"], set()).add(dimensions["functionName"])
     assert watched["FunctionFunctionErrors"] == deployed
+    # Those whose failures are answers over HTTP; gRPC's errors are HTTP 200, and only our own lines tell of them.
+    speak_http = {one["functionName"] for one in functions().values()
+                  if one.get("customRuntimeConfig", {}).get("port") == HTTP_PORT}  # fmt: skip
+    assert watched["FunctionHTTPStatus5xx"] == speak_http
     assert all(names <= deployed for names in watched.values())
 
 
@@ -324,5 +374,5 @@ def test_failed_events_go_to_the_queue_that_is_made_and_watched() -> None:
     arn = filled_in(build_template()["Outputs"][VARIABLES[variable]]["Value"], VALUES)
     queue = filled_in(properties(build_template(), "FailureQueue")["QueueName"], VALUES)
     assert arn.endswith(f":/queues/{queue}/messages")
-    alarm = filled_in(properties(build_template(), "AlarmEventsFailed"), AnyValue(VALUES))
+    alarm = filled_in(properties(build_watch_template(), "AlarmEventsFailed"), AnyValue(VALUES))
     assert alarm["Resources"][0]["queue"] == queue

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from infra.provision.template import build_template
+from infra.provision.template import build_template, build_watch_template
 from sluice.app.telemetry.event_levels import Level
 from sluice.app.telemetry.log_lines import JournalLines
 from sluice.domain.attempts import COMPOSE
@@ -40,7 +40,7 @@ def fields() -> dict[str, str]:
 
 
 def alerts() -> dict[str, dict[str, Any]]:
-    resources = build_template()["Resources"]
+    resources = build_watch_template()["Resources"]
     return {
         name.removeprefix("Alert"): item["Properties"]["Detail"]
         for name, item in resources.items()
@@ -54,7 +54,7 @@ def query_of(name: str) -> str:
 
 
 def charts() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = build_template()["Resources"]["Dashboard"]["Properties"]["Charts"]
+    found: list[dict[str, Any]] = build_watch_template()["Resources"]["Dashboard"]["Properties"]["Charts"]
     return found
 
 
@@ -228,7 +228,7 @@ def test_failures_that_page_are_not_the_sender_s() -> None:
 
 def test_every_alert_and_alarm_has_a_section_for_who_is_on_call() -> None:
     sections = re.findall(r"^## (\w+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE)
-    resources = build_template()["Resources"]
+    resources = build_watch_template()["Resources"]
     alarms = {name.removeprefix("Alarm") for name in resources if name.startswith("Alarm")}
     assert sorted(sections) == sorted({*alerts(), *alarms})
     text = RUNBOOK.read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
@@ -50,6 +51,8 @@ class Desk(NamedTuple):
     """Takes an asynchronous call by function, event and id; False when the id is known. Raises KeyError."""
     secrets: Callable[[], Mapping[str, str]]
     """Of everybody who may call the interface, by access key id."""
+    metrics: Counter[tuple[str, str]]
+    """How often the platform counted what: CloudMonitor's name of the metric, the function's name."""
 
 
 class FrontDoor(ThreadingHTTPServer):
@@ -122,6 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             host, port = function.address(key)
         except FunctionNotStartedError as error:
+            self._count("FunctionFunctionErrors", function)
             self._refuse(502, "FunctionNotStarted", str(error))
             return
         headers = {name: value for name, value in self.headers.items() if name.lower() not in PER_HOP}
@@ -129,14 +133,22 @@ class _Handler(BaseHTTPRequestHandler):
         connection = http.client.HTTPConnection(host, port, timeout=function.spec.timeout_s)
         try:
             connection.request(self.command, self.path, body, headers)
-            self._pass_back(connection.getresponse(), request_id)
+            answer = connection.getresponse()
+            # An answer is a success to the platform, whatever its status: nothing else counts it.
+            self._count(f"FunctionHTTPStatus{answer.status // 100}xx", function)
+            self._pass_back(answer, request_id)
         except TimeoutError:
             function.kill()
+            self._count("FunctionFunctionErrors", function)
             self._refuse(504, "FunctionTimeout", f"no answer within {function.spec.timeout_s} s")
         except (OSError, http.client.HTTPException) as error:
+            self._count("FunctionFunctionErrors", function)
             self._refuse(502, "FunctionError", repr(error))
         finally:
             connection.close()
+
+    def _count(self, metric: str, function: CustomFunction) -> None:
+        self.server.desk.metrics[metric, function.spec.name] += 1
 
     def _pass_back(self, answer: http.client.HTTPResponse, request_id: str) -> None:
         """Send the answer on as it comes, so that events arrive when they happen."""

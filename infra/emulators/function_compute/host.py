@@ -6,6 +6,7 @@ import json
 import re
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -94,6 +95,8 @@ class FunctionHost:
         self.triggers: dict[str, TriggerDeliveries] = {}
         self.timers: dict[str, Timer] = {}
         """By ``function/trigger``."""
+        self.metrics: Counter[tuple[str, str]] = Counter()
+        """What CloudMonitor would count: its name of the metric, the function's name."""
         self._grpc: dict[str, GrpcDoor] = {}
         for name, spec in deployment.functions.items():
             if spec.is_custom:
@@ -138,9 +141,11 @@ class FunctionHost:
     def invoke(self, function: str, event: bytes, retry_count: int = 0) -> Invocation:
         """Run an event function once, synchronously."""
         runner = self.events[function]
-        return runner.invoke(
+        invocation = runner.invoke(
             event, self._key_of(runner.spec.name), request_id=str(uuid.uuid4()), retry_count=retry_count
         )
+        self.metrics["FunctionFunctionErrors", runner.spec.name] += invocation.outcome != "success"
+        return invocation
 
     @contextmanager
     def firing(self, timer: str, *, period_s: float) -> Iterator[None]:
@@ -190,6 +195,7 @@ class FunctionHost:
             key_of=self._key_of,
             submit=self._submit,
             secrets=secrets,
+            metrics=self.metrics,
         )
 
     def _submit(self, function_name: str, event: bytes, task_id: str) -> bool:
