@@ -414,6 +414,9 @@ def test_a_queue_without_room_is_told_before_a_task_is_made(tmp_path: Path) -> N
         def admit(self) -> None:
             raise SluiceError(ErrorCode.QUEUE_FULL, retry_after_s=7)
 
+        def has_room(self) -> bool:
+            return False
+
     memory = MemoryService(tmp_path, admission=Full())
     with serving_client(memory) as client:
         outcome = client.export([opening(), sending(rows_of(1, 1), 1)])

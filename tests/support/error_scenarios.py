@@ -47,6 +47,9 @@ class FullQueue:
     def admit(self) -> None:
         raise SluiceError(ErrorCode.QUEUE_FULL, queued=7, retry_after_s=30)
 
+    def has_room(self) -> bool:
+        return False
+
 
 class UnclearPuts(ForwardingStore):
     """A store that never says whether a put happened."""

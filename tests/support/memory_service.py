@@ -55,6 +55,7 @@ class MemoryService:
         open_door: bool = False,
         rate_per_s: float = 0,
         rate_burst: int = 0,
+        admit_timeout_s: float = 0,
         objects: Callable[[ObjectStore], ObjectStore] = unchanged,
         tasks: Callable[[TaskStore], TaskStore] = unchanged_tasks,
         links: MintsLinks | None = None,
@@ -81,7 +82,11 @@ class MemoryService:
         self._keys = KeyFile(folder / "keys.json")
         ring = KeyRing(self._keys, clock=self.clock, journal=self.journal)
         self.service = Service.over(
-            self.ports, OpenRing(ring) if open_door else ring, rate_per_s=rate_per_s, burst=rate_burst
+            self.ports,
+            OpenRing(ring) if open_door else ring,
+            rate_per_s=rate_per_s,
+            burst=rate_burst,
+            admit_timeout_s=admit_timeout_s,
         )
 
     def token(self, tenant: str = TENANT, scope: Scope = Scope.WRITE) -> str:

@@ -11,6 +11,9 @@ from sluice.usecases.params_cache import ParamsCache
 
 DECODED_MAX = 2
 """Batches that are decoded at a time, over both APIs together."""
+WAITING_MAX = 16
+ROOM_POLL_S = 0.1
+"""How often an open that waits looks whether there is room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +26,20 @@ class Service:
     decoding: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(DECODED_MAX))
     """Decoding takes many times a body's size for a moment, and more threads would not make it faster."""
 
+    admit_timeout_s: float = 0
+    """How long an open waits for room in the queue, without a thread that another call needs."""
+    waiting: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(WAITING_MAX))
+    """Opens over gRPC that wait, a thread each; more are refused at once."""
+
     @classmethod
-    def over(cls, ports: Ports, ring: KeyRing | OpenRing, *, rate_per_s: float, burst: int) -> Service:
+    def over(
+        cls, ports: Ports, ring: KeyRing | OpenRing, *, rate_per_s: float, burst: int, admit_timeout_s: float = 0
+    ) -> Service:
         """Build the service of a process; ``rate_per_s`` and ``burst`` are those of ``RateLimiter``."""
         limiter = RateLimiter(clock=ports.clock, journal=ports.journal, per_s=rate_per_s, burst=burst)
-        return cls(ports=ports, params_cache=ParamsCache(ports), access=AccessControl(ring, limiter, ports.journal))
+        return cls(
+            ports=ports,
+            params_cache=ParamsCache(ports),
+            access=AccessControl(ring, limiter, ports.journal),
+            admit_timeout_s=admit_timeout_s,
+        )

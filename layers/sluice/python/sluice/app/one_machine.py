@@ -102,7 +102,6 @@ def build_pool(settings: Settings, journal: Journal, *, config: Path | None) -> 
     limits = PoolLimits(
         workers_max=settings.concurrency.max_concurrent_tasks,
         queue_max=settings.concurrency.task_queue_size,
-        admit_timeout_s=settings.concurrency.queue_timeout_s,
     )
     return WorkerPool(
         command, limits=limits, clock=SystemClock(), journal=journal, note=partial(replay_line, journal=journal)
@@ -133,7 +132,7 @@ def build_health(
     """
 
     def room() -> None:
-        if not pool.room():
+        if not pool.has_room():
             raise SluiceError(ErrorCode.QUEUE_FULL, queued=pool.queued)
 
     def objects() -> None:

@@ -54,7 +54,13 @@ def open_servers(
     ring = open_ring(settings, ports)
     require_keys_unless_loopback(settings.server.host, ring)
     security = settings.security
-    service = Service.over(ports, ring, rate_per_s=security.rate_limit_per_s, burst=security.rate_limit_burst)
+    service = Service.over(
+        ports,
+        ring,
+        rate_per_s=security.rate_limit_per_s,
+        burst=security.rate_limit_burst,
+        admit_timeout_s=settings.concurrency.queue_timeout_s,
+    )
     closing = threading.Event()
     app = build_http_app(
         service,

@@ -7,8 +7,10 @@ from typing import Protocol
 
 class Admission(Protocol):
     def admit(self) -> None:
-        """Return when one more export may be opened.
+        """Let one more export be opened, or raise ``SluiceError`` QUEUE_FULL with ``retry_after_s``.
 
-        May wait a little for room. Raises ``SluiceError`` QUEUE_FULL with
-        ``retry_after_s`` when there is none. Reserves nothing.
+        Never waits: who has time to wait asks ``has_room`` until then. Reserves nothing.
         """
+
+    def has_room(self) -> bool:
+        """Whether ``admit`` would let an export in now. Cheap, and of no consequence."""

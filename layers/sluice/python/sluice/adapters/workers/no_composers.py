@@ -16,3 +16,6 @@ class NoComposers:
 
     def admit(self) -> None:
         """Let the export in."""
+
+    def has_room(self) -> bool:
+        return True

@@ -21,11 +21,10 @@ RETRY_AFTER_S = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolLimits:
-    """``workers_max`` tasks are composed at once, ``queue_max`` wait; an open waits ``admit_timeout_s`` for room."""
+    """``workers_max`` tasks are composed at once, ``queue_max`` wait."""
 
     workers_max: int = 10
     queue_max: int = 1_000
-    admit_timeout_s: float = 30
 
 
 class WorkerPool:
@@ -98,12 +97,12 @@ class WorkerPool:
             self._journal.record(Event.CONCURRENCY_LIMIT_REACHED, **fields)
 
     def admit(self) -> None:
-        """Wait for room in the queue. Raises QUEUE_FULL when there is none in time.
+        """Raise QUEUE_FULL unless there is room in the queue.
 
         The first export has the first worker started, so that it is ready when the rows are there.
         """
         with self._changed:
-            if self._changed.wait_for(self._has_room, self._limits.admit_timeout_s):
+            if self._has_room():
                 if not self._threads and not self._draining:
                     self._add_thread()
                 return
@@ -111,8 +110,7 @@ class WorkerPool:
         self._journal.record(Event.CONCURRENCY_LIMIT_REACHED, queued=queued, active=self._active)
         raise SluiceError(ErrorCode.QUEUE_FULL, queued=queued, retry_after_s=RETRY_AFTER_S)
 
-    def room(self) -> bool:
-        """Whether ``admit`` would return at once."""
+    def has_room(self) -> bool:
         with self._changed:
             return self._has_room()
 

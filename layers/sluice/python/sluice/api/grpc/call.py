@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
 from sluice.api.auth import Principal
 from sluice.api.grpc.receive_deadline import Wait
-from sluice.api.service import Service
+from sluice.api.service import ROOM_POLL_S, Service
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, TenantId, make_ref
 from sluice.ports.log_context import bound_context, trace_id_of
+from sluice.usecases.sending.open_export import Opened
 
 COMPONENT = "grpc"
 CHECKS = 2
@@ -44,6 +45,28 @@ class GrpcCall:
 
     def log_context(self) -> AbstractContextManager[None]:
         return bound_context(request_id=self.request_id, trace_id=trace_id_of(self.trace_parent), component=COMPONENT)
+
+    def run_with_room(self, work: Callable[..., Opened], *arguments: Any) -> Opened:
+        """Do what opens an export; while the queue is full it waits for room, if not too many wait already."""
+        clock = self.service.ports.clock
+        give_up_at = clock.monotonic() + self.service.admit_timeout_s
+        while True:
+            try:
+                return work(*arguments)
+            except SluiceError as error:
+                if error.code is not ErrorCode.QUEUE_FULL or not self._wait_for_room(give_up_at):
+                    raise
+
+    def _wait_for_room(self, give_up_at: float) -> bool:
+        clock, admission = self.service.ports.clock, self.service.ports.admission
+        if not self.service.waiting.acquire(blocking=False):
+            return False
+        try:
+            while not admission.has_room() and clock.monotonic() < give_up_at and self.context.is_active():
+                clock.sleep(ROOM_POLL_S)
+        finally:
+            self.service.waiting.release()
+        return clock.monotonic() < give_up_at
 
 
 Answers = Iterator[Message]

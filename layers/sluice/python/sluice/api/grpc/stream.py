@@ -193,7 +193,7 @@ class ExportStream:
 def open_task(call: GrpcCall, metadata: pb.ExportMetadata) -> Opened:
     """Open the task, or find the one that the same request id opened."""
     request = read_open(metadata, request_id=call.request_id, trace_parent=call.trace_parent)
-    opened = open_export(call.service.ports, call.tenant, request)
+    opened = call.run_with_room(open_export, call.service.ports, call.tenant, request)
     call.service.params_cache.remember(opened.task)
     return opened
 

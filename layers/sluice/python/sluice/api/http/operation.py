@@ -5,6 +5,7 @@ Routes are made of declarations here; ``routes/openapi.py`` makes the document o
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 import threading
@@ -25,7 +26,7 @@ from starlette.types import Scope as AsgiScope
 from sluice.api.auth import Principal
 from sluice.api.http.bodies.body import JSON, BodyBudget, BodyTimeouts
 from sluice.api.http.errors import invalid_request
-from sluice.api.service import Service
+from sluice.api.service import ROOM_POLL_S, Service
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, make_ref
@@ -184,6 +185,25 @@ class HttpCall(Generic[Query]):
     async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Do blocking work in a thread."""
         return await to_thread.run_sync(work, *arguments, limiter=self.resources.workers)
+
+    async def run_with_room(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """As ``run``, for what opens an export: while the queue is full it waits for room, and no thread waits."""
+        give_up_at = self.ports.clock.monotonic() + self.resources.service.admit_timeout_s
+        while True:
+            try:
+                return await self.run(work, *arguments)
+            except SluiceError as error:
+                if error.code is not ErrorCode.QUEUE_FULL or not await self.wait_for_room(give_up_at):
+                    raise
+
+    async def wait_for_room(self, give_up_at: float) -> bool:
+        """Whether there is room for an export before the time is up, the caller gone or the service stopping."""
+        while not self.ports.admission.has_room():
+            is_over = self.ports.clock.monotonic() >= give_up_at or self.resources.closing.is_set()
+            if is_over or await self.request.is_disconnected():
+                return False
+            await asyncio.sleep(ROOM_POLL_S)
+        return self.ports.clock.monotonic() < give_up_at
 
 
 def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

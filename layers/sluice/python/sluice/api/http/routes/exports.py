@@ -74,7 +74,7 @@ async def open_task(call: HttpCall[NoQuery]) -> Response:
         request_id=request_id_of(call.request.scope),
         trace_parent=call.request.scope[TRACE_PARENT_KEY],
     )
-    opened = await call.run(open_export, call.ports, call.principal.tenant, request)
+    opened = await call.run_with_room(open_export, call.ports, call.principal.tenant, request)
     call.resources.service.params_cache.remember(opened.task)
     return created_response(call, opened.task, replayed=opened.replayed)
 
@@ -120,7 +120,7 @@ async def render_task(call: HttpCall[NoQuery]) -> Response:
         idempotency_key=idempotency_key_of(call),
         request_id=request_id_of(call.request.scope),
     )
-    opened = await call.run(render_again, call.ports, ref, request)
+    opened = await call.run_with_room(render_again, call.ports, ref, request)
     return created_response(call, opened.task, replayed=opened.replayed)
 
 

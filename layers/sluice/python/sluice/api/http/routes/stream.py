@@ -92,6 +92,7 @@ async def send_table(call: HttpCall[TableQuery]) -> Response:
         request_id=request_id_of(call.request.scope),
         trace_parent=call.request.scope[TRACE_PARENT_KEY],
     )
+    await call.wait_for_room(call.ports.clock.monotonic() + resources.service.admit_timeout_s)
     if not resources.senders.available_tokens:
         raise SluiceError(ErrorCode.QUEUE_FULL, "As many tables are being sent as can be.", retry_after_s=5)
     async with aclosing(body_blocks(call.request, resources.body_timeouts)) as blocks:
