@@ -76,6 +76,7 @@ EXPECTED = {
     "CHUNK_MISSING": Expected(500, "DATA_LOSS", "operator", {}),
     "CHUNK_CORRUPT": Expected(500, "DATA_LOSS", "operator", {}),
     "ROW_COUNT_MISMATCH": Expected(500, "DATA_LOSS", "operator", {}),
+    "TASK_DAMAGED": Expected(500, "DATA_LOSS", "operator", {"column": "state"}),
     "ATTEMPTS_EXHAUSTED": Expected(500, "INTERNAL", "operator", {}),
     "STORE_UNAVAILABLE": Expected(503, "UNAVAILABLE", "platform", {}, retry_s=5),
     "QUEUE_FULL": Expected(503, "RESOURCE_EXHAUSTED", "client", {"queued": 7, "retry_after_s": 30}, retry_s=30),

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.adapters.forwarding_store import ForwardingStore
+from sluice.adapters.task_columns import decode_task, encode_task
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskId, TaskRef, TenantId, input_folder, manifest_key
 from sluice.domain.lifecycle import Guard
 from sluice.domain.limits import Limits, Timings
-from sluice.domain.task import State
+from sluice.domain.task import State, Task
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.usecases.sending.cancel_export import delete_export
@@ -70,7 +71,7 @@ class ShortResults(ForwardingStore):
 class BrokenCount:
     """A task store with a bug nobody foresaw in one of its methods."""
 
-    def __init__(self, target: object) -> None:
+    def __init__(self, target: Any) -> None:
         self._target = target
 
     def __getattr__(self, name: str) -> Any:
@@ -78,6 +79,17 @@ class BrokenCount:
 
     def count(self, tenant: str, state: State) -> int:
         raise RuntimeError(SECRET_WORDS)
+
+
+class DamagedRows(BrokenCount):
+    """A task store in whose rows another program has written a state."""
+
+    def count(self, tenant: str, state: State) -> int:
+        return 0
+
+    def read(self, ref: TaskRef) -> Task | None:
+        task = self._target.read(ref)
+        return task and decode_task({**encode_task(task), "state": "asleep"})
 
 
 @dataclass(frozen=True)
@@ -297,6 +309,10 @@ def slow() -> dict[str, Any]:
     return {"clock": FakeClock(), "rate_per_s": 0.5, "rate_burst": 1}
 
 
+def damaged() -> dict[str, Any]:
+    return {"tasks": DamagedRows}
+
+
 def broken() -> dict[str, Any]:
     return {"tasks": BrokenCount}
 
@@ -342,6 +358,7 @@ SCENARIOS: dict[str, Scenario] = {
     "CHUNK_MISSING": Scenario(lose_chunk),
     "CHUNK_CORRUPT": Scenario(rot_chunk),
     "ROW_COUNT_MISMATCH": Scenario(forge_manifest, paused, alone=True),
+    "TASK_DAMAGED": Scenario(lambda _, face: face.status(granted(face.open())), damaged),
     "ATTEMPTS_EXHAUSTED": Scenario(fail_every_attempt, losing_bytes),
     "STORE_UNAVAILABLE": Scenario(of_batch(rows_of(1, 1)), unclear),
     "QUEUE_FULL": Scenario(lambda _, face: face.open(), full),

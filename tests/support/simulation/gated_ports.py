@@ -18,7 +18,7 @@ from sluice.ports.object_store import (
     PartReceipt,
     Upload,
 )
-from sluice.ports.task_store import ClaimedTask, TaskPage, TaskStore
+from sluice.ports.task_store import ClaimedTask, TaskPage, TaskStore, pass_by
 
 T = TypeVar("T")
 
@@ -111,8 +111,8 @@ class GatedTasks:
     def due(self, now: float, *, limit: int) -> list[TaskRef]:
         return self._gate("tasks.due", lambda: self._tasks.due(now, limit=limit))
 
-    def scan(self) -> Iterator[Task]:
-        yield from self._gate("tasks.scan", lambda: list(self._tasks.scan()))
+    def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
+        yield from self._gate("tasks.scan", lambda: list(self._tasks.scan(on_damaged)))
 
     def log_attempt(self, ref: TaskRef, attempt: Attempt) -> None:
         self._gate("tasks.log_attempt", lambda: self._tasks.log_attempt(ref, attempt))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.domain.keys import TaskRef, TenantId
@@ -13,7 +13,7 @@ from sluice.ports.clock import Clock, Randomness
 from sluice.ports.object_store import ObjectInfo, ObjectStore, PartReceipt, Upload
 from sluice.ports.retry import STORE_CALLS, Retry, RetryRule
 from sluice.ports.store_errors import OutcomeUnknown
-from sluice.ports.task_store import ClaimedTask, TaskPage, TaskStore
+from sluice.ports.task_store import ClaimedTask, TaskPage, TaskStore, pass_by
 
 
 class RetryingStore(ForwardingStore):
@@ -119,8 +119,8 @@ class RetryingTasks:
     def due(self, now: float, *, limit: int) -> list[TaskRef]:
         return self._retry.call(lambda: self._tasks.due(now, limit=limit))
 
-    def scan(self) -> Iterator[Task]:
-        return self._tasks.scan()
+    def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
+        return self._tasks.scan(on_damaged)
 
     def log_attempt(self, ref: TaskRef, attempt: Attempt) -> None:
         self._retry.call(lambda: self._tasks.log_attempt(ref, attempt))

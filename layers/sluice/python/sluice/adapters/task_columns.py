@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 import msgspec
 from msgspec import inspect
 
+from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.params import ExportParams
 from sluice.domain.task import Task, TaskFields
 
@@ -88,7 +89,15 @@ def encode_fields(fields: TaskFields) -> Columns:
 
 
 def decode_task(columns: Mapping[str, Any]) -> Task:
-    """Read a row back; other columns among its own are left out. Raises ``MsgspecError`` for a damaged one."""
+    """Read a row back; other columns among its own are left out. Raises TASK_DAMAGED for one that is none of ours."""
+    try:
+        return _decode_task(columns)
+    except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        column = str(error).rpartition("$.")[2].rstrip("`") if "$." in str(error) else ""
+        raise SluiceError(ErrorCode.TASK_DAMAGED, **({"column": column} if column in _TASK else {})) from error
+
+
+def _decode_task(columns: Mapping[str, Any]) -> Task:
     known = {name: columns[name] for name in _TASK if name in columns}
     for name, kind in (("sheet_rows", tuple[int, ...]), ("warnings", dict[str, int])):
         text = known.pop(name, "")

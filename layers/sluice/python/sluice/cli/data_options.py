@@ -80,7 +80,11 @@ def open_data(data: Path | None, config: Path | None) -> Iterator[Ports]:
 def find_ref(ports: Ports, task_id: str) -> TaskRef:
     """Find whose task it is, by looking at every row. Raises TASK_NOT_FOUND."""
     if TASK_ID.fullmatch(task_id):
-        for task in ports.tasks.scan():
+        damaged: list[TaskRef] = []
+        for task in ports.tasks.scan(damaged.append):
             if task.task_id == task_id:
                 return task.ref
+        for ref in damaged:
+            if ref.task_id == task_id:
+                return ref
     raise SluiceError(ErrorCode.TASK_NOT_FOUND, "no task in this directory has this id")

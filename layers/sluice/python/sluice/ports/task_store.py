@@ -2,15 +2,16 @@
 
 Every change is one conditional update of one row: it happens whole, or not at
 all, and two at once happen one after the other (linearizable). Every method
-may raise ``OutcomeUnknown``.
+may raise ``OutcomeUnknown``. Reading one row raises TASK_DAMAGED when it is none
+that this release knows; a row like that does not keep others from being listed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, State, Task, TaskFields
@@ -30,6 +31,12 @@ class TaskPage(NamedTuple):
     tasks: list[Task]
     cursor: str
     """Where the next page starts; empty at the end. Opaque; only for the same tenant and state."""
+    damaged: Sequence[TaskId] = ()
+    """Tasks that belong here and whose rows cannot be read."""
+
+
+def pass_by(ref: TaskRef) -> None:
+    """Do nothing about a row that cannot be read."""
 
 
 class ReadsTasks(Protocol):
@@ -83,8 +90,11 @@ class ProposesTasks(Protocol):
     def due(self, now: float, *, limit: int) -> list[TaskRef]:
         """Rows whose ``due_at`` is at or before ``now``, most overdue first. May lag: it only proposes."""
 
-    def scan(self) -> Iterator[Task]:
-        """Every row, in any order, not through an index. Memory does not depend on their number."""
+    def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
+        """Every row, in any order, not through an index. Memory does not depend on their number.
+
+        Calls ``on_damaged`` for one that cannot be read, and goes on.
+        """
 
 
 class LogsAttempts(Protocol):

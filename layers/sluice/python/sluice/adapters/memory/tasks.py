@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import RLock
 
 import msgspec
@@ -12,7 +12,7 @@ from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, State, Task, TaskFields
-from sluice.ports.task_store import ClaimedTask, TaskPage
+from sluice.ports.task_store import ClaimedTask, TaskPage, pass_by
 
 
 class MemoryTasks:
@@ -104,7 +104,8 @@ class MemoryTasks:
             due = sorted((task.due_at, task.ref) for task in self._tasks.values() if task.due_at <= now)
         return [ref for _, ref in due[:limit]]
 
-    def scan(self) -> Iterator[Task]:
+    def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
+        del on_damaged
         with self._lock:
             tasks = list(self._tasks.values())
         yield from tasks

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from sluice.adapters.page_cursor import Position
 from sluice.adapters.sqlite.connections import Connections, Synchronous
 from sluice.adapters.sqlite.schema import prepare
 from sluice.adapters.task_columns import columns_of, decode_task, encode_fields, encode_task
+from sluice.domain.errors import SluiceError
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, State, Task, TaskFields
-from sluice.ports.task_store import ClaimedTask, TaskPage
+from sluice.ports.task_store import ClaimedTask, TaskPage, pass_by
 
 _SCAN_ROWS = 500
 """Rows that a scan holds at a time, so that it needs no transaction that stays open."""
@@ -37,6 +38,9 @@ _TASK = _names(Task)
 _CLAIM = _names(Claim)
 _ATTEMPT = _names(Attempt)
 _OF_TASK = "WHERE tenant = ? AND task_id = ?"
+
+_TENANT, _TASK_ID, _CREATED_AT = map(Task.__struct_fields__.index, ("tenant", "task_id", "created_at"))
+"""Where a row has them."""
 
 _CREATE = f"INSERT INTO tasks ({_TASK}) VALUES ({_marks(Task)}) ON CONFLICT DO NOTHING"
 _COUNT_BATCH = f"""
@@ -81,10 +85,11 @@ class SqliteTasks:
     def page(self, tenant: TenantId, *, state: State | None, limit: int, cursor: str) -> TaskPage:
         query, values = _page_query(tenant, state, Position.read(cursor))
         with self._connections.reading() as db:
-            tasks = [_decode(row) for row in db.execute(query, (*values, limit + 1))]
-        more = len(tasks) > limit
-        del tasks[limit:]
-        return TaskPage(tasks, Position.of(tasks[-1]).encode() if more else "")
+            rows = db.execute(query, (*values, limit + 1)).fetchall()
+        page, damaged = rows[:limit], list[TaskRef]()
+        tasks = list(_decode_all(page, damaged.append))
+        cursor = Position(float(page[-1][_CREATED_AT]), page[-1][_TASK_ID]).encode() if len(rows) > limit else ""
+        return TaskPage(tasks, cursor, [ref.task_id for ref in damaged])
 
     def count(self, tenant: TenantId, state: State) -> int:
         with self._connections.reading() as db:
@@ -135,18 +140,18 @@ class SqliteTasks:
         with self._connections.reading() as db:
             return [TaskRef(TenantId(tenant), TaskId(task)) for tenant, task in db.execute(query, (now, limit))]
 
-    def scan(self) -> Iterator[Task]:
+    def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
         query = (
             f"SELECT {_TASK} FROM tasks WHERE (tenant, task_id) > (?, ?) ORDER BY tenant, task_id LIMIT {_SCAN_ROWS}"
         )
         after = ("", "")
         while True:
             with self._connections.reading() as db:
-                tasks = [_decode(row) for row in db.execute(query, after)]
-            if not tasks:
+                rows = db.execute(query, after).fetchall()
+            if not rows:
                 return
-            yield from tasks
-            after = tasks[-1].ref
+            yield from _decode_all(rows, on_damaged)
+            after = _ref_of(rows[-1])
 
     def log_attempt(self, ref: TaskRef, attempt: Attempt) -> None:
         with self._connections.writing() as db:
@@ -166,6 +171,18 @@ def _read(db: sqlite3.Connection, ref: TaskRef) -> Task | None:
 
 def _decode(row: Sequence[Any]) -> Task:
     return decode_task(dict(zip(Task.__struct_fields__, row, strict=True)))
+
+
+def _decode_all(rows: Sequence[Sequence[Any]], on_damaged: Callable[[TaskRef], object]) -> Iterator[Task]:
+    for row in rows:
+        try:
+            yield _decode(row)
+        except SluiceError:
+            on_damaged(_ref_of(row))
+
+
+def _ref_of(row: Sequence[Any]) -> TaskRef:
+    return TaskRef(row[_TENANT], row[_TASK_ID])
 
 
 def _condition(ref: TaskRef, guard: Guard) -> tuple[str, list[object]]:

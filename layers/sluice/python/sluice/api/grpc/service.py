@@ -76,7 +76,8 @@ def list_tasks(call: GrpcCall, request: pb.ListTasksRequest) -> pb.ListTasksResp
         cursor=request.cursor,
     )
     now = ports.clock.now()
-    return pb.ListTasksResponse(tasks=[status_response(task, None, now=now) for task in page.tasks], cursor=page.cursor)
+    tasks = [status_response(task, None, now=now) for task in page.tasks]
+    return pb.ListTasksResponse(tasks=tasks, cursor=page.cursor, damaged=page.damaged)
 
 
 def _state(text: str) -> State | None:

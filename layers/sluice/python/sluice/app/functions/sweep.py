@@ -30,7 +30,8 @@ def sweep(call: FunctionCall) -> dict[str, object]:
     ports = call.function.ports
     if read_payload(call.event) == RECONCILE:
         report = reconcile_stores(ports)
-        return {RECONCILE: {**msgspec.to_builtins(report), "results_missing": len(report.results_missing)}}
+        counted = {"results_missing": len(report.results_missing), "rows_damaged": len(report.rows_damaged)}
+        return {RECONCILE: {**msgspec.to_builtins(report), **counted}}
     until = ports.clock.monotonic() + ROUND_S
     done = sweep_tasks(ports, until=until if call.stop_at is None else min(until, call.stop_at), memory=_memory)
     return {"swept": {what.value: count for what, count in sorted(done.items())}}

@@ -73,14 +73,18 @@ def list_(
       sluice task list --data /var/lib/sluice
       sluice task list --state failed --tenant shop --json
     """
+    damaged: list[TaskRef] = []
     with open_data(data, config) as ports:
-        wanted = (task for task in ports.tasks.scan() if tenant in {None, task.tenant} and state in {None, task.state})
+        scanned = ports.tasks.scan(damaged.append)
+        wanted = (task for task in scanned if tenant in {None, task.tenant} and state in {None, task.state})
         newest = heapq.nlargest(limit, wanted, key=lambda task: task.created_at)
         now = ports.clock.now()
     if as_json:
         print(json_of([{"tenant": task.tenant, "task": view_task(task, now)} for task in newest]))
     else:
         typer.echo(table_of(newest, now))
+    for ref in damaged:
+        print(f"sluice: the record of task {ref.task_id} of {ref.tenant} cannot be read", file=sys.stderr)
 
 
 @commands.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX, TaskRef, parse_owner
 from sluice.domain.limits import DAY_S
@@ -28,6 +29,8 @@ class Reconciliation:
     orphans_removed: int = 0
     results_missing: list[str] = field(default_factory=list)
     """Ids of completed tasks whose object is gone."""
+    rows_damaged: list[str] = field(default_factory=list)
+    """Ids of tasks whose rows cannot be read. Their objects are kept."""
 
 
 def reconcile_stores(ports: Ports, *, orphan_age_s: float = ORPHAN_AGE_S) -> Reconciliation:
@@ -49,13 +52,14 @@ def reconcile_stores(ports: Ports, *, orphan_age_s: float = ORPHAN_AGE_S) -> Rec
         overdue=report.overdue,
         orphans_removed=report.orphans_removed,
         results_missing=len(report.results_missing),
+        rows_damaged=len(report.rows_damaged),
     )
     return report
 
 
 def _walk_rows(ports: Ports, report: Reconciliation) -> None:
     memory = SweepMemory()
-    for task in ports.tasks.scan():
+    for task in ports.tasks.scan(lambda ref: report.rows_damaged.append(ref.task_id)):
         report.rows += 1
         if task.due_at < ports.clock.now() - OVERDUE_S:
             report.overdue += 1
@@ -76,17 +80,25 @@ def _walk_objects(ports: Ports, report: Reconciliation, *, older_than: float) ->
         if ref is None or modified_at >= older_than:
             continue
         if ref != known[0]:
-            known = (ref, ports.tasks.read(ref) is not None)
+            known = (ref, _has_row(ports, ref))
         if not known[1]:
             ports.objects.delete([key])
             report.orphans_removed += 1
+
+
+def _has_row(ports: Ports, ref: TaskRef) -> bool:
+    """Whether there is a row, also one that cannot be read."""
+    try:
+        return ports.tasks.read(ref) is not None
+    except SluiceError:
+        return True
 
 
 def _walk_uploads(ports: Ports, report: Reconciliation, *, older_than: float) -> None:
     """A composer that slept through the end of its task may have begun one that no row leads to."""
     for upload in ports.objects.list_uploads(OUTPUT_PREFIX):
         ref = parse_owner(upload.key)
-        if ref is None or upload.begun_at >= older_than or ports.tasks.read(ref) is not None:
+        if ref is None or upload.begun_at >= older_than or _has_row(ports, ref):
             continue
         ports.objects.abort_upload(upload)
         report.orphans_removed += 1

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from sluice.adapters.aliyun.tablestore.schema import DUE_SHARDS
-from sluice.adapters.task_columns import Columns, columns_of, decode_task, encode_fields, encode_task
+from sluice.adapters.task_columns import Columns, columns_of, encode_fields, encode_task
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, State, Task, TaskFields
@@ -112,14 +112,6 @@ def write_fields(tenant: TenantId, state: State, fields: TaskFields) -> Columns:
     if "state" in fields or "params" in fields:
         columns["state_listing"] = listing_of(tenant, state=fields.get("state", state), gone=gone)
     return columns
-
-
-def read_task(columns: Mapping[str, Any]) -> Task:
-    """Raises ``StoreRefused`` for a row that another program has damaged."""
-    try:
-        return decode_task(columns)
-    except msgspec.MsgspecError as error:
-        raise StoreRefused(f"a task row of the table is damaged: {error}") from error
 
 
 def write_attempt(attempt: Attempt) -> Columns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from sluice.adapters.aliyun.tablestore.client import (
     COLUMNS_PER_WRITE,
@@ -29,7 +29,6 @@ from sluice.adapters.aliyun.tablestore.rows import (
     read_attempt,
     read_claims,
     read_key,
-    read_task,
     task_key,
     write_attempt,
     write_claim,
@@ -47,12 +46,13 @@ from sluice.adapters.aliyun.tablestore.schema import (
 )
 from sluice.adapters.aliyun.tablestore.sdk import sdk
 from sluice.adapters.page_cursor import Position
-from sluice.adapters.task_columns import Columns
+from sluice.adapters.task_columns import Columns, decode_task
+from sluice.domain.errors import SluiceError
 from sluice.domain.keys import TASK_ID, TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, State, Task, TaskFields
-from sluice.ports.task_store import ClaimedTask, TaskPage
+from sluice.ports.task_store import ClaimedTask, TaskPage, pass_by
 
 _SCAN_ROWS = 500
 """Rows that a scan holds at a time."""
@@ -79,11 +79,11 @@ class TablestoreTasks:
 
     def read(self, ref: TaskRef) -> Task | None:
         row = self._client.read(task_key(ref), columns=TASK_COLUMNS)
-        return None if row is None else read_task(row.columns)
+        return None if row is None else decode_task(row.columns)
 
     def read_claims(self, ref: TaskRef) -> ClaimedTask | None:
         row = read_whole(self._client, task_key(ref))
-        return None if row is None else ClaimedTask(read_task(row.columns), read_claims(row.columns))
+        return None if row is None else ClaimedTask(decode_task(row.columns), read_claims(row.columns))
 
     def read_claim(self, ref: TaskRef, sequence: int) -> Claim | None:
         row = self._client.read(task_key(ref), columns=[claim_column(sequence)])
@@ -143,14 +143,15 @@ class TablestoreTasks:
         part = listing_of(tenant, state=state)
         position, end = _start(index, part, Position.read(cursor)), _key(index, [part], sdk.INF_MAX)
         tasks: list[Task] = []
+        damaged: list[TaskId] = []
         start: Key | None = position
         while start is not None and len(tasks) <= limit:
             wanted = limit + 1 - len(tasks)
             found = self._client.read_range(start, end, index=index.name_in(self._table), limit=wanted)
-            tasks += [task for task in self._read(found.rows) if task.params and state in (None, task.state)]
+            tasks += [task for task in self._read(found.rows, damaged) if task.params and state in (None, task.state)]
             start = found.next_key
         page = tasks[:limit]
-        return TaskPage(page, Position.of(page[-1]).encode() if len(tasks) > limit else "")
+        return TaskPage(page, Position.of(page[-1]).encode() if len(tasks) > limit else "", damaged)
 
     def count(self, tenant: TenantId, state: State) -> int:
         """Count entries of an index. Only an ended task can be a tombstone, which has an entry elsewhere."""
@@ -170,12 +171,18 @@ class TablestoreTasks:
                 due.setdefault(read_key(row.key), dict(row.key)["due_us"])
         return sorted(due, key=lambda ref: (due[ref], ref))[:limit]
 
-    def scan(self) -> Iterator[Task]:
+    def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
         """Walk the table itself; attempts lie among the tasks."""
         start, end = ([(column.name, bound) for column in TASKS.key] for bound in (sdk.INF_MIN, sdk.INF_MAX))
         for row in self._client.read_rows(start, end, columns=TASK_COLUMNS, part_rows=_SCAN_ROWS):
-            if is_task_key(row.key):
-                yield read_task(row.columns)
+            if not is_task_key(row.key):
+                continue
+            try:
+                task = decode_task(row.columns)
+            except SluiceError:
+                on_damaged(read_key(row.key))
+            else:
+                yield task
 
     # The attempt log.
 
@@ -186,12 +193,16 @@ class TablestoreTasks:
         rows = self._client.read_rows(attempts_from(ref), task_key(ref))
         return [read_attempt(row.columns) for row in rows]
 
-    def _read(self, entries: Sequence[FoundRow]) -> Iterator[Task]:
-        """Read the rows that the entries name, in their order; those that are gone are left out."""
+    def _read(self, entries: Sequence[FoundRow], damaged: list[TaskId]) -> Iterator[Task]:
+        """Read the rows that the entries name, in their order; those that are gone are left out, ``damaged`` grows."""
         keys = [task_key(read_key(entry.key)) for entry in entries]
         for start in range(0, len(keys), ROWS_PER_BATCH_READ):
             rows = self._client.read_many(keys[start : start + ROWS_PER_BATCH_READ], columns=TASK_COLUMNS)
-            yield from (read_task(row.columns) for row in rows if row is not None)
+            for row in filter(None, rows):
+                try:
+                    yield decode_task(row.columns)
+                except SluiceError:
+                    damaged.append(read_key(row.key).task_id)
 
 
 def _is_as(guard: Guard, row: FoundRow) -> bool:

@@ -105,10 +105,14 @@ class LinkView(msgspec.Struct, frozen=True):
 
 
 class TaskListView(msgspec.Struct, frozen=True):
-    """A page of tasks, newest first. `cursor` asks for the next page; null at the end."""
+    """A page of tasks, newest first. `cursor` asks for the next page; null at the end.
+
+    `damaged` has the ids of tasks whose record cannot be read: an operator must act, see TASK_DAMAGED.
+    """
 
     tasks: list[TaskView]
     cursor: str | None
+    damaged: list[str] = []
 
 
 class ProblemView(msgspec.Struct, frozen=True):

@@ -87,7 +87,8 @@ async def list_tasks(call: HttpCall[ListQuery]) -> Response:
         )
     )
     now = call.ports.clock.now()
-    return json_response(TaskListView([view_task(task, now) for task in page.tasks], page.cursor or None))
+    tasks = [view_task(task, now) for task in page.tasks]
+    return json_response(TaskListView(tasks, page.cursor or None, list(page.damaged)))
 
 
 async def read_task(call: HttpCall[StatusQuery]) -> Response:

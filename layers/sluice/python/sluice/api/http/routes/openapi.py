@@ -34,7 +34,7 @@ _ANY_CALL = (
 )
 _PROBLEM: dict[str, type | Declared] = {PROBLEM_TYPE: ProblemView}
 
-TASK_CODES = (ErrorCode.TASK_NOT_FOUND, ErrorCode.TASK_DELETED)
+TASK_CODES = (ErrorCode.TASK_NOT_FOUND, ErrorCode.TASK_DELETED, ErrorCode.TASK_DAMAGED)
 BODY_CODES = (
     ErrorCode.INVALID_REQUEST,
     ErrorCode.INVALID_TEXT,

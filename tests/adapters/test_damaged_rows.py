@@ -1,0 +1,145 @@
+"""A row that this release cannot read: it is named, and keeps no other from being listed, swept, walked or read."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from infra.emulators.tablestore import serving_tablestore
+from sluice.adapters.aliyun.tablestore.client import Change, TablestoreClient
+from sluice.adapters.aliyun.tablestore.conditions import any_row
+from sluice.adapters.aliyun.tablestore.rows import task_key
+from sluice.adapters.sqlite.tasks import SqliteTasks
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import TaskRef, chunk_key
+from sluice.domain.lifecycle import Guard
+from sluice.domain.task import State
+from sluice.ports.task_store import TaskStore
+from sluice.usecases.reading.read_task import list_exports, read_status
+from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
+from sluice.usecases.upkeep.sweep_tasks import SweepMemory, Swept, sweep_tasks
+from tests.contracts.task_builder import NOW, TENANT, a_task
+from tests.support.fake_clock import FakeClock
+from tests.support.memory_ports import memory_ports
+from tests.support.tablestore_tables import TIMEOUT_S, access_to, open_tasks
+
+DAMAGES = [("state", "asleep"), ("params", "{"), ("warnings", "[1]"), ("sheet_rows", "x")]
+DAY_S = 24 * 3600
+
+
+class SqliteFile:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.tasks = SqliteTasks(path, synchronous="OFF")
+
+    def damage(self, ref: TaskRef, column: str, value: str) -> None:
+        with closing(sqlite3.connect(self._path, isolation_level=None)) as db:
+            db.execute(f"UPDATE tasks SET {column} = ? WHERE task_id = ?", (value, ref.task_id))
+
+
+class Table:
+    def __init__(self, client: TablestoreClient, tasks: TaskStore) -> None:
+        self._client = client
+        self.tasks = tasks
+
+    def damage(self, ref: TaskRef, column: str, value: str) -> None:
+        self._client.update(task_key(ref), Change({column: value}), any_row())
+
+
+Damageable = SqliteFile | Table
+
+
+@pytest.fixture(params=["sqlite", "tablestore"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Damageable]:
+    if request.param == "sqlite":
+        made = SqliteFile(tmp_path / "tasks.sqlite3")
+        yield made
+        made.tasks.close()
+        return
+    with serving_tablestore() as ots:
+        tasks, client = open_tasks(ots), TablestoreClient(access_to(ots), timeout_s=TIMEOUT_S)
+        yield Table(client, tasks)
+        tasks.close()
+        client.close()
+
+
+def fill(store: Damageable, *, due_at: float = NOW + DAY_S) -> list[TaskRef]:
+    """Five open tasks, newest first."""
+    refs = []
+    for number in range(5):
+        task = a_task(str(number), created_at=NOW + number, due_at=due_at + number)
+        assert store.tasks.create(task)
+        refs.append(task.ref)
+    return refs[::-1]
+
+
+@pytest.mark.parametrize(("column", "value"), DAMAGES)
+def test_a_list_shows_what_it_can_and_names_what_it_cannot(store: Damageable, column: str, value: str) -> None:
+    refs = fill(store)
+    ports = replace(memory_ports(FakeClock()), tasks=store.tasks)
+    for place in (1, 2):
+        store.damage(refs[place], column, value)
+    listed, damaged, cursor = list[str](), set[str](), ""
+    while True:
+        page = list_exports(ports, TENANT, limit=1, cursor=cursor)
+        listed += [task.task_id for task in page.tasks]
+        damaged |= set(page.damaged)
+        cursor = page.cursor
+        if not cursor:
+            break
+    assert listed == [refs[place].task_id for place in (0, 3, 4)]
+    assert damaged == {refs[place].task_id for place in (1, 2)}
+    with pytest.raises(SluiceError) as refused:
+        read_status(ports, refs[1])
+    assert refused.value.code is ErrorCode.TASK_DAMAGED
+
+
+def test_a_scan_goes_on_behind_rows_that_cannot_be_read(store: Damageable) -> None:
+    refs = fill(store)
+    for ref in refs[:2]:
+        store.damage(ref, "state", "asleep")
+    damaged: list[TaskRef] = []
+    assert {task.ref for task in store.tasks.scan(damaged.append)} == set(refs[2:])
+    assert set(damaged) == set(refs[:2])
+
+
+def test_a_sweep_moves_on_what_is_due_behind_a_row_that_it_cannot_read(store: Damageable) -> None:
+    clock = FakeClock(NOW + 100)
+    refs = fill(store, due_at=NOW - 10)
+    ports = replace(memory_ports(clock), tasks=store.tasks)
+    poison = refs[-1]
+    store.damage(poison, "state", "asleep")
+    memory = SweepMemory()
+    assert sweep_tasks(ports, limit=5, memory=memory) == {Swept.ERROR: 1, Swept.IDLE_EXPIRED: 4}
+    assert len(memory) == 1
+    # the damage is mended, and the task goes on by itself
+    store.damage(poison, "state", "open")
+    clock.advance(ports.timings.backoff_max_s)
+    assert sweep_tasks(ports, memory=memory)[Swept.IDLE_EXPIRED] == 1
+    assert len(memory) == 0
+
+
+def test_a_walk_names_the_row_and_keeps_its_objects(store: Damageable) -> None:
+    clock = FakeClock(NOW)
+    refs = fill(store, due_at=NOW + 90 * DAY_S)
+    ports = replace(memory_ports(clock), tasks=store.tasks)
+    keys = [chunk_key(ref, 1, "0" * 32) for ref in (refs[1], a_task("none").ref)]
+    for key in keys:
+        ports.objects.put(key, b"x")
+    store.damage(refs[1], "state", "asleep")
+    clock.advance(30 * DAY_S)
+    report = reconcile_stores(ports)
+    assert (report.rows_damaged, report.rows, report.orphans_removed) == ([refs[1].task_id], 4, 1)
+    assert [item.key for item in ports.objects.list("in/")] == keys[:1]
+
+
+def test_a_row_that_cannot_be_read_is_not_written_by_a_guess(store: Damageable) -> None:
+    refs = fill(store)
+    store.damage(refs[0], "state", "asleep")
+    for state in State:
+        assert not store.tasks.update(refs[0], Guard(state=state), {"due_at": NOW})
