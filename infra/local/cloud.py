@@ -153,7 +153,7 @@ def deploy_variables(oss: OssServer, ots: TablestoreServer) -> dict[str, str]:
         "SLUICE_OSS_REGION": oss.region,
         "SLUICE_OSS_BUCKET": INPUT,
         "SLUICE_OSS_RESULT_BUCKET": OUTPUT,
-        "SLUICE_OSS_DOWNLOAD_ENDPOINT": oss.endpoint,
+        "SLUICE_OSS_DOWNLOAD_DOMAIN": oss.endpoint,
         "SLUICE_TABLESTORE_ENDPOINT": ots.endpoint,
         "SLUICE_TABLESTORE_INSTANCE": ots.instance,
         "SLUICE_TABLESTORE_TABLE": TABLE,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import socket
+import ssl
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,19 +17,33 @@ from infra.provision.metrics import CloudMonitor
 from infra.provision.rpc_calls import CallError, RetryPolicy, RpcCalls, Service
 from infra.provision.stack_watch import Stack, StackError, StackWatch
 from infra.provision.stacks import Change, Stacks
-from infra.provision.stage import Stage, StageError, check_stage_name, retention_days_of, stack_name, watch_stack_name
+from infra.provision.stage import (
+    TABLESTORE_DOMAINS,
+    Stage,
+    StageError,
+    check_stage_name,
+    retention_days_of,
+    stack_name,
+    watch_stack_name,
+)
 from infra.provision.template import TemplateError, build_template, build_watch_template, template_body
 from infra.provision.template_checks import check_template
 from sluice.ports.retry import PROVISIONING
 
 STS_VERSION = "2015-04-01"
 DAY_S = 86_400
-DOMAIN = "SLUICE_OSS_DOWNLOAD_DOMAIN"
+HTTPS_PORT = 443
+DOMAIN, OLD_ENDPOINT = "SLUICE_OSS_DOWNLOAD_DOMAIN", "SLUICE_OSS_DOWNLOAD_ENDPOINT"
+DOMAIN_TIMEOUT_S = 30
 FAILED, DECLINED = 1, 3
 
 
 class CheckFailed(Exception):
     """A template has mistakes, or says what CloudMonitor does not."""
+
+
+class DomainError(Exception):
+    """Links to the domain for downloads would not open."""
 
 
 class UnwatchedError(Exception):
@@ -40,7 +56,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         run: Callable[[argparse.Namespace, Mapping[str, str]], int] = options.run
         return run(options, environment)
-    except (CallError, CheckFailed, StackError, StageError, TemplateError, UnwatchedError) as error:
+    except (CallError, CheckFailed, DomainError, StackError, StageError, TemplateError, UnwatchedError) as error:
         print(f"provision: {error}", file=sys.stderr)
         return FAILED
 
@@ -78,6 +94,8 @@ def _preview(options: argparse.Namespace, environment: Mapping[str, str]) -> int
 
 def _up(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     place = _Place(options, environment)
+    if options.download_domain:
+        _check_domain(options.download_domain)
     stage, watch = _changes(options, place)
     for change in (stage, watch):
         place.stage.validate(change.body)
@@ -171,11 +189,34 @@ def _write_outputs(stack: Stack, options: argparse.Namespace) -> None:
     except KeyError as missing:
         raise StackError(f"the stack tells no {missing}; run `up` with this version") from missing
     variables["SLUICE_STORAGE_RETENTION_S"] = str(retention_days * DAY_S)
-    domain = options.download_domain or read_variables(options.env_file).get(DOMAIN, "")
-    if domain:  # then links go there, and only there
-        variables |= {DOMAIN: domain, "SLUICE_OSS_DOWNLOAD_ENDPOINT": ""}
+    before = read_variables(options.env_file)
+    own = options.download_domain or before.get(DOMAIN, "")
+    if own and not own.endswith(".aliyuncs.com"):
+        variables[DOMAIN] = own
+    if before.get(OLD_ENDPOINT):  # of an earlier release; links go to the one or to the other
+        variables[OLD_ENDPOINT] = ""
     write_variables(options.env_file, variables)
     print(f"wrote {len(variables)} variables to {options.env_file}")
+
+
+def _check_domain(domain: str) -> None:
+    """Links lead there by TLS, and the bucket denies everything else. Raises ``DomainError``."""
+    host, _, port = domain.partition(":")
+    try:
+        with (
+            socket.create_connection((host, int(port or HTTPS_PORT)), timeout=DOMAIN_TIMEOUT_S) as connection,
+            ssl.create_default_context().wrap_socket(connection, server_hostname=host),
+        ):
+            print(f"https://{domain} has a certificate of its name")
+    except ssl.SSLError as error:
+        why = f"has no certificate that browsers take ({getattr(error, 'verify_message', '') or error.reason})"
+    except (OSError, ValueError) as error:
+        why = f"is not reached ({error})"
+    else:
+        return
+    raise DomainError(
+        f"https://{domain} {why}: bind the domain to the bucket of results, host its certificate there, then try again"
+    )
 
 
 def _changes(options: argparse.Namespace, place: _Place) -> tuple[Change, Change]:
@@ -187,6 +228,7 @@ def _changes(options: argparse.Namespace, place: _Place) -> tuple[Change, Change
         log_days=options.log_days,
         cluster_type=options.cluster_type,
         action_policy=options.action_policy,
+        tablestore_domain=options.tablestore_domain,
     )
     bodies = [template_body(template) for template in _templates().values()]
     return (
@@ -246,6 +288,12 @@ def _add_choices(command: argparse.ArgumentParser) -> None:
     command.add_argument("--retention-days", type=_days, default=7, help="how long files are kept (%(default)s)")
     command.add_argument("--log-days", type=_days, default=30, help="how long log lines are kept (%(default)s)")
     command.add_argument("--cluster-type", choices=("HYBRID", "SSD"), default="HYBRID", help="of Tablestore")
+    command.add_argument(
+        "--tablestore-domain",
+        choices=TABLESTORE_DOMAINS,
+        default=TABLESTORE_DOMAINS[0],
+        help="by which functions reach Tablestore; the check after a deployment says whether it is the other",
+    )
     command.add_argument("--action-policy", default="sls.builtin", help="whom log alerts reach (%(default)s)")
 
 

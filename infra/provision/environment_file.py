@@ -12,7 +12,7 @@ VARIABLES = {
     "SLUICE_OSS_ENDPOINT": "OssEndpoint",
     "SLUICE_OSS_BUCKET": "InputBucket",
     "SLUICE_OSS_RESULT_BUCKET": "OutputBucket",
-    "SLUICE_OSS_DOWNLOAD_ENDPOINT": "OssDownloadEndpoint",
+    "SLUICE_OSS_DOWNLOAD_DOMAIN": "OssDownloadDomain",
     "SLUICE_TABLESTORE_ENDPOINT": "TablestoreEndpoint",
     "SLUICE_TABLESTORE_INSTANCE": "TablestoreInstance",
     "SLUICE_TABLESTORE_TABLE": "Table",

@@ -18,6 +18,10 @@ STAGE_NAME = re.compile(r"[a-z][a-z0-9]{1,7}")
 _FORBIDDEN_IN_INSTANCES = ("ali", "ay", "ots", "taobao", "admin")
 
 
+TABLESTORE_DOMAINS = ("ots-internal.aliyuncs.com", "vpc.tablestore.aliyuncs.com")
+"""Of the classic network and of VPCs."""
+
+
 class StageError(ValueError):
     """A stage that cannot be."""
 
@@ -31,6 +35,7 @@ class Stage(NamedTuple):
     log_days: int = 30
     cluster_type: str = "HYBRID"
     action_policy: str = "sls.builtin"
+    tablestore_domain: str = TABLESTORE_DOMAINS[0]
 
     @property
     def stack_name(self) -> str:
@@ -46,6 +51,7 @@ class Stage(NamedTuple):
             "OutputDays": str(days),
             "LogDays": str(self.log_days),
             "ClusterType": self.cluster_type,
+            "TablestoreDomain": self.tablestore_domain,
             "EmptyBuckets": "false",
         }
 

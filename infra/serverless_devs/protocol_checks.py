@@ -18,6 +18,7 @@ PORTS = {"relay_grpc": GRPC_PORT, "relay_http": HTTP_PORT, "query": HTTP_PORT}
 PAYLOADS = {"sweep", "reconcile"}
 """What the sweeper's timers say; app/functions/sweep.py tells them apart."""
 GRPC_PATH = f"/{export_pb2.DESCRIPTOR.services_by_name['ExportService'].full_name}/*"
+SENDERS_DOMAIN = "api_domain"
 SHARED_WAITS = ("lease_s", "heartbeat_s", "clock_skew_s", "trigger_grace_s")
 """Settings whose defaults are those of one machine."""
 COMPOSE_MEMORY_MB_MIN = 256
@@ -114,8 +115,8 @@ def _wrong_sweep(description: Description) -> Iterator[str]:
         yield "sweep: lost exports wait for longer than a minute"
     functions = _settings(description.resources["sweep"]).functions
     name = description.resources["compose"].props["functionName"]
-    region = description.document["vars"]["region"]
-    call = f"https://fcv3.{region}.aliyuncs.com/2023-03-30/functions/{name}/invocations"
+    region, account = description.document["vars"]["region"], description.document["vars"]["account"]
+    call = f"https://{account}.{region}.fc.aliyuncs.com/2023-03-30/functions/{name}/invocations"
     if (functions.invoker, functions.compose_url) != ("http", call):
         yield f"sweep: does not ring compose by {call}"
 
@@ -135,13 +136,20 @@ def _wrong_servers(description: Description) -> Iterator[str]:
         if variables.get("PYTHONPATH") != "/opt/python:/code":
             yield f"{name}: PYTHONPATH does not lead to the layers"
         yield from _wrong_hooks(function)
-    paths = {
-        route["path"]: route["functionName"]
-        for domain in description.domains()
-        for route in domain.props["routeConfig"]["routes"]
-    }
-    if paths.get(GRPC_PATH) != description.resources["relay_grpc"].props["functionName"]:
-        yield f"no route leads from {GRPC_PATH} to relay_grpc"
+    yield from _wrong_grpc_routes(description)
+
+
+def _wrong_grpc_routes(description: Description) -> Iterator[str]:
+    """The gateway serves gRPC to clients with TLS only, so its route is on the senders' domain if that has HTTPS."""
+    relay = description.resources["relay_grpc"].props["functionName"]
+    for domain in description.domains():
+        routes = {route["path"]: route["functionName"] for route in domain.props["routeConfig"]["routes"]}
+        leads = {path for path, function in routes.items() if function == relay}
+        has_tls = "HTTPS" in domain.props["protocol"]
+        if leads and not has_tls:
+            yield f"{domain.name}: gRPC at {', '.join(sorted(leads))} needs a domain with HTTPS"
+        if leads - {GRPC_PATH} or (has_tls and domain.name == SENDERS_DOMAIN and not leads):
+            yield f"{domain.name}: no route leads from {GRPC_PATH} to relay_grpc"
 
 
 def _wrong_hooks(function: Resource) -> Iterator[str]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import socket
+import ssl
 from calendar import timegm
 from collections.abc import Iterator
 from contextlib import closing
+from http.client import HTTPResponse
+from pathlib import Path
 from time import strptime, time
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
@@ -21,6 +25,7 @@ from sluice.adapters.system_clock import SystemClock
 from sluice.domain.secret import Secret
 from sluice.ports.object_store import MintsLinks
 from tests.contracts.link_contract import KEY, LinkContract, Served
+from tests.support.certificate import self_signed
 from tests.support.fake_clock import START, FakeClock
 from tests.support.http_calls import CALLER
 from tests.support.live_cloud import live_oss_bucket
@@ -168,6 +173,45 @@ def test_a_link_to_a_domain_of_our_own_does_not_name_the_bucket(oss: OssServer) 
     assert url.startswith(f"https://files.example.com/{KEY}?")
     here = url.replace("https://files.example.com", oss.endpoint)
     assert CALLER.get(here, headers={"host": "files.example.com"}).text == KEY
+
+
+def test_a_link_to_a_domain_opens_by_tls_alone_and_only_with_a_certificate_of_its_name(
+    oss: OssServer, tmp_path: Path
+) -> None:
+    oss.domains["files.example.com"] = BUCKET
+    oss.store.storage.buckets[BUCKET].tls_only = True
+    place = OssBucket(
+        endpoint="files.example.com",
+        region=oss.region,
+        bucket=BUCKET,
+        credentials=stand_in_bucket(oss).credentials,
+        is_domain=True,
+    )
+    try:
+        target = mint(place).removeprefix("https://files.example.com")
+        made = self_signed(tmp_path, "files.example.com")
+        oss.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        oss.tls.load_cert_chain(made.certificate, made.key)
+        trusting = ssl.create_default_context(cafile=str(made.certificate))
+        assert by_tls(oss, "files.example.com", target, trusting) == KEY
+        with pytest.raises(ssl.SSLCertVerificationError):
+            by_tls(oss, "other.example.com", target, trusting)
+        plain = CALLER.get(f"{oss.endpoint}{target}", headers={"host": "files.example.com"})
+        assert (plain.status_code, "AccessDenied" in plain.text) == (403, True)
+    finally:
+        oss.store.storage.buckets[BUCKET].tls_only = False
+        oss.tls = None
+
+
+def by_tls(oss: OssServer, host: str, target: str, context: ssl.SSLContext) -> str:
+    with (
+        socket.create_connection(("127.0.0.1", oss.port), timeout=30) as connection,
+        context.wrap_socket(connection, server_hostname=host) as secured,
+    ):
+        secured.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        answer = HTTPResponse(secured)
+        answer.begin()
+        return answer.read().decode()
 
 
 def test_a_link_to_an_endpoint_names_the_bucket_as_part_of_the_host(oss: OssServer) -> None:

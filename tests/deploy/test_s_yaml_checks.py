@@ -11,12 +11,17 @@ import pytest
 from jsonschema import Draft7Validator
 
 from infra.serverless_devs.checks import problems
-from infra.serverless_devs.description import EXAMPLE_ENV, PROD_YAML, S_YAML, read_description, read_variables
+from infra.serverless_devs.description import EXAMPLE_ENV, PROD_YAML, ROOT, S_YAML, read_description, read_variables
 from tests.support.deployment_copy import DeploymentCopy
 
 VARIABLES = read_variables(EXAMPLE_ENV)
 OFFICIAL_SCHEMA = "SLUICE_FC3_SCHEMA"
 """Names a file with the schema of the component fc3, which is not ours to keep here."""
+
+PAGES_OF_SENDERS = {
+    page: (ROOT / page).read_text(encoding="utf-8")
+    for page in ("infra/runbooks/from-an-empty-account-to-the-first-export.md", "infra/serverless_devs/README.md")
+}
 
 MISTAKES = [
     # what the trigger hears
@@ -65,7 +70,9 @@ MISTAKES = [
     ("port: 8089", "port: 9000", "looks for it at 9000, not at 8089"),
     ("port: 8089\n", "port: 8089\n        healthCheckConfig: {httpGetUrl: /health}\n", "speak HTTP, which it does not"),
     ("timeout: 60\n", "timeout: 20\n", "is stopped before server.shutdown_grace_s is over"),
-    ("/export.ExportService/*", "/export.Export/*", "no route leads from /export.ExportService/*"),
+    ("path: /openapi.json\n            functionName: ${resources.relay_http.props.functionName}",
+     "path: /export.ExportService/*\n            functionName: ${resources.relay_grpc.props.functionName}",
+     "gRPC at /export.ExportService/* needs a domain with HTTPS"),
     ("payload: reconcile", "payload: reconcyle", "its timers say"),
     ('"@every 1m"', '"@every 5m"', "wait for longer than a minute"),
     ("enable: true", "enable: false", "a timer is off"),
@@ -100,6 +107,28 @@ def test_a_mistake_is_found(tmp_path: Path, before: str, after: str, said: str) 
     copy.break_s_yaml(before, after)
     found = problems(copy.s_yaml, VARIABLES)
     assert any(said in problem for problem in found), found
+
+
+def test_a_grpc_route_that_no_client_calls_is_a_mistake_of_a_stage_for_work(tmp_path: Path) -> None:
+    copy = DeploymentCopy(tmp_path)
+    copy.prod_yaml.write_text(copy.prod_yaml.read_text().replace("/export.ExportService/*", "/export.Export/*"))
+    found = problems(copy.prod_yaml, VARIABLES)
+    assert found == ["api_domain: no route leads from /export.ExportService/* to relay_grpc"]
+
+
+def test_grpc_has_a_route_only_where_there_is_tls() -> None:
+    for file, expected in ((S_YAML, []), (PROD_YAML, ["/export.ExportService/*"])):
+        [senders, _] = read_description(file, VARIABLES).domains()
+        routes = senders.props["routeConfig"]["routes"]
+        assert [route["path"] for route in routes if route["functionName"] == "sluice-dev-relay-grpc"] == expected
+        assert len(routes) == 4 + len(expected)
+    assert [path for path, text in PAGES_OF_SENDERS.items() if ".fcapp.run:8089" not in text] == []
+
+
+def test_no_function_gets_a_variable_that_is_empty() -> None:
+    for file in (S_YAML, PROD_YAML):
+        for function in read_description(file, VARIABLES).functions():
+            assert [name for name, value in function.props["environmentVariables"].items() if not value] == []
 
 
 def test_a_removed_handler_is_found(tmp_path: Path) -> None:

@@ -17,6 +17,11 @@ import oss2
 import pytest
 
 from infra.emulators.oss import OssServer, serving_oss
+from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
+from sluice.adapters.aliyun.oss.bucket import OssBucket
+from sluice.adapters.aliyun.oss.store import OssStore
+from sluice.domain.secret import Secret
+from sluice.ports.store_errors import NoSuchObject, StoreRefused
 from tests.contracts.crc64_oracle import crc64_oracle
 from tests.emulators.oss_callers import ask, auth_v4, bucket_of, call, connected, eventually, link
 
@@ -331,3 +336,24 @@ def delete_many(bucket: oss2.Bucket, body: bytes) -> bytes:
     if answer.status != 200:
         raise oss2.exceptions.make_exception(answer)
     return bytes(answer.read())
+
+
+@pytest.mark.parametrize(("grants", "answer"), [([("GetObject", "sluice-in/*")], 403), ([("*", "*")], 404)])
+def test_a_bucket_may_hide_from_those_who_cannot_list_that_an_object_is_missing(
+    oss: OssServer, bucket: oss2.Bucket, grants: list[tuple[str, str]], answer: int
+) -> None:
+    key_id, secret, token = oss.issue_sts(grants=grants)
+    place = OssBucket(
+        endpoint=oss.endpoint,
+        region=oss.region,
+        bucket="sluice-in",
+        credentials=FixedCredentials(Credentials(key_id, Secret(secret), Secret(token))),
+    )
+    bucket.put_object("there", DATA)
+    oss.store.storage.buckets["sluice-in"].hides_missing = True
+    store = OssStore(place, connect_timeout_s=30, read_timeout_s=30)
+    assert store.get("there") == DATA
+    with pytest.raises(StoreRefused if answer == 403 else NoSuchObject) as refused:
+        store.get("missing")
+    if answer == 403:
+        assert "the object is missing" in str(refused.value)

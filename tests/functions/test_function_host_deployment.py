@@ -113,7 +113,7 @@ def test_an_override_changes_only_what_a_function_has(tmp_path: Path) -> None:
 def test_the_products_own_deployment_file_is_read_whole() -> None:
     names = ["DEPLOY_STAGE", "DEPLOY_ACCOUNT_ID", "DEPLOY_LOG_PROJECT", "DEPLOY_LOGSTORE", "DEPLOY_FAILURE_QUEUE_ARN"]
     names += (f"DEPLOY_{role}_ROLE_ARN" for role in ("GRPC", "QUERY", "COMPOSE", "SWEEP", "TRIGGER"))
-    names += (f"SLUICE_OSS_{name}" for name in ("ENDPOINT", "REGION", "BUCKET", "RESULT_BUCKET"))
+    names += (f"SLUICE_OSS_{name}" for name in ("ENDPOINT", "REGION", "BUCKET", "RESULT_BUCKET", "DOWNLOAD_DOMAIN"))
     names += ("SLUICE_TABLESTORE_ENDPOINT", "SLUICE_TABLESTORE_INSTANCE")
     env = {name: name.lower() for name in names} | {"DEPLOY_REGION": "cn-hangzhou"}
     deployment = load_deployment(ROOT / "s.yaml", env)

@@ -143,8 +143,11 @@ def invoker(host: FunctionHost, *, function: str = "tiny-work", secret: str = KE
     )
 
 
-def test_the_invokers_call_runs_the_function_once_however_often_it_is_made(tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", [409, 400])
+def test_the_invokers_call_runs_the_function_once_however_often_it_is_made(tmp_path: Path, status: int) -> None:
+    """Documents name the code of an answer to a doubled call, and no status."""
     with tiny_host(tmp_path) as host:
+        host.interface.known_call_status = status
         ringing = invoker(host)
         started = time.time() // 60
         for _ in range(2):

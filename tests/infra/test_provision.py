@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from infra.emulators.oss import serving_oss
 from infra.provision.command_line import main
 from infra.provision.environment_file import VARIABLES, write_variables
 from infra.provision.template import build_template, build_watch_template
 from tests.infra.ros_server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, Denied, Fault, RosStandIn, serving_ros
+from tests.support.certificate import self_signed
 
 KEYS = {"ALIBABA_CLOUD_ACCESS_KEY_ID": ACCESS_KEY_ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": ACCESS_KEY_SECRET}
 
@@ -309,13 +312,46 @@ def test_outputs_writes_the_file_again(desk: Desk) -> None:
     assert "SLUICE_OSS_BUCKET=old" not in lines
 
 
-def test_a_domain_for_downloads_takes_the_endpoint_s_place_and_stays(desk: Desk) -> None:
-    assert desk.run("up", "--download-domain", "files.example.com")[0] == 0
+@pytest.fixture
+def own_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A domain that serves the bucket of results by TLS, with a certificate of its name that this machine trusts."""
+    made = self_signed(tmp_path)
+    with serving_oss(folder=tmp_path / "bucket") as oss:
+        oss.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        oss.tls.load_cert_chain(made.certificate, made.key)
+        monkeypatch.setenv("SSL_CERT_FILE", str(made.certificate))
+        yield f"localhost:{oss.port}"
+
+
+def test_a_domain_for_downloads_takes_the_bucket_s_own_place_and_stays(desk: Desk, own_domain: str) -> None:
+    desk.env_file.write_text("SLUICE_OSS_DOWNLOAD_ENDPOINT=https://of-an-earlier-release\n")
+    code, said, error = desk.run("up", "--download-domain", own_domain)
+    assert code == 0, error
+    assert f"https://{own_domain} has a certificate of its name" in said
     for _ in range(2):
         lines = desk.env_file.read_text().splitlines()
-        assert lines.count("SLUICE_OSS_DOWNLOAD_DOMAIN=files.example.com") == 1
+        assert lines.count(f"SLUICE_OSS_DOWNLOAD_DOMAIN={own_domain}") == 1
         assert lines.count("SLUICE_OSS_DOWNLOAD_ENDPOINT=") == 1
         assert desk.run("outputs")[0] == 0
+
+
+def test_a_domain_whose_links_would_not_open_is_refused_before_anything_is_made(
+    desk: Desk, own_domain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")  # its certificate is not trusted now, like one of another name
+    code, _, error = desk.run("up", "--download-domain", own_domain)
+    assert code == 1
+    assert "has no certificate that browsers take" in error
+    assert "host its certificate there" in error
+    code, _, error = desk.run("up", "--download-domain", "localhost:1")
+    assert code == 1
+    assert "is not reached" in error
+    assert not desk.ros.stacks
+
+
+def test_the_other_network_s_address_of_tablestore_can_be_chosen(desk: Desk) -> None:
+    assert desk.run("up", "--tablestore-domain", "vpc.tablestore.aliyuncs.com")[0] == 0
+    assert desk.ros.stacks[0].parameters["TablestoreDomain"] == "vpc.tablestore.aliyuncs.com"
 
 
 def test_outputs_knows_the_retention_that_the_stack_was_made_with(desk: Desk) -> None:

@@ -17,7 +17,7 @@ import yaml
 from infra.emulators.ram_policies import CloudCall, allows, filled_in, matches, role_documents
 from infra.provision.environment_file import VARIABLES
 from infra.provision.metrics import published_metrics
-from infra.provision.stage import Stage, StageError, check_stage_name
+from infra.provision.stage import TABLESTORE_DOMAINS, Stage, StageError, check_stage_name
 from infra.provision.template import BODY_BYTES_MAX, build_template, build_watch_template, template_body
 from infra.provision.template_checks import Property, Shape, check_template, read_types
 from infra.serverless_devs.protocol_checks import HTTP_PORT
@@ -33,7 +33,7 @@ Json = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 FULL_TYPES = os.environ.get("SLUICE_ROS_TYPES", "")
 """A file with the property tables of many types, to compare ours with; no part of the repository."""
-VALUES = {**TEMPLATE_VALUES, "InputDays": 10, "OutputDays": 10}
+VALUES = {**TEMPLATE_VALUES, "InputDays": 10, "OutputDays": 10, "TablestoreDomain": TABLESTORE_DOMAINS[0]}
 
 
 def resources_of(resource_type: str) -> dict[str, Json]:
@@ -311,7 +311,7 @@ def test_the_settings_that_are_written_are_settings() -> None:
             values[variable] = value if isinstance(value, str) else f"a{output}"
     settings = settings_from(values | {"SLUICE_STORAGE_BACKEND": "oss", "SLUICE_STORAGE_RETENTION_S": "86400"}, None)
     assert settings.oss.endpoint == "https://oss-cn-hangzhou-internal.aliyuncs.com"
-    assert settings.oss.download_endpoint == "https://oss-cn-hangzhou.aliyuncs.com"
+    assert settings.oss.download_domain == f"sluice-dev-out-{VALUES['ALIYUN::TenantId']}.oss-cn-hangzhou.aliyuncs.com"
     assert settings.tablestore.endpoint == f"https://{VALUES['InstanceName']}.cn-hangzhou.ots-internal.aliyuncs.com"
     assert settings.storage.retention_s == 86400
 

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+import yaml
 
 from infra.provision.command_line import main
+from infra.provision.template import build_template, build_watch_template
+from infra.serverless_devs.description import EXAMPLE_ENV, PROD_YAML, S_YAML, read_description, read_variables
 from sluice.app.settings.validation import setting_types
 from sluice.domain.keys import ManifestRef
 from sluice.ports.object_store import ObjectStore
@@ -28,6 +31,7 @@ from tests.infra.role_days import PARAMS, TENANT
 from tests.support.watched_stores import CountedCalls
 
 ROOT = Path(__file__).parents[2]
+FIRST_EXPORT = ROOT / "infra/runbooks/from-an-empty-account-to-the-first-export.md"
 FOLDERS = ("", "runbooks", "systemd", "docker", "provision", "ros")
 PAGES = sorted(page for folder in FOLDERS for page in (ROOT / "infra" / folder).glob("*.md"))
 MONEY_STEP = 0.0001
@@ -81,6 +85,26 @@ def test_every_option_of_provision_exists(capsys: pytest.CaptureFixture[str]) ->
             assert f"{option} " in told or f"{option}]" in told, option
     for command in re.findall(r"infra\.provision ([a-z]+)", text_of_all()):
         assert command in {"check", "validate", "preview", "up", "outputs", "down"}
+
+
+def needs_of_a_deployment() -> set[str]:
+    """What the deployer's user is needed for, by the names of the table of rights."""
+    templates = (build_template(), build_watch_template())
+    types = {resource["Type"] for template in templates for resource in template["Resources"].values()}
+    needs = {"ALIYUN::ROS", *(one.rpartition("::")[0] for one in types)}
+    for file in (S_YAML, PROD_YAML):
+        description = read_description(file, read_variables(EXAMPLE_ENV))
+        resources = [*description.functions(), *description.domains()]
+        needs |= {resource.component for resource in resources}
+        needs |= {"certConfig.certId" for one in resources if "certId" in one.props.get("certConfig", {})}
+    return needs
+
+
+def test_the_runbook_gives_every_right_that_a_deployment_needs_and_no_other() -> None:
+    rights = yaml.safe_load((ROOT / "infra/ros/deployer_rights.yaml").read_text(encoding="utf-8"))
+    assert rights.keys() == needs_of_a_deployment()
+    step = FIRST_EXPORT.read_text(encoding="utf-8").partition("## 2.")[0]
+    assert set(re.findall(r"Aliyun\w+FullAccess|[a-z-]+:Describe\w+", step)) == set(rights.values())
 
 
 def cost_tables() -> list[list[list[str]]]:

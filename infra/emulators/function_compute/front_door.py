@@ -36,6 +36,7 @@ def _fits(route: Route, method: str, path: str) -> bool:
 BODY_BYTES_MAX = 32 * 2**20
 ASYNC_BODY_BYTES_MAX = 128 * 2**10
 BLOCK_BYTES = 64 * 2**10
+KNOWN_CALL = "StatefulAsyncInvocationAlreadyExists"
 INVOKE_PATH = re.compile(r"/2023-03-30/functions/(?P<name>[^/]+)/invocations")
 PER_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host", "content-length"}
 NEVER_ANSWERED = PER_HOP | {"date", "server"}
@@ -64,6 +65,8 @@ class FrontDoor(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.desk = desk
         self.routes = routes
+        self.known_call_status = 409
+        """Of an answer to a call whose id was taken before. Documents name the code, and no status."""
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
 
     @property
@@ -190,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
         if taken:
             self._answer(202, b"")
         else:
-            self._refuse(409, "AsyncTaskAlreadyExists", task_id)
+            self._refuse(self.server.known_call_status, KNOWN_CALL, task_id)
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         self._answer(status, json.dumps({"Code": code, "Message": message}).encode())

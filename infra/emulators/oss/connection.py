@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import time
 import uuid
@@ -27,6 +28,7 @@ class Connection:
     ) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
+        self._is_secure = isinstance(sock, ssl.SSLSocket)
         self._stream = sock.makefile("rb")
         self._exchange = exchange
         self._clock = clock
@@ -71,7 +73,9 @@ class Connection:
         bucket, key, query = split_target(head, self._domains)
         waits = head.headers.get("expect", "").lower() == "100-continue"
         body = RequestBody(self._stream, head.headers, on_first_read=self._say_go_on if waits else None)
-        return Request(head.method, bucket, key, query, head.headers, body, uuid.uuid4().hex[:24].upper())
+        return Request(
+            head.method, bucket, key, query, head.headers, body, uuid.uuid4().hex[:24].upper(), self._is_secure
+        )
 
     def _say_go_on(self) -> None:
         self._socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -9,13 +9,17 @@ from typing import NamedTuple
 from infra.emulators import faults as server_faults
 from infra.emulators.oss import faults
 from infra.emulators.oss.answer import Answer, error_answer
+from infra.emulators.oss.key_ring import Caller
 from infra.emulators.oss.object_reads import RENAMEABLE
 from infra.emulators.oss.operations import Operation, find_operation
 from infra.emulators.oss.oss_errors import OssError
 from infra.emulators.oss.request import Request, check_key
 from infra.emulators.oss.request_body import ConnectionLost
 from infra.emulators.oss.signatures import authenticate
+from infra.emulators.oss.storage import Bucket
 from infra.emulators.oss.store import Store
+
+READS = {"GetObject", "HeadObject"}
 
 
 class Call(NamedTuple):
@@ -135,11 +139,20 @@ class Exchange:
         """Raise OssError unless the caller is known, may do this and names a possible key."""
         check_key(request)
         store = self._store
+        bucket = store.storage.buckets.get(request.bucket)
+        if bucket is not None and bucket.tls_only and not request.is_secure:
+            raise OssError("AccessDenied", "The bucket's policy denies requests without TLS.")
         caller = authenticate(request, store.keys, now=store.clock.now(), region=store.region)
         if caller is None:
             self._check_public(operation, request)
         else:
             caller.check_may(operation.name, request.bucket, request.key)
+            if operation.name in READS and bucket is not None and bucket.hides_missing:
+                self._check_visible(bucket, request.key, caller)
+
+    def _check_visible(self, bucket: Bucket, key: str, caller: Caller) -> None:
+        if key not in bucket.objects:
+            caller.check_may("ListObjects", bucket.name, "")
 
     def _check_public(self, operation: Operation, request: Request) -> None:
         if RENAMEABLE & request.query.keys():
@@ -148,5 +161,5 @@ class Exchange:
         stored = bucket.objects.get(request.key) if bucket else None
         acl = "private" if bucket is None or stored is None else stored.acl
         is_public = (bucket.acl if bucket and acl == "default" else acl).startswith("public-read")
-        if operation.name not in {"GetObject", "HeadObject"} or not is_public:
+        if operation.name not in READS or not is_public:
             raise OssError("AccessDenied", "You have no right to access this object because of bucket acl.")

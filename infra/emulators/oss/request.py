@@ -34,6 +34,8 @@ class Request:
     headers: Mapping[str, str]
     body: RequestBody
     id: str
+    is_secure: bool = False
+    """It came by TLS."""
 
     def number(self, name: str, default: int) -> int:
         """A number of the query string. Raises OssError."""

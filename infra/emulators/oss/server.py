@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +20,7 @@ from infra.emulators.oss.storage import Bucket, Storage
 from infra.emulators.oss.store import Store
 from infra.emulators.oss.uploads import Uploads
 
+TLS_HANDSHAKE = b"\x16"
 EVERYTHING = (("*", "*"),)
 
 
@@ -37,6 +39,8 @@ class OssServer:
         """What went wrong inside the emulator or its listeners; ``serving_oss`` raises it at the end."""
         self.domains: dict[str, str] = {}
         """Own domain names, each for a bucket, as a CNAME would have it."""
+        self.tls: ssl.SSLContext | None = None
+        """With one, the port serves TLS too, by the certificates in it."""
         self.events = Events(region, self.defects.append)
         storage = Storage(folder)
         self.store = Store(region, self.clock, KeyRing(self.clock), storage, Uploads(storage), self.events)
@@ -128,10 +132,23 @@ class OssServer:
                 if self._stopping.is_set():
                     sock.close()
                     return
-                connection = Connection(sock, self._exchange, clock=self.clock, domains=self.domains)
+                secured = self._secured(sock)
+                if secured is None:
+                    continue
+                connection = Connection(secured, self._exchange, clock=self.clock, domains=self.domains)
                 thread = threading.Thread(target=self._run, args=(connection,), name="oss-connection", daemon=True)
                 self._connections[thread] = connection
                 thread.start()
+
+    def _secured(self, sock: socket.socket) -> socket.socket | None:
+        """The connection, by TLS when the caller begins so; None when the two do not agree on one."""
+        if self.tls is None or sock.recv(1, socket.MSG_PEEK) != TLS_HANDSHAKE:
+            return sock
+        try:
+            return self.tls.wrap_socket(sock, server_side=True)
+        except OSError:  # the caller does not trust the certificate, or has gone
+            sock.close()
+            return None
 
     def _run(self, connection: Connection) -> None:
         try:

@@ -51,6 +51,10 @@ class Bucket:
         self.name = name
         self.made_at = made_at
         self.acl = "private"
+        self.tls_only = False
+        """A policy of the bucket denies everything that comes without TLS."""
+        self.hides_missing = False
+        """A missing object is AccessDenied to callers who may not list. S3 does so; OSS's pages say nothing."""
         self.settings: dict[str, bytes] = {}
         """Documents of a bucket's configuration, by sub-resource, as they were put."""
         self.objects: dict[str, StoredObject] = {}

@@ -37,7 +37,7 @@ class FunctionReply(NamedTuple):
 class FcHttpInvoker:
     """Invokes by calling ``url``: a function's HTTP trigger, or the interface's own call InvokeFunction.
 
-    The interface is ``https://fcv3.REGION.aliyuncs.com/2023-03-30/functions/NAME/invocations``:
+    The interface is ``https://ACCOUNT.REGION.fc.aliyuncs.com/2023-03-30/functions/NAME/invocations``:
     the function gets the event as it is. Through an HTTP trigger it gets an
     event that describes the HTTP request, with ours as its body.
     """
@@ -155,21 +155,24 @@ def acs3_authorization(request: Acs3Request, credentials: Credentials) -> str:
 
 REQUEST_ID_HEADERS = ("x-fc-request-id", "x-acs-request-id")
 ERROR_TYPE_HEADER = "x-fc-error-type"
+KNOWN_CALL = "StatefulAsyncInvocationAlreadyExists"
 CODE_FIELDS = ("Code", "ErrorCode")
 """Of functions of 3.0 and of services of 2.0."""
 
 
 def check_accepted(status: int, headers: Mapping[str, str], body: bytes) -> None:
-    """Return when the call was taken, now or before (409: its id is known); ``headers`` by lower-case name.
+    """Return when the call was taken, now or before, when its id is known; ``headers`` by lower-case name.
+
+    A known id has the status 409 or the code ``KNOWN_CALL``: which status comes with that code is not documented.
 
     Raises ``StoreRefused`` when an operator must act, ``OutcomeUnknown`` for
     what may pass. The body's words stay out of the message: they may repeat
     what was signed.
     """
     error_type = headers.get(ERROR_TYPE_HEADER, "")
-    if (status < HTTPStatus.MULTIPLE_CHOICES and not error_type) or status == HTTPStatus.CONFLICT:
-        return
     code = error_type or _code(body)
+    if (status < HTTPStatus.MULTIPLE_CHOICES and not error_type) or status == HTTPStatus.CONFLICT or code == KNOWN_CALL:
+        return
     request_id = next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), "")
     words = f"Function Compute did not take a call for a composer: {status} {code} (request {request_id or 'unknown'})"
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR or error_type:

@@ -36,7 +36,8 @@ MEANINGS: Mapping[str, type[StoreError]] = {
 """By OSS's code, whatever the status."""
 
 ADVICE: Mapping[str, str] = {
-    "AccessDenied": "the role or user may not do this, or the bucket belongs to another endpoint; see its policy",
+    "AccessDenied": "the role or user may not do this, or the bucket belongs to another endpoint, "
+    "or the object is missing, which OSS may keep from those who may not list; see the bucket's policy",
     "InvalidAccessKeyId": "the access key does not exist or is disabled",
     "SignatureDoesNotMatch": "the access key's secret is wrong, or the region",
     "RequestTimeTooSkewed": "this machine's clock is more than 15 minutes wrong",
