@@ -18,6 +18,8 @@ PORTS = {"relay_grpc": GRPC_PORT, "relay_http": HTTP_PORT, "query": HTTP_PORT}
 PAYLOADS = {"sweep", "reconcile"}
 """What the sweeper's timers say; app/functions/sweep.py tells them apart."""
 GRPC_PATH = f"/{export_pb2.DESCRIPTOR.services_by_name['ExportService'].full_name}/*"
+REQUEST_BYTES_MAX = 32_000_000
+"""Of a request that the gateway lets through."""
 SENDERS_DOMAIN = "api_domain"
 SHARED_WAITS = ("lease_s", "heartbeat_s", "clock_skew_s", "trigger_grace_s")
 """Settings whose defaults are those of one machine."""
@@ -54,6 +56,8 @@ def _wrong_settings(description: Description) -> Iterator[str]:
             field = waits.get(name, name)
             if getattr(timings, field) != getattr(expected, field):
                 yield f"{function.name}: concurrency.{name} is not that of domain/limits.py"
+        if settings.performance.max_batch_bytes > REQUEST_BYTES_MAX:
+            yield f"{function.name}: performance.max_batch_bytes is more than the {REQUEST_BYTES_MAX} that one request may have"
         if function.props["environmentVariables"].get("MALLOC_ARENA_MAX") != "2":
             yield f"{function.name}: MALLOC_ARENA_MAX is not 2"
 

@@ -64,6 +64,8 @@ MISTAKES = [
     ("${env('DEPLOY_LOGSTORE')}", "${env('DEPLOY_LOG_STORE')}", "the variable DEPLOY_LOG_STORE is not set"),
     # what the code believes
     ('SLUICE_CONCURRENCY_LEASE_S: "45"', 'SLUICE_CONCURRENCY_LEASE_S: "30"', "lease_s is not that of domain/limits.py"),
+    ('SLUICE_CONCURRENCY_LEASE_S: "45"', 'SLUICE_PERFORMANCE_MAX_BATCH_BYTES: "33554432"',
+     "max_batch_bytes is more than the 32000000 that one request may have"),
     ("MALLOC_ARENA_MAX", "MALLOC_ARENAS_MAX", "MALLOC_ARENA_MAX is not 2"),
     ("PATH: /var/fc/lang/python3.12/bin:", "PATH: ", "PATH does not lead to Python 3.12"),
     ("PYTHONPATH: /opt/python:/code", "PYTHONPATH: /code", "PYTHONPATH does not lead to the layers"),

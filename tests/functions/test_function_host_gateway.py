@@ -6,7 +6,7 @@ import http.client
 import json
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
 from sluice.adapters.aliyun.function_compute.http_invoker import FcHttpInvoker
 from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
+from sluice.client import Client, SluiceApiError
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId, manifest_key
 from sluice.domain.secret import Secret
 from sluice.ports.store_errors import StoreRefused
@@ -36,11 +37,15 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionHost]:
 
 
 def ask(
-    host: FunctionHost, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+    host: FunctionHost,
+    method: str,
+    path: str,
+    body: bytes | Iterable[bytes] = b"",
+    headers: dict[str, str] | None = None,
 ) -> tuple[int, bytes, http.client.HTTPResponse]:
     connection = http.client.HTTPConnection(urlsplit(host.doors["domain"].url).netloc, timeout=20)
     try:
-        connection.request(method, path, body, headers or {})
+        connection.request(method, path, body, headers or {}, encode_chunked=not isinstance(body, bytes))
         answer = connection.getresponse()
         return answer.status, answer.read(), answer
     finally:
@@ -84,6 +89,22 @@ def test_what_a_web_function_does_wrong_is_counted_where_an_alarm_looks(tmp_path
     assert counted == {metric}
     for api in ("relay-http", "query"):
         assert metric in alarms_over(api)
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["at once", "in chunks"])
+def test_a_request_that_is_too_large_reaches_no_function_and_the_caller_hears_why(
+    host: FunctionHost, *, chunked: bool
+) -> None:
+    ask(host, "GET", "/api/x")
+    before = host.custom["web"].log.read_text().count("POST")
+    block = bytes(2**20)
+    body = (block for _ in range(33)) if chunked else block * 33
+    status, said, _ = ask(host, "POST", "/api/x", body)
+    assert (status, json.loads(said)["Code"]) == (400, "EntityTooLarge")
+    assert host.custom["web"].log.read_text().count("POST") == before
+    with Client(host.doors["domain"].url + "/api", "key") as client, pytest.raises(SluiceApiError) as told:
+        client.open(["x" * 1000] * 40_000, format="csv", filename="a.csv")
+    assert "a gateway before the service takes no request of that size (Function Compute: 32 MB)" in str(told.value)
 
 
 def test_an_answer_in_pieces_comes_in_pieces(host: FunctionHost) -> None:

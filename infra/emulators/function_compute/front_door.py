@@ -91,8 +91,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self._read_body()
-        if body is None or len(body) > BODY_BYTES_MAX:
-            self._refuse(413 if body else 411, "InvalidArgument", "the body is too large, or of unknown length")
+        if len(body) > BODY_BYTES_MAX:
+            self._refuse(400, "EntityTooLarge", f"the request is larger than {BODY_BYTES_MAX} bytes")
             return
         path = urlsplit(self.path).path
         if invoked := INVOKE_PATH.fullmatch(path):
@@ -106,18 +106,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = _serve  # noqa: N815 - http.server's names
 
-    def _read_body(self) -> bytes | None:
+    def _read_body(self) -> bytes:
         if "chunked" in self.headers.get("transfer-encoding", ""):
             return self._read_chunks()
         return self.rfile.read(int(self.headers.get("content-length", 0)))
 
-    def _read_chunks(self) -> bytes | None:
+    def _read_chunks(self) -> bytes:
+        """The body, or somewhat more than may be of it; what follows is read to its end, so that the answer is heard."""
         body = bytearray()
         while size := int(self.rfile.readline().partition(b";")[0], 16):
-            body += self.rfile.read(size)
+            chunk = self.rfile.read(size)
+            body += chunk if len(body) <= BODY_BYTES_MAX else b""
             self.rfile.readline()
-            if len(body) > BODY_BYTES_MAX:
-                return bytes(body)
         while self.rfile.readline().strip():
             pass
         return bytes(body)

@@ -198,6 +198,8 @@ class Calls:
         if problem is not None:
             return problem
         detail = f"the server answered {response.status} {response.reason}, not as a Sluice service does"
+        if response.status == http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE or b'"EntityTooLarge"' in body:
+            detail += "; a gateway before the service takes no request of that size (Function Compute: 32 MB)"
         if response.status in _REDIRECTS:
             detail += f"; it points to {headers.get('location', '').partition('?')[0]}"
         return SluiceApiError(

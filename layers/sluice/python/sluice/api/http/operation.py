@@ -85,6 +85,8 @@ class Operation:
     """Those that are no problem document of ``codes``."""
     codes: tuple[ErrorCode, ...] = ()
     """Besides those with which any operation may answer."""
+    description: str = ""
+    """What a caller must know besides the summary."""
 
 
 class OperationRoute(Route):

@@ -197,6 +197,8 @@ def _schemas(models: Iterable[type]) -> dict[str, Declared]:
 
 def _operation(operation: Operation, query_schema: Declared) -> Declared:
     declared: Declared = {"operationId": operation.id, "summary": operation.summary}
+    if operation.description:
+        declared["description"] = operation.description
     if operation.scope is not None:
         declared["security"] = [{SECURITY_SCHEME: []}]
     in_path = re.findall(r"\{(\w+)\}", operation.path)
