@@ -57,7 +57,8 @@ def _wrong_settings(description: Description) -> Iterator[str]:
             if getattr(timings, field) != getattr(expected, field):
                 yield f"{function.name}: concurrency.{name} is not that of domain/limits.py"
         if settings.performance.max_batch_bytes > REQUEST_BYTES_MAX:
-            yield f"{function.name}: performance.max_batch_bytes is more than the {REQUEST_BYTES_MAX} that one request may have"
+            most = f"the {REQUEST_BYTES_MAX} that one request may have"
+            yield f"{function.name}: performance.max_batch_bytes is more than {most}"
         if function.props["environmentVariables"].get("MALLOC_ARENA_MAX") != "2":
             yield f"{function.name}: MALLOC_ARENA_MAX is not 2"
 

@@ -103,7 +103,7 @@ def test_a_request_that_is_too_large_reaches_no_function_and_the_caller_hears_wh
     assert (status, json.loads(said)["Code"]) == (400, "EntityTooLarge")
     assert host.custom["web"].log.read_text().count("POST") == before
     with Client(host.doors["domain"].url + "/api", "key") as client, pytest.raises(SluiceApiError) as told:
-        client.open(["x" * 1000] * 40_000, format="csv", filename="a.csv")
+        client.open(columns=["x" * 1000] * 40_000, format="csv")
     assert "a gateway before the service takes no request of that size (Function Compute: 32 MB)" in str(told.value)
 
 

@@ -112,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers.get("content-length", 0)))
 
     def _read_chunks(self) -> bytes:
-        """The body, or somewhat more than may be of it; what follows is read to its end, so that the answer is heard."""
+        """The body, or somewhat more than may be of it. All is read, so that the caller reads the answer."""
         body = bytearray()
         while size := int(self.rfile.readline().partition(b";")[0], 16):
             chunk = self.rfile.read(size)

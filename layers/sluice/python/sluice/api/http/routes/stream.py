@@ -172,7 +172,7 @@ OPERATIONS = (
         path="/v1/exports/stream",
         summary="Send a whole table in one request",
         description=(
-            "A body of any length on one machine. On Function Compute the gateway before the service takes 32 MB of one "
+            "A body of any length on one machine. On Function Compute the gateway before the service takes 32 MB of a "
             "request, as it is sent, and answers a longer one itself (400 or 413, `EntityTooLarge`): pack the body "
             "(`Content-Encoding: gzip`), or send batches, or use gRPC."
         ),
