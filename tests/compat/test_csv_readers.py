@@ -17,6 +17,7 @@ from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, Tally
 from sluice.tables.writers.csv.format import CSV
 from tests.support.csv_files import Row, strings, write_csv
+from tests.support.readers.libre_office import UTF_8, convert
 
 ABC = strings("a", "b", "c")
 ROWS: list[Row] = [
@@ -36,7 +37,7 @@ def query(path: Path, **options: Any) -> list[tuple[str | None, ...]]:
 
 
 def order_file(path: Path, rows: int, **options: Any) -> Tally:
-    table = FilePlan(columns=COLUMNS, options=ExportOptions(**options), rows=rows, size=rows * 200, created_at=0)
+    table = FilePlan(columns=COLUMNS, options=ExportOptions(**options), rows=rows, size=rows * 200)
     tally = Tally()
     path.write_bytes(b"".join(CSV.write(order_batches(rows), table, tally)))
     return tally
@@ -97,7 +98,22 @@ def test_gunzip_accepts_a_compressed_file(tmp_path: Path) -> None:
 def test_gunzip_accepts_an_empty_compressed_file() -> None:
     table = FilePlan(
         columns=ABC, options=ExportOptions(compression_enabled=True, header=False, csv_bom=False),
-        rows=0, size=0, created_at=0,
+        rows=0, size=0,
     )  # fmt: skip
     data = b"".join(CSV.write([Batch.of_rows([], 3)], table, Tally()))
     assert subprocess.run(["gunzip", "--stdout"], input=data, capture_output=True, check=True).stdout == b""
+
+
+@pytest.mark.parametrize("splits_at", [",", ";", ",;\t", "|"])
+def test_no_text_becomes_a_formula_in_libre_office_at_whatever_delimiters_it_splits(
+    splits_at: str, tmp_path: Path
+) -> None:
+    """Live, each of these texts would show 2; with the guard off some do, so that the check can fail."""
+    texts = ["=1+1", "x;=1+1;y", "x|=1+1|y", "x\t=1+1\ty", "x,=1+1,y", "x\n=1+1", 'x;"=1+1";y', "=1+1,=1+1"]
+    for guard, is_live in (("prefix", False), ("off", True)):
+        path = tmp_path / f"{guard}.csv"
+        path.write_bytes(write_csv([(text, text) for text in texts], strings("x;=1+1", "b"), formula_guard=guard).data)
+        separators = "/".join(str(ord(separator)) for separator in splits_at)
+        (sheets,) = convert([path], import_filter=f"CSV:{separators},34,{UTF_8},1,,0,false,true,false")
+        (rows,) = sheets.values()
+        assert any(cell == "2" for row in rows for cell in row) is is_live

@@ -29,7 +29,7 @@ def numbered(rows: int) -> Iterator[Batch]:
 def write(rows: int, *, header: bool) -> tuple[bytes, Tally]:
     tally = Tally()
     options = ExportOptions(compact=True, header=header)
-    table = FilePlan(columns=ONE_COLUMN, options=options, rows=rows, size=rows * 8, created_at=1.7e9)
+    table = FilePlan(columns=ONE_COLUMN, options=options, rows=rows, size=rows * 8)
     return b"".join(FORMATS[ExportFormat.XLSX].write(numbered(rows), table, tally)), tally
 
 

@@ -40,9 +40,7 @@ def batches() -> Iterator[Batch]:
 
 def write(path: Path) -> int:
     """Write the table as the composer does; returns how often it had to start again."""
-    table = FilePlan(
-        columns=COLUMNS, options=ExportOptions(), rows=ROWS, size=ROWS * (2 * len(TEXT) + 10), created_at=1.7e9
-    )
+    table = FilePlan(columns=COLUMNS, options=ExportOptions(), rows=ROWS, size=ROWS * (2 * len(TEXT) + 10))
     for replanned in range(3):
         try:
             with path.open("wb") as file:

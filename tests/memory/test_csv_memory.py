@@ -39,7 +39,7 @@ def stored():
         chunk = chunks[number % 4]
         yield decode_chunk(chunk.body, Claim(1, chunk.sha, chunk.rows, chunk.size), size_max=limits.batch_bytes_max)
 
-table = FilePlan(columns=COLUMNS, options=ExportOptions(**options), rows=rows, size=rows * 150, created_at=0)
+table = FilePlan(columns=COLUMNS, options=ExportOptions(**options), rows=rows, size=rows * 150)
 tally, digest = Tally(), Digest()
 largest = 0
 for part in slice_parts(digested(CSV.write(stored(), table, tally), digest), repeat(limits.part_bytes_min)):

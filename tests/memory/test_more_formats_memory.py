@@ -49,7 +49,7 @@ def resident(line):
     return int(Path("/proc/self/status").read_text().partition(line)[2].split()[0]) * 1024
 Path("/proc/self/clear_refs").write_text("5")
 before = resident("VmRSS:")
-table = FilePlan(columns=columns, options=ExportOptions(), rows=rows, size=rows * 160, created_at=0)
+table = FilePlan(columns=columns, options=ExportOptions(), rows=rows, size=rows * 160)
 written = sum(map(len, FORMATS[ExportFormat(name)].write(batches(), table, Tally())))
 print(resident("VmHWM:") - before, resident("VmHWM:"), written)
 """
@@ -68,7 +68,7 @@ def grown(name: str, kind: str, rows: int) -> int:
 
 def parquet_bound(columns: Sequence[ColumnSpec], rows: int) -> int:
     """The bound that the writer states."""
-    table = FilePlan(columns=tuple(columns), options=ExportOptions(), rows=rows, size=rows * 160, created_at=0)
+    table = FilePlan(columns=tuple(columns), options=ExportOptions(), rows=rows, size=rows * 160)
     return LIBRARY_BYTES + memory_bytes_max(table)
 
 

@@ -40,8 +40,7 @@ for kind, options in ways:
             options=ExportOptions(**{"on_invalid": "text", **options}),
             rows=len(table.cells),
             size=10_000_000,
-            created_at=1742000000.5,
-            title="\\u00dcberblick",
+            stem="\\u00dcberblick",
         )
         tally = Tally()
         data = b"".join(FORMATS[kind].write(batches_of(table.sent, len(table.columns), batch_rows), plan, tally))

@@ -77,9 +77,7 @@ def test_any_cutting_of_the_same_rows_gives_the_same_bytes(
 @pytest.mark.parametrize("compact", [False, True])
 def test_the_cutting_of_a_long_table_does_not_show(compact: bool) -> None:  # noqa: FBT001 -- a parameter of the test
     rows = 12_345
-    table = FilePlan(
-        columns=COLUMNS, options=ExportOptions(compact=compact), rows=rows, size=rows * 160, created_at=1.7e9
-    )
+    table = FilePlan(columns=COLUMNS, options=ExportOptions(compact=compact), rows=rows, size=rows * 160)
     digests = {
         hashlib.sha256(b"".join(XLSX.write(order_batches(rows, batch_rows=batch_rows), table, Tally()))).hexdigest()
         for batch_rows in (37, 1_000, 1_001, rows)

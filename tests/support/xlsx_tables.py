@@ -24,7 +24,6 @@ from sluice.tables.file_plan import FilePlan, PlannedTable, Replan, Tally
 from sluice.tables.formats import FORMATS
 
 Row = Sequence[str | None]
-CREATED_AT = 1_742_000_000.0
 MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _ESCAPE = re.compile("_x([0-9A-Fa-f]{4})_")
 
@@ -85,7 +84,7 @@ def table_of(
     *,
     options: ExportOptions | None = None,
     limits: Limits | None = None,
-    title: str = "orders",
+    stem: str = "orders",
 ) -> FilePlan:
     size = sum(len((value or "").encode("utf-8", "replace")) + 1 for row in rows for value in row)
     return FilePlan(
@@ -93,8 +92,7 @@ def table_of(
         options=options or ExportOptions(),
         rows=len(rows),
         size=size,
-        created_at=CREATED_AT,
-        title=title,
+        stem=stem,
         limits=limits or Limits(),
     )
 

@@ -16,8 +16,6 @@ from sluice.tables.formats import FORMATS
 from sluice.tables.writers.xlsx import workbook  # noqa: F401 -- what the writer would import at its first block
 from tests.bench.orders import Orders
 
-CREATED_AT = 1.7e9
-
 
 def xlsx(orders: Orders, folder: Path) -> Callable[[], int]:
     """XLSX as it is written by default."""
@@ -45,8 +43,7 @@ def _prepare(orders: Orders, export_format: ExportFormat, options: ExportOptions
         options=options,
         rows=orders.rows,
         size=sum(chunk.size for chunk in chunks),
-        created_at=CREATED_AT,
-        title="orders",
+        stem="orders",
     )
 
     def batches() -> Iterator[Batch]:

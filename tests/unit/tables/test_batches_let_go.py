@@ -20,7 +20,7 @@ TWO = (ColumnSpec("a"), ColumnSpec("b"))
 
 
 def plan(rows: int, columns: tuple[ColumnSpec, ...] = TWO) -> FilePlan:
-    return FilePlan(columns=columns, options=ExportOptions(), rows=rows, size=rows * 1_000_000, created_at=1.7e9)
+    return FilePlan(columns=columns, options=ExportOptions(), rows=rows, size=rows * 1_000_000)
 
 
 def live_batches(text: str) -> int:

@@ -19,7 +19,6 @@ from sluice.tables.chunk_codec import encode_batch
 from sluice.tables.file_plan import FilePlan, Tally
 from sluice.tables.writers.csv.format import CSV
 from tests.support.csv_files import (
-    CREATED_AT,
     batches_of,
     check_rows_of,
     params_of,
@@ -74,7 +73,7 @@ def test_fields_are_quoted_only_where_needed() -> None:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "^", "]", "-", "\\", COMMA, "🎁", "\u00a7", "1"])
 def test_any_character_can_be_the_delimiter(delimiter: str) -> None:
     rows = [(f"a{delimiter}b", "x"), ("-1", delimiter), ("\\", "]^1"), (f"x{COMMA}y", "1🎁")]
-    CSV.check_table(params_of(AB, csv_delimiter=delimiter), Limits())
+    CSV.check_table(params_of(AB, csv_delimiter=delimiter, formula_guard="off"), Limits())
     written = write_csv(rows, AB, csv_delimiter=delimiter, formula_guard="off")
     assert read_csv(written.data, delimiter=delimiter) == [["a", "b"], *map(list, rows)]
 
@@ -192,7 +191,7 @@ def test_any_number_of_rows_is_accepted() -> None:
     CSV.check_rows(params_of(AB), [10**12], Limits())
 
 
-def test_a_compressed_file_is_one_gzip_member_dated_by_the_task() -> None:
+def test_a_compressed_file_is_one_gzip_member_without_a_time() -> None:
     rows = [(str(number), "x") for number in range(5_000)]
     data = write_csv(rows, AB, compression_enabled=True).data
     assert gzip.decompress(data) == write_csv(rows, AB).data
@@ -200,7 +199,7 @@ def test_a_compressed_file_is_one_gzip_member_dated_by_the_task() -> None:
     stream.decompress(data)
     assert stream.eof
     assert stream.unused_data == b""
-    assert int.from_bytes(data[4:8], "little") == CREATED_AT
+    assert data[4:8] == bytes(4)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +228,7 @@ def test_no_file_is_larger_than_its_bound(column: ColumnSpec, cell: str, options
 
 def test_the_size_bound_is_no_more_than_three_times_the_order_table() -> None:
     size = sum(encode_batch(batch).size for batch in order_batches(3_000))
-    table = FilePlan(columns=COLUMNS, options=ExportOptions(), rows=3_000, size=size, created_at=0)
+    table = FilePlan(columns=COLUMNS, options=ExportOptions(), rows=3_000, size=size)
     written = sum(map(len, CSV.write(order_batches(3_000), table, Tally())))
     assert written <= CSV.size_bound(table) <= 3 * written
 

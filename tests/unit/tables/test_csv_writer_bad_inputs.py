@@ -6,8 +6,22 @@ from typing import Any
 
 import pytest
 
+from sluice.domain.errors import SluiceError
+from sluice.domain.limits import Limits
 from sluice.domain.schema import ColumnSpec, ColumnType
-from tests.support.csv_files import check_rows_of, read_csv, strings, write_csv, write_values
+from sluice.tables.file_plan import Warned
+from sluice.tables.writers.csv.format import CSV
+from tests.support.csv_files import (
+    FORMULA_SIGNS,
+    check_rows_of,
+    fields_split_at,
+    guarded_text,
+    params_of,
+    read_csv,
+    strings,
+    write_csv,
+    write_values,
+)
 
 ABC = strings("a", "b", "c")
 BREAKERS = ["\r", "\n", "\r\n", '"', '""', ",", ";", "\t", "\n\r", '",', ',"', '"\r\n"', "a\r\nb", 'say "hi"', " , "]
@@ -24,7 +38,6 @@ FORMULAS = [
     "\uff1d1+1",
 ]
 TRICKS = ['a","=1', '","=1', '"=1', '"\r\n=1', "x\n=1", 'x"\r\n"=1', 'a";"=1', "',=1", '""",=1', '\\","=1']
-STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 DELIMITERS = [",", ";", "\t", "|"]
 
 
@@ -46,16 +59,63 @@ def test_row_50_line_ends_quotes_and_delimiters_come_back(delimiter: str, line_e
 @pytest.mark.parametrize("formula", FORMULAS)
 def test_row_52_a_formula_is_inert_text(formula: str, delimiter: str) -> None:
     data = write_csv([(formula, "x", formula)], ABC, header=False, csv_delimiter=delimiter).data
-    assert read_csv(data, delimiter=delimiter) == [[f"'{formula}", "x", f"'{formula}"]]
+    shown = guarded_text(formula, delimiter)
+    assert shown.startswith("'")
+    assert read_csv(data, delimiter=delimiter) == [[shown, "x", shown]]
 
 
-@pytest.mark.parametrize("delimiter", DELIMITERS)
+@pytest.mark.parametrize("read_as", DELIMITERS)
+@pytest.mark.parametrize("delimiter", [*DELIMITERS, "#", "；"])  # noqa: RUF001 -- full-width
 @pytest.mark.parametrize("trick", TRICKS)
-def test_row_53_no_trick_with_quotes_makes_a_later_field_start_a_formula(trick: str, delimiter: str) -> None:
-    data = write_csv([(trick, "x", "y"), ("x", trick, trick)], ABC, header=False, csv_delimiter=delimiter).data
-    rows = read_csv(data, delimiter=delimiter)
-    assert rows == [[trick, "x", "y"], ["x", trick, trick]]
-    assert not [field for row in rows for field in row if field.startswith(STARTS)]
+def test_row_53_no_trick_makes_a_field_start_a_formula_wherever_a_reader_splits(
+    trick: str, delimiter: str, read_as: str
+) -> None:
+    rows = [(trick, "x", "y"), ("x", trick, trick), (None, trick, "")]
+    written = write_csv(rows, strings(trick, "b", "c"), csv_delimiter=delimiter)
+    for splits_at in (read_as, delimiter):
+        fields = fields_split_at(written.data, splits_at)
+        assert [field for field in fields if field.lstrip("\t\r\n").startswith(tuple(FORMULA_SIGNS))] == []
+    cells_guarded = 5 if guarded_text(trick, delimiter) != trick else 0
+    assert written.tally.warnings[Warned.FORMULA_GUARDED] == cells_guarded
+
+
+def test_text_that_only_resembles_a_formula_is_left_alone() -> None:
+    harmless = [
+        "a, b",
+        "10,-20,+3.5e7",
+        "x;-1",
+        "a-b,c=d",
+        "1;2",
+        "e-mail: a@b.example; c@d.example",
+        'say "-" now',
+        ",",
+        "x, =1",
+    ]
+    written = write_csv([(text, "x", "y") for text in harmless], ABC, header=False)
+    assert [row[0] for row in read_csv(written.data)] == harmless
+    assert written.tally.warnings == {}
+
+
+def test_a_delimiter_that_starts_a_formula_or_is_the_guard_needs_the_guard_to_be_off() -> None:
+    for delimiter in "=+-@＝'":  # noqa: RUF001 -- full-width
+        with pytest.raises(SluiceError, match="delimiter") as refused:
+            CSV.check_table(params_of(ABC, csv_delimiter=delimiter), Limits())
+        assert refused.value.facts["field"] == "options.csv_delimiter"
+        CSV.check_table(params_of(ABC, csv_delimiter=delimiter, formula_guard="off"), Limits())
+
+
+def test_a_file_without_a_mark_does_not_begin_like_one_of_sylk() -> None:
+    """Excel takes a file that begins with ``ID`` for another format, and shows an error."""
+    for text in ("ID", "IDs", "ID;P"):
+        assert write_csv([("1", "2")], strings(text, "b"), csv_bom=False).text.startswith(f'"{text}",b\r\n')
+        assert write_csv([("1", "2")], strings(text, "b")).text.startswith(f"{text},b\r\n")
+        assert write_csv([(text, "2")], strings("a", "b"), csv_bom=False, header=False).text == f'"{text}",2\r\n'
+    assert write_csv([("ID", "2")], strings("a", "b"), csv_bom=False).text == "a,b\r\nID,2\r\n"
+
+
+def test_the_end_of_postgresqls_data_is_quoted_where_it_is_a_whole_line() -> None:
+    assert write_csv([("\\.",), ("b",)], strings("a")).text == 'a\r\n"\\."\r\nb\r\n'
+    assert write_csv([("\\.", "b")], strings("a", "b")).text == "a,b\r\n\\.,b\r\n"
 
 
 @pytest.mark.parametrize("kind", [ColumnType.STRING, ColumnType.NUMBER])

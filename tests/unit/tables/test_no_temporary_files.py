@@ -25,7 +25,7 @@ try:
         file.write(b"x")
 except OSError:
     print("held", end=" ")
-table = FilePlan(columns=COLUMNS, options=ExportOptions(), rows=5_000, size=10_000_000, created_at=0, title="orders")
+table = FilePlan(columns=COLUMNS, options=ExportOptions(), rows=5_000, size=10_000_000, stem="orders")
 for file_format in ExportFormat:
     tally = Tally()
     size = sum(map(len, FORMATS[file_format].write(order_batches(5_000), table, tally)))

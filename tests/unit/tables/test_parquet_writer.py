@@ -295,7 +295,7 @@ from sluice.tables.formats import FORMATS
 parquet = FORMATS[ExportFormat.PARQUET]
 columns = (ColumnSpec("a"),)
 params = ExportParams(format=ExportFormat.PARQUET, filename="a", columns=columns)
-table = FilePlan(columns=columns, options=ExportOptions(), rows=1, size=2, created_at=0)
+table = FilePlan(columns=columns, options=ExportOptions(), rows=1, size=2)
 batch = Batch.of_rows([("x",)], 1)
 
 def tried(call):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from datetime import UTC
+import zipfile
+from datetime import UTC, datetime
 from typing import Any
 
 import openpyxl
@@ -15,14 +16,10 @@ from sluice.domain.errors import SluiceError
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.schema import ColumnSpec, ColumnType
-from sluice.tables.file_plan import Tally
 from sluice.tables.formats import FORMATS
 from tests.support.xlsx_tables import (
-    CREATED_AT,
-    batches_of,
     columns_of,
     params_of,
-    table_of,
     unescaped,
     write_column,
     write_xlsx,
@@ -164,12 +161,25 @@ def test_bands_and_reading_direction_are_options() -> None:
 
 
 def test_the_document_says_what_it_is_and_when_it_was_made() -> None:
-    table = table_of(THREE, ROWS, title="订单 & <Orders>\x07")
-    data = b"".join(XLSX.write(batches_of(ROWS, 3), table, Tally()))
-    properties = openpyxl.load_workbook(io.BytesIO(data)).properties
+    options = ExportOptions(document_title="订单 & <Orders>\x07", document_created="2025-03-14T09:26:53.5+08:00")
+    properties = openpyxl.load_workbook(io.BytesIO(write_xlsx(THREE, ROWS, options=options).data)).properties
     assert properties.title == "订单 & <Orders>"
-    assert properties.created.replace(tzinfo=UTC).timestamp() == CREATED_AT
+    assert properties.created.replace(tzinfo=UTC) == datetime(2025, 3, 14, 1, 26, 53, tzinfo=UTC)
     assert properties.modified == properties.created
+
+
+def test_a_document_has_no_title_and_no_time_that_were_not_given() -> None:
+    with zipfile.ZipFile(io.BytesIO(write_xlsx(THREE, ROWS).data)) as archive:
+        properties = archive.read("docProps/core.xml")
+    assert b"<dcterms:" not in properties
+    assert b"<dc:title></dc:title>" in properties
+
+
+@pytest.mark.parametrize("text", ["yesterday", "14.03.2025", "2025-03-14T25:00:00", "1899-12-31"])
+def test_a_document_cannot_be_made_at_a_time_that_is_none(text: str) -> None:
+    with pytest.raises(SluiceError, match="ISO 8601") as refused:
+        XLSX.check_table(params_of(*THREE, document_created=text), Limits())
+    assert refused.value.facts["field"] == "options.document_created"
 
 
 def test_a_table_beyond_one_sheet_goes_on_in_the_next_with_its_own_header() -> None:

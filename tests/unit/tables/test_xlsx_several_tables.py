@@ -242,7 +242,7 @@ def test_cells_look_alike_in_every_workbook_of_an_archive() -> None:
 
 
 def test_the_names_in_an_archive_are_no_longer_than_a_file_name_may_be() -> None:
-    plan = replace(plan_of([numbers("a", 12)], options=ExportOptions(workbook_rows_max=1)), title="订" * 48 + "x")
+    plan = replace(plan_of([numbers("a", 12)], options=ExportOptions(workbook_rows_max=1)), stem="订" * 48 + "x")
     data = b"".join(XLSX.write(batches_of([["1"]] * 12, 1), plan, Tally()))
     names = list(workbooks_in(data))
     assert names[0] == "订" * 47 + "-01.xlsx"

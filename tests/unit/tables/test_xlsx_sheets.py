@@ -15,7 +15,7 @@ from sluice.tables.writers.xlsx.sheets import Worksheet, check_rows_fit, free_na
 
 def plan(rows: int, options: ExportOptions, limits: Limits) -> list[Worksheet]:
     """The worksheets of a table that one workbook holds."""
-    table = FilePlan(columns=(), options=options, rows=rows, size=0, created_at=0, limits=limits)
+    table = FilePlan(columns=(), options=options, rows=rows, size=0, limits=limits)
     (workbook,) = plan_workbooks(table)
     return workbook
 
@@ -115,7 +115,7 @@ def several(rows: list[int], **options: int) -> list[list[tuple[str, int, int]]]
     sheets = tuple(PlannedTable(name=f"t{index}", columns=(), rows=count, size=0) for index, count in enumerate(rows))
     limits = Limits(sheet_rows_max=11)
     made = ExportOptions(**options)  # type: ignore[arg-type]  # the options given are numbers
-    table = FilePlan(columns=(), sheets=sheets, options=made, rows=sum(rows), size=0, created_at=0, limits=limits)
+    table = FilePlan(columns=(), sheets=sheets, options=made, rows=sum(rows), size=0, limits=limits)
     return [[(sheet.name, sheet.rows_before, sheet.rows) for sheet in workbook] for workbook in plan_workbooks(table)]
 
 

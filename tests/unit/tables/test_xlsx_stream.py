@@ -24,7 +24,7 @@ OPTIONS = (ExportOptions(), ExportOptions(compact=True), ExportOptions(compressi
 
 
 def order_table(rows: int) -> FilePlan:
-    return FilePlan(columns=COLUMNS, options=ExportOptions(), rows=rows, size=rows * 200, created_at=1.7e9)
+    return FilePlan(columns=COLUMNS, options=ExportOptions(), rows=rows, size=rows * 200)
 
 
 def test_batches_are_read_only_as_bytes_are_taken() -> None:
@@ -73,7 +73,7 @@ def test_closing_the_stream_early_closes_the_source() -> None:
 
 @pytest.mark.parametrize("promised", [0, 1, 4, 6, 100])
 def test_a_number_of_rows_other_than_promised_is_an_error(promised: int) -> None:
-    table = FilePlan(columns=TEXT, options=ExportOptions(), rows=promised, size=50, created_at=0)
+    table = FilePlan(columns=TEXT, options=ExportOptions(), rows=promised, size=50)
     with pytest.raises(SluiceError) as caught:
         list(XLSX.write(batches_of([["a"]] * 5, 1, 2), table, Tally()))
     assert caught.value.code is ErrorCode.ROW_COUNT_MISMATCH
@@ -81,9 +81,7 @@ def test_a_number_of_rows_other_than_promised_is_an_error(promised: int) -> None
 
 
 def test_rows_beyond_the_promise_are_noticed_even_when_sheets_end_there() -> None:
-    table = FilePlan(
-        columns=TEXT, options=ExportOptions(), rows=4, size=50, created_at=0, limits=Limits(sheet_rows_max=3)
-    )
+    table = FilePlan(columns=TEXT, options=ExportOptions(), rows=4, size=50, limits=Limits(sheet_rows_max=3))
     with pytest.raises(SluiceError, match="ROW_COUNT_MISMATCH"):
         list(XLSX.write(batches_of([["a"]] * 5, 1, 1), table, Tally()))
 
@@ -143,5 +141,5 @@ def test_a_file_never_exceeds_its_bound(options: ExportOptions, limits: Limits) 
 
 
 def test_the_bound_for_a_large_ordinary_table_keeps_parts_small() -> None:
-    table = FilePlan(columns=COLUMNS, options=ExportOptions(), rows=2_000_000, size=300_000_000, created_at=0)
+    table = FilePlan(columns=COLUMNS, options=ExportOptions(), rows=2_000_000, size=300_000_000)
     assert XLSX.size_bound(table) <= 9_000 * 1024 * 1024

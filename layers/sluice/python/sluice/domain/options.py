@@ -210,6 +210,20 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             "Default `true`: without it the second screen does not show what a column is."
         ),
     ] = True
+    document_title: Annotated[
+        str,
+        _says(
+            "Title in the document's properties. "
+            'Default `""`: none, so that the bytes of a file depend on what is in it, not on its name.'
+        ),
+    ] = ""
+    document_created: Annotated[
+        str,
+        _says(
+            "When the document says that it was made, as ISO 8601; without an offset it is UTC. "
+            'Default `""`: it does not say, so that the same rows give the same bytes whenever they are exported.'
+        ),
+    ] = ""
     autofilter: Annotated[
         bool,
         _says("Filter buttons in the header row. Default `true`: to filter and sort is why people ask for a workbook."),

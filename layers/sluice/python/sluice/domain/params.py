@@ -26,7 +26,7 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     source_task: str = ""
     """The task whose chunks are rendered again; empty for a task with batches of its own."""
     source_created_at: float = 0
-    """When that task was created: its files carry one time, so that rendering again gives the same bytes."""
+    """When that task was created. No file depends on it; it stays because the digests of stored parameters do."""
 
     @property
     def tables(self) -> tuple[TableSpec, ...]:

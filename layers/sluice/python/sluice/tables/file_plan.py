@@ -33,10 +33,8 @@ class FilePlan:
     """Rows that will come, exactly; sealed in the manifest."""
     size: int
     """Canonical bytes that will come; sealed in the manifest."""
-    created_at: float
-    """Unix seconds; the only time that appears in the file."""
-    title: str = ""
-    """The file's name without extension, for the document's properties."""
+    stem: str = ""
+    """The file's name without extension: workbooks of an archive are named by it. Nothing else of a file is."""
     limits: Limits = field(default_factory=Limits)
     sheets: tuple[PlannedTable, ...] = ()
     """Tables of their own columns, in the order in which their rows come; their rows add up to ``rows``."""

@@ -11,7 +11,7 @@ from sluice.tables.writers.jsonl.format import JSONL
 from sluice.tables.writers.parquet.format import PARQUET
 from sluice.tables.writers.xlsx.format import XLSX
 
-WRITER_VERSION = "3"
+WRITER_VERSION = "4"
 """Raised whenever a writer gives other bytes for the same rows; stored with every result."""
 
 

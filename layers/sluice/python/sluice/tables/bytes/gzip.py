@@ -18,13 +18,12 @@ _RAW_DEFLATE = -15
 _UINT32 = 2**32
 
 
-def gzipped(blocks: Iterable[bytes], *, modified_at: float) -> Iterator[bytes]:
+def gzipped(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield a gzip file of ``blocks``; the same content gives the same bytes, however it is cut.
 
-    ``modified_at`` is Unix seconds and goes into the header, 0 for unknown.
-    Memory is two blocks.
+    The header's time is 0, which means that none is known. Memory is two blocks.
     """
-    yield struct.pack("<4sLBB", b"\x1f\x8b\x08\x00", int(modified_at) % _UINT32, 0, 255)
+    yield struct.pack("<4sLBB", b"\x1f\x8b\x08\x00", 0, 0, 255)
     compressor = isal_zlib.compressobj(_LEVEL, wbits=_RAW_DEFLATE)
     crc32 = 0
     size = 0

@@ -48,7 +48,7 @@ def write_result(ports: Ports, lease: ComposeLease, task: Task, manifest: Manife
     a store gave up.
     """
     params = task.live_params
-    work = _Work(FORMATS[params.format], plan_file(ports, task, params, manifest), manifest)
+    work = _Work(FORMATS[params.format], plan_file(ports, params, manifest), manifest)
     while True:
         upload = _begin(ports, lease, work, man_sha=task.man_sha)
         try:
@@ -103,7 +103,7 @@ def _upload_file(ports: Ports, lease: ComposeLease, upload: Upload, work: _Work)
     return Result(upload.key, digest.size, digest.sha256, digest.crc64, tally.rows, dict(tally.warnings))
 
 
-def plan_file(ports: Ports, task: Task, params: ExportParams, manifest: Manifest) -> FilePlan:
+def plan_file(ports: Ports, params: ExportParams, manifest: Manifest) -> FilePlan:
     """What the writer may know beforehand; nothing in it differs between two attempts."""
     rows = manifest.sheet_rows(len(params.tables))
     sheets = tuple(
@@ -116,8 +116,7 @@ def plan_file(ports: Ports, task: Task, params: ExportParams, manifest: Manifest
         options=params.options,
         rows=manifest.rows,
         size=manifest.size,
-        created_at=params.source_created_at or task.created_at,
-        title=params.filename.removesuffix("." + FORMATS[params.format].extension(params.options, 0)),
+        stem=params.filename.removesuffix("." + FORMATS[params.format].extension(params.options, 0)),
         limits=ports.limits,
     )
 
@@ -135,7 +134,7 @@ def _begin(ports: Ports, lease: ComposeLease, work: _Work, *, man_sha: str) -> U
         "nonce": lease.owner,
         "manifest": man_sha,
         "writer-version": WRITER_VERSION,
-        FILENAME: quote(f"{work.plan.title}.{extension}", safe=""),
+        FILENAME: quote(f"{work.plan.stem}.{extension}", safe=""),
     }
     upload = ports.objects.begin_upload(key, metadata=metadata)
     _record(ports, lease, Event.UPLOAD_STARTED)

@@ -26,13 +26,18 @@ _NUL = b"\0"
 _QUOTE = b'"'
 _EMPTY_TEXT = b'""'
 
-_FORMULA_BYTES = (b"=", b"+", b"-", b"@", b"\t", b"\r", b"\n", b"\xef")
+_FORMULA_SIGNS = (b"=", b"+", b"-", b"@", b"\xef")
+_FORMULA_BYTES = (*_FORMULA_SIGNS, b"\t", b"\r", b"\n")
+_FORMULA_SIGN = rb"(?:[=+\-@]|\xef\xbc[\x8b\x8d\x9d\xa0])"
+"""What makes a spreadsheet calculate, and the full-width forms of it in UTF-8."""
 _MAYBE_FORMULA = re.compile(rb"\0[=+\-@\t\r\n\xef]")
-_FORMULA_START = rb"(?:[=+\-@\t\r\n]|\xef\xbc[\x8b\x8d\x9d\xa0])"
-"""What makes a spreadsheet calculate, and the full-width forms of it in UTF-8. A tab or a line end may hide it."""
-_SIGNED_NUMBER = rb"[+-][0-9]++(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+(?:\0|\Z)"
+_FORMULA_START = rb"(?:[\t\r\n]|%b)" % _FORMULA_SIGN
+"""A tab or a line end at the start of a cell may hide what follows."""
+_SIGNED_NUMBER = rb"[+-][0-9]++(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
 _FORMULA = re.compile(rb"\0(?=%b)" % _FORMULA_START)
-_FORMULA_NO_NUMBER = re.compile(rb"\0(?=%b)(?!%b)" % (_FORMULA_START, _SIGNED_NUMBER))
+_FORMULA_NO_NUMBER = re.compile(rb"\0(?=%b)(?!%b(?:\0|\Z))" % (_FORMULA_START, _SIGNED_NUMBER))
+_OTHER_DELIMITERS = (b",", b";", b"\t", b"|", b"\r", b"\n")
+"""Where a reader that splits at another delimiter begins a field; it does not see our quotes, so line ends count."""
 _SECOND_BYTES = bytes([*range(0x30, 0x3A), *range(0x40, 0x7F)])
 """What is an ASCII character by itself, and in the encodings of East Asia the second or a later byte of others."""
 
@@ -80,6 +85,12 @@ class CsvColumn:
         self._is_string = column.type is ColumnType.STRING
         self._formula = _FORMULA_NO_NUMBER if column.type is ColumnType.NUMBER else _FORMULA
         self._guards = options.formula_guard == "prefix"
+        self._splits = tuple(dict.fromkeys((*_OTHER_DELIMITERS, options.csv_delimiter.encode())))
+        self._split_ends = {_QUOTE, *(split[-1:] for split in self._splits)}
+        split = b"|".join(map(re.escape, self._splits))
+        self._formula_within = re.compile(
+            rb"((?:%b)\"*)(?=%b)(?!%b(?:[\0\"]|%b|\Z))" % (split, _FORMULA_SIGN, _SIGNED_NUMBER, split)
+        )
 
     def fields(self, cells: Cells, warnings: Counter[str]) -> list[bytes]:
         """Write cells without NUL, at least one, as UTF-8 fields.
@@ -107,14 +118,25 @@ class CsvColumn:
         return fields
 
     def _guard(self, joined: bytes, warnings: Counter[str]) -> bytes:
-        """Put an apostrophe before every cell that a spreadsheet would run; a signed number is none."""
-        begun = _NUL + joined
-        if _MAYBE_FORMULA.search(begun) is None:
-            return joined
-        begun, guarded = self._formula.subn(b"\0'", begun)
-        if guarded:
-            warnings[Warned.FORMULA_GUARDED] += guarded
-        return begun[1:]
+        """Put an apostrophe before whatever a spreadsheet would run as a formula; a signed number is none.
+
+        That is the start of a cell, and within a cell each place where a reader
+        begins a field that splits at another usual delimiter than the file's.
+        """
+        guarded = joined
+        if _MAYBE_FORMULA.search(_NUL + joined):
+            guarded = self._formula.sub(b"\0'", _NUL + joined)[1:]
+        if any(split in joined for split in self._splits) and self._may_begin_within(joined):
+            guarded = self._formula_within.sub(rb"\1'", guarded)
+        if guarded is not joined and guarded != joined:
+            cells = zip(guarded.split(_NUL), joined.split(_NUL), strict=True)
+            warnings[Warned.FORMULA_GUARDED] += sum(after != before for after, before in cells)
+        return guarded
+
+    def _may_begin_within(self, joined: bytes) -> bool:
+        """Whether a sign stands behind the last byte of a delimiter or a quote: faster than the expression."""
+        before = {piece[-1:] for sign in _FORMULA_SIGNS if sign in joined for piece in joined.split(sign)[:-1]}
+        return not before.isdisjoint(self._split_ends)
 
     def _quote_where_needed(self, joined: bytes) -> list[bytes]:
         written = self._quoting.as_in_file(joined)

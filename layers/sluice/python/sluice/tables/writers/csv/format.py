@@ -20,6 +20,8 @@ from sluice.tables.writers.format import Format
 from sluice.tables.writers.sealed_rows import row_count_error
 
 _NO_DELIMITER = f'"\r\n\0{BOM}'
+_NO_GUARDED_DELIMITER = "=+-@\uff1d\uff0b\uff0d\uff20'"
+"""What starts a formula, so that the line itself would, and the guard, which would be a delimiter."""
 _FIELD_EXTRA_BYTES = len('"\'"')
 """What guard and quotes add to a cell, its doubled quotes apart."""
 _DATE_TOKEN_BYTES_MAX = len("Wednesday")
@@ -55,6 +57,11 @@ class CsvFormat(Format):
             raise refuse(
                 "options.csv_delimiter", "A delimiter is one character of the encoding, not a quote, line end or NUL."
             )
+        if params.options.formula_guard == "prefix" and delimiter in _NO_GUARDED_DELIMITER:
+            raise refuse(
+                "options.csv_delimiter",
+                "This delimiter needs `formula_guard` to be `off`: it starts a formula, or is the guard.",
+            )
         for index, column in enumerate(params.columns):
             _check_column(f"columns[{index}]", column, params.options)
 
@@ -86,7 +93,7 @@ class CsvFormat(Format):
         ROW_COUNT_MISMATCH unless exactly ``plan.rows`` rows came.
         """
         blocks = _write_plain(batches, plan, tally)
-        return gzipped(blocks, modified_at=plan.created_at) if plan.options.compression_enabled else blocks
+        return gzipped(blocks) if plan.options.compression_enabled else blocks
 
     def size_bound(self, plan: FilePlan) -> int:
         """Bound the file's bytes by the canonical bytes of its rows."""
@@ -152,6 +159,8 @@ def _write_plain(batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> Iter
 
 
 _LINE_ENDS = {"crlf": b"\r\n", "lf": b"\n"}
+_LONE_FIELDS = {b"": b'""', b"\\.": b'"\\."'}
+"""A row of one field: an empty line is skipped by many readers, and PostgreSQL ends its data at the other."""
 
 
 class CsvLines:
@@ -167,6 +176,7 @@ class CsvLines:
         self._names = CsvColumn(ColumnSpec(""), options, quoting=quoting)
         self._delimiter = options.csv_delimiter.encode()
         self._line_end = _LINE_ENDS[options.line_ending]
+        self._has_mark = bool(self._encoding.begin(bom=options.csv_bom))
         self._at_start = True
 
     def begin(self) -> bytes:
@@ -194,11 +204,12 @@ class CsvLines:
 
     def _join(self, columns: list[list[bytes]], *, rows_before: int) -> bytes:
         if len(columns) == 1:
-            columns = [[field or b'""' for field in columns[0]]]
+            columns = [[_LONE_FIELDS.get(field, field) for field in columns[0]]]
         if self._at_start:
             self._at_start = False
             first = columns[0][0]
-            if first.startswith(BOM.encode()):  # without quotes a reader would drop it at the start of a file
+            # Without quotes a reader would drop a mark at the start of a file, and Excel take `ID` for one of SYLK.
+            if first.startswith(BOM.encode()) or (first.startswith(b"ID") and not self._has_mark):
                 columns[0][0] = b'"%b"' % first
         lines = self._line_end.join(map(self._delimiter.join, zip(*columns, strict=True))) + self._line_end
         if self._encoding.codec == "utf-8":

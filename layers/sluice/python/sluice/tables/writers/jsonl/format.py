@@ -62,7 +62,7 @@ class JsonLinesFormat(Format):
         came.
         """
         blocks = _write_plain(batches, plan, tally)
-        return gzipped(blocks, modified_at=plan.created_at) if plan.options.compression_enabled else blocks
+        return gzipped(blocks) if plan.options.compression_enabled else blocks
 
     def size_bound(self, plan: FilePlan) -> int:
         """Bound the file's bytes by the canonical bytes of its rows."""

@@ -13,6 +13,7 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, PlannedTable, Tally
 from sluice.tables.values.cell_checks import cell_error, check_sheets, check_values, is_text, refuse
+from sluice.tables.values.dates import DateFault, read_date
 from sluice.tables.values.number_formats import is_too_fine
 from sluice.tables.values.slices import SLICE_CELLS, slice_bytes_max
 from sluice.tables.writers.format import Format
@@ -78,6 +79,10 @@ class XlsxFormat(Format):
             raise refuse("options.header_color", "A colour is six hexadecimal digits, RRGGBB.")
         if not is_text(options.excel_sheet_name):
             raise refuse("options.excel_sheet_name", "A worksheet's name is Unicode text.")
+        if not is_text(options.document_title):
+            raise refuse("options.document_title", "A title is Unicode text.")
+        if options.document_created and isinstance(read_date(options.document_created), DateFault):
+            raise refuse("options.document_created", "A time is ISO 8601, such as 2025-03-14T09:26:53Z.")
         if options.workbook_rows_max < limits.workbook_rows_least:
             raise refuse("options.workbook_rows_max", f"workbook_rows_max is at least {limits.workbook_rows_least}.")
 
@@ -126,7 +131,7 @@ class XlsxFormat(Format):
         cell_bytes = _CELL + _LETTERS_MAX + len(str(last_row))
         xml = sum(part.rows * (_ROW + len(part.columns) * cell_bytes) + _ESCAPED_BYTES * part.size for part in tables)
         # Everything but the worksheets of one workbook, and its place in an archive of workbooks.
-        title = len(plan.title.encode("utf-8", "replace"))
+        title = len(plan.options.document_title.encode("utf-8", "replace"))
         columns = sum(len(part.columns) for part in tables)
         package = 4 * _FRAME + 2 * _ESCAPED_BYTES * title + columns * _COLUMN_FRAME
         for sheets in plan_workbooks(plan):

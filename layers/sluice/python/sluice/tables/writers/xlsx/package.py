@@ -25,9 +25,8 @@ _RAW_DEFLATE = -15
 _FILE_MODE = 0o100644
 _FRAME_BYTES_MAX = 128
 """Header and descriptor of a member, its name apart."""
-_EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
-_LATEST = datetime(2107, 12, 31, tzinfo=UTC)
-"""An archive's times lie between these."""
+_MEMBER_TIME = datetime(1980, 1, 1, tzinfo=UTC)
+"""The earliest an archive can have: its bytes depend on its content alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +47,9 @@ def archive(members: Iterable[Member], plan: FilePlan, *, folder: str = "", stor
     than ``limits.zip32_bytes_max`` bytes, or a member is an archive that asks
     for it; the new plan names all of them, after ``folder``.
     """
-    moment = min(max(datetime.fromtimestamp(int(plan.created_at), UTC), _EARLIEST), _LATEST)
     packing = _Packing(_deflate_for(plan, stored=stored), plan, folder)
     blocks: Iterable[bytes] = stream_zip(
-        packing.entries(members, moment),
+        packing.entries(members, _MEMBER_TIME),
         chunk_size=_OUTPUT_BLOCK_BYTES,
         get_compressobj=packing.new_compressor,
         extended_timestamps=False,  # they would add nothing, and be wrong for times before 1970

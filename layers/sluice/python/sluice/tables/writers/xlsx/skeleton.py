@@ -7,7 +7,7 @@ import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain, groupby
 from typing import Any
 
@@ -17,6 +17,7 @@ from xlsxwriter.utility import xl_col_to_name, xl_range
 from sluice.domain.options import ExportOptions
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.file_plan import FilePlan
+from sluice.tables.values.dates import read_date
 from sluice.tables.values.number_formats import DATE_FORMAT, DATETIME_FORMAT, quote_foreign
 from sluice.tables.writers.xlsx.cells import ColumnStyle
 from sluice.tables.writers.xlsx.index_sheet import add_index
@@ -99,6 +100,8 @@ _SHEET_DATA = re.compile(rb"<sheetData\s*/>|<sheetData>(?P<rows>.*)</sheetData>"
 _WIDTHS = re.compile(rb"<cols>.*</cols>", re.DOTALL)
 _DIMENSION = re.compile(rb'<dimension ref="[^"]*"/>')
 _STYLE = re.compile(rb'<c r="[A-Z]+[0-9]+"(?P<style> s="[0-9]+")?')
+_PROPERTIES = "docProps/core.xml"
+_TIMES = re.compile(rb"<dcterms:(created|modified) .*?</dcterms:\1>")
 _FIRST_PARTS = ("[Content_Types].xml", "_rels/.rels", "xl/workbook.xml")
 """Programs that guess a file's type look at the first members of the archive."""
 
@@ -136,10 +139,11 @@ def build_skeleton(plan: FilePlan, sheets: Sequence[Worksheet], *, indexed: bool
     styles.write_samples(worksheets[0])
     if indexed:
         add_index(workbook, plan, sheets)
-    created = datetime.fromtimestamp(int(plan.created_at), UTC)
-    workbook.set_properties({"title": _NOT_XML.sub("", plan.title), "created": created.replace(tzinfo=None)})
+    created = read_date(plan.options.document_created)
+    title = _NOT_XML.sub("", plan.options.document_title)
+    workbook.set_properties({"title": title} | ({"created": created} if isinstance(created, datetime) else {}))
     workbook.close()
-    return _take_apart(buffer, sheets, styles)
+    return _take_apart(buffer, sheets, styles, dated=isinstance(created, datetime))
 
 
 def width_element(widths: Sequence[int]) -> bytes:
@@ -205,9 +209,11 @@ def _number_format(column: ColumnSpec) -> str:
             return ""
 
 
-def _take_apart(buffer: io.BytesIO, sheets: Sequence[Worksheet], styles: _Styles) -> Skeleton:
+def _take_apart(buffer: io.BytesIO, sheets: Sequence[Worksheet], styles: _Styles, *, dated: bool) -> Skeleton:
     with zipfile.ZipFile(buffer) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
+    if not dated:  # the library would give the time of its work
+        contents[_PROPERTIES] = _TIMES.sub(b"", contents[_PROPERTIES])
     halves: list[tuple[str, bytes, bytes]] = []
     samples = b""
     for number, sheet in enumerate(sheets, 1):

@@ -200,7 +200,7 @@ def _workbook(feed: SheetFeed, plan: FilePlan, sheets: Sequence[Worksheet], *, f
 def _numbered(feed: SheetFeed, plan: FilePlan, workbooks: Sequence[Sequence[Worksheet]]) -> Iterator[Member]:
     """The workbooks, numbered so that they sort in the order of their rows; their names are no longer than any."""
     digits = len(str(len(workbooks)))
-    stem = cut_stem(plan.title, plan.limits.filename_bytes_max - len("-.xlsx") - digits)
+    stem = cut_stem(plan.stem, plan.limits.filename_bytes_max - len("-.xlsx") - digits)
     for number, sheets in enumerate(workbooks, 1):
         name = f"{stem}-{number:0{digits}}.xlsx"
         yield Member(name, _workbook(feed, plan, sheets, folder=f"{name}/"))
