@@ -15,7 +15,7 @@ from sluice.cli.app import COMMANDS, load_command
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "layers/sluice/python/sluice"
-NOT_OURS = {".venv", "node_modules", "build", ".hypothesis"}
+NOT_OURS = {".venv", "node_modules", "build", ".hypothesis", "demo-output", "cloud-demo-output"}
 
 ELSEWHERE = {
     ".env": "written by `infra.provision up`",
