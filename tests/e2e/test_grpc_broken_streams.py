@@ -40,7 +40,7 @@ def memory(tmp_path: Path) -> MemoryService:
 
 @pytest.fixture
 def client(memory: MemoryService) -> Iterator[GrpcClient]:
-    limits = GrpcLimits(message_bytes_max=MESSAGE_BYTES_MAX)
+    limits = GrpcLimits(message_bytes_max=MESSAGE_BYTES_MAX, tenant_share=1)
     with serving_client(memory, limits=limits) as serving_one:
         yield serving_one
 

@@ -221,7 +221,7 @@ def test_a_connection_that_is_too_old_is_closed_and_its_stream_does_not_seal(mem
 
 
 def test_more_calls_than_there_may_be_are_turned_away_and_room_comes_back(memory: MemoryService) -> None:
-    with serving_client(memory, limits=GrpcLimits(calls_max=2)) as client:
+    with serving_client(memory, limits=GrpcLimits(calls_max=2, tenant_share=1)) as client:
         streams = [client.open_stream() for _ in range(2)]
         for stream in streams:
             stream.write(opening())

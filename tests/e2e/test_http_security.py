@@ -188,17 +188,27 @@ def test_s19_headers_over_16_kib_are_refused(relay: HttpRelay) -> None:
         assert b"application/problem+json" in answer
 
 
-def test_s19_more_connections_than_allowed_are_sent_away_and_the_others_go_on(tmp_path: Path) -> None:
+def test_s19_silent_connections_make_room_for_those_that_speak(tmp_path: Path) -> None:
     with http_relay(tmp_path, connections_max=3) as relay:
         client = relay.client()
         assert client.get("/v1/exports").status_code == 200
-        held = [socket.create_connection(("127.0.0.1", relay.port)) for _ in range(2)]
-        answer = raw_exchange(relay.port, [])
+        silent = [socket.create_connection(("127.0.0.1", relay.port), timeout=30) for _ in range(20)]
+        assert relay.stranger().get("/openapi.json").status_code == 200
+        assert client.get("/v1/exports").status_code == 200
+        assert silent[0].recv(1) == b""
+        for connection in silent:
+            connection.close()
+
+
+def test_s19_more_connections_than_allowed_are_sent_away_while_all_are_answered(tmp_path: Path) -> None:
+    with http_relay(tmp_path, connections_max=2) as relay:
+        client = relay.client()
+        path = f"/v1/exports/{client.open()}/events"
+        with client.stream("GET", path) as first, client.stream("GET", path) as second:
+            assert [first.status_code, second.status_code] == [200, 200]
+            answer = raw_exchange(relay.port, [])
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"QUEUE_FULL" in answer
-        assert client.get("/v1/exports").status_code == 200
-        for connection in held:
-            connection.close()
 
 
 def test_s34_a_tenant_that_calls_too_often_is_put_off(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -240,29 +239,6 @@ def test_one_row_larger_than_a_batch_is_refused(tmp_path: Path) -> None:
         long_line = b'["' + b"x" * 300_000
         answer = send(client, long_line, "application/x-ndjson", query="&columns=a")
         refused(client, answer, 413, "BATCH_TOO_LARGE")
-
-
-def test_more_tables_at_once_than_threads_are_put_off(client: ApiClient) -> None:
-    threads = client.relay.app.state.resources.senders
-    gate = threading.Event()
-
-    def slowly() -> Iterator[bytes]:
-        yield b"a\n"
-        gate.wait(10)
-
-    held = threads.total_tokens
-    threads.total_tokens = 1
-    try:
-        sender = threading.Thread(target=lambda: send(client, slowly()))
-        sender.start()
-        wait_for(lambda: threads.borrowed_tokens)
-        answer = send(client, b"a\n1\n")
-    finally:
-        gate.set()
-        sender.join()
-        threads.total_tokens = held
-    refused(client, answer, 503, "QUEUE_FULL")
-    assert int(answer.headers["Retry-After"]) > 0
 
 
 @pytest.mark.serial

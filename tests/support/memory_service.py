@@ -79,8 +79,8 @@ class MemoryService:
             timings=timings or Timings(),
         )
         self.invoker.ports = self.ports
-        self._keys = KeyFile(folder / "keys.json")
-        ring = KeyRing(self._keys, clock=self.clock, journal=self.journal)
+        self.keys = KeyFile(folder / "keys.json")
+        ring = KeyRing(self.keys, clock=self.clock, journal=self.journal)
         self.service = Service.over(
             self.ports,
             OpenRing(ring) if open_door else ring,
@@ -91,7 +91,7 @@ class MemoryService:
 
     def token(self, tenant: str = TENANT, scope: Scope = Scope.WRITE) -> str:
         """A new API key."""
-        key = add_key(self._keys, tenant, scopes=[scope], clock=self.clock, randomness=self.ports.randomness)
+        key = add_key(self.keys, tenant, scopes=[scope], clock=self.clock, randomness=self.ports.randomness)
         return key.text.reveal()
 
     def row(self, task_id: str, tenant: str = TENANT) -> Task:

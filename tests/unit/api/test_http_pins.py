@@ -56,7 +56,8 @@ def test_what_is_overridden_or_called_takes_what_it_took(member: Callable[..., o
 
 def test_every_method_that_is_overridden_is_listed() -> None:
     """A method of ours that uvicorn no longer calls would be dead, and its attack open again."""
-    factory: Any = connection_factory(ConnectionRules(idle_s=1, connections_max=1, new_request_id=lambda: "id"))
+    rules = ConnectionRules(idle_s=1, connections_max=1, strangers_max=1, stranger_s=1, new_request_id=lambda: "id")
+    factory: Any = connection_factory(rules)
     own = {name for name, member in vars(factory.func).items() if callable(member)}
     inherited = {name for name in own if hasattr(h11_impl.H11Protocol, name)}
     listed = {member.__name__ for member in PARAMETERS if member.__qualname__.startswith("H11Protocol.")}

@@ -1,11 +1,12 @@
-"""Who calls, what they may do and how often: from the API key alone, never from anything else in the request."""
+"""Who calls, what they may do, how often and how much at a time: from the API key alone, from nothing else sent."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
@@ -23,8 +24,12 @@ HEADER_CHARS_MAX = 512
 """Longer headers hold no key of ours and are not read."""
 
 LOCAL_TENANT = TenantId("local")
+NO_KEY = "none"
+"""In place of a key's id while there are no keys."""
 
 TENANTS_MAX = 10_000
+TENANT_SHARE = 0.5
+"""Of all that is under way at a time; the rest is for the others, however many one tenant asks for."""
 _ROUNDING_S = 1e-9
 """Sums of intervals are not exact; a call is not refused for that."""
 
@@ -122,7 +127,7 @@ class OpenRing:
     def authenticate(self, header: str | None) -> Principal:
         if self._ring.has_keys():
             return self._ring.authenticate(header)
-        return Principal(tenant=LOCAL_TENANT, key_id="none", scopes=frozenset({Scope.ADMIN}))
+        return Principal(tenant=LOCAL_TENANT, key_id=NO_KEY, scopes=frozenset({Scope.ADMIN}))
 
 
 class RateLimiter:
@@ -167,6 +172,45 @@ class RateLimiter:
             if len(self._full_at) > self._tenants_max:
                 self._full_at.popitem(last=False)
         return wait_s
+
+
+class Shares:
+    """Counts what is under way. Safe to use from any thread.
+
+    Where there are no API keys every caller is the one tenant there is, and may take everything.
+    """
+
+    def __init__(self, total: int, *, share: float = TENANT_SHARE, what: str) -> None:
+        self._total = total
+        self._of_tenant_max = max(1, int(total * share))
+        self._what = what
+        self._taken: Counter[str] = Counter()
+        self._lock = Lock()
+
+    def take(self, principal: Principal) -> Callable[[], None]:
+        """Count one more; returns what gives it back, once. Raises QUEUE_FULL, which says whose bound was reached."""
+        tenant = principal.tenant
+        with self._lock:
+            if self._taken.total() >= self._total:
+                raise SluiceError(
+                    ErrorCode.QUEUE_FULL, f"As many {self._what} are under way as may be.", retry_after_s=1
+                )
+            if principal.key_id != NO_KEY and self._taken[tenant] >= self._of_tenant_max:
+                detail = f"The tenant has as many {self._what} under way as one tenant may."
+                raise SluiceError(ErrorCode.QUEUE_FULL, detail, tenant_max=self._of_tenant_max, retry_after_s=1)
+            self._taken[tenant] += 1
+        given_back = False
+
+        def give_back() -> None:
+            nonlocal given_back
+            with self._lock:
+                if not given_back:
+                    given_back = True
+                    self._taken[tenant] -= 1
+                    if not self._taken[tenant]:
+                        del self._taken[tenant]
+
+        return give_back
 
 
 class AccessControl:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +27,9 @@ from sluice.app.settings.validation import Settings
 from sluice.app.telemetry.telemetry import Telemetry
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import choose_request_id
+
+HEALTH_CONNECTIONS_MAX = 64
+"""Of the port for health and metrics: whatever is asked of the other ports, this one answers."""
 
 
 class CannotListenError(OSError):
@@ -53,12 +58,11 @@ def open_servers(
     """
     ring = open_ring(settings, ports)
     require_keys_unless_loopback(settings.server.host, ring)
-    security = settings.security
     service = Service.over(
         ports,
         ring,
-        rate_per_s=security.rate_limit_per_s,
-        burst=security.rate_limit_burst,
+        rate_per_s=settings.security.rate_limit_per_s,
+        burst=settings.security.rate_limit_burst,
         admit_timeout_s=settings.concurrency.queue_timeout_s,
     )
     closing = threading.Event()
@@ -68,11 +72,16 @@ def open_servers(
         links=links,
         closing=closing,
         body_timeouts=BodyTimeouts(idle_s=settings.server.idle_timeout_s, total_s=settings.server.request_timeout_s),
+        requests_max=settings.server.connections_max,
+        tenant_share=settings.server.tenant_share,
         observe=telemetry.metrics.observe_request,
     )
-    monitoring = _http_server(settings, ports, health.build(), port=settings.monitoring.metrics_port, closing=closing)
-    http = _http_server(settings, ports, app, port=settings.server.http_port, closing=closing)
+    _allow_files()
+    listen = partial(_http_server, settings, ports, closing=closing)
+    monitoring = listen(health.build(), settings.monitoring.metrics_port, HEALTH_CONNECTIONS_MAX)
+    http = listen(app, settings.server.http_port, settings.server.connections_max)
     grpc = _grpc_server(settings, service, observe=telemetry.metrics.observe_request)
+    health.live_while("grpc", grpc.check)
     started: list[Callable[[float], object]] = []
     try:
         numbers = []
@@ -103,11 +112,20 @@ def open_ring(settings: Settings, ports: Ports) -> KeyRing | OpenRing:
     return ring if settings.security.auth_required else OpenRing(ring)
 
 
-def _http_server(settings: Settings, ports: Ports, app: ASGIApp, *, port: int, closing: threading.Event) -> HttpServer:
+def _allow_files() -> None:
+    """Let the process open as many files as it may: each connection of each port is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _http_server(
+    settings: Settings, ports: Ports, app: ASGIApp, port: int, connections_max: int, *, closing: threading.Event
+) -> HttpServer:
     listen_on = ListenOn(
         host=settings.server.host,
         port=port,
-        connections_max=settings.server.connections_max,
+        connections_max=connections_max,
         idle_s=settings.server.idle_timeout_s,
         tls_certificate_file=settings.security.tls_certificate_file,
         tls_key_file=settings.security.tls_key_file,
@@ -126,7 +144,9 @@ def _grpc_server(settings: Settings, service: Service, *, observe: Observe) -> G
         port=settings.server.grpc_port,
         limits=GrpcLimits(
             message_bytes_max=max(defaults.message_bytes_max, 2 * settings.performance.max_batch_bytes),
-            calls_max=settings.server.connections_max,
+            calls_max=settings.server.grpc_calls_max,
+            tenant_share=settings.server.tenant_share,
+            connections_max=settings.server.connections_max,
             message_timeout_s=settings.server.request_timeout_s,
             idle_timeout_s=settings.server.idle_timeout_s,
         ),

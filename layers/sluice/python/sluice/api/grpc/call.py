@@ -31,6 +31,7 @@ class GrpcCall:
 
     service: Service
     principal: Principal
+    authorization: str | None = None
     context: grpc.ServicerContext
     request_id: str
     trace_parent: str = ""
@@ -42,6 +43,10 @@ class GrpcCall:
     def ref(self, task_id: str) -> TaskRef:
         """Name a task of the caller. Raises TASK_NOT_FOUND for text that no task can have."""
         return make_ref(self.tenant, task_id)
+
+    def check_key(self) -> None:
+        """Raise UNAUTHENTICATED once the caller's key is revoked or past its time: a long call asks now and then."""
+        self.service.access.ring.authenticate(self.authorization)
 
     def log_context(self) -> AbstractContextManager[None]:
         return bound_context(request_id=self.request_id, trace_id=trace_id_of(self.trace_parent), component=COMPONENT)

@@ -9,8 +9,10 @@ from typing import Any, TypeAlias
 import grpc
 from google.protobuf.message import Message
 
+from sluice.api.auth import Principal, Shares
 from sluice.api.error_status import forget_frames
 from sluice.api.grpc.call import COMPONENT, Answers, GrpcCall, Requests
+from sluice.api.grpc.call_threads import is_refusing
 from sluice.api.grpc.errors import REQUEST_ID_KEY, abort, log_error
 from sluice.api.grpc.health import CHECK, Health
 from sluice.api.grpc.receive_deadline import ReceiveDeadline
@@ -33,13 +35,21 @@ class Dispatcher(grpc.GenericRpcHandler):
     """Finds what serves a call: for a caller who may not make it, a refusal."""
 
     def __init__(
-        self, service: Service, *, health: Health, deadline: ReceiveDeadline, metadata_bytes_max: int, observe: Observe
+        self,
+        service: Service,
+        *,
+        health: Health,
+        deadline: ReceiveDeadline,
+        metadata_bytes_max: int,
+        shares: Shares,
+        observe: Observe,
     ) -> None:
         self._service = service
         self._observe = observe
         self._metadata_bytes_max = metadata_bytes_max
         self._health = health
         self._deadline = deadline
+        self._shares = shares
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """Called with the headers, when no byte of a message was read. None for no method of ours."""
@@ -71,9 +81,17 @@ class Dispatcher(grpc.GenericRpcHandler):
             return _refusal(log_error(error, journal).error, request_id)
 
         def behaviour(raw: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
+            give_back = self._take_share(principal, context, request_id)
+            try:
+                yield from answers(raw, context)
+            finally:
+                give_back()
+
+        def answers(raw: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
             call = GrpcCall(
                 service=self._service,
                 principal=principal,
+                authorization=headers.get("authorization"),
                 context=context,
                 request_id=request_id,
                 trace_parent=read_trace_parent(headers.get("traceparent")),
@@ -84,6 +102,16 @@ class Dispatcher(grpc.GenericRpcHandler):
             )
 
         return behaviour
+
+    def _take_share(self, principal: Principal, context: grpc.ServicerContext, request_id: str) -> Callable[[], None]:
+        """Count the call, or end it: when its tenant, or all together, have as many as they may."""
+        if is_refusing():
+            no_thread = SluiceError(ErrorCode.QUEUE_FULL, "There is no thread left for the call.", retry_after_s=1)
+            abort(context, no_thread, request_id)
+        try:
+            return self._shares.take(principal)
+        except SluiceError as error:
+            abort(context, error, request_id)
 
     def _check_size(self, metadata: Metadata) -> None:
         """Refuse long headers again: gRPC's core takes 16 MiB from a client that never acknowledges its settings."""

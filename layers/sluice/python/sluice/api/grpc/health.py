@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
+from sluice.api.grpc.call_threads import is_refusing
 from sluice.api.grpc.receive_deadline import ReceiveDeadline
 
 OVERALL = ""
@@ -47,7 +48,7 @@ class Health:
     def _check(
         self, requests: Iterator[bytes], context: grpc.ServicerContext
     ) -> Iterator[health_pb2.HealthCheckResponse]:
-        if not self._free.acquire(blocking=False):
+        if is_refusing() or not self._free.acquire(blocking=False):
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many health checks at once")
         try:
             with self._deadline.wait(context.cancel, timeout_s=CHECK_TIMEOUT_S):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import grpc
 import msgspec
 
+from sluice.api.auth import TENANT_SHARE, Shares
+from sluice.api.grpc.call_threads import CallThreads
 from sluice.api.grpc.dispatch import Dispatcher, Observe
-from sluice.api.grpc.health import Health
+from sluice.api.grpc.health import CHECKS_MAX, Health
 from sluice.api.grpc.receive_deadline import ReceiveDeadline
 from sluice.api.grpc.service import SERVICE_NAME
 from sluice.api.service import Service
 from sluice.domain.limits import HOUR_S, KIB, MIB, MINUTE_S
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 
 class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +31,9 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
     """The headers of one call."""
     calls_max: int = 100
     """Calls at a time, a thread each; a stream holds its thread until it has its result."""
+    tenant_share: float = TENANT_SHARE
+    """Of the calls, for one tenant."""
+    connections_max: int = 1_000
     calls_per_connection_max: int = 100
     message_timeout_s: float = MINUTE_S
     """A call's request, or a stream's next message, must be there, whole, within this time."""
@@ -42,6 +50,10 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
     """A peer that does not answer a ping within this time is gone."""
     ping_interval_s: float = 30
     """A client that pings more often, with nothing to send, is warned and cut."""
+
+
+REFUSALS_MAX = 16
+"""Threads for saying no, beside those of calls and health checks."""
 
 
 class TlsFiles(NamedTuple):
@@ -72,18 +84,17 @@ class GrpcServer:
         self._tls = tls
         self._deadline = ReceiveDeadline(timeout_s=limits.message_timeout_s, clock=service.ports.clock)
         self._health = Health(self._deadline)
-        self._pool = ThreadPoolExecutor(limits.calls_max, thread_name_prefix="grpc")
+        self._pool = CallThreads(limits.calls_max + CHECKS_MAX + REFUSALS_MAX)
+        self._serving: list[threading.Thread] = []
         self._server = grpc.server(
-            self._pool,
-            interceptors=list(interceptors),
-            options=server_options(limits),
-            maximum_concurrent_rpcs=limits.calls_max,
+            cast("ThreadPoolExecutor", self._pool), interceptors=list(interceptors), options=server_options(limits)
         )
         dispatcher = Dispatcher(
             service,
             health=self._health,
             deadline=self._deadline,
             metadata_bytes_max=limits.metadata_bytes_max,
+            shares=Shares(limits.calls_max, share=limits.tenant_share, what="calls"),
             observe=observe or _ignore,
         )
         self._server.add_generic_rpc_handlers((dispatcher,))
@@ -99,8 +110,15 @@ class GrpcServer:
             pair = (self._tls.private_key, self._tls.certificate_chain)
             port = self._server.add_secure_port(self._address, grpc.ssl_server_credentials([pair]))
         self._deadline.start()
+        before = threading.enumerate()
         self._server.start()
+        self._serving = [one for one in threading.enumerate() if one not in before and one.name.endswith("(_serve)")]
         return port
+
+    def check(self) -> None:
+        """Raise RuntimeError when the thread that takes calls has ended: only another start of the process helps."""
+        if not any(thread.is_alive() for thread in self._serving):
+            raise RuntimeError("gRPC takes no calls")
 
     def report(self, component: str, *, serving: bool) -> None:
         """Say by the standard health service whether a component can do its work; "" is the whole process."""
@@ -126,6 +144,7 @@ def server_options(limits: GrpcLimits) -> list[tuple[str, int]]:
         ("grpc.max_metadata_size", limits.metadata_bytes_max),
         ("grpc.absolute_max_metadata_size", limits.metadata_bytes_max),
         ("grpc.max_concurrent_streams", limits.calls_per_connection_max),
+        ("grpc.max_allowed_incoming_connections", limits.connections_max),
         ("grpc.server_handshake_timeout_ms", _ms(limits.handshake_timeout_s)),
         ("grpc.max_connection_idle_ms", _ms(limits.idle_timeout_s)),
         ("grpc.max_connection_age_ms", _ms(limits.connection_age_s)),

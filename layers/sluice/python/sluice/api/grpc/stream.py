@@ -125,6 +125,7 @@ class ExportStream:
         """
         totals: CloseRequest | None = None
         for request in requests:
+            self._call.check_key()
             if totals is not None:
                 raise SluiceError(ErrorCode.INVALID_REQUEST, "Nothing comes after the totals.", field="close")
             match request.WhichOneof("payload"):
@@ -167,6 +168,7 @@ class ExportStream:
                 break
             clock.sleep(min(pause_s, left_s))
             pause_s = min(pause_s * PAUSE_GROWTH, PAUSE_S_MAX)
+            self._call.check_key()
             try:
                 task, failed_reads = find_task(self._ports, task.ref), 0
             except StoreError:

@@ -14,9 +14,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from sluice.api.auth import TENANT_SHARE, Shares
 from sluice.api.http.bodies.body import BodyTimeouts
 from sluice.api.http.errors import HttpError, answer_error
-from sluice.api.http.operation import Declared, HttpResources, Operation, OperationRoute, VerifiesLinks, json_response
+from sluice.api.http.operation import (
+    SENDERS_MAX,
+    Declared,
+    HttpResources,
+    Operation,
+    OperationRoute,
+    VerifiesLinks,
+    json_response,
+)
 from sluice.api.http.routes import exports
 from sluice.api.http.routes.docs import docs_page
 from sluice.api.http.routes.openapi import make_document
@@ -46,12 +55,15 @@ def build_http_app(
     links: VerifiesLinks | None = None,
     closing: threading.Event | None = None,
     body_timeouts: BodyTimeouts | None = None,
+    requests_max: int = 1_000,
+    tenant_share: float = TENANT_SHARE,
     observe: Observe | None = None,
 ) -> Starlette:
     """Build the API over one service.
 
     ``links`` verifies the tokens of ``/v1/files``, for stores whose links lead
-    here. Callers that wait are answered once ``closing`` is set. ``observe``
+    here. Callers that wait are answered once ``closing`` is set. One tenant has
+    at most ``tenant_share`` of the requests and tables under way. ``observe``
     is called with each answer, for metrics.
     """
     operations = operations_of(routes)
@@ -76,6 +88,8 @@ def build_http_app(
         links=links,
         closing=closing or threading.Event(),
         body_timeouts=body_timeouts or BodyTimeouts(),
+        requests=Shares(requests_max, share=tenant_share, what="requests"),
+        tables=Shares(SENDERS_MAX, share=tenant_share, what="tables"),
     )
     return app
 

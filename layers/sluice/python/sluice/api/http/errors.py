@@ -20,6 +20,10 @@ from sluice.ports.journal import Journal
 PROBLEM_TYPE = "application/problem+json"
 REQUEST_ID_KEY = "sluice.request_id"
 """Where the middleware leaves the request's id in the ASGI scope."""
+KNOWN_KEY = "sluice.known"
+"""In the ASGI scope of a request whose caller, or whose link, was let in."""
+SHARE_KEY = "sluice.share"
+"""What gives the request's share back, in the ASGI scope."""
 
 _SENTENCES: dict[int, str] = {
     HTTPStatus.NOT_FOUND: "There is nothing at this path.",

@@ -23,9 +23,9 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope as AsgiScope
 
-from sluice.api.auth import Principal
+from sluice.api.auth import Principal, Shares
 from sluice.api.http.bodies.body import JSON, BodyBudget, BodyTimeouts
-from sluice.api.http.errors import invalid_request
+from sluice.api.http.errors import KNOWN_KEY, SHARE_KEY, invalid_request
 from sluice.api.service import ROOM_POLL_S, Service
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -39,6 +39,8 @@ Query = TypeVar("Query", bound=msgspec.Struct)
 Declared = dict[str, Any]
 """A part of the OpenAPI document."""
 
+SENDERS_MAX = 16
+"""Tables of any length that are sent at a time."""
 SHOWN_CHARS_MAX = 64
 """How much of an unknown name an answer repeats."""
 
@@ -111,6 +113,8 @@ async def _serve(operation: Operation, request: Request) -> Response:
         return await operation.endpoint(request)
     resources = resources_of(request)
     principal = resources.service.access.admit(request.headers.get("authorization"), operation.scope)
+    request.scope[KNOWN_KEY] = True
+    request.scope[SHARE_KEY] = resources.requests.take(principal)
     query = read_query(request.query_params, operation.query)
     return await operation.endpoint(HttpCall(request, resources, principal, query))
 
@@ -147,8 +151,12 @@ class HttpResources:
     body_timeouts: BodyTimeouts = field(default_factory=BodyTimeouts)
     body_budget: BodyBudget = field(default_factory=BodyBudget)
     workers: CapacityLimiter = field(default_factory=_limiter(40))
-    senders: CapacityLimiter = field(default_factory=_limiter(16))
+    requests: Shares = field(default_factory=lambda: Shares(1_000, what="requests"))
+    """Requests under way, those that wait included."""
+    senders: CapacityLimiter = field(default_factory=_limiter(SENDERS_MAX))
     """Bodies of any length, each of which takes a thread from its first byte to its last."""
+    tables: Shares = field(default_factory=lambda: Shares(SENDERS_MAX, what="tables"))
+    """The same bodies, by tenant."""
     readers: CapacityLimiter = field(default_factory=_limiter(16))
     """Downloads."""
 
@@ -183,6 +191,10 @@ class HttpCall(Generic[Query]):
     def task_ref(self) -> TaskRef:
         """The task that the path names. Raises TASK_NOT_FOUND for text that is no task id."""
         return make_ref(self.principal.tenant, self.request.path_params["task_id"])
+
+    def check_key(self) -> None:
+        """Raise UNAUTHENTICATED once the caller's key is revoked or past its time: a long answer asks now and then."""
+        self.resources.service.access.ring.authenticate(self.request.headers.get("authorization"))
 
     async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Do blocking work in a thread."""

@@ -74,6 +74,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     public_url: UrlOrNone = ""
     environment: Literal["production", "development"] = "production"
     connections_max: Count = 1_000
+    grpc_calls_max: Count = 200
+    tenant_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
     request_timeout_s: Seconds = 60
     idle_timeout_s: Seconds = 15
     shutdown_grace_s: SecondsOrNone = 30

@@ -42,6 +42,7 @@ async def wait_for_change(call: HttpCall[Any], task: Task, wait_s: float) -> Tas
         async with asyncio.timeout(wait_s):
             poll_s = POLL_S_MIN
             while task.state is state and not state.terminal and not await _is_over(call, poll_s):
+                call.check_key()
                 task = await call.run(find_task, call.ports, task.ref)
                 poll_s = min(poll_s * POLL_GROWTH, POLL_S_MAX)
     return task
@@ -65,6 +66,7 @@ async def _events(call: HttpCall[Any], task: Task) -> AsyncGenerator[bytes, None
         silent_s += poll_s
         poll_s = min(poll_s * POLL_GROWTH, POLL_S_MAX)
         try:
+            call.check_key()
             now = await _read_again(call, task)
         except SluiceError as error:
             yield _problem(call, error)

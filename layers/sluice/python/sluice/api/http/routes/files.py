@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from sluice.api.http.bodies.models import ProblemView
-from sluice.api.http.errors import PROBLEM_TYPE, HttpError, invalid_request
+from sluice.api.http.errors import KNOWN_KEY, PROBLEM_TYPE, HttpError, invalid_request
 from sluice.api.http.operation import Answer, Declared, Grant, HttpResources, Operation, resources_of
 from sluice.api.http.responses import tag_matches
 from sluice.api.http.routes.openapi import header
@@ -83,7 +83,9 @@ def _verify(resources: HttpResources, request: Request) -> Grant:
     """What the link allows. A link that something was added to is not ours."""
     if resources.links is None or request.url.query:
         raise SluiceError(ErrorCode.PERMISSION_DENIED, "The link is not one of ours.")
-    return resources.links.verify(request.path_params["token"])
+    grant = resources.links.verify(request.path_params["token"])
+    request.scope[KNOWN_KEY] = True
+    return grant
 
 
 def _find(resources: HttpResources, key: str) -> ObjectInfo:

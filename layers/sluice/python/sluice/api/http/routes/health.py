@@ -53,6 +53,11 @@ class HealthApp:
         self._metrics_type = metrics_type
         self._remembered = _Remembered()
         self._threads = CapacityLimiter(8)
+        self._living: dict[str, Check] = {}
+
+    def live_while(self, name: str, check: Check) -> None:
+        """Count the process as dead once ``check`` raises: something that only another start can mend. Cheap."""
+        self._living[name] = check
 
     def build(self) -> Starlette:
         return Starlette(
@@ -65,8 +70,8 @@ class HealthApp:
         )
 
     async def live(self, _request: Request) -> Response:
-        """The process answers."""
-        return json_response({"status": "ok"})
+        """The process answers, and nothing in it has ended that only another start brings back."""
+        return _answer(await self._run(self._living)) if self._living else json_response({"status": "ok"})
 
     async def ready(self, _request: Request) -> Response:
         """An export can be accepted now; if not, ``checks`` says why. Includes the dependencies."""

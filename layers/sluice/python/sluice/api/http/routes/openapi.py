@@ -29,6 +29,7 @@ _ANY_CALL = (
     ErrorCode.UNAUTHENTICATED,
     ErrorCode.PERMISSION_DENIED,
     ErrorCode.RATE_LIMITED,
+    ErrorCode.QUEUE_FULL,
     ErrorCode.STORE_UNAVAILABLE,
     ErrorCode.INTERNAL,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import Annotated
 
 import msgspec
@@ -42,7 +42,6 @@ from sluice.api.http.routes.openapi import (
 from sluice.api.http.server.middleware import TRACE_PARENT_KEY
 from sluice.api.task_view import TaskView
 from sluice.domain.api_key import Scope
-from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType
@@ -93,9 +92,9 @@ async def send_table(call: HttpCall[TableQuery]) -> Response:
         trace_parent=call.request.scope[TRACE_PARENT_KEY],
     )
     await call.wait_for_room(call.ports.clock.monotonic() + resources.service.admit_timeout_s)
-    if not resources.senders.available_tokens:
-        raise SluiceError(ErrorCode.QUEUE_FULL, "As many tables are being sent as can be.", retry_after_s=5)
-    async with aclosing(body_blocks(call.request, resources.body_timeouts)) as blocks:
+    async with AsyncExitStack() as open_until_then:
+        open_until_then.callback(resources.tables.take(call.principal))
+        blocks = await open_until_then.enter_async_context(aclosing(body_blocks(call.request, resources.body_timeouts)))
         body = _pulled(blocks, BodyDigest(call.request), make_gunzip(call.request))
         task = await to_thread.run_sync(_ingest, call, media, request, body, limiter=resources.senders)
     return task_response(call, task, status=202, headers={"Location": task_path(task)})

@@ -6,10 +6,11 @@ import asyncio
 import fcntl
 import termios
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any, cast
 
 import h11
@@ -19,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from sluice.api.error_status import problem, retry_after_s
-from sluice.api.http.errors import PROBLEM_TYPE, invalid_request
+from sluice.api.http.errors import KNOWN_KEY, PROBLEM_TYPE, invalid_request
 from sluice.domain.errors import ErrorCode, SluiceError
 
 LINGER_S = 2.0
@@ -36,6 +37,10 @@ class ConnectionRules:
     Also for a caller to take anything of an answer that waits for it.
     """
     connections_max: int
+    strangers_max: int
+    """Connections on which no caller was let in yet; of more, the one that has said nothing for longest is closed."""
+    stranger_s: float
+    """As ``idle_s``, until a caller was let in."""
     new_request_id: Callable[[], str]
 
 
@@ -88,13 +93,40 @@ class _Connection(H11Protocol):
         self._unread_timer = OneShotTimer(self.loop, self._close_unread)
         self._reader_timer = OneShotTimer(self.loop, self._check_reader)
         self._unsent_bytes = 0
+        self._was_known = False
+        self.since = self.loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its parent does
         super().connection_made(transport)
-        if len(self.connections) > self._rules.connections_max:
+        if not self._make_room():
             self._refuse(503, SluiceError(ErrorCode.QUEUE_FULL, "Too many connections are open.", retry_after_s=1))
         else:
             self._time_head()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a caller was ever let in on this connection."""
+        scope: Mapping[str, Any] | None = self.scope  # None until the first request
+        self._was_known = self._was_known or (scope is not None and KNOWN_KEY in scope)
+        return self._was_known
+
+    def _make_room(self) -> bool:
+        """Close the oldest connections that are not answered now, strangers first; False if more than allowed stay.
+
+        Who says nothing is no reason to send the next one away, who may have something to say.
+        """
+        others = [one for one in self.connections if isinstance(one, _Connection) and one is not self]
+        others = sorted((one for one in others if not one.transport.is_closing()), key=attrgetter("since"))
+        silent = [one for one in others if not one.is_answering]
+        strangers_over = sum(not one.is_known for one in others) + 1 - self._rules.strangers_max
+        over = max(strangers_over, len(others) + 1 - self._rules.connections_max)
+        silent_strangers = [one for one in silent if not one.is_known]
+        closed = [*silent_strangers, *(one for one in silent if one.is_known)][: max(over, 0)]
+        if len(closed) < over or len(silent_strangers) < strangers_over:
+            return False
+        for one in closed:
+            one.transport.close()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_timer.stop()
@@ -144,17 +176,18 @@ class _Connection(H11Protocol):
 
     def _time_head(self) -> None:
         """Give the head of the next request its time, counted once, however it drips."""
-        if self._is_answering():
+        if self.is_answering:
             self._head_timer.stop()
         elif not self.transport.is_closing():
-            self._head_timer.start(self._rules.idle_s)
+            self._head_timer.start(self._rules.idle_s if self.is_known else self._rules.stranger_s)
 
-    def _is_answering(self) -> bool:
+    @property
+    def is_answering(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle  # None until the first request
         return cycle is not None and not cycle.response_complete
 
     def _close_for_head(self) -> None:
-        if self._is_answering():
+        if self.is_answering:
             return
         if self.conn.our_state is h11.IDLE and self.conn.trailing_data[0]:
             self._refuse(408, invalid_request("The head of the request did not arrive in time."))

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sluice.api.error_status import forget_frames
-from sluice.api.http.errors import REQUEST_ID_KEY, invalid_request, problem_response
+from sluice.api.http.errors import REQUEST_ID_KEY, SHARE_KEY, invalid_request, problem_response
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.limits import KIB
@@ -74,6 +74,8 @@ class RequestMiddleware:
             forget_frames(error)
             await self._answer(SluiceError(ErrorCode.INTERNAL), scope, receive, send_extended)
         finally:
+            if SHARE_KEY in scope:
+                scope.pop(SHARE_KEY)()
             self._report(scope, status, self._clock.monotonic() - started)
 
     async def _answer(self, error: SluiceError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -26,6 +26,10 @@ class ListenOn:
     port: int = 0
     """0 takes a free one."""
     connections_max: int = 1_000
+    strangers_max: int = 100
+    """Connections on which no caller was let in yet."""
+    stranger_s: float = 5
+    """As ``idle_s``, until a caller was let in."""
     idle_s: float = 15
     """For the head of a request to arrive whole, for the next request of a connection to begin, and for its reader."""
     tls_certificate_file: str = ""
@@ -45,7 +49,11 @@ class HttpServer:
     ) -> None:
         """``closing`` is set when the server drains, for long answers of ``app`` to end."""
         rules = ConnectionRules(
-            idle_s=listen_on.idle_s, connections_max=listen_on.connections_max, new_request_id=new_request_id
+            idle_s=listen_on.idle_s,
+            connections_max=listen_on.connections_max,
+            strangers_max=min(listen_on.strangers_max, listen_on.connections_max),
+            stranger_s=min(listen_on.stranger_s, listen_on.idle_s),
+            new_request_id=new_request_id,
         )
         self._listen_on = listen_on
         self._closing = closing or threading.Event()

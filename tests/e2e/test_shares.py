@@ -1,0 +1,253 @@
+"""No tenant, no stranger and no silent caller takes what the others need; a revoked key ends what it began."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+
+from sluice.api.api_keys import list_keys, revoke_key
+from sluice.api.auth import LOCAL_TENANT, NO_KEY, TENANT_SHARE, Principal, Shares
+from sluice.api.grpc import call_threads
+from sluice.api.grpc.server import GrpcLimits
+from sluice.api.http.routes.health import HealthApp, HealthChecks
+from sluice.api.http.server.server import HttpServer, ListenOn
+from sluice.domain.errors import SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TenantId
+from sluice.proto import export_pb2 as pb
+from tests.support.fake_clock import FakeClock
+from tests.support.grpc_client import GrpcClient, OpenStream, opening, refusal_of, serving
+from tests.support.http_client import ApiClient, HttpRelay, code_of, http_relay
+from tests.support.memory_service import MemoryService
+
+CALLS = 8
+WAIT_S = 60
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> MemoryService:
+    return MemoryService(tmp_path, paused=True)
+
+
+@contextmanager
+def grpc_clients(memory: MemoryService, *tenants: str) -> Iterator[list[GrpcClient]]:
+    with serving(memory, limits=GrpcLimits(calls_max=CALLS)) as target, ExitStack() as stack:
+        yield [stack.enter_context(closing(GrpcClient(target, memory.token(tenant)))) for tenant in tenants]
+
+
+def silent_streams(client: GrpcClient, count: int) -> list[OpenStream]:
+    """Streams that were opened and say no more."""
+    streams = [client.open_stream(timeout_s=WAIT_S) for _ in range(count)]
+    for stream in streams:
+        stream.write(opening())
+        stream.read()
+    return streams
+
+
+def end(streams: list[OpenStream]) -> None:
+    for stream in streams:
+        stream.cancel()
+
+
+def test_one_tenants_silent_streams_leave_calls_to_the_others(memory: MemoryService) -> None:
+    with grpc_clients(memory, "greedy", "other") as (greedy, other):
+        streams = silent_streams(greedy, int(CALLS * TENANT_SHARE))
+        said = greedy.refused("ListTasks", pb.ListTasksRequest())
+        assert (said.code, said.facts["tenant_max"]) == ("QUEUE_FULL", len(streams))
+        other.call("ListTasks", pb.ListTasksRequest())
+        end(streams)
+        until_answered(greedy)
+
+
+def until_answered(client: GrpcClient) -> None:
+    """A call is answered once the server has seen the end of what was in its way."""
+    for _ in range(10_000):
+        try:
+            client.call("ListTasks", pb.ListTasksRequest())
+        except grpc.RpcError as error:
+            if refusal_of(error).code != "QUEUE_FULL":
+                raise
+        else:
+            return
+    raise AssertionError("the calls never came back")
+
+
+def test_all_tenants_together_have_what_there_is_and_what_is_given_back_is_free() -> None:
+    shares = Shares(2, share=0.5, what="calls")
+    callers = [Principal(tenant=TenantId(f"t{n}"), key_id="key", scopes=frozenset()) for n in range(3)]
+    give_back = [shares.take(caller) for caller in callers[:2]]
+    with pytest.raises(SluiceError, match="QUEUE_FULL"):
+        shares.take(callers[2])
+    for _ in range(2):
+        give_back[0]()  # the second time it gives nothing
+    shares.take(callers[2])
+    with pytest.raises(SluiceError, match="QUEUE_FULL"):
+        shares.take(callers[0])
+
+
+def test_where_there_are_no_keys_the_one_tenant_has_everything() -> None:
+    shares = Shares(4, share=0.5, what="calls")
+    caller = Principal(tenant=LOCAL_TENANT, key_id=NO_KEY, scopes=frozenset())
+    assert len([shares.take(caller) for _ in range(4)]) == 4
+
+
+def test_a_system_without_threads_refuses_calls_and_grpc_recovers(
+    memory: MemoryService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoThread:
+        def __init__(self, **_: Any) -> None: ...
+
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    with grpc_clients(memory, "acme") as (client,):
+        with monkeypatch.context() as patched:
+            patched.setattr(call_threads, "Thread", NoThread)
+            for _ in range(3):
+                assert client.refused("ListTasks", pb.ListTasksRequest()).code == "QUEUE_FULL"
+        client.call("ListTasks", pb.ListTasksRequest())
+
+
+def test_liveness_tells_when_something_ended_that_only_a_start_brings_back() -> None:
+    failing: list[Exception] = []
+
+    def check() -> None:
+        if failing:
+            raise failing[0]
+
+    with health(check) as client:
+        assert client.get("/health/live").status_code == 200
+        failing.append(RuntimeError("gRPC takes no calls"))
+        assert client.get("/health/live").status_code == 503
+
+
+@contextmanager
+def health(check: Any, listen_on: ListenOn | None = None) -> Iterator[httpx.Client]:
+    checks = HealthChecks(ready={}, dependencies={})
+    app = HealthApp(checks, clock=FakeClock(), metrics=lambda: b"", metrics_type="text/plain")
+    app.live_while("grpc", check)
+    server = HttpServer(app.build(), listen_on or ListenOn(), new_request_id=str)
+    port = server.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, verify=False, timeout=WAIT_S) as client:
+            yield client
+    finally:
+        server.drain(deadline_s=1)
+
+
+def test_health_answers_however_many_silent_connections_there_are() -> None:
+    with health(lambda: None, ListenOn(connections_max=20, idle_s=WAIT_S)) as client, ExitStack() as stack:
+        assert client.base_url.port
+        for _ in range(200):
+            silent = socket.create_connection(("127.0.0.1", client.base_url.port), timeout=WAIT_S)
+            stack.callback(silent.close)
+        for _ in range(3):
+            assert httpx.get(f"{client.base_url}/health/live", trust_env=False, timeout=WAIT_S).status_code == 200
+
+
+def test_strangers_connections_have_a_small_pool_and_a_caller_keeps_its_own(tmp_path: Path) -> None:
+    with http_relay(tmp_path, idle_s=WAIT_S) as relay, ExitStack() as stack:
+        client = relay.client()
+        assert client.get("/v1/exports").status_code == 200
+        silent = [socket.create_connection(("127.0.0.1", relay.port), timeout=WAIT_S) for _ in range(300)]
+        for one in silent:
+            stack.callback(one.close)
+        assert silent[0].recv(1) == b""  # it was closed for those that came after it
+        assert client.get("/v1/exports").status_code == 200
+        assert relay.client("other").get("/v1/exports").status_code == 200
+
+
+def test_one_tenants_dripping_tables_leave_senders_to_the_others(tmp_path: Path) -> None:
+    with http_relay(tmp_path) as relay, ExitStack() as stack:
+        greedy, other = relay.client("greedy"), relay.client("other")
+        for _ in range(8):
+            stack.enter_context(closing(dripping_table(greedy)))
+        refused = answer_of(lambda: send_table(greedy), until="QUEUE_FULL")
+        assert refused.json()["tenant_max"] == 8
+        assert send_table(other).status_code == 202
+
+
+def send_table(client: ApiClient) -> httpx.Response:
+    headers = {"Content-Type": "text/csv"}
+    return client.post("/v1/exports/stream?format=csv", content=b"a\n1\n", headers=headers)
+
+
+def answer_of(call: Any, *, until: str) -> httpx.Response:
+    """Call until the server has seen all that was sent before on other connections."""
+    for _ in range(10_000):
+        answer: httpx.Response = call()
+        if answer.status_code >= 400 and code_of(answer) == until:
+            return answer
+    raise AssertionError(f"there was never {until}")
+
+
+def dripping_table(client: ApiClient) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", client.relay.port), timeout=WAIT_S)
+    key = client.headers["Authorization"]
+    head = f"POST /v1/exports/stream?format=csv HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n"
+    connection.sendall(f"{head}Content-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n2\r\na\n\r\n".encode())
+    return connection
+
+
+def revoke_all(memory: MemoryService) -> None:
+    for key in list_keys(memory.keys):
+        revoke_key(memory.keys, key.key_id, clock=memory.clock)
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[HttpRelay]:
+    with http_relay(tmp_path, paused=True) as running:
+        yield running
+        running.memory.invoker.release()
+
+
+def test_a_stream_of_events_ends_when_its_key_is_revoked(relay: HttpRelay) -> None:
+    client = relay.client()
+    with client.stream("GET", f"/v1/exports/{client.open()}/events", timeout=WAIT_S) as events:
+        lines = events.iter_lines()
+        assert next(lines).startswith("id: ")
+        revoke_all(relay.memory)
+        rest = "\n".join(lines)
+    assert "event: problem" in rest
+    assert "UNAUTHENTICATED" in rest
+
+
+def test_a_long_poll_ends_when_its_key_is_revoked(relay: HttpRelay) -> None:
+    client = relay.client()
+    task_id = client.open()
+    journal = relay.memory.journal
+    with ThreadPoolExecutor(1) as thread:
+        poll = thread.submit(client.get, f"/v1/exports/{task_id}?wait=60", timeout=WAIT_S)
+        while not journal.of(Event.STATUS_QUERIED):
+            assert not poll.done()
+        revoke_all(relay.memory)
+        answer = poll.result(WAIT_S)
+    assert (answer.status_code, code_of(answer)) == (401, "UNAUTHENTICATED")
+
+
+def test_a_grpc_stream_ends_when_its_key_is_revoked(memory: MemoryService) -> None:
+    with grpc_clients(memory, "acme") as (client,):
+        stream = client.open_stream(timeout_s=WAIT_S)
+        stream.write(opening())
+        stream.read()
+        revoke_all(memory)
+        stream.write(pb.ExportRequest(batch=pb.DataBatch(records=[pb.Record(values=["1", "a"])])))
+        assert stream.rest().answer[0] == "UNAUTHENTICATED"
+
+
+def test_a_grpc_call_that_waits_for_its_file_ends_when_its_key_is_revoked(memory: MemoryService) -> None:
+    with grpc_clients(memory, "acme") as (client,):
+        stream = client.open_stream(timeout_s=WAIT_S)
+        stream.write(opening())
+        stream.read()
+        stream.done()
+        revoke_all(memory)
+        assert stream.rest().answer[0] == "UNAUTHENTICATED"
