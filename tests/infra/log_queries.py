@@ -48,10 +48,15 @@ def run_query(query: str, rows: Iterable[Row], fields: Mapping[str, str]) -> lis
         places = ", ".join(f"(now()::TIMESTAMP{', ?' * len(fields)})" for _ in values)
         database.execute(f"INSERT INTO lines VALUES {places}", [cell for row in values for cell in row])
     analysis = analysis.strip()
+    found = f"(SELECT * FROM lines WHERE {_condition(search)}) AS found"
+    if " FROM log " in analysis:
+        return _answers(database.execute(analysis.replace(" FROM log ", f" FROM {found} ")))
     tail = _TAIL.search(analysis)
     cut = tail.start() if tail else len(analysis)
-    found = f"(SELECT * FROM lines WHERE {_condition(search)})"
-    answer = database.execute(f"{analysis[:cut]} FROM {found} AS found{analysis[cut:]}")
+    return _answers(database.execute(f"{analysis[:cut]} FROM {found}{analysis[cut:]}"))
+
+
+def _answers(answer: duckdb.DuckDBPyConnection) -> list[Row]:
     names = [column[0] for column in answer.description or []]
     return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 

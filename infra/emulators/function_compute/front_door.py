@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from infra.emulators.function_compute.custom_function import CustomFunction, FunctionNotStartedError
-from infra.emulators.function_compute.deployment import Route
+from infra.emulators.function_compute.deployment import FunctionSpec, Route
 from infra.emulators.function_compute.environment import RoleKey
 from infra.emulators.function_compute.signatures import ArrivedCall, acs3_complaint
 
@@ -54,6 +55,20 @@ class Desk(NamedTuple):
     """Of everybody who may call the interface, by access key id."""
     metrics: Counter[tuple[str, str]]
     """How often the platform counted what: CloudMonitor's name of the metric, the function's name."""
+    requests: list[dict[str, object]]
+    """The line that the platform writes of each request, by the fields of Simple Log Service."""
+
+
+def request_line(spec: FunctionSpec, peak_bytes: int, seconds: float, *, failed: bool = False) -> dict[str, object]:
+    """What the platform notes of one request."""
+    return {
+        "functionName": spec.name,
+        "durationMs": seconds * 1000,
+        "memoryUsageMB": max(1.0, peak_bytes / 2**20),
+        "memoryMB": float(spec.memory_mb),
+        "hasFunctionError": str(failed).lower(),
+        "isColdStart": "false",
+    }
 
 
 class FrontDoor(ThreadingHTTPServer):
@@ -134,9 +149,11 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name: value for name, value in self.headers.items() if name.lower() not in PER_HOP}
         headers |= {**function.headers(key, request_id), "Host": self.headers.get("host", "local")}
         connection = http.client.HTTPConnection(host, port, timeout=function.spec.timeout_s)
+        began = time.monotonic()
         try:
             connection.request(self.command, self.path, body, headers)
             answer = connection.getresponse()
+            self.server.desk.requests.append(request_line(function.spec, function.peak_bytes, time.monotonic() - began))
             # An answer is a success to the platform, whatever its status: nothing else counts it.
             self._count(f"FunctionHTTPStatus{answer.status // 100}xx", function)
             self._pass_back(answer, request_id)

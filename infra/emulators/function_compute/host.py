@@ -19,7 +19,7 @@ from infra.emulators.function_compute.custom_function import START_S, CustomFunc
 from infra.emulators.function_compute.deployment import Deployment, FunctionSpec, TimerTrigger
 from infra.emulators.function_compute.environment import Place, RoleKey
 from infra.emulators.function_compute.event_function import EventFunction, Invocation
-from infra.emulators.function_compute.front_door import Desk, FrontDoor
+from infra.emulators.function_compute.front_door import Desk, FrontDoor, request_line
 from infra.emulators.function_compute.grpc_door import GrpcDoor
 from infra.emulators.function_compute.triggers import TriggerDeliveries
 
@@ -97,6 +97,8 @@ class FunctionHost:
         """By ``function/trigger``."""
         self.metrics: Counter[tuple[str, str]] = Counter()
         """What CloudMonitor would count: its name of the metric, the function's name."""
+        self.requests: list[dict[str, object]] = []
+        """The platform's own line of each request."""
         self._grpc: dict[str, GrpcDoor] = {}
         for name, spec in deployment.functions.items():
             if spec.is_custom:
@@ -144,7 +146,9 @@ class FunctionHost:
         invocation = runner.invoke(
             event, self._key_of(runner.spec.name), request_id=str(uuid.uuid4()), retry_count=retry_count
         )
-        self.metrics["FunctionFunctionErrors", runner.spec.name] += invocation.outcome != "success"
+        failed = invocation.outcome != "success"
+        self.metrics["FunctionFunctionErrors", runner.spec.name] += failed
+        self.requests.append(request_line(runner.spec, invocation.peak_bytes, invocation.seconds, failed=failed))
         return invocation
 
     @contextmanager
@@ -196,6 +200,7 @@ class FunctionHost:
             submit=self._submit,
             secrets=secrets,
             metrics=self.metrics,
+            requests=self.requests,
         )
 
     def _submit(self, function_name: str, event: bytes, task_id: str) -> bool:
