@@ -44,7 +44,7 @@ from tests.support.fake_clock import FakeClock
 from tests.support.memory_ports import memory_ports
 from tests.support.tablestore_tables import TIMEOUT_S, access_to, open_tasks
 
-ADDED: dict[str, object] = {"upkeep_failures": 0, "upkeep_error": ""}
+ADDED: dict[str, object] = {"upkeep_failures": 0, "upkeep_error": "", "strikes": 0, "deaths": 0, "died_at": ""}
 """Columns that rows have since, with what a new row has in them; they come behind all others."""
 VECTOR = Path(__file__).parents[1] / "vectors/task-rows-v1.json"
 TENANT = TenantId("acme")

@@ -146,11 +146,11 @@ class Actions:
 
         return action
 
-    def release(self, ref: TaskRef, owner: str | None = None) -> Action:
+    def release(self, ref: TaskRef, owner: str | None = None, *, alone: bool = False) -> Action:
         """What a supervisor does that believes a composer dead, rightly or wrongly."""
 
         def action() -> bool:
-            return release_lease(self._ports(), ref, owner=owner)
+            return release_lease(self._ports(), ref, owner=owner, alone=alone)
 
         return action
 

@@ -111,7 +111,8 @@ def _judge(sim: Simulation) -> None:
 
 def _may_fail(sim: Simulation, task: Task) -> bool:
     if task.last_error_code == ErrorCode.ATTEMPTS_EXHAUSTED:
-        return task.epoch >= TIMINGS.attempts_max  # more while a store was away
+        was_late = task.finished_at + 60 >= task.sealed_at + TIMINGS.outage_s  # by the clock of some actor
+        return task.strikes >= TIMINGS.attempts_max or (was_late and task.epoch >= TIMINGS.attempts_max)
     source_id = str(sim.oracle.facts(task.ref).params.get("source_task", ""))
     if task.last_error_code != ErrorCode.CHUNK_MISSING or not source_id:
         return False

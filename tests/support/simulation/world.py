@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+import msgspec
+
 from sluice.adapters.forwarding_store import TriggeringStore
 from sluice.adapters.retrying import RetryingStore, RetryingTasks
 from sluice.domain.errors import SluiceError
@@ -154,6 +156,7 @@ class World:
         self.triggers = Doorbell(chance)
         self.retries = True
         """Whether the stores are wrapped in what repeats idempotent calls, as in production."""
+        self._timings = TIMINGS
         self._unskewed: Ports | None = None
         self._limits = limits
         self._gate = gate
@@ -168,6 +171,11 @@ class World:
         self.triggers.waiting = list(other.triggers.waiting)
         self.triggers.heard = list(other.triggers.heard)
         self._randomness.become(other._randomness)
+
+    def bear_outages_for(self, seconds: float) -> None:
+        """Let attempts that do not count against a task be made for longer than it takes to use the others up."""
+        self._timings = msgspec.structs.replace(TIMINGS, outage_s=seconds)
+        self._unskewed = None
 
     def ports(self, *, skew_s: float = 0.0) -> Ports:
         """The ports of one process whose clock is off by ``skew_s``, wired as in production."""
@@ -192,5 +200,5 @@ class World:
             randomness=self._randomness,
             journal=StrictJournal(),
             limits=self._limits,
-            timings=TIMINGS,
+            timings=self._timings,
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.adapters.system_clock import SystemClock
+from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.workers.pool import PoolLimits, WorkerPool
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
@@ -31,12 +31,17 @@ class Heard:
         self.events: list[tuple[Event, dict[str, object]]] = []
         self.started: list[str] = []
         self.rescued: list[ManifestRef] = []
+        self.owners: list[str] = []
 
     def record(self, event: Event, **fields: object) -> None:
         self.events.append((event, fields))
 
     def note(self, line: bytes) -> None:
         self.started.append(json.loads(line)["task_id"])
+
+    def rescue(self, manifest: ManifestRef, owner: str) -> None:
+        self.rescued.append(manifest)
+        self.owners.append(owner)
 
     def names(self) -> list[Event]:
         return [event for event, _ in self.events]
@@ -48,8 +53,15 @@ def trigger(task: str, script: str = "ok") -> ManifestRef:
 
 @contextmanager
 def running_pool(heard: Heard, limits: PoolLimits) -> Iterator[WorkerPool]:
-    pool = WorkerPool([sys.executable, str(WORKER)], limits=limits, clock=SystemClock(), journal=heard, note=heard.note)
-    pool.rescue_with(heard.rescued.append)
+    pool = WorkerPool(
+        [sys.executable, str(WORKER)],
+        limits=limits,
+        clock=SystemClock(),
+        journal=heard,
+        randomness=SystemRandomness(),
+        note=heard.note,
+    )
+    pool.rescue_with(heard.rescue)
     try:
         yield pool
     finally:
@@ -187,7 +199,14 @@ def test_the_first_export_that_is_let_in_finds_a_worker_started_for_it_and_only_
 
 def test_a_worker_that_cannot_be_started_early_refuses_no_export() -> None:
     heard = Heard()
-    pool = WorkerPool(["/no/such/program"], limits=PoolLimits(), clock=SystemClock(), journal=heard, note=heard.note)
+    pool = WorkerPool(
+        ["/no/such/program"],
+        limits=PoolLimits(),
+        clock=SystemClock(),
+        journal=heard,
+        randomness=SystemRandomness(),
+        note=heard.note,
+    )
     pool.admit()
     pool.invoke(trigger("task-1"), epoch=1)
     eventually(lambda: Event.WORKER_DIED in heard.names())

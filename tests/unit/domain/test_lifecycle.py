@@ -16,8 +16,11 @@ from sluice.domain.attempts import (
     ComposeProgress,
     Failure,
     backoff_s,
+    died,
+    free_at,
     has_attempts_left,
     is_leased,
+    strikes_after,
 )
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import TRANSITIONS, Fence, Guard, IllegalTransition, Transition, check
@@ -81,11 +84,11 @@ STEPS: dict[str, tuple[Step, tuple[State, ...]]] = {
         (State.COMPOSING,),
     ),
     "release": (
-        lambda task: lifecycle.release(COMPOSE, task.epoch, FAILURE, now=NOW, timings=TIMINGS),
+        lambda task: lifecycle.release(COMPOSE, task.epoch, FAILURE, strikes=2, now=NOW, timings=TIMINGS),
         (State.COMPOSING,),
     ),
     "release_dead": (
-        lambda task: lifecycle.release_dead(COMPOSE, task.epoch, FAILURE, now=NOW),
+        lambda task: lifecycle.release_dead(COMPOSE, task, FAILURE, alone=True, now=NOW),
         (State.COMPOSING,),
     ),
     "complete": (
@@ -101,6 +104,7 @@ STEPS: dict[str, tuple[Step, tuple[State, ...]]] = {
         lambda task: lifecycle.trigger_again(task, now=NOW, timings=TIMINGS),
         (State.SEALED, State.COMPOSING),
     ),
+    "wait_free": (lambda task: lifecycle.wait_free(task, timings=TIMINGS), (State.COMPOSING,)),
     "make_due": (lambda task: lifecycle.make_due(task, now=NOW), (State.SEALED, State.COMPOSING)),
     "expire_idle": (lambda task: lifecycle.expire_idle(task, now=NOW), (State.OPEN,)),
     "expire_result": (lambda _: lifecycle.expire_result(now=NOW, timings=TIMINGS), (State.COMPLETED,)),
@@ -208,8 +212,12 @@ REASON = {"last_error_code": "CHUNK_MISSING", "last_error": "gone"}
         ("cancel", row(State.COMPOSING), ENDED),
         ("delete", row(State.COMPLETED, gc_round=2), {"deleted_at": NOW, "due_at": NOW, "gc_round": 0}),
         ("heartbeat", row(State.COMPOSING), {"rows_done": 7, "parts_done": 2, "phase": "uploading"} | LEASED),
-        ("release", row(State.COMPOSING, epoch=3), REASON | {"lease_until": 0, "due_at": NOW + 60}),
-        ("release_dead", row(State.COMPOSING), REASON | {"lease_until": 0, "due_at": NOW}),
+        ("release", row(State.COMPOSING, epoch=3), REASON | {"lease_until": 0, "due_at": NOW + 60, "strikes": 3}),
+        (
+            "release_dead",
+            row(State.COMPOSING, rows_done=5, parts_done=2),
+            REASON | {"lease_until": 0, "due_at": NOW, "deaths": 1, "died_at": "5 rows, 2 parts", "strikes": 0},
+        ),
         ("fail", row(State.COMPOSING), REASON | ENDED),
         ("postpone", row(State.SEALED), {"due_at": NOW + 15}),
         ("trigger_again", row(State.SEALED), {"due_at": NOW + TIMINGS.trigger_grace_s}),
@@ -231,7 +239,8 @@ def test_what_a_step_writes(name: str, task: Task, expected: dict[str, object]) 
 def test_an_attempt_begins_with_no_progress_under_the_next_epoch_and_keeps_the_time_of_the_first() -> None:
     fresh: dict[str, object] = {"epoch": 4, "owner": "me", "rows_done": 0, "parts_done": 0, "phase": "rendering"}
     begun = row(State.COMPOSING, rows_done=9, parts_done=3, phase="uploading")
-    assert fields("acquire", begun) == fresh | LEASED | {"started_at": NOW}
+    death: dict[str, object] = {"deaths": 1, "died_at": "9 rows, 3 parts", "strikes": 0}
+    assert fields("acquire", begun) == fresh | LEASED | {"started_at": NOW} | death
     assert fields("acquire", msgspec.structs.replace(begun, started_at=NOW - 5))["started_at"] == NOW - 5
 
 
@@ -341,20 +350,58 @@ def test_a_lease_lasts_as_long_as_two_clocks_may_differ_about_it() -> None:
 @pytest.mark.parametrize(
     ("changes", "now", "expected"),
     [
-        ({"epoch": 5}, NOW, True),
-        ({"epoch": 6}, NOW, False),
-        ({"epoch": 6, "last_error": "OutcomeUnknown"}, NOW, True),
-        ({"epoch": 6, "last_error": "StoreRefused"}, NOW + TIMINGS.outage_s - 1, True),
-        ({"epoch": 6, "last_error": "StoreRefused"}, NOW + TIMINGS.outage_s, False),
-        ({"epoch": 6, "last_error": "InvalidParts"}, NOW, False),
-        ({"epoch": 999, "last_error": "OutcomeUnknown"}, NOW, True),
-        ({"epoch": 1_000, "last_error": "OutcomeUnknown"}, NOW, False),
-        ({"epoch": 6, "last_error": "OutcomeUnknown", "state": State.COMPOSING}, NOW, False),
+        ({"epoch": 5, "strikes": 5}, NOW, True),
+        ({"epoch": 6, "strikes": 6}, NOW, False),
+        ({"epoch": 6}, NOW, True),
+        ({"epoch": 6}, NOW + TIMINGS.outage_s - 1, True),
+        ({"epoch": 6}, NOW + TIMINGS.outage_s, False),
+        ({"epoch": 5}, NOW + TIMINGS.outage_s, True),
+        ({"epoch": 999}, NOW, True),
+        ({"epoch": 1_000}, NOW, False),
     ],
 )
-def test_attempts_end_but_for_those_that_a_store_ended(changes: dict[str, Any], now: float, expected: bool) -> None:  # noqa: FBT001 -- a case of the table
+def test_attempts_end_when_enough_count_against_the_task_or_the_time_for_others_is_over(
+    changes: dict[str, Any],
+    now: float,
+    expected: bool,  # noqa: FBT001 -- a case of the table
+) -> None:
     task = msgspec.structs.replace(row(State.SEALED, sealed_at=NOW), **changes)
-    assert has_attempts_left(COMPOSE, task, now=now, timings=TIMINGS) is expected
+    assert has_attempts_left(task, now=now, timings=TIMINGS) is expected
+
+
+@pytest.mark.parametrize(
+    ("summary", "strikes"), [("OutcomeUnknown", 1), ("StoreRefused", 1), ("InvalidParts", 2), ("RuntimeError", 2)]
+)
+def test_what_a_store_ended_does_not_count_against_the_task(summary: str, strikes: int) -> None:
+    assert strikes_after(1, Failure("STORE_UNAVAILABLE", summary)) == strikes
+
+
+def test_a_death_counts_if_the_worker_died_alone_and_where_the_one_before_died() -> None:
+    task = row(State.COMPOSING, rows_done=100, parts_done=1)
+    seen = []
+    for alone, rows in [(True, 100), (True, 100), (True, 200), (False, 200), (False, 200), (True, 200)]:
+        task = msgspec.structs.replace(task, rows_done=rows)
+        task = msgspec.structs.replace(task, **died(task, alone=alone))
+        seen.append((task.deaths, task.strikes))
+    assert seen == [(1, 0), (2, 1), (1, 1), (2, 1), (3, 1), (4, 2)]
+
+
+def test_deaths_at_one_place_give_the_others_longer_and_longer_without_the_task() -> None:
+    """A task that takes the whole service with it must not keep it down."""
+    task = row(State.COMPOSING, lease_until=NOW)
+    pauses = []
+    for _ in range(5):
+        pauses.append(free_at(task, TIMINGS) - NOW - TIMINGS.skew_s)
+        task = msgspec.structs.replace(task, **died(task, alone=False))
+    assert pauses == [0, 0, TIMINGS.backoff_s, 2 * TIMINGS.backoff_s, 4 * TIMINGS.backoff_s]
+
+
+def test_a_lease_further_ahead_than_any_can_be_has_lapsed() -> None:
+    timings = Timings()
+    ahead = 2 * (timings.lease_s + timings.skew_s)
+    assert is_leased(row(State.COMPOSING, lease_until=NOW + ahead), now=NOW, timings=timings)
+    assert not is_leased(row(State.COMPOSING, lease_until=NOW + ahead + 1), now=NOW, timings=timings)
+    assert not is_leased(row(State.COMPOSING, lease_until=NOW + 3 * 3600), now=NOW, timings=timings)
 
 
 def test_the_faults_of_stores_are_called_as_their_errors_are() -> None:

@@ -184,14 +184,18 @@ def test_an_attempt_may_take_only_so_long(case: Case) -> None:
 
 
 def test_attempts_run_out_for_every_kind(case: Case) -> None:
-    def left(**changes: Any) -> bool:
-        task = a_task(state=case.kind.waiting, **changes)
-        return has_attempts_left(case.kind, task, now=task.created_at, timings=case.ports.timings)
-
-    most = case.ports.timings.attempts_max
-    assert left(epoch=most - 1)
-    assert not left(epoch=most)
-    assert left(epoch=most, last_error="OutcomeUnknown"), "a store was away"
+    """Those that the task itself failed; that a store was away, or a service was killed, costs none."""
+    timings = case.ports.timings
+    for error, strikes in ((OutcomeUnknown(), 0), (RuntimeError(), 1), (RuntimeError(), 2), (OutcomeUnknown(), 2)):
+        lease.release(case.ports, case.acquire(), error)
+        assert case.row().strikes == strikes
+    case.acquire()
+    case.acquire()  # the one before was killed with its service
+    assert (case.row().strikes, case.row().deaths) == (2, 1)
+    assert has_attempts_left(case.row(), now=case.row().created_at, timings=timings)
+    for _ in range(timings.attempts_max - 2):
+        lease.release(case.ports, case.acquire(), RuntimeError())
+    assert not has_attempts_left(case.row(), now=case.row().created_at, timings=timings)
 
 
 def test_a_heartbeat_without_an_answer_ends_nothing(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

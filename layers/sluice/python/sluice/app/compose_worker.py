@@ -52,9 +52,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def answer(ports: Ports, line: bytes) -> str:
     """Compose one task; returns the line that says how it ended."""
-    manifest = msgspec.json.decode(line, type=ComposeRequest).manifest()
+    request = msgspec.json.decode(line, type=ComposeRequest)
+    manifest = request.manifest()
     try:
-        outcome = compose_export(ports, manifest).value
+        outcome = compose_export(ports, manifest, owner=request.owner).value
     except Exception as error:  # noqa: BLE001 - a worker outlives a task that crashes; the error is reported
         ports.journal.record(Event.SYSTEM_ERROR, task_id=manifest.task.task_id, error=error)
         outcome = CRASHED

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from sluice.adapters.system_clock import SystemClock
+from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.workers.pool import PoolLimits, WorkerPool
 from sluice.api.http.routes.health import HealthApp, HealthChecks
 from sluice.app.backends import backend_of, open_ports
@@ -25,7 +25,6 @@ from sluice.domain.keys import OUTPUT_PREFIX, ManifestRef, TaskRef, TenantId, ta
 from sluice.domain.limits import DAY_S
 from sluice.ports.bundle import Ports
 from sluice.ports.journal import Journal
-from sluice.ports.store_errors import StoreError
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
 from sluice.usecases.upkeep.repair_task import release_lease
 from sluice.usecases.upkeep.sweep_tasks import SweepMemory, sweep_tasks
@@ -104,19 +103,25 @@ def build_pool(settings: Settings, journal: Journal, *, config: Path | None) -> 
         queue_max=settings.concurrency.task_queue_size,
     )
     return WorkerPool(
-        command, limits=limits, clock=SystemClock(), journal=journal, note=partial(replay_line, journal=journal)
+        command,
+        limits=limits,
+        clock=SystemClock(),
+        journal=journal,
+        randomness=SystemRandomness(),
+        note=partial(replay_line, journal=journal),
     )
 
 
-def rescue(ports: Ports, manifest: ManifestRef) -> None:
+def rescue(ports: Ports, manifest: ManifestRef, owner: str) -> None:
     """Free the task of a worker that died and compose it again, without waiting for its lease.
 
+    Only the attempt ``owner``: another service may have taken the task over.
     Bounded by the task's attempts: a task that kills every worker fails. A
     worker that died before it leased the task is left to the sweeper's pace.
     """
     try:
-        released = release_lease(ports, manifest.task)
-    except (SluiceError, StoreError) as error:
+        released = release_lease(ports, manifest.task, owner=owner, alone=True)
+    except Exception as error:  # noqa: BLE001 - the pool's thread, which serves other tasks, outlives it
         ports.journal.record(Event.SYSTEM_ERROR, task_id=manifest.task.task_id, error=error)
         return
     if released:

@@ -15,6 +15,10 @@ ATTEMPTS_IN_OUTAGE_MAX = 1_000
 """Attempts of one task, whatever the pauses between them are set to."""
 STORE_FAULTS = frozenset({"OutcomeUnknown", "StoreRefused"})
 """``last_error`` of an attempt that no other worker could have ended better."""
+LEASES_AHEAD_MAX = 2
+"""A lease that ends later than so many whole ones from now was not taken by a clock that is right."""
+DEATHS_WITHOUT_PAUSE = 2
+"""Deaths at one place after which the next attempt begins at once."""
 
 
 class Progress(Protocol):
@@ -61,20 +65,64 @@ class Failure(NamedTuple):
 
 
 def is_leased(task: Task, *, now: float, timings: Timings) -> bool:
-    """Whether a worker may still be alive that holds the row; asked of a row in a kind's running state."""
-    return task.lease_until + timings.skew_s >= now
+    """Whether a worker may still be alive that holds the row, or the row has a pause; asked of a row that is worked on.
 
-
-def has_attempts_left(kind: WorkKind[Progress], task: Task, *, now: float, timings: Timings) -> bool:
-    """Whether another attempt may begin: some are left, or the last one was given back because of a store, lately.
-
-    An attempt whose process ended without a report was not given back because of a store.
+    A lease further ahead than any can be was taken by a clock that was wrong: it has lapsed.
     """
-    if task.epoch < timings.attempts_max:
-        return True
-    if task.state is not kind.waiting or task.last_error not in STORE_FAULTS:
+    latest = now + LEASES_AHEAD_MAX * (timings.lease_s + timings.skew_s)
+    return now <= free_at(task, timings) and task.lease_until <= latest
+
+
+def free_at(task: Task, timings: Timings) -> float:
+    """When a row whose worker is not heard of may be taken over.
+
+    Deaths at one place that no process saw may each have taken a service with
+    them: from the third on the others have longer and longer without the task.
+    """
+    deaths = _deaths(task)
+    pause_s = backoff_s(deaths - DEATHS_WITHOUT_PAUSE, timings) if deaths > DEATHS_WITHOUT_PAUSE else 0
+    return task.lease_until + timings.skew_s + pause_s
+
+
+def died(task: Task, *, alone: bool) -> TaskFields:
+    """What a row keeps of an attempt that ended without a report.
+
+    ``alone``: the service saw its worker die, and lives. That counts against
+    the task if the attempt before died at the same place. A death that no
+    process saw is one of the whole service, or of the platform, and does not count.
+    """
+    deaths = _deaths(task)
+    return {
+        "deaths": deaths,
+        "died_at": _place(task),
+        "strikes": task.strikes + (1 if alone and deaths > 1 else 0),
+    }
+
+
+def strikes_after(strikes: int, failure: Failure) -> int:
+    """How many attempts count against a task of ``strikes`` once one more gave it back for ``failure``."""
+    return strikes + (0 if failure.summary in STORE_FAULTS else 1)
+
+
+def has_attempts_left(task: Task, *, now: float, timings: Timings) -> bool:
+    """Whether another attempt may begin: few enough count against the task.
+
+    Those that do not count (a store was away, a service was killed) are made
+    for ``outage_s`` after the seal, and ``attempts_max`` of them at least.
+    """
+    if task.strikes >= timings.attempts_max:
         return False
-    return task.epoch < ATTEMPTS_IN_OUTAGE_MAX and now < (task.sealed_at or task.created_at) + timings.outage_s
+    is_early = now < (task.sealed_at or task.created_at) + timings.outage_s
+    return task.epoch < (ATTEMPTS_IN_OUTAGE_MAX if is_early else timings.attempts_max)
+
+
+def _deaths(task: Task) -> int:
+    """How many attempts in a row died at one place, if the one that the row shows died too."""
+    return task.deaths + 1 if task.deaths and task.died_at == _place(task) else 1
+
+
+def _place(task: Task) -> str:
+    return f"{task.rows_done} rows, {task.parts_done} parts"
 
 
 def backoff_s(epoch: int, timings: Timings) -> float:

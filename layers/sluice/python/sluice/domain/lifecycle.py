@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluice.domain.attempts import Failure, Progress, WorkKind, backoff_s
+from sluice.domain.attempts import Failure, Progress, WorkKind, backoff_s, died, free_at, strikes_after
 from sluice.domain.keys import TaskRef
 from sluice.domain.limits import Timings
 from sluice.domain.manifest import Manifest, short_sha
@@ -191,6 +191,7 @@ def acquire(kind: WorkKind[Progress], task: Task, *, owner: str, now: float, tim
         guard=Guard(state=task.state, epoch=task.epoch),
         target=kind.running,
         fields={
+            **(died(task, alone=False) if task.state is kind.running else {}),
             **kind.begin().columns(),
             "epoch": epoch,
             "owner": owner,
@@ -212,14 +213,20 @@ def heartbeat(kind: WorkKind[Progress], epoch: int, progress: Progress, *, now: 
     )
 
 
-def release(kind: WorkKind[Progress], epoch: int, failure: Failure, *, now: float, timings: Timings) -> Transition:
-    """Give the row back after a transient failure, to be tried again after a pause that doubles with each attempt."""
-    return _given_back(kind, epoch, failure, due_at=now + backoff_s(epoch, timings))
+def release(
+    kind: WorkKind[Progress], epoch: int, failure: Failure, *, strikes: int, now: float, timings: Timings
+) -> Transition:
+    """Give the row back after a transient failure, to be tried again after a pause that doubles with each attempt.
+
+    ``strikes`` are those of the row when the attempt began.
+    """
+    due_at = now + backoff_s(epoch, timings)
+    return _given_back(kind, epoch, failure, {"strikes": strikes_after(strikes, failure), "due_at": due_at})
 
 
-def release_dead(kind: WorkKind[Progress], epoch: int, failure: Failure, *, now: float) -> Transition:
-    """Give back a row whose worker is believed dead, to be tried again at once."""
-    return _given_back(kind, epoch, failure, due_at=now)
+def release_dead(kind: WorkKind[Progress], task: Task, failure: Failure, *, alone: bool, now: float) -> Transition:
+    """Give back a row whose worker is believed dead, to be tried again at once. ``alone`` as ``died`` has it."""
+    return _given_back(kind, task.epoch, failure, {**died(task, alone=alone), "due_at": now})
 
 
 def complete(epoch: int, result: Result, *, parts: int, now: float, timings: Timings) -> Transition:
@@ -264,6 +271,11 @@ def postpone(task: Task, *, now: float) -> Transition:
 def trigger_again(task: Task, *, now: float, timings: Timings) -> Transition:
     """Put the next look off, so that the worker who is asked for has the time to come."""
     return _looked_at_again(task, due_at=now + timings.trigger_grace_s)
+
+
+def wait_free(task: Task, *, timings: Timings) -> Transition:
+    """Look at a row again when its pause is over whose lease has lapsed before."""
+    return _looked_at_again(task, due_at=free_at(task, timings))
 
 
 def make_due(task: Task, *, now: float) -> Transition:
@@ -355,7 +367,7 @@ def _leased(now: float, timings: Timings) -> TaskFields:
     return {"lease_until": lease_until, "due_at": lease_until + timings.skew_s}
 
 
-def _given_back(kind: WorkKind[Progress], epoch: int, failure: Failure, *, due_at: float) -> Transition:
+def _given_back(kind: WorkKind[Progress], epoch: int, failure: Failure, fields: TaskFields) -> Transition:
     return Transition(
         guard=Guard(state=kind.running, epoch=epoch),
         target=kind.waiting,
@@ -363,7 +375,7 @@ def _given_back(kind: WorkKind[Progress], epoch: int, failure: Failure, *, due_a
             "last_error_code": failure.code,
             "last_error": failure.summary,
             "lease_until": 0,
-            "due_at": due_at,
+            **fields,
         },
         is_mine=lambda row: row.state is kind.waiting and row.epoch == epoch,
     )

@@ -70,6 +70,9 @@ class TaskFields(TypedDict, total=False):
     gc_round: int
     upkeep_failures: int
     upkeep_error: str
+    strikes: int
+    deaths: int
+    died_at: str
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +127,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """How often in a row the sweeper could not take the task's next step."""
     upkeep_error: str = ""
     """Why not, the last time: a code or the name of an error."""
+    strikes: int = 0
+    """Attempts that count against the task, as ``attempts`` has the rule."""
+    deaths: int = 0
+    """How often in a row an attempt ended without a report at the same place."""
+    died_at: str = ""
+    """That place: how far the last of them showed to be."""
 
     @property
     def ref(self) -> TaskRef:

@@ -37,15 +37,20 @@ class Lease(Generic[P]):
     beat_at: float
     """When the last heartbeat was, answered or not."""
     progress: P
+    strikes: int = 0
+    """Attempts before this one that count against the task."""
 
     @property
     def guard(self) -> Guard:
         return Guard(state=self.kind.running, epoch=self.epoch)
 
 
-def acquire(ports: Ports, kind: WorkKind[P], task: Task) -> Lease[P] | None:
-    """Begin the next attempt on a row that waits, or take over one whose lease lapsed. None: another was faster."""
-    owner = ports.randomness.bytes(8).hex()
+def acquire(ports: Ports, kind: WorkKind[P], task: Task, *, owner: str = "") -> Lease[P] | None:
+    """Begin the next attempt on a row that waits, or take over one whose lease lapsed. None: another was faster.
+
+    ``owner`` names the attempt, where the process that started the worker has to know it; 16 hex digits, never twice.
+    """
+    owner = owner or ports.randomness.bytes(8).hex()
     now = ports.clock.now()
     if not apply_transition(
         ports, task.ref, lifecycle.acquire(kind, task, owner=owner, now=now, timings=ports.timings)
@@ -61,6 +66,7 @@ def acquire(ports: Ports, kind: WorkKind[P], task: Task) -> Lease[P] | None:
         begun_at=begun_at,
         beat_at=begun_at,
         progress=kind.begin(),
+        strikes=task.strikes,
     )
     _log(ports, lease)
     if not task.started_at:
@@ -105,7 +111,9 @@ def heartbeat(ports: Ports, lease: Lease[P]) -> None:
 def release(ports: Ports, lease: Lease[P], error: Exception) -> None:
     """Give the row back after a transient failure, to be tried again after a pause."""
     failure = _failure(error)
-    step = lifecycle.release(lease.kind, lease.epoch, failure, now=ports.clock.now(), timings=ports.timings)
+    step = lifecycle.release(
+        lease.kind, lease.epoch, failure, strikes=lease.strikes, now=ports.clock.now(), timings=ports.timings
+    )
     end(ports, lease, step, outcome="released", failure=failure)
     ports.journal.record(
         Event.ATTEMPT_RELEASED,

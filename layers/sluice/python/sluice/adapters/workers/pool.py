@@ -12,7 +12,7 @@ from sluice.adapters.workers.process import WorkerDied, WorkerProcess
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef
-from sluice.ports.clock import Clock
+from sluice.ports.clock import Clock, Randomness
 from sluice.ports.journal import Journal
 
 RETRY_AFTER_S = 10
@@ -43,14 +43,16 @@ class WorkerPool:
         limits: PoolLimits,
         clock: Clock,
         journal: Journal,
+        randomness: Randomness,
         note: Callable[[bytes], object],
     ) -> None:
         self._command = command
         self._limits = limits
         self._clock = clock
         self._journal = journal
+        self._randomness = randomness
         self._note = note
-        self._rescue: Callable[[ManifestRef], object] = _leave
+        self._rescue: Callable[[ManifestRef, str], object] = _leave
         self._changed = threading.Condition()
         self._queue: deque[ManifestRef] = deque()
         self._known: set[ManifestRef] = set()
@@ -59,8 +61,8 @@ class WorkerPool:
         self._active = 0
         self._draining = False
 
-    def rescue_with(self, rescue: Callable[[ManifestRef], object]) -> None:
-        """Call ``rescue``, from a thread of the pool, with the task that a worker died with."""
+    def rescue_with(self, rescue: Callable[[ManifestRef, str], object]) -> None:
+        """Call ``rescue``, from a thread of the pool, with the task that a worker died with, and its attempt's name."""
         self._rescue = rescue
 
     @property
@@ -174,9 +176,9 @@ class WorkerPool:
 
     def _compose(self, manifest: ManifestRef) -> None:
         """Have the task composed. It may be asked for again as soon as its worker has answered."""
-        died = False
+        died, owner = False, self._randomness.bytes(8).hex()
         try:
-            self._worker().compose(manifest)
+            self._worker().compose(manifest, owner)
         except (WorkerDied, OSError) as error:
             died = True
             self._journal.record(Event.WORKER_DIED, task_id=manifest.task.task_id, error=error)
@@ -184,7 +186,7 @@ class WorkerPool:
         with self._changed:
             self._known.discard(manifest)
         if died and not self._draining:
-            self._rescue(manifest)
+            self._rescue(manifest, owner)
 
     def _worker(self) -> WorkerProcess:
         thread = threading.current_thread()
@@ -206,5 +208,5 @@ class WorkerPool:
                 worker.close()
 
 
-def _leave(_: ManifestRef) -> None:
+def _leave(_: ManifestRef, owner: str) -> None:
     """Leave the task to its lease: it lapses, and the sweeper asks for another attempt."""

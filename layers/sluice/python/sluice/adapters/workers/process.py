@@ -18,10 +18,12 @@ class ComposeRequest(msgspec.Struct, frozen=True):
     tenant: str
     task_id: str
     sha: str
+    owner: str = ""
+    """Names the attempt that the request may lead to."""
 
     @classmethod
-    def of(cls, manifest: ManifestRef) -> ComposeRequest:
-        return cls(manifest.task.tenant, manifest.task.task_id, manifest.sha)
+    def of(cls, manifest: ManifestRef, owner: str) -> ComposeRequest:
+        return cls(manifest.task.tenant, manifest.task.task_id, manifest.sha, owner)
 
     def manifest(self) -> ManifestRef:
         return ManifestRef(TaskRef(TenantId(self.tenant), TaskId(self.task_id)), self.sha)
@@ -54,10 +56,10 @@ class WorkerProcess:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def compose(self, manifest: ManifestRef) -> str:
-        """Have one task composed; returns the outcome. Raises ``WorkerDied``."""
+    def compose(self, manifest: ManifestRef, owner: str) -> str:
+        """Have one task composed by the attempt ``owner``; returns the outcome. Raises ``WorkerDied``."""
         try:
-            self._pipe_in.write(msgspec.json.encode(ComposeRequest.of(manifest)) + b"\n")
+            self._pipe_in.write(msgspec.json.encode(ComposeRequest.of(manifest, owner)) + b"\n")
             self._pipe_in.flush()
         except OSError:
             raise WorkerDied from None

@@ -31,13 +31,13 @@ class Outcome(StrEnum):
     POSTPONED = "postponed"
 
 
-def compose_export(ports: Ports, trigger: ManifestRef) -> Outcome:
+def compose_export(ports: Ports, trigger: ManifestRef, *, owner: str = "") -> Outcome:
     """Answer a trigger: take the task if it is free, write its file, and finish it.
 
     Repeatable, late, doubled and concurrent calls are harmless: one attempt
     holds the task at a time, each writes under its own key, and the file
-    exists from the one update that names it. Raises only what it did not
-    foresee, after giving the task back.
+    exists from the one update that names it. ``owner`` names the attempt, as
+    for ``acquire``. Raises only what it did not foresee, after giving the task back.
     """
     task = ports.tasks.read(trigger.task)
     verdict = _judge(ports, task, trigger)
@@ -45,9 +45,9 @@ def compose_export(ports: Ports, trigger: ManifestRef) -> Outcome:
         outcome = verdict or Outcome.DROPPED
         _note(ports, trigger, Event.MANIFEST_DROPPED, outcome=outcome.value)
         return outcome
-    if not has_attempts_left(COMPOSE, task, now=ports.clock.now(), timings=ports.timings):
+    if not has_attempts_left(task, now=ports.clock.now(), timings=ports.timings):
         return _give_up(ports, task)
-    lease = acquire(ports, COMPOSE, task)
+    lease = acquire(ports, COMPOSE, task, owner=owner)
     if lease is None:
         return Outcome.BUSY
     return _run(ports, lease, task)
@@ -75,7 +75,9 @@ def _over_share(ports: Ports, task: Task) -> bool:
 
 def _give_up(ports: Ports, task: Task) -> Outcome:
     last = task.last_error_code or "no word"
-    error = SluiceError(ErrorCode.ATTEMPTS_EXHAUSTED, f"all attempts ({task.epoch}) failed, the last with {last}")
+    facts = {"deaths": task.deaths, "died_at": task.died_at} if task.deaths else {}
+    detail = f"all attempts ({task.epoch}) failed, the last with {last}"
+    error = SluiceError(ErrorCode.ATTEMPTS_EXHAUSTED, detail, **facts)
     fail_task(ports, task.ref, Guard(state=task.state, epoch=task.epoch), error)
     return Outcome.FAILED
 

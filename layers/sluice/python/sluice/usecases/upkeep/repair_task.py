@@ -35,16 +35,17 @@ def trigger_again(ports: Ports, ref: TaskRef) -> Task:
     return task
 
 
-def release_lease(ports: Ports, ref: TaskRef, *, owner: str | None = None) -> bool:
+def release_lease(ports: Ports, ref: TaskRef, *, owner: str | None = None, alone: bool = False) -> bool:
     """Give a task back whose composer will not finish it. False: no composer (or not ``owner``) has its lease.
 
     Safe at any time: a composer that is alive after all is fenced by its epoch.
+    ``alone``: the caller saw that composer die by itself, which may count against the task.
     """
     task = find_task(ports, ref)
     if task.state is not State.COMPOSING or (owner is not None and task.owner != owner):
         return False
     failure = Failure(ErrorCode.INTERNAL.value, "the composer ended without a word")
-    released = apply_transition(ports, ref, release_dead(COMPOSE, task.epoch, failure, now=ports.clock.now()))
+    released = apply_transition(ports, ref, release_dead(COMPOSE, task, failure, alone=alone, now=ports.clock.now()))
     if released:
         ports.journal.record(
             Event.ATTEMPT_RELEASED,

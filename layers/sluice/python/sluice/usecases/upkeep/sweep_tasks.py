@@ -7,7 +7,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple, assert_never
 
-from sluice.domain.attempts import backoff_s
+from sluice.domain.attempts import backoff_s, is_leased
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskRef
@@ -22,6 +22,7 @@ from sluice.domain.lifecycle import (
     put_off,
     settled_upkeep,
     trigger_again,
+    wait_free,
 )
 from sluice.domain.limits import Timings
 from sluice.domain.task import State, Task, TaskFields
@@ -162,7 +163,7 @@ def sweep_task(ports: Ports, ref: TaskRef) -> Swept:
         case State.SEALED:
             return _trigger(ports, task, Swept.LOST_TRIGGER)
         case State.COMPOSING:
-            return _trigger(ports, task, Swept.LAPSED_LEASE)
+            return _take_over(ports, task)
         case State.COMPLETED | State.FAILED | State.CANCELLED | State.EXPIRED:
             return _tend_ended(ports, task)
         case _:
@@ -182,6 +183,14 @@ def _expire_idle(ports: Ports, task: Task) -> Swept:
         from_state="open",
     )
     return Swept.IDLE_EXPIRED
+
+
+def _take_over(ports: Ports, task: Task) -> Swept:
+    """Have a task taken over whose lease has lapsed, unless its attempts died so often that the next has to wait."""
+    if is_leased(task, now=ports.clock.now(), timings=ports.timings):
+        apply_transition(ports, task.ref, wait_free(task, timings=ports.timings))
+        return Swept.NOTHING
+    return _trigger(ports, task, Swept.LAPSED_LEASE)
 
 
 def _trigger(ports: Ports, task: Task, reason: Swept) -> Swept:
