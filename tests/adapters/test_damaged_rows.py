@@ -114,7 +114,7 @@ def test_a_sweep_moves_on_what_is_due_behind_a_row_that_it_cannot_read(store: Da
     ports = replace(memory_ports(clock), tasks=store.tasks)
     poison = refs[-1]
     store.damage(poison, "state", "asleep")
-    memory = SweepMemory()
+    memory = SweepMemory(trusts_clock=True)
     assert sweep_tasks(ports, limit=5, memory=memory) == {Swept.ERROR: 1, Swept.IDLE_EXPIRED: 4}
     assert len(memory) == 1
     # the damage is mended, and the task goes on by itself

@@ -166,7 +166,8 @@ def test_a_task_file_is_written_as_the_release_before_wrote_it(tmp_path: Path) -
         declared = [text for (text,) in db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")]
         rows = {row[1]: list(row) for row in db.execute("SELECT * FROM tasks")}
     assert {name: ref.task_id for name, ref in refs.items()} == known()["refs"]
-    assert [without_added(text) for text in declared] == known()["sqlite"]["declared"]
+    older = [without_added(text) for text in declared if "tasks_live" not in text]  # an index that files have since
+    assert older == known()["sqlite"]["declared"]
     names = Task.__struct_fields__
     assert names[-len(ADDED) :] == tuple(ADDED)
     check_stored(

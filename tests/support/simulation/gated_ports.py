@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from math import inf
 from typing import Protocol, TypeVar
 
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
@@ -108,8 +109,8 @@ class GatedTasks:
     def remove(self, ref: TaskRef, guard: Guard) -> bool:
         return self._gate("tasks.remove", lambda: self._tasks.remove(ref, guard))
 
-    def due(self, now: float, *, limit: int) -> list[TaskRef]:
-        return self._gate("tasks.due", lambda: self._tasks.due(now, limit=limit))
+    def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
+        return self._gate("tasks.due", lambda: self._tasks.due(now, limit=limit, latest=latest))
 
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
         yield from self._gate("tasks.scan", lambda: list(self._tasks.scan(on_damaged)))

@@ -121,12 +121,12 @@ def deletes_its_file_when_in_doubt() -> AbstractContextManager[None]:
 def collects_every_unnamed_file() -> AbstractContextManager[None]:
     sweep_task = sweep_tasks.sweep_task
 
-    def greedy(ports: Ports, ref: TaskRef) -> sweep_tasks.Swept:
+    def greedy(ports: Ports, ref: TaskRef, memory: sweep_tasks.SweepMemory) -> sweep_tasks.Swept:
         task = ports.tasks.read(ref)
         if task is not None:
             keys = [item.key for item in ports.objects.list(output_folder(ref))]
             ports.objects.delete([key for key in keys if key != task.result_key])
-        return sweep_task(ports, ref)
+        return sweep_task(ports, ref, memory)
 
     return replaced(sweep_tasks, "sweep_task", greedy)
 

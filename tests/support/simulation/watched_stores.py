@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from math import inf
 
 from sluice.adapters.memory.store import MemoryStore
 from sluice.adapters.memory.tasks import MemoryTasks
@@ -78,8 +79,8 @@ class WatchedTasks(MemoryTasks):
         self._claims = {ref: dict(claims) for ref, claims in other._claims.items()}
         self._attempts = {ref: dict(attempts) for ref, attempts in other._attempts.items()}
 
-    def due(self, now: float, *, limit: int) -> list[TaskRef]:
-        due = super().due(now, limit=limit)
+    def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
+        due = super().due(now, limit=limit, latest=latest)
         lag = self.index_lag
         if lag is None:
             return due

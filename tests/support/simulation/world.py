@@ -48,6 +48,8 @@ class TrueTime:
 
     def __init__(self) -> None:
         self.passed_s = 0.0
+        self.jumped_s = 0.0
+        """How far every machine's wall clock is set wrong."""
 
     def now(self) -> float:
         return START + self.passed_s
@@ -68,7 +70,7 @@ class ActorClock:
         self._pause = pause
 
     def now(self) -> float:
-        return self._true.now() + self._skew_s
+        return self._true.now() + self._true.jumped_s + self._skew_s
 
     def monotonic(self) -> float:
         return self._true.monotonic()

@@ -102,7 +102,7 @@ def test_every_query_goes_through_an_index_and_sorts_nothing(tmp_path: Path) -> 
             lambda: tasks.page(TENANT, state=State.OPEN, limit=2, cursor=""),
             lambda: tasks.page(TENANT, state=State.OPEN, limit=2, cursor=cursor),
             lambda: tasks.count(TENANT, State.OPEN),
-            lambda: tasks.due(NOW, limit=2),
+            lambda: tasks.due(NOW, limit=2, latest=NOW),
             lambda: list(tasks.scan()),
             lambda: tasks.claim(ref, a_claim(1), at=NOW, due_at=NOW),
             lambda: tasks.update(ref, Guard(state=State.OPEN, rev=1), {"owner": "me"}),

@@ -134,7 +134,7 @@ def test_rows_that_can_be_neither_read_nor_written_wait_in_memory_however_many_t
     waiting = sealed(ports)
     tasks.poisoned = set(poison)
     clock.advance(ports.timings.trigger_grace_s)
-    memory = SweepMemory()
+    memory = SweepMemory(trusts_clock=True)
     for _ in range(4):
         sweep_tasks(ports, limit=2, memory=memory)
     assert [ring.manifest.task for ring in trigger.rings] == [waiting]
@@ -174,7 +174,7 @@ def test_an_open_task_that_cannot_expire_is_put_off_and_a_batch_that_comes_wins(
     assert sweep_tasks(ports) == {}
 
 
-def failing_due(now: float, *, limit: int) -> list[TaskRef]:
+def failing_due(now: float, *, limit: int, latest: float) -> list[TaskRef]:
     raise OutcomeUnknown
 
 

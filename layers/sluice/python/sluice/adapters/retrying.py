@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from math import inf
 
 from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.domain.keys import TaskRef, TenantId
@@ -116,8 +117,8 @@ class RetryingTasks:
     def remove(self, ref: TaskRef, guard: Guard) -> bool:
         return self._tasks.remove(ref, guard)
 
-    def due(self, now: float, *, limit: int) -> list[TaskRef]:
-        return self._retry.call(lambda: self._tasks.due(now, limit=limit))
+    def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
+        return self._retry.call(lambda: self._tasks.due(now, limit=limit, latest=latest))
 
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
         return self._tasks.scan(on_damaged)

@@ -190,7 +190,8 @@ class SweeperLoop:
         reconciled_at = self._ports.clock.monotonic()
         while True:
             self.sweep()
-            if self._ports.clock.monotonic() - reconciled_at >= RECONCILE_S:
+            is_time = self._ports.clock.monotonic() - reconciled_at >= RECONCILE_S
+            if is_time and self._memory.believes_clock(self._ports.clock):
                 reconciled_at = self._ports.clock.monotonic()
                 self._guarded(lambda: reconcile_stores(self._ports))
                 self._guarded(self._tidy)

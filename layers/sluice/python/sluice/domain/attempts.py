@@ -17,6 +17,8 @@ STORE_FAULTS = frozenset({"OutcomeUnknown", "StoreRefused"})
 """``last_error`` of an attempt that no other worker could have ended better."""
 LEASES_AHEAD_MAX = 2
 """A lease that ends later than so many whole ones from now was not taken by a clock that is right."""
+POSTPONE_S = 15.0
+"""How long a task waits whose tenant has its share of composers."""
 DEATHS_WITHOUT_PAUSE = 2
 """Deaths at one place after which the next attempt begins at once."""
 
@@ -123,6 +125,21 @@ def _deaths(task: Task) -> int:
 
 def _place(task: Task) -> str:
     return f"{task.rows_done} rows, {task.parts_done} parts"
+
+
+def due_latest(now: float, timings: Timings) -> float:
+    """The latest time at which a live row can be due that a clock near ours wrote; twice that, to be on the safe side.
+
+    Live is what is sealed or composing: no step makes it wait longer than its longest pause.
+    """
+    lease_s = timings.lease_s + timings.skew_s + timings.backoff_max_s
+    return now + 2 * max(lease_s, timings.trigger_grace_s, timings.backoff_max_s, POSTPONE_S)
+
+
+def is_due(task: Task, *, now: float, timings: Timings) -> bool:
+    """Whether the sweeper takes the task's next step now, also because a wrong clock put it off for too long."""
+    is_live = task.state in {State.SEALED, State.COMPOSING}
+    return task.due_at <= now or (is_live and task.due_at > due_latest(now, timings))
 
 
 def backoff_s(epoch: int, timings: Timings) -> float:

@@ -13,15 +13,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluice.domain.attempts import Failure, Progress, WorkKind, backoff_s, died, free_at, strikes_after
+from sluice.domain.attempts import POSTPONE_S, Failure, Progress, WorkKind, backoff_s, died, free_at, strikes_after
 from sluice.domain.keys import TaskRef
 from sluice.domain.limits import Timings
 from sluice.domain.manifest import Manifest, short_sha
 from sluice.domain.params import ExportParams
 from sluice.domain.task import Result, State, Task, TaskFields
-
-POSTPONE_S = 15.0
-"""How long a task waits whose tenant has its share of composers."""
 
 
 class Fence(NamedTuple):

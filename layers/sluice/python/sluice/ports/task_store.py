@@ -9,6 +9,7 @@ that this release knows; a row like that does not keep others from being listed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from typing import NamedTuple, Protocol
 
 from sluice.domain.keys import TaskId, TaskRef, TenantId
@@ -87,8 +88,13 @@ class ChangesTasks(Protocol):
 
 
 class ProposesTasks(Protocol):
-    def due(self, now: float, *, limit: int) -> list[TaskRef]:
-        """Rows whose ``due_at`` is at or before ``now``, most overdue first. May lag: it only proposes."""
+    def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
+        """Rows whose ``due_at`` is at or before ``now``, most overdue first. May lag: it only proposes.
+
+        Before them come sealed and composing rows due after ``latest``, which
+        a wrong clock put off; a store that has no cheap way to find those
+        leaves them to who scans.
+        """
 
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
         """Every row, in any order, not through an index. Memory does not depend on their number.

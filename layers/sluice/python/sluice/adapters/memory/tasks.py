@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import inf
 from threading import RLock
 
 import msgspec
@@ -99,10 +100,12 @@ class MemoryTasks:
                 table.pop(ref, None)
             return True
 
-    def due(self, now: float, *, limit: int) -> list[TaskRef]:
+    def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
         with self._lock:
-            due = sorted((task.due_at, task.ref) for task in self._tasks.values() if task.due_at <= now)
-        return [ref for _, ref in due[:limit]]
+            rows = list(self._tasks.values())
+        put_off = [task.ref for task in rows if task.state in {State.SEALED, State.COMPOSING} and task.due_at > latest]
+        due = sorted((task.due_at, task.ref) for task in rows if task.due_at <= now)
+        return [*put_off, *(ref for _, ref in due)][:limit]
 
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
         del on_damaged

@@ -35,11 +35,15 @@ _ENDINGS = {
     "attempts": "PRIMARY KEY (tenant, task_id, epoch)) WITHOUT ROWID",
 }
 
+LIVE = "state IN ('sealed', 'composing')"
+"""Rows that wait for a composer or have one; an index holds only these."""
+
 _INDEXES = (
-    "CREATE INDEX tasks_due ON tasks (due_at)",
-    "CREATE INDEX tasks_of_state ON tasks (tenant, state)",
-    "CREATE INDEX tasks_listed ON tasks (tenant, created_at DESC, task_id) WHERE params <> ''",
-    "CREATE INDEX tasks_listed_of_state ON tasks (tenant, state, created_at DESC, task_id) WHERE params <> ''",
+    f"tasks_live ON tasks (due_at) WHERE {LIVE}",
+    "tasks_due ON tasks (due_at)",
+    "tasks_of_state ON tasks (tenant, state)",
+    "tasks_listed ON tasks (tenant, created_at DESC, task_id) WHERE params <> ''",
+    "tasks_listed_of_state ON tasks (tenant, state, created_at DESC, task_id) WHERE params <> ''",
 )
 
 
@@ -55,6 +59,8 @@ def prepare(db: sqlite3.Connection, *, upgrades: Sequence[Upgrade] = UPGRADES) -
         for upgrade in upgrades[version - 1 :]:
             upgrade(db)
         _add_missing_columns(db)
+    for index in _INDEXES:
+        db.execute(f"CREATE INDEX IF NOT EXISTS {index}")
     db.execute(f"PRAGMA user_version = {newest}")
 
 
@@ -62,8 +68,6 @@ def _create(db: sqlite3.Connection) -> None:
     for table, columns in _TABLES.items():
         declarations = ", ".join(map(_declare, columns))
         db.execute(f"CREATE TABLE {table} ({declarations}, {_ENDINGS[table]}")
-    for index in _INDEXES:
-        db.execute(index)
 
 
 def _add_missing_columns(db: sqlite3.Connection) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import msgspec
 
 from sluice.adapters.page_cursor import Position
 from sluice.adapters.sqlite.connections import Connections, Synchronous
-from sluice.adapters.sqlite.schema import prepare
+from sluice.adapters.sqlite.schema import LIVE, prepare
 from sluice.adapters.task_columns import columns_of, decode_task, encode_fields, encode_task
 from sluice.domain.errors import SluiceError
 from sluice.domain.keys import TaskId, TaskRef, TenantId
@@ -135,10 +136,12 @@ class SqliteTasks:
             db.execute(f"DELETE FROM attempts {_OF_TASK}", ref)
             return True
 
-    def due(self, now: float, *, limit: int) -> list[TaskRef]:
-        query = "SELECT tenant, task_id FROM tasks WHERE due_at <= ? ORDER BY due_at LIMIT ?"
+    def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
+        put_off = f"SELECT tenant, task_id FROM tasks WHERE {LIVE} AND due_at > ? LIMIT ?"
+        due = "SELECT tenant, task_id FROM tasks WHERE due_at <= ? ORDER BY due_at LIMIT ?"
         with self._connections.reading() as db:
-            return [TaskRef(TenantId(tenant), TaskId(task)) for tenant, task in db.execute(query, (now, limit))]
+            rows = [*db.execute(put_off, (latest, limit)), *db.execute(due, (now, limit))]
+        return [TaskRef(TenantId(tenant), TaskId(task)) for tenant, task in rows[:limit]]
 
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
         query = (

@@ -15,8 +15,8 @@ ROUND_S = 50.0
 """A sweep that finds more than it can do in this time leaves the rest to the next, which comes every minute."""
 
 
-_memory = SweepMemory()
-"""Of this instance, which the platform keeps from one minute to the next as long as it likes."""
+_memory = SweepMemory(trusts_clock=True)
+"""Of this instance, which the platform keeps for as long as it likes, with a clock that it keeps right."""
 
 
 class _TimerEvent(msgspec.Struct):

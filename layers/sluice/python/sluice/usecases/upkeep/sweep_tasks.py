@@ -7,7 +7,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple, assert_never
 
-from sluice.domain.attempts import backoff_s, is_leased
+from sluice.domain.attempts import backoff_s, due_latest, is_due, is_leased
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskRef
@@ -24,13 +24,16 @@ from sluice.domain.lifecycle import (
     trigger_again,
     wait_free,
 )
-from sluice.domain.limits import Timings
+from sluice.domain.limits import DAY_S, Timings
 from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.bundle import Ports
+from sluice.ports.clock import Clock
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.upkeep.collect_garbage import collect_garbage
 
 SWEEP_MAX = 500
+CLOCK_PROOF_S = 300.0
+"""For how long the wall clock keeps pace with the monotonic one before something is deleted on its word."""
 FAILING_MAX = 10_000
 """Tasks that one process remembers to have failed at."""
 
@@ -63,19 +66,57 @@ class SweepMemory:
     A task whose row cannot be read or written cannot be put off there. It
     would be the most overdue at every sweep; so it waits here, and takes
     no turn of another.
+
+    Nothing is deleted on the word of one reading of the wall clock: it has to
+    keep pace with the monotonic one over ``CLOCK_PROOF_S`` of sweeps, and after
+    a jump for as long as it jumped, at most a day.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, trusts_clock: bool = False) -> None:
+        """``trusts_clock`` where the platform answers for it, or a caller knows what it does."""
         self._failing: OrderedDict[TaskRef, _Failing] = OrderedDict()
+        self._doubted: dict[TaskRef, float] = {}
+        """Tasks whose time may be over, and when they are looked at again, monotonic."""
+        self._trusts_clock = trusts_clock
+        self._seen: tuple[float, float] | None = None
+        """Both clocks at the last look."""
+        self._doubts_until = 0.0
+        """Monotonic."""
 
     def __len__(self) -> int:
         """How many tasks the last look at each could not move on."""
         return len(self._failing)
 
+    @property
+    def waiting(self) -> int:
+        """How many tasks may be due and have no turn yet."""
+        return len(self._failing) + len(self._doubted)
+
+    def look_at_clock(self, clock: Clock, timings: Timings) -> None:
+        """Compare the clocks. To be called at each sweep."""
+        now, monotonic = clock.now(), clock.monotonic()
+        if self._seen is None:
+            self._doubts_until = monotonic + CLOCK_PROOF_S
+        else:
+            jump_s = abs((now - self._seen[0]) - (monotonic - self._seen[1]))
+            if jump_s > timings.skew_s:
+                doubt_s = min(max(jump_s, CLOCK_PROOF_S), DAY_S)
+                self._doubts_until = max(self._doubts_until, monotonic + doubt_s)
+        self._seen = now, monotonic
+        self._doubted = {ref: again_at for ref, again_at in self._doubted.items() if again_at > monotonic}
+
+    def believes_clock(self, clock: Clock) -> bool:
+        """Whether something may be deleted because its time is over."""
+        return self._trusts_clock or (self._seen is not None and clock.monotonic() >= self._doubts_until)
+
+    def doubt(self, ref: TaskRef) -> None:
+        """Leave a task whose time seems to be over until the clock has proved itself."""
+        self._doubted[ref] = self._doubts_until
+
     def waits(self, ref: TaskRef, *, monotonic: float) -> bool:
         """Whether it is too early to try the task again."""
         known = self._failing.get(ref)
-        return known is not None and monotonic < known.again_at
+        return ref in self._doubted or (known is not None and monotonic < known.again_at)
 
     def failed(self, ref: TaskRef, *, monotonic: float, timings: Timings, is_put_off: bool) -> None:
         """Remember a failure; unless the row ``is_put_off``, the task waits by what is remembered."""
@@ -103,10 +144,11 @@ def sweep_tasks(
     the task is put off for longer each time, in its row or in ``memory``, which
     a process hands from sweep to sweep.
     """
-    memory = SweepMemory() if memory is None else memory
-    started = ports.clock.monotonic()
+    memory = SweepMemory(trusts_clock=True) if memory is None else memory
+    memory.look_at_clock(ports.clock, ports.timings)
+    started, now = ports.clock.monotonic(), ports.clock.now()
     done: Counter[Swept] = Counter()
-    due = ports.tasks.due(ports.clock.now(), limit=limit + len(memory))
+    due = ports.tasks.due(now, limit=limit + memory.waiting, latest=due_latest(now, ports.timings))
     for ref in [ref for ref in due if not memory.waits(ref, monotonic=started)][:limit]:
         if until is not None and ports.clock.monotonic() >= until:
             break
@@ -123,7 +165,7 @@ def sweep_tasks(
 def sweep_quietly(ports: Ports, ref: TaskRef, memory: SweepMemory) -> Swept:
     """As ``sweep_task``; whatever fails is recorded, the task is put off, and the caller goes on with the next."""
     try:
-        done = sweep_task(ports, ref)
+        done = sweep_task(ports, ref, memory)
     except Exception as error:  # noqa: BLE001 - one error that was not foreseen must not cost all others their turn
         ports.journal.record(Event.SYSTEM_ERROR, component="sweeper", task_id=ref.task_id, error=error)
         is_put_off = _put_off(ports, ref, error)
@@ -152,10 +194,13 @@ def _take(ports: Ports, task: Task, step: Transition) -> bool:
     return apply_transition(ports, task.ref, replace(step, fields=fields))
 
 
-def sweep_task(ports: Ports, ref: TaskRef) -> Swept:
-    """Take one task one step further, if it is due."""
-    task = ports.tasks.read(ref)
-    if task is None or task.due_at > ports.clock.now():
+def sweep_task(ports: Ports, ref: TaskRef, memory: SweepMemory) -> Swept:
+    """Take one task one step further, if it is due, and the clock is to be believed where the step rests on it."""
+    task, now = ports.tasks.read(ref), ports.clock.now()
+    if task is None or not is_due(task, now=now, timings=ports.timings):
+        return Swept.NOTHING
+    if _rests_on_the_clock(task, now=now) and not memory.believes_clock(ports.clock):
+        memory.doubt(ref)
         return Swept.NOTHING
     match task.state:
         case State.OPEN:
@@ -168,6 +213,13 @@ def sweep_task(ports: Ports, ref: TaskRef) -> Swept:
             return _tend_ended(ports, task)
         case _:
             assert_never(task.state)
+
+
+def _rests_on_the_clock(task: Task, *, now: float) -> bool:
+    """Whether the step that is due takes something from a task's owner for no other reason than the time."""
+    if task.state is State.OPEN or not task.params:
+        return True
+    return task.state in {State.COMPLETED, State.FAILED} and now >= task.expires_at and not task.deleted_at
 
 
 def _expire_idle(ports: Ports, task: Task) -> Swept:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 
 from sluice.adapters.aliyun.tablestore.client import (
     COLUMNS_PER_WRITE,
@@ -162,8 +163,12 @@ class TablestoreTasks:
         bounds = ([_key(STATE_LISTING, [part], end) for end in (sdk.INF_MIN, sdk.INF_MAX)] for part in parts)
         return sum(1 for start, end in bounds for _ in self._client.read_rows(start, end, index=index))
 
-    def due(self, now: float, *, limit: int) -> list[TaskRef]:
-        """Merge the shards. An entry that is being moved may be seen at both places."""
+    def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
+        """Merge the shards. An entry that is being moved may be seen at both places.
+
+        What is due after ``latest`` is left to the weekly walk: no index has only the live rows.
+        """
+        del latest
         due: dict[TaskRef, int] = {}
         for shard in range(DUE_SHARDS):
             start, end = _key(DUE, [shard], sdk.INF_MIN), _key(DUE, [shard, microseconds(now) + 1], sdk.INF_MIN)
