@@ -177,6 +177,21 @@ def test_row_39_an_encoding_that_is_not_gzip_once_is_refused(client: ApiClient, 
     refused(client, task_id, answer, status=415, code="UNSUPPORTED_ENCODING")
 
 
+def test_a_caller_that_sends_a_refused_body_to_its_end_gets_the_answer(client: ApiClient) -> None:
+    """Empty gzip members are refused at the first 10,000; the caller sees that when it has sent the rest, slowly."""
+    task_id = client.open()
+    body = gzip.compress(b"") * 600_000
+    head = head_of(client, task_id, Content_Length=str(len(body)), Content_Encoding="gzip")
+    with socket.create_connection(("127.0.0.1", client.relay.port), timeout=60) as connection:
+        connection.sendall(head)
+        for at in range(0, len(body), len(body) // 10):
+            connection.sendall(body[at : at + len(body) // 10])
+            time.sleep(0.3)
+        answer = connection.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"too many small members" in answer
+
+
 @pytest.mark.parametrize("cut", [5, 15, -9, -1])
 def test_row_39_gzip_that_is_damaged_is_refused(client: ApiClient, cut: int) -> None:
     task_id = client.open()

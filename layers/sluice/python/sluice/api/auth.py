@@ -85,6 +85,10 @@ class KeyRing:
         self._had_keys = self._had_keys or bool(self._store.read())
         return self._had_keys
 
+    def is_open(self) -> bool:
+        """Whether every caller is let in now."""
+        return False
+
     def authenticate(self, header: str | None) -> Principal:
         """Read ``Bearer slc_…``. Raises UNAUTHENTICATED, with one and the same answer for all causes."""
         presented = _presented(header)
@@ -123,6 +127,9 @@ class OpenRing:
 
     def has_keys(self) -> bool:
         return self._ring.has_keys()
+
+    def is_open(self) -> bool:
+        return not self._ring.has_keys()
 
     def authenticate(self, header: str | None) -> Principal:
         if self._ring.has_keys():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,7 @@ from sluice.usecases.upkeep.sweep_tasks import SweepMemory, sweep_tasks
 
 PROBE_KEY = f"{OUTPUT_PREFIX}health-probe"
 PROBE_TASK = TaskRef(TenantId("health"), task_id_from_bytes(bytes(17)))
+ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104  # what a setting may say, not what we bind
 RECONCILE_S = 7 * DAY_S
 FAILED_SWEEPS_MAX = 3
 """Sweeps in a row that fail as a whole before the service says that it is not ready."""
@@ -90,6 +92,8 @@ class PublicUrl:
 
     def __call__(self) -> str:
         host = f"[{self._server.host}]" if ":" in self._server.host else self._server.host
+        if self._server.host in ANY_ADDRESS:  # no address that anyone could call
+            host = socket.gethostname()
         return self._server.public_url or f"{self._scheme}://{host}:{self.http_port}"
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
 
@@ -73,6 +74,7 @@ def open_servers(
         closing=closing,
         body_timeouts=BodyTimeouts(idle_s=settings.server.idle_timeout_s, total_s=settings.server.request_timeout_s),
         requests_max=settings.server.connections_max,
+        hosts=filter(None, (settings.server.host, urlsplit(settings.server.public_url).hostname)),
         tenant_share=settings.server.tenant_share,
         observe=telemetry.metrics.observe_request,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from functools import cache
 
@@ -57,13 +57,15 @@ def build_http_app(
     body_timeouts: BodyTimeouts | None = None,
     requests_max: int = 1_000,
     tenant_share: float = TENANT_SHARE,
+    hosts: Iterable[str] = (),
     observe: Observe | None = None,
 ) -> Starlette:
     """Build the API over one service.
 
     ``links`` verifies the tokens of ``/v1/files``, for stores whose links lead
     here. Callers that wait are answered once ``closing`` is set. One tenant has
-    at most ``tenant_share`` of the requests and tables under way. ``observe``
+    at most ``tenant_share`` of the requests and tables under way. Without keys
+    ``hosts`` are further names that callers may reach this by. ``observe``
     is called with each answer, for metrics.
     """
     operations = operations_of(routes)
@@ -88,6 +90,7 @@ def build_http_app(
         links=links,
         closing=closing or threading.Event(),
         body_timeouts=body_timeouts or BodyTimeouts(),
+        hosts=frozenset(hosts),
         requests=Shares(requests_max, share=tenant_share, what="requests"),
         tables=Shares(SENDERS_MAX, share=tenant_share, what="tables"),
     )

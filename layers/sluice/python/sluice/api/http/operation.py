@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
@@ -23,7 +24,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope as AsgiScope
 
-from sluice.api.auth import Principal, Shares
+from sluice.api.auth import Principal, Shares, is_loopback
 from sluice.api.http.bodies.body import JSON, BodyBudget, BodyTimeouts
 from sluice.api.http.errors import KNOWN_KEY, SHARE_KEY, invalid_request
 from sluice.api.service import ROOM_POLL_S, Service
@@ -39,6 +40,7 @@ Query = TypeVar("Query", bound=msgspec.Struct)
 Declared = dict[str, Any]
 """A part of the OpenAPI document."""
 
+_CHANGES_NOTHING = frozenset({"GET", "HEAD"})
 SENDERS_MAX = 16
 """Tables of any length that are sent at a time."""
 SHOWN_CHARS_MAX = 64
@@ -110,13 +112,56 @@ class OperationRoute(Route):
 async def _serve(operation: Operation, request: Request) -> Response:
     """Let the caller in, or raise UNAUTHENTICATED, RATE_LIMITED or PERMISSION_DENIED before anything else is read."""
     if operation.scope is None:
+        check_query_text(request.scope["query_string"])
         return await operation.endpoint(request)
     resources = resources_of(request)
+    if resources.service.access.ring.is_open():
+        check_site(request, resources.hosts)
     principal = resources.service.access.admit(request.headers.get("authorization"), operation.scope)
     request.scope[KNOWN_KEY] = True
     request.scope[SHARE_KEY] = resources.requests.take(principal)
+    check_query_text(request.scope["query_string"])
     query = read_query(request.query_params, operation.query)
     return await operation.endpoint(HttpCall(request, resources, principal, query))
+
+
+def check_site(request: Request, hosts: frozenset[str]) -> None:
+    """Raise PERMISSION_DENIED for what a page of another site may have sent through a browser of this machine.
+
+    Without API keys the address is all that protects the service, and a browser reaches it for any page. A page
+    whose name was made to lead here shows itself by ``Host``; a page that posts across sites by
+    ``Sec-Fetch-Site`` or ``Origin``.
+    """
+    host = request.headers.get("host", "")
+    name = _host_name(host)
+    if host and not is_loopback(name) and name not in hosts:
+        detail = "Without API keys the service answers only under this machine's own names, such as 127.0.0.1."
+        raise SluiceError(ErrorCode.PERMISSION_DENIED, detail, field="Host")
+    if request.method in _CHANGES_NOTHING:
+        return
+    origin = request.headers.get("origin")
+    is_foreign = request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
+    if is_foreign or (origin is not None and origin.partition("://")[2] != host):
+        detail = "Without API keys no page of another site may change anything: make a key, `sluice keys add TENANT`."
+        raise SluiceError(ErrorCode.PERMISSION_DENIED, detail, field="Origin")
+
+
+def _host_name(host: str) -> str:
+    """The name in ``Host``, without its port and the brackets of IPv6."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].lower()
+
+
+def check_query_text(query: bytes) -> None:
+    """Raise INVALID_TEXT with ``field`` for a parameter that is not UTF-8: it would be read as another text."""
+    for parameter in query.split(b"&"):
+        try:
+            unquote_to_bytes(parameter).decode()
+        except UnicodeDecodeError:
+            name = unquote_to_bytes(parameter.partition(b"=")[0]).decode(errors="replace")[:SHOWN_CHARS_MAX]
+            detail = "A parameter of the query is not UTF-8, percent-encoded."
+            raise SluiceError(ErrorCode.INVALID_TEXT, detail, field=name) from None
 
 
 class Grant(Protocol):
@@ -148,6 +193,8 @@ class HttpResources:
     """Set when the server drains: callers that wait are answered now."""
     keep_alive_s: float = 15
     """Proxies cut silent connections; a stream of events sends a comment this often."""
+    hosts: frozenset[str] = frozenset()
+    """Names beside this machine's own under which callers without a key reach the service."""
     body_timeouts: BodyTimeouts = field(default_factory=BodyTimeouts)
     body_budget: BodyBudget = field(default_factory=BodyBudget)
     workers: CapacityLimiter = field(default_factory=_limiter(40))

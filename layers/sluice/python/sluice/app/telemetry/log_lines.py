@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
+from queue import Full, Queue
+from threading import Lock, Thread
 from typing import Protocol, TextIO
 
 import msgspec
@@ -30,6 +31,10 @@ from sluice.ports.log_context import current_context
 
 LINE_BYTES_MAX = 16 * 1024
 """Log collectors cut longer lines, which breaks their JSON."""
+
+LINES_WAITING_MAX = 2_000
+"""Lines that wait to be written; more are dropped."""
+CLOSE_S = 2.0
 
 IDS = ("task_id", "session_id", "trace_id", "request_id", "component")
 """Keys of a line that come from the call or from what is bound around it."""
@@ -65,6 +70,11 @@ class JournalLines:
         self._render = render_console if console else render_json
         self.dropped = 0
         """Lines that could not be written."""
+        self._counting = Lock()
+
+    def write_with(self, write: Callable[[str], None]) -> None:
+        """Write later lines otherwise."""
+        self._write = write
 
     def record(self, event: Event, **fields: object) -> None:
         """Write one line. Never raises: a full disk must not stop an export."""
@@ -73,6 +83,10 @@ class JournalLines:
         try:
             self._write(self._line(event, fields))
         except Exception:  # noqa: BLE001  # the port's promise; the loss is counted
+            self.count_dropped()
+
+    def count_dropped(self) -> None:
+        with self._counting:
             self.dropped += 1
 
     def _line(self, event: Event, fields: Mapping[str, object]) -> str:
@@ -202,6 +216,39 @@ class FileOutput:
         self._handler.close()
 
 
+class QueuedOutput:
+    """Writes in a thread of its own, so that no caller waits for a pipe that is not read or a disk that hangs.
+
+    ``write`` raises ``queue.Full`` when ``LINES_WAITING_MAX`` lines wait; ``dropped`` is called for each line
+    that could not be written later.
+    """
+
+    def __init__(self, output: LogOutput, dropped: Callable[[], None]) -> None:
+        self._output = output
+        self._dropped = dropped
+        self._lines: Queue[str | None] = Queue(LINES_WAITING_MAX)
+        self._thread = Thread(target=self._write_all, name="log-lines", daemon=True)
+        self._thread.start()
+
+    def write(self, line: str) -> None:
+        self._lines.put_nowait(line)
+
+    def close(self) -> None:
+        """Write what waits, for ``CLOSE_S`` at most; what is left then is counted as dropped."""
+        with suppress(Full):
+            self._lines.put(None, timeout=CLOSE_S)
+        self._thread.join(CLOSE_S)
+        if not self._thread.is_alive():
+            self._output.close()
+
+    def _write_all(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                self._output.write(line)
+            except Exception:  # noqa: BLE001  # whatever is wrong with the output, the loss is counted
+                self._dropped()
+
+
 def open_output(settings: Logging) -> LogOutput:
     """Open the output that the settings name. Raises OSError when it cannot be written."""
     if settings.output in {"stderr", "stdout"}:
@@ -216,16 +263,24 @@ def _raise(_record: object) -> None:
 
 
 @contextmanager
-def open_lines(settings: Logging, *, clock: Clock, component: str) -> Iterator[JournalLines]:
-    """Open the journal of lines that the settings describe. Raises OSError when the log file cannot be written."""
+def open_lines(settings: Logging, *, clock: Clock, component: str, waits: bool = True) -> Iterator[JournalLines]:
+    """Open the journal of lines that the settings describe. Raises OSError when the log file cannot be written.
+
+    With ``waits=False`` no caller waits for the output, and lines that it does not take in time are dropped and
+    counted. That is for a process that lives on: one that is frozen or killed after each call would lose lines.
+    """
     output = open_output(settings)
+    lines = JournalLines(
+        output.write,
+        clock=clock,
+        level=Level[settings.level],
+        component=component,
+        console=settings.format == "console",
+    )
+    if not waits:
+        output = QueuedOutput(output, lines.count_dropped)
+        lines.write_with(output.write)
     try:
-        yield JournalLines(
-            output.write,
-            clock=clock,
-            level=Level[settings.level],
-            component=component,
-            console=settings.format == "console",
-        )
+        yield lines
     finally:
         output.close()

@@ -40,6 +40,6 @@ class Telemetry(NamedTuple):
 def open_telemetry(settings: Settings, *, component: str = "sluice") -> Iterator[Telemetry]:
     """Open lines and metrics as the settings say. Raises OSError when the log file cannot be written."""
     clock = SystemClock()
-    with open_lines(settings.logging, clock=clock, component=component) as lines:
+    with open_lines(settings.logging, clock=clock, component=component, waits=False) as lines:
         metrics = MetricsJournal(clock=clock, disk=DiskGauge(settings.data_directory))
         yield Telemetry(JournalTee(metrics, lines), metrics, lines)

@@ -14,8 +14,10 @@ from enum import Enum
 
 SIGNIFICANT_DIGITS_MAX = 15
 """A spreadsheet keeps this many (Excel specifications and limits); further digits become zeros."""
+EXPONENT_DIGITS_MAX = 9
+"""More than a reader's own integer may hold: `0e999999999999` is zero, and no program has to take it."""
 
-_NUMBER = re.compile(r"[+-]?([0-9]++)(?:\.([0-9]++))?+(?:[eE][+-]?[0-9]++)?+")
+_NUMBER = re.compile(r"[+-]?([0-9]++)(?:\.([0-9]++))?+(?:[eE][+-]?([0-9]++))?+")
 # The possessive quantifiers make these twice as fast and keep their memory flat on long columns.
 _PLAIN = r"(?:[+-]?+[0-9]{1,300}+(?:\.[0-9]++)?+)?+"
 _PLAIN_COLUMN = re.compile(rf"{_PLAIN}(?:\0{_PLAIN})*+")
@@ -76,4 +78,5 @@ def number_kind(text: str) -> NumberKind:
     significant = (whole + fraction).lstrip("0")
     keeps_digits = len(significant) <= SIGNIFICANT_DIGITS_MAX and not (len(whole) > 1 and whole[0] == "0")
     keeps_value = value >= sys.float_info.min or not significant
-    return NumberKind.NUMBER if keeps_digits and keeps_value else NumberKind.TEXT
+    fits = len((found[3] or "").lstrip("0")) <= EXPONENT_DIGITS_MAX
+    return NumberKind.NUMBER if keeps_digits and keeps_value and fits else NumberKind.TEXT

@@ -28,6 +28,7 @@ SECURITY_SCHEME = "HTTPBearer"
 _ANY_CALL = (
     ErrorCode.UNAUTHENTICATED,
     ErrorCode.PERMISSION_DENIED,
+    ErrorCode.INVALID_TEXT,
     ErrorCode.RATE_LIMITED,
     ErrorCode.QUEUE_FULL,
     ErrorCode.STORE_UNAVAILABLE,

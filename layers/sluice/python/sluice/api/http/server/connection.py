@@ -25,6 +25,8 @@ from sluice.domain.errors import ErrorCode, SluiceError
 
 LINGER_S = 2.0
 """How long a caller that is still sending may read the refusal before its connection is closed."""
+KNOWN_LINGER_S = 60.0
+"""The same for a caller that was let in: it may send its body to the end before it reads the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +145,7 @@ class _Connection(H11Protocol):
         if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
             # Refused before the body was read. Closing at once could cost the caller the answer (the kernel
             # drops it together with what was not read), so what still comes is thrown away for a moment.
-            self._unread_timer.start(LINGER_S)
+            self._unread_timer.start(KNOWN_LINGER_S if self.is_known else LINGER_S)
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -1,0 +1,89 @@
+"""Without keys: what pages of other sites could send through a browser. And queries that are no text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.http_client import ApiClient, HttpRelay, code_of, definition, http_relay
+
+CALLS = [
+    ("POST", ""),
+    ("GET", ""),
+    ("POST", "/stream?format=csv"),
+    ("GET", "/{id}"),
+    ("GET", "/{id}/events"),
+    ("GET", "/{id}/file"),
+    ("PUT", "/{id}/batches/1"),
+    ("POST", "/{id}/close"),
+    ("POST", "/{id}/render"),
+    ("DELETE", "/{id}"),
+]
+FOREIGN_HOSTS = ("evil.example", "evil.example:9091", "127.0.0.1.evil.example", "localhost.evil.example", "[::2]:1")
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpRelay]:
+    with http_relay(tmp_path_factory.mktemp("relay"), open_door=True) as running:
+        yield running
+
+
+@pytest.fixture
+def client(relay: HttpRelay) -> ApiClient:
+    return relay.stranger()
+
+
+@pytest.mark.parametrize(("method", "rest"), CALLS)
+def test_a_foreign_name_for_this_machine_gets_nothing(client: ApiClient, method: str, rest: str) -> None:
+    for host in FOREIGN_HOSTS:
+        answer = client.request(method, "/v1/exports" + rest.replace("{id}", "a" * 26), headers={"Host": host})
+        assert (answer.status_code, code_of(answer), answer.json()["field"]) == (403, "PERMISSION_DENIED", "Host"), host
+
+
+@pytest.mark.parametrize(("method", "rest"), [call for call in CALLS if call[0] != "GET"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+    ],
+    ids=str,
+)
+def test_a_page_of_another_site_changes_nothing(
+    client: ApiClient, method: str, rest: str, headers: dict[str, str]
+) -> None:
+    answer = client.request(method, "/v1/exports" + rest.replace("{id}", "a" * 26), headers=headers)
+    assert (answer.status_code, code_of(answer), answer.json()["field"]) == (403, "PERMISSION_DENIED", "Origin")
+
+
+def test_own_names_own_pages_and_programs_go_on(client: ApiClient) -> None:
+    port = client.relay.port
+    for headers in (
+        {},
+        {"Host": f"localhost:{port}"},
+        {"Host": "[::1]:1"},
+        {"Host": "LOCALHOST"},
+        {"Sec-Fetch-Site": "same-origin", "Origin": f"http://127.0.0.1:{port}"},
+        {"Sec-Fetch-Site": "none"},
+    ):
+        assert client.post("/v1/exports", json=definition(), headers=headers).status_code == 201, headers
+
+
+def test_with_keys_any_name_leads_here(tmp_path: Path) -> None:
+    with http_relay(tmp_path) as relay:
+        headers = {"Host": "exports.example.com", "Origin": "https://shop.example.com"}
+        assert relay.client().post("/v1/exports", json=definition(), headers=headers).status_code == 201
+
+
+@pytest.mark.parametrize(("method", "rest"), CALLS)
+@pytest.mark.parametrize("query", ["columns=caf%E9", "caf%E9=1", "x=1&state=%ff", "a=%C3", "a=%ED%A0%80"])
+def test_a_query_that_is_not_utf_8_is_refused(client: ApiClient, method: str, rest: str, query: str) -> None:
+    path = "/v1/exports" + rest.partition("?")[0].replace("{id}", "a" * 26)
+    answer = client.request(method, f"{path}?{query}")
+    assert (answer.status_code, code_of(answer)) == (400, "INVALID_TEXT")
+    assert answer.json()["field"]
