@@ -180,7 +180,8 @@ class _Connection(H11Protocol):
         """Give the head of the next request its time, counted once, however it drips."""
         if self.is_answering:
             self._head_timer.stop()
-        elif not self.transport.is_closing():
+        elif not self.transport.is_closing() and self.conn.their_state is not h11.SEND_BODY:
+            # (The rest of a body that was refused is no head; it has a time of its own.)
             self._head_timer.start(self._rules.idle_s if self.is_known else self._rules.stranger_s)
 
     @property
