@@ -101,8 +101,9 @@ def local_cloud(
         keys = RoleKeys(oss, ots, {spec.name: spec.role for spec in deployment.functions.values()})
         chosen = interpreter or deployed_or_source(deployment.layers, folder / "layers")
         moved: dict[str, str] = dict(overrides)
+        operator = {ots.access_key_id: ots.access_key_secret}
         place = Place(deployment.region, chosen, moved)
-        with FunctionHost(deployment, place, folder, key_of=keys.of, secrets=keys.secrets) as host:
+        with FunctionHost(deployment, place, folder, key_of=keys.of, secrets=lambda: keys.secrets() | operator) as host:
             compose = deployment.functions["compose"].name
             moved["SLUICE_FUNCTIONS_COMPOSE_URL"] = f"{host.interface.url}/2023-03-30/functions/{compose}/invocations"
             oss.listen(host.hear)

@@ -122,6 +122,26 @@ def _outputs(options: argparse.Namespace, environment: Mapping[str, str]) -> int
     return 0
 
 
+def _watched(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    place = _Place(options, environment)
+    names = {
+        "Stage": check_stage_name(options.stage),
+        "ALIYUN::TenantId": place.account_id(),
+        "ALIYUN::Region": options.region,
+    }
+    seen, silent = place.cloud_monitor.silent(build_watch_template(), names)
+    for name in seen:
+        print(f"  has points  {name}")
+    for name in silent:
+        print(f"  no point    {name}")
+    if not seen:
+        raise CheckFailed(
+            "no alarm's series has a point: it watches nothing, or nothing was called in the last minutes; "
+            "make a call that fails, wait for five minutes, ask again"
+        )
+    return 0
+
+
 def _down(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     place = _Place(options, environment)
     what = "with every file in its buckets" if options.force else "except buckets that hold files"
@@ -257,6 +277,7 @@ def _parser() -> argparse.ArgumentParser:
         ("preview", _preview, "say what `up` would do to each resource"),
         ("up", _up, "make or change the stack, wait, write the environment file"),
         ("outputs", _outputs, "say how the stack is and write the environment file"),
+        ("watched", _watched, "say which alarms have something to watch, once the functions were called"),
         ("down", _down, "remove the stack; buckets with files in them stay"),
     ):
         command = commands.add_parser(name, help=text)

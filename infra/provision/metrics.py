@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -66,8 +67,14 @@ class CloudMonitor:
         distinct = {(rule["Namespace"], rule["MetricName"]): rule for rule in rules}
         return [complaint for rule in distinct.values() for complaint in self._compared(rule)]
 
-    def has_point(self, rule: Json) -> bool:
-        """Whether there is a point for exactly the series that the alarm watches, its template filled in."""
+    def silent(self, template: Json, names: Mapping[str, str]) -> tuple[list[str], list[str]]:
+        """The alarms whose series has a point, and those that have none yet. ``names`` fill the template in."""
+        rules = {name: one["Properties"] for name, one in template["Resources"].items() if one["Type"] == RULE}
+        seen = {name: self._has_point(_filled(rule, names)) for name, rule in rules.items()}
+        return [name for name in seen if seen[name]], [name for name in seen if not seen[name]]
+
+    def _has_point(self, rule: Json) -> bool:
+        """Whether there is a point for exactly the series that the alarm watches."""
         parameters = {
             "Namespace": rule["Namespace"],
             "MetricName": rule["MetricName"],
@@ -97,6 +104,20 @@ class CloudMonitor:
 
     def _ask(self, action: str, parameters: Mapping[str, str]) -> Json:
         return self._retry.repeat(lambda: self._calls.call(self._service, action, parameters))
+
+
+def _filled(value: Any, names: Mapping[str, str]) -> Any:
+    match value:
+        case {"Ref": str(name), **rest} if not rest:
+            return names.get(name, value)
+        case {"Fn::Sub": str(text), **rest} if not rest:
+            return re.sub(r"\$\{([^}]+)\}", lambda found: names[found[1]], text)
+        case dict():
+            return {key: _filled(item, names) for key, item in value.items()}
+        case list():
+            return [_filled(item, names) for item in value]
+        case _:
+            return value
 
 
 def _listed(names: Any) -> str:

@@ -111,12 +111,27 @@ def test_deploying_builds_and_publishes_the_layers_and_then_names_them_to_the_fu
     assert all("python3.12,custom.debian11" in args for args in published)
     assert "would-run -m infra.build_layers deps" in done.output
     assert "would-run -m infra.build_layers sluice" in done.output
+    assert done.output.count("would-run -m infra.post_deploy") == 1
     functions = deployed(done, "fc3")
     assert [one["functionName"] for one in functions] == [
         f"sluice-dev-{name}" for name in ("relay-grpc", "relay-http", "query", "compose", "sweep")
     ]
     assert all(one["layers"] == LAYERS for one in functions)
     assert [one["domainName"] for one in deployed(done, "fc3-domain")] == ["api.example.com", "query.example.com"]
+
+
+@pytest.mark.parametrize("stage", ["s.yaml", "infra/serverless_devs/prod.yaml"])
+def test_a_deployment_that_does_not_work_ends_as_a_failure(cli: OfflineCli, copy: DeploymentCopy, stage: str) -> None:
+    for name in ("deps", "sluice"):
+        (copy.folder / f"build/layers/{name}.zip").write_bytes(b"PK")
+    only_the_check_fails = copy.folder / "python"
+    only_the_check_fails.write_text('#!/bin/sh\ncase "$*" in *post_deploy*) echo WRONG; exit 1;; esac\n')
+    only_the_check_fails.chmod(0o755)
+    done = cli.run(
+        "deploy", "-y", "-t", stage, folder=copy.folder, variables={"DEPLOY_PYTHON": str(only_the_check_fails)}
+    )
+    assert len(deployed(done, "fc3")) == 5
+    assert (done.code != 0, "WRONG" in done.output) == (True, True), done.output
 
 
 def test_nothing_is_deployed_when_a_layer_was_not_built(cli: OfflineCli, copy: DeploymentCopy) -> None:

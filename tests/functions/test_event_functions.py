@@ -15,17 +15,19 @@ import pytest
 
 from infra.emulators import oss, tablestore
 from sluice.app.functions.compose import COMPONENT, compose_events
-from sluice.app.functions.event_function import EventFunction, InvocationFailed, read_context
+from sluice.app.functions.event_function import OLD_CREDENTIALS_CODE, EventFunction, InvocationFailed, read_context
 from sluice.app.functions.sweep import sweep
 from sluice.app.settings.validation import SettingsError
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import State
 from sluice.usecases.sending.cancel_export import cancel_export
 from tests.support.cloud_functions import CANARY, Cloud, bare_environment, context_of, invoke_in_process, serving_cloud
+from tests.support.fake_clock import FakeClock
 
 SWEEP = '{"triggerTime":"2026-11-20T03:00:00Z","triggerName":"minute","payload":""}'
 RECONCILE = '{"triggerTime":"2026-11-20T03:00:00Z","triggerName":"week","payload":"reconcile"}'
 
+PROBED = b'{"payload":"probe"}'
 Events = list[dict[str, Any]]
 
 
@@ -324,3 +326,27 @@ def test_a_sweep_stops_in_time_and_leaves_the_rest_to_the_next(
     cloud.tablestore.faults.add(slow)
     swept = call(sweeper, SWEEP, context_of(timeout_s=3))["swept"]["lost_trigger"]
     assert 1 <= swept < 4
+
+
+def test_a_process_whose_credentials_are_never_renewed_ends_itself_before_they_do(
+    told: Callable[..., None], cloud: Cloud
+) -> None:
+    """The platform starts another instance then, which has new ones; the sweeper's next minute is the repeat."""
+    told(ALIBABA_CLOUD_SECURITY_TOKEN="of-the-first-instance")
+    clock = FakeClock()
+    ended: list[int] = []
+    function = EventFunction("sweeper", sweep, clock=clock, end_process=ended.append)
+    try:
+        function(PROBED, context_of())
+        clock.advance(29 * 3600)
+        function(PROBED, context_of())
+        assert ended == []
+        told(ALIBABA_CLOUD_SECURITY_TOKEN="renewed")
+        clock.advance(29 * 3600)
+        function(PROBED, context_of())
+        assert ended == []
+        clock.advance(31 * 3600)
+        function(PROBED, context_of())
+        assert ended == [OLD_CREDENTIALS_CODE]
+    finally:
+        function.close()

@@ -15,7 +15,7 @@ from infra.emulators.oss import serving_oss
 from infra.provision.command_line import main
 from infra.provision.environment_file import VARIABLES, write_variables
 from infra.provision.template import build_template, build_watch_template
-from tests.infra.ros_server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, Denied, Fault, RosStandIn, serving_ros
+from tests.infra.ros_server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, ACCOUNT_ID, Denied, Fault, RosStandIn, serving_ros
 from tests.support.certificate import self_signed
 
 KEYS = {"ALIBABA_CLOUD_ACCESS_KEY_ID": ACCESS_KEY_ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": ACCESS_KEY_SECRET}
@@ -290,6 +290,20 @@ def test_a_key_that_is_empty_may_be_missing_from_cloudmonitor_s_list(desk: Desk)
     desk.ros.metrics["acs_fc"]["FunctionHTTPStatus5xx"] = {**line, "dimensions": ["userId", "region", "functionName"]}
     code, _, error = desk.run("preview")
     assert code == 0, error
+
+
+def test_an_alarm_has_something_to_watch_when_exactly_its_series_has_a_point(desk: Desk) -> None:
+    code, _, error = desk.run("watched")
+    assert code == 1
+    assert "no alarm's series has a point" in error
+    series = {"userId": ACCOUNT_ID, "region": "cn-hangzhou", "functionName": "sluice-dev-query"}
+    desk.ros.points = {json.dumps(series, sort_keys=True)}
+    assert desk.run("watched")[0] == 1
+    desk.ros.points = {json.dumps(series | {"serviceName": ""}, sort_keys=True)}
+    code, said, _ = desk.run("watched")
+    assert code == 0
+    assert "  has points  AlarmQueryErrors" in said
+    assert "  no point    AlarmComposeErrors" in said
 
 
 def test_outputs_tells_of_both_stacks(desk: Desk) -> None:

@@ -74,7 +74,7 @@ def test_every_command_of_ours_exists() -> None:
 
 def test_every_option_of_provision_exists(capsys: pytest.CaptureFixture[str]) -> None:
     told = ""
-    for command in ("check", "validate", "preview", "up", "outputs", "down"):
+    for command in ("check", "validate", "preview", "up", "outputs", "watched", "down"):
         with pytest.raises(SystemExit):
             main([command, "--help"], {})
         told += capsys.readouterr().out
@@ -84,7 +84,7 @@ def test_every_option_of_provision_exists(capsys: pytest.CaptureFixture[str]) ->
         for option in re.findall(r"--[a-z-]+", line):
             assert f"{option} " in told or f"{option}]" in told, option
     for command in re.findall(r"infra\.provision ([a-z]+)", text_of_all()):
-        assert command in {"check", "validate", "preview", "up", "outputs", "down"}
+        assert command in {"check", "validate", "preview", "up", "outputs", "watched", "down"}
 
 
 def needs_of_a_deployment() -> set[str]:

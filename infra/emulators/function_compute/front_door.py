@@ -11,12 +11,14 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from infra.emulators.function_compute.custom_function import CustomFunction, FunctionNotStartedError
 from infra.emulators.function_compute.deployment import FunctionSpec, Route
 from infra.emulators.function_compute.environment import RoleKey
+from infra.emulators.function_compute.event_function import Invocation
 from infra.emulators.function_compute.signatures import ArrivedCall, acs3_complaint
 
 
@@ -51,6 +53,8 @@ class Desk(NamedTuple):
     key_of: Callable[[str], RoleKey]
     submit: Callable[[str, bytes, str], bool]
     """Takes an asynchronous call by function, event and id; False when the id is known. Raises KeyError."""
+    run: Callable[[str, bytes], Invocation]
+    """Runs an event function once, by deployed name. Raises KeyError."""
     secrets: Callable[[], Mapping[str, str]]
     """Of everybody who may call the interface, by access key id."""
     metrics: Counter[tuple[str, str]]
@@ -194,12 +198,22 @@ class _Handler(BaseHTTPRequestHandler):
         complaint = acs3_complaint(call, self.server.desk.secrets(), body_is_signed=True)
         if complaint:
             self._refuse(403, "SignatureDoesNotMatch", complaint)
-        elif headers.get("x-fc-invocation-type") != "Async":
-            self._refuse(400, "InvalidArgument", "only asynchronous calls are taken here")
+        elif headers.get("x-fc-invocation-type", "Sync") != "Async":
+            self._run(function_name, body)
         elif len(body) > ASYNC_BODY_BYTES_MAX:
             self._refuse(413, "PayloadTooLarge", "an asynchronous call has at most 128 KB")
         else:
             self._take(function_name, body, headers.get("x-fc-async-task-id", ""))
+
+    def _run(self, function_name: str, body: bytes) -> None:
+        """Run an event function and answer with what it returns, or with its error's type in a header."""
+        try:
+            run = self.server.desk.run(function_name, body)
+        except KeyError:
+            self._refuse(404, "FunctionNotFound", function_name)
+            return
+        failed = {} if run.outcome == "success" else {"X-Fc-Error-Type": "UnhandledInvocationError"}
+        self._answer(200, run.payload.encode(), failed)
 
     def _take(self, function_name: str, body: bytes, task_id: str) -> None:
         try:
@@ -215,8 +229,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _refuse(self, status: int, code: str, message: str) -> None:
         self._answer(status, json.dumps({"Code": code, "Message": message}).encode())
 
-    def _answer(self, status: int, body: bytes) -> None:
+    def _answer(self, status: int, body: bytes, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Fc-Request-Id", str(uuid.uuid4()))

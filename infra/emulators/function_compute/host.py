@@ -198,11 +198,15 @@ class FunctionHost:
             custom={custom.spec.name: custom for custom in self.custom.values()},
             key_of=self._key_of,
             submit=self._submit,
+            run=lambda name, event: self.invoke(self._resource_of(name), event),
             secrets=secrets,
             metrics=self.metrics,
             requests=self.requests,
         )
 
     def _submit(self, function_name: str, event: bytes, task_id: str) -> bool:
-        by_name = {runner.spec.name: name for name, runner in self.events.items()}
-        return self.calls[by_name[function_name]].submit(event, task_id)
+        return self.calls[self._resource_of(function_name)].submit(event, task_id)
+
+    def _resource_of(self, function_name: str) -> str:
+        """The name that a function has in the file. Raises KeyError."""
+        return {runner.spec.name: name for name, runner in self.events.items()}[function_name]

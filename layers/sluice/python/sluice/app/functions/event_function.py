@@ -10,14 +10,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from sluice.adapters.aliyun.credentials import Credentials
+from sluice.adapters.aliyun.credentials import TOKEN_VARIABLE, Credentials
 from sluice.adapters.system_clock import SystemClock
 from sluice.app.functions.function_process import FunctionProcess, open_function
-from sluice.app.settings.validation import Settings, SettingsError
+from sluice.app.functions.probe import is_probe, probe
+from sluice.app.settings.validation import Settings, SettingsError, environment
 from sluice.app.telemetry.process_gauges import peak_resident_bytes
 from sluice.app.telemetry.redaction import Budget, code_of, error_entry
 from sluice.domain.events import Event
+from sluice.domain.limits import HOUR_S
 from sluice.domain.secret import Secret
+from sluice.ports.clock import Clock
 from sluice.ports.log_context import bound_context
 
 
@@ -78,6 +81,11 @@ class FunctionCall(NamedTuple):
     """When to give back what is under way, by the monotonic clock; None when the platform states no limit."""
 
 
+CREDENTIALS_OLD_S = 30 * HOUR_S
+"""A role's credentials are good for 36 hours, and a call lasts for one at most."""
+OLD_CREDENTIALS_CODE = 3
+"""With which a process ends whose credentials were not renewed."""
+
 Work = Callable[[FunctionCall], Mapping[str, object]]
 """Does what a call asks for; what it returns becomes the call's answer."""
 
@@ -85,10 +93,20 @@ Work = Callable[[FunctionCall], Mapping[str, object]]
 class EventFunction:
     """A handler. Calls come one after the other, as built-in runtimes give them."""
 
-    def __init__(self, component: str, work: Work) -> None:
+    def __init__(
+        self,
+        component: str,
+        work: Work,
+        *,
+        clock: Clock | None = None,
+        end_process: Callable[[int], object] = os._exit,
+    ) -> None:
         self._component = component
         self._work = work
-        self._clock = SystemClock()
+        self._clock = clock or SystemClock()
+        self._end_process = end_process
+        self._token = ""
+        self._token_since = 0.0
         self._stack = ExitStack()
         self._function: FunctionProcess | None = None
 
@@ -100,12 +118,24 @@ class EventFunction:
             function = self._function or self._open(invocation)
             if invocation.credentials is not None:
                 function.latest.set(invocation.credentials)
+            elif self._credentials_are_old(environment().get(TOKEN_VARIABLE, "")):
+                # They end soon, and this runtime does not renew them. The platform starts another instance, with new
+                # ones, and what this call was for is asked for again.
+                function.journal.record(Event.SERVICE_STOPPED, reason="old credentials")
+                self._end_process(OLD_CREDENTIALS_CODE)
             stop_at = _stop_at(function.settings, invocation, started)
             answer = self._answer(FunctionCall(event, invocation, function, stop_at))
             function.journal.record(Event.MEMORY_SNAPSHOT, peak_rss_bytes=peak_resident_bytes(), pid=os.getpid())
         if isinstance(answer, InvocationFailed):
             raise answer  # out here, where nothing but its own words goes with it
         return msgspec.json.encode(answer).decode()
+
+    def _credentials_are_old(self, token: str) -> bool:
+        """Whether the same token was here for so long that it ends soon."""
+        now = self._clock.now()  # a paused instance's monotonic clock may stand still
+        if token != self._token:
+            self._token, self._token_since = token, now
+        return bool(token) and now - self._token_since > CREDENTIALS_OLD_S
 
     def close(self) -> None:
         """Let go of everything; the next call opens it again."""
@@ -126,7 +156,7 @@ class EventFunction:
 
     def _answer(self, call: FunctionCall) -> Mapping[str, object] | InvocationFailed:
         try:
-            return self._work(call)
+            return probe(call.function) if is_probe(call.event) else self._work(call)
         except InvocationFailed as failure:
             return failure
         except Exception as error:  # noqa: BLE001 - noted here, and passed to the platform in words of ours

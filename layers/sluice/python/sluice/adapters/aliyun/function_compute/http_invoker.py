@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from sluice.adapters.aliyun.credentials import Credentials, CredentialsSource
 from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket, async_call_id, manifest_put_event
@@ -66,34 +66,14 @@ class FcHttpInvoker:
         """
         now = self._clock.now()
         event = manifest_put_event(manifest, self._bucket, at=now)
-        signed = self._signed_headers(event, self._credentials(), at=now)
+        nonce = self._randomness.bytes(16).hex()
+        signed = signed_call(self._url, event, self._credentials(), at=now, nonce=nonce)
         asynchronous = {
             "x-fc-invocation-type": "Async",
             "x-fc-async-task-id": async_call_id(manifest, epoch=epoch, at=now),
         }
         answer = self._post(event, {**signed, **asynchronous})
         check_accepted(answer.status, answer.headers, answer.body)
-
-    def _signed_headers(self, event: bytes, credentials: Credentials, *, at: float) -> dict[str, str]:
-        path = unquote(self._url.path) or "/"
-        headers = {"x-acs-date": iso_time(at, "seconds")}
-        if credentials.security_token:
-            headers["x-acs-security-token"] = credentials.security_token.reveal()
-        if not INVOKE_PATH.fullmatch(path):
-            # The gateway before HTTP triggers does not sign the body.
-            authorization = acs3_authorization(Acs3Request("POST", path, headers, payload_sha256=""), credentials)
-            return {**headers, "content-type": "application/json", "authorization": authorization}
-        digest = hashlib.sha256(event).hexdigest()
-        headers |= {
-            "host": self._url.netloc,
-            "content-type": "application/octet-stream",
-            "x-acs-action": "InvokeFunction",
-            "x-acs-version": "2023-03-30",
-            "x-acs-content-sha256": digest,
-            "x-acs-signature-nonce": self._randomness.bytes(16).hex(),
-        }
-        request = Acs3Request("POST", path, headers, payload_sha256=digest)
-        return {**headers, "authorization": acs3_authorization(request, credentials)}
 
     def _post(self, body: bytes, headers: Mapping[str, str]) -> FunctionReply:
         # A fresh connection each: calls are rare, and an idle one would often be found closed.
@@ -113,6 +93,29 @@ class FcHttpInvoker:
             raise OutcomeUnknown(f"Function Compute did not answer: {type(error).__name__}") from error
         finally:
             connection.close()
+
+
+def signed_call(url: SplitResult, event: bytes, credentials: Credentials, *, at: float, nonce: str) -> dict[str, str]:
+    """Make the headers of a POST of ``event`` to ``url``: a function's HTTP trigger, or the call InvokeFunction."""
+    path = unquote(url.path) or "/"
+    headers = {"x-acs-date": iso_time(at, "seconds")}
+    if credentials.security_token:
+        headers["x-acs-security-token"] = credentials.security_token.reveal()
+    if not INVOKE_PATH.fullmatch(path):
+        # The gateway before HTTP triggers does not sign the body.
+        authorization = acs3_authorization(Acs3Request("POST", path, headers, payload_sha256=""), credentials)
+        return {**headers, "content-type": "application/json", "authorization": authorization}
+    digest = hashlib.sha256(event).hexdigest()
+    headers |= {
+        "host": url.netloc,
+        "content-type": "application/octet-stream",
+        "x-acs-action": "InvokeFunction",
+        "x-acs-version": "2023-03-30",
+        "x-acs-content-sha256": digest,
+        "x-acs-signature-nonce": nonce,
+    }
+    request = Acs3Request("POST", path, headers, payload_sha256=digest)
+    return {**headers, "authorization": acs3_authorization(request, credentials)}
 
 
 ALGORITHM = "ACS3-HMAC-SHA256"

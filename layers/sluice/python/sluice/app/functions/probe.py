@@ -1,0 +1,77 @@
+"""What a function finds around it: asked by the check after a deployment, where documents leave the answer open."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import msgspec
+
+from sluice.app.functions.function_process import FunctionProcess
+from sluice.domain.keys import OUTPUT_PREFIX, ManifestRef, TaskId, TaskRef, TenantId, manifest_key
+from sluice.ports.store_errors import NoSuchObject, StoreError
+
+PROBE = "probe"
+"""The payload that asks for this."""
+CONNECT_S = 3.0
+TABLESTORE_DOMAINS = ("ots-internal.aliyuncs.com", "vpc.tablestore.aliyuncs.com")
+"""Of the classic network and of VPCs; which one a function is in is not documented."""
+HTTPS_PORT = 443
+FINE = "fine"
+_NOWHERE = TaskRef(TenantId("probe"), TaskId("a" * 26))
+"""A task that there is not."""
+
+
+class _Asked(msgspec.Struct):
+    payload: str = ""
+
+
+def is_probe(event: bytes) -> bool:
+    """Whether the event asks for this. A long event is none, and is not read."""
+    if len(event) > 1_000:  # noqa: PLR2004 - a probe is a few words; a bucket's event may be long
+        return False
+    with suppress(msgspec.MsgspecError, ValueError, RecursionError):
+        return msgspec.json.decode(event, type=_Asked).payload == PROBE
+    return False
+
+
+def probe(function: FunctionProcess) -> dict[str, object]:
+    """Try each thing once and say what came of it: ``FINE``, or what is wrong. Writes nothing."""
+    ports, settings = function.ports, function.settings
+    found: dict[str, object] = {
+        "tablestore_addresses": dict(_addresses(settings.tablestore.endpoint)),
+        "tablestore": _outcome(lambda: ports.tasks.read(_NOWHERE)),
+        "missing_input": _outcome(lambda: ports.objects.head(manifest_key(_NOWHERE, "0" * 32))),
+    }
+    if settings.functions.invoker == "none":  # the composer, which may read results; the sweeper may not
+        found["missing_result"] = _outcome(lambda: ports.objects.head(f"{OUTPUT_PREFIX}probe/none"))
+    else:  # a call that names a task that there is not: the composer drops it
+        found["call_of_composer"] = _outcome(lambda: ports.invoker.invoke(ManifestRef(_NOWHERE, "0" * 32), epoch=0))
+    return {PROBE: found}
+
+
+def _outcome(attempt: Callable[[], object]) -> str:
+    """What came of it. That there is no such object is an answer as it should be."""
+    try:
+        attempt()
+    except NoSuchObject:
+        return FINE
+    except StoreError as error:
+        return str(error)
+    return FINE
+
+
+def _addresses(endpoint: str) -> Iterator[tuple[str, str]]:
+    """Whether a connection is made to each address that the instance may have from here."""
+    host, port = urlsplit(endpoint).hostname or endpoint, urlsplit(endpoint).port or HTTPS_PORT
+    own = next((domain for domain in TABLESTORE_DOMAINS if host.endswith(f".{domain}")), "")
+    for domain in TABLESTORE_DOMAINS if own else ("",):
+        name = host.removesuffix(own) + domain
+        try:
+            socket.create_connection((name, port), timeout=CONNECT_S).close()
+        except OSError as error:
+            yield name, f"not reached: {type(error).__name__}"
+        else:
+            yield name, FINE
