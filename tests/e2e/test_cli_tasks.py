@@ -199,14 +199,39 @@ def test_verify_reads_the_whole_file(tmp_path: Path) -> None:
     data = bytearray(stored.read_bytes())
     data[20] ^= 1
     stored.write_bytes(data)
-    assert "RESULT_VERIFY_FAILED" in task("verify", ref.task_id, data=tmp_path, exit_code=1)
+    said = task("verify", ref.task_id, data=tmp_path, exit_code=1)
+    assert "RESULT_DAMAGED" in said
+    assert f"sluice task retry {ref.task_id}" in said
+    made = task_json("retry", ref.task_id, data=tmp_path)
+    assert (made["source_task"], made["state"]) == (ref.task_id, "sealed")
+
+
+def test_retry_of_a_task_whose_file_is_whole_is_refused(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as ports:
+        ref = completed(ports)
+    assert "which is whole" in task("retry", ref.task_id, data=tmp_path, exit_code=1)
+
+
+@pytest.mark.parametrize("damage", ["missing", "corrupt"])
+def test_retry_of_a_task_whose_rows_cannot_be_read_is_refused_with_the_reason(tmp_path: Path, damage: str) -> None:
+    with data_directory(tmp_path) as ports:
+        ref = failed(ports)
+    (chunk, *_) = sorted((tmp_path / "objects" / "in").rglob("*.chunk@"))
+    if damage == "missing":
+        chunk.unlink()
+    else:
+        chunk.write_bytes(chunk.read_bytes().replace(chunk.read_bytes()[2:4], b"??", 1))
+    said = task("retry", ref.task_id, data=tmp_path, exit_code=1)
+    assert f"CHUNK_{damage.upper()}" in said
+    with data_directory(tmp_path) as ports:
+        assert [row.task_id for row in ports.tasks.scan()] == [ref.task_id]
 
 
 def test_verify_says_when_the_file_is_gone(tmp_path: Path) -> None:
     with data_directory(tmp_path) as ports:
         ref = completed(ports)
         ports.objects.delete([find_task(ports, ref).result_key])
-    assert "the object is gone" in task("verify", ref.task_id, data=tmp_path, exit_code=1)
+    assert "RESULT_MISSING" in task("verify", ref.task_id, data=tmp_path, exit_code=1)
 
 
 def test_verify_of_a_failed_task_says_why_it_failed(tmp_path: Path) -> None:

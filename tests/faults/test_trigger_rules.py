@@ -125,14 +125,13 @@ def test_a_file_that_changed_after_it_was_finished_does_not_verify() -> None:
     sim, ref = begin(completed)
     task = row_of(sim, ref)
     right = sim.finish(sim.spawn("verify", partial(verify_result, sim.world.ports(), ref)))
-    assert right.result == Verified(matches=True, size=task.result_size, sha256=task.result_sha256)
+    assert right.result == Verified(size=task.result_size, sha256=task.result_sha256)
     sim.world.store.spoil(task.result_key)
     wrong = sim.finish(sim.spawn("verify", partial(verify_result, sim.world.ports(), ref)))
-    assert isinstance(wrong.result, Verified)
-    assert not wrong.result.matches
+    assert code_of(wrong) is ErrorCode.RESULT_DAMAGED
     sim.world.store.lose(task.result_key)
     gone = sim.finish(sim.spawn("verify", partial(verify_result, sim.world.ports(), ref)))
-    assert code_of(gone) is ErrorCode.RESULT_VERIFY_FAILED
+    assert code_of(gone) is ErrorCode.RESULT_MISSING
 
 
 @pytest.mark.parametrize("garbage", [b"", b"garbage", b'{"tenant":"acme"}'])

@@ -65,6 +65,8 @@ ANSWERS: dict[ErrorCode, tuple[GrpcStatus, int]] = {
     ErrorCode.CHUNK_CORRUPT: (_Code.DATA_LOSS, 500),
     ErrorCode.ROW_COUNT_MISMATCH: (_Code.DATA_LOSS, 500),
     ErrorCode.RESULT_VERIFY_FAILED: (_Code.DATA_LOSS, 500),
+    ErrorCode.RESULT_MISSING: (_Code.DATA_LOSS, 500),
+    ErrorCode.RESULT_DAMAGED: (_Code.DATA_LOSS, 500),
     ErrorCode.TASK_DAMAGED: (_Code.DATA_LOSS, 500),
     ErrorCode.ATTEMPTS_EXHAUSTED: (_Code.INTERNAL, 500),
     ErrorCode.STORE_UNAVAILABLE: (_Code.UNAVAILABLE, 503),

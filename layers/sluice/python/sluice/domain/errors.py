@@ -46,6 +46,8 @@ class ErrorCode(StrEnum):
     CHUNK_CORRUPT = "CHUNK_CORRUPT"
     ROW_COUNT_MISMATCH = "ROW_COUNT_MISMATCH"
     RESULT_VERIFY_FAILED = "RESULT_VERIFY_FAILED"
+    RESULT_MISSING = "RESULT_MISSING"
+    RESULT_DAMAGED = "RESULT_DAMAGED"
     TASK_DAMAGED = "TASK_DAMAGED"
     ATTEMPTS_EXHAUSTED = "ATTEMPTS_EXHAUSTED"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
@@ -109,6 +111,8 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.CHUNK_CORRUPT: _operator("A stored batch no longer has the content that was acknowledged."),
     ErrorCode.ROW_COUNT_MISMATCH: _operator("The writer did not write as many rows as were sealed."),
     ErrorCode.RESULT_VERIFY_FAILED: _operator("The stored file does not have the size or checksum that was written."),
+    ErrorCode.RESULT_MISSING: _operator("The finished file is gone from the object store."),
+    ErrorCode.RESULT_DAMAGED: _operator("The finished file no longer has the bytes that were verified."),
     ErrorCode.TASK_DAMAGED: _operator("The task's record cannot be read: it is damaged, or from a newer release."),
     ErrorCode.ATTEMPTS_EXHAUSTED: _operator("Every attempt to compose the file failed."),
     ErrorCode.STORE_UNAVAILABLE: _wait("A store did not answer in time.", Actor.PLATFORM),

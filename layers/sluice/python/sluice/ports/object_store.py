@@ -70,7 +70,8 @@ class GetsObjects(Protocol):
         """Yield bytes ``start`` to ``end`` (exclusive) in blocks of at most 1 MiB.
 
         Memory does not depend on the object's size. Raises ``NoSuchObject``
-        at the first block. A caller that stops half-way closes the generator.
+        at the first block, and ``DamagedObject`` before it yields bytes that
+        are not those that were stored, where the store can tell. A caller that stops half-way closes the generator.
         """
 
 

@@ -42,6 +42,10 @@ class NoSuchObject(StoreError):
     """There is no object with this key."""
 
 
+class DamagedObject(StoreError):
+    """The store no longer has the bytes that it was given: a disk lost some, or another program wrote them."""
+
+
 class NoSuchUpload(StoreError):
     """The upload was completed or aborted, by us or by another process."""
 

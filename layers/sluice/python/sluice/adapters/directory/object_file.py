@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
+from sluice.adapters.crc64 import crc64_of
 from sluice.adapters.directory.atomic_file import NO_FILE, Sync, unknown_when_disk_fails
 from sluice.adapters.object_names import check_key, check_prefix, is_component
 from sluice.ports.object_store import ListedObject
-from sluice.ports.store_errors import NoSuchObject
+from sluice.ports.store_errors import DamagedObject, NoSuchObject
 
 _FOOTER = struct.Struct(">I8s")
 """Length of the label before it, and the mark of the format."""
 _MARK = b"sluice\x00\x01"
+BLOCK_BYTES = 1 << 20
+CHECKED_BYTES_MAX = 32 * BLOCK_BYTES
+"""Parts up to this size are in memory while they are read, and checked before their first byte goes out."""
 _TAIL_BYTES = 1024
 """Read at once from a file's end; nearly every label fits in it."""
 
@@ -34,6 +38,8 @@ class Label(msgspec.Struct, frozen=True):
     size: int
     crc64: int
     metadata: dict[str, str]
+    parts: tuple[tuple[int, int], ...] = ()
+    """Size and CRC-64 of each part, in order, of an object that was put in several."""
 
     def encode(self) -> bytes:
         """Encode the bytes that go after the content."""
@@ -63,6 +69,42 @@ def open_object(path: Path) -> Iterator[tuple[BinaryIO, Label]]:
             raise NoSuchObject("there is no file") from None
         with file:
             yield file, _read_label(file)
+
+
+def read_verified(file: BinaryIO, label: Label, start: int, end: int) -> Generator[bytes]:
+    """Yield bytes ``start`` to ``end``, each after its part's checksum was found right. Raises ``DamagedObject``.
+
+    Of a part too large for memory that is read whole, the last block comes when
+    the others are found right; a range of one is not checked. Parts of that size are in no file that we make now.
+    """
+    at = 0
+    for size, crc64 in label.parts or ((label.size, label.crc64),):
+        first, last = max(start, at), min(end, at + size)
+        if first < last:
+            file.seek(at if size <= CHECKED_BYTES_MAX else first)
+            if size <= CHECKED_BYTES_MAX:
+                data = file.read(size)
+                _check(crc64_of(data), crc64, size=len(data) - size)
+                view = memoryview(data)[first - at : last - at]
+                yield from (bytes(view[place : place + BLOCK_BYTES]) for place in range(0, len(view), BLOCK_BYTES))
+            else:
+                yield from _read_large(file, last - first, crc64 if last - first == size else None)
+        at += size
+
+
+def _read_large(file: BinaryIO, size: int, crc64: int | None) -> Iterator[bytes]:
+    so_far = 0
+    for place in range(0, size, BLOCK_BYTES):
+        block = file.read(min(BLOCK_BYTES, size - place))
+        so_far = crc64_of(block, so_far)
+        if crc64 is not None and place + BLOCK_BYTES >= size:
+            _check(so_far, crc64, size=0)
+        yield block
+
+
+def _check(found: int, crc64: int, *, size: int) -> None:
+    if found != crc64 or size:
+        raise DamagedObject("a part does not have its checksum")
 
 
 def _read_label(file: BinaryIO) -> Label:

@@ -160,7 +160,7 @@ class StagedUpload:
         crc64 = 0
         for part in parts:
             crc64 = join_crc64(crc64, part.crc64, second_size=part.size)
-        label = Label(offsets[-1], crc64, metadata)
+        label = Label(offsets[-1], crc64, metadata, tuple((part.size, part.crc64) for part in parts))
         if in_place and not leftovers:
             spilled = [(part, at) for part, at in zip(parts, offsets, strict=False) if part.file is PartFile.SPILL]
             self._finish(self._body, spilled, label, sync)

@@ -9,13 +9,11 @@ from pathlib import Path
 
 from sluice.adapters.crc64 import crc64_of
 from sluice.adapters.directory.atomic_file import NO_FILE, Publisher, Sync, unknown_when_disk_fails
-from sluice.adapters.directory.object_file import Label, ObjectFolder, open_object, write_object
+from sluice.adapters.directory.object_file import Label, ObjectFolder, open_object, read_verified, write_object
 from sluice.adapters.directory.uploads import DirectoryUploads
 from sluice.adapters.object_names import check_key, check_metadata, check_prefix
 from sluice.ports.clock import Randomness
 from sluice.ports.object_store import ListedObject, ObjectInfo, PartReceipt, Upload
-
-_BLOCK_BYTES = 1 << 20
 
 
 class DirectoryStore:
@@ -62,10 +60,7 @@ class DirectoryStore:
 
     def read_range(self, key: str, start: int, end: int) -> Generator[bytes]:
         with open_object(self._objects.path(key)) as (file, label):
-            file.seek(start)
-            stop = min(end, label.size)
-            for position in range(start, stop, _BLOCK_BYTES):
-                yield file.read(min(_BLOCK_BYTES, stop - position))
+            yield from read_verified(file, label, start, end)
 
     def delete(self, keys: Sequence[str]) -> None:
         targets = [self._objects.path(key) for key in keys]

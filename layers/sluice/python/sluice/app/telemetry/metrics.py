@@ -59,6 +59,7 @@ _CHECKSUM_CODES = {
     ErrorCode.CHECKSUM_MISMATCH.value: "batch",
     ErrorCode.CHUNK_CORRUPT.value: "chunk",
     ErrorCode.RESULT_VERIFY_FAILED.value: "result",
+    ErrorCode.RESULT_DAMAGED.value: "result",
 }
 
 

@@ -22,7 +22,8 @@ from sluice.ports.bundle import Ports
 from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.sending.cancel_export import cancel_export
 from sluice.usecases.sending.render_again import RenderRequest, render_again
-from sluice.usecases.upkeep.repair_task import release_lease, trigger_again, verify_result
+from sluice.usecases.upkeep.collect_garbage import keeps_chunks
+from sluice.usecases.upkeep.repair_task import check_chunks, release_lease, trigger_again, verify_result
 
 commands = typer.Typer(
     help="See where exports are, and repair them. Safe beside a running service.",
@@ -30,6 +31,8 @@ commands = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+
+_LOST = frozenset({ErrorCode.RESULT_MISSING, ErrorCode.RESULT_DAMAGED})
 
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id; nothing else is needed.")]
 
@@ -100,16 +103,20 @@ def show(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, conf
 
 @commands.command()
 def retry(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
-    """Make a new task from a failed one's rows. The failed one stays failed.
+    """Make a new task from the rows of one that failed, or whose file is missing or damaged. The old one stays.
+
+    The rows are read first: without them another attempt could not end better.
 
     Example: sluice task retry bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
     """
     with _opened(task, data, config) as (ports, ref):
         state = find_task(ports, ref).state
-        if state is State.COMPLETED:
-            raise _refused(f"task {task} has its file; there is nothing to retry")
+        if state is State.COMPLETED and _has_whole_file(ports, ref):
+            raise _refused(f"task {task} has its file, which is whole; there is nothing to retry")
         if not state.terminal:
             raise _refused(f"task {task} has not failed; it is {state}")
+        if state in {State.COMPLETED, State.FAILED}:
+            check_chunks(ports, ref)
         made = render_again(ports, ref, RenderRequest()).task
     _say(
         f"Task {made.task_id} composes the {counted(made.total_rows, 'row')} of {task} again, "
@@ -174,6 +181,16 @@ def ring(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, conf
     trigger(task, as_json=as_json, data=data, config=config)
 
 
+def _has_whole_file(ports: Ports, ref: TaskRef) -> bool:
+    try:
+        verify_result(ports, ref)
+    except SluiceError as error:
+        if error.code in _LOST:
+            return False
+        raise
+    return True
+
+
 @commands.command()
 def verify(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
     """Read a finished file whole and compare its size and SHA-256 with what was recorded.
@@ -181,16 +198,12 @@ def verify(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, co
     Example: sluice task verify bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
     """
     with _opened(task, data, config) as (ports, ref):
-        recorded = find_task(ports, ref)
-        found = verify_result(ports, ref)
-    if not found.matches:
-        raise SluiceError(
-            ErrorCode.RESULT_VERIFY_FAILED,
-            size_recorded=recorded.result_size,
-            size_stored=found.size,
-            sha256_recorded=recorded.result_sha256,
-            sha256_stored=found.sha256,
-        )
+        try:
+            found = verify_result(ports, ref)
+        except SluiceError as error:
+            if error.code in _LOST and keeps_chunks(find_task(ports, ref), ports.clock.now()):
+                print(f"sluice: its rows are kept: `sluice task retry {task}` makes the file again", file=sys.stderr)
+            raise
     _say(
         f"Task {task}: the file is whole, {found.size:,} bytes, sha256 {found.sha256}.",
         as_json=as_json,

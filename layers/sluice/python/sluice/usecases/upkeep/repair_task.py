@@ -1,4 +1,4 @@
-"""What an operator may do by hand: trigger again, free a lease, check a file."""
+"""What an operator may do by hand: trigger again, free a lease, check a file, check rows."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from sluice.domain.lifecycle import release_dead
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import failure_of
 from sluice.ports.bundle import Ports
-from sluice.ports.store_errors import NoSuchObject
+from sluice.ports.store_errors import DamagedObject, NoSuchObject
 from sluice.usecases.apply_transition import apply_transition
+from sluice.usecases.composing.read_chunks import load_manifest, read_chunks
 from sluice.usecases.reading.read_task import find_task
 
 
 class Verified(NamedTuple):
     """A result read back whole."""
 
-    matches: bool
     size: int
     sha256: str
 
@@ -60,8 +60,8 @@ def release_lease(ports: Ports, ref: TaskRef, *, owner: str | None = None, alone
 def verify_result(ports: Ports, ref: TaskRef) -> Verified:
     """Read the whole file and compare it with the row. Memory does not depend on its size.
 
-    Raises as a link would for a task without a file, and RESULT_VERIFY_FAILED
-    when the object is gone.
+    Raises as a link would for a task without a file, RESULT_MISSING when the
+    object is gone, and RESULT_DAMAGED when it is another one.
     """
     task = find_task(ports, ref)
     if task.state is State.FAILED:
@@ -75,6 +75,27 @@ def verify_result(ports: Ports, ref: TaskRef) -> Verified:
             size += len(block)
         size = ports.objects.head(task.result_key).size
     except NoSuchObject:
-        raise SluiceError(ErrorCode.RESULT_VERIFY_FAILED, "the object is gone") from None
+        raise SluiceError(ErrorCode.RESULT_MISSING) from None
+    except DamagedObject:
+        raise SluiceError(ErrorCode.RESULT_DAMAGED, size_recorded=task.result_size) from None
     sha256 = digest.hexdigest()
-    return Verified((sha256, size) == (task.result_sha256, task.result_size), size, sha256)
+    if (sha256, size) != (task.result_sha256, task.result_size):
+        raise SluiceError(
+            ErrorCode.RESULT_DAMAGED,
+            size_recorded=task.result_size,
+            size_stored=size,
+            sha256_recorded=task.result_sha256,
+            sha256_stored=sha256,
+        )
+    return Verified(size, sha256)
+
+
+def check_chunks(ports: Ports, ref: TaskRef) -> None:
+    """Read all rows of a sealed task. Raises CHUNK_MISSING or CHUNK_CORRUPT for the first that cannot be read.
+
+    One chunk is in memory at a time; it takes as long as reading them takes a composer.
+    """
+    manifest = load_manifest(ports, find_task(ports, ref))
+    size_max = max((chunk.size for chunk in manifest.chunks), default=0)
+    for batch in read_chunks(ports.objects, manifest, size_max=size_max, pool=ports.pool):
+        del batch

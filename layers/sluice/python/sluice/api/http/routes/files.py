@@ -17,10 +17,13 @@ from sluice.api.http.operation import Answer, Declared, Grant, HttpResources, Op
 from sluice.api.http.responses import tag_matches
 from sluice.api.http.routes.openapi import header
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
 from sluice.domain.filenames import content_disposition
+from sluice.domain.keys import parse_owner
 from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.task import State, Task
 from sluice.ports.object_store import ObjectInfo
-from sluice.ports.store_errors import NoSuchObject
+from sluice.ports.store_errors import DamagedObject, NoSuchObject
 from sluice.tables.formats import FORMATS
 
 ANY_TYPE = "application/octet-stream"
@@ -62,10 +65,10 @@ async def read_file(request: Request) -> Response:
     span = _span_of(request, etag, info.size)
     if span is None:
         raise HttpError(416, invalid_request("The file has no such range."), {"Content-Range": f"bytes */{info.size}"})
-    return _send(request, resources, grant.key, span=span, size=info.size, headers=headers)
+    return await _send(request, resources, grant.key, span=span, size=info.size, headers=headers)
 
 
-def _send(
+async def _send(
     request: Request, resources: HttpResources, key: str, *, span: Span, size: int, headers: dict[str, str]
 ) -> Response:
     headers["Content-Length"] = str(span.end - span.start)
@@ -76,7 +79,20 @@ def _send(
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
     blocks = resources.ports.objects.read_range(key, span.start, span.end)
-    return StreamingResponse(_in_threads(resources, blocks), status, headers=headers)
+    first = await _next_block(
+        resources, blocks
+    )  # a file that is found damaged at once is an error, not a broken answer
+    return StreamingResponse(_in_threads(resources, first, blocks), status, headers=headers)
+
+
+async def _next_block(resources: HttpResources, blocks: Generator[bytes]) -> bytes:
+    """The next block, empty at the end. Raises RESULT_MISSING and RESULT_DAMAGED; what was sent before was right."""
+    try:
+        return await to_thread.run_sync(next, blocks, b"", limiter=resources.readers)
+    except (NoSuchObject, DamagedObject) as error:
+        code = ErrorCode.RESULT_DAMAGED if isinstance(error, DamagedObject) else ErrorCode.RESULT_MISSING
+        resources.ports.journal.record(Event.SYSTEM_ERROR, error=error, error_code=code.value)
+        raise SluiceError(code) from None
 
 
 def _verify(resources: HttpResources, request: Request) -> Grant:
@@ -89,10 +105,27 @@ def _verify(resources: HttpResources, request: Request) -> Grant:
 
 
 def _find(resources: HttpResources, key: str) -> ObjectInfo:
+    """Describe the file. Raises EXPIRED when its time is over; RESULT_MISSING or RESULT_DAMAGED when it is not."""
+    ports, task = resources.ports, _task_of(resources, key)
     try:
-        return resources.ports.objects.head(key)
+        info = ports.objects.head(key)
+        if task is None or (info.size, info.crc64) == (task.result_size, task.result_crc64):
+            return info
+        code = ErrorCode.RESULT_DAMAGED
     except NoSuchObject:
-        raise SluiceError(ErrorCode.EXPIRED, "The file is gone.") from None
+        if task is None:
+            raise SluiceError(ErrorCode.EXPIRED, "The file is gone.") from None
+        code = ErrorCode.RESULT_MISSING
+    ports.journal.record(Event.SYSTEM_ERROR, error_code=code.value, task_id=task.task_id)
+    raise SluiceError(code)
+
+
+def _task_of(resources: HttpResources, key: str) -> Task | None:
+    """The task that has this file as of now; None once it has none any more."""
+    ref = parse_owner(key)
+    task = resources.ports.tasks.read(ref) if ref is not None else None
+    has_file = task is not None and task.state is State.COMPLETED and task.result_key == key and not task.deleted_at
+    return task if has_file else None
 
 
 def _media_type(key: str) -> str:
@@ -119,14 +152,16 @@ def _span_of(request: Request, etag: str, size: int) -> Span | None:
     return Span(start, end) if start < end else None
 
 
-async def _in_threads(resources: HttpResources, blocks: Generator[bytes]) -> AsyncGenerator[bytes, None]:
+async def _in_threads(resources: HttpResources, first: bytes, blocks: Generator[bytes]) -> AsyncGenerator[bytes, None]:
     """Read each block in a thread when the one before is sent; one block is buffered.
 
     A caller that goes away ends the reading: a store's connection is not left to the garbage collector.
     """
     with closing(blocks):
-        while block := await to_thread.run_sync(next, blocks, b"", limiter=resources.readers):
+        block = first
+        while block:
             yield block
+            block = await _next_block(resources, blocks)
 
 
 _BYTES: Declared = {"type": "string", "format": "binary"}
@@ -148,7 +183,7 @@ _DECLARED: dict[str, Any] = {
         304: Answer("The file is as `If-None-Match` says."),
         416: Answer("The file has no such range.", {PROBLEM_TYPE: ProblemView}),
     },
-    "codes": (ErrorCode.EXPIRED,),
+    "codes": (ErrorCode.EXPIRED, ErrorCode.RESULT_MISSING, ErrorCode.RESULT_DAMAGED),
 }
 
 OPERATIONS = (
