@@ -252,10 +252,11 @@ class StageCheck:
 def _last_error(export: Export) -> str:
     """What the last attempt said, as far as the status tells."""
     try:
-        error = export.status().error
+        status = export.status()
     except SluiceApiError:
         return ""
-    return f"; its last attempt: {error.get('code')}: {error.get('message')}" if error else ""
+    error = status.attempt_error
+    return f"; attempt {status.attempts} ended with {error['code']}: {error['message']}" if error else ""
 
 
 _SEE_LOG = "Search the stage's log for `message.level: ERROR`. AccessDenied there: `up` and `deploy` differ in version."

@@ -61,6 +61,18 @@ def test_a_trigger_that_does_not_come_is_told(cloud: LocalCloud, capsys: pytest.
     assert "Neither the bucket's trigger nor the sweeper had it composed" in capsys.readouterr().out
 
 
+def test_an_export_that_the_bucket_denies_shows_its_last_attempt_s_error_at_once(
+    cloud: LocalCloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for operation in ("PutObject", "InitiateMultipartUpload"):
+        cloud.oss.faults.add(Fault(Refuse(403, "AccessDenied"), operation=operation, bucket=OUTPUT))
+    try:
+        assert check(cloud, "--wait-s", "5") == 1
+    finally:
+        cloud.oss.faults.clear()
+    assert "; attempt 1 ended with STORE_UNAVAILABLE: StoreRefused: AccessDenied" in capsys.readouterr().out
+
+
 def test_a_link_that_the_bucket_refuses_is_told(cloud: LocalCloud, capsys: pytest.CaptureFixture[str]) -> None:
     """New accounts in mainland regions meet this."""
     refused = Fault(Refuse(403, "PublicEndpointForbidden"), operation="GetObject", bucket=OUTPUT)

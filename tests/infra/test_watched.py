@@ -170,6 +170,7 @@ TROUBLES: dict[str, list[Row]] = {
     "TriggersLost": [SWEPT | {"message.fields.swept.lost_trigger": 3}] * 2,
     "ComposersDying": [SWEPT | {"message.fields.swept.lapsed_lease": 3}],
     "AttemptsFailing": [SWEPT, *[{"message.event": "AttemptReleased"}] * 11],
+    "ExportStuck": [SWEPT, {"message.event": "AttemptReleased", "message.fields.epoch": 3}],
     "AttemptsFenced": [SWEPT, *[{"message.event": "AttemptFenced"}] * 6],
     "ErrorsUnforeseen": [SWEPT, *[{"message.event": "SystemError"}] * 4],
     "KeysGuessed": [SWEPT, *[{"message.event": "AuthenticationFailed"}] * 101],

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from sluice.domain.errors import SluiceError
 from sluice.domain.progress import eta_s, progress_percent, status_of
 from sluice.domain.task import State, Task
-from sluice.domain.task_errors import error_of
+from sluice.domain.task_errors import attempt_error_of, error_of
 from sluice.domain.timestamps import iso_time
 from sluice.tables.formats import filename_of
 
@@ -44,6 +45,11 @@ class TaskView(msgspec.Struct, frozen=True):
     checksum_sha256: str | None
     crc64: str | None
     error: ErrorView | None
+    """Why there is no file and never will be."""
+    attempts: int
+    """How often a composer began."""
+    attempt_error: ErrorView | None
+    """Why the last attempt failed, while the task is tried again."""
     created_at: str | None
     sealed_at: str | None
     finished_at: str | None
@@ -72,7 +78,9 @@ def view_task(task: Task, now: float) -> TaskView:
         file_size_bytes=task.result_size if done else None,
         checksum_sha256=task.result_sha256 if done else None,
         crc64=task.result_crc64 if done else None,
-        error=_view_error(task),
+        error=_view_error(error_of(task)),
+        attempts=task.epoch,
+        attempt_error=_view_error(attempt_error_of(task)),
         created_at=_iso(task.created_at),
         sealed_at=_iso(task.sealed_at),
         finished_at=_iso(task.finished_at),
@@ -82,8 +90,7 @@ def view_task(task: Task, now: float) -> TaskView:
     )
 
 
-def _view_error(task: Task) -> ErrorView | None:
-    error = error_of(task)
+def _view_error(error: SluiceError | None) -> ErrorView | None:
     if error is None:
         return None
     return ErrorView(error.code.value, error.detail, error.meaning.who.value, error.retryable)

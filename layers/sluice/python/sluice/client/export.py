@@ -49,6 +49,9 @@ class Status:
     checksum_sha256: str | None = None
     error: Mapping[str, Any] | None = None
     """Why there is no file: ``code``, ``message``, ``who``, ``retryable``."""
+    attempts: int = 0
+    attempt_error: Mapping[str, Any] | None = None
+    """Why the last attempt failed, while the export is tried again: the members of ``error``."""
     created_at: str | None = None
     sealed_at: str | None = None
     finished_at: str | None = None

@@ -14,7 +14,7 @@ DOUBLINGS_MAX = 64
 ATTEMPTS_IN_OUTAGE_MAX = 1_000
 """Attempts of one task, whatever the pauses between them are set to."""
 STORE_FAULTS = frozenset({"OutcomeUnknown", "StoreRefused"})
-"""``last_error`` of an attempt that no other worker could have ended better."""
+"""How ``last_error`` begins for an attempt that no other worker could have ended better."""
 LEASES_AHEAD_MAX = 2
 """A lease that ends later than so many whole ones from now was not taken by a clock that is right."""
 POSTPONE_S = 15.0
@@ -103,7 +103,7 @@ def died(task: Task, *, alone: bool) -> TaskFields:
 
 def strikes_after(strikes: int, failure: Failure) -> int:
     """How many attempts count against a task of ``strikes`` once one more gave it back for ``failure``."""
-    return strikes + (0 if failure.summary in STORE_FAULTS else 1)
+    return strikes + (0 if failure.summary.partition(":")[0] in STORE_FAULTS else 1)
 
 
 def has_attempts_left(task: Task, *, now: float, timings: Timings) -> bool:

@@ -28,6 +28,12 @@ def failure_of(task: Task) -> SluiceError:
     return SluiceError(code, task.last_error or None)
 
 
+def attempt_error_of(task: Task) -> SluiceError | None:
+    """Why the last attempt on a live task failed, so that it is tried again; None while none did."""
+    is_live = task.state in {State.SEALED, State.COMPOSING}
+    return failure_of(task) if is_live and task.last_error_code else None
+
+
 def error_of(task: Task) -> SluiceError | None:
     """Why the task has no file and never will; None while it may have one."""
     if task.state is State.FAILED:

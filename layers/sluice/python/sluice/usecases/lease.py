@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -13,10 +14,12 @@ from sluice.domain.keys import TaskRef
 from sluice.domain.lifecycle import Guard, Transition
 from sluice.domain.task import Attempt, Task
 from sluice.ports.bundle import Ports
-from sluice.ports.store_errors import StoreError
+from sluice.ports.store_errors import StoreError, StoreRefused
 from sluice.usecases.apply_transition import apply_transition
 
 P = TypeVar("P", bound=Progress)
+_CODE = re.compile(r"[A-Za-z0-9_.]{1,64}")
+"""What a store's code is; other text stays out of the row."""
 
 
 class Fenced(Exception):
@@ -182,8 +185,10 @@ def _log(
 
 
 def _failure(error: Exception) -> Failure:
-    """What the row may say of an error: our own words, never a vendor's text or a path."""
+    """What the row may say of an error: our own words and a store's code, never a vendor's text or a path."""
     if isinstance(error, SluiceError):
         return Failure(error.code.value, error.summary)
+    if isinstance(error, StoreRefused) and _CODE.fullmatch(error.code):
+        return Failure(ErrorCode.STORE_UNAVAILABLE.value, f"{type(error).__name__}: {error.code}")
     code = ErrorCode.STORE_UNAVAILABLE if isinstance(error, StoreError) else ErrorCode.INTERNAL
     return Failure(code.value, type(error).__name__)

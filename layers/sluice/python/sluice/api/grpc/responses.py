@@ -8,7 +8,7 @@ from sluice.api.grpc.requests import WIRE_FORMATS
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.progress import Status, eta_s, progress_percent, status_of
 from sluice.domain.task import State, Task
-from sluice.domain.task_errors import error_of
+from sluice.domain.task_errors import attempt_error_of, error_of
 from sluice.proto import export_pb2 as pb
 from sluice.tables.formats import filename_of
 from sluice.usecases.reading.make_link import Link
@@ -78,7 +78,7 @@ def failure_response(task_id: str, error: SluiceError) -> pb.ExportResponse:
 def status_response(task: Task, link: Link | None, *, now: float) -> pb.TaskStatusResponse:
     """The whole row. ``link`` goes with a completed task."""
     params = task.params
-    error = error_of(task)
+    error, attempt_error = error_of(task), attempt_error_of(task)
     done = task.state is State.COMPLETED
     return pb.TaskStatusResponse(
         task_id=task.task_id,
@@ -91,6 +91,9 @@ def status_response(task: Task, link: Link | None, *, now: float) -> pb.TaskStat
         file_size_bytes=task.result_size if done else 0,
         error_message=error.detail if error else "",
         error_code=error.code.value if error else "",
+        attempts=task.epoch,
+        attempt_error_code=attempt_error.code.value if attempt_error else "",
+        attempt_error_message=attempt_error.detail if attempt_error else "",
         start_time=int(task.created_at),
         completion_time=int(task.finished_at),
         estimated_time_remaining=eta_s(task, now) or 0,
