@@ -81,6 +81,9 @@ class GatedTasks:
     def read(self, ref: TaskRef) -> Task | None:
         return self._gate("tasks.read", lambda: self._tasks.read(ref))
 
+    def read_rev(self, ref: TaskRef) -> int | None:
+        return self._gate("tasks.read_rev", lambda: self._tasks.read_rev(ref))
+
     def read_claims(self, ref: TaskRef) -> ClaimedTask | None:
         return self._gate("tasks.read_claims", lambda: self._tasks.read_claims(ref))
 

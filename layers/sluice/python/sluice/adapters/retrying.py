@@ -90,6 +90,9 @@ class RetryingTasks:
     def read(self, ref: TaskRef) -> Task | None:
         return self._retry.call(lambda: self._tasks.read(ref))
 
+    def read_rev(self, ref: TaskRef) -> int | None:
+        return self._retry.call(lambda: self._tasks.read_rev(ref))
+
     def read_claims(self, ref: TaskRef) -> ClaimedTask | None:
         return self._retry.call(lambda: self._tasks.read_claims(ref))
 

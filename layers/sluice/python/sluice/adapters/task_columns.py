@@ -88,22 +88,29 @@ def encode_fields(fields: TaskFields) -> Columns:
     return _encode(fields)
 
 
-def decode_task(columns: Mapping[str, Any]) -> Task:
-    """Read a row back; other columns among its own are left out. Raises TASK_DAMAGED for one that is none of ours."""
+def decode_task(columns: Mapping[str, Any], *, listed: bool = False) -> Task:
+    """Read a row back; other columns among its own are left out. Raises TASK_DAMAGED for one that is none of ours.
+
+    For a listing its parameters come without the columns of its tables.
+    """
     try:
-        return _decode_task(columns)
+        return _decode_task(columns, listed=listed)
     except (msgspec.MsgspecError, ValueError, TypeError) as error:
         column = str(error).rpartition("$.")[2].rstrip("`") if "$." in str(error) else ""
         raise SluiceError(ErrorCode.TASK_DAMAGED, **({"column": column} if column in _TASK else {})) from error
 
 
-def _decode_task(columns: Mapping[str, Any]) -> Task:
+def _decode_task(columns: Mapping[str, Any], *, listed: bool) -> Task:
     known = {name: columns[name] for name in _TASK if name in columns}
     for name, kind in (("sheet_rows", tuple[int, ...]), ("warnings", dict[str, int])):
         text = known.pop(name, "")
         if text:
             known[name] = msgspec.json.decode(text, type=kind)
-    known["params"] = _decode_params(known.get("params", ""), known.get("params_sha", ""))
+    text = known.get("params", "")
+    if listed:
+        known["params"] = ExportParams.decode_without_columns(text) if text else None
+    else:
+        known["params"] = _decode_params(text, known.get("params_sha", ""))
     return msgspec.convert(known, Task)
 
 

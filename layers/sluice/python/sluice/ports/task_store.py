@@ -44,6 +44,9 @@ class ReadsTasks(Protocol):
     def read(self, ref: TaskRef) -> Task | None:
         """The row as of now, never stale. Costs the same however many batches it has: claims are not read."""
 
+    def read_rev(self, ref: TaskRef) -> int | None:
+        """``rev`` of the row as of now, None where there is none. Nothing else is read, however wide its tables are."""
+
     def read_claims(self, ref: TaskRef) -> ClaimedTask | None:
         """The row and all its claims as of one moment."""
 
@@ -51,7 +54,9 @@ class ReadsTasks(Protocol):
         """One claim as of now."""
 
     def page(self, tenant: TenantId, *, state: State | None, limit: int, cursor: str) -> TaskPage:
-        """The tenant's tasks, newest first, tombstones left out. May lag behind by a little.
+        """The tenant's tasks, newest first, tombstones left out, their parameters ``without_columns``.
+
+        May lag behind by a little.
 
         Raises ValueError for a cursor this store did not make.
         """

@@ -29,6 +29,10 @@ class MemoryTasks:
         with self._lock:
             return self._tasks.get(ref)
 
+    def read_rev(self, ref: TaskRef) -> int | None:
+        task = self.read(ref)
+        return None if task is None else task.rev
+
     def read_claims(self, ref: TaskRef) -> ClaimedTask | None:
         with self._lock:
             task = self._tasks.get(ref)
@@ -49,7 +53,7 @@ class MemoryTasks:
         listed.sort(key=_rank)
         if after is not None:
             listed = [task for task in listed if _rank(task) > (-after.created_at, after.task_id)]
-        page = listed[:limit]
+        page = [msgspec.structs.replace(task, params=task.live_params.without_columns()) for task in listed[:limit]]
         return TaskPage(page, Position.of(page[-1]).encode() if len(listed) > limit else "")
 
     def count(self, tenant: TenantId, state: State) -> int:

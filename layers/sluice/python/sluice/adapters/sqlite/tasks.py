@@ -36,6 +36,10 @@ def _marks(struct: type[msgspec.Struct]) -> str:
 
 
 _TASK = _names(Task)
+_LISTED = _TASK.replace(
+    '"params"', """CASE WHEN json_valid(params) THEN json_remove(params, '$.columns') ELSE params END"""
+)
+"""The same without the columns of the one table, which SQLite takes out before a row reaches us."""
 _CLAIM = _names(Claim)
 _ATTEMPT = _names(Attempt)
 _OF_TASK = "WHERE tenant = ? AND task_id = ?"
@@ -72,6 +76,11 @@ class SqliteTasks:
         with self._connections.reading() as db:
             return _read(db, ref)
 
+    def read_rev(self, ref: TaskRef) -> int | None:
+        with self._connections.reading() as db:
+            row = db.execute(f"SELECT rev FROM tasks {_OF_TASK}", ref).fetchone()
+            return None if row is None else int(row[0])
+
     def read_claims(self, ref: TaskRef) -> ClaimedTask | None:
         with self._connections.reading() as db:
             task = _read(db, ref)
@@ -88,7 +97,7 @@ class SqliteTasks:
         with self._connections.reading() as db:
             rows = db.execute(query, (*values, limit + 1)).fetchall()
         page, damaged = rows[:limit], list[TaskRef]()
-        tasks = list(_decode_all(page, damaged.append))
+        tasks = list(_decode_all(page, damaged.append, listed=True))
         cursor = Position(float(page[-1][_CREATED_AT]), page[-1][_TASK_ID]).encode() if len(rows) > limit else ""
         return TaskPage(tasks, cursor, [ref.task_id for ref in damaged])
 
@@ -172,14 +181,16 @@ def _read(db: sqlite3.Connection, ref: TaskRef) -> Task | None:
     return None if row is None else _decode(row)
 
 
-def _decode(row: Sequence[Any]) -> Task:
-    return decode_task(dict(zip(Task.__struct_fields__, row, strict=True)))
+def _decode(row: Sequence[Any], *, listed: bool = False) -> Task:
+    return decode_task(dict(zip(Task.__struct_fields__, row, strict=True)), listed=listed)
 
 
-def _decode_all(rows: Sequence[Sequence[Any]], on_damaged: Callable[[TaskRef], object]) -> Iterator[Task]:
+def _decode_all(
+    rows: Sequence[Sequence[Any]], on_damaged: Callable[[TaskRef], object], *, listed: bool = False
+) -> Iterator[Task]:
     for row in rows:
         try:
-            yield _decode(row)
+            yield _decode(row, listed=listed)
         except SluiceError:
             on_damaged(_ref_of(row))
 
@@ -206,4 +217,4 @@ def _page_query(tenant: TenantId, state: State | None, after: Position | None) -
         conditions.append("created_at <= ? AND (created_at < ? OR task_id > ?)")
         values += [after.created_at, after.created_at, after.task_id]
     where = " AND ".join(conditions)
-    return f"SELECT {_TASK} FROM tasks WHERE {where} ORDER BY created_at DESC, task_id LIMIT ?", values
+    return f"SELECT {_LISTED} FROM tasks WHERE {where} ORDER BY created_at DESC, task_id LIMIT ?", values

@@ -22,7 +22,7 @@ from sluice.proto import export_pb2 as pb
 from sluice.tables.readers.protobuf import read_message
 from sluice.tables.readers.records import RowShape
 from sluice.usecases.reading.make_link import link_to
-from sluice.usecases.reading.read_task import find_task
+from sluice.usecases.reading.read_task import find_changed
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import Opened, open_export
 from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, put_batch
@@ -170,7 +170,7 @@ class ExportStream:
             pause_s = min(pause_s * PAUSE_GROWTH, PAUSE_S_MAX)
             self._call.check_key()
             try:
-                task, failed_reads = find_task(self._ports, task.ref), 0
+                task, failed_reads = find_changed(self._ports, task), 0
             except StoreError:
                 failed_reads += 1
                 if failed_reads >= FAILED_READS_MAX:

@@ -19,7 +19,7 @@ import msgspec
 from anyio import CapacityLimiter, to_thread
 from msgspec import inspect
 from starlette.datastructures import QueryParams
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope as AsgiScope
@@ -244,8 +244,14 @@ class HttpCall(Generic[Query]):
         self.resources.service.access.ring.authenticate(self.request.headers.get("authorization"))
 
     async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """Do blocking work in a thread."""
-        return await to_thread.run_sync(work, *arguments, limiter=self.resources.workers)
+        """Do blocking work in a thread. What only reads is not begun for a caller that went away while it waited."""
+        limiter = self.resources.workers
+        if self.request.method not in _CHANGES_NOTHING:
+            return await to_thread.run_sync(work, *arguments, limiter=limiter)
+        async with limiter:
+            if await self.request.is_disconnected():
+                raise ClientDisconnect
+            return await to_thread.run_sync(work, *arguments, limiter=CapacityLimiter(1))
 
     async def run_with_room(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """As ``run``, for what opens an export: while the queue is full it waits for room, and no thread waits."""

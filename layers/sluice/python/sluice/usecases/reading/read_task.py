@@ -22,6 +22,11 @@ def find_task(ports: Ports, ref: TaskRef) -> Task:
     return task
 
 
+def find_changed(ports: Ports, task: Task) -> Task:
+    """The row as of now, read only if it changed since ``task`` was read. Raises as ``find_task``."""
+    return task if ports.tasks.read_rev(task.ref) == task.rev else find_task(ports, task.ref)
+
+
 def read_status(ports: Ports, ref: TaskRef) -> Task:
     """The row as of now; does not read the claims. Raises TASK_NOT_FOUND and TASK_DELETED."""
     try:

@@ -82,6 +82,10 @@ class TablestoreTasks:
         row = self._client.read(task_key(ref), columns=TASK_COLUMNS)
         return None if row is None else decode_task(row.columns)
 
+    def read_rev(self, ref: TaskRef) -> int | None:
+        row = self._client.read(task_key(ref), columns=["rev"])
+        return None if row is None else int(row.columns["rev"])
+
     def read_claims(self, ref: TaskRef) -> ClaimedTask | None:
         row = read_whole(self._client, task_key(ref))
         return None if row is None else ClaimedTask(decode_task(row.columns), read_claims(row.columns))
@@ -205,7 +209,7 @@ class TablestoreTasks:
             rows = self._client.read_many(keys[start : start + ROWS_PER_BATCH_READ], columns=TASK_COLUMNS)
             for row in filter(None, rows):
                 try:
-                    yield decode_task(row.columns)
+                    yield decode_task(row.columns, listed=True)
                 except SluiceError:
                     damaged.append(read_key(row.key).task_id)
 

@@ -18,7 +18,7 @@ from sluice.api.task_view import view_task
 from sluice.domain.errors import SluiceError
 from sluice.domain.task import Task
 from sluice.ports.store_errors import StoreError
-from sluice.usecases.reading.read_task import find_task
+from sluice.usecases.reading.read_task import find_changed
 
 POLL_S_MIN = 0.05
 POLL_S_MAX = 1.0
@@ -43,7 +43,7 @@ async def wait_for_change(call: HttpCall[Any], task: Task, wait_s: float) -> Tas
             poll_s = POLL_S_MIN
             while task.state is state and not state.terminal and not await _is_over(call, poll_s):
                 call.check_key()
-                task = await call.run(find_task, call.ports, task.ref)
+                task = await call.run(find_changed, call.ports, task)
                 poll_s = min(poll_s * POLL_GROWTH, POLL_S_MAX)
     return task
 
@@ -82,7 +82,7 @@ async def _events(call: HttpCall[Any], task: Task) -> AsyncGenerator[bytes, None
 async def _read_again(call: HttpCall[Any], task: Task) -> Task:
     """The task as of now, or as it was while the store does not answer."""
     with suppress(StoreError):
-        return await call.run(find_task, call.ports, task.ref)
+        return await call.run(find_changed, call.ports, task)
     return task
 
 

@@ -80,11 +80,13 @@ async def open_task(call: HttpCall[NoQuery]) -> Response:
 
 
 async def list_tasks(call: HttpCall[ListQuery]) -> Response:
+    return await call.run(_list, call)
+
+
+def _list(call: HttpCall[ListQuery]) -> Response:
     query = call.query
-    page = await call.run(
-        lambda: list_exports(
-            call.ports, call.principal.tenant, state=query.state or None, limit=query.limit, cursor=query.cursor
-        )
+    page = list_exports(
+        call.ports, call.principal.tenant, state=query.state or None, limit=query.limit, cursor=query.cursor
     )
     now = call.ports.clock.now()
     tasks = [view_task(task, now) for task in page.tasks]
