@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -58,6 +59,8 @@ def _worked_out_text(text: str, scope: Scope) -> Any:
 
 def _value_of(expression: str, scope: Scope) -> Any:
     call = _CALL.fullmatch(expression)
+    if call is not None and call["name"] == "json":
+        return _decoded(str(_value_of(call["arguments"].strip(), scope)), expression)
     if call is not None:
         return _called(call["name"], _arguments(call["arguments"], expression), scope)
     if _REFERENCE.fullmatch(expression) is None:
@@ -79,6 +82,13 @@ def _called(name: str, arguments: list[Any], scope: Scope) -> Any:
                 raise DescriptionError(f"there is no {path}")
             return str(path)
     raise DescriptionError(f"{name}() with {len(arguments)} arguments is not read here")
+
+
+def _decoded(text: str, expression: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise DescriptionError(f"${{{expression}}} is of {text!r}, which is no JSON") from None
 
 
 def _referred(expression: str, scope: Scope) -> Any:

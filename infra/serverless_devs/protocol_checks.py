@@ -102,6 +102,9 @@ def _wrong_compose(description: Description) -> Iterator[str]:
     if compose["memorySize"] < COMPOSE_MEMORY_MB_MIN:
         yield f"compose: {compose['memorySize']} MB leave no room above what a composer uses"
     settings = _settings(description.resources["compose"])
+    reserved = compose.get("concurrencyConfig", {}).get("reservedConcurrency")
+    if reserved != settings.concurrency.max_concurrent_tasks:
+        yield f"compose: {reserved} instances are reserved, not concurrency.max_concurrent_tasks"
     if compose["timeout"] < settings.performance.upload_timeout_s + settings.functions.stop_margin_s:
         yield "compose: its time limit cuts off an attempt that performance.upload_timeout_s allows"
 

@@ -12,6 +12,7 @@ from jsonschema import Draft7Validator
 
 from infra.serverless_devs.checks import problems
 from infra.serverless_devs.description import EXAMPLE_ENV, PROD_YAML, ROOT, S_YAML, read_description, read_variables
+from sluice.app.settings.validation import settings_from
 from tests.support.deployment_copy import DeploymentCopy
 
 VARIABLES = read_variables(EXAMPLE_ENV)
@@ -82,6 +83,10 @@ MISTAKES = [
     ("maxAsyncRetryAttempts: 1", "maxAsyncRetryAttempts: 3", "tried once more by the platform"),
     ("asyncTask: true", "asyncTask: false", "the ids of the sweeper's calls mean nothing"),
     ("timeout: 3600\n      triggers", "timeout: 1800\n      triggers", "cuts off an attempt"),
+    ("reservedConcurrency: ${json(env('SLUICE_CONCURRENCY_MAX_CONCURRENT_TASKS', '10'))}", "reservedConcurrency: 20",
+     "20 instances are reserved, not concurrency.max_concurrent_tasks"),
+    ("${json(env('SLUICE_CONCURRENCY_MAX_CONCURRENT_TASKS', '10'))}",
+     "${json(env('SLUICE_CONCURRENCY_MAX_CONCURRENT_TASKS', 'ten'))}", "which is no JSON"),
     # what Function Compute takes
     ("memorySize: 1024 # the least", "memorySize: 512 # the least", "GiB of memory for each CPU"),
     ("memorySize: 512", "memorySize: 500", "is not a multiple of 64"),
@@ -125,6 +130,15 @@ def test_grpc_has_a_route_only_where_there_is_tls() -> None:
         assert [route["path"] for route in routes if route["functionName"] == "sluice-dev-relay-grpc"] == expected
         assert len(routes) == 4 + len(expected)
     assert [path for path, text in PAGES_OF_SENDERS.items() if ".fcapp.run:8089" not in text] == []
+
+
+def test_one_setting_drives_how_many_composers_there_are_and_how_many_instances_are_reserved() -> None:
+    for variables, expected in ((VARIABLES, 10), (VARIABLES | {"SLUICE_CONCURRENCY_MAX_CONCURRENT_TASKS": "40"}, 40)):
+        description = read_description(S_YAML, variables)
+        compose = description.resources["compose"].props
+        assert compose["concurrencyConfig"] == {"reservedConcurrency": expected}
+        assert settings_from(compose["environmentVariables"], None).concurrency.max_concurrent_tasks == expected
+        assert problems(S_YAML, variables) == []
 
 
 def test_no_function_gets_a_variable_that_is_empty() -> None:

@@ -48,6 +48,15 @@ def test_preview_reads_the_file_as_we_do(cli: OfflineCli, file: Path) -> None:
         assert resource.get("actions", {}) == ours.resources[name].actions, name
 
 
+def test_the_number_of_composers_comes_from_one_variable(cli: OfflineCli, copy: DeploymentCopy) -> None:
+    for name in ("deps", "sluice"):
+        (copy.folder / f"build/layers/{name}.zip").write_bytes(b"PK")
+    done = cli.run("deploy", "-y", folder=copy.folder, variables={"SLUICE_CONCURRENCY_MAX_CONCURRENT_TASKS": "40"})
+    [compose] = [one for one in deployed(done, "fc3") if one["functionName"] == "sluice-dev-compose"]
+    assert compose["concurrencyConfig"] == {"reservedConcurrency": 40}
+    assert compose["environmentVariables"]["SLUICE_CONCURRENCY_MAX_CONCURRENT_TASKS"] == "40"
+
+
 @pytest.mark.parametrize("file", [S_YAML, PROD_YAML], ids=lambda file: file.name)
 def test_verify_accepts_the_file(cli: OfflineCli, file: Path) -> None:
     done = cli.run("verify", "-t", str(file), folder=ROOT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,27 @@ def test_nothing_of_our_own_environment_reaches_a_function(tmp_path: Path, monke
     told = json.loads(run(tmp_path).payload)
     assert not told["secret_home"]
     assert not {str(ROOT), str(ROOT / "infra" / "local")} & set(told["path"])
+
+
+def test_no_more_calls_run_at_once_than_instances_are_reserved() -> None:
+    at_once, most, lock, gate = [0], [0], threading.Lock(), threading.Barrier(2)
+
+    def count(event: bytes, retry_count: int) -> Invocation:
+        del event, retry_count
+        with lock:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+        gate.wait(30)  # two run at once, or the test ends here
+        with lock:
+            at_once[0] -= 1
+        return Invocation("f", "r", "success", "", 0, 0, 0, 0, "")
+
+    calls = AsyncCalls(AsyncConfig(), count, instances_max=2)
+    for _ in range(6):
+        calls.submit(b"{}")
+    assert calls.settle(60)
+    calls.close()
+    assert most == [2]
 
 
 def test_an_exception_is_the_functions_error_and_its_trace_is_in_the_log(tmp_path: Path) -> None:

@@ -29,14 +29,19 @@ class AsyncCalls:
     """A queue in front of a function. ``run`` gets the event and how often it was repeated."""
 
     def __init__(
-        self, config: AsyncConfig, run: Callable[[bytes, int], Invocation], *, first_pause_s: float = FIRST_PAUSE_S
+        self,
+        config: AsyncConfig,
+        run: Callable[[bytes, int], Invocation],
+        *,
+        first_pause_s: float = FIRST_PAUSE_S,
+        instances_max: int = 0,
     ) -> None:
         self.failed: list[FailedEvent] = []
         self.invocations: list[Invocation] = []
         self._config = config
         self._run = run
         self._first_pause_s = first_pause_s
-        self._pool = ThreadPoolExecutor(INSTANCES_MAX, thread_name_prefix="async-call")
+        self._pool = ThreadPoolExecutor(instances_max or INSTANCES_MAX, thread_name_prefix="async-call")
         self._lock = threading.Lock()
         self._ids: set[str] = set()
         self._calls: list[Future[None]] = []

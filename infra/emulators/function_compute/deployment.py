@@ -72,6 +72,8 @@ class FunctionSpec:
     timeout_s: float = DEFAULT_TIMEOUT_S
     memory_mb: int = DEFAULT_MEMORY_MB
     concurrency: int = 1
+    instances_max: int = 0
+    """How many are reserved for it, which are all that it gets; 0 reserves none."""
     role: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     initializer: Hook | None = None

@@ -64,6 +64,7 @@ def _function(resource: str, props: Mapping[str, Any], folder: Path) -> Function
         timeout_s=float(props.get("timeout", DEFAULT_TIMEOUT_S)),
         memory_mb=int(props.get("memorySize", DEFAULT_MEMORY_MB)),
         concurrency=int(props.get("instanceConcurrency", 1)),
+        instances_max=int((props.get("concurrencyConfig") or {}).get("reservedConcurrency", 0)),
         role=props.get("role", ""),
         environment={name: str(value) for name, value in (props.get("environmentVariables") or {}).items()},
         initializer=_hook(hooks.get("initializer")),

@@ -183,7 +183,9 @@ class FunctionHost:
             self._keep_log(name, invocation)
             return invocation
 
-        calls = self.calls[name] = AsyncCalls(spec.asynchronous, run, first_pause_s=first_pause_s)
+        calls = self.calls[name] = AsyncCalls(
+            spec.asynchronous, run, first_pause_s=first_pause_s, instances_max=spec.instances_max
+        )
         for trigger in spec.oss_triggers:
             self.triggers[f"{name}/{trigger.name}"] = TriggerDeliveries(trigger, calls.submit)
         for timer in spec.timer_triggers:
