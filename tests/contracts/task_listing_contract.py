@@ -25,14 +25,14 @@ class TaskListingContract(OpensTasks):
     def test_tasks_are_listed_newest_first_and_ties_by_id(self, store: TaskStore) -> None:
         tasks = [a_task(str(number), created_at=NOW + number // 3) for number in range(12)]
         _create(store, random.Random(1).sample(tasks, 12))
-        expected = [_told(task) for task in sorted(tasks, key=lambda task: (-task.created_at, task.task_id))]
+        expected = [_listed_as(task) for task in sorted(tasks, key=lambda task: (-task.created_at, task.task_id))]
         self.soon(lambda: _listed(store), expected)
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 4, 6, 7, 8, 100])
     def test_the_pages_together_are_the_listing(self, store: TaskStore, limit: int) -> None:
         tasks = [a_task(str(number), created_at=NOW + number // 3) for number in range(7)]
         _create(store, tasks)
-        expected = [_told(task) for task in sorted(tasks, key=lambda task: (-task.created_at, task.task_id))]
+        expected = [_listed_as(task) for task in sorted(tasks, key=lambda task: (-task.created_at, task.task_id))]
         self.soon(lambda: _listed(store, limit=limit), expected)
 
     def test_a_page_has_no_more_than_its_limit(self, store: TaskStore) -> None:
@@ -51,7 +51,7 @@ class TaskListingContract(OpensTasks):
         _create(store, [a_task(f"new {number}", created_at=NOW + 100 + number) for number in range(4)])
         self.soon(lambda: len(_listed(store)), 10)
         second = store.page(TENANT, state=None, limit=10, cursor=first.cursor)
-        assert first.tasks + second.tasks == [_told(task) for task in tasks[::-1]]
+        assert first.tasks + second.tasks == [_listed_as(task) for task in tasks[::-1]]
 
     def test_a_listing_goes_on_behind_a_task_that_went(self, store: TaskStore) -> None:
         tasks = [a_task(str(number), created_at=NOW + number) for number in range(4)]
@@ -61,7 +61,7 @@ class TaskListingContract(OpensTasks):
         store.remove(first.tasks[-1].ref, Guard(state=State.OPEN))
         self.soon(
             lambda: store.page(TENANT, state=None, limit=2, cursor=first.cursor).tasks,
-            [_told(tasks[1]), _told(tasks[0])],
+            [_listed_as(tasks[1]), _listed_as(tasks[0])],
         )
 
     def test_a_listing_may_be_of_one_state(self, store: TaskStore) -> None:
@@ -133,7 +133,7 @@ class TaskListingContract(OpensTasks):
         self.soon(lambda: store.count(OTHER, State.OPEN), 1)
 
 
-def _told(task: Task) -> Task:
+def _listed_as(task: Task) -> Task:
     """As a listing has it."""
     return msgspec.structs.replace(task, params=task.live_params.without_columns())
 

@@ -14,7 +14,7 @@ import msgspec
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.domain.keys import TaskRef
 from sluice.domain.options import ExportFormat
-from sluice.domain.params import ExportParams, _Told
+from sluice.domain.params import ExportParams, _Listed
 from sluice.domain.schema import ColumnSpec, TableSpec
 from sluice.domain.task import Task
 from sluice.ports.task_store import TaskStore
@@ -38,10 +38,10 @@ def test_a_page_of_wide_tables_holds_no_column(tmp_path: Path) -> None:
     assert found == {params.filename: params.without_columns() for params in (one, several)}
 
 
-def test_what_is_told_of_parameters_is_everything_but_columns() -> None:
-    told = {field.name: field.default for field in msgspec.structs.fields(_Told)}
+def test_a_listing_has_everything_of_the_parameters_but_columns() -> None:
+    listed = {field.name: field.default for field in msgspec.structs.fields(_Listed)}
     all_of_them = {field.name: field.default for field in msgspec.structs.fields(ExportParams)}
-    assert told == {name: default for name, default in all_of_them.items() if name != "columns"}
+    assert listed == {name: default for name, default in all_of_them.items() if name != "columns"}
 
 
 class Watched(CountedCalls):

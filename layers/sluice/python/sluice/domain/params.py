@@ -57,7 +57,7 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         )
 
     def without_columns(self) -> ExportParams:
-        """What is told of a task: everything but the columns of its tables, which may be a megabyte."""
+        """What a listing has of a task: everything but the columns of its tables, which may be a megabyte."""
         sheets = tuple(TableSpec(sheet.name, ()) for sheet in self.sheets)
         return msgspec.structs.replace(self, columns=(), sheets=sheets)
 
@@ -72,25 +72,25 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     @classmethod
     def decode_without_columns(cls, text: str) -> ExportParams:
         """As ``decode`` and ``without_columns``, at a small part of the cost: no object is made for a column."""
-        told = msgspec.json.decode(text, type=_Told)
-        fields = {name: getattr(told, name) for name in told.__struct_fields__ if name != "sheets"}
-        return cls(**fields, sheets=tuple(TableSpec(sheet.name, ()) for sheet in told.sheets))
+        listed = msgspec.json.decode(text, type=_Listed)
+        fields = {name: getattr(listed, name) for name in listed.__struct_fields__ if name != "sheets"}
+        return cls(**fields, sheets=tuple(TableSpec(sheet.name, ()) for sheet in listed.sheets))
 
     def digest(self) -> str:
         """Hexadecimal SHA-256 of the canonical JSON."""
         return hashlib.sha256(self.encode().encode()).hexdigest()
 
 
-class _ToldSheet(msgspec.Struct, frozen=True):
+class _ListedSheet(msgspec.Struct, frozen=True):
     name: str
 
 
-class _Told(msgspec.Struct, frozen=True, kw_only=True):
+class _Listed(msgspec.Struct, frozen=True, kw_only=True):
     """``ExportParams`` without columns; a test compares the fields."""
 
     format: ExportFormat
     filename: str
-    sheets: tuple[_ToldSheet, ...] = ()
+    sheets: tuple[_ListedSheet, ...] = ()
     options: ExportOptions = ExportOptions()
     expected_rows: int | None = None
     source_task: str = ""
