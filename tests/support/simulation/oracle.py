@@ -60,7 +60,7 @@ SKEW_MAX_S = 60
 """No actor's clock is further from the true time."""
 
 _RESULT_KEY = re.compile(r"out/v1/[0-9a-f]{2}/([^/]+)/([^/]+)/(\d{4})-([0-9a-f]{16})/[^/]+")
-_CHUNK_KEY = re.compile(r"in/v1/[0-9a-f]{2}/([^/]+)/([^/]+)/c/.+")
+_CHUNK_KEY = re.compile(r"in/v1/[0-9a-f]{2}/([^/]+)/([^/]+)/c/([0-9]{8})-([0-9a-z]+)\.?.*")
 
 
 class Violation(AssertionError):
@@ -91,6 +91,8 @@ class Facts:
     offered: dict[int, list[Content]] = field(default_factory=dict)
     """Every content a sender ever tried to put under a sequence."""
     acked: dict[int, Content] = field(default_factory=dict)
+    claims: dict[int, str] = field(default_factory=dict)
+    """The digest of the chunk that each sequence was claimed with."""
     cancelled: bool = False
     """A cancel was acknowledged."""
     deleted: bool = False
@@ -108,6 +110,7 @@ class Facts:
             self,
             offered={sequence: list(variants) for sequence, variants in self.offered.items()},
             acked=dict(self.acked),
+            claims=dict(self.claims),
             path=list(self.path),
         )
 
@@ -197,7 +200,7 @@ class Oracle:
         if result := _RESULT_KEY.fullmatch(key):
             self._check_result_may_go((result[1], result[2]), key)
         elif chunk := _CHUNK_KEY.fullmatch(key):
-            self._check_chunk_may_go((chunk[1], chunk[2]))
+            self._check_chunk_may_go((chunk[1], chunk[2]), int(chunk[3]), chunk[4])
         elif key.startswith("out/"):
             self._check_named_by_none(key)
 
@@ -210,8 +213,11 @@ class Oracle:
         if any(row.state == "completed" and row.result_key == key for row in self.rows.values()):
             raise Violation("I3 a committed object was deleted")
 
-    def _check_chunk_may_go(self, ref: Ref) -> None:
-        row = self.rows.get(ref)
+    def _check_chunk_may_go(self, ref: Ref, sequence: int, sha: str) -> None:
+        row, claimed = self.rows.get(ref), self.facts(ref).claims.get(sequence)
+        is_taken_by_another = claimed is not None and claimed != sha
+        if is_taken_by_another or (claimed is None and row is not None and row.state != "open"):
+            return  # no claim can name it any more
         if row is None or row.state in {"cancelled", "expired"} or row.deleted_at or not row.params:
             return
         if row.state == "failed" and row.expires_at <= self._now() + SKEW_MAX_S:

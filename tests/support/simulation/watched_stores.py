@@ -97,6 +97,7 @@ class WatchedTasks(MemoryTasks):
         before = self.read(ref)
         claimed = super().claim(ref, claim, at=at, due_at=due_at)
         if claimed:
+            self.oracle.facts(ref).claims[claim.sequence] = claim.sha
             self._changed(ref, before)
             self.check_counters(ref)
         return claimed

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
+
 from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId, chunk_key, result_key
+from sluice.domain.lifecycle import Guard
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
@@ -116,3 +119,31 @@ def test_a_store_that_fails_on_one_row_does_not_end_the_walk() -> None:
         report = reconcile_stores(replace(ports, objects=KeepsOneTask(ports.objects, kept.task_id)))
         assert report.rows == 3
     assert not list(ports.objects.list("in/"))
+
+
+class OpensAnew(ForwardingStore):
+    """While the first orphan goes, the key of its task is opened again and the second one's batch is put."""
+
+    def __init__(self, ports: Ports, task: Task) -> None:
+        super().__init__(ports.objects)
+        self._ports, self._task = ports, task
+
+    def delete(self, keys: Sequence[str]) -> None:
+        super().delete(keys)
+        self._ports.tasks.create(self._task)
+
+
+def test_that_a_task_has_no_row_is_not_remembered_while_its_key_is_opened_again() -> None:
+    clock = FakeClock()
+    ports = memory_ports(clock)
+    task = open_task(ports)
+    first, second = (chunk_key(task.ref, sequence, "0" * 32) for sequence in (1, 2))
+    for item in list(ports.objects.list("in/")):
+        ports.objects.delete([item.key])
+    for key in (first, second):
+        ports.objects.put(key, b"x")
+    ports.tasks.remove(task.ref, Guard(state=State.OPEN))
+    clock.advance(30 * DAY_S)
+    anew = replace(ports, objects=OpensAnew(ports, msgspec.structs.replace(task, due_at=clock.now() + DAY_S)))
+    assert reconcile_stores(anew).orphans_removed == 1
+    assert [item.key for item in ports.objects.list("in/")] == [second]

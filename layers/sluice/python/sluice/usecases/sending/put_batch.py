@@ -15,6 +15,7 @@ from sluice.domain.task import State
 from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
 from sluice.ports.retry import settle
+from sluice.ports.store_errors import StoreError
 from sluice.tables.batch import Batch
 from sluice.tables.chunk_codec import encode_batch
 from sluice.tables.formats import FORMATS
@@ -42,7 +43,7 @@ def put_batch(
     order and in parallel; the same rows are acknowledged again, other rows
     under a taken sequence, or the same for another table, raise BATCH_CONFLICT. ``sheet`` is the index of the
     declared table they belong to. A refused batch leaves no
-    claim. Raises also TASK_CLOSED, CANCELLED, EXPIRED, and what
+    claim, and no chunk that could never be claimed. Raises also TASK_CLOSED, CANCELLED, EXPIRED, and what
     ``check_sequence`` and the format's check raise.
     """
     started = ports.clock.monotonic()
@@ -61,7 +62,11 @@ def put_batch(
         raise _too_large(bytes=chunk.size, batch_bytes_max=ports.limits.batch_bytes_max)
     ports.objects.put(chunk_key(ref, sequence, chunk.sha), chunk.body)
     claim = Claim(sequence, chunk.sha, chunk.rows, chunk.size, sheet)
-    receipt = _claim(ports, ref, claim, created_at=created_at)
+    try:
+        receipt = _claim(ports, ref, claim, created_at=created_at)
+    except SluiceError:
+        _remove_unclaimed(ports, ref, claim)
+        raise
     ports.journal.record(
         Event.BATCH_REPLAYED if receipt.replayed else Event.BATCH_PROCESSED,
         task_id=ref.task_id,
@@ -108,6 +113,23 @@ def _claim(ports: Ports, ref: TaskRef, claim: Claim, *, created_at: float) -> Ba
         return receipt(replayed=not lost) if _is_taken(ports, ref, claim) else None
 
     return settle(ports, take, read_back)
+
+
+def _remove_unclaimed(ports: Ports, ref: TaskRef, claim: Claim) -> None:
+    """Remove the chunk of a refused batch, if no claim can ever name it; garbage collection finds what stays.
+
+    The row is read first: a task that is not open then gets no further claim,
+    and a claim that is there never changes. Without a row the key may be opened
+    anew at this moment, and the same batch be put: then nothing is touched.
+    """
+    try:
+        task = ports.tasks.read(ref)
+        stored = ports.tasks.read_claim(ref, claim.sequence)
+        if task is None or (stored is None and task.state is State.OPEN) or (stored and stored.sha == claim.sha):
+            return
+        ports.objects.delete([chunk_key(ref, claim.sequence, claim.sha)])
+    except (StoreError, SluiceError) as error:
+        ports.journal.record(Event.SYSTEM_ERROR, task_id=ref.task_id, sequence=claim.sequence, error=error)
 
 
 def _is_taken(ports: Ports, ref: TaskRef, claim: Claim) -> bool:

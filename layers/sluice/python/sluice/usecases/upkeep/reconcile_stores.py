@@ -76,17 +76,17 @@ def _exists(ports: Ports, key: str) -> bool:
 
 
 def _walk_objects(ports: Ports, report: Reconciliation, *, older_than: float) -> None:
-    known: tuple[TaskRef | None, bool] = (None, False)
+    owner: TaskRef | None = None  # of the objects before, which has a row; that one has none is not remembered
     for key, modified_at in _all_objects(ports):
         report.objects += 1
         ref = parse_owner(key)
         if ref is None or modified_at >= older_than:
             continue
-        if ref != known[0]:
-            known = (ref, _has_row(ports, ref))
-        if not known[1]:
-            ports.objects.delete([key])
-            report.orphans_removed += 1
+        if ref == owner or _has_row(ports, ref):
+            owner = ref
+            continue
+        ports.objects.delete([key])  # right after the look: the key of a task that is gone may be opened anew
+        report.orphans_removed += 1
 
 
 def _has_row(ports: Ports, ref: TaskRef) -> bool:
