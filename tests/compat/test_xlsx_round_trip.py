@@ -225,9 +225,5 @@ def test_a_table_of_nulls_comes_back_as_nulls() -> None:
 
 
 def test_the_escape_that_readers_undo_is_the_one_that_was_written() -> None:
-    assert raw_values(write_column(ColumnType.STRING, ["\x07", "_x0041_", "a\rb"])) == [
-        "_x0007_",
-        "_x005F_x0041_",
-        "a_x000D_b",
-    ]
+    assert raw_values(write_column(ColumnType.STRING, ["\x07", "_x0041_"])) == ["_x0007_", "_x005F_x0041_"]
     assert unescaped("_x005F_x0041_") == "_x0041_"

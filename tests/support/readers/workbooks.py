@@ -240,7 +240,7 @@ def _by_libre_office(files: Sequence[Path]) -> list[Sheets | str]:
 
 
 def _libre_office_shows(value: Value) -> Value:
-    """LibreOffice shows an empty text as a blank, CR LF as LF, and has no leap bug; its CSV has no milliseconds."""
+    """LibreOffice shows an empty text as a blank, CR LF as LF, and has no leap bug; its CSV has what the cell shows."""
     match value:
         case None:
             return ""
@@ -249,7 +249,7 @@ def _libre_office_shows(value: Value) -> Value:
         case datetime():
             moment = _before_the_leap_bug(value)
             assert isinstance(moment, datetime)
-            return moment.replace(microsecond=0)
+            return moment.replace(microsecond=round(moment.microsecond, -3))
     return value
 
 
@@ -260,7 +260,8 @@ def _libre_office_means(found: Any, expected: Value) -> Value:
         case float() if _is_number(found):
             return float(found)
         case datetime() if found[:1].isdigit():
-            return datetime.fromisoformat(found)
+            moment = datetime.fromisoformat(found)  # without the milliseconds that the cell's format does not show
+            return expected if moment == expected.replace(microsecond=0) else moment
     value: Value = found
     return value
 

@@ -109,11 +109,9 @@ def _check_column(field: str, column: ColumnSpec, limits: Limits) -> None:
     match column.type:
         case ColumnType.BOOLEAN:
             _check_pair(field, column.format)
-        case ColumnType.NUMBER | ColumnType.DATE | ColumnType.DATETIME:
+        case _:
             if not is_number_format(column.format):
-                raise refuse(f"{field}.format", "This is not an Excel number format, such as 0.00 or yyyy-mm-dd.")
-        case ColumnType.STRING:
-            pass
+                raise refuse(f"{field}.format", "This is not an Excel number format, such as 0.00, yyyy-mm-dd or @.")
 
 
 def _check_pair(field: str, pair: str) -> None:

@@ -18,7 +18,7 @@ _TOKEN = re.compile(
     r"|\[(?:\$[^\[\]]*|black|blue|cyan|green|magenta|red|white|yellow|color ?[0-9]+)\]"
     r"|(?P<half>am/pm|a/p|上午/下午)|(?P<fraction>(?<=s)\.0+)"
     r"|(?P<year>y+)|(?P<month>m+)|(?P<day>d+)|(?P<hour>h+)|(?P<second>s+)"
-    r"|(?P<foreign>general|e[+-]|[0#?%@\[\]])|(?P<literal>.)",
+    r"|(?P<foreign>general|a{3,}|[egb]|[0#?%@\[\]])|(?P<literal>.)",
     re.IGNORECASE | re.DOTALL,
 )
 _FIELDS = {"year", "month", "day", "hour", "second"}

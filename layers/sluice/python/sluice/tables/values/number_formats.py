@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from unicodedata import east_asian_width
+
+from sluice.domain.schema import ColumnSpec, ColumnType
 
 DATE_FORMAT = "yyyy-mm-dd"
 DATETIME_FORMAT = "yyyy-mm-dd hh:mm:ss"
+TEXT_FORMAT = "@"
+CUSTOM_FORMATS_MAX = 200
+"""Distinct formats of one workbook; Excel documents 200 to 250, by language, and offers to repair beyond."""
 
 _BRACKETED = (
     r"(?:h+|m+|s+|black|blue|cyan|green|magenta|red|white|yellow|color ?(?:[1-9]|[1-4][0-9]|5[0-6])"
-    r"|(?:<|<=|>|>=|=|<>)-?[0-9]+(?:\.[0-9]+)?|\$[^\[\]\x00-\x1f]*|dbnum[0-9])"
+    r"|(?:<|<=|>|>=|=|<>)-?[0-9]+(?:\.[0-9]+)?|\$[^\[\]\x00-\x1f]*|dbnum[0-9]"
+    r"|eng|jpn|kor|chs|cht|twn|tha|hij|heb|ind)"
 )
 _SECTION = (  # possessive, so that a hostile format costs one pass
     r'(?:"[^"\x00-\x1f]*"|[\\_*][^\x00-\x1f]'  # quoted, escaped, a blank as wide as, filled with
     rf"|\[{_BRACKETED}\]"
-    r"|general|am/pm|a/p|上午/下午|e[+-]|[ymdhs0#?.,/@]|%(?![a-z])"
+    r"|general|am/pm|a/p|上午/下午|e[+-]|a{3,4}(?!a)|g{1,3}(?=e|[^a-z]|\Z)|e{1,2}(?!e)|bb(?:bb)?(?!b)|b[12](?=[a-z\[])"
+    r"|/ ?[1-9][0-9]*|[ymdhs0#?.,/@]|%(?![a-z])"
     r"|[-+$():!^&'~{}<>= ]"
     r"|[^\x00-\x9f\ufffe\uffff])*+"
 )
@@ -22,6 +32,11 @@ _FORMAT = re.compile(rf"{_SECTION}(?:;{_SECTION}){{0,3}}", re.IGNORECASE)
 _ELAPSED_SECONDS = re.compile(r"\[s+\]", re.IGNORECASE)
 _FINE_SECONDS = re.compile(r"s\.0{4}", re.IGNORECASE)
 _TOKEN = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]|上午/下午|(?P<foreign>[^\x00-\x7f]+)')
+
+
+def number_format(column: ColumnSpec) -> str:
+    """The format that cells of the column have; empty for the default one."""
+    return column.format or {ColumnType.DATE: DATE_FORMAT, ColumnType.DATETIME: DATETIME_FORMAT}.get(column.type, "")
 
 
 def is_number_format(code: str) -> bool:
@@ -46,3 +61,102 @@ def _bare(found: re.Match[str]) -> str:
 def quote_foreign(code: str) -> str:
     """Put unquoted text that is not ASCII into quotes: ``yyyy年`` becomes ``yyyy"年"``."""
     return _TOKEN.sub(lambda found: f'"{found[0]}"' if found["foreign"] else found[0], code)
+
+
+_PIECE = re.compile(
+    r'"(?P<quoted>[^"]*)"|\\(?P<escaped>.)|(?P<blank>_.)|(?P<fill>\*.)|\[\$(?P<symbol>[^\[\]-]*)[^\[\]]*\]'
+    r"|(?P<elapsed>\[[hms]+\])|(?P<bracket>\[[^\[\]]*\])|(?P<end>;)|(?P<half>am/pm|a/p|上午/下午)|(?P<exponent>e[+-]0*)"
+    r"|(?P<general>general)|(?P<letters>y+|m+|d+|h+|s+|a+|g+|e+|b+)"
+    r"|(?P<digits>[0#?.,/%1-9]+(?: [#?0]+/[?0-9]+)?)|(?P<other>.)",
+    re.IGNORECASE | re.DOTALL,
+)
+_LETTERS = {"mmm": 3, "mmmm": 9, "mmmmm": 1, "ddd": 3, "dddd": 9, "aaa": 4, "aaaa": 6, "ggg": 4, "gg": 2, "g": 1}
+"""The widest month is September, the widest day Wednesday or three East Asian characters."""
+_YEAR_CHARS = 4
+_ELAPSED_CHARS = 7
+"""Hours since 1900 have as many digits."""
+_GENERAL_CHARS_MAX = 11
+_THOUSAND = 3
+
+
+def with_fraction(code: str) -> str:
+    """``code`` with three decimals behind seconds that have none; the same where it shows no seconds."""
+    pieces = [found[0] for found in _TOKEN_OR_CHARACTER.finditer(code)]
+    for index, piece in enumerate(pieces):
+        is_fine = pieces[index + 1 : index + 3] == [".", "0"]
+        if piece.lower() == "s" and pieces[index + 1 : index + 2] not in (["s"], ["S"]) and not is_fine:
+            pieces[index] += ".000"
+    return "".join(pieces)
+
+
+_TOKEN_OR_CHARACTER = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]|.', re.DOTALL)
+
+
+def width_of(text: str) -> int:
+    """Characters of the default font that ``text`` takes on one line; an East Asian one counts twice."""
+    return len(text) if text.isascii() else sum(1 + (east_asian_width(char) in "FW") for char in text)
+
+
+def shown_width(code: str, number: str = "") -> int:
+    """How wide a cell is that shows a date, or ``number``, by ``code``: at least what any program shows."""
+    try:
+        value = abs(Decimal(number)) if number else None
+    except InvalidOperation:
+        return width_of(number)  # it is written as text
+    sections = list(_sections(code))
+    sign = int(number.startswith("-") and len(sections) == 1)
+    return sign + max(_section_width(pieces, value) for pieces in sections)
+
+
+def _sections(code: str) -> Iterator[list[tuple[str, str]]]:
+    pieces: list[tuple[str, str]] = []
+    for found in _PIECE.finditer(code):
+        kind = found.lastgroup or ""
+        if kind == "end":
+            yield pieces
+            pieces = []
+        else:
+            pieces.append((kind, found[kind]))
+    yield pieces
+
+
+def _section_width(pieces: list[tuple[str, str]], value: Decimal | None) -> int:
+    width = sum(_piece_width(kind, text) for kind, text in pieces)
+    if value is None:
+        return width + sum(len(text) for kind, text in pieces if kind == "digits")  # such as the decimals of a second
+    places = "".join(text for kind, text in pieces if kind == "digits")
+    if any(kind == "exponent" for kind, _ in pieces):
+        return width + len(places)
+    if places:
+        return width + _digits_width(places, value)
+    if any(kind == "general" for kind, _ in pieces):
+        return width + min(len(format(value, "f")), _GENERAL_CHARS_MAX)
+    return width + (0 if pieces else min(len(format(value, "f")), _GENERAL_CHARS_MAX))
+
+
+def _piece_width(kind: str, text: str) -> int:
+    match kind:
+        case "quoted" | "escaped" | "symbol" | "other":
+            return width_of(text)
+        case "half":
+            return max(map(width_of, text.split("/")))
+        case "letters":
+            year = _YEAR_CHARS if text[0].lower() in "yeb" and len(text) != len("yy") else 0
+            return year or _LETTERS.get(text.lower(), len("00"))
+    return {"blank": 1, "elapsed": _ELAPSED_CHARS, "exponent": max(len(text), len("E+00"))}.get(kind, 0)
+
+
+def _digits_width(places: str, value: Decimal) -> int:
+    """The width of a number in the places of one section: percent signs, scaling and grouping, decimals, a fraction."""
+    whole, _, denominator = places.partition("/")
+    if denominator:
+        value = value.to_integral_value()
+        tail = len(denominator) + len(whole.rpartition(" ")[2]) + len(" /")
+        return tail + (len(format(value, "f")) if " " in whole else len(format(value * 1000, "f")))
+    before, _, after = places.rstrip("%").partition(".")
+    scale = len(before) - len(before.rstrip(","))
+    shown = value.scaleb(2 * places.count("%") - _THOUSAND * scale)
+    decimals = sum(character in "0#?" for character in after)
+    digits = max(len(format(round(shown, decimals), "f").partition(".")[0]), sum(one in "0?" for one in before))
+    grouped = (digits - 1) // _THOUSAND if "," in before.rstrip(",") else 0
+    return digits + grouped + (1 + decimals if "." in places else 0) + places.count("%")

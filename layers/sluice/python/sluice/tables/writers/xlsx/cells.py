@@ -45,12 +45,25 @@ class ColumnStyle(NamedTuple):
 
     cell: bytes
     quoted: bytes
+    """Of text that would be read as a formula on edit."""
+    wrapped: bytes = b""
+    """Of text in a column that is as wide as its longest line."""
+    wrapped_quoted: bytes = b""
+    digits: bytes = b""
+    """Of a number that is kept as text: it stays text when it is edited."""
+    fraction: bytes = b""
+    """Of a time with a fraction of a second, which the column's format would round."""
+
+    def in_lines(self) -> ColumnStyle:
+        """That of a column whose text is wrapped."""
+        return self._replace(cell=self.wrapped, quoted=self.wrapped_quoted)
 
 
 def column_renderer(column: ColumnSpec, style: ColumnStyle, plan: FilePlan, tally: Tally) -> Renderer:
     """The renderer for ``column``; it adds to ``tally.warnings``."""
     texts = TextCells(
         column=column,
+        style=style.cell if column.type is ColumnType.STRING else b"",
         quoted_style=style.quoted,
         units_max=plan.limits.cell_units_max,
         cut=plan.options.on_too_long == "cut",
@@ -61,10 +74,10 @@ def column_renderer(column: ColumnSpec, style: ColumnStyle, plan: FilePlan, tall
         case ColumnType.STRING:
             return XlsxStringColumn(texts)
         case ColumnType.NUMBER:
-            return XlsxNumberColumn(XlsxOddCells(texts, keep_invalid=keep_invalid), style.cell)
+            return XlsxNumberColumn(XlsxOddCells(texts, keep_invalid=keep_invalid), style)
         case ColumnType.DATE | ColumnType.DATETIME:
             return XlsxDateColumn(
-                XlsxOddCells(texts, keep_invalid=keep_invalid), style.cell, time_zone(plan.options.timezone)
+                XlsxOddCells(texts, keep_invalid=keep_invalid), style, time_zone(plan.options.timezone)
             )
         case ColumnType.BOOLEAN:
             return XlsxBooleanColumn(XlsxOddCells(texts, keep_invalid=keep_invalid), boolean_words(column.format))
@@ -94,10 +107,10 @@ class XlsxOddCells:
             raise cell_error(ErrorCode.INVALID_VALUE, row_index, column, column_type=column.type.value)
         return self.counted(text, row_index, Warned.INVALID_AS_TEXT)
 
-    def counted(self, text: str, row_index: int, why: Warned) -> bytes:
+    def counted(self, text: str, row_index: int, why: Warned, *, style: bytes = b"") -> bytes:
         """A value written as text, and why."""
         self.count(why, 1)
-        return self._texts.tail(text, row_index)
+        return self._texts.tail(text, row_index, style=style)
 
     def count(self, why: Warned, cells: int) -> None:
         self._texts.tally.warnings[why] += cells
@@ -117,29 +130,30 @@ class XlsxStringColumn:
         escaped = escape_column(data)
         values = escaped.split(NUL)
         odd = self._texts.has_odd(data, values)
+        opening = self._texts.style + OPENING
         if not odd and not cells.nulls:
-            return RenderedColumn(OPENING, (values,), CLOSING)
-        tails = _tails(escaped, OPENING, CLOSING).split(NUL)
+            return RenderedColumn(opening, (values,), CLOSING)
+        tails = _tails(escaped, opening, CLOSING).split(NUL)
         if odd:
             for index, text in enumerate(cells.texts(rows)):
                 if self._texts.is_odd(text):
                     tails[index] = self._texts.tail(text, first_row + index)
         return self._without_nulls(tails, cells)
 
-    @staticmethod
-    def _without_nulls(tails: list[bytes], cells: Cells) -> RenderedColumn:
+    def _without_nulls(self, tails: list[bytes], cells: Cells) -> RenderedColumn:
         for index in cells.null_rows():
-            tails[index] = b"/>"
+            tails[index] = self._texts.style + b"/>"
         return _mixed(tails)
 
 
 class XlsxNumberColumn:
     """Numbers as sent, digit for digit; as text where a spreadsheet would lose digits."""
 
-    def __init__(self, odd: XlsxOddCells, style: bytes) -> None:
+    def __init__(self, odd: XlsxOddCells, style: ColumnStyle) -> None:
         self._odd = odd
-        self._blank = style + b"/>"
-        self._opening = style + b"><v>"
+        self._blank = style.cell + b"/>"
+        self._opening = style.cell + b"><v>"
+        self._digits = style.digits
 
     def __call__(self, cells: Cells, rows: int, first_row: int) -> RenderedColumn:
         text = cells.text
@@ -150,7 +164,7 @@ class XlsxNumberColumn:
             return _mixed(tails.replace(self._opening + _VALUE_CLOSING, self._blank).split(NUL))
         if isinstance(text, str) and are_long_numbers(text):  # identifiers such as 18-digit order numbers
             self._odd.count(Warned.NUMBER_AS_TEXT, rows)
-            return RenderedColumn(OPENING, (text.encode().split(NUL),), CLOSING)
+            return RenderedColumn(self._digits + OPENING, (text.encode().split(NUL),), CLOSING)
         return _mixed([self._tail(one, row) for row, one in enumerate(cells.texts(rows), first_row)])
 
     def _tail(self, text: str, row_index: int) -> bytes:
@@ -160,7 +174,7 @@ class XlsxNumberColumn:
             case NumberKind.NUMBER:
                 return self._opening + text.lstrip("+").encode() + _VALUE_CLOSING
             case NumberKind.TEXT:
-                return self._odd.counted(text, row_index, Warned.NUMBER_AS_TEXT)
+                return self._odd.counted(text, row_index, Warned.NUMBER_AS_TEXT, style=self._digits)
             case NumberKind.INVALID:
                 return self._odd.invalid(text, row_index)
 
@@ -168,10 +182,11 @@ class XlsxNumberColumn:
 class XlsxDateColumn:
     """Dates and times as serial numbers; as text where a spreadsheet has no such date."""
 
-    def __init__(self, odd: XlsxOddCells, style: bytes, zone: tzinfo) -> None:
+    def __init__(self, odd: XlsxOddCells, style: ColumnStyle, zone: tzinfo) -> None:
         self._odd = odd
-        self._blank = style + b"/>"
-        self._opening = style + b"><v>"
+        self._blank = style.cell + b"/>"
+        self._opening = style.cell + b"><v>"
+        self._fraction_opening = style.fraction + b"><v>"
         self._zone = zone
         self._serials = SerialDates(strip_z=zone is UTC)
 
@@ -197,7 +212,8 @@ class XlsxDateColumn:
             case datetime():
                 if is_finer_than_kept(text) or not keeps_time(moment):
                     self._odd.count(Warned.TIME_SHORTENED, 1)
-                return self._opening + serial_of(moment) + _VALUE_CLOSING
+                opening = self._fraction_opening if moment.microsecond else self._opening
+                return opening + serial_of(moment) + _VALUE_CLOSING
             case DateFault.OUT_OF_RANGE:
                 return self._odd.counted(text, row_index, Warned.DATE_AS_TEXT)
             case DateFault.INVALID:

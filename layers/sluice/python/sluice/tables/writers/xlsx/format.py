@@ -14,14 +14,15 @@ from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, PlannedTable, Tally
 from sluice.tables.values.cell_checks import cell_error, check_sheets, check_values, is_text, refuse
 from sluice.tables.values.dates import DateFault, read_date
-from sluice.tables.values.number_formats import is_too_fine
+from sluice.tables.values.number_formats import CUSTOM_FORMATS_MAX, is_too_fine, number_format, with_fraction
 from sluice.tables.values.slices import SLICE_CELLS, slice_bytes_max
 from sluice.tables.writers.format import Format
 from sluice.tables.writers.xlsx.sheets import check_rows_fit, data_rows_max, plan_workbooks, workbooks_needed
 from sluice.tables.writers.xlsx.text import is_too_long
 from sluice.tables.writers.xlsx.widths import CHARS_SEEN
 
-_FORMATTED = (ColumnType.NUMBER, ColumnType.DATE, ColumnType.DATETIME)
+_DATES = (ColumnType.DATE, ColumnType.DATETIME)
+_FORMATTED = (ColumnType.NUMBER, *_DATES)
 _COLOR = re.compile(r"#?[0-9A-Fa-f]{6}")
 _MEDIA_TYPES = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
@@ -159,12 +160,19 @@ XLSX = XlsxFormat()
 
 
 def _check_formats(params: ExportParams) -> None:
+    codes: set[str] = set()
     for number, table in enumerate(params.tables):
         of_sheet = f"sheets[{number}]." if params.sheets else ""
         for index, column in enumerate(table.columns):
+            field = f"{of_sheet}columns[{index}].format"
             if column.type in _FORMATTED and is_too_fine(column.format):
-                field = f"{of_sheet}columns[{index}].format"
                 raise refuse(field, "A workbook shows at most three decimals of a second.")
+            if column.type is not ColumnType.BOOLEAN:
+                code = number_format(column)
+                codes |= {code, with_fraction(code)} if column.type in _DATES else {code}
+            if len(codes) > CUSTOM_FORMATS_MAX:
+                detail = f"A workbook has at most {CUSTOM_FORMATS_MAX} different formats; one of a time counts twice."
+                raise refuse(field, detail)
 
 
 def _header_bytes_max(part: PlannedTable) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from xlsxwriter import Workbook
 
 from sluice.tables.file_plan import FilePlan
-from sluice.tables.writers.xlsx.sheets import Worksheet, free_name
+from sluice.tables.writers.xlsx.sheets import Worksheet, free_name, same_name
 
 INDEX_NAME = "Index"
 _NAME_WIDTH = 34
@@ -26,7 +26,7 @@ def add_index(workbook: Workbook, plan: FilePlan, sheets: Sequence[Worksheet]) -
     Rows count from 1 within their table, through all worksheets and workbooks.
     A column names the table where there are several.
     """
-    worksheet = workbook.add_worksheet(free_name(INDEX_NAME, {sheet.name.casefold() for sheet in sheets}))
+    worksheet = workbook.add_worksheet(free_name(INDEX_NAME, {same_name(sheet.name) for sheet in sheets}))
     bold = workbook.add_format({"bold": True})
     titles = ["Sheet", *(["Table"] if plan.sheets else []), "First row", "Last row", "Rows"]
     worksheet.set_column(0, len(titles) - 4, _NAME_WIDTH)

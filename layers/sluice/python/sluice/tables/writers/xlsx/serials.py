@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import struct
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from functools import cache, lru_cache
 
 from sluice.tables.values.dates import DateFault, read_date
 
-_UNIT = 10**11
-"""Fractions of a day have eleven decimals: finer than a double near today's serials, as fine as the microsecond."""
 _SECONDS_OF_DAY = 86_400
-_LAST_MICROSECONDS = _SECONDS_OF_DAY * 1_000_000 - 1_000
-"""The last millisecond of a day; a later time would round up to the next day in readers, and in a far year's double."""
-_LAST_TIME = time(23, 59, 59, 999_000)
+_LAST_OF_SECOND = 999_000
+_ROUNDS_UP = 999_450
+"""Microseconds from which three decimals may show the next second,
+perhaps of the next day; doubles of far years are coarse."""
 _DAYS_KEPT = 20_000
 """Distinct dates remembered; more than fifty years, in about three megabytes."""
 
@@ -31,38 +30,31 @@ _SIXTIES_AT = (14, 17)
 """Where a digit is below six. An hour beyond 23 shows in the sum."""
 _ZERO_TIME = ord("0") * sum(_TIME_DIGITS.values())
 
-_ROUND_SECONDS = 864
-"""A hundredth of a day, so that time of day splits into two decimals and a rest that 100 times share."""
-
 
 def keeps_time(moment: datetime) -> bool:
-    """Whether the serial number has the time of day to the microsecond; near midnight only to the millisecond."""
-    return moment.time() <= _LAST_TIME
+    """Whether the serial number has the time to the microsecond; at the end of a second only to the millisecond."""
+    return moment.microsecond < _ROUNDS_UP
 
 
 def serial_of(moment: datetime) -> bytes:
-    """The serial number of a time from 1900-01-01 to 9999-12-31, in decimal."""
+    """The serial number of a time from 1900-01-01 to 9999-12-31: the closest double, with all digits that tell it."""
+    if not keeps_time(moment):
+        moment = moment.replace(microsecond=_LAST_OF_SECOND)
     since = moment - (_EPOCH if moment >= _LEAP_BUG_ENDS else _EPOCH + timedelta(days=1))
-    microseconds = min(since.seconds * 1_000_000 + since.microseconds, _LAST_MICROSECONDS)
-    return b"%d" % since.days + _fraction(microseconds, _SECONDS_OF_DAY * 1_000_000)
+    microseconds = (since.days * _SECONDS_OF_DAY + since.seconds) * 1_000_000 + since.microseconds
+    return (b"%a" % (microseconds / (_SECONDS_OF_DAY * 1_000_000))).removesuffix(b".0")
 
 
-def _fraction(part: int, whole: int) -> bytes:
-    """``part / whole`` below 1 as decimals with their point; nothing for zero."""
-    decimals = (2 * part * _UNIT + whole) // (2 * whole)
-    return (b".%011d" % decimals).rstrip(b"0").rstrip(b".")
-
-
-class _Days(dict[bytes, bytes]):
+class _Days(dict[bytes, int]):
     """Serial numbers by date, filled as dates occur; KeyError for what is no date that a cell can show."""
 
-    def __missing__(self, text: bytes) -> bytes:
+    def __missing__(self, text: bytes) -> int:
         if len(self) >= _DAYS_KEPT:
             self.clear()
         moment = read_date(text.decode())
         if isinstance(moment, DateFault):
             raise KeyError(text)
-        self[text] = serial_of(moment)
+        self[text] = int(serial_of(moment))
         return self[text]
 
 
@@ -87,10 +79,10 @@ class SerialDates:
         shape = data.translate(_TO_SHAPE)
         try:
             if shape == (_DATE_SHAPE * rows)[:-1] and not in_utc:  # a date without a time has no offset
-                return (list(map(self._days.__getitem__, data.split(b"\0"))),)
+                return (list(map(b"%d".__mod__, map(self._days.__getitem__, data.split(b"\0")))),)
             if shape == (_DATETIME_SHAPE * rows)[:-1]:
                 return self._datetimes(data, rows)
-        except (KeyError, IndexError):  # a day or an hour that does not exist
+        except KeyError:  # a day that does not exist
             return None
         return None
 
@@ -99,8 +91,16 @@ class SerialDates:
             return None
         days = list(map(self._days.__getitem__, _dates(rows).unpack(data + b"\0")))
         seconds = _seconds(data, rows)
-        hundredths, rests = _fractions()
-        return days, list(map(hundredths.__getitem__, seconds)), list(map(rests.__getitem__, seconds))
+        if max(seconds) >= _SECONDS_OF_DAY:  # an hour that does not exist
+            return None
+        moments = zip(days, seconds, strict=True)
+        # A division of whole numbers gives the closest double, which is written as the shortest text that means it.
+        return (
+            [
+                b"%a" % ((day * _SECONDS_OF_DAY + second) / _SECONDS_OF_DAY) if second else b"%d" % day
+                for day, second in moments
+            ],
+        )
 
 
 @lru_cache(maxsize=4)
@@ -128,13 +128,3 @@ def _seconds(data: bytes, rows: int) -> list[int]:
 def _days() -> _Days:
     """The same for all columns: a day's serial number is."""
     return _Days()
-
-
-@cache
-def _fractions() -> tuple[list[bytes], list[bytes]]:
-    """For every second of the day the fraction as ``_fraction`` writes it: point and two decimals, and the rest."""
-    hundredths = [start for start in (b".%02d" % number for number in range(100)) for _ in range(_ROUND_SECONDS)]
-    rests = [_fraction(second, _SECONDS_OF_DAY)[3:] for second in range(_ROUND_SECONDS)] * 100
-    for second in range(0, _SECONDS_OF_DAY, _ROUND_SECONDS):
-        hundredths[second] = _fraction(second, _SECONDS_OF_DAY)
-    return hundredths, rests

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,11 @@ from sluice.tables.writers.xlsx.text import cut_text
 DEFAULT_NAME = "Sheet1"
 _NAME_UNITS_MAX = 31
 """UTF-16 units of a worksheet's name (Excel specifications and limits)."""
-_FORBIDDEN = re.compile(r"[\[\]:*?/\\]")
+_FORBIDDEN = frozenset("[]:*?/\\")
+_AT_ENDS = " '\uff07\u2018\u2019"
+"""Blanks and apostrophes, full-width and typographic ones too."""
+_LIKE_ESCAPE = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
+"""Some places of a workbook escape such text, and programs disagree which: no name has it."""
 _REMOVED = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _RESERVED = "history"
 """Excel keeps this name for itself."""
@@ -123,9 +128,9 @@ def _sheets(plan: FilePlan, pieces: Sequence[_Piece]) -> list[Worksheet]:
         name = plan.tables[piece.table].name
         if piece is not firsts[piece.table]:
             return 2
-        return int(legal_name(name) != name or name.casefold() in twins)
+        return int(legal_name(name) != name or same_name(name) in twins)
 
-    names_of_firsts = Counter(plan.tables[index].name.casefold() for index in sorted(firsts))
+    names_of_firsts = Counter(same_name(plan.tables[index].name) for index in sorted(firsts))
     twins = {name for name, tables in names_of_firsts.items() if tables > 1}
     names = {piece: free_name(plan.tables[piece.table].name, taken) for piece in sorted(pieces, key=turn)}
     return [_sheet(plan, piece, names[piece]) for piece in pieces]
@@ -149,22 +154,28 @@ def free_name(wanted: str, taken: set[str]) -> str:
     name = legal_name(wanted)
     found = name
     for number in count(2):
-        if found.casefold() not in taken:
+        if same_name(found) not in taken:
             break
         suffix = f" ({number})"
         found = _cut(name, _NAME_UNITS_MAX - len(suffix)) + suffix
-    taken.add(found.casefold())
+    taken.add(same_name(found))
     return found
 
 
 def legal_name(wanted: str) -> str:
     """The closest name to ``wanted`` that a worksheet may have."""
-    name = _FORBIDDEN.sub("_", _REMOVED.sub("", wanted))
-    name = _cut(name.strip(" '"), _NAME_UNITS_MAX)
-    if name.casefold() == _RESERVED:
+    # In some languages Excel takes the full-width form of a character for the character itself.
+    kept = ("_" if unicodedata.normalize("NFKC", one) in _FORBIDDEN else one for one in _REMOVED.sub("", wanted))
+    name = _cut(_LIKE_ESCAPE.sub("-", "".join(kept)).strip(_AT_ENDS), _NAME_UNITS_MAX)
+    if same_name(name) == _RESERVED:
         name += "_"
     return name or DEFAULT_NAME
 
 
 def _cut(name: str, units_max: int) -> str:
-    return cut_text(name, units_max).strip(" '")
+    return cut_text(name, units_max).strip(_AT_ENDS)
+
+
+def same_name(name: str) -> str:
+    """Equal for names that a program may take for one."""
+    return unicodedata.normalize("NFKC", name).casefold()

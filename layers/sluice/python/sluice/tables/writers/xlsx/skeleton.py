@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain, groupby
-from typing import Any
+from typing import Any, assert_never
 
+import msgspec
 from xlsxwriter import Workbook
 from xlsxwriter.utility import xl_col_to_name, xl_range
 
@@ -18,7 +19,7 @@ from sluice.domain.options import ExportOptions
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.file_plan import FilePlan
 from sluice.tables.values.dates import read_date
-from sluice.tables.values.number_formats import DATE_FORMAT, DATETIME_FORMAT, quote_foreign
+from sluice.tables.values.number_formats import TEXT_FORMAT, number_format, quote_foreign, with_fraction
 from sluice.tables.writers.xlsx.cells import ColumnStyle
 from sluice.tables.writers.xlsx.index_sheet import add_index
 from sluice.tables.writers.xlsx.sheets import Worksheet
@@ -102,6 +103,7 @@ _DIMENSION = re.compile(rb'<dimension ref="[^"]*"/>')
 _STYLE = re.compile(rb'<c r="[A-Z]+[0-9]+"(?P<style> s="[0-9]+")?')
 _PROPERTIES = "docProps/core.xml"
 _TIMES = re.compile(rb"<dcterms:(created|modified) .*?</dcterms:\1>")
+_ESCAPED_UNDERSCORE = re.compile(rb"_x005F_(?=x[0-9A-Fa-f]{4}_)")
 _FIRST_PARTS = ("[Content_Types].xml", "_rels/.rels", "xl/workbook.xml")
 """Programs that guess a file's type look at the first members of the archive."""
 
@@ -169,6 +171,9 @@ def _lay_out(worksheet: Any, sheet: Worksheet, options: ExportOptions, rules: Se
         worksheet.freeze_panes(sheet.start_row, 0)
     if sheet.header and options.autofilter:
         worksheet.autofilter(sheet.start_row - 1, 0, sheet.last_row - 1, sheet.columns - 1)
+    if sheet.rows:  # digits that are text are meant to be
+        data = xl_range(sheet.first_data_row - 1, 0, sheet.last_row - 1, sheet.columns - 1)
+        worksheet.ignore_errors({"number_stored_as_text": data})
     for condition, made in rules if sheet.rows else ():
         rule = {"type": "formula", "criteria": condition.format(first=sheet.first_data_row), "format": made}
         worksheet.conditional_format(sheet.first_data_row - 1, 0, sheet.last_row - 1, sheet.columns - 1, rule)
@@ -179,11 +184,11 @@ class _Styles:
 
     def __init__(self, workbook: Workbook, plan: FilePlan) -> None:
         header = style_of(plan.options).header_format()
-        self._formats = [header, header | {"quote_prefix": True}, {"quote_prefix": True}]
-        self._codes = [[_number_format(column) for column in part.columns] for part in plan.tables]
-        self._distinct = sorted(set(chain.from_iterable(self._codes)) - {""})
-        self._formats += [{"num_format": quote_foreign(code)} for code in self._distinct]
-        self._made = [workbook.add_format(properties) for properties in self._formats]
+        self._columns = [[column_formats(column) for column in part.columns] for part in plan.tables]
+        self._header = ColumnStyle(_key(header), _key(header | _QUOTED))
+        keys = {*self._header, *chain.from_iterable(style for columns in self._columns for style in columns)}
+        self._keys = sorted(keys - {b""})
+        self._made = [workbook.add_format(msgspec.json.decode(key)) for key in self._keys]
 
     def write_samples(self, worksheet: Any) -> None:
         for row, made in enumerate(self._made):
@@ -191,27 +196,44 @@ class _Styles:
 
     def read_samples(self, rows: bytes) -> tuple[ColumnStyle, list[list[ColumnStyle]]]:
         """The styles of the header and of each table's columns, from the XML of the sample cells."""
-        header, header_quoted, quoted, *numbers = [found["style"] or b"" for found in _STYLE.finditer(rows)]
-        by_code = dict(zip(self._distinct, numbers, strict=True)) | {"": b""}
-        styles = {code: ColumnStyle(style, quoted) for code, style in by_code.items()}
-        return ColumnStyle(header, header_quoted), [[styles[code] for code in codes] for codes in self._codes]
+        found = [sample["style"] or b"" for sample in _STYLE.finditer(rows)]
+        attributes = dict(zip(self._keys, found, strict=True)) | {b"": b""}
+
+        def style(keys: ColumnStyle) -> ColumnStyle:
+            return ColumnStyle(*map(attributes.__getitem__, keys))
+
+        return style(self._header), [list(map(style, columns)) for columns in self._columns]
 
 
-def _number_format(column: ColumnSpec) -> str:
+_QUOTED = {"quote_prefix": True}
+_WRAPPED = {"text_wrap": True, "valign": "top"}
+
+
+def column_formats(column: ColumnSpec) -> ColumnStyle:
+    """The formats that cells of a column may have, as XlsxWriter takes them, in JSON; empty for the default."""
+    code = quote_foreign(number_format(column))
+    shown = {"num_format": code} if code else {}
     match column.type:
+        case ColumnType.STRING:
+            return ColumnStyle(*[_key(shown | more) for more in ({}, _QUOTED, _WRAPPED, _QUOTED | _WRAPPED)])
         case ColumnType.NUMBER:
-            return column.format
-        case ColumnType.DATE:
-            return column.format or DATE_FORMAT
-        case ColumnType.DATETIME:
-            return column.format or DATETIME_FORMAT
-        case _:
-            return ""
+            return ColumnStyle(_key(shown), _key(_QUOTED), digits=_key({"num_format": TEXT_FORMAT}))
+        case ColumnType.DATE | ColumnType.DATETIME:
+            return ColumnStyle(_key(shown), _key(_QUOTED), fraction=_key({"num_format": with_fraction(code)}))
+        case ColumnType.BOOLEAN:
+            return ColumnStyle(b"", _key(_QUOTED))
+    assert_never(column.type)
+
+
+def _key(properties: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(properties, order="sorted") if properties else b""
 
 
 def _take_apart(buffer: io.BytesIO, sheets: Sequence[Worksheet], styles: _Styles, *, dated: bool) -> Skeleton:
     with zipfile.ZipFile(buffer) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
+    # The library escapes the title as it does cells, but properties are plain text.
+    contents[_PROPERTIES] = _ESCAPED_UNDERSCORE.sub(b"_", contents[_PROPERTIES])
     if not dated:  # the library would give the time of its work
         contents[_PROPERTIES] = _TIMES.sub(b"", contents[_PROPERTIES])
     halves: list[tuple[str, bytes, bytes]] = []

@@ -18,15 +18,15 @@ CLOSING = b"</t></is></c>"
 
 GUARDED_STARTS = frozenset("=+-@'\t\r\n＝＋－＠")  # noqa: RUF001 -- the full-width forms are meant
 """A cell that starts with one of these is marked so that editing it does not turn it into a formula."""
-_BLANKS = frozenset(" \t\n")
+_BLANKS = frozenset(" \t\n\r")
 """What XML readers drop at the ends of a text that does not ask to keep it."""
 _ODD_STARTS = GUARDED_STARTS | _BLANKS
 
 # Over a column that has a NUL before, between and after its cells: some cell starts or ends oddly.
 # The first branch has the UTF-8 of the full-width forms; the search jumps from NUL to NUL.
-_ODD_CELL = re.compile(rb"\0(?:[=+\-@'\t\r\n ]|\xef\xbc[\x9d\x8b\x8d\xa0]|(?<=[ \t\n]\0))")
+_ODD_CELL = re.compile(rb"\0(?:[=+\-@'\t\r\n ]|\xef\xbc[\x9d\x8b\x8d\xa0]|(?<=[ \t\n\r]\0))")
 
-_CONTROLS = bytes(set(range(1, 32)) - set(b"\t\n"))
+_CONTROLS = bytes(set(range(1, 32)) - set(b"\t\n\r"))
 _NO_CONTROLS = bytes(set(range(256)) - set(_CONTROLS))
 _NUL_OR_CONTROLS = bytes(set(range(256)) - {0, *_CONTROLS})
 _NON_CHARACTERS = ("\ufffe", "\uffff")
@@ -70,6 +70,8 @@ def _escape_markup(data: bytes) -> bytes:
         data = data.replace(b"<", b"&lt;")
     if b">" in data:
         data = data.replace(b">", b"&gt;")
+    if b"\r" in data:  # as XML says it, which every reader undoes; Excel's `_x000D_` is left in the text by several
+        data = data.replace(b"\r", b"&#13;")
     return data
 
 
@@ -99,19 +101,20 @@ class TextCells:
     """Makes string cells for one column; counts what it cuts."""
 
     column: ColumnSpec
+    style: bytes
     quoted_style: bytes
     units_max: int
     cut: bool
     """Cut text that is too long, instead of refusing it."""
     tally: Tally
 
-    def tail(self, text: str, row_index: int) -> bytes:
-        """The tail of one string cell. Raises CELL_TOO_LONG or INVALID_TEXT."""
+    def tail(self, text: str, row_index: int, *, style: bytes = b"") -> bytes:
+        """The tail of one string cell, of the column's style or another. Raises CELL_TOO_LONG or INVALID_TEXT."""
         if not is_text(text):
             raise cell_error(ErrorCode.INVALID_TEXT, row_index, self.column)
         if len(text) > self.units_max // 2:
             text = self._fit(text, row_index)
-        return text_tail(text, quoted_style=self.quoted_style)
+        return text_tail(text, style=style or self.style, quoted_style=self.quoted_style)
 
     def is_odd(self, text: str) -> bool:
         """Whether ``tail`` would differ from the escaped text between ``OPENING`` and ``CLOSING``."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from unicodedata import east_asian_width
 
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch
-from sluice.tables.values.number_formats import DATE_FORMAT, DATETIME_FORMAT
+from sluice.tables.values.number_formats import number_format, shown_width, width_of, with_fraction
 from sluice.tables.values.slices import slices
 
 ROWS_SEEN = 100
@@ -24,7 +24,9 @@ _WIDTH_MOST = 50
 _MARGIN = 2
 _FILTER_BUTTON = 2
 _LINE_CHARS_SEEN = 4 * _WIDTH_MOST
-_DEFAULT_FORMATS = {ColumnType.DATE: DATE_FORMAT, ColumnType.DATETIME: DATETIME_FORMAT}
+_BOOLEAN_CHARS = 6
+"""TRUE and FALSE, or the words that programs of other languages show; never those that were sent."""
+_LINE_END = re.compile(r"[\r\n]")
 
 
 def look_ahead(batches: Iterable[Batch], columns: int) -> tuple[list[list[str]], Iterator[Batch]]:
@@ -94,18 +96,27 @@ def column_widths(columns: Sequence[ColumnSpec], texts: Sequence[Sequence[str]])
     ]
 
 
+def has_lines(column: ColumnSpec, texts: Sequence[str]) -> bool:
+    """Whether the column is as wide as the longest line of its texts, so that they have to be wrapped to be seen."""
+    return column.type is ColumnType.STRING and not column.width and any(map(_LINE_END.search, texts))
+
+
 def _automatic(column: ColumnSpec, texts: Sequence[str]) -> int:
     header = _display_width(column.name) + _FILTER_BUTTON
-    shown = column.format or _DEFAULT_FORMATS.get(column.type, "")
-    by_format = len(shown) if column.type in _DEFAULT_FORMATS else 0
-    widest = max(map(_display_width, texts), default=0)
-    return max(_WIDTH_LEAST, min(_WIDTH_MOST, max(header, by_format, widest) + _MARGIN))
+    match column.type:
+        case ColumnType.BOOLEAN:
+            widest = _BOOLEAN_CHARS
+        case ColumnType.DATE | ColumnType.DATETIME:
+            code = number_format(column)
+            has_fraction = any("." in text for text in texts)
+            widest = shown_width(with_fraction(code) if has_fraction else code)
+        case ColumnType.NUMBER if column.format:
+            widest = max((shown_width(column.format, text) for text in texts if text), default=0)
+        case _:
+            widest = max(map(_display_width, texts), default=0)
+    return max(_WIDTH_LEAST, min(_WIDTH_MOST, max(header, widest) + _MARGIN))
 
 
 def _display_width(text: str) -> int:
     """The width of the longest line, where an East Asian character counts twice."""
-    lines = (line[:_LINE_CHARS_SEEN] for line in text[: 4 * _LINE_CHARS_SEEN].splitlines())
-    widths = (
-        len(line) if line.isascii() else sum(1 + (east_asian_width(char) in "FW") for char in line) for line in lines
-    )
-    return max(widths, default=0)
+    return max((width_of(line[:_LINE_CHARS_SEEN]) for line in text[: 4 * _LINE_CHARS_SEEN].splitlines()), default=0)

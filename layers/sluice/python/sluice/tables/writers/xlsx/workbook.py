@@ -17,7 +17,7 @@ from sluice.tables.writers.xlsx.rows import RowAssembler
 from sluice.tables.writers.xlsx.sheets import Worksheet, check_rows_fit, plan_workbooks
 from sluice.tables.writers.xlsx.skeleton import Skeleton, build_skeleton, letters, width_element
 from sluice.tables.writers.xlsx.text import text_tail
-from sluice.tables.writers.xlsx.widths import column_widths, look_ahead
+from sluice.tables.writers.xlsx.widths import column_widths, has_lines, look_ahead
 
 _ROWS = b"<sheetData>"
 
@@ -51,8 +51,12 @@ class TableRows:
     ) -> None:
         texts, taken = look_ahead(_UpToTheLast(batches, part, plan=plan, tally=tally), len(part.columns))
         self.widths = column_widths(part.columns, texts)
-        columns = zip(part.columns, styles, strict=True)
-        self._rendered = _render(taken, [column_renderer(column, style, plan, tally) for column, style in columns])
+        columns = zip(part.columns, styles, texts, strict=True)
+        renderers = [
+            column_renderer(column, style.in_lines() if has_lines(column, seen) else style, plan, tally)
+            for column, style, seen in columns
+        ]
+        self._rendered = _render(taken, renderers)
         self._left: RenderedRows | None = None
         self._tally = tally
 
