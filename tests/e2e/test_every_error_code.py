@@ -98,7 +98,9 @@ _NEVER_THE_LAST_WORD = (
     "ATTEMPTS_EXHAUSTED, whose sentence names RESULT_VERIFY_FAILED: a test below. Only `sluice task verify` raises it."
 )
 _OF_THE_FILE = "Only the download says it, which is HTTP's alone, and `sluice task verify`: test_damaged_results.py."
+_TAKES_TIME = "A sender has to be slow: test_http_bad_bodies.py. gRPC only cancels a call whose message is not there."
 CANNOT_OCCUR = {
+    **{("SENDER_TOO_SLOW", face): _TAKES_TIME for face in FACES},
     **{(code, face): _OF_THE_FILE for code in ("RESULT_MISSING", "RESULT_DAMAGED") for face in FACES},
     ("ALREADY_COMPLETED", HTTP): "DELETE is the one call that stops a task, and of a finished one it is the end.",
     ("RESULT_VERIFY_FAILED", HTTP): _NEVER_THE_LAST_WORD,

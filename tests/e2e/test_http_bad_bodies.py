@@ -71,6 +71,8 @@ def test_row_37_a_body_shorter_than_it_says_is_not_waited_for_long(client: ApiCl
     task_id = client.open()
     answer = raw_exchange(client.relay.port, [head_of(client, task_id, Content_Length="100") + b'[[1,"a"]]'])
     assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"SENDER_TOO_SLOW"' in answer
+    assert b'"retryable":true' in answer
     assert client.relay.memory.held(task_id, client.tenant) == []
 
 
@@ -79,6 +81,8 @@ def test_row_37_a_chunked_body_without_an_end_is_not_waited_for_long(client: Api
     head = head_of(client, task_id, Transfer_Encoding="chunked")
     answer = raw_exchange(client.relay.port, [head + b'9\r\n[[1,"a"]]\r\n'])
     assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"SENDER_TOO_SLOW"' in answer
+    assert b'"retryable":true' in answer
     assert client.relay.memory.held(task_id, client.tenant) == []
 
 

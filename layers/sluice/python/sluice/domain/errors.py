@@ -54,6 +54,7 @@ class ErrorCode(StrEnum):
     QUEUE_FULL = "QUEUE_FULL"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     RATE_LIMITED = "RATE_LIMITED"
+    SENDER_TOO_SLOW = "SENDER_TOO_SLOW"
     UNAUTHENTICATED = "UNAUTHENTICATED"
     PERMISSION_DENIED = "PERMISSION_DENIED"
     INVALID_REQUEST = "INVALID_REQUEST"
@@ -119,6 +120,7 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.QUEUE_FULL: _wait("Too many exports are waiting; try again later.", Actor.CLIENT),
     ErrorCode.QUOTA_EXCEEDED: _wait("The tenant has as many open exports as it may.", Actor.CLIENT),
     ErrorCode.RATE_LIMITED: _wait("Too many requests in a short time.", Actor.CLIENT),
+    ErrorCode.SENDER_TOO_SLOW: _wait("The request did not arrive in time; send it again.", Actor.CLIENT),
     ErrorCode.UNAUTHENTICATED: _client("No valid credential was sent."),
     ErrorCode.PERMISSION_DENIED: _client("The credential may not do this."),
     ErrorCode.INVALID_REQUEST: _client("The request is not well-formed."),

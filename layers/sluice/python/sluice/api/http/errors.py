@@ -50,7 +50,7 @@ def logged(error: SluiceError) -> HttpError:
 
 def request_timeout() -> HttpError:
     """The caller took too long to send what it began."""
-    return HttpError(408, SluiceError(ErrorCode.INVALID_REQUEST, "The request did not arrive in time."))
+    return HttpError(408, SluiceError(ErrorCode.SENDER_TOO_SLOW))
 
 
 def invalid_request(detail: str, **facts: object) -> SluiceError:

@@ -77,6 +77,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     grpc_calls_max: Count = 200
     tenant_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
     request_timeout_s: Seconds = 60
+    sender_timeout_s: Seconds = 300
     idle_timeout_s: Seconds = 15
     shutdown_grace_s: SecondsOrNone = 30
 

@@ -211,7 +211,7 @@ def _operation(operation: Operation, query_schema: Declared) -> Declared:
     problems = _problems((*_ANY_CALL, *operation.codes))
     if operation.body is not None:
         declared["requestBody"] = {"required": operation.body.required, "content": _content(operation.body.content)}
-        problems[HTTPStatus.REQUEST_TIMEOUT] = Answer("The body did not arrive in time.", _PROBLEM)
+        problems[HTTPStatus.REQUEST_TIMEOUT] = Answer("`SENDER_TOO_SLOW`: The body did not arrive in time.", _PROBLEM)
     answers = {**operation.answers, **problems}
     declared["responses"] = {str(int(status)): _answer(answers[status]) for status in sorted(answers)}
     return declared

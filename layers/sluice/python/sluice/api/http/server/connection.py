@@ -193,7 +193,7 @@ class _Connection(H11Protocol):
         if self.is_answering:
             return
         if self.conn.our_state is h11.IDLE and self.conn.trailing_data[0]:
-            self._refuse(408, invalid_request("The head of the request did not arrive in time."))
+            self._refuse(408, SluiceError(ErrorCode.SENDER_TOO_SLOW, "The head of the request did not arrive in time."))
         else:
             self.transport.close()
 
