@@ -138,6 +138,28 @@ def test_the_service_composes_beside_the_cloud_and_its_commands_look_there(cloud
     assert cloud.oss.access_key_secret not in service.log.read_text()
 
 
+def test_the_commissioned_configuration_keeps_files_in_oss_and_rows_beside_the_service(
+    cloud: Cloud, tmp_path: Path
+) -> None:
+    data, config = tmp_path / "data", tmp_path / "config.yaml"
+    key = (cloud.oss.access_key_id, cloud.oss.access_key_secret)
+    config.write_text(
+        f"oss:\n  endpoint: {cloud.oss.endpoint}\n  region: {cloud.oss.region}  # an address names none\n"
+        f"  bucket: sluice-in\n  access_key_id: {key[0]}\n  access_key_secret: {key[1]}\n"
+    )
+    config.chmod(0o600)
+    with serving(data, arguments=("--config", str(config))) as service, Client(service.url) as client:
+        export = client.send_table([["1"], ["2"]], columns=["id"], format="csv", filename="a.csv")
+        export.wait(60)
+        link = export.link().url
+        assert link.startswith(f"{cloud.oss.endpoint}/sluice-in/out/v1/")
+        assert CALLER.get(link).text.split() == ["\ufeffid", "1", "2"]
+    assert (data / "tasks.sqlite3").exists()
+    log = service.log.read_text()
+    assert "oss.access_key_secret is a secret in a file" in log
+    assert key[1] not in log
+
+
 @pytest.mark.parametrize(("request_timeout_s", "tries"), [("23.5", 1), ("60", 2)])
 def test_no_call_goes_on_when_its_caller_waits_no_more(cloud: Cloud, request_timeout_s: str, tries: int) -> None:
     """A try takes up to 23 s, and the store wants to be left alone for a second."""

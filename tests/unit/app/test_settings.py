@@ -247,12 +247,55 @@ def test_the_old_names_are_no_settings_and_the_new_ones_are() -> None:
     assert set(RENAMED.values()) <= set(setting_types())
 
 
-def test_a_secret_in_the_file_is_a_mistake_and_is_not_shown(tmp_path: Path) -> None:
+COMMISSIONED = f"""\
+oss:
+  endpoint: oss-cn-hangzhou.aliyuncs.com
+  bucket: your-bucket-name
+  access_key_id: YOUR_ACCESS_KEY_ID
+  access_key_secret: {CANARY}
+"""
+
+
+def test_a_secret_in_a_file_that_others_may_read_is_a_mistake_and_is_not_shown(tmp_path: Path) -> None:
     file = a_file(tmp_path, f"oss: {{access_key_secret: {CANARY}}}\n")
-    assert problems_of({}, file) == (
+    for mode in (0o644, 0o640, 0o604):
+        file.chmod(mode)
+        assert problems_of({}, file) == (
+            (
+                "config.yaml:1 oss.access_key_secret: is a secret, and others may read the file: chmod "
+                "600 config.yaml, or give the secret by the variable SLUICE_OSS_ACCESS_KEY_SECRET"
+            ),
+        )
+
+
+def test_the_commissioned_block_is_taken_with_a_warning_from_a_file_of_the_owner_alone(tmp_path: Path) -> None:
+    file, warnings = a_file(tmp_path, COMMISSIONED), list[str]()
+    file.chmod(0o600)
+    settings = settings_from({}, file, warnings=warnings)
+    assert (settings.storage.backend, settings.oss.region) == ("oss_files", "cn-hangzhou")
+    assert (settings.oss.bucket, settings.oss.access_key_secret.reveal()) == ("your-bucket-name", CANARY)
+    assert [warning.split()[1] for warning in warnings] == ["oss.access_key_id", "oss.access_key_secret"]
+    assert all("is a secret in a file" in warning and CANARY not in warning for warning in warnings)
+
+
+def test_the_four_commissioned_variables_are_enough() -> None:
+    four = {
+        "OSS_ENDPOINT": "https://oss-ap-southeast-1-internal.aliyuncs.com",
+        "OSS_BUCKET": "b",
+        "OSS_ACCESS_KEY_ID": "id",
+        "OSS_ACCESS_KEY_SECRET": CANARY,
+    }
+    settings = settings_from(four, None)
+    assert (settings.storage.backend, settings.oss.region) == ("oss_files", "ap-southeast-1")
+    assert settings_from({**four, "SLUICE_STORAGE_BACKEND": "directory"}, None).storage.backend == "directory"
+    assert settings_from({**four, "SLUICE_OSS_REGION": "r"}, None).oss.region == "r"
+    for name in four:
+        assert settings_from({**four, name: ""} | ({"OSS_ACCESS_KEY_ID": "", "OSS_ACCESS_KEY_SECRET": ""}
+                             if "KEY" in name else {}), None).storage.backend == "directory"  # fmt: skip
+    assert problems_of({**four, "OSS_ENDPOINT": "files.example.com"}) == (
         (
-            "config.yaml:1 oss.access_key_secret: is a secret; "
-            "it comes only from the variable SLUICE_OSS_ACCESS_KEY_SECRET"
+            "storage.backend (by OSS_ENDPOINT), OSS_ENDPOINT, oss.region (default), OSS_BUCKET: "
+            "the oss_files backend needs each of these"
         ),
     )
 

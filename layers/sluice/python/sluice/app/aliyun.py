@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
+from typing import NamedTuple
 
 from sluice.adapters.aliyun.credentials import Credentials, CredentialsSource, EnvironmentCredentials, FixedCredentials
 from sluice.adapters.aliyun.function_compute.manifest_put_invoker import ManifestPutInvoker
@@ -70,15 +71,36 @@ def open_cloud(
 def open_cloud_stores(settings: Settings, credentials: CredentialsSource) -> Iterator[Stores]:
     """Open the stores that the settings name. Nothing is asked of them before the first call."""
     tasks = TablestoreTasks(tablestore_access(settings, credentials), timeout_s=settings.tablestore.timeout_s)
+    objects = open_objects(settings, credentials)
     with closing(tasks):
         yield Stores(
-            _both_buckets(settings, credentials),
+            objects.store,
             tasks,
-            OssLinks(_download_bucket(settings, credentials), clock=SystemClock()),
-            ThreadedPool(),
-            call_s=settings.oss.connect_timeout_s + settings.oss.read_timeout_s,
+            objects.links,
+            objects.pool,
+            call_s=objects.call_s,
             invoker=partial(open_invoker, settings, credentials),
         )
+
+
+class Objects(NamedTuple):
+    """OSS, for a service whose rows are anywhere."""
+
+    store: ObjectStore
+    links: OssLinks
+    pool: ThreadedPool
+    call_s: float
+    """The longest that one call may take."""
+
+
+def open_objects(settings: Settings, credentials: CredentialsSource) -> Objects:
+    """Open the buckets that the settings name. Nothing is asked of them before the first call."""
+    return Objects(
+        _both_buckets(settings, credentials),
+        OssLinks(_download_bucket(settings, credentials), clock=SystemClock()),
+        ThreadedPool(),
+        settings.oss.connect_timeout_s + settings.oss.read_timeout_s,
+    )
 
 
 def open_cloud_keys(settings: Settings, credentials: CredentialsSource) -> KeyStore:
@@ -145,7 +167,7 @@ def _both_buckets(settings: Settings, credentials: CredentialsSource) -> SplitSt
         place = OssBucket(endpoint=oss.endpoint, region=oss.region, bucket=bucket, credentials=credentials)
         return OssStore(place, connect_timeout_s=oss.connect_timeout_s, read_timeout_s=oss.read_timeout_s)
 
-    return SplitStore(input=store(oss.bucket), output=store(oss.result_bucket))
+    return SplitStore(input=store(oss.bucket), output=store(oss.result_bucket or oss.bucket))
 
 
 def _download_bucket(settings: Settings, credentials: CredentialsSource) -> OssBucket:
@@ -154,7 +176,7 @@ def _download_bucket(settings: Settings, credentials: CredentialsSource) -> OssB
     return OssBucket(
         endpoint=oss.download_domain or oss.download_endpoint or oss.endpoint,
         region=oss.region,
-        bucket=oss.result_bucket,
+        bucket=oss.result_bucket or oss.bucket,
         credentials=credentials,
         is_domain=bool(oss.download_domain),
     )

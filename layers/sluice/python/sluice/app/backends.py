@@ -98,13 +98,37 @@ class S3Backend(OneMachine):
         return 0  # a killed process leaves uploads, which are collected with their tasks
 
 
+class OssFilesBackend(OneMachine):
+    """Objects and links in OSS; task rows and API keys in the data directory of one machine."""
+
+    @contextmanager
+    def open_stores(self, settings: Settings) -> Iterator[Stores]:
+        from sluice.app.aliyun import credentials_of, open_objects  # noqa: PLC0415  # loads the cloud's SDKs
+
+        objects = open_objects(settings, credentials_of(settings))
+        with closing(self.open_tasks(settings)) as tasks:
+            yield Stores(objects.store, tasks, objects.links, objects.pool, call_s=objects.call_s)
+
+    def open_links(self, settings: Settings, public_url: PublicUrl) -> None:
+        del settings, public_url  # OSS serves the files
+
+    def tidy(self, settings: Settings) -> int:
+        del settings
+        return 0  # a killed process leaves uploads, which are collected with their tasks
+
+
 def _aliyun() -> Backend:
     from sluice.app.aliyun import AliyunBackend  # noqa: PLC0415  # loads the cloud's SDKs
 
     return AliyunBackend()
 
 
-BACKENDS: Mapping[str, Callable[[], Backend]] = {"directory": DirectoryBackend, "oss": _aliyun, "s3": S3Backend}
+BACKENDS: Mapping[str, Callable[[], Backend]] = {
+    "directory": DirectoryBackend,
+    "oss": _aliyun,
+    "oss_files": OssFilesBackend,
+    "s3": S3Backend,
+}
 """By ``storage.backend``; what a name means for other settings is in ``settings/schema.BACKENDS``."""
 
 

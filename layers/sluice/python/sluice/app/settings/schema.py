@@ -60,6 +60,7 @@ BACKENDS: Mapping[str, BackendSettings] = {
             "concurrency.trigger_grace_s": _TIMINGS.trigger_grace_s,
         },
     ),
+    "oss_files": BackendSettings(needs=("oss.endpoint", "oss.region", "oss.bucket")),
     "s3": BackendSettings(needs=("s3.url",)),
 }
 """By ``storage.backend``; how each opens its stores is in ``app/backends.BACKENDS``."""
@@ -130,7 +131,7 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
 class Storage(msgspec.Struct, frozen=True, kw_only=True):
     """Where files are kept, and for how long."""
 
-    backend: Literal["directory", "oss", "s3"] = "directory"
+    backend: Literal["directory", "oss", "oss_files", "s3"] = "directory"
     data_directory: Text = "sluice-data"
     retention_s: Seconds = _TIMINGS.retention_s
     link_life_s: Annotated[float, Meta(gt=0, le=LINK_S_MAX)] = _TIMINGS.link_s
@@ -141,7 +142,7 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Oss(msgspec.Struct, frozen=True, kw_only=True):
-    """Alibaba Cloud OSS, and the access key for all of the cloud, when ``storage.backend`` is ``oss``.
+    """Alibaba Cloud OSS, and the access key for all of the cloud, when ``storage.backend`` is ``oss`` or ``oss_files``.
 
     Without an access key the credentials are those of the function's role.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -64,8 +65,13 @@ def from_environment(env: Mapping[str, str], known: Collection[str], problems: l
     return given
 
 
-def from_file(path: Path, known: Collection[str], *, secrets: Collection[str], problems: list[str]) -> dict[str, Given]:
-    """Take settings from a YAML file. A secret in it is a problem: files are copied, committed and backed up."""
+def from_file(
+    path: Path, known: Collection[str], *, secrets: Collection[str], problems: list[str], warnings: list[str]
+) -> dict[str, Given]:
+    """Take settings from a YAML file. A secret in it is a warning: files are copied, committed and backed up.
+
+    It is a problem where others than the file's owner may read it.
+    """
     categories = {setting.partition(".")[0] for setting in known}
     given: dict[str, Given] = {}
     for entry in read_settings_file(path, problems):
@@ -76,11 +82,24 @@ def from_file(path: Path, known: Collection[str], *, secrets: Collection[str], p
             problems.append(f"{entry.source}: holds no settings, but a value")
         elif setting not in known and RENAMED.get(setting) not in known:
             problems.append(f"{entry.source}: is no setting{did_you_mean(setting, known)}")
-        elif setting in secrets:
-            problems.append(f"{entry.source}: is a secret; it comes only from the variable {variable_of(setting)}")
+        elif setting in secrets and _is_read_by_others(path):
+            problems.append(
+                f"{entry.source}: is a secret, and others may read the file: chmod 600 {path.name}, "
+                f"or give the secret by the variable {variable_of(setting)}"
+            )
         else:
+            if setting in secrets and entry.value:
+                warnings.append(
+                    f"{entry.source} is a secret in a file, which may be copied or committed; "
+                    f"the variable {variable_of(setting)} is safer"
+                )
             given[setting] = Given(entry.value, entry.source, is_text=False)
     return given
+
+
+def _is_read_by_others(path: Path) -> bool:
+    """Whether the file's mode lets its group or all others read or write it."""
+    return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
 def with_new_names(given: Mapping[str, Given], warnings: list[str]) -> dict[str, Given]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
@@ -17,6 +18,7 @@ from sluice.domain.secret import Secret
 __all__ = ["Settings", "SettingsError", "environment", "load_settings", "setting_types", "settings_from"]
 
 SHOWN_CHARS_MAX = 60
+_OSS_ENDPOINT = re.compile(r"(https?://)?oss-(?P<region>[a-z]+(-[a-z0-9]+)+?)(-internal)?\.aliyuncs\.com/?")
 
 
 class SettingsError(Exception):
@@ -53,16 +55,20 @@ def settings_from(
     problems: list[str] = []
     types = setting_types()
     secrets = {setting for setting, kind in types.items() if kind is Secret}
-    given = from_file(file, types, secrets=secrets, problems=problems) if file else {}
+    said: list[str] = [] if warnings is None else warnings
+    given = from_file(file, types, secrets=secrets, problems=problems, warnings=said) if file else {}
     given |= from_environment(env, types, problems)
     given |= from_flags(flags or {})
-    given = with_new_names(given, [] if warnings is None else warnings)
+    given = with_new_names(given, said)
     values: dict[str, object] = {}
     for setting, one in given.items():
         try:
             values[setting] = _convert(one, types[setting])
         except ValueError as error:
             problems.append(f"{one.source}: {error}")
+    for setting, value in implied(values).items():
+        values.setdefault(setting, value)
+        given.setdefault(setting, Given(value, f"{setting} (by {given['oss.endpoint'].source})", is_text=False))
     backend = BACKENDS[str(values.get("storage.backend", Storage().backend))]
     settings = _tree({**backend.defaults, **values})
     sources = {setting: given[setting].source if setting in given else f"{setting} (default)" for setting in types}
@@ -70,6 +76,22 @@ def settings_from(
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def implied(values: Mapping[str, object]) -> dict[str, object]:
+    """What the settings of OSS say without saying it.
+
+    Its endpoint names the region; and where it is given with a bucket and an
+    access key and no backend is chosen, that is the choice: the commissioned
+    configuration has no more than these four.
+    """
+    found: dict[str, object] = {}
+    if region := _OSS_ENDPOINT.fullmatch(str(values.get("oss.endpoint", ""))):
+        found["oss.region"] = region["region"]
+    commissioned = ("oss.endpoint", "oss.bucket", "oss.access_key_id", "oss.access_key_secret")
+    if all(values.get(name) for name in commissioned) and not values.get("tablestore.endpoint"):
+        found["storage.backend"] = "oss_files"
+    return found
 
 
 def setting_types() -> dict[str, Any]:
