@@ -112,7 +112,7 @@ def test_totals_that_were_not_sent_are_not_0() -> None:
 
 
 def test_a_render_that_says_nothing_keeps_everything() -> None:
-    kept = read_render(pb.RenderExportRequest(task_id="t"), request_id="r")
+    kept = read_render(pb.RenderExportRequest(task_id="t"), request_id="r", trace_parent="")
     assert (kept.format, kept.filename, kept.options, kept.idempotency_key, kept.request_id) == (
         None, None, None, None, "r",
     )  # fmt: skip
@@ -122,6 +122,6 @@ def test_a_render_says_what_differs() -> None:
     request = pb.RenderExportRequest(
         task_id="t", format=pb.FORMAT_CSV, filename="f", options=pb.FormatOptions(), request_id="key"
     )
-    differing = read_render(request, request_id="r")
+    differing = read_render(request, request_id="r", trace_parent="")
     assert (differing.format, differing.filename, differing.idempotency_key) == (ExportFormat.CSV, "f", "key")
     assert differing.options == ExportOptions()

@@ -46,6 +46,8 @@ class TaskView(msgspec.Struct, frozen=True):
     crc64: str | None
     error: ErrorView | None
     """Why there is no file and never will be."""
+    request_id: str | None
+    """Of the request that opened it; the logs' ``session_id``."""
     attempts: int
     """How often a composer began."""
     attempt_error: ErrorView | None
@@ -79,6 +81,7 @@ def view_task(task: Task, now: float) -> TaskView:
         checksum_sha256=task.result_sha256 if done else None,
         crc64=task.result_crc64 if done else None,
         error=_view_error(error_of(task)),
+        request_id=task.client_request_id or None,
         attempts=task.epoch,
         attempt_error=_view_error(attempt_error_of(task)),
         created_at=_iso(task.created_at),

@@ -27,6 +27,7 @@ from sluice.app.telemetry.process_gauges import peak_resident_bytes
 from sluice.app.writer_imports import load_writers
 from sluice.domain.events import Event
 from sluice.ports.bundle import Ports
+from sluice.ports.log_context import bound_context
 from sluice.usecases.composing.compose_export import compose_export
 
 CRASHED = "crashed"
@@ -54,14 +55,13 @@ def answer(ports: Ports, line: bytes) -> str:
     """Compose one task; returns the line that says how it ended."""
     request = msgspec.json.decode(line, type=ComposeRequest)
     manifest = request.manifest()
-    try:
-        outcome = compose_export(ports, manifest, owner=request.owner).value
-    except Exception as error:  # noqa: BLE001 - a worker outlives a task that crashes; the error is reported
-        ports.journal.record(Event.SYSTEM_ERROR, task_id=manifest.task.task_id, error=error)
-        outcome = CRASHED
-    ports.journal.record(
-        Event.MEMORY_SNAPSHOT, task_id=manifest.task.task_id, peak_rss_bytes=peak_resident_bytes(), pid=os.getpid()
-    )
+    with bound_context(task_id=manifest.task.task_id):
+        try:
+            outcome = compose_export(ports, manifest, owner=request.owner).value
+        except Exception as error:  # noqa: BLE001 - a worker outlives a task that crashes; the error is reported
+            ports.journal.record(Event.SYSTEM_ERROR, error=error)
+            outcome = CRASHED
+        ports.journal.record(Event.MEMORY_SNAPSHOT, peak_rss_bytes=peak_resident_bytes(), pid=os.getpid())
     return msgspec.json.encode(ComposeReply(outcome)).decode()
 
 

@@ -49,6 +49,8 @@ class Status:
     checksum_sha256: str | None = None
     error: Mapping[str, Any] | None = None
     """Why there is no file: ``code``, ``message``, ``who``, ``retryable``."""
+    request_id: str | None = None
+    """Of the request that opened it; the service's log has it as ``session_id``."""
     attempts: int = 0
     attempt_error: Mapping[str, Any] | None = None
     """Why the last attempt failed, while the export is tried again: the members of ``error``."""

@@ -122,10 +122,12 @@ def open_task(
     )
 
 
-def open_sealed(ref: TaskRef, params: ExportParams, manifest: Manifest, *, now: float, timings: Timings) -> Task:
-    """A new row over the chunks of another task: its content is fixed from the start."""
+def open_sealed(
+    ref: TaskRef, params: ExportParams, manifest: Manifest, *, now: float, timings: Timings, **opened_by: str
+) -> Task:
+    """A new row over the chunks of another task: its content is fixed from the start. ``opened_by`` as in the open."""
     return msgspec.structs.replace(
-        open_task(ref, params, now=now, timings=timings),
+        open_task(ref, params, now=now, timings=timings, **opened_by),
         state=State.SEALED,
         batches_received=len(manifest.chunks),
         rows_received=manifest.rows,

@@ -11,14 +11,17 @@ from sluice.domain.params import ExportParams
 from sluice.domain.task import Task
 from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
+from sluice.ports.log_context import note_export
 from sluice.usecases.reading.read_task import find_task
 
 
 class CachedParams(NamedTuple):
-    """What a task was opened with, and when; neither ever changes."""
+    """What a task was opened with, when, and by which request; none of it ever changes."""
 
     params: ExportParams
     created_at: float
+    opened_by: str
+    trace_parent: str
 
 
 class _Known(NamedTuple):
@@ -51,7 +54,9 @@ class ParamsCache:
             known = self._known.get(ref)
             if known is not None and self._ports.clock.monotonic() < known.until:
                 self._known.move_to_end(ref)
-                return known.cached
+                cached = known.cached
+                note_export(ref.task_id, opened_by=cached.opened_by, trace_parent=cached.trace_parent)
+                return cached
         task = find_task(self._ports, ref)
         if task.params is None:
             raise ended_error(task)
@@ -59,7 +64,7 @@ class ParamsCache:
 
     def remember(self, task: Task) -> CachedParams:
         """Keep the definition of a task that was just opened or read, and that has its parameters still."""
-        cached = CachedParams(task.live_params, task.created_at)
+        cached = CachedParams(task.live_params, task.created_at, task.client_request_id, task.trace_parent)
         with self._lock:
             self._forget(task.ref)
             self._known[task.ref] = _Known(cached, self._ports.clock.monotonic() + self._age_max_s)

@@ -12,6 +12,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType, TableSpec
+from sluice.ports.log_context import is_harmless_id
 from sluice.proto import export_pb2 as pb
 from sluice.usecases.sending.close_export import CloseRequest
 from sluice.usecases.sending.open_export import OpenRequest
@@ -40,13 +41,20 @@ _BAD_OPTION = re.compile(r"`\$\.(\w+)`")
 
 
 def read_open(metadata: pb.ExportMetadata, *, request_id: str, trace_parent: str) -> OpenRequest:
-    """What to open. An empty ``request_id`` of the contract is no idempotency key: proto3 cannot tell it from none."""
+    """What to open. An empty ``request_id`` of the contract is no idempotency key: proto3 cannot tell it from none.
+
+    The contract's ``request_id`` is also what its sender looks for in logs; without one it is that of the call.
+    """
     return OpenRequest(
         read_params(metadata),
         idempotency_key=metadata.request_id or None,
-        request_id=request_id,
+        request_id=_sender_id(metadata.request_id, request_id),
         trace_parent=trace_parent,
     )
+
+
+def _sender_id(sent: str, of_the_call: str) -> str:
+    return sent if is_harmless_id(sent) else of_the_call
 
 
 def read_params(metadata: pb.ExportMetadata) -> ExportParams:
@@ -106,12 +114,13 @@ def read_totals(totals: pb.CloseTotals) -> CloseRequest:
     )
 
 
-def read_render(request: pb.RenderExportRequest, *, request_id: str) -> RenderRequest:
+def read_render(request: pb.RenderExportRequest, *, request_id: str, trace_parent: str) -> RenderRequest:
     """What should differ from the source; an absent field keeps what the source has."""
     return RenderRequest(
         format=read_format(request.format) if request.format else None,
         filename=request.filename or None,
         options=read_options(request.options) if request.HasField("options") else None,
         idempotency_key=request.request_id or None,
-        request_id=request_id,
+        request_id=_sender_id(request.request_id, request_id),
+        trace_parent=trace_parent,
     )

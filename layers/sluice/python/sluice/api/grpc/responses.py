@@ -91,6 +91,7 @@ def status_response(task: Task, link: Link | None, *, now: float) -> pb.TaskStat
         file_size_bytes=task.result_size if done else 0,
         error_message=error.detail if error else "",
         error_code=error.code.value if error else "",
+        request_id=task.client_request_id,
         attempts=task.epoch,
         attempt_error_code=attempt_error.code.value if attempt_error else "",
         attempt_error_message=attempt_error.detail if attempt_error else "",

@@ -52,7 +52,7 @@ def cancel(call: GrpcCall, request: pb.TaskStatusRequest) -> pb.TaskStatusRespon
 
 
 def render(call: GrpcCall, request: pb.RenderExportRequest) -> pb.ExportResponse:
-    wanted = read_render(request, request_id=call.request_id)
+    wanted = read_render(request, request_id=call.request_id, trace_parent=call.trace_parent)
     rendered = call.run_with_room(render_again, call.service.ports, call.ref(request.task_id), wanted)
     return opened_response(rendered.task, replayed=rendered.replayed)
 

@@ -22,7 +22,7 @@ from sluice.proto import export_pb2 as pb
 from sluice.tables.readers.protobuf import read_message
 from sluice.tables.readers.records import RowShape
 from sluice.usecases.reading.make_link import link_to
-from sluice.usecases.reading.read_task import find_changed
+from sluice.usecases.reading.read_task import find_changed, note_task
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import Opened, open_export
 from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, put_batch
@@ -90,6 +90,8 @@ class ExportStream:
         """Record that the stream broke off before its task was sealed; it can be continued."""
         if self._sealed:
             return
+        if self._task:
+            note_task(self._task)
         self._ports.journal.record(
             Event.STREAM_ERROR,
             task_id=self.task_id or None,

@@ -16,6 +16,7 @@ from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.composing.read_chunks import load_manifest
 from sluice.usecases.composing.write_result import TRANSIENT_CODES, ComposeLease, write_result
 from sluice.usecases.lease import Fenced, acquire, end, fail, fail_task, log_end, release
+from sluice.usecases.reading.read_task import note_task
 
 
 class Outcome(StrEnum):
@@ -40,6 +41,8 @@ def compose_export(ports: Ports, trigger: ManifestRef, *, owner: str = "") -> Ou
     for ``acquire``. Raises only what it did not foresee, after giving the task back.
     """
     task = ports.tasks.read(trigger.task)
+    if task is not None:
+        note_task(task)
     verdict = _judge(ports, task, trigger)
     if verdict is not None or task is None:
         outcome = verdict or Outcome.DROPPED

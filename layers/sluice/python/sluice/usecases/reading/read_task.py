@@ -7,6 +7,7 @@ from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
+from sluice.ports.log_context import note_export
 from sluice.ports.task_store import TaskPage
 
 PAGE_MAX = 500
@@ -19,7 +20,13 @@ def find_task(ports: Ports, ref: TaskRef) -> Task:
         raise SluiceError(ErrorCode.TASK_NOT_FOUND)
     if task.deleted_at:
         raise SluiceError(ErrorCode.TASK_DELETED)
+    note_task(task)
     return task
+
+
+def note_task(task: Task) -> None:
+    """Have the lines that follow in this call say which export they are about."""
+    note_export(task.task_id, opened_by=task.client_request_id, trace_parent=task.trace_parent)
 
 
 def find_changed(ports: Ports, task: Task) -> Task:

@@ -12,7 +12,7 @@ from sluice.ports.bundle import Ports
 from sluice.ports.retry import CHANGES_MAX
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.usecases.apply_transition import apply_transition
-from sluice.usecases.reading.read_task import find_task
+from sluice.usecases.reading.read_task import find_task, note_task
 
 
 def cancel_export(ports: Ports, ref: TaskRef) -> Task:
@@ -47,6 +47,7 @@ def delete_export(ports: Ports, ref: TaskRef) -> None:
         task = ports.tasks.read(ref)
         if task is None:
             raise SluiceError(ErrorCode.TASK_NOT_FOUND)
+        note_task(task)
         if task.deleted_at or task.state is State.CANCELLED:
             return
         if task.state.terminal and apply_transition(ports, ref, delete(task, now=ports.clock.now())):

@@ -20,7 +20,7 @@ from sluice.ports.store_errors import OutcomeUnknown
 from sluice.ports.task_store import ClaimedTask
 from sluice.tables.formats import FORMATS
 from sluice.usecases.apply_transition import apply_transition
-from sluice.usecases.reading.read_task import find_task
+from sluice.usecases.reading.read_task import find_task, note_task
 
 
 class CloseRequest(NamedTuple):
@@ -45,6 +45,7 @@ def close_export(ports: Ports, ref: TaskRef, request: CloseRequest) -> Task:
         claimed = ports.tasks.read_claims(ref)
         if claimed is None:
             raise SluiceError(ErrorCode.TASK_NOT_FOUND)
+        note_task(claimed.task)
         if claimed.task.state is not State.OPEN:
             return _close_again(ports, claimed, request)
         manifest = check_totals(claimed, request, ports.limits)

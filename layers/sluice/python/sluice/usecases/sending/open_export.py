@@ -17,6 +17,7 @@ from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.retry import settle
 from sluice.tables.formats import EXTENSIONS, FORMATS
+from sluice.usecases.reading.read_task import note_task
 
 
 class OpenRequest(NamedTuple):
@@ -25,6 +26,7 @@ class OpenRequest(NamedTuple):
     params: ExportParams
     idempotency_key: str | None = None
     request_id: str = ""
+    """By which the sender finds the export in logs and lists."""
     trace_parent: str = ""
 
 
@@ -55,10 +57,12 @@ def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
     if request.idempotency_key is not None:
         existing = ports.tasks.read(task.ref)
         if existing is not None:
+            note_task(existing)
             return replay(existing, params)
     ports.admission.admit()
     _check_quota(ports, tenant)
     opened = create_task(ports, task, params)
+    note_task(opened.task)
     if not opened.replayed:
         ports.journal.record(
             Event.TASK_CREATED,
@@ -66,7 +70,6 @@ def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
             tenant=tenant,
             format=params.format.value,
             columns=params.column_count,
-            request_id=request.request_id,
         )
     return opened
 

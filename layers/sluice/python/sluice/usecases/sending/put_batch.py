@@ -47,11 +47,12 @@ def put_batch(
     ``check_sequence`` and the format's check raise.
     """
     started = ports.clock.monotonic()
+    check_sequence(sequence, ports.limits)
+    cached = params_cache.read(ref)
+    params = cached.params
     ports.journal.record(
         Event.BATCH_RECEIVED, task_id=ref.task_id, tenant=ref.tenant, sequence=sequence, rows=batch.rows
     )
-    check_sequence(sequence, ports.limits)
-    params, created_at = params_cache.read(ref)
     if params.source_task:
         raise SluiceError(ErrorCode.TASK_CLOSED, state=State.SEALED.value)
     columns = params.tables[sheet].columns
@@ -63,7 +64,7 @@ def put_batch(
     ports.objects.put(chunk_key(ref, sequence, chunk.sha), chunk.body)
     claim = Claim(sequence, chunk.sha, chunk.rows, chunk.size, sheet)
     try:
-        receipt = _claim(ports, ref, claim, created_at=created_at)
+        receipt = _claim(ports, ref, claim, created_at=cached.created_at)
     except SluiceError:
         _remove_unclaimed(ports, ref, claim)
         raise

@@ -18,7 +18,7 @@ from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
 from sluice.tables.formats import FORMATS
 from sluice.usecases.composing.read_chunks import load_manifest
-from sluice.usecases.reading.read_task import find_task
+from sluice.usecases.reading.read_task import find_task, note_task
 from sluice.usecases.sending.close_export import put_manifest
 from sluice.usecases.sending.open_export import Opened, check_params, choose_task_id, create_task, replay
 
@@ -31,6 +31,7 @@ class RenderRequest(NamedTuple):
     options: ExportOptions | None = None
     idempotency_key: str | None = None
     request_id: str = ""
+    trace_parent: str = ""
 
 
 def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> Opened:
@@ -54,8 +55,17 @@ def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> O
     ports.admission.admit()
     manifest = _new_manifest(ports, source, ref)
     FORMATS[params.format].check_rows(params, manifest.sheet_rows(len(params.tables)), ports.limits)
-    task = open_sealed(ref, params, manifest, now=ports.clock.now(), timings=ports.timings)
+    task = open_sealed(
+        ref,
+        params,
+        manifest,
+        now=ports.clock.now(),
+        timings=ports.timings,
+        request_id=request.request_id,
+        trace_parent=request.trace_parent,
+    )
     opened = create_task(ports, task, params)
+    note_task(opened.task)
     if not opened.replayed:
         ports.journal.record(
             Event.TASK_CREATED,
@@ -63,7 +73,6 @@ def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> O
             tenant=ref.tenant,
             format=params.format.value,
             source_task=params.source_task,
-            request_id=request.request_id,
         )
     put_manifest(ports, ref, manifest)
     return opened

@@ -13,6 +13,7 @@ from sluice.domain.lifecycle import release_dead
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import failure_of
 from sluice.ports.bundle import Ports
+from sluice.ports.log_context import bound_context
 from sluice.ports.store_errors import DamagedObject, NoSuchObject
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.composing.read_chunks import load_manifest, read_chunks
@@ -41,16 +42,22 @@ def release_lease(ports: Ports, ref: TaskRef, *, owner: str | None = None, alone
     Safe at any time: a composer that is alive after all is fenced by its epoch.
     ``alone``: the caller saw that composer die by itself, which may count against the task.
     """
-    task = find_task(ports, ref)
+    with bound_context(task_id=ref.task_id):
+        return _release_lease(ports, find_task(ports, ref), owner=owner, alone=alone)
+
+
+def _release_lease(ports: Ports, task: Task, *, owner: str | None, alone: bool) -> bool:
     if task.state is not State.COMPOSING or (owner is not None and task.owner != owner):
         return False
     failure = Failure(ErrorCode.INTERNAL.value, "the composer ended without a word")
-    released = apply_transition(ports, ref, release_dead(COMPOSE, task, failure, alone=alone, now=ports.clock.now()))
+    released = apply_transition(
+        ports, task.ref, release_dead(COMPOSE, task, failure, alone=alone, now=ports.clock.now())
+    )
     if released:
         ports.journal.record(
             Event.ATTEMPT_RELEASED,
-            task_id=ref.task_id,
-            tenant=ref.tenant,
+            task_id=task.task_id,
+            tenant=task.tenant,
             epoch=task.epoch,
             error_code=failure.code,
         )

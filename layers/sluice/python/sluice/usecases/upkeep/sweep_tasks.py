@@ -28,7 +28,9 @@ from sluice.domain.limits import DAY_S, Timings
 from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.bundle import Ports
 from sluice.ports.clock import Clock
+from sluice.ports.log_context import bound_context
 from sluice.usecases.apply_transition import apply_transition
+from sluice.usecases.reading.read_task import note_task
 from sluice.usecases.upkeep.collect_garbage import collect_garbage
 
 SWEEP_MAX = 500
@@ -164,10 +166,15 @@ def sweep_tasks(
 
 def sweep_quietly(ports: Ports, ref: TaskRef, memory: SweepMemory) -> Swept:
     """As ``sweep_task``; whatever fails is recorded, the task is put off, and the caller goes on with the next."""
+    with bound_context(task_id=ref.task_id, component="sweeper"):
+        return _sweep_quietly(ports, ref, memory)
+
+
+def _sweep_quietly(ports: Ports, ref: TaskRef, memory: SweepMemory) -> Swept:
     try:
         done = sweep_task(ports, ref, memory)
     except Exception as error:  # noqa: BLE001 - one error that was not foreseen must not cost all others their turn
-        ports.journal.record(Event.SYSTEM_ERROR, component="sweeper", task_id=ref.task_id, error=error)
+        ports.journal.record(Event.SYSTEM_ERROR, task_id=ref.task_id, error=error)
         is_put_off = _put_off(ports, ref, error)
         monotonic = ports.clock.monotonic()
         memory.failed(ref, monotonic=monotonic, timings=ports.timings, is_put_off=is_put_off)
@@ -199,6 +206,7 @@ def sweep_task(ports: Ports, ref: TaskRef, memory: SweepMemory) -> Swept:
     task, now = ports.tasks.read(ref), ports.clock.now()
     if task is None or not is_due(task, now=now, timings=ports.timings):
         return Swept.NOTHING
+    note_task(task)
     if _rests_on_the_clock(task, now=now) and not memory.believes_clock(ports.clock):
         memory.doubt(ref)
         return Swept.NOTHING

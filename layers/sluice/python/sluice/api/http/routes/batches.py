@@ -71,7 +71,7 @@ async def _put(call: HttpCall[BatchQuery], ref: TaskRef, sequence: int) -> Batch
     resources = call.resources
     check_sequence(sequence, call.ports.limits)
     media = media_of(call.request, allowed=(JSON, NDJSON, CSV, PROTOBUF))
-    params, _ = await call.run(resources.service.params_cache.read, ref)
+    params = (await call.run(resources.service.params_cache.read, ref)).params
     shape = RowShape.of(params, call.query.sheet, call.ports.limits)
     with resources.body_budget.reserve() as reserved:
         body = await read_body(

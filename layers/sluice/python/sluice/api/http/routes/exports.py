@@ -122,6 +122,7 @@ async def render_task(call: HttpCall[NoQuery]) -> Response:
         options=body.options,
         idempotency_key=idempotency_key_of(call),
         request_id=request_id_of(call.request.scope),
+        trace_parent=call.request.scope[TRACE_PARENT_KEY],
     )
     opened = await call.run_with_room(render_again, call.ports, ref, request)
     return created_response(call, opened.task, replayed=opened.replayed)
