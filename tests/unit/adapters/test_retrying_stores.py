@@ -83,6 +83,7 @@ OBJECT_CALLS_MADE_ONCE: dict[str, Callable[[RetryingStore], object]] = {
 
 REPEATED_TASK_CALLS: dict[str, Callable[[RetryingTasks], object]] = {
     "read": lambda t: t.read(a_task().ref),
+    "read_rev": lambda t: t.read_rev(a_task().ref),
     "read_claims": lambda t: t.read_claims(a_task().ref),
     "read_claim": lambda t: t.read_claim(a_task().ref, 1),
     "page": lambda t: t.page(TENANT, state=State.OPEN, limit=3, cursor=""),

@@ -59,13 +59,13 @@ def compared(condition: Any) -> set[Comparison]:
     return set(comparisons(condition.column_condition)) if condition.HasField("column_condition") else set()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def ots() -> Iterator[TablestoreServer]:
     with serving_tablestore() as ots:
         yield ots
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def tasks(ots: TablestoreServer) -> Iterator[TablestoreTasks]:
     with closing(open_tasks(ots)) as tasks:
         yield tasks

@@ -49,9 +49,9 @@ def test_a_batch_is_let_go_before_the_next_is_asked_for(name: ExportFormat, rows
 @pytest.mark.parametrize(
     ("columns", "text", "most"),
     [
-        pytest.param(20, "x" * 30_000, 2, id="two-have-more-than-a-megabyte"),
-        pytest.param(4_000, "x", 8, id="eight-have-more-than-32768-cells"),
-        pytest.param(3, "x", 100, id="a-hundred-rows"),
+        pytest.param(20, "☃" * 30_000, 2, id="two-have-more-than-a-megabyte"),
+        pytest.param(4_000, "☂", 8, id="eight-have-more-than-32768-cells"),
+        pytest.param(3, "☁", 100, id="a-hundred-rows"),
     ],
 )
 def test_the_widths_wait_for_few_batches_of_long_or_wide_rows(columns: int, text: str, most: int) -> None:
