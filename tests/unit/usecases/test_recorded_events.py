@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,12 +83,14 @@ def test_an_export_that_goes_well_is_recorded_step_by_step() -> None:
         Event.FILE_WRITTEN,
         Event.FILE_FINALIZED,
         Event.UPLOAD_COMPLETED,
+        Event.FILE_CLOSED,
         Event.TASK_COMPLETED,
     ]
     assert [fields["rows"] for fields in journal.of(Event.RECORDS_WRITTEN)] == [2]
     assert [fields["bytes"] for fields in journal.of(Event.FILE_WRITTEN)] == [
         ports.objects.head(_key(ports, task)).size
     ]
+    assert [fields["whole"] for fields in journal.of(Event.FILE_CLOSED)] == [True]
     assert {fields["task_id"] for _, fields in journal.entries} == {task.task_id}
 
 
@@ -110,6 +113,7 @@ def test_an_upload_that_fails_is_recorded_with_what_failed(aborts: bool) -> None
     journal = journal_of(ports)
     assert [str(fields["error"]) for fields in journal.of(Event.UPLOAD_FAILED)] == ["a reset"]
     assert [str(fields["error"]) for fields in journal.of(Event.UPLOAD_ERROR)] == ["another reset"] * (not aborts)
+    assert [fields["whole"] for fields in journal.of(Event.FILE_CLOSED)] == [False]
     assert journal.of(Event.WRITE_ERROR) == []
 
 
@@ -137,6 +141,15 @@ def test_every_event_is_recorded_somewhere() -> None:
         if isinstance(name, ast.Attribute) and isinstance(name.value, ast.Name) and name.value.id == "Event"
     }
     assert {event.name for event in Event} - passed_on == set()
+
+
+def test_a_commissioned_event_without_a_subject_is_on_the_page_with_its_reason() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text(encoding="utf-8")
+    reasons = {
+        name.strip(): reason for name, reason in re.findall(r"^\| ([A-Za-z, ]+) \| (.+) \|$", page, re.MULTILINE)
+    }
+    assert {event.value for event in Event} & reasons.keys() == set()
+    assert len(reasons["TempFileCreated, TempFileDeleted"]) > 20
 
 
 def _key(ports: Ports, task: Task) -> str:

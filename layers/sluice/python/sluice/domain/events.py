@@ -32,6 +32,7 @@ class Event(StrEnum):
     FILE_CREATED = "FileCreated"
     FILE_WRITTEN = "FileWritten"
     FILE_FINALIZED = "FileFinalized"
+    FILE_CLOSED = "FileClosed"
     UPLOAD_STARTED = "OSSUploadStarted"
     UPLOAD_PART = "OSSPartUploaded"
     UPLOAD_COMPLETED = "OSSUploadCompleted"

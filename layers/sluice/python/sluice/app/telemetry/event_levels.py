@@ -67,6 +67,7 @@ EVENT_TEXTS: dict[Event, EventText] = {
     Event.FILE_CREATED: _debug("A file was begun."),
     Event.FILE_WRITTEN: _debug("All bytes of a file were written and uploaded."),
     Event.FILE_FINALIZED: _debug("The parts of a file were joined."),
+    Event.FILE_CLOSED: _debug("A file that was begun is closed: whole and verified, or given up."),
     Event.UPLOAD_STARTED: _info("An upload began."),
     Event.UPLOAD_PART: _debug("A part was uploaded."),
     Event.UPLOAD_COMPLETED: _info("An upload is complete and verified."),

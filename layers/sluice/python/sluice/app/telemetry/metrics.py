@@ -279,6 +279,7 @@ NOT_MEASURED = frozenset(
         Event.FILE_CREATED,
         Event.FILE_WRITTEN,
         Event.FILE_FINALIZED,
+        Event.FILE_CLOSED,
         Event.UPLOAD_STARTED,  # counted when it ends
         Event.WRITE_ERROR,  # counted with the attempt or the export that it ends
         Event.SERVICE_STARTED,

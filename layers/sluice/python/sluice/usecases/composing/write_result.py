@@ -51,8 +51,9 @@ def write_result(ports: Ports, lease: ComposeLease, task: Task, manifest: Manife
     work = _Work(FORMATS[params.format], plan_file(ports, params, manifest), manifest)
     while True:
         upload = _begin(ports, lease, work, man_sha=task.man_sha)
+        whole = False
         try:
-            return _upload_file(ports, lease, upload, work)
+            result = _upload_file(ports, lease, upload, work)
         except Replan as found:
             _abort_quietly(ports, lease, upload)
             work = work.again(found.plan)
@@ -61,6 +62,11 @@ def write_result(ports: Ports, lease: ComposeLease, task: Task, manifest: Manife
             _record_failure(ports, lease, error)
             _abort_quietly(ports, lease, upload)
             raise
+        else:
+            whole = True
+            return result
+        finally:
+            _record(ports, lease, Event.FILE_CLOSED, whole=whole)
 
 
 class _Work(NamedTuple):
