@@ -176,6 +176,19 @@ def test_a_width_is_that_of_what_the_cell_shows(code: str, number: str, shown: s
 
 
 @pytest.mark.parametrize(
+    "number", ["1e308", "-1e308", "1e-307", "0", "-0.0", "9" * 15, "9" * 4_000, "NaN", "1e999999999", "0e999999999", ""]
+)
+@pytest.mark.parametrize(
+    "code", ["0.00", "#,##0", "0%", "General", "# ?/?", "0.00E+00", "0" * 255, "0," * 127, ";;;", "@"]
+)
+def test_any_number_has_a_width_in_any_format(code: str, number: str) -> None:
+    """A workbook with the largest number must not fail over its column's width."""
+    assert 0 <= shown_width(code, number) <= 5_000
+    if is_number_format(code):
+        assert sheet(ColumnSpec("n", NUMBER, format=code), rows=[[number]], on_invalid="text")["A2"]
+
+
+@pytest.mark.parametrize(
     ("code", "shown"),
     [
         ("yyyy-mm-dd", "2025-03-14"), ("dddd, d mmmm yyyy", "Wednesday, 17 September 2025"), ("d.m.yy", "31.12.25"),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from unicodedata import east_asian_width
 
 from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.values.numbers import NumberKind, number_kind
 
 DATE_FORMAT = "yyyy-mm-dd"
 DATETIME_FORMAT = "yyyy-mm-dd hh:mm:ss"
@@ -99,10 +100,11 @@ def width_of(text: str) -> int:
 
 def shown_width(code: str, number: str = "") -> int:
     """How wide a cell is that shows a date, or ``number``, by ``code``: at least what any program shows."""
-    try:
-        value = abs(Decimal(number)) if number else None
-    except InvalidOperation:
-        return width_of(number)  # it is written as text
+    if number and number_kind(number) is not NumberKind.NUMBER:
+        return width_of(number)  # it is written as text, or refused
+    value = abs(Decimal(number)) if number else None
+    if value is not None and not value:
+        value = Decimal(0)  # whose exponent may have nine digits
     sections = list(_sections(code))
     sign = int(number.startswith("-") and len(sections) == 1)
     return sign + max(_section_width(pieces, value) for pieces in sections)
@@ -146,17 +148,25 @@ def _piece_width(kind: str, text: str) -> int:
     return {"blank": 1, "elapsed": _ELAPSED_CHARS, "exponent": max(len(text), len("E+00"))}.get(kind, 0)
 
 
+def _whole_digits(value: Decimal, *, shift: int, decimals: int) -> int:
+    """The digits before the point of ``value`` by ten to the power of ``shift``, rounded; without limits of arithmetic."""
+    digits = value.as_tuple().digits
+    whole = value.adjusted() + 1 + shift
+    kept = digits[: max(whole + decimals, 0)]
+    carries = len(kept) < len(digits) and set(kept) <= {9}
+    return max(whole + carries, 1)
+
+
 def _digits_width(places: str, value: Decimal) -> int:
     """The width of a number in the places of one section: percent signs, scaling and grouping, decimals, a fraction."""
     whole, _, denominator = places.partition("/")
     if denominator:
-        value = value.to_integral_value()
         tail = len(denominator) + len(whole.rpartition(" ")[2]) + len(" /")
-        return tail + (len(format(value, "f")) if " " in whole else len(format(value * 1000, "f")))
+        return tail + _whole_digits(value, shift=0 if " " in whole else _THOUSAND, decimals=0)
     before, _, after = places.rstrip("%").partition(".")
     scale = len(before) - len(before.rstrip(","))
-    shown = value.scaleb(2 * places.count("%") - _THOUSAND * scale)
     decimals = sum(character in "0#?" for character in after)
-    digits = max(len(format(round(shown, decimals), "f").partition(".")[0]), sum(one in "0?" for one in before))
+    digits = _whole_digits(value, shift=2 * places.count("%") - _THOUSAND * scale, decimals=decimals)
+    digits = max(digits, sum(one in "0?" for one in before))
     grouped = (digits - 1) // _THOUSAND if "," in before.rstrip(",") else 0
     return digits + grouped + (1 + decimals if "." in places else 0) + places.count("%")
