@@ -149,7 +149,7 @@ def _piece_width(kind: str, text: str) -> int:
 
 
 def _whole_digits(value: Decimal, *, shift: int, decimals: int) -> int:
-    """The digits before the point of ``value`` by ten to the power of ``shift``, rounded; without limits of arithmetic."""
+    """The digits before the point of ``value`` by ten to the power of ``shift``, rounded, by no arithmetic."""
     digits = value.as_tuple().digits
     whole = value.adjusted() + 1 + shift
     kept = digits[: max(whole + decimals, 0)]
