@@ -90,6 +90,25 @@ def test_a_person_reads_the_same_facts_and_no_progress_in_a_pipe(tmp_path: Path)
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "read_as"),
+    [
+        ("two.json", b'[{"id":1,"name":"x"},{"id":2,"name":"y"}]\n', "a JSON array"),
+        ("two.csv", b'{"id":1,"name":"x"}\n{"id":2,"name":"y"}\n', "JSON Lines"),
+        ("two.csv", b"sep=;\r\nid;name\r\n1;x\r\n2;y\r\n", "CSV divided by semicolons"),
+        ("two.txt", b"id\tname\n1\tx\n2\ty\n", "CSV divided by tabs"),
+        ("two.csv", gzip.compress(b"id|name\n1|x\n2|y\n", mtime=0), "CSV divided by bars"),
+    ],
+)
+def test_the_kind_of_the_input_is_known_by_its_content_and_named(
+    tmp_path: Path, name: str, data: bytes, read_as: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    done = sluice("export", tmp_path / name, "-o", tmp_path / "out.out.csv")
+    assert read_csv((tmp_path / "out.out.csv").read_bytes()) == [["id", "name"], ["1", "x"], ["2", "y"]]
+    assert read_as in done.stdout
+
+
 def test_rows_come_from_standard_input_too(tmp_path: Path) -> None:
     sluice("export", "-", "-o", tmp_path / "out.csv", stdin=b"a,b\n1,2\n")
     assert read_csv((tmp_path / "out.csv").read_bytes()) == [["a", "b"], ["1", "2"]]

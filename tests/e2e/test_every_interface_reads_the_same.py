@@ -19,15 +19,16 @@ import pytest
 from sluice.cli.export.local_export import export_locally
 from sluice.cli.export.params_from_flags import make_params
 from sluice.cli.export.progress import NoProgress
-from sluice.cli.export.table_input import InputFormat, InputOptions, open_table
+from sluice.cli.export.table_input import InputOptions, open_table
 from sluice.cli.failures import describe
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.schema import ColumnType
+from sluice.tables.readers.kinds import TableKind
 from tests.support.command_line import sluice
 from tests.support.http_client import ApiClient, HttpRelay, http_relay
 
-CSV, NDJSON = InputFormat.CSV, InputFormat.NDJSON
+CSV, NDJSON = TableKind.CSV, TableKind.NDJSON
 MEDIA = {CSV: "text/csv", NDJSON: "application/x-ndjson"}
 PROBLEM_KEYS = {"type", "title", "status", "detail", "code", "who", "retryable", "request_id"}
 LONG = 12_000
@@ -38,7 +39,7 @@ LONG = 12_000
 class Table:
     """A small input. Types say what its columns are called, where it does not say so itself."""
 
-    kind: InputFormat
+    kind: TableKind
     body: bytes
     types: dict[str, str] = field(default_factory=dict)
     has_header: bool = True
@@ -121,6 +122,19 @@ REFUSED: dict[str, tuple[Table, Outcome]] = {
     "a quote that is never closed": (Table(CSV, b'a,b\n1,2\n3,"4\n5,6\n', AB), refusal(INVALID, row=2, line=3)),
     "text after a quote": (Table(CSV, b'a,b\n1,"2"x\n', AB), refusal(INVALID, row=1, line=2)),
     "a carriage return in a line": (Table(CSV, b"a,b\n1,2\r3,4\n", AB), refusal(INVALID, row=1, line=2)),
+    "a workbook": (
+        Table(CSV, b"PK\x03\x04\x14\x00", AB),
+        refusal(ErrorCode.UNSUPPORTED_ENCODING, found="an Excel workbook, or another ZIP archive"),
+    ),
+    "UTF-16": (Table(CSV, "\ufeffa,b\n".encode("utf-16-le"), AB), refusal(ErrorCode.INVALID_TEXT, row=1, line=1)),
+    "a page of an error": (
+        Table(NDJSON, b"<!DOCTYPE html><p>502", AB),
+        refusal(ErrorCode.UNSUPPORTED_ENCODING, found="a page in HTML or XML, perhaps that of an error"),
+    ),
+    "a short row below Excel's line": (
+        Table(CSV, b"sep=;\na;b\n1;2\n3\n", AB),
+        refusal(WIDTH, row=2, line=4, cells=1, columns=2),
+    ),
     "gzip where rows are expected": (
         Table(CSV, b"a,b\n\x1f\x8b\x08,2\n", AB),
         refusal(ErrorCode.INVALID_TEXT, row=1, line=2),
@@ -130,6 +144,10 @@ UNNAMED: dict[str, tuple[Table, Outcome]] = {
     "a header that is blank": (Table(CSV, b"\na,b\n"), refusal(INVALID, field="header", line=1)),
     "arrays": (Table(NDJSON, b"[1,2]\n"), refusal(INVALID, field="columns")),
     "an object without names": (Table(NDJSON, b"{}\n"), refusal(INVALID, field="columns")),
+    "JSON that is said to be CSV": (
+        Table(CSV, b'[{"a":1}]'),
+        refusal(ErrorCode.UNSUPPORTED_ENCODING, found="json"),
+    ),
     "no rows": (Table(NDJSON, b"\n"), refusal(INVALID, field="columns")),
 }
 TAKEN: dict[str, tuple[Table, int]] = {
@@ -143,6 +161,9 @@ TAKEN: dict[str, tuple[Table, int]] = {
     "digits, words and gaps": (Table(NDJSON, b'{"b":1.10,"a":-0}\n\r\n{"a":true}\n{"a":"","b":null}\n', AB), 1),
     "a number of 4,300 digits": (Table(NDJSON, b"[" + b"7" * 4_300 + b"]\n", {"a": "string"}), 1),
     "no rows": (Table(CSV, b"a,b\n", AB), 0),
+    "semicolons": (Table(CSV, b"a;b\n1,5;2\n", AB), 1),
+    "Excel's line of the delimiter": (Table(CSV, b'sep=;\r\na;b\r\n1;"2;3"\r\n', AB), 1),
+    "tabs without a header": (Table(CSV, b"1\t2\n3\t4\n", AB, has_header=False), 1),
     "12,000 rows": (Table(CSV, b"a,b\n" + b"1,x\n" * LONG, AB), 12),
     "12,000 lines": (Table(NDJSON, b'{"a":1,"b":"x"}\n' * LONG, AB), 12),
     "rows of 100 kB": (Table(CSV, b"a\n" + (b"x" * 100_000 + b"\n") * 7, {"a": "string"}), 3),

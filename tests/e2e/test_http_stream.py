@@ -100,6 +100,25 @@ def test_ndjson_of_arrays_and_of_objects(client: ApiClient) -> None:
     refused(client, send(client, arrays, kind), 400, "INVALID_REQUEST")
 
 
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b'[{"a":1,"b":"x"},{"a":2,"b":"y"}]'),
+        ("application/json", b'[\n  {"a": 1, "b": "x"},\n  {"b": "y", "a": 2}\n]\n'),
+        ("text/csv", b"sep=;\na;b\n1;x\n2;y\n"),
+        ("text/tab-separated-values", b"a\tb\n1\tx\n2\ty\n"),
+        ('text/csv; delimiter=";"', b"a;b\n1;x\n2;y\n"),
+        ("text/csv; delimiter=tab; charset=utf-8", b"a\tb\n1\tx\n2\ty\n"),
+    ],
+)
+def test_a_table_may_be_an_array_or_have_another_delimiter(client: ApiClient, content_type: str, body: bytes) -> None:
+    assert rows_of(client, send(client, body, content_type)) == [["a", "b"], ["1", "x"], ["2", "y"]]
+
+
+def test_a_delimiter_that_is_none_is_refused(client: ApiClient) -> None:
+    refused(client, send(client, b"a\n", "text/csv; delimiter=ab"), 415, "UNSUPPORTED_ENCODING")
+
+
 def refused(client: ApiClient, answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert (answer.status_code, code_of(answer)) == (status, code)
     return dict(answer.json())
@@ -156,7 +175,7 @@ def test_options_come_as_parameters_and_a_misspelt_one_is_refused(client: ApiCli
         assert refused(client, send(client, b"a\n", query=query), 400, "INVALID_REQUEST")["field"] is not None
     wrong = client.post("/v1/exports/stream?format=pdf", content=b"a\n", headers={"Content-Type": "text/csv"})
     refused(client, wrong, 400, "UNSUPPORTED_FORMAT")
-    refused(client, send(client, b"[]", "application/json"), 415, "UNSUPPORTED_ENCODING")
+    refused(client, send(client, b"[]", "application/x-protobuf"), 415, "UNSUPPORTED_ENCODING")
 
 
 def test_a_packed_table_is_unpacked_on_the_way(client: ApiClient) -> None:

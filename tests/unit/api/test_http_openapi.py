@@ -83,7 +83,7 @@ def test_bodies_are_declared_by_content_type(document: dict[str, Any]) -> None:
     batch = found(document, "PUT", "/v1/exports/{id}/batches/{sequence}")["requestBody"]
     assert batch["content"].keys() == {"application/json", "application/x-ndjson", "text/csv", "application/x-protobuf"}
     table = found(document, "POST", "/v1/exports/stream")["requestBody"]
-    assert table["content"].keys() == {"application/x-ndjson", "text/csv"}
+    assert table["content"].keys() == {"application/json", "application/x-ndjson", "text/csv"}
     opened = found(document, "POST", "/v1/exports")["requestBody"]["content"]["application/json"]["schema"]
     assert opened == {"$ref": "#/components/schemas/OpenBody"}
 

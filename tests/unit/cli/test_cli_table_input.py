@@ -10,11 +10,10 @@ import pytest
 import typer
 
 from sluice.cli.export.table_input import (
-    InputFormat,
     InputOptions,
     TableInput,
-    delimiter_of,
-    input_format_of,
+    delimiter_by_name,
+    kind_by_name,
     open_table,
 )
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -22,6 +21,7 @@ from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
+from sluice.tables.readers.kinds import TableKind
 
 
 def params_of(table: TableInput) -> ExportParams:
@@ -36,7 +36,7 @@ def write(path: Path, data: bytes) -> Path:
 
 
 def read(path: Path, *, encoding: str = "utf-8") -> list[tuple[str | None, ...]]:
-    chosen = InputOptions(format=input_format_of(path), delimiter=delimiter_of(path), encoding=encoding)
+    chosen = InputOptions(delimiter=delimiter_by_name(path), encoding=encoding, otherwise=kind_by_name(path))
     with open_table(path, chosen) as table:
         return [
             table.columns,
@@ -71,7 +71,7 @@ def test_an_encoding_that_does_not_exist_is_wrong_usage(tmp_path: Path) -> None:
 
 def test_the_position_grows_to_the_size_of_the_file(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", b"a\n" + b"12345678\n" * 30_000)
-    with open_table(path, InputOptions(InputFormat.CSV)) as table:
+    with open_table(path, InputOptions(TableKind.CSV)) as table:
         positions = [table.position() for _ in table.batches(params_of(table), Limits())]
     assert positions == sorted(positions)
     assert positions[-1] == table.size == path.stat().st_size
@@ -95,7 +95,7 @@ def test_a_codec_that_is_none_of_texts_is_wrong_usage(tmp_path: Path, encoding: 
 
 def test_given_names_are_the_columns_of_an_input_without_a_header(tmp_path: Path) -> None:
     for name, data in (("a.csv", b"1,2\n"), ("a.ndjson", b"[1,2]")):
-        options = InputOptions(input_format_of(Path(name)), columns=("x", "y"))
+        options = InputOptions(kind_by_name(Path(name)), columns=("x", "y"))
         with open_table(write(tmp_path / name, data), options) as table:
             assert table.columns == ("x", "y")
             assert [item.batch.to_rows() for item in table.batches(params_of(table), Limits())] == [[("1", "2")]]

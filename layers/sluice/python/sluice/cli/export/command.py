@@ -15,20 +15,23 @@ from sluice.cli.export.progress import ProgressDisplay, shown_progress
 from sluice.cli.export.remote_export import export_remotely
 from sluice.cli.export.table_input import (
     STDIN,
-    InputFormat,
     InputOptions,
-    delimiter_of,
-    input_format_of,
+    delimiter_by_name,
+    kind_by_name,
     open_table,
 )
 from sluice.cli.formatting import json_of, lines_of
 from sluice.client import Client
 from sluice.domain.options import ExportFormat
 from sluice.tables.formats import EXTENSIONS
+from sluice.tables.readers.kinds import TableKind
 
 Input = Annotated[
     Path,
-    typer.Argument(metavar="INPUT", help="CSV with a header line, or NDJSON; may end in .gz; - is standard input."),
+    typer.Argument(
+        metavar="INPUT",
+        help="CSV with a header line, NDJSON or a JSON array; perhaps packed by gzip; - is standard input.",
+    ),
 ]
 Output = Annotated[
     Path,
@@ -56,8 +59,12 @@ Options = Annotated[
     ),
 ]
 OutputFormat = Annotated[ExportFormat | None, typer.Option("--format", help="By the output's name by default.")]
-RowsFormat = Annotated[InputFormat | None, typer.Option("--input-format", help="By the input's name by default.")]
-Delimiter = Annotated[str | None, typer.Option(help="Of a CSV input: a comma, or a tab for .tsv.")]
+RowsFormat = Annotated[
+    TableKind | None, typer.Option("--input-format", help="By the input's content and name by default.")
+]
+Delimiter = Annotated[
+    str | None, typer.Option(help="Of a CSV input; by default what divides its first line: a comma, tab, ; or |.")
+]
 Encoding = Annotated[str, typer.Option(help="Of a CSV input.")]
 Columns = Annotated[
     str | None, typer.Option(metavar="NAME,…", help="Names of the columns, when the input has no header line.")
@@ -106,10 +113,11 @@ def export_file(
     check_input(rows)
     target = check_output(output, rows)
     reading = InputOptions(
-        format=input_format or input_format_of(rows),
-        delimiter=read_delimiter(delimiter) if delimiter is not None else delimiter_of(rows),
+        format=input_format,
+        delimiter=read_delimiter(delimiter) if delimiter is not None else delimiter_by_name(rows),
         encoding=encoding,
         columns=read_names(columns),
+        otherwise=kind_by_name(rows),
     )
     with open_table(rows, reading) as table, shown_progress() as progress:
         params = make_params(
@@ -127,6 +135,7 @@ def export_file(
                 exported = export_remotely(
                     table, params, output=target, progress=progress, client=client, idempotency_key=idempotency_key
                 )
+        exported = exported._replace(read_as=table.written)
     print(json_of(exported._asdict()) if as_json else summary(exported))
 
 
@@ -142,6 +151,7 @@ def summary(exported: Exported) -> str:
     """What was made, for a person."""
     warnings = [("  warning", f"{kind}: {count:,}") for kind, count in sorted(exported.warnings.items())]
     facts = [
+        ("  read as", exported.read_as),
         ("  rows", f"{exported.rows:,}"),
         ("  bytes", f"{exported.bytes:,}"),
         ("  sha256", exported.sha256),

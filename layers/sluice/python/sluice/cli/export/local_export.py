@@ -48,6 +48,8 @@ class Exported(NamedTuple):
     warnings: dict[str, int]
     task_id: str
     file: str
+    read_as: str = ""
+    """How the input is written: its kind and, of CSV, its delimiter."""
 
 
 class RecordingInvoker:

@@ -6,8 +6,8 @@ import codecs
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from enum import StrEnum
 from io import BufferedReader
+from itertools import chain
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
@@ -17,34 +17,34 @@ from sluice.domain.limits import KIB, Limits
 from sluice.domain.params import ExportParams
 from sluice.tables.readers.batching import Hints, TableBatch, TableReader
 from sluice.tables.readers.csv import CsvOptions, CsvTable
-from sluice.tables.readers.gunzip import Gunzip
-from sluice.tables.readers.json_lines import JsonLinesTable
+from sluice.tables.readers.gunzip import GZIP_MAGIC, Gunzip
+from sluice.tables.readers.kinds import TableKind, open_reader
 from sluice.tables.readers.records import RowShape
 
 STDIN = Path("-")
+DELIMITER_WORDS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 BLOCK_BYTES = 64 * KIB
 HINTS = Hints(
     no_header="--columns names those of an input without such a line",
     names="--columns names them",
     encoding="--encoding names another",
+    kind="--input-format says which it is",
+    delimiter="--delimiter names another",
 )
-
-
-class InputFormat(StrEnum):
-    """How rows are written in the input."""
-
-    CSV = "csv"
-    NDJSON = "ndjson"
 
 
 class InputOptions(NamedTuple):
     """How to read the input."""
 
-    format: InputFormat
-    delimiter: str = ","
+    format: TableKind | None = None
+    """None to tell it by the content, and then by the name."""
+    delimiter: str = ""
+    """Empty to tell it by the first line."""
     encoding: str = "utf-8"
     columns: tuple[str, ...] = ()
     """Names of the columns when the input has none; a CSV file then has no header line."""
+    otherwise: TableKind = TableKind.CSV
+    """What the name says."""
 
 
 class TableInput:
@@ -56,6 +56,13 @@ class TableInput:
         self.columns = columns
         self.size = size
         """Bytes of the input as stored; None for a pipe."""
+
+    @property
+    def written(self) -> str:
+        """How the input is written, for a person: what its content decided is not taken silently."""
+        if isinstance(self._reader, CsvTable):
+            return f"CSV divided by {DELIMITER_WORDS.get(self._reader.delimiter, repr(self._reader.delimiter))}"
+        return getattr(self._reader, "kind_name", "")
 
     def position(self) -> int:
         """How many of the stored bytes were read."""
@@ -72,16 +79,22 @@ def open_table(path: Path, options: InputOptions, limits: Limits | None = None) 
     with ExitStack() as stack:
         file = cast("BufferedReader", sys.stdin.buffer) if path == STDIN else stack.enter_context(path.open("rb"))
         size = path.stat().st_size if path != STDIN and path.is_file() else None
-        blocks = _unpacked(file) if path.suffix.lower() == ".gz" else _blocks(file)
+        blocks = _blocks(file)
+        head = next(blocks, b"")
+        is_packed = path.suffix.lower() == ".gz" or head.startswith(GZIP_MAGIC)
+        blocks = _unpacked(chain([head], blocks)) if is_packed else chain([head], blocks)
         reader = _reader_of(blocks, options, limits or Limits())
         yield TableInput(reader, options.columns or reader.read_names(), file, size)
 
 
 def _reader_of(blocks: Iterator[bytes], options: InputOptions, limits: Limits) -> TableReader:
-    if options.format is InputFormat.NDJSON:
-        return JsonLinesTable(blocks, limits, hints=HINTS)
-    written = CsvOptions(delimiter=options.delimiter, encoding=_codec(options.encoding), has_header=not options.columns)
-    return CsvTable(blocks, limits, written, hints=HINTS)
+    written = CsvOptions(
+        delimiter=options.delimiter,
+        encoding=_codec(options.encoding),
+        has_header=not options.columns,
+        names=options.columns,
+    )
+    return open_reader(blocks, options.format, limits, options=written, hints=HINTS, otherwise=options.otherwise)
 
 
 def _blocks(file: BufferedReader) -> Iterator[bytes]:
@@ -90,9 +103,9 @@ def _blocks(file: BufferedReader) -> Iterator[bytes]:
         yield block
 
 
-def _unpacked(file: BufferedReader) -> Iterator[bytes]:
+def _unpacked(blocks: Iterator[bytes]) -> Iterator[bytes]:
     gunzip = Gunzip()
-    for block in _blocks(file):
+    for block in blocks:
         yield from gunzip.feed(block)
     gunzip.finish()
 
@@ -106,12 +119,14 @@ def _codec(encoding: str) -> str:
         raise typer.BadParameter(f"there is no encoding {encoding!r}", param_hint="--encoding") from None
 
 
-def input_format_of(path: Path) -> InputFormat:
-    """Tell the format by the name: ``.ndjson`` and ``.jsonl``, perhaps followed by ``.gz``; anything else is CSV."""
+def kind_by_name(path: Path) -> TableKind:
+    """What the name says: ``.json``, ``.ndjson``, ``.jsonl``, perhaps followed by ``.gz``; anything else is CSV."""
     name = path.name.lower().removesuffix(".gz")
-    return InputFormat.NDJSON if name.endswith((".ndjson", ".jsonl")) else InputFormat.CSV
+    if name.endswith(".json"):
+        return TableKind.JSON
+    return TableKind.NDJSON if name.endswith((".ndjson", ".jsonl")) else TableKind.CSV
 
 
-def delimiter_of(path: Path) -> str:
-    """Tell the delimiter by the name: a tab for ``.tsv``, else a comma."""
-    return "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
+def delimiter_by_name(path: Path) -> str:
+    """A tab for ``.tsv``, else none: the first line tells."""
+    return "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ""

@@ -24,6 +24,8 @@ class Hints(NamedTuple):
     no_header: str = "the reader takes a table without such a line"
     names: str = "the names of the columns are needed"
     encoding: str = ""
+    kind: str = "another reader takes it"
+    delimiter: str = ""
 
 
 class TableBatch(NamedTuple):

@@ -13,7 +13,7 @@ from itertools import chain
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
 from sluice.tables.readers.batching import TOO_LARGE, Hints, ReadRows, TableBatch, cut_batches, one_batch
-from sluice.tables.readers.lines import BLOCK_BYTES, LineTooLongError, line_blocks, to_utf8
+from sluice.tables.readers.lines import BLOCK_BYTES, LineTooLongError, first_line, line_blocks, to_utf8
 from sluice.tables.readers.records import RowShape, batch_of_texts, too_wide
 
 csv.field_size_limit(sys.maxsize)
@@ -25,6 +25,10 @@ _CELL = r'(?:"(?:[^"]++|"")*+(?:"|\Z))?+[^{delimiter}\r\n]*+{delimiter}'
 _QUOTED_REST = re.compile(r'(?:[^"]++|"")*+(?:"|\Z)')
 
 
+DELIMITERS = ",\t;|"
+_SAID = re.compile(r'"?sep=([^"\r\n])"?[\r\n]*', re.IGNORECASE)
+
+
 class RowTooWideError(Exception):
     """A row has more cells than it may."""
 
@@ -33,11 +37,15 @@ class RowTooWideError(Exception):
 class CsvOptions:
     """How the CSV is written."""
 
-    delimiter: str = ","
+    delimiter: str = ""
+    """Empty to take it from the first line: a line ``sep=;`` as Excel writes it, else whichever of , tab ; | divides
+    it into ``names``, or as many cells, or else most often."""
     encoding: str = "utf-8"
     """Of Python's codecs."""
     has_header: bool = True
     """Whether the first line is the names of the columns, in order."""
+    names: tuple[str, ...] = ()
+    """What the columns are called, where that is known."""
 
 
 class CsvTable:
@@ -54,14 +62,16 @@ class CsvTable:
         self._limits = limits
         self._options = options or CsvOptions()
         self._hints = hints or Hints()
-        is_utf8 = self._options.encoding == "utf-8"
+        text = blocks if self._options.encoding == "utf-8" else to_utf8(blocks, self._options.encoding)
+        line, text = first_line(text)
+        self.delimiter, is_said = find_delimiter(line.decode(errors="replace"), self._options)
         self._lines = _CountedLines(
-            blocks if is_utf8 else to_utf8(blocks, self._options.encoding),
-            limits.input_bytes_max,
-            delimiter=self._options.delimiter,
-            width_max=limits.columns_max,
+            text, limits.input_bytes_max, delimiter=self.delimiter, width_max=limits.columns_max
         )
-        self._records = csv.reader(self._lines, delimiter=self._options.delimiter, strict=True)
+        self._records = csv.reader(self._lines, delimiter=self.delimiter, strict=True)
+        self._header_line = 1 + is_said
+        if is_said and not next(self._records):
+            raise self._no_header("The first line is blank: it is the names of the columns")
         self._names = self._read_header() if self._options.has_header else None
 
     def read_names(self) -> tuple[str, ...]:
@@ -84,7 +94,7 @@ class CsvTable:
         except RowTooWideError:
             raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns_max=self._limits.columns_max) from None
         except (csv.Error, UnicodeDecodeError, LineTooLongError) as error:
-            raise self._refusal(error, line=1) from None
+            raise self._refusal(error, line=self._header_line) from None
         if names is None:
             raise self._no_header("The input is empty: CSV begins with the names of the columns")
         if not names:
@@ -96,7 +106,9 @@ class CsvTable:
             raise self._no_header("The first line is not the names of the columns, in order")
 
     def _no_header(self, detail: str) -> SluiceError:
-        return SluiceError(ErrorCode.INVALID_REQUEST, f"{detail}; {self._hints.no_header}.", field="header", line=1)
+        return SluiceError(
+            ErrorCode.INVALID_REQUEST, f"{detail}; {self._hints.no_header}.", field="header", line=self._header_line
+        )
 
     def _groups(self, width: int) -> Iterator[ReadRows]:
         """Yield the rows of a block of lines whenever it is used up, and those before an error before it is raised."""
@@ -142,6 +154,29 @@ class CsvTable:
             case _:
                 detail = "The input is not CSV: a quote or a line end is where none may be."
                 return SluiceError(ErrorCode.INVALID_REQUEST, detail, **place)
+
+
+def find_delimiter(line: str, options: CsvOptions) -> tuple[str, bool]:
+    """What divides the cells of a table that begins with ``line``, and whether the line says nothing else."""
+    said = _SAID.fullmatch(line)
+    if said or options.delimiter:
+        delimiter = options.delimiter or (said[1] if said else ",")
+        return delimiter, said is not None and said[1] == delimiter
+    divided = {delimiter: _cells(line, delimiter) for delimiter in DELIMITERS if delimiter in line}
+    for delimiter, cells in divided.items():
+        fits = cells == list(options.names) if options.has_header else len(cells) == len(options.names)
+        if fits and len(cells) > 1:
+            return delimiter, False
+    if not options.has_header or not divided or [line.rstrip("\r\n")] == list(options.names):
+        return ",", False
+    return max(divided, key=lambda delimiter: len(divided[delimiter])), False
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        return []
 
 
 class _CountedLines:

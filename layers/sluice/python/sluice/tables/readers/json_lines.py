@@ -1,7 +1,8 @@
-"""Reads rows from JSON Lines (NDJSON): one JSON array or object on each line."""
+"""Reads rows from JSON Lines (NDJSON), one JSON array or object on each line, and from one JSON array of rows."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
@@ -12,35 +13,64 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
 from sluice.tables.readers.batching import TOO_LARGE, Hints, ReadRows, TableBatch, cut_batches, one_batch
 from sluice.tables.readers.json import exact_json, has_commas, is_exact
-from sluice.tables.readers.lines import BLOCK_BYTES, LineTooLongError, line_blocks
+from sluice.tables.readers.lines import BLOCK_BYTES, UTF8_BOM, LineTooLongError, first_line, line_blocks
 from sluice.tables.readers.records import RowShape, batch_of_rows, rows_of_records, too_wide
 
 _fast = msgspec.json.Decoder(float_hook=str)
 
 
+_STRING = r'"(?:[^"\\]|\\.)*+"'
+_FLAT = rf"[\[{{](?:[^\"\[\]{{}}]++|{_STRING})*+[\]}}]"
+_NESTED = rf"[\[{{](?:[^\"\[\]{{}}]++|{_STRING}|{_FLAT})*+[\]}}]"
+_ELEMENT = rf"\s*+(?P<element>{_FLAT}|{_NESTED}|{_STRING}|[^\s\[\]{{}}\",]++)\s*+(?P<then>[,\]])"
+
+
+def _expect(pattern: str) -> re.Pattern[bytes]:
+    return re.compile(pattern.encode(), re.DOTALL)
+
+
+_BEGIN = _expect(r"(?P<element>)\s*+(?P<then>\[)")
+_END = _expect(r"(?P<element>)(?P<then>(?!))")
+_NEXT = {
+    b"[": _expect(rf"{_ELEMENT}|\s*+(?P<end>\])"),
+    b",": _expect(_ELEMENT),
+    b"]": _END,
+    b"": _END,
+}
+"""What may come behind a bracket or a comma of the outer array."""
+
+
 class _LineBlock(NamedTuple):
     texts: list[bytes]
     numbers: Sequence[int]
+    """Of the lines; empty where rows are not lines."""
     bytes: int
+
+    def place(self, index: int) -> dict[str, int]:
+        return {"line": self.numbers[index]} if self.numbers else {}
 
 
 class JsonLinesTable:
     """Implements ``TableReader``. Reads the first row when it is made: it decides whether rows are arrays or objects.
 
-    Blank lines are no rows. A line holds one value, whole.
+    Blank lines are no rows. A line holds one value, whole. With ``is_array`` the input is one array of rows,
+    in which an error has no ``line``.
     """
 
-    def __init__(self, blocks: Iterable[bytes], limits: Limits, *, hints: Hints | None = None) -> None:
+    def __init__(
+        self, blocks: Iterable[bytes], limits: Limits, *, hints: Hints | None = None, is_array: bool = False
+    ) -> None:
         self._limits = limits
         self._hints = hints or Hints()
-        self._lines = _lines_of(blocks, limits)
+        self.kind_name = "a JSON array" if is_array else "JSON Lines"
+        self._lines = _elements_of(blocks, limits) if is_array else _lines_of(blocks, limits)
         self._first: dict[str, object] | None = None
         lines = next(self._lines, None)
         if lines is not None:
             self._lines = chain([lines], self._lines)
             if _is_wider(lines, limits.columns_max):
                 raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns_max=limits.columns_max)
-            first = _decode_exactly(lines.texts[0], row=1, line=lines.numbers[0])
+            first = _decode_exactly(lines.texts[0], row=1, **lines.place(0))
             self._first = first if isinstance(first, dict) else None
 
     def read_names(self) -> tuple[str, ...]:
@@ -59,7 +89,7 @@ class JsonLinesTable:
         done = 0
         for lines in self._lines:
             if _is_wider(lines, shape.width):
-                raise too_wide(shape.width, row=done + 1, line=lines.numbers[0])
+                raise too_wide(shape.width, row=done + 1, **lines.place(0))
             group = self._fast_group(lines, shape)
             if group is not None:
                 yield group
@@ -86,14 +116,14 @@ class JsonLinesTable:
     def _exact_groups(self, lines: _LineBlock, shape: RowShape, done: int) -> Iterator[ReadRows]:
         """Decode line by line. The rows before an error are yielded before it is raised."""
         rows: list[Any] = []
-        for text, number in zip(lines.texts, lines.numbers, strict=True):
-            row = done + len(rows) + 1
+        for index, text in enumerate(lines.texts):
+            place = {"row": done + index + 1, **lines.place(index)}
             try:
-                record = _decode_exactly(text, row=row, line=number)
+                record = _decode_exactly(text, **place)
                 rows += rows_of_records([record], shape, are_objects=self._first is not None)
             except SluiceError as error:
                 yield ReadRows(rows, lines.numbers[: len(rows)], lines.bytes)
-                raise SluiceError(error.code, error.detail, **{**error.facts, "row": row, "line": number}) from None
+                raise SluiceError(error.code, error.detail, **{**error.facts, **place}) from None
         yield ReadRows(rows, lines.numbers, lines.bytes)
 
 
@@ -117,6 +147,61 @@ def _lines_of(blocks: Iterable[bytes], limits: Limits) -> Iterator[_LineBlock]:
         raise SluiceError(ErrorCode.BATCH_TOO_LARGE, TOO_LARGE, row=rows + 1, line=count + 1) from None
 
 
+def _elements_of(blocks: Iterable[bytes], limits: Limits) -> Iterator[_LineBlock]:
+    """Yield the elements of one array, some at a time, before what is wrong behind them is raised."""
+    reader = _ArrayReader(limits.input_bytes_max)
+    for block in _without_mark(blocks):
+        yield from reader.feed(block)
+    yield from reader.finish()
+
+
+def _without_mark(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    _, blocks = first_line(blocks)
+    head = next(blocks, b"")
+    yield head.removeprefix(UTF8_BOM)
+    yield from blocks
+
+
+class _ArrayReader:
+    """Finds the elements of an array in a text that comes in pieces; what they hold is for their decoder to judge."""
+
+    def __init__(self, element_bytes_max: int) -> None:
+        self._element_bytes_max = element_bytes_max
+        self._text = bytearray()
+        self._wait_for = 0
+        """Bytes below which a part of an element is not looked at again: however long, it costs a few looks."""
+        self._expected = _BEGIN
+        self._rows = 0
+
+    def feed(self, data: bytes) -> Iterator[_LineBlock]:
+        """Yield the elements that are whole."""
+        self._text += data
+        if len(self._text) < self._wait_for:
+            return
+        place = 0
+        texts: list[bytes] = []
+        while found := self._expected.match(self._text, place):
+            place = found.end()
+            if found["element"]:
+                texts.append(bytes(found["element"]))
+            self._expected = _NEXT[bytes(found["then"] or b"")]
+        del self._text[:place]
+        self._wait_for = 2 * len(self._text)
+        self._rows += len(texts)
+        if texts:
+            yield _LineBlock(texts, (), sum(map(len, texts)))
+        if len(self._text) > self._element_bytes_max:
+            raise SluiceError(ErrorCode.BATCH_TOO_LARGE, TOO_LARGE, row=self._rows + 1)
+
+    def finish(self) -> Iterator[_LineBlock]:
+        """Yield the last elements. Raises INVALID_REQUEST unless the array ended with its text."""
+        self._wait_for = 0
+        yield from self.feed(b"")
+        if self._expected is not _END or self._text.strip():
+            detail = "The input is no JSON array of rows, or it is cut short."
+            raise SluiceError(ErrorCode.INVALID_REQUEST, detail, row=self._rows + 1)
+
+
 def _is_wider(lines: _LineBlock, width: int) -> bool:
     """Whether the first line has more values than ``width``; asked before a line of megabytes becomes as many objects.
 
@@ -126,8 +211,8 @@ def _is_wider(lines: _LineBlock, width: int) -> bool:
     return len(text) > BLOCK_BYTES and has_commas(text, width)
 
 
-def _decode_exactly(text: bytes, *, row: int, line: int) -> Any:
+def _decode_exactly(text: bytes, **place: int) -> Any:
     try:
         return exact_json(text, numbers=str)
     except SluiceError as error:
-        raise SluiceError(error.code, error.detail, **{**error.facts, "row": row, "line": line}) from None
+        raise SluiceError(error.code, error.detail, **{**error.facts, **place}) from None

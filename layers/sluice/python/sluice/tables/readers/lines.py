@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from sluice.domain.limits import KIB
 
@@ -40,6 +41,22 @@ def line_blocks(blocks: Iterable[bytes], line_bytes_max: int) -> Iterator[bytes]
             size += len(piece) - end
     if size:
         yield b"".join(rest)
+
+
+def first_line(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first line that is not blank, or as much of it as a block has; and all of ``blocks`` again.
+
+    What it is does not depend on how ``blocks`` were cut.
+    """
+    left = iter(blocks)
+    head = line = b""
+    for block in left:
+        head += block
+        begun = head.removeprefix(UTF8_BOM).lstrip()
+        line = begun[: begun.find(b"\n") + 1] or begun[:BLOCK_BYTES]
+        if line.endswith(b"\n") or len(head) >= BLOCK_BYTES:
+            break
+    return line, chain([head] if head else [], left)
 
 
 def to_utf8(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:

@@ -20,12 +20,15 @@ from sluice.tables.readers.gunzip import GZIP_MAGIC, Gunzip
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 CSV = "text/csv"
+TSV = "text/tab-separated-values"
 PROTOBUF = "application/x-protobuf"
-_ALIASES = {"application/ndjson": NDJSON, "application/jsonl": NDJSON, "application/protobuf": PROTOBUF}
+_ALIASES = {"application/ndjson": NDJSON, "application/jsonl": NDJSON, "application/protobuf": PROTOBUF, TSV: CSV}
 
 PACE_BYTES = 1 * KIB
 """A body brings at least this many bytes in each ``idle_s``, or it is dripped to hold a connection."""
 
+_PARAMETERS = re.compile(r';(?=(?:[^"]*"[^"]*")*[^"]*$)')
+"""What divides the parameters of a content type: no semicolon in quotes."""
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -35,12 +38,15 @@ class Media(NamedTuple):
     kind: str
     has_header: bool = True
     """Of CSV: whether its first line is the names of the columns."""
+    delimiter: str = ""
+    """Of CSV; empty to tell it by the first line."""
 
 
 def media_of(request: Request, *, allowed: tuple[str, ...]) -> Media:
     """Read ``Content-Type``. Raises UNSUPPORTED_ENCODING for a type, or a character set, that is not read here."""
-    kind, *parameters = request.headers.get("content-type", "").split(";")
+    kind, *parameters = _PARAMETERS.split(request.headers.get("content-type", ""))
     kind = kind.strip().lower()
+    is_tab = kind == TSV
     kind = _ALIASES.get(kind, kind)
     if kind not in allowed:
         raise _unsupported(f"Content-Type is one of {', '.join(allowed)}.")
@@ -50,7 +56,11 @@ def media_of(request: Request, *, allowed: tuple[str, ...]) -> Media:
     header = settings.get("header", "present")
     if header not in {"present", "absent"}:
         raise _unsupported("The header parameter of text/csv is present or absent.")
-    return Media(kind, header == "present")
+    delimiter = settings.get("delimiter", "\t" if is_tab else "")
+    delimiter = "\t" if delimiter == "tab" else delimiter
+    if len(delimiter) > 1 or delimiter in {"\r", "\n"}:
+        raise _unsupported("The delimiter parameter of text/csv is one character, or tab.")
+    return Media(kind, header == "present", delimiter)
 
 
 def _setting(parameter: str) -> tuple[str, str]:

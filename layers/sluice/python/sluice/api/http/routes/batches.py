@@ -28,9 +28,9 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.limits import Limits
 from sluice.tables.readers.batching import Hints, TableBatch, TableReader
-from sluice.tables.readers.csv import CsvOptions, CsvTable
+from sluice.tables.readers.csv import CsvOptions
 from sluice.tables.readers.json import read_json
-from sluice.tables.readers.json_lines import JsonLinesTable
+from sluice.tables.readers.kinds import TableKind, open_reader
 from sluice.tables.readers.protobuf import read_protobuf
 from sluice.tables.readers.records import RowShape
 from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, put_batch
@@ -38,7 +38,10 @@ from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, put_
 HINTS = Hints(
     no_header="without such a line, send Content-Type: text/csv; header=absent",
     names="the columns parameter names them",
+    kind="Content-Type says which it is",
+    delimiter='text/csv; delimiter=";" names another',
 )
+KINDS = {CSV: TableKind.CSV, NDJSON: TableKind.NDJSON, JSON: TableKind.JSON}
 _SEQUENCE = re.compile(r"[0-9]{1,20}", re.ASCII)
 
 
@@ -98,14 +101,13 @@ def read_rows(body: bytes, media: Media, shape: RowShape, limits: Limits, *, seq
         case "application/x-protobuf":
             return TableBatch(read_protobuf(body, shape, sequence=sequence), shape.sheet)
         case _:
-            return open_table((body,), media, limits).batch(shape)
+            return open_table((body,), media, limits, shape.names).batch(shape)
 
 
-def open_table(body: Iterable[bytes], media: Media, limits: Limits) -> TableReader:
-    """Begin to read a table of lines, from as much of the body as has its header or first row."""
-    if media.kind == CSV:
-        return CsvTable(body, limits, CsvOptions(has_header=media.has_header), hints=HINTS)
-    return JsonLinesTable(body, limits, hints=HINTS)
+def open_table(body: Iterable[bytes], media: Media, limits: Limits, names: tuple[str, ...] = ()) -> TableReader:
+    """Begin to read a table, from as much of the body as has its header or first row. ``names`` are those declared."""
+    written = CsvOptions(delimiter=media.delimiter, has_header=media.has_header, names=names)
+    return open_reader(body, KINDS[media.kind], limits, options=written, hints=HINTS)
 
 
 OPERATIONS = (

@@ -35,6 +35,7 @@ from sluice.api.http.routes.openapi import (
     CONTENT_ENCODING,
     CONTENT_SHA256,
     IDEMPOTENCY_KEY,
+    JSON_ROWS,
     TABLE_CODES,
     TASK_HEADERS,
     TEXT_ROWS,
@@ -78,7 +79,7 @@ class TableQuery(ExportOptions, frozen=True, kw_only=True):
 
 async def send_table(call: HttpCall[TableQuery]) -> Response:
     query, resources = call.query, call.resources
-    media = media_of(call.request, allowed=(CSV, NDJSON))
+    media = media_of(call.request, allowed=(CSV, NDJSON, JSON))
     request = OpenRequest(
         ExportParams(
             format=query.format,
@@ -103,7 +104,7 @@ async def send_table(call: HttpCall[TableQuery]) -> Response:
 def _ingest(call: HttpCall[TableQuery], media: Media, request: OpenRequest, body: Iterator[bytes]) -> Task:
     """Make the export of a body. Columns that are not declared are those that it names, all of them strings."""
     ports, params = call.ports, request.params
-    table = open_table(body, media, ports.limits)
+    table = open_table(body, media, ports.limits, tuple(column.name for column in params.columns))
     if not params.columns:
         params = msgspec.structs.replace(params, columns=tuple(map(ColumnSpec, table.read_names())))
     shape = RowShape.of(params, "", ports.limits)
@@ -179,7 +180,7 @@ OPERATIONS = (
         scope=Scope.WRITE,
         query=TableQuery,
         headers=(IDEMPOTENCY_KEY, CONTENT_SHA256, CONTENT_ENCODING),
-        body=RequestBody({CSV: TEXT_ROWS, NDJSON: TEXT_ROWS}),
+        body=RequestBody({CSV: TEXT_ROWS, NDJSON: TEXT_ROWS, JSON: JSON_ROWS}),
         answers={
             202: Answer(
                 "The whole body arrived, and the export is sealed. A body that breaks off never is.",
