@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -16,7 +15,7 @@ import pytest
 from sluice.client import Client, Status
 from sluice.proto import export_pb2, export_pb2_grpc
 from tests.support.http_calls import CALLER
-from tests.support.running_service import QUICK, ServiceProcess, serving
+from tests.support.running_service import QUICK, ServiceProcess, eventually, serving
 
 pytestmark = pytest.mark.slow
 WAIT_S = 60
@@ -48,13 +47,6 @@ def finished(service: ServiceProcess, task_id: str) -> Status:
     """The export once it has its file."""
     with Client(service.url) as client:
         return client.export(task_id).wait(WAIT_S)
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    give_up_at = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < give_up_at, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def test_a_file_made_over_http_is_seen_over_grpc_and_counted(tmp_path: Path) -> None:
@@ -210,6 +202,7 @@ def test_every_log_line_is_json_with_the_commissioned_keys(service: ServiceProce
     close(service, task_id)
     finished(service, task_id)
     names = ["TaskCreated", "TaskSealed", "AttemptStarted", "TaskCompleted"]
+    eventually(lambda: any(line["task_id"] == task_id for line in service.events(names[-1])))
     lines = [line for name in names for line in service.events(name) if line["task_id"] == task_id]
     assert [line["event"] for line in lines] == names
     keys = {

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sluice.app.backends import open_ports
-from sluice.app.settings.validation import Settings, settings_from
+from sluice.app.settings.validation import Settings, settings_for_child, settings_from
 from sluice.domain.keys import TenantId
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
@@ -68,10 +68,10 @@ class DataDirectory:
     def compose(self, task: Task, *, timeout_s: float = 100) -> int:
         """Have a worker process compose the task as the service does; returns the most bytes it held."""
         trigger = json.dumps({"tenant": task.tenant, "task_id": task.task_id, "sha": task.man_sha})
-        command = [sys.executable, "-m", "sluice.app.compose_worker", "--data", str(self.path)]
+        command = [sys.executable, "-m", "sluice.app.compose_worker"]
         worker = subprocess.run(
             command,
-            input=trigger + "\n",
+            input=f"{json.dumps(settings_for_child(self._settings))}\n{trigger}\n",
             env={**os.environ, **self._env},
             capture_output=True,
             text=True,

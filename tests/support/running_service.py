@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class ServiceProcess:
         env: Mapping[str, str] | None = None,
         arguments: tuple[str, ...] = (),
         name: str = "",
+        pass_fds: tuple[int, ...] = (),
     ) -> None:
         self.data = data
         name = name or data.name
@@ -53,6 +54,7 @@ class ServiceProcess:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=pass_fds,
             )
         ports = self._wait_until_ready(ready)
         self.grpc_port, self.http_port, self.metrics_port = (
@@ -92,12 +94,24 @@ class ServiceProcess:
         return [line for line in lines if line["event"] == name]
 
 
+def eventually(condition: Callable[[], object], *, timeout_s: float = 60) -> None:
+    """Return when ``condition`` holds."""
+    give_up_at = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < give_up_at, "it did not happen in time"
+        time.sleep(0.02)
+
+
 @contextmanager
 def serving(
-    data: Path, *, env: Mapping[str, str] | None = None, arguments: tuple[str, ...] = ()
+    data: Path,
+    *,
+    env: Mapping[str, str] | None = None,
+    arguments: tuple[str, ...] = (),
+    pass_fds: tuple[int, ...] = (),
 ) -> Iterator[ServiceProcess]:
     """A running service, stopped by SIGTERM at the end, by SIGKILL if that does not help."""
-    service = ServiceProcess(data, env=env, arguments=arguments)
+    service = ServiceProcess(data, env=env, arguments=arguments, pass_fds=pass_fds)
     try:
         yield service
         assert service.stop() == 0

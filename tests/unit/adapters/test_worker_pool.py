@@ -32,6 +32,7 @@ class Heard:
         self.started: list[str] = []
         self.rescued: list[ManifestRef] = []
         self.owners: list[str] = []
+        self.at_start: list[bool] = []
 
     def record(self, event: Event, **fields: object) -> None:
         self.events.append((event, fields))
@@ -39,9 +40,13 @@ class Heard:
     def note(self, line: bytes) -> None:
         self.started.append(json.loads(line)["task_id"])
 
-    def rescue(self, manifest: ManifestRef, owner: str) -> None:
+    def rescue(self, manifest: ManifestRef, owner: str, at_start: bool) -> None:  # noqa: FBT001 - as the pool calls it
         self.rescued.append(manifest)
         self.owners.append(owner)
+        self.at_start.append(at_start)
+
+    def deaths(self) -> list[dict[str, object]]:
+        return [fields for event, fields in self.events if event is Event.WORKER_DIED]
 
     def names(self) -> list[Event]:
         return [event for event, _ in self.events]
@@ -52,9 +57,10 @@ def trigger(task: str, script: str = "ok") -> ManifestRef:
 
 
 @contextmanager
-def running_pool(heard: Heard, limits: PoolLimits) -> Iterator[WorkerPool]:
+def running_pool(heard: Heard, limits: PoolLimits, *, settings: bytes = b"{}") -> Iterator[WorkerPool]:
     pool = WorkerPool(
         [sys.executable, str(WORKER)],
+        settings=settings,
         limits=limits,
         clock=SystemClock(),
         journal=heard,
@@ -201,6 +207,7 @@ def test_a_worker_that_cannot_be_started_early_refuses_no_export() -> None:
     heard = Heard()
     pool = WorkerPool(
         ["/no/such/program"],
+        settings=b"{}",
         limits=PoolLimits(),
         clock=SystemClock(),
         journal=heard,
@@ -211,3 +218,68 @@ def test_a_worker_that_cannot_be_started_early_refuses_no_export() -> None:
     pool.invoke(trigger("task-1"), epoch=1)
     eventually(lambda: Event.WORKER_DIED in heard.names())
     assert pool.drain(deadline_s=WAIT_S)
+
+
+def test_a_worker_that_is_stopped_is_killed_and_its_place_and_its_task_are_free() -> None:
+    heard = Heard()
+    with running_pool(heard, PoolLimits(workers_max=1, silence_s=2)) as pool:
+        pool.invoke(trigger("task-a", "hang"), epoch=1)
+        pool.invoke(trigger("task-b"), epoch=1)
+        eventually(lambda: heard.started == ["task-a", "task-b"] and pool.active == 0)
+        pool.invoke(trigger("task-a", "ok"), epoch=2)
+        eventually(lambda: heard.started == ["task-a", "task-b", "task-a"])
+    [death] = heard.deaths()
+    assert heard.rescued == [trigger("task-a", "hang")]
+    assert (death["reason"], death["exit_code"]) == ("no sign of life", -signal.SIGKILL)
+
+
+def test_a_worker_that_takes_its_time_and_says_so_is_left_alone(tmp_path: Path) -> None:
+    heard, gate = Heard(), tmp_path / "gate"
+    with running_pool(heard, PoolLimits(workers_max=1, silence_s=2)) as pool:
+        pool.invoke(trigger("task-a", f"wait:{gate}"), epoch=1)
+        eventually(lambda: heard.started == ["task-a"])
+        time.sleep(3)  # longer than a silence may be
+        gate.touch()
+        eventually(lambda: pool.active == 0)
+    assert heard.deaths() == []
+
+
+def test_a_task_that_was_taken_from_its_worker_is_composed_again_when_the_worker_has_ended(tmp_path: Path) -> None:
+    heard, gate = Heard(), tmp_path / "gate"
+    with running_pool(heard, PoolLimits(workers_max=1)) as pool:
+        pool.invoke(trigger("task-a", f"wait:{gate}"), epoch=1)
+        eventually(lambda: heard.started == ["task-a"])
+        eventually(lambda: pool._known[trigger("task-a", f"wait:{gate}")].epoch == 1)
+        pool.invoke(trigger("task-a", f"wait:{gate}"), epoch=2)  # what a sweep asks after `release-lease`
+        gate.touch()
+        eventually(lambda: heard.started == ["task-a", "task-a"])
+
+
+def test_what_a_worker_wrote_last_is_in_the_entry_of_its_death() -> None:
+    heard = Heard()
+    with running_pool(heard, PoolLimits(workers_max=1)) as pool:
+        pool.invoke(trigger("task-a", "die"), epoch=1)
+        eventually(lambda: len(heard.rescued) == 1)
+    [death] = heard.deaths()
+    assert (death["exit_code"], death["last_words"]) == (9, "these are\nmy last words")
+    assert (death["task_id"], heard.at_start) == ("task-a", [False])
+
+
+def test_workers_that_die_as_they_start_are_counted_until_one_starts(tmp_path: Path) -> None:
+    heard, obstacle = Heard(), tmp_path / "obstacle"
+    obstacle.touch()
+    settings = json.dumps({"die": str(obstacle)}).encode()
+    with running_pool(heard, PoolLimits(workers_max=1), settings=settings) as pool:
+        for number in range(1, 3):  # the first time one was started before there was a task
+            pool.check()
+            pool.invoke(trigger("task-a"), epoch=1)
+            eventually(lambda number=number: len(heard.rescued) == number)  # type: ignore[misc]  # bound at once
+        with pytest.raises(SluiceError, match="composers died as they started"):
+            pool.check()
+        assert heard.at_start == [True] * 2
+        assert {death["last_words"] for death in heard.deaths()} == {"there is no such thing"}
+        obstacle.unlink()
+        pool.invoke(trigger("task-a"), epoch=1)
+        eventually(lambda: heard.started == ["task-a"])
+        pool.check()
+    assert heard.names().count(Event.WORKER_STARTED) == 1

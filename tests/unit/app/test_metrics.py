@@ -225,6 +225,7 @@ def test_a_task_out_of_attempts_failed_in_none() -> None:
             },
         ),
         (Event.WORKER_DIED, {"task_id": "t"}, {'export_attempts_total{outcome="silent"}': 1}),
+        (Event.WORKER_DIED, {"at_start": True, "deaths": 1}, {"export_workers_died_at_start_total": 1}),
         (Event.WORKER_STARTED, {}, {"export_workers_started_total": 1}),
         (Event.MANIFEST_DROPPED, {"outcome": "busy"}, BUSY_TRIGGER),
         (Event.TASK_QUEUED, {"queued": 4, "active": 1}, {"export_queued_tasks": 4}),

@@ -115,7 +115,7 @@ def test_any_error_at_one_task_leaves_the_others_their_turn_and_is_written_down(
         pauses.append(held.due_at - clock.now())
         report = report_task(ports, poison)
         assert report.upkeep is not None
-        assert f"failed {failures} time" in page_of(report)
+        assert f"tried in vain {failures} time" in page_of(report)
         clock.advance(pauses[-1])
         sweep_tasks(failing)
     assert pauses == [ports.timings.backoff_s * factor for factor in (1, 2, 4)]

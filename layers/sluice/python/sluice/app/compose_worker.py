@@ -5,20 +5,20 @@ Started by ``WorkerPool``; imports neither the command line nor the servers, to 
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import signal
 import sys
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import IO
 
 import msgspec
 
 from sluice.adapters.system_clock import SystemClock
-from sluice.adapters.workers.process import ComposeReply, ComposeRequest
+from sluice.adapters.workers.process import BEAT_S, READY, ComposeReply, ComposeRequest
 from sluice.app.backends import open_ports
 from sluice.app.settings.validation import load_settings
 from sluice.app.telemetry.event_levels import Level
@@ -34,21 +34,22 @@ CRASHED = "crashed"
 """The outcome of an unforeseen error; the task was given back before."""
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Serve requests until standard input ends. Signals are the parent's business."""
-    options = _parse(arguments)
+def main() -> None:
+    """Serve requests until standard input ends; its first line are the settings. Signals are the parent's business."""
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
     with _private_output() as pipe:
+        write = partial(_write, pipe, threading.Lock())
         # Every event goes to the parent, which logs by its own level and feeds its metrics.
-        journal = JournalLines(partial(_write, pipe), clock=SystemClock(), level=Level.DEBUG, component="composer")
-        settings = load_settings(options.config, {"storage.data_directory": str(options.data)})
-        with open_ports(settings, journal) as ports:
+        journal = JournalLines(write, clock=SystemClock(), level=Level.DEBUG, component="composer")
+        given = msgspec.json.decode(sys.stdin.buffer.readline(), type=dict[str, object])
+        with open_ports(load_settings(None, given), journal) as ports:
             load_writers()
             # What was imported stays; the collector need not look at it again.
             gc.freeze()
+            write(READY.decode())
             for line in sys.stdin.buffer:
-                _write(pipe, answer(ports, line))
+                write(_answer_alive(ports, line, write))
 
 
 def answer(ports: Ports, line: bytes) -> str:
@@ -65,11 +66,27 @@ def answer(ports: Ports, line: bytes) -> str:
     return msgspec.json.encode(ComposeReply(outcome)).decode()
 
 
-def _write(pipe: IO[bytes], line: str) -> None:
+def _answer_alive(ports: Ports, line: bytes, write: Callable[[str], None]) -> str:
+    """As ``answer``, with signs of life meanwhile, whatever it waits for: a process that is stopped gives none."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT_S):
+            write(READY.decode())
+
+    thread = threading.Thread(target=beat, name="beats", daemon=True)
+    thread.start()
+    try:
+        return answer(ports, line)
+    finally:
+        over.set()
+        thread.join()
+
+
+def _write(pipe: IO[bytes], turn: threading.Lock, line: str) -> None:
     """Write one line. The parent being gone is no reason to leave a file half composed."""
-    with suppress(BrokenPipeError):
+    with suppress(BrokenPipeError), turn:
         pipe.write(line.encode() + b"\n")
-        pipe.flush()
 
 
 def _private_output() -> IO[bytes]:
@@ -77,13 +94,6 @@ def _private_output() -> IO[bytes]:
     pipe = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     return pipe
-
-
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="compose_worker", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--config", type=Path, default=None)
-    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

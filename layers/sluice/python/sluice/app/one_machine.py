@@ -8,15 +8,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.workers.pool import PoolLimits, WorkerPool
 from sluice.api.http.routes.health import HealthApp, HealthChecks
 from sluice.app.backends import backend_of, open_ports
 from sluice.app.servers import Servers, open_servers
-from sluice.app.settings.validation import Settings
+from sluice.app.settings.validation import Settings, settings_for_child
 from sluice.app.telemetry.log_lines import replay_line
 from sluice.app.telemetry.metrics import CONTENT_TYPE
 from sluice.app.telemetry.telemetry import Telemetry, open_telemetry
@@ -28,7 +29,7 @@ from sluice.ports.bundle import Ports
 from sluice.ports.journal import Journal
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
 from sluice.usecases.upkeep.repair_task import release_lease
-from sluice.usecases.upkeep.sweep_tasks import SweepMemory, sweep_tasks
+from sluice.usecases.upkeep.sweep_tasks import SweepMemory, put_off_quietly, sweep_tasks
 
 PROBE_KEY = f"{OUTPUT_PREFIX}health-probe"
 PROBE_TASK = TaskRef(TenantId("health"), task_id_from_bytes(bytes(17)))
@@ -36,6 +37,8 @@ ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104  # what a setting may s
 RECONCILE_S = 7 * DAY_S
 FAILED_SWEEPS_MAX = 3
 """Sweeps in a row that fail as a whole before the service says that it is not ready."""
+SILENCE_MIN_S = 10.0
+"""A composer is not killed for a shorter silence, however short its lease: a busy machine may be as slow."""
 
 
 class RunningService(NamedTuple):
@@ -46,9 +49,7 @@ class RunningService(NamedTuple):
 
 
 @contextmanager
-def run_service(
-    settings: Settings, *, config: Path | None = None, warnings: Sequence[str] = ()
-) -> Iterator[RunningService]:
+def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator[RunningService]:
     """Serve until the context ends, then drain within ``server.shutdown_grace_s``.
 
     The log begins with ``warnings``, which came with the settings. Ready when
@@ -61,7 +62,7 @@ def run_service(
         journal = telemetry.journal
         for warning in warnings:
             journal.record(Event.SETTING_RENAMED, note=warning)
-        pool = build_pool(settings, journal, config=config)
+        pool = build_pool(settings, journal)
         telemetry.metrics.watch(
             active=lambda: pool.active, queued=lambda: pool.queued, dropped=lambda: telemetry.lines.dropped
         )
@@ -71,7 +72,9 @@ def run_service(
         started = stack.enter_context(ExitStack())
         stack.callback(pool.drain, deadline_s=settings.server.shutdown_grace_s)
         tidy = partial(backend.tidy, settings)
-        sweeper = SweeperLoop(ports, interval_s=settings.concurrency.sweep_interval_s, tidy=tidy)
+        interval_s = settings.concurrency.sweep_interval_s
+        memory = SweepMemory(queued=lambda: pool.waiting, leave_s=2 * interval_s)
+        sweeper = SweeperLoop(ports, interval_s=interval_s, tidy=tidy, memory=memory)
         health = build_health(settings, ports, telemetry, pool, sweeper)
         servers = stack.enter_context(open_servers(settings, ports, telemetry, links=links, health=health))
         url.http_port = servers.http_port
@@ -97,17 +100,17 @@ class PublicUrl:
         return self._server.public_url or f"{self._scheme}://{host}:{self.http_port}"
 
 
-def build_pool(settings: Settings, journal: Journal, *, config: Path | None) -> WorkerPool:
-    """The composers, each in a process that reads the same settings and works in the same directory."""
-    command = [sys.executable, "-m", "sluice.app.compose_worker", "--data", str(settings.data_directory)]
-    if config is not None:
-        command += ["--config", str(config)]
+def build_pool(settings: Settings, journal: Journal) -> WorkerPool:
+    """The composers, each in a process that has the same settings and works in the same directory."""
+    timings = settings.timings()
     limits = PoolLimits(
         workers_max=settings.concurrency.max_concurrent_tasks,
         queue_max=settings.concurrency.task_queue_size,
+        silence_s=max(SILENCE_MIN_S, timings.lease_s + timings.skew_s),
     )
     return WorkerPool(
-        command,
+        [sys.executable, "-m", "sluice.app.compose_worker"],
+        settings=msgspec.json.encode(settings_for_child(settings)),
         limits=limits,
         clock=SystemClock(),
         journal=journal,
@@ -116,26 +119,27 @@ def build_pool(settings: Settings, journal: Journal, *, config: Path | None) -> 
     )
 
 
-def rescue(ports: Ports, manifest: ManifestRef, owner: str) -> None:
+def rescue(ports: Ports, manifest: ManifestRef, owner: str, at_start: bool) -> None:  # noqa: FBT001 - the pool's call
     """Free the task of a worker that died and compose it again, without waiting for its lease.
 
     Only the attempt ``owner``: another service may have taken the task over.
     Bounded by the task's attempts: a task that kills every worker fails. A
-    worker that died before it leased the task is left to the sweeper's pace.
+    worker that died before it leased the task is left to the sweeper's pace,
+    which is slower with each that died ``at_start``.
     """
     try:
-        released = release_lease(ports, manifest.task, owner=owner, alone=True)
+        if at_start:
+            put_off_quietly(ports, manifest.task, "the composer died as it started")
+        elif release_lease(ports, manifest.task, owner=owner, alone=True):
+            ports.invoker.invoke(manifest, epoch=0)
     except Exception as error:  # noqa: BLE001 - the pool's thread, which serves other tasks, outlives it
         ports.journal.record(Event.SYSTEM_ERROR, task_id=manifest.task.task_id, error=error)
-        return
-    if released:
-        ports.invoker.invoke(manifest, epoch=0)
 
 
 def build_health(
     settings: Settings, ports: Ports, telemetry: Telemetry, pool: WorkerPool, sweeper: SweeperLoop
 ) -> HealthApp:
-    """Ready: there is room for one more export, and sweeps succeed.
+    """Ready: there is room for one more export, composers start, and sweeps succeed.
 
     Dependencies: both stores answer, the object store to a write too.
     """
@@ -152,7 +156,7 @@ def build_health(
         ports.tasks.read(PROBE_TASK)
 
     checks = HealthChecks(
-        ready={"queue": room, "sweeper": sweeper.check},
+        ready={"queue": room, "composers": pool.check, "sweeper": sweeper.check},
         dependencies={"objects": objects, "tasks": tasks},
         interval_s=settings.monitoring.health_check_interval_s,
     )
@@ -162,11 +166,13 @@ def build_health(
 class SweeperLoop:
     """Sweeps once at the start, so that what a dead service left behind is taken up at once, then at intervals."""
 
-    def __init__(self, ports: Ports, *, interval_s: float, tidy: Callable[[], object]) -> None:
+    def __init__(
+        self, ports: Ports, *, interval_s: float, tidy: Callable[[], object], memory: SweepMemory | None = None
+    ) -> None:
         self._ports = ports
         self._interval_s = interval_s
         self._tidy = tidy
-        self._memory = SweepMemory()
+        self._memory = memory or SweepMemory()
         self._failed_in_a_row = 0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)

@@ -52,7 +52,7 @@ def serve(
     for number in SIGNALS:
         signal.signal(number, lambda number, frame: _stop(stop, number, frame))
     _withdraw(ready_file)
-    with run_service(settings, config=config, warnings=warnings) as running:
+    with run_service(settings, warnings=warnings) as running:
         _announce(running, ready_file)
         wait_for_stop(stop)
         _withdraw(ready_file)

@@ -7,24 +7,39 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from sluice.adapters.workers.process import WorkerDied, WorkerProcess
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import ManifestRef
+from sluice.domain.keys import ManifestRef, TaskRef
 from sluice.ports.clock import Clock, Randomness
 from sluice.ports.journal import Journal
 
 RETRY_AFTER_S = 10
 """How long a sender is asked to wait when the queue is full."""
+DEATHS_MAX = 3
+"""Composers in a row that die as they start before the service says that it is not ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolLimits:
-    """``workers_max`` tasks are composed at once, ``queue_max`` wait."""
+    """``workers_max`` tasks are composed at once, ``queue_max`` wait; a worker is silent for ``silence_s`` at most."""
 
     workers_max: int = 10
     queue_max: int = 1_000
+    silence_s: float = 30
+
+
+@dataclass(slots=True)
+class _Handled:
+    """A task that is queued or with a worker."""
+
+    epoch: int = 0
+    """Of the attempt that the worker makes; 0 until it has the task."""
+    worker: WorkerProcess | None = None
+    asked_again: bool = False
+    """A later attempt was asked for meanwhile: whatever becomes of this one, the task is looked at again."""
 
 
 class WorkerPool:
@@ -33,13 +48,16 @@ class WorkerPool:
     Each worker composes one task at a time. A task is queued at most once.
     The bound of the queue holds for new exports, at ``admit``; a sealed task
     is never turned away, since its rows are accepted. ``note`` gets the log
-    lines of the workers, from the pool's threads.
+    lines of the workers, from the pool's threads. A worker gets ``settings``
+    as the first line of its input: what it needs is what this process has, and
+    no file that may be another one by now, or gone.
     """
 
     def __init__(
         self,
         command: Sequence[str],
         *,
+        settings: bytes,
         limits: PoolLimits,
         clock: Clock,
         journal: Journal,
@@ -47,22 +65,27 @@ class WorkerPool:
         note: Callable[[bytes], object],
     ) -> None:
         self._command = command
+        self._settings = settings
         self._limits = limits
         self._clock = clock
         self._journal = journal
         self._randomness = randomness
         self._note = note
-        self._rescue: Callable[[ManifestRef, str], object] = _leave
+        self._rescue: Callable[[ManifestRef, str, bool], object] = _leave
         self._changed = threading.Condition()
         self._queue: deque[ManifestRef] = deque()
-        self._known: set[ManifestRef] = set()
+        self._known: dict[ManifestRef, _Handled] = {}
         self._workers: dict[threading.Thread, WorkerProcess] = {}
         self._threads: list[threading.Thread] = []
         self._active = 0
         self._draining = False
+        self._deaths_at_start = 0
 
-    def rescue_with(self, rescue: Callable[[ManifestRef, str], object]) -> None:
-        """Call ``rescue``, from a thread of the pool, with the task that a worker died with, and its attempt's name."""
+    def rescue_with(self, rescue: Callable[[ManifestRef, str, bool], object]) -> None:
+        """Call ``rescue``, from a thread of the pool, when a worker died with a task.
+
+        It gets the task, the name of its attempt, and whether the worker died before it could take any task.
+        """
         self._rescue = rescue
 
     @property
@@ -76,17 +99,39 @@ class WorkerPool:
         return len(self._queue)
 
     @property
+    def waiting(self) -> set[TaskRef]:
+        """The tasks that wait for a worker."""
+        with self._changed:
+            return {manifest.task for manifest in self._queue}
+
+    def check(self) -> None:
+        """Raise INTERNAL once ``DEATHS_MAX`` composers in a row died as they started."""
+        deaths = self._deaths_at_start
+        if deaths >= DEATHS_MAX:
+            detail = f"the last {deaths} composers died as they started: no file is written, see WorkerDied in the log"
+            raise SluiceError(ErrorCode.INTERNAL, detail)
+
+    @property
     def pids(self) -> list[int]:
         """The worker processes, for an operator and for tests that kill them."""
         with self._changed:
             return [worker.pid for worker in self._workers.values() if worker.alive]
 
     def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:
-        """Queue the task unless it is queued or being composed; start a worker if there is none free."""
+        """Queue the task unless it is queued or being composed; start a worker if there is none free.
+
+        A task whose attempt here was overtaken, by an operator or because its
+        lease lapsed, is queued again when its worker has ended.
+        """
         with self._changed:
-            if self._draining or manifest in self._known:
+            known = self._known.get(manifest)
+            if known is not None and 0 < known.epoch < epoch:
+                known.asked_again = True
+                if known.worker is not None:
+                    known.worker.hurry()
+            if self._draining or known is not None:
                 return
-            self._known.add(manifest)
+            self._known[manifest] = _Handled()
             self._queue.append(manifest)
             idle = len(self._threads) - self._active
             if len(self._queue) > idle and len(self._threads) < self._limits.workers_max:
@@ -149,7 +194,7 @@ class WorkerPool:
 
     def _serve(self) -> None:
         """Feed one worker until the pool drains."""
-        with suppress(OSError):  # the first task tries again, and tells
+        with suppress(OSError, WorkerDied):  # the first task tries again
             self._worker()
         while (manifest := self._next()) is not None:
             try:
@@ -176,37 +221,65 @@ class WorkerPool:
 
     def _compose(self, manifest: ManifestRef) -> None:
         """Have the task composed. It may be asked for again as soon as its worker has answered."""
-        died, owner = False, self._randomness.bytes(8).hex()
+        died, is_ready, owner = False, False, self._randomness.bytes(8).hex()
+        known = self._known.get(manifest) or _Handled()
         try:
-            self._worker().compose(manifest, owner)
+            worker = known.worker = self._worker()
+            is_ready = True
+            worker.compose(manifest, owner, on_epoch=partial(setattr, known, "epoch"))
+            self._note_words(worker.take_words(), manifest)
         except (WorkerDied, OSError) as error:
             died = True
-            self._journal.record(Event.WORKER_DIED, task_id=manifest.task.task_id, error=error)
-            self._bury()
+            if is_ready:
+                self._bury(error, task_id=manifest.task.task_id)
         with self._changed:
-            self._known.discard(manifest)
+            self._known.pop(manifest, None)
         if died and not self._draining:
-            self._rescue(manifest, owner)
+            self._rescue(manifest, owner, not is_ready)
+        if known.asked_again:
+            self.invoke(manifest, epoch=0)
 
     def _worker(self) -> WorkerProcess:
+        """The thread's worker, ready. Raises ``WorkerDied`` or OSError, which are recorded, when none can be had."""
         thread = threading.current_thread()
         worker = self._workers.get(thread)
-        if worker is None or not worker.alive:
-            self._bury()
-            worker = WorkerProcess(self._command, self._note)
+        if worker is not None and worker.alive:
+            return worker
+        self._bury(None)
+        try:
+            worker = WorkerProcess(
+                self._command, settings=self._settings, note=self._note, silence_s=self._limits.silence_s
+            )
             with self._changed:
                 self._workers[thread] = worker
-            self._journal.record(Event.WORKER_STARTED, component="composer", pid=worker.pid)
+            worker.wait_ready()
+        except (WorkerDied, OSError) as error:
+            if not self._draining:
+                with self._changed:
+                    self._deaths_at_start += 1
+                self._bury(error, at_start=True, deaths=self._deaths_at_start)
+            raise
+        self._deaths_at_start = 0
+        self._journal.record(Event.WORKER_STARTED, component="composer", pid=worker.pid)
         return worker
 
-    def _bury(self) -> None:
+    def _bury(self, error: Exception | None, **fields: object) -> None:
+        """Make an end of the thread's worker, if it has one, and record ``error`` with what is known of its end."""
         with self._changed:
             worker = self._workers.pop(threading.current_thread(), None)
-        if worker is not None:
-            worker.kill()
-            with suppress(OSError):
-                worker.close()
+        ending = worker.bury() if worker is not None else None
+        if error is None:
+            return
+        known = {} if ending is None else {"exit_code": ending.exit_code, "last_words": ending.last_words or None}
+        reason = str(error) if isinstance(error, WorkerDied) else None
+        self._journal.record(Event.WORKER_DIED, error=error, reason=reason, **known, **fields)
+
+    def _note_words(self, words: str, manifest: ManifestRef) -> None:
+        if words:
+            self._journal.record(
+                Event.SYSTEM_ERROR, component="composer", task_id=manifest.task.task_id, last_words=words
+            )
 
 
-def _leave(_: ManifestRef, owner: str) -> None:
+def _leave(_: ManifestRef, owner: str, at_start: bool) -> None:  # noqa: FBT001 - as its caller hands it
     """Leave the task to its lease: it lapses, and the sweeper asks for another attempt."""

@@ -15,7 +15,15 @@ from sluice.app.settings.schema import BACKENDS, Settings, Storage
 from sluice.app.settings.source import Given, from_environment, from_file, from_flags, with_new_names
 from sluice.domain.secret import Secret
 
-__all__ = ["Settings", "SettingsError", "environment", "load_settings", "setting_types", "settings_from"]
+__all__ = [
+    "Settings",
+    "SettingsError",
+    "environment",
+    "load_settings",
+    "setting_types",
+    "settings_for_child",
+    "settings_from",
+]
 
 SHOWN_CHARS_MAX = 60
 _OSS_ENDPOINT = re.compile(r"(https?://)?oss-(?P<region>[a-z]+(-[a-z0-9]+)+?)(-internal)?\.aliyuncs\.com/?")
@@ -92,6 +100,15 @@ def implied(values: Mapping[str, object]) -> dict[str, object]:
     if all(values.get(name) for name in commissioned) and not values.get("tablestore.endpoint"):
         found["storage.backend"] = "oss_files"
     return found
+
+
+def settings_for_child(settings: Settings) -> dict[str, object]:
+    """Every setting by ``category.name``, secrets too, for the private pipe to a process that this one starts.
+
+    There they are the ``flags`` of ``load_settings``: whatever file they came from is not read again.
+    """
+    values = {name: attrgetter(name)(settings) for name in setting_types()}
+    return {name: value.reveal() if isinstance(value, Secret) else value for name, value in values.items()}
 
 
 def setting_types() -> dict[str, Any]:

@@ -88,7 +88,7 @@ EVENT_TEXTS: dict[Event, EventText] = {
     Event.AUTHORIZATION_FAILED: _warn("A caller asked for what its key does not allow."),
     Event.SETTING_RENAMED: _warn("A setting is given under its old name, or a secret where it is not safe."),
     Event.WORKER_STARTED: _info("A composer process started."),
-    Event.WORKER_DIED: _error("A composer process ended in the middle of its work."),
+    Event.WORKER_DIED: _error("A composer process ended without an answer."),
     # Counted rather than logged: the limit is there to save work, a line for each refusal would be more of it.
     Event.RATE_LIMIT_REACHED: _debug("A tenant made too many requests in a short time."),
 }

@@ -82,6 +82,9 @@ class Families:
         self.triggers = self._counter("export_triggers", "Requests to compose by what they led to.", "result")
         self.bells = self._counter("export_bells", "The old name of export_triggers, for one release.", "result")
         self.worker_starts = self._counter("export_workers_started", "Composer processes started.")
+        self.worker_start_deaths = self._counter(
+            "export_workers_died_at_start", "Composer processes that ended before they took a task."
+        )
         self.checksum_failures = self._counter("export_checksum_failures", "Content that was not as written.", "where")
 
     def _make_sweeper(self) -> None:

@@ -198,6 +198,14 @@ def _swept(counts: Counts, fields: Fields) -> None:
                 counts.families.rescued.labels(label).inc(count)
 
 
+def _worker_died(counts: Counts, fields: Fields) -> None:
+    """Count an attempt without a report, unless the worker never got as far as one."""
+    if fields.get("at_start"):
+        counts.families.worker_start_deaths.inc()
+    else:
+        counts.families.attempts.labels("silent").inc()
+
+
 UPDATES: dict[Event, tuple[Update, ...]] = {
     Event.TASK_CREATED: (
         # A task rendered from another's chunks is born closed.
@@ -266,7 +274,7 @@ UPDATES: dict[Event, tuple[Update, ...]] = {
     Event.AUTHORIZATION_FAILED: (_count(lambda f: f.auth_failures, "scope"),),
     Event.RATE_LIMIT_REACHED: (_count(lambda f: f.rate_limited, "tenant"),),
     Event.WORKER_STARTED: (_count(lambda f: f.worker_starts),),
-    Event.WORKER_DIED: (_end, _count(lambda f: f.attempts, "silent")),
+    Event.WORKER_DIED: (_end, _worker_died),
 }
 
 NOT_MEASURED = frozenset(

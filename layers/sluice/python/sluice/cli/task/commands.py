@@ -12,9 +12,10 @@ import typer
 
 from sluice.api.task_view import view_task
 from sluice.cli.data_options import AsJson, Config, Data, find_ref, open_data
-from sluice.cli.formatting import counted, json_of
+from sluice.cli.formatting import counted, json_of, span
 from sluice.cli.task.report import report_task
 from sluice.cli.task.text import page_of, table_of
+from sluice.domain.attempts import free_at, is_leased
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import State
@@ -152,19 +153,32 @@ def release_lease_(task: TaskArgument, *, as_json: AsJson = False, data: Data = 
         state = find_task(ports, ref).state
     if not released:
         raise _refused(f"no composer holds task {task}; it is {state}")
-    _say(f"Task {task} is free for another composer.", as_json=as_json, task_id=task, state=state)
+    _say(
+        f"Task {task} is free for another composer: the next sweep of a running service starts one. A service whose "
+        "own composer has the task, and hangs, ends that one first.",
+        as_json=as_json,
+        task_id=task,
+        state=state,
+    )
 
 
 @commands.command()
 def trigger(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
-    """Ask for a composer now instead of when the sweeper would have; harmless when one is at work.
+    """Ask for a composer now instead of when the sweeper would have; refused while one is at work.
 
     Example: sluice task trigger bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
     """
     with _opened(task, data, config) as (ports, ref):
-        state = find_task(ports, ref).state
+        found = find_task(ports, ref)
+        state, now = found.state, ports.clock.now()
         if state not in {State.SEALED, State.COMPOSING}:
             raise _refused(f"there is nothing to compose in task {task}; it is {state}")
+        if state is State.COMPOSING and is_leased(found, now=now, timings=ports.timings):
+            left_s = max(0.0, free_at(found, ports.timings) - now)
+            raise _refused(
+                f"attempt {found.epoch} has task {task}, for {span(left_s)} if nothing more is heard of it; "
+                f"nothing was done. `sluice task release-lease {task}` takes the task from it"
+            )
         trigger_again(ports, ref)
     _say(
         f"Task {task} is due now; the service's sweeper starts a composer.",

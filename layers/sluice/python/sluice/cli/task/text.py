@@ -30,7 +30,10 @@ def _facts(report: TaskReport) -> Iterator[tuple[str, str]]:
     yield "Due", _due(report)
     if report.upkeep is not None:
         failures = counted(report.upkeep.failures, "time")
-        yield "", f"the sweeper failed {failures} in a row, the last with {printable(report.upkeep.error)}: see the log"
+        yield (
+            "",
+            f"tried in vain {failures} in a row, the last ended with: {printable(report.upkeep.error)}; see the log",
+        )
     yield from _error(report)
     yield from _content(report)
     yield from _composing(report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple, assert_never
@@ -74,8 +75,23 @@ class SweepMemory:
     a jump for as long as it jumped, at most a day.
     """
 
-    def __init__(self, *, trusts_clock: bool = False) -> None:
-        """``trusts_clock`` where the platform answers for it, or a caller knows what it does."""
+    def __init__(
+        self,
+        *,
+        trusts_clock: bool = False,
+        queued: Callable[[], Collection[TaskRef]] = tuple,
+        leave_s: float = 0,
+    ) -> None:
+        """``trusts_clock`` where the platform answers for it, or a caller knows what it does.
+
+        ``queued`` are the tasks that wait for a composer of this process. Each that is due is left for
+        ``leave_s``, so that another process, whose composers may be free, finds it due too.
+        """
+        self._look_at_queue = queued
+        self._queued: frozenset[TaskRef] = frozenset()
+        self._leave_s = leave_s
+        self._left: dict[TaskRef, float] = {}
+        """Until when queued tasks are left, monotonic."""
         self._failing: OrderedDict[TaskRef, _Failing] = OrderedDict()
         self._doubted: dict[TaskRef, float] = {}
         """Tasks whose time may be over, and when they are looked at again, monotonic."""
@@ -92,10 +108,12 @@ class SweepMemory:
     @property
     def waiting(self) -> int:
         """How many tasks may be due and have no turn yet."""
-        return len(self._failing) + len(self._doubted)
+        return len(self._failing) + len(self._doubted) + len(self._queued)
 
-    def look_at_clock(self, clock: Clock, timings: Timings) -> None:
-        """Compare the clocks. To be called at each sweep."""
+    def look_around(self, clock: Clock, timings: Timings) -> None:
+        """Compare the clocks, and see what is queued. To be called at each sweep."""
+        self._queued = frozenset(self._look_at_queue())
+        self._left = {ref: until for ref, until in self._left.items() if ref in self._queued}
         now, monotonic = clock.now(), clock.monotonic()
         if self._seen is None:
             self._doubts_until = monotonic + CLOCK_PROOF_S
@@ -118,6 +136,9 @@ class SweepMemory:
     def waits(self, ref: TaskRef, *, monotonic: float) -> bool:
         """Whether it is too early to try the task again."""
         known = self._failing.get(ref)
+        if ref in self._queued and monotonic < self._left.setdefault(ref, monotonic + self._leave_s):
+            return True
+        self._left.pop(ref, None)
         return ref in self._doubted or (known is not None and monotonic < known.again_at)
 
     def failed(self, ref: TaskRef, *, monotonic: float, timings: Timings, is_put_off: bool) -> None:
@@ -147,7 +168,7 @@ def sweep_tasks(
     a process hands from sweep to sweep.
     """
     memory = SweepMemory(trusts_clock=True) if memory is None else memory
-    memory.look_at_clock(ports.clock, ports.timings)
+    memory.look_around(ports.clock, ports.timings)
     started, now = ports.clock.monotonic(), ports.clock.now()
     done: Counter[Swept] = Counter()
     due = ports.tasks.due(now, limit=limit + memory.waiting, latest=due_latest(now, ports.timings))
@@ -175,7 +196,8 @@ def _sweep_quietly(ports: Ports, ref: TaskRef, memory: SweepMemory) -> Swept:
         done = sweep_task(ports, ref, memory)
     except Exception as error:  # noqa: BLE001 - one error that was not foreseen must not cost all others their turn
         ports.journal.record(Event.SYSTEM_ERROR, task_id=ref.task_id, error=error)
-        is_put_off = _put_off(ports, ref, error)
+        reason = error.code.value if isinstance(error, SluiceError) else type(error).__name__
+        is_put_off = put_off_quietly(ports, ref, reason)
         monotonic = ports.clock.monotonic()
         memory.failed(ref, monotonic=monotonic, timings=ports.timings, is_put_off=is_put_off)
         return Swept.ERROR
@@ -183,9 +205,8 @@ def _sweep_quietly(ports: Ports, ref: TaskRef, memory: SweepMemory) -> Swept:
     return done
 
 
-def _put_off(ports: Ports, ref: TaskRef, error: Exception) -> bool:
+def put_off_quietly(ports: Ports, ref: TaskRef, reason: str) -> bool:
     """Write into the row when to look at it again, and why. False: it cannot be read or written either."""
-    reason = error.code.value if isinstance(error, SluiceError) else type(error).__name__
     try:
         task = ports.tasks.read(ref)
         if task is not None:
