@@ -81,7 +81,8 @@ def test_the_contract_has_every_option_and_no_other() -> None:
     ("name", "value"),
     [
         ("null_value", ""), ("null_value", "NULL"), ("on_invalid", "text"), ("timezone", "Asia/Shanghai"),
-        ("compression_enabled", True), ("csv_delimiter", ";"), ("csv_encoding", "gb18030"), ("csv_bom", False),
+        ("compression_enabled", True), ("csv_dialect", "mysql"), ("csv_delimiter", ";"),
+        ("csv_encoding", "gb18030"), ("csv_bom", False),
         ("line_ending", "lf"), ("quote_all", True), ("formula_guard", "off"), ("on_unencodable", "replace"),
         ("header", False), ("excel_sheet_name", "Orders"), ("excel_start_row", 3), ("compact", True),
         ("on_too_long", "cut"), ("on_sheet_full", "error"), ("header_color", "FFCC00"), ("banding", True),

@@ -67,6 +67,16 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     ] = False
 
     # CSV.
+    csv_dialect: Annotated[
+        Literal["excel", "rfc4180", "postgresql", "mysql"],
+        _says(
+            "Who reads the CSV file: `excel` as the other options say; `rfc4180` with CRLF and no mark; "
+            "`postgresql` for COPY … CSV HEADER, and `mysql` for LOAD DATA of MySQL and MariaDB, with LF and no mark, "
+            "null being what the server takes for null. All but `excel` win over csv_bom, line_ending and "
+            "formula_guard, which they switch off. "
+            'Default `"excel"`: people open what they download.'
+        ),
+    ] = "excel"
     csv_delimiter: Annotated[
         str,
         _says(

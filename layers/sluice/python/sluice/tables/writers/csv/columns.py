@@ -10,6 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from sluice.domain.options import ExportOptions
 from sluice.domain.schema import ColumnSpec, ColumnType
@@ -40,6 +43,20 @@ _OTHER_DELIMITERS = (b",", b";", b"\t", b"|", b"\r", b"\n")
 """Where a reader that splits at another delimiter begins a field; it does not see our quotes, so line ends count."""
 _SECOND_BYTES = bytes([*range(0x30, 0x3A), *range(0x40, 0x7F)])
 """What is an ASCII character by itself, and in the encodings of East Asia the second or a later byte of others."""
+
+
+_DIALECTS: dict[str, dict[str, Any]] = {
+    "rfc4180": {"csv_bom": False, "line_ending": "crlf", "formula_guard": "off"},
+    "postgresql": {"csv_bom": False, "line_ending": "lf", "formula_guard": "off"},
+    "mysql": {"csv_bom": False, "line_ending": "lf", "formula_guard": "off"},
+}
+_MYSQL_NULL = b"\\N"
+"""What LOAD DATA takes for null, which is why its backslashes are doubled; the word NULL too, unless it has quotes."""
+
+
+def in_dialect(options: ExportOptions) -> ExportOptions:
+    """The options, with those that the dialect decides."""
+    return msgspec.structs.replace(options, **_DIALECTS.get(options.csv_dialect, {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +102,7 @@ class CsvColumn:
         self._is_string = column.type is ColumnType.STRING
         self._formula = _FORMULA_NO_NUMBER if column.type is ColumnType.NUMBER else _FORMULA
         self._guards = options.formula_guard == "prefix"
+        self._is_mysql = options.csv_dialect == "mysql"
         self._splits = tuple(dict.fromkeys((*_OTHER_DELIMITERS, options.csv_delimiter.encode())))
         self._split_ends = {_QUOTE, *(split[-1:] for split in self._splits)}
         split = b"|".join(map(re.escape, self._splits))
@@ -93,14 +111,24 @@ class CsvColumn:
         )
 
     def fields(self, cells: Cells, warnings: Counter[str]) -> list[bytes]:
-        """Write cells without NUL, at least one, as UTF-8 fields.
+        r"""Write cells without NUL, at least one, as UTF-8 fields.
 
-        A null is no characters at all. An empty text is a pair of quotes in a
-        string column; in other columns it means null.
+        A null is no characters at all, for MySQL ``\\N``. An empty text is a pair
+        of quotes in a string column; in other columns it means null.
         """
+        fields = self._fields(cells, warnings)
+        if not self._is_mysql:
+            return fields
+        nulls = set(cells.null_rows())
+        fields = [_MYSQL_NULL if row in nulls or not field else field for row, field in enumerate(fields)]
+        return [b'"%b"' % field if field.upper() == b"NULL" else field for field in fields]
+
+    def _fields(self, cells: Cells, warnings: Counter[str]) -> list[bytes]:
         joined = cells.data
         if self._rewrite is not None:
             joined = self._rewrite(joined.decode(), warnings).encode()
+        if self._is_mysql:
+            joined = joined.replace(b"\\", b"\\\\")
         if self._guards and any(byte in joined for byte in _FORMULA_BYTES):
             joined = self._guard(joined, warnings)
         if not self._quoting.quote_all:
@@ -166,8 +194,8 @@ def rewrite_for(column: ColumnSpec, options: ExportOptions) -> Rewrite | None:
                 return DateTexts(column.format, time_zone(options.timezone)).write_column
             return _counting(are_plain_dates, is_invalid_date) if options.on_invalid == "text" else None
         case ColumnType.BOOLEAN:
-            passes_standard = not column.format and options.on_invalid == "error"
-            return _wording(boolean_words(column.format), passes_standard=passes_standard)
+            pair = column.format or ("1/0" if options.csv_dialect == "mysql" else "")
+            return _wording(boolean_words(pair), passes_standard=not pair and options.on_invalid == "error")
 
 
 def _counting(are_plain: Callable[[str], bool], is_invalid: Callable[[str], bool]) -> Rewrite:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import msgspec
 
 from sluice.domain.errors import ErrorCode
 from sluice.domain.limits import KIB, MIB, Limits
@@ -14,7 +17,7 @@ from sluice.tables.bytes.gzip import gzip_bound, gzipped
 from sluice.tables.file_plan import FilePlan, Tally, Warned
 from sluice.tables.values.cell_checks import cell_error, check_declaration, check_values, is_text, refuse
 from sluice.tables.values.slices import SLICE_CELLS, first_index, slice_bytes_max, slices
-from sluice.tables.writers.csv.columns import CsvColumn, Quoting, rewrite_for
+from sluice.tables.writers.csv.columns import CsvColumn, Quoting, in_dialect, rewrite_for
 from sluice.tables.writers.csv.encodings import BOM, encoding_of
 from sluice.tables.writers.format import Format
 from sluice.tables.writers.sealed_rows import row_count_error
@@ -51,6 +54,7 @@ class CsvFormat(Format):
     def check_table(self, params: ExportParams, limits: Limits) -> None:
         """Refuse columns and options that a CSV file cannot honour."""
         check_declaration(params, limits)
+        params = msgspec.structs.replace(params, options=in_dialect(params.options))
         encoding = encoding_of(params.options)
         delimiter = params.options.csv_delimiter
         if len(delimiter) != 1 or delimiter in _NO_DELIMITER or not is_text(delimiter) or not encoding.holds(delimiter):
@@ -145,7 +149,7 @@ def _rewritten_bytes(column: ColumnSpec) -> int:
 
 
 def _write_plain(batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> Iterator[bytes]:
-    lines = CsvLines(plan, tally)
+    lines = CsvLines(replace(plan, options=in_dialect(plan.options)), tally)
     begin = lines.begin()
     if begin:
         yield begin
@@ -177,6 +181,9 @@ class CsvLines:
         self._delimiter = options.csv_delimiter.encode()
         self._line_end = _LINE_ENDS[options.line_ending]
         self._has_mark = bool(self._encoding.begin(bom=options.csv_bom))
+        # PostgreSQL reads an empty line of a table of one column as null.
+        keeps_empty = options.csv_dialect == "postgresql"
+        self._lone_fields = _LONE_FIELDS | ({b"": b""} if keeps_empty else {})
         self._at_start = True
 
     def begin(self) -> bytes:
@@ -204,7 +211,7 @@ class CsvLines:
 
     def _join(self, columns: list[list[bytes]], *, rows_before: int) -> bytes:
         if len(columns) == 1:
-            columns = [[_LONE_FIELDS.get(field, field) for field in columns[0]]]
+            columns = [[self._lone_fields.get(field, field) for field in columns[0]]]
         if self._at_start:
             self._at_start = False
             first = columns[0][0]
