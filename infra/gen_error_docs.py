@@ -21,10 +21,11 @@ Over gRPC the code and the facts stand in the trailing metadata `error-code` and
 `google.rpc.ErrorInfo`. A case that both can meet has the same facts on both. Who must act: the `client` that sent
 the request, the `platform` (it recovers by itself), or the `operator` of the service. A retry of a retryable error
 makes sense after `Retry-After` or `google.rpc.RetryInfo` ({RETRY_AFTER_S} seconds unless the error knows better).
-`sluice explain CODE` says the same on the command line.
+`sluice explain CODE` says the same on the command line. Every refusal leaves a line in the log, at the level of the
+last column, and is counted: in `export_errors_total`, or in a counter of its own (callers turned away, rate limits).
 
-| code | means | who must act | retry | HTTP | gRPC |
-|---|---|---|---|---|---|
+| code | means | who must act | retry | HTTP | gRPC | log |
+|---|---|---|---|---|---|---|
 """
 
 
@@ -35,7 +36,8 @@ def page() -> str:
 def rows() -> Iterator[str]:
     for code in ErrorCode:
         meaning, (status, http) = MEANINGS[code], ANSWERS[code]
-        cells = (f"`{code}`", meaning.sentence, meaning.who, "yes" if meaning.retryable else "no", http, status.name)
+        retry = "yes" if meaning.retryable else "no"
+        cells = (f"`{code}`", meaning.sentence, meaning.who, retry, http, status.name, meaning.level.name)
         yield f"| {' | '.join(str(cell) for cell in cells)} |"
 
 

@@ -7,6 +7,7 @@ that of meanings is asked.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,10 +15,15 @@ from typing import NamedTuple
 
 import pytest
 
+from sluice.app.telemetry.log_lines import JournalLines
+from sluice.app.telemetry.metrics import MetricsJournal
 from sluice.domain.errors import ErrorCode
+from sluice.domain.events import Event, Level
 from sluice.domain.options import ExportFormat
-from tests.support.either_face import FACES, GRPC, HTTP, BothApis, Refusal, both_faces, granted, refused
+from tests.support.either_face import FACES, GRPC, HTTP, BothApis, EitherApi, Refusal, both_faces, granted, refused
 from tests.support.error_scenarios import SCENARIOS, SECRET_CELL, SECRET_WORDS, Service, rows_of
+from tests.support.fake_clock import FakeClock
+from tests.support.recorded_journal import Entry
 
 
 class Expected(NamedTuple):
@@ -108,6 +114,21 @@ CANNOT_OCCUR = {
 }
 """Code and face, with the reason."""
 
+REFUSING = {
+    Event.AUTHENTICATION_FAILED, Event.AUTHORIZATION_FAILED, Event.BATCH_REJECTED, Event.RATE_LIMIT_REACHED,
+    Event.REQUEST_REFUSED, Event.SYSTEM_ERROR, Event.VALIDATION_ERROR,
+}  # fmt: skip
+OF_THEIR_OWN = {
+    "UNAUTHENTICATED": ("AuthenticationFailed", "export_auth_failures_total"),
+    "RATE_LIMITED": ("RateLimitReached", "export_rate_limited_total"),
+}
+LEVELS = {
+    **dict.fromkeys(("TASK_NOT_FOUND", "TASK_DELETED", "EXPIRED", "CANCELLED", "ALREADY_COMPLETED"), "INFO"),
+    **dict.fromkeys(("NOT_READY", "RATE_LIMITED"), "DEBUG"),
+    "QUEUE_FULL": "WARN",
+}
+"""Of codes whose level does not follow from who must act."""
+
 CASES = [(case, face) for case, scenario in SCENARIOS.items() for face in scenario.faces]
 
 NEVER_SAID = (
@@ -120,6 +141,8 @@ class Provoked(NamedTuple):
     case: str
     face: str
     refusal: Refusal
+    recorded: list[Entry]
+    """What the journal got meanwhile."""
 
     @property
     def expected(self) -> Expected:
@@ -135,13 +158,22 @@ class Services:
         self.running = ExitStack()
 
     def refusal(self, case: str, face: str) -> Refusal:
+        return self.provoke(case, face).refusal
+
+    def provoke(self, case: str, face: str) -> Provoked:
         scenario = SCENARIOS[case]
         tenant = f"{face}-{list(SCENARIOS).index(case)}"
         if scenario.alone:
             with both_faces(self._make_folder("keys"), **scenario.service()) as faces:
-                return refused(scenario.provoke(faces, faces.face(face, tenant=tenant)))
+                return self._provoke(case, faces, faces.face(face, tenant=tenant))
         faces = self._shared.get(scenario.service) or self._start(scenario.service)
-        return refused(scenario.provoke(faces, faces.face(face, tenant=tenant)))
+        return self._provoke(case, faces, faces.face(face, tenant=tenant))
+
+    @staticmethod
+    def _provoke(case: str, faces: BothApis, face: EitherApi) -> Provoked:
+        known = len(faces.memory.journal.entries)
+        refusal = refused(SCENARIOS[case].provoke(faces, face))
+        return Provoked(case, face.name, refusal, faces.memory.journal.entries[known:])
 
     def _start(self, service: Service) -> BothApis:
         faces = self.running.enter_context(both_faces(self._make_folder("keys"), **service()))
@@ -159,7 +191,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1]}")
 def provoked(request: pytest.FixtureRequest, services: Services) -> Provoked:
     case, face = request.param
-    return Provoked(case, face, services.refusal(case, face))
+    return services.provoke(case, face)
 
 
 def test_the_code_the_status_and_the_facts_are_the_expected_ones(provoked: Provoked) -> None:
@@ -178,6 +210,23 @@ def test_the_answer_says_who_must_act_and_whether_and_when_to_try_again(provoked
 def test_the_answer_is_a_sentence_without_paths_names_of_the_inside_or_cells(provoked: Provoked) -> None:
     assert provoked.refusal.sentence
     assert [word for word in NEVER_SAID if word in provoked.refusal.said] == []
+
+
+def test_the_refusal_leaves_a_line_at_the_level_of_the_table_and_is_counted(provoked: Provoked) -> None:
+    code, lines, counts = provoked.refusal.code, list[str](), MetricsJournal(clock=FakeClock())
+    journal = JournalLines(lines.append, clock=FakeClock(), level=Level.DEBUG)
+    for entry in provoked.recorded:
+        if entry.event in REFUSING:
+            journal.record(entry.event, **entry.fields)
+            counts.record(entry.event, **entry.fields)
+    told = [json.loads(line) for line in lines]
+    event, counter = OF_THEIR_OWN.get(code, ("", f'export_errors_total{{code="{code}"}}'))
+    of_it = [line for line in told if line["event"] == event or (line["error"] or {}).get("code") == code]
+    assert {line["level"] for line in of_it} == {
+        LEVELS.get(code) or ("ERROR" if provoked.expected.http >= 500 else "WARN")
+    }
+    assert counter in counts.render().decode()
+    assert SECRET_CELL not in "".join(lines)
 
 
 @pytest.mark.parametrize("face", FACES)

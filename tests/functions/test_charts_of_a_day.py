@@ -15,9 +15,9 @@ from infra.emulators.oss.faults import Fault, Refuse
 from infra.local.cloud import INPUT, OUTPUT, LocalCloud, local_cloud
 from infra.provision.alerts import chart_query
 from infra.provision.template import WATCHED, build_template, read_yaml
-from sluice.app.telemetry.event_levels import EVENT_TEXTS, Level
+from sluice.app.telemetry.event_levels import EVENT_TEXTS
 from sluice.client import Client, SluiceApiError
-from sluice.domain.events import Event
+from sluice.domain.events import Event, Level
 from tests.infra.log_queries import Row, flatten, indexed_fields, run_query, values_in
 
 PACKAGE = Path(__file__).parents[2] / "layers/sluice/python/sluice"

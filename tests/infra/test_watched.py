@@ -12,11 +12,10 @@ import duckdb
 import pytest
 
 from infra.provision.template import build_template, build_watch_template
-from sluice.app.telemetry.event_levels import Level
 from sluice.app.telemetry.log_lines import JournalLines
 from sluice.domain.attempts import COMPOSE
 from sluice.domain.errors import MEANINGS, Actor, ErrorCode
-from sluice.domain.events import Event
+from sluice.domain.events import Event, Level
 from sluice.domain.keys import input_folder
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import bound_context

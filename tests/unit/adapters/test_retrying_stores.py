@@ -10,6 +10,7 @@ import pytest
 from sluice.adapters.memory.store import MemoryStore
 from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.adapters.retrying import RetryingStore, RetryingTasks
+from sluice.domain.events import Event
 from sluice.domain.lifecycle import Guard
 from sluice.domain.task import Attempt, State
 from sluice.ports.object_store import PartReceipt, Upload
@@ -17,6 +18,7 @@ from sluice.ports.retry import RetryRule
 from sluice.ports.store_errors import NoSuchObject, OutcomeUnknown, StoreRefused
 from tests.contracts.task_builder import NOW, TENANT, a_claim, a_task
 from tests.support.fake_clock import FakeClock, SeededRandomness
+from tests.support.recorded_journal import RecordedJournal
 
 UPLOAD = Upload("a", "upload-1")
 
@@ -295,3 +297,37 @@ def test_a_refusal_is_not_repeated() -> None:
     with pytest.raises(StoreRefused):
         retrying_store(store).get("a")
     assert store.calls == 1
+
+
+def test_each_try_that_is_made_again_is_recorded_and_parts_of_uploads_apart() -> None:
+    journal, store = RecordedJournal(), MemoryStore(clock=FakeClock())
+    store.put("a", b"a")
+    failing = Failing(store, failures=2)
+    retrying = RetryingStore(
+        failing,
+        clock=FakeClock(),
+        randomness=SeededRandomness(),
+        journal=journal,
+    )
+    assert retrying.get("a") == b"a"
+    upload = retrying.begin_upload("b", metadata={})
+    failing.failures = 3
+    retrying.put_part(upload, 1, b"part")
+    failing.failures = 4
+    with pytest.raises(OutcomeUnknown):
+        retrying.put_part(upload, 2, b"part")
+    assert journal.events() == [Event.CALL_REPEATED] * 2 + [Event.UPLOAD_ERROR] * 6
+    assert {str(fields["error"]) for _, fields in journal.entries} == {"lost"}
+
+
+def test_each_read_of_a_row_that_is_made_again_is_recorded() -> None:
+    journal = RecordedJournal()
+    failing = Failing(MemoryTasks(), failures=1)
+    tasks = RetryingTasks(
+        failing,
+        clock=FakeClock(),
+        randomness=SeededRandomness(),
+        journal=journal,
+    )
+    assert tasks.read(a_task().ref) is None
+    assert journal.events() == [Event.CALL_REPEATED]

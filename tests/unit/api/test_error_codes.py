@@ -48,7 +48,7 @@ def test_the_page_about_errors_has_a_line_for_every_code() -> None:
     lines = (ROOT / "docs/errors.md").read_text(encoding="utf-8").splitlines()
     assert [line.split("`")[1] for line in lines if line.startswith("| `")] == CODES
     conflict = next(line for line in lines if line.startswith("| `BATCH_CONFLICT`"))
-    assert conflict.endswith("| client | no | 409 | ALREADY_EXISTS |")
+    assert conflict.endswith("| client | no | 409 | ALREADY_EXISTS | WARN |")
 
 
 def test_what_a_row_keeps_of_an_error_names_its_facts() -> None:

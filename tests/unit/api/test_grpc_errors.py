@@ -109,10 +109,10 @@ def test_a_request_that_is_not_valid_is_noted_as_one() -> None:
     assert journal.of(Event.VALIDATION_ERROR) == [{"error_code": "INVALID_REQUEST"}]
 
 
-def test_an_ordinary_no_is_not_noted() -> None:
-    journal = RecordedJournal()
-    log_error(SluiceError(ErrorCode.NOT_READY), journal)
-    assert journal.entries == []
+def test_an_ordinary_no_is_noted_as_a_refusal() -> None:
+    journal, no = RecordedJournal(), SluiceError(ErrorCode.NOT_READY)
+    log_error(no, journal)
+    assert journal.of(Event.REQUEST_REFUSED) == [{"error_code": "NOT_READY", "error": no}]
 
 
 def test_what_was_noted_is_not_noted_again() -> None:

@@ -247,6 +247,13 @@ def test_a_task_out_of_attempts_failed_in_none() -> None:
         (Event.STATUS_NOT_FOUND, {}, {'export_status_queries_total{result="not_found"}': 1}),
         (Event.LINK_ISSUED, {}, {"export_urls_issued_total": 1}),
         (Event.VALIDATION_ERROR, {"error_code": "INVALID_VALUE"}, {'export_errors_total{code="INVALID_VALUE"}': 1}),
+        (
+            Event.REQUEST_REFUSED,
+            {"error_code": "BATCHES_MISSING"},
+            {'export_errors_total{code="BATCHES_MISSING"}': 1, 'export_closes_total{result="refused"}': 1},
+        ),
+        (Event.REQUEST_REFUSED, {"error_code": "NOT_READY"}, {'export_errors_total{code="NOT_READY"}': 1}),
+        (Event.CALL_REPEATED, {}, {"sluice_store_retries_total": 1}),
         (Event.SYSTEM_ERROR, {"error": ValueError("x")}, {'export_errors_total{code="INTERNAL"}': 1}),
         (Event.AUTHENTICATION_FAILED, {"reason": "revoked"}, {'export_auth_failures_total{reason="revoked"}': 1}),
         (Event.AUTHORIZATION_FAILED, {}, {'export_auth_failures_total{reason="scope"}': 1}),

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from sluice.app.settings.schema import Logging
 from sluice.app.settings.validation import settings_from
-from sluice.app.telemetry.event_levels import EVENT_TEXTS, Level
+from sluice.app.telemetry.event_levels import EVENT_TEXTS
 from sluice.app.telemetry.log_lines import (
     LINE_BYTES_MAX,
     FileOutput,
@@ -31,7 +31,7 @@ from sluice.app.telemetry.log_lines import (
 )
 from sluice.app.telemetry.telemetry import JournalTee, open_telemetry
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.events import Event
+from sluice.domain.events import Event, Level
 from sluice.domain.secret import Secret
 from sluice.ports.log_context import bound_context, current_context
 from sluice.ports.store_errors import OutcomeUnknown

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from sluice.domain.events import Event
 from sluice.ports.bundle import Ports
 from sluice.ports.retry import CHANGES, settle
 from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
 from tests.support.fake_clock import FakeClock
 from tests.support.memory_ports import memory_ports
+from tests.support.recorded_journal import RecordedJournal
 
 LOST = OutcomeUnknown("lost")
 
@@ -103,3 +105,9 @@ def test_a_caller_is_not_kept_waiting_by_a_store_that_asks_for_an_hour(ports: Po
     change = Change([OutcomeUnknown("busy", retry_after_s=3600)], shows="it was us")
     settle(ports, change.attempt, change.read_back)
     assert clock.monotonic() < 10
+
+
+def test_a_change_that_is_made_again_is_recorded(ports: Ports) -> None:
+    assert settle(ports, Change([LOST, LOST, "won"]).attempt, Change([]).read_back) == "won"
+    assert isinstance(ports.journal, RecordedJournal)
+    assert ports.journal.entries == [(Event.CALL_REPEATED, {"error": LOST})] * 2

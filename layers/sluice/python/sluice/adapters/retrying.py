@@ -6,11 +6,13 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from math import inf
 
 from sluice.adapters.forwarding_store import ForwardingStore
+from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.ports.clock import Clock, Randomness
+from sluice.ports.journal import Journal
 from sluice.ports.object_store import ObjectInfo, ObjectStore, PartReceipt, Upload
 from sluice.ports.retry import STORE_CALLS, Retry, RetryRule
 from sluice.ports.store_errors import OutcomeUnknown
@@ -27,10 +29,17 @@ class RetryingStore(ForwardingStore):
     """
 
     def __init__(
-        self, store: ObjectStore, *, clock: Clock, randomness: Randomness, rule: RetryRule = STORE_CALLS
+        self,
+        store: ObjectStore,
+        *,
+        clock: Clock,
+        randomness: Randomness,
+        rule: RetryRule = STORE_CALLS,
+        journal: Journal | None = None,
     ) -> None:
         super().__init__(store)
-        self._retry = Retry(rule, clock, randomness)
+        self._retry = _retry(rule, clock, randomness, journal, Event.CALL_REPEATED)
+        self._retry_upload = _retry(rule, clock, randomness, journal, Event.UPLOAD_ERROR)
 
     def put(self, key: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
         self._retry.call(lambda: self._store.put(key, data, metadata=metadata))
@@ -65,13 +74,13 @@ class RetryingStore(ForwardingStore):
         self._retry.call(lambda: self._store.delete(keys))
 
     def begin_upload(self, key: str, *, metadata: Mapping[str, str]) -> Upload:
-        return self._retry.call(lambda: self._store.begin_upload(key, metadata=metadata))
+        return self._retry_upload.call(lambda: self._store.begin_upload(key, metadata=metadata))
 
     def put_part(self, upload: Upload, part_number: int, data: bytes) -> PartReceipt:
-        return self._retry.call(lambda: self._store.put_part(upload, part_number, data))
+        return self._retry_upload.call(lambda: self._store.put_part(upload, part_number, data))
 
     def abort_upload(self, upload: Upload) -> None:
-        self._retry.call(lambda: self._store.abort_upload(upload))
+        self._retry_upload.call(lambda: self._store.abort_upload(upload))
 
 
 class RetryingTasks:
@@ -82,10 +91,16 @@ class RetryingTasks:
     """
 
     def __init__(
-        self, tasks: TaskStore, *, clock: Clock, randomness: Randomness, rule: RetryRule = STORE_CALLS
+        self,
+        tasks: TaskStore,
+        *,
+        clock: Clock,
+        randomness: Randomness,
+        rule: RetryRule = STORE_CALLS,
+        journal: Journal | None = None,
     ) -> None:
         self._tasks = tasks
-        self._retry = Retry(rule, clock, randomness)
+        self._retry = _retry(rule, clock, randomness, journal, Event.CALL_REPEATED)
 
     def read(self, ref: TaskRef) -> Task | None:
         return self._retry.call(lambda: self._tasks.read(ref))
@@ -131,3 +146,10 @@ class RetryingTasks:
 
     def read_attempts(self, ref: TaskRef) -> list[Attempt]:
         return self._retry.call(lambda: self._tasks.read_attempts(ref))
+
+
+def _retry(rule: RetryRule, clock: Clock, randomness: Randomness, journal: Journal | None, event: Event) -> Retry:
+    """The rule; each call that is made again is recorded as ``event``, with what failed."""
+    if journal is None:
+        return Retry(rule, clock, randomness)
+    return Retry(rule, clock, randomness, lambda error: journal.record(event, error=error))

@@ -18,6 +18,9 @@ _NOT_VALID = frozenset({400, 413, 415})
 """Statuses that say that the request itself was wrong."""
 
 
+_RECORDED_WHERE_RAISED = frozenset({ErrorCode.UNAUTHENTICATED, ErrorCode.RATE_LIMITED})
+
+
 class GrpcStatus(Enum):
     """The statuses of gRPC that we answer with, under its names. gRPC's own would be loaded by who serves only HTTP."""
 
@@ -116,6 +119,8 @@ def record_error(error: Exception, journal: Journal) -> SluiceError:
         journal.record(Event.SYSTEM_ERROR, error=error)
     elif http_status(known) in _NOT_VALID:
         journal.record(Event.VALIDATION_ERROR, error_code=known.code.value)
+    elif known.code not in _RECORDED_WHERE_RAISED:
+        journal.record(Event.REQUEST_REFUSED, error_code=known.code.value, error=known)
     return known
 
 

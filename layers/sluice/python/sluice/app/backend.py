@@ -92,12 +92,12 @@ def assemble_ports(
         tries=settings.performance.retries + 1,
         within_s=max(0, settings.server.request_timeout_s - stores.call_s),
     )
-    objects: ObjectStore = RetryingStore(stores.objects, clock=clock, randomness=randomness, rule=rule)
+    objects: ObjectStore = RetryingStore(stores.objects, clock=clock, randomness=randomness, rule=rule, journal=journal)
     if composers is not None:
         objects = TriggeringStore(objects, composers)
     return Ports(
         objects=objects,
-        tasks=RetryingTasks(stores.tasks, clock=clock, randomness=randomness, rule=rule),
+        tasks=RetryingTasks(stores.tasks, clock=clock, randomness=randomness, rule=rule, journal=journal),
         links=stores.links,
         invoker=composers or stores.invoker(objects),
         admission=admission or NoComposers(),

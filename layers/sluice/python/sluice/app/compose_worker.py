@@ -21,11 +21,10 @@ from sluice.adapters.system_clock import SystemClock
 from sluice.adapters.workers.process import BEAT_S, READY, ComposeReply, ComposeRequest
 from sluice.app.backends import open_ports
 from sluice.app.settings.validation import load_settings
-from sluice.app.telemetry.event_levels import Level
 from sluice.app.telemetry.log_lines import JournalLines
 from sluice.app.telemetry.process_gauges import peak_resident_bytes
 from sluice.app.writer_imports import load_writers
-from sluice.domain.events import Event
+from sluice.domain.events import Event, Level
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import bound_context
 from sluice.usecases.composing.compose_export import compose_export

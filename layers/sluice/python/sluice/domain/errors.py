@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sluice.domain.events import Level
+
 
 class Actor(StrEnum):
     """Who has to do something before a retry can succeed."""
@@ -68,24 +70,26 @@ class Meaning:
     sentence: str
     who: Actor
     retryable: bool
+    level: Level
+    """Of the line that a refusal with this code leaves."""
 
 
-def _client(sentence: str) -> Meaning:
-    return Meaning(sentence, Actor.CLIENT, retryable=False)
+def _client(sentence: str, level: Level = Level.WARN) -> Meaning:
+    return Meaning(sentence, Actor.CLIENT, retryable=False, level=level)
 
 
-def _wait(sentence: str, who: Actor) -> Meaning:
-    return Meaning(sentence, who, retryable=True)
+def _wait(sentence: str, who: Actor, level: Level = Level.WARN) -> Meaning:
+    return Meaning(sentence, who, retryable=True, level=level)
 
 
 def _operator(sentence: str) -> Meaning:
-    return Meaning(sentence, Actor.OPERATOR, retryable=False)
+    return Meaning(sentence, Actor.OPERATOR, retryable=False, level=Level.ERROR)
 
 
 MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.IDEMPOTENCY_KEY_REUSED: _client("The idempotency key was used before with other parameters."),
-    ErrorCode.TASK_NOT_FOUND: _client("There is no such task for this credential."),
-    ErrorCode.TASK_DELETED: _client("The task was deleted; its key cannot be used again yet."),
+    ErrorCode.TASK_NOT_FOUND: _client("There is no such task for this credential.", Level.INFO),
+    ErrorCode.TASK_DELETED: _client("The task was deleted; its key cannot be used again yet.", Level.INFO),
     ErrorCode.SEQ_OUT_OF_RANGE: _client("A batch sequence is a whole number from 1 up."),
     ErrorCode.ROW_WIDTH_MISMATCH: _client("A row does not have one cell for each declared column."),
     ErrorCode.INVALID_VALUE: _client("A value does not fit the type of its column."),
@@ -104,10 +108,10 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.BATCHES_EXTRA: _client("There are batches beyond the number given at close."),
     ErrorCode.TOTALS_MISMATCH: _client("The rows received are not as many as given at close."),
     ErrorCode.ALREADY_CLOSED: _client("The task was closed before with other totals."),
-    ErrorCode.ALREADY_COMPLETED: _client("The file is complete; delete it instead of cancelling."),
-    ErrorCode.NOT_READY: _wait("The file is not complete yet.", Actor.CLIENT),
-    ErrorCode.EXPIRED: _client("The file or the link is past its time."),
-    ErrorCode.CANCELLED: _client("The task was cancelled."),
+    ErrorCode.ALREADY_COMPLETED: _client("The file is complete; delete it instead of cancelling.", Level.INFO),
+    ErrorCode.NOT_READY: _wait("The file is not complete yet.", Actor.CLIENT, Level.DEBUG),
+    ErrorCode.EXPIRED: _client("The file or the link is past its time.", Level.INFO),
+    ErrorCode.CANCELLED: _client("The task was cancelled.", Level.INFO),
     ErrorCode.CHUNK_MISSING: _operator("A stored batch is gone from the object store."),
     ErrorCode.CHUNK_CORRUPT: _operator("A stored batch no longer has the content that was acknowledged."),
     ErrorCode.ROW_COUNT_MISMATCH: _operator("The writer did not write as many rows as were sealed."),
@@ -116,15 +120,17 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.RESULT_DAMAGED: _operator("The finished file no longer has the bytes that were verified."),
     ErrorCode.TASK_DAMAGED: _operator("The task's record cannot be read: it is damaged, or from a newer release."),
     ErrorCode.ATTEMPTS_EXHAUSTED: _operator("Every attempt to compose the file failed."),
-    ErrorCode.STORE_UNAVAILABLE: _wait("A store did not answer in time.", Actor.PLATFORM),
+    ErrorCode.STORE_UNAVAILABLE: _wait("A store did not answer in time.", Actor.PLATFORM, Level.ERROR),
     ErrorCode.QUEUE_FULL: _wait("Too many exports are waiting; try again later.", Actor.CLIENT),
     ErrorCode.QUOTA_EXCEEDED: _wait("The tenant has as many open exports as it may.", Actor.CLIENT),
-    ErrorCode.RATE_LIMITED: _wait("Too many requests in a short time.", Actor.CLIENT),
+    ErrorCode.RATE_LIMITED: _wait("Too many requests in a short time.", Actor.CLIENT, Level.DEBUG),
     ErrorCode.SENDER_TOO_SLOW: _wait("The request did not arrive in time; send it again.", Actor.CLIENT),
     ErrorCode.UNAUTHENTICATED: _client("No valid credential was sent."),
     ErrorCode.PERMISSION_DENIED: _client("The credential may not do this."),
     ErrorCode.INVALID_REQUEST: _client("The request is not well-formed."),
-    ErrorCode.INTERNAL: Meaning("The service failed in a way it did not foresee.", Actor.OPERATOR, retryable=True),
+    ErrorCode.INTERNAL: Meaning(
+        "The service failed in a way it did not foresee.", Actor.OPERATOR, retryable=True, level=Level.ERROR
+    ),
 }
 
 

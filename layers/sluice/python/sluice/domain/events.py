@@ -1,8 +1,18 @@
-"""The names of everything that is worth a log line."""
+"""The names of everything that is worth a log line, and how loud lines are."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
+
+
+class Level(IntEnum):
+    """Severity, with the numbers that logging tools use."""
+
+    DEBUG = 10
+    INFO = 20
+    WARN = 30
+    ERROR = 40
+    FATAL = 50
 
 
 class Event(StrEnum):
@@ -47,7 +57,9 @@ class Event(StrEnum):
     WRITE_ERROR = "WriteError"
     UPLOAD_ERROR = "UploadError"
     SYSTEM_ERROR = "SystemError"
-    # Beyond the commissioned list: who started, who was let in.
+    # Beyond the commissioned list: what was refused or done again, who started, who was let in.
+    REQUEST_REFUSED = "RequestRefused"
+    CALL_REPEATED = "CallRepeated"
     SERVICE_STARTED = "ServiceStarted"
     SERVICE_STOPPED = "ServiceStopped"
     SETTING_RENAMED = "SettingRenamed"

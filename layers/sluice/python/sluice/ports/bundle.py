@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sluice.domain.events import Event
 from sluice.domain.limits import Limits, Timings
 from sluice.ports.admission import Admission
 from sluice.ports.clock import Clock, Randomness
@@ -29,3 +30,7 @@ class Ports:
     pool: OrderedPool = field(default_factory=SerialPool)
     limits: Limits = field(default_factory=Limits)
     timings: Timings = field(default_factory=Timings)
+
+    def note_retry(self, error: Exception) -> None:
+        """Record that a call that failed so is made again."""
+        self.journal.record(Event.CALL_REPEATED, error=error)

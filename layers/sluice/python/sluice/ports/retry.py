@@ -77,6 +77,8 @@ class Retry:
     rule: RetryRule
     clock: Clock
     randomness: Randomness
+    on_retry: Callable[[Exception], object] | None = None
+    """Called with what failed, before each further try."""
 
     def call(self, action: Callable[[], T], *, on: tuple[type[Exception], ...] = (OutcomeUnknown,)) -> T:
         """Call ``action`` until it answers; after the last try its error, one of ``on``, goes to the caller.
@@ -98,6 +100,8 @@ class Retry:
                 )
                 if wait_s is None:
                     raise
+                if self.on_retry:
+                    self.on_retry(error)
                 self.clock.sleep(wait_s)
 
 
@@ -109,6 +113,8 @@ class HasChance(Protocol):
 
     @property
     def randomness(self) -> Randomness: ...
+
+    def note_retry(self, error: Exception) -> None: ...
 
 
 def settle(ports: HasChance, attempt: Callable[[], T | None], read_back: Callable[[bool], T | None]) -> T:
@@ -131,7 +137,7 @@ def settle(ports: HasChance, attempt: Callable[[], T | None], read_back: Callabl
             raise
 
     try:
-        done = Retry(CHANGES, ports.clock, ports.randomness).call(noted)
+        done = Retry(CHANGES, ports.clock, ports.randomness, ports.note_retry).call(noted)
     except OutcomeUnknown:
         done = None
     if done is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from operator import methodcaller
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from google.protobuf.message import Message
@@ -107,11 +107,16 @@ class Dispatcher(grpc.GenericRpcHandler):
         """Count the call, or end it: when its tenant, or all together, have as many as they may."""
         if is_refusing():
             no_thread = SluiceError(ErrorCode.QUEUE_FULL, "There is no thread left for the call.", retry_after_s=1)
-            abort(context, no_thread, request_id)
+            self._refuse(no_thread, context, request_id)
         try:
             return self._shares.take(principal)
         except SluiceError as error:
-            abort(context, error, request_id)
+            self._refuse(error, context, request_id)
+
+    def _refuse(self, error: SluiceError, context: grpc.ServicerContext, request_id: str) -> NoReturn:
+        with bound_context(request_id=request_id, component=COMPONENT):
+            log_error(error, self._service.ports.journal)
+        abort(context, error, request_id)
 
     def _check_size(self, metadata: Metadata) -> None:
         """Refuse long headers again: gRPC's core takes 16 MiB from a client that never acknowledges its settings."""

@@ -36,16 +36,19 @@ EXPORT_PATHS = "/v1/exports/"
 class HttpError(Exception):
     """An error whose status only HTTP knows, such as 405 or 408."""
 
-    def __init__(self, status: int, error: SluiceError, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, error: SluiceError, headers: Mapping[str, str] | None = None, *, is_recorded: bool = False
+    ) -> None:
         super().__init__(str(error))
         self.status = status
+        self.is_recorded = is_recorded
         self.error = error
         self.headers = dict(headers or {})
 
 
 def logged(error: SluiceError) -> HttpError:
     """An error that is in the journal already, under a better name than that of an invalid request."""
-    return HttpError(http_status(error), error)
+    return HttpError(http_status(error), error, is_recorded=True)
 
 
 def request_timeout() -> HttpError:
@@ -89,9 +92,11 @@ def _answer(request: Request, error: Exception) -> Response:
     request_id = request_id_of(request.scope)
     match error:
         case HttpError():
+            if not error.is_recorded:
+                record_error(error.error, journal)
             return problem_response(error.error, request_id=request_id, status=error.status, headers=error.headers)
         case HTTPException():
-            return _answer_routing(request, error)
+            return _answer_routing(request, error, journal)
         case ClientDisconnect():
             journal.record(Event.STREAM_ERROR, reason="the sender went away")
             return Response(status_code=499)  # the caller is gone
@@ -99,16 +104,18 @@ def _answer(request: Request, error: Exception) -> Response:
             return problem_response(record_error(error, journal), request_id=request_id)
 
 
-def _answer_routing(request: Request, error: HTTPException) -> Response:
+def _answer_routing(request: Request, error: HTTPException, journal: Journal) -> Response:
     """Answer for the framework: no such path, no such method."""
     request_id = request_id_of(request.scope)
     if error.status_code == HTTPStatus.NOT_FOUND and request.url.path.startswith(EXPORT_PATHS):
-        return problem_response(SluiceError(ErrorCode.TASK_NOT_FOUND), request_id=request_id)
+        known = record_error(SluiceError(ErrorCode.TASK_NOT_FOUND), journal)
+        return problem_response(known, request_id=request_id)
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(request))
     sentence = _SENTENCES.get(error.status_code, "The request cannot be served.")
-    return problem_response(invalid_request(sentence), request_id=request_id, status=error.status_code, headers=headers)
+    known = record_error(invalid_request(sentence), journal)
+    return problem_response(known, request_id=request_id, status=error.status_code, headers=headers)
 
 
 def _allowed_methods(request: Request) -> list[str]:

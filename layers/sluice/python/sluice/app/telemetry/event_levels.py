@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import NamedTuple
 
-from sluice.domain.events import Event
-
-
-class Level(IntEnum):
-    """Severity, with the numbers that logging tools use."""
-
-    DEBUG = 10
-    INFO = 20
-    WARN = 30
-    ERROR = 40
-    FATAL = 50
+from sluice.domain.errors import MEANINGS, ErrorCode
+from sluice.domain.events import Event, Level
 
 
 class EventText(NamedTuple):
@@ -78,6 +68,8 @@ EVENT_TEXTS: dict[Event, EventText] = {
     Event.LINK_ISSUED: _info("A download link was issued."),
     Event.SWEEP_FINISHED: _info("A sweep for lost work ended."),
     Event.VALIDATION_ERROR: _warn("A request was not valid."),
+    Event.REQUEST_REFUSED: _warn("A request was refused."),
+    Event.CALL_REPEATED: _warn("A call of a store is made again."),
     Event.STREAM_ERROR: _warn("A stream of batches broke off."),
     Event.WRITE_ERROR: _error("Writing a file failed."),
     Event.UPLOAD_ERROR: _warn("A call of an upload failed."),
@@ -92,3 +84,12 @@ EVENT_TEXTS: dict[Event, EventText] = {
     # Counted rather than logged: the limit is there to save work, a line for each refusal would be more of it.
     Event.RATE_LIMIT_REACHED: _debug("A tenant made too many requests in a short time."),
 }
+
+_REFUSALS = frozenset({Event.BATCH_REJECTED, Event.REQUEST_REFUSED, Event.VALIDATION_ERROR})
+
+
+def level_of(event: Event, error_code: object) -> Level:
+    """How loud a line is: a refusal as the table of errors says of its code, any other as its event."""
+    if event in _REFUSALS and isinstance(error_code, str) and error_code in ErrorCode.__members__:
+        return MEANINGS[ErrorCode(error_code)].level
+    return EVENT_TEXTS[event].level

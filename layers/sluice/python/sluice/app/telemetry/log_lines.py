@@ -13,7 +13,7 @@ from typing import Protocol, TextIO
 import msgspec
 
 from sluice.app.settings.schema import Logging
-from sluice.app.telemetry.event_levels import EVENT_TEXTS, Level
+from sluice.app.telemetry.event_levels import EVENT_TEXTS, level_of
 from sluice.app.telemetry.redaction import (
     Budget,
     RecordedError,
@@ -23,7 +23,7 @@ from sluice.app.telemetry.redaction import (
     redacted_text,
 )
 from sluice.domain.errors import SluiceError
-from sluice.domain.events import Event
+from sluice.domain.events import Event, Level
 from sluice.domain.timestamps import iso_time
 from sluice.ports.clock import Clock
 from sluice.ports.journal import Journal
@@ -78,7 +78,7 @@ class JournalLines:
 
     def record(self, event: Event, **fields: object) -> None:
         """Write one line. Never raises: a full disk must not stop an export."""
-        if EVENT_TEXTS[event].level < self._level:
+        if level_of(event, fields.get("error_code")) < self._level:
             return
         try:
             self._write(self._line(event, fields))
@@ -107,7 +107,7 @@ class JournalLines:
             rest |= {name: value for name, value in error.facts.items() if name not in rest}
         return {
             "timestamp": iso_time(self._clock.now()),
-            "level": text.level.name,
+            "level": level_of(event, fields.get("error_code")).name,
             **{name: redacted_text(str(ids[name]), _ID_BUDGET) if name in ids else None for name in IDS},
             "event": event.value,
             "message": text.message,

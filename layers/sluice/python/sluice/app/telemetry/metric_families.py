@@ -36,8 +36,14 @@ class Families:
         )
         self.upload_duration = self._histogram("export_upload_duration_seconds", "Duration of uploads.", _FILE_S)
         self.records = self._counter("export_records_processed", "Rows stored and acknowledged, repeats left out.")
-        self.errors = self._counter("export_errors", "Errors told to callers or ending exports.", "code")
-        self.upload_errors = self._counter("export_upload_errors", "Uploads, and calls of uploads, that failed.")
+        self.errors = self._counter(
+            "export_errors",
+            "Refusals, failures and broken streams by code; auth failures and rate limits apart.",
+            "code",
+        )
+        self.upload_errors = self._counter(
+            "export_upload_errors", "Uploads that failed, and calls of uploads that failed or were made again."
+        )
         self.status_queries = self._counter("export_status_queries", "Status queries.", "result")
         self.memory = self._gauge("export_memory_bytes", "Resident memory of the service's process.")
         self.disk = self._gauge("export_disk_bytes", "Used bytes of the file system that holds the data.")
@@ -52,11 +58,14 @@ class Families:
         self.batch_rows = self._histogram("export_batch_rows", "Rows of a batch.", _ROWS)
         self.batch_bytes = self._histogram("export_batch_bytes", "Canonical bytes of a batch.", _BYTES)
         self.batch_seconds = self._histogram("export_batch_seconds", "Time to store a batch.", _CALL_S)
-        self.closes = self._counter("export_closes", "Exports closed.", "result")
+        self.closes = self._counter("export_closes", "Closes: sealed, or refused for their totals.", "result")
         self.auth_failures = self._counter("export_auth_failures", "Callers turned away.", "reason")
         self.rate_limited = self._counter("export_rate_limited", "Calls over a rate limit.", "scope")
         self.concurrency_limited = self._counter(
             "export_concurrency_limited", "Times that all composers were taken or the queue was full."
+        )
+        self.store_retries = self._counter(
+            "sluice_store_retries", "Calls of stores made again, those of uploads apart."
         )
         self.urls_issued = self._counter("export_urls_issued", "Download links issued.")
 

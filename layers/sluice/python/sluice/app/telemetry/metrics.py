@@ -55,6 +55,15 @@ _CODES, _FORMATS, _REFUSALS, _STATES = (
     frozenset(member.value for member in kind) for kind in (ErrorCode, ExportFormat, Refusal, State)
 )
 _CONFLICT = ErrorCode.BATCH_CONFLICT.value
+_CLOSE_CODES = {
+    code.value
+    for code in (
+        ErrorCode.BATCHES_MISSING,
+        ErrorCode.BATCHES_EXTRA,
+        ErrorCode.TOTALS_MISMATCH,
+        ErrorCode.ALREADY_CLOSED,
+    )
+}
 _CHECKSUM_CODES = {
     ErrorCode.CHECKSUM_MISMATCH.value: "batch",
     ErrorCode.CHUNK_CORRUPT.value: "chunk",
@@ -206,6 +215,11 @@ def _worker_died(counts: Counts, fields: Fields) -> None:
         counts.families.attempts.labels("silent").inc()
 
 
+def _refused_close(counts: Counts, fields: Fields) -> None:
+    if _code(fields) in _CLOSE_CODES:
+        counts.families.closes.labels("refused").inc()
+
+
 UPDATES: dict[Event, tuple[Update, ...]] = {
     Event.TASK_CREATED: (
         # A task rendered from another's chunks is born closed.
@@ -268,6 +282,8 @@ UPDATES: dict[Event, tuple[Update, ...]] = {
         _set(lambda f: f.put_off, "put_off"),
     ),
     Event.VALIDATION_ERROR: (_error,),
+    Event.REQUEST_REFUSED: (_error, _refused_close),
+    Event.CALL_REPEATED: (_count(lambda f: f.store_retries),),
     Event.STREAM_ERROR: (_error,),
     Event.SYSTEM_ERROR: (_error,),
     Event.AUTHENTICATION_FAILED: (_count(lambda f: f.auth_failures, _label("reason", _REFUSALS)),),

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from sluice.api.error_status import problem, to_sluice_error
+from sluice.api.error_status import problem, record_error
 from sluice.api.http.errors import request_id_of
 from sluice.api.http.operation import HttpCall
 from sluice.api.http.responses import is_known
@@ -102,5 +102,5 @@ def _event(call: HttpCall[Any], task: Task) -> bytes:
 
 
 def _problem(call: HttpCall[Any], error: SluiceError) -> bytes:
-    body = problem(to_sluice_error(error), request_id=request_id_of(call.request.scope))
+    body = problem(record_error(error, call.ports.journal), request_id=request_id_of(call.request.scope))
     return b"event: problem\ndata: %b\n\n" % msgspec.json.encode(body)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sluice.api.error_status import forget_frames
+from sluice.api.error_status import forget_frames, record_error
 from sluice.api.http.errors import REQUEST_ID_KEY, SHARE_KEY, invalid_request, problem_response
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
@@ -62,10 +62,14 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            await (_refuse_head if _head_bytes(scope) > HEAD_BYTES_MAX else self._app)(scope, receive, send_extended)
+            if _head_bytes(scope) > HEAD_BYTES_MAX:
+                await self._refuse_head(scope, receive, send_extended)
+            else:
+                await self._app(scope, receive, send_extended)
         except asyncio.CancelledError:
             if not status:  # the time to drain is over, and what became of the request is not known
-                await self._answer(SluiceError(ErrorCode.STORE_UNAVAILABLE, STOPPING), scope, receive, send_extended)
+                stopping = record_error(SluiceError(ErrorCode.STORE_UNAVAILABLE, STOPPING), self._journal)
+                await self._answer(stopping, scope, receive, send_extended)
             raise
         except Exception as error:
             self._journal.record(Event.SYSTEM_ERROR, error=error)
@@ -81,6 +85,13 @@ class RequestMiddleware:
     async def _answer(self, error: SluiceError, scope: Scope, receive: Receive, send: Send) -> None:
         await problem_response(error, request_id=scope[REQUEST_ID_KEY])(scope, receive, send)
 
+    async def _refuse_head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The server bounds a head that comes in pieces; one that comes at once is found here."""
+        error = invalid_request("The head of the request is too large.", head_bytes_max=HEAD_BYTES_MAX)
+        record_error(error, self._journal)
+        answer = problem_response(error, request_id=scope[REQUEST_ID_KEY], status=431)
+        await answer(scope, receive, send)
+
     def _report(self, scope: Scope, status: int, seconds: float) -> None:
         if self._observe is not None and status:
             route = getattr(scope.get("route"), "path", "")
@@ -90,13 +101,6 @@ class RequestMiddleware:
 def _head_bytes(scope: Scope) -> int:
     fields = sum(len(name) + len(value) for name, value in scope["headers"])
     return fields + len(scope["raw_path"]) + len(scope["query_string"])
-
-
-async def _refuse_head(scope: Scope, receive: Receive, send: Send) -> None:
-    """The server bounds a head that comes in pieces; one that comes at once is found here."""
-    error = invalid_request("The head of the request is too large.", head_bytes_max=HEAD_BYTES_MAX)
-    answer = problem_response(error, request_id=scope[REQUEST_ID_KEY], status=431)
-    await answer(scope, receive, send)
 
 
 def _set_headers(message: Message, scope: Scope) -> None:
