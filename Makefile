@@ -41,10 +41,12 @@ s: install ## Install the deployment tool `s` of Serverless Devs (needs npm)
 	npm ci --prefix infra/serverless_devs --no-audit --no-fund
 
 # Three workers on two cores: a third of the time goes to waiting for processes that the tests start.
-test: install ## Run every test
+test: install ## Run every test; as root with apt-get, also install the programs that some of them run
+	@$(BIN)/python -m tests.support.programs --install
 	$(PYTEST) -n 3 --dist worksteal -m "not serial"
 	SLUICE_TEST_STORES=cloud $(PYTEST) -n 3 --dist worksteal $(OVER_THE_CLOUD)
 	$(PYTEST) -m serial $(SERIAL)
+	@$(BIN)/python -m tests.support.programs --left-out
 
 quick: install ## Run the tests that take milliseconds
 	$(PYTEST) -n 2 -m "not slow and not serial" tests/unit tests/contracts tests/properties

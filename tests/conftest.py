@@ -8,6 +8,8 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+from tests.support.programs import note_left_out
+
 settings.register_profile("any_machine", deadline=None)  # a slow or busy machine is no finding
 settings.load_profile("any_machine")
 
@@ -33,6 +35,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if dropped:
         config.hook.pytest_deselected(items=[item for item in items if item in dropped])
         items[:] = [item for item in items if item not in dropped]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Remember what did not run for want of a program: `make test` says so in its last line."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    note_left_out(str(report.longrepr) for report in skipped)
 
 
 @pytest.hookimpl(wrapper=True)

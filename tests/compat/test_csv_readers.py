@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import subprocess
 from pathlib import Path
-from shutil import which
 from typing import Any
 
 import duckdb
@@ -17,6 +16,7 @@ from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, Tally
 from sluice.tables.writers.csv.format import CSV
 from tests.support.csv_files import Row, strings, write_csv
+from tests.support.programs import has, why_not
 from tests.support.readers.libre_office import UTF_8, convert
 
 ABC = strings("a", "b", "c")
@@ -83,7 +83,7 @@ def test_the_sniffer_of_the_csv_module_sees_an_excel_dialect() -> None:
     assert (dialect.delimiter, dialect.quotechar, dialect.doublequote) == (",", '"', True)
 
 
-@pytest.mark.skipif(which("gunzip") is None, reason="needs gunzip")
+@pytest.mark.skipif(not has("gunzip"), reason=why_not("gunzip"))
 def test_gunzip_accepts_a_compressed_file(tmp_path: Path) -> None:
     path = tmp_path / "orders.csv.gz"
     order_file(path, 3_000, compression_enabled=True)
@@ -94,7 +94,7 @@ def test_gunzip_accepts_a_compressed_file(tmp_path: Path) -> None:
     assert plain == (tmp_path / "orders.csv").read_bytes()
 
 
-@pytest.mark.skipif(which("gunzip") is None, reason="needs gunzip")
+@pytest.mark.skipif(not has("gunzip"), reason=why_not("gunzip"))
 def test_gunzip_accepts_an_empty_compressed_file() -> None:
     table = FilePlan(
         columns=ABC, options=ExportOptions(compression_enabled=True, header=False, csv_bom=False),

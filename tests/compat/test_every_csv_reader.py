@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from sluice.domain.schema import ColumnSpec
 from sluice.tables.file_plan import Warned
 from tests.support.csv_files import write_csv
+from tests.support.programs import has, why_not
 from tests.support.readers.corpus import CORPUS, CorpusTable, everyday_table
 from tests.support.readers.csv_programs import CSV_READERS, CsvFile, CsvReader, Field, disagreements, read_by_php
 
@@ -111,7 +111,7 @@ SOME_BEYOND_THE_BASIC_PLANE = "😀\U00020000\U0002a6d6\U0010fffd"
 CHARACTERS = [chr(code) for code in (*range(1, 0xD800), *range(0xE000, 0xFFFE))] + [*SOME_BEYOND_THE_BASIC_PLANE]
 
 
-@pytest.mark.skipif(shutil.which("iconv") is None, reason="needs iconv, whose tables are not Python's")
+@pytest.mark.skipif(not has("iconv"), reason=why_not("iconv"))
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_no_program_reads_another_character_than_the_one_that_was_sent(name: str) -> None:
     """Each character on a line of its own: it comes back, or it was refused and stands as a question mark."""

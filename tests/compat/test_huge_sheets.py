@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
 import subprocess
 import zipfile
@@ -18,6 +17,7 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, Replan, Tally
 from sluice.tables.formats import FORMATS
+from tests.support.programs import has, why_not
 
 pytestmark = [pytest.mark.huge, pytest.mark.slow, pytest.mark.serial, pytest.mark.timeout(1_500)]
 
@@ -151,7 +151,7 @@ def test_openpyxl_sees_every_row(huge: Path) -> None:
     assert count == ROWS
 
 
-@pytest.mark.skipif(shutil.which("unzip") is None, reason="unzip is not installed")
+@pytest.mark.skipif(not has("unzip"), reason=why_not("unzip"))
 def test_unzip_finds_no_fault(huge: Path) -> None:
     said = subprocess.run(["unzip", "-t", huge], capture_output=True, text=True, check=False)
     assert (said.returncode, "No errors detected" in said.stdout) == (0, True)

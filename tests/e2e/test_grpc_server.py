@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import threading
 import time
@@ -23,6 +22,7 @@ from sluice.proto.export_pb2_grpc import ExportServiceStub
 from tests.support.certificate import self_signed
 from tests.support.grpc_client import GrpcClient, opening, refusal_of, rows_of, sending, serving
 from tests.support.memory_service import MemoryService
+from tests.support.programs import has, why_not
 
 Status = grpc.StatusCode
 
@@ -161,7 +161,7 @@ def test_reflection_is_there_when_told(memory: MemoryService) -> None:
             assert len(service.methods) == 9
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+@pytest.mark.skipif(not has("openssl"), reason=why_not("openssl"))
 def test_it_speaks_tls_and_then_nothing_else(memory: MemoryService, tmp_path: Path) -> None:
     made = self_signed(tmp_path)
     files = TlsFiles(made.certificate.read_bytes(), made.key.read_bytes())

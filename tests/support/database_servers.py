@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import subprocess
 import tempfile
 import time
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from tests.support.programs import skip_without
 
 Query = Callable[[str], str]
 """Runs statements and gives what they print."""
@@ -22,9 +21,8 @@ STARTS_IN_S = 60
 @contextmanager
 def serving_postgresql() -> Iterator[Query]:
     """Statements go through `psql`, whose ``\\copy`` reads files. Skips the test where there is no server."""
+    skip_without("postgres")
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not binaries or shutil.which("psql") is None:
-        pytest.skip("there is no PostgreSQL server (apt-get install postgresql)")
     with _folder_of("postgres") as (folder, runs_as):
         data, socket = folder / "data", str(folder)
         _run(
@@ -61,8 +59,7 @@ def serving_postgresql() -> Iterator[Query]:
 @contextmanager
 def serving_mariadb() -> Iterator[Query]:
     """Statements go through `mariadb`, with files of the client allowed. Skips the test where there is no server."""
-    if shutil.which("mariadbd") is None or shutil.which("mariadb-install-db") is None:
-        pytest.skip("there is no MariaDB server (apt-get install mariadb-server)")
+    skip_without("mariadbd")
     with _folder_of("mysql") as (folder, runs_as):
         data, socket = str(folder / "data"), str(folder / "socket")
         _run(

@@ -25,6 +25,7 @@ from tests.bench.recording import FRONT, PAGE, RESULTS, blocks_of, record, rewri
 from tests.bench.results import Composed, Crowd, Linked, Pushed, Results, Started, Written, load_results
 from tests.bench.subject_table import SUBJECTS, Subject, is_installed, prepare_of, subject_named
 from tests.bench.targets import targets_of
+from tests.support.programs import why_not
 
 ROWS = 1_234
 THEIRS = 10.0
@@ -131,7 +132,7 @@ def test_ours_write_the_whole_table() -> None:
     assert sizes["ours XLSX"] > sizes["ours XLSX, no references"] > texts / 10
 
 
-@pytest.mark.skipif(not is_installed(subject_named("PHP fputcsv")), reason="there is no PHP")
+@pytest.mark.skipif(not is_installed(subject_named("PHP fputcsv")), reason=why_not("php"))
 def test_the_php_program_writes_the_whole_table() -> None:
     measured = measure_apart(subject_named("PHP fputcsv"), Orders(100))
     assert measured.file_bytes > sum(len(text.encode()) for row in order_rows(100) for text in row)

@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import json
-import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any, NamedTuple
 
 import duckdb
 import polars as pl
-import pytest
 
+from tests.support.programs import skip_without
 from tests.support.readers.corpus import NAUGHTY_NAMES
 from tests.support.readers.libre_office import UTF_8, convert
 from tests.support.readers.node_programs import run_node
@@ -113,8 +112,7 @@ def _by_node(program: str) -> Callable[[Sequence[CsvFile]], list[Rows | str]]:
 
 def read_by_php(files: Sequence[CsvFile], *, escape: str = "") -> list[Rows | str]:
     """Read with fgetcsv; ``escape`` is its parameter, a backslash by default. Skips the test without PHP."""
-    if shutil.which("php") is None:
-        pytest.skip("there is no `php` on the path (tests/compat/README.md has the last result)")
+    skip_without("php")
     told = json.dumps([file._asdict() | {"escape": escape} for file in files], default=str)
     command = ["php", "-d", "memory_limit=512M", str(PHP_PROGRAM)]
     done = subprocess.run(command, input=told.encode(), capture_output=True, check=True, timeout=100)

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pytest
+from tests.support.programs import skip_without
 
 UTF_8 = 76
 """LibreOffice's number for the encoding."""
@@ -23,8 +23,7 @@ Rows = list[list[str]]
 
 def convert(files: Sequence[Path], *, import_filter: str = "") -> list[dict[str, Rows]]:
     """Read each of ``files``: its sheets by name, each cell as its text. Skips the test without LibreOffice."""
-    if shutil.which("soffice") is None:
-        pytest.skip("there is no `soffice` on the path (tests/compat/README.md has the last result)")
+    skip_without("soffice")
     csv.field_size_limit(10_000_000)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from shutil import which
 
 import pytest
 
@@ -25,6 +24,7 @@ from tests.support.csv_files import (
     write_csv,
     write_values,
 )
+from tests.support.programs import has, why_not
 
 AB = strings("a", "b")
 SAMPLES = {
@@ -203,7 +203,7 @@ def test_control_characters_other_than_nul_come_back() -> None:
     assert write_values(ColumnType.STRING, *cells, formula_guard="off") == cells
 
 
-@pytest.mark.skipif(which("iconv") is None, reason="needs iconv as a reader that is not Python's")
+@pytest.mark.skipif(not has("iconv"), reason=why_not("iconv"))
 @pytest.mark.parametrize("name", ["gbk", "gb18030", "big5", "shift_jis", "euc-kr", "utf-16", "windows-1252"])
 def test_iconv_reads_the_same_text(name: str) -> None:
     page = {"gbk": "CP936", "big5": "CP950", "shift_jis": "CP932", "euc-kr": "CP949"}.get(name, name.upper())

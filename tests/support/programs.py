@@ -1,0 +1,91 @@
+"""Programs of the system that some tests run, the packages they come in, and what did not run for want of them.
+
+python -m tests.support.programs --install    # where that is possible: as root, with apt-get
+python -m tests.support.programs --left-out   # the last line of `make test`
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+PACKAGES = {
+    "php": "php-cli",
+    "soffice": "libreoffice-calc-nogui",
+    "postgres": "postgresql",
+    "mariadbd": "mariadb-server",
+    "iconv": "libc-bin",
+    "gunzip": "gzip",
+    "unzip": "unzip",
+    "openssl": "openssl",
+}
+"""The Debian package of each program."""
+LEFT_OUT = Path(__file__).parents[2] / "build/tests-left-out"
+"""A package for each test that was skipped, of all runs of `make test`."""
+_PLACES = {"postgres": "/usr/lib/postgresql"}
+"""Where programs are that are not on the path."""
+_REASON = re.compile(r"there is no `[a-z]+` here \(Debian's package ([a-z-]+)\)")
+
+
+def has(program: str) -> bool:
+    return shutil.which(program) is not None or (program in _PLACES and Path(_PLACES[program]).is_dir())
+
+
+def why_not(program: str) -> str:
+    """The reason of a test that is skipped for want of ``program``."""
+    return f"there is no `{program}` here (Debian's package {PACKAGES[program]})"
+
+
+def skip_without(program: str) -> None:
+    """Skip the test that needs ``program``."""
+    if not has(program):
+        pytest.skip(why_not(program))
+
+
+def note_left_out(reasons: Iterable[str]) -> None:
+    """Remember the tests of one run that were skipped for want of a program."""
+    packages = [found[1] for reason in reasons if (found := _REASON.search(reason))]
+    if packages:
+        LEFT_OUT.parent.mkdir(parents=True, exist_ok=True)
+        with LEFT_OUT.open("a") as file:
+            file.writelines(f"{package}\n" for package in packages)
+
+
+def install() -> None:
+    """Install what is missing where that is possible. What cannot be installed is left out, and said at the end."""
+    LEFT_OUT.unlink(missing_ok=True)
+    missing = sorted({package for program, package in PACKAGES.items() if not has(program)})
+    if not missing or os.getuid() != 0 or shutil.which("apt-get") is None:
+        return
+    print(f"Installing {', '.join(missing)}, which some tests run.", flush=True)
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (
+        ["apt-get", "-qq", "update"],
+        ["apt-get", "-qq", "-y", "--no-install-recommends", "install", *missing],
+    ):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"That failed ({done.stderr.strip().splitlines()[-1:]}); the tests that need them are left out.")
+            return
+
+
+def left_out_line(packages: Iterable[str]) -> str:
+    """What to say of the tests that did not run; empty when all did."""
+    found = list(packages)
+    if not found:
+        return ""
+    return f"{len(found)} tests did not run. This changes that: apt-get install {' '.join(sorted(set(found)))}"
+
+
+if __name__ == "__main__":
+    if "--install" in sys.argv:
+        install()
+    elif line := left_out_line(LEFT_OUT.read_text().split() if LEFT_OUT.exists() else []):
+        print(line)
