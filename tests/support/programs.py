@@ -66,13 +66,11 @@ def install() -> None:
         return
     print(f"Installing {', '.join(missing)}, which some tests run.", flush=True)
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (
-        ["apt-get", "-qq", "update"],
-        ["apt-get", "-qq", "-y", "--no-install-recommends", "install", *missing],
-    ):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            print(f"That failed ({done.stderr.strip().splitlines()[-1:]}); the tests that need them are left out.")
+    for command in (["update"], ["-y", "--no-install-recommends", "install", *missing]):
+        try:
+            subprocess.run(["apt-get", "-qq", *command], env=environment, capture_output=True, check=True, timeout=600)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            print(f"That failed ({error}); the tests that need them are left out.")
             return
 
 
