@@ -47,13 +47,19 @@ EXPECTED = {
     "SEQ_OUT_OF_RANGE": Expected(400, "INVALID_ARGUMENT", "client", {}),
     "SEQ_OUT_OF_RANGE/negative": Expected(400, "INVALID_ARGUMENT", "client", {}),
     "SEQ_OUT_OF_RANGE/large": Expected(400, "INVALID_ARGUMENT", "client", {}),
-    "ROW_WIDTH_MISMATCH": Expected(400, "INVALID_ARGUMENT", "client", {"row": 2, "cells": 1, "columns": 2}),
-    "INVALID_VALUE": Expected(400, "INVALID_ARGUMENT", "client", {"row": 2, "column": "id", "column_type": "number"}),
-    "INVALID_TEXT": Expected(400, "INVALID_ARGUMENT", "client", {"row": 2, "column": "name", "reason": "nul"}),
-    "INVALID_TEXT/encoding": Expected(
-        400, "INVALID_ARGUMENT", "client", {"row": 3, "column": "name", "reason": "unencodable"}
+    "ROW_WIDTH_MISMATCH": Expected(400, "INVALID_ARGUMENT", "client", {"row": 2, "cells": 1, "columns": 2, "batch": 1}),
+    "INVALID_VALUE": Expected(
+        400, "INVALID_ARGUMENT", "client", {"row": 2, "column": "id", "column_type": "number", "batch": 1}
     ),
-    "CELL_TOO_LONG": Expected(400, "INVALID_ARGUMENT", "client", {"row": 2, "column": "name", "units_max": 10}),
+    "INVALID_TEXT": Expected(
+        400, "INVALID_ARGUMENT", "client", {"row": 2, "column": "name", "reason": "nul", "batch": 1}
+    ),
+    "INVALID_TEXT/encoding": Expected(
+        400, "INVALID_ARGUMENT", "client", {"row": 3, "column": "name", "reason": "unencodable", "batch": 1}
+    ),
+    "CELL_TOO_LONG": Expected(
+        400, "INVALID_ARGUMENT", "client", {"row": 2, "column": "name", "units_max": 10, "batch": 1}
+    ),
     # 4 bytes of frame, 5 of the first column, 2 + 1 + 2 around the 120 of the second
     "BATCH_TOO_LARGE": Expected(413, "RESOURCE_EXHAUSTED", "client", {"bytes": 134, "batch_bytes_max": 100}),
     "BATCH_TOO_LARGE/rows": Expected(413, "RESOURCE_EXHAUSTED", "client", {"batch_rows_max": 3}),

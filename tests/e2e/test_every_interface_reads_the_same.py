@@ -30,6 +30,8 @@ from tests.support.http_client import ApiClient, HttpRelay, http_relay
 
 CSV, NDJSON = TableKind.CSV, TableKind.NDJSON
 MEDIA = {CSV: "text/csv", NDJSON: "application/x-ndjson"}
+BATCHED = {"batch", "batch_row", "accepted", "option"}
+"""Facts that tell of the interface's batches, and those that repeat what the others say."""
 PROBLEM_KEYS = {"type", "title", "status", "detail", "code", "who", "retryable", "request_id"}
 LONG = 12_000
 """Rows of a table of many batches."""
@@ -186,7 +188,9 @@ def client(relay: HttpRelay) -> ApiClient:
 def answered(client: ApiClient, answer: httpx.Response) -> Outcome:
     if answer.is_error:
         problem = answer.json()
-        return Outcome(problem["code"], {name: value for name, value in problem.items() if name not in PROBLEM_KEYS})
+        return Outcome(
+            problem["code"], {name: value for name, value in problem.items() if name not in PROBLEM_KEYS | BATCHED}
+        )
     return stored(client)
 
 
@@ -252,7 +256,7 @@ def through_the_command_line(folder: Path, table: Table) -> Outcome:
             )
             export_locally(rows, params, output=output, progress=chunks)
     except SluiceError as error:
-        return Outcome(error.code.value, error.facts)
+        return Outcome(error.code.value, {name: fact for name, fact in error.facts.items() if name not in BATCHED})
     return Outcome(batches=chunks.batches)
 
 
@@ -276,8 +280,8 @@ def server_of(client: ApiClient) -> list[str]:
 
 
 def facts_in(text: str) -> set[str]:
-    """The facts that the command line shows below its sentence, in whichever order, without the request's id."""
-    return {fact for fact in text.splitlines()[1].strip().split(", ") if not fact.startswith("request ")}
+    """The facts that the command line shows below its sentence, in whichever order, without request and batch."""
+    return {fact for fact in text.splitlines()[1].strip().split(", ") if not fact.startswith(("request ", "batch"))}
 
 
 def facts_of(outcome: Outcome) -> set[str]:

@@ -244,7 +244,7 @@ def test_a_failed_task_is_told_in_a_message_and_in_the_status(tmp_path: Path) ->
 
 REFUSALS = [
     (
-        "ROW_WIDTH_MISMATCH", Status.INVALID_ARGUMENT, {"row": 2, "cells": 1, "columns": 2},
+        "ROW_WIDTH_MISMATCH", Status.INVALID_ARGUMENT, {"row": 2, "cells": 1, "columns": 2, "batch": 1},
         batch_of([["1", "a"], ["2"]], 1),
     ),
     ("SEQ_OUT_OF_RANGE", Status.INVALID_ARGUMENT, {}, batch_of(rows_of(1, 1), -1)),
@@ -253,7 +253,7 @@ REFUSALS = [
     ("BATCH_TOO_LARGE", Status.RESOURCE_EXHAUSTED, {"batch_rows_max": 50}, batch_of(rows_of(1, 51), 1)),
     ("CHECKSUM_MISMATCH", Status.INVALID_ARGUMENT, {}, batch_of(rows_of(1, 1), 1, sha256="00")),
     (
-        "INVALID_VALUE", Status.INVALID_ARGUMENT, {"row": 1, "column": "ID", "column_type": "number"},
+        "INVALID_VALUE", Status.INVALID_ARGUMENT, {"row": 1, "column": "ID", "column_type": "number", "batch": 1},
         batch_of([["one", "a"]], 1),
     ),
 ]  # fmt: skip

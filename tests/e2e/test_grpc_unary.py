@@ -223,7 +223,7 @@ def test_the_longest_facts_arrive(client: GrpcClient) -> None:
     assert said.answer == (
         "INVALID_VALUE",
         Status.INVALID_ARGUMENT,
-        {"row": 1, "column": name, "column_type": "number"},
+        {"row": 1, "column": name, "column_type": "number", "batch": 1},
     )
     assert said.info is not None
     assert said.info.metadata["column"] == name
@@ -242,7 +242,7 @@ def test_row_12_a_row_of_another_width_is_named_and_nothing_is_stored(
     task_id = opened(client)
     said = put_refused(client, task_id, batch_of([("1", "a"), ("2", "b", "c")], 1))
     assert said.answer == (
-        "ROW_WIDTH_MISMATCH", Status.INVALID_ARGUMENT, {"row": 2, "cells": 3, "columns": 2},
+        "ROW_WIDTH_MISMATCH", Status.INVALID_ARGUMENT, {"row": 2, "cells": 3, "columns": 2, "batch": 1},
     )  # fmt: skip
     assert list(memory.store.list(INPUT_PREFIX)) == []
 

@@ -14,7 +14,7 @@ import httpx
 from sluice.api.grpc.requests import WIRE_FORMATS
 from sluice.domain.api_key import Scope
 from sluice.proto import export_pb2 as pb
-from tests.support.grpc_client import GrpcClient, refusal_of, serving
+from tests.support.grpc_client import WAY_OUT, GrpcClient, refusal_of, serving
 from tests.support.http_client import ApiClient, HttpRelay
 from tests.support.memory_service import MemoryService
 
@@ -22,8 +22,8 @@ HTTP = "http"
 GRPC = "grpc"
 FACES = (HTTP, GRPC)
 
-PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "who", "retryable", "request_id"}
-"""What stands in every problem document; all else in it is a fact."""
+PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "who", "retryable", "request_id"} | WAY_OUT
+"""What stands in every problem document, or follows from other facts; all else in it is a fact."""
 
 _KINDS = {known.value: number for known, number in WIRE_FORMATS.items()}
 _TYPES = {"string": pb.DATA_TYPE_STRING, "number": pb.DATA_TYPE_NUMBER}

@@ -25,6 +25,10 @@ CALL_S = 20
 Metadata = tuple[tuple[str, str], ...]
 
 
+WAY_OUT = frozenset({"accepted", "option"})
+"""Facts in words, which follow from the others."""
+
+
 class Refusal(NamedTuple):
     """An error as a client can read it."""
 
@@ -60,10 +64,11 @@ def refusal_of(error: grpc.RpcError) -> Refusal:
     trailing = dict(cast("Iterable[tuple[str, Any]]", call.trailing_metadata() or ()))
     rich = Status()
     rich.ParseFromString(trailing.get("grpc-status-details-bin", b""))
+    said: dict[str, object] = json.loads(trailing.get("error-facts", "{}"))
     return Refusal(
         trailing.get("error-code", ""),
         call.code(),
-        json.loads(trailing.get("error-facts", "{}")),
+        {name: fact for name, fact in said.items() if name not in WAY_OUT},
         call.details() or "",
         trailing.get("x-request-id", ""),
         rich,

@@ -163,7 +163,7 @@ def test_a_refusal_comes_back_as_the_error_it_was_and_is_not_repeated(error: Slu
     clock = FakeClock()
     with scripted_server(in_turn(refusing(error), OK)) as server:
         found = refused(calls_to(server.url, clock))
-    assert (found.code, found.detail, found.facts) == (error.code, error.detail, error.facts)
+    assert (found.code, found.detail, found.facts) == (error.code, error.said, error.shown)
     assert (found.status, found.retryable, found.who) == (http_status(error), error.retryable, error.meaning.who)
     assert (found.request_id, clock.slept) == ("r1", [])
 
@@ -171,7 +171,8 @@ def test_a_refusal_comes_back_as_the_error_it_was_and_is_not_repeated(error: Slu
 def test_an_error_says_its_code_its_place_and_its_request() -> None:
     with scripted_server(in_turn(refusing(SluiceError(ErrorCode.INVALID_VALUE, row=3, column="amount")))) as server:
         assert str(refused(calls_to(server.url))) == (
-            "INVALID_VALUE: A value does not fit the type of its column. (row 3, column amount) [request r1]"
+            'INVALID_VALUE: Row 3, column "amount": A value does not fit the type of its column. '
+            "(row 3, column amount) [request r1]"
         )
 
 

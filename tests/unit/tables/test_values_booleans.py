@@ -7,17 +7,20 @@ import pytest
 from sluice.tables.values.booleans import boolean_words
 
 
-@pytest.mark.parametrize(("text", "truth"), [("true", True), ("TRUE", True), ("1", True), ("Yes", True)])
+@pytest.mark.parametrize(
+    ("text", "truth"),
+    [("true", True), ("TRUE", True), ("1", True), ("Yes", True), ("t", True), ("Y", True), ("ON", True)],
+)
 def test_words_for_true_are_read_in_any_case(text: str, truth: bool) -> None:  # noqa: FBT001 -- a parameter of the test
     assert boolean_words("").read(text) is truth
 
 
-@pytest.mark.parametrize("text", ["false", "False", "0", "NO"])
+@pytest.mark.parametrize("text", ["false", "False", "0", "NO", "F", "n", "off"])
 def test_words_for_false_are_read_in_any_case(text: str) -> None:
     assert boolean_words("").read(text) is False
 
 
-@pytest.mark.parametrize("text", ["", "2", "on", "t", "y", "ja", "10", " true", "是"])
+@pytest.mark.parametrize("text", ["", "2", "ja", "tf", "nein", "10", " true", "是"])
 def test_other_words_are_no_booleans(text: str) -> None:
     assert boolean_words("").read(text) is None
 

@@ -125,7 +125,9 @@ def record_error(error: Exception, journal: Journal) -> SluiceError:
 
 
 def record_rejected_batch(error: SluiceError, ref: TaskRef, sequence: int, journal: Journal) -> None:
-    """Record the refusal of a batch, instead of that of an invalid request."""
+    """Record the refusal of a batch, instead of that of an invalid request; an error about a row names the batch."""
+    if "row" in error.facts:
+        error.facts = {**error.facts, "batch": sequence}
     journal.record(
         Event.BATCH_REJECTED,
         task_id=ref.task_id,
@@ -154,11 +156,11 @@ def retry_after_s(error: SluiceError) -> int | None:
 def problem(error: SluiceError, *, request_id: str) -> dict[str, object]:
     """The body of an error answer (RFC 9457), the same facts in both APIs."""
     return {
-        **error.facts,
+        **error.shown,
         "type": "about:blank",
         "title": error.meaning.sentence,
         "status": http_status(error),
-        "detail": error.detail,
+        "detail": error.said,
         "code": error.code.value,
         "who": error.meaning.who.value,
         "retryable": error.retryable,

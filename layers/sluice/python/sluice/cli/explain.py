@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from textwrap import wrap
 from typing import Annotated
 
 import msgspec
@@ -10,7 +11,7 @@ import typer
 
 from sluice.api.error_status import grpc_status, http_status
 from sluice.cli.formatting import json_of, lines_of
-from sluice.domain.errors import Actor, ErrorCode, SluiceError
+from sluice.domain.errors import MORE, Actor, ErrorCode, SluiceError
 
 WHAT_TO_DO = {
     (Actor.CLIENT, False): "Change the request; the same request fails again.",
@@ -21,11 +22,17 @@ WHAT_TO_DO = {
 }
 
 
+_WIDTH = 100
+"""Characters of a line of text."""
+
+
 class Explained(msgspec.Struct, frozen=True):
     """One code, with everything there is to know about it."""
 
     code: str
     meaning: str
+    more: str
+    """Which forms are accepted and what lets a refused thing through; empty where there is no more to say."""
     who: str
     retryable: bool
     what_to_do: str
@@ -61,6 +68,7 @@ def explained(code: ErrorCode) -> Explained:
     return Explained(
         code=code.value,
         meaning=meaning.sentence,
+        more=MORE.get(code, ""),
         who=meaning.who.value,
         retryable=meaning.retryable,
         what_to_do=WHAT_TO_DO[meaning.who, meaning.retryable],
@@ -81,6 +89,7 @@ def _known(text: str) -> ErrorCode:
 def _page(one: Explained) -> list[str]:
     return [
         f"{one.code}: {one.meaning}",
+        *(f"  {line}" for line in wrap(one.more, _WIDTH)),
         *lines_of(
             [
                 ("  who must act", one.who),

@@ -52,13 +52,15 @@ def _sluice_error(error: SluiceError) -> str:
     lines = [f"sluice: {error.code}: {printable(error.detail)}"]
     if error.facts:
         lines.append("  " + ", ".join(f"{name} {_fact(value)}" for name, value in error.facts.items()))
+    lines += [f"  {name}: {_fact(error.shown[name])}" for name in ("accepted", "option") if name in error.shown]
     again = "; trying again later may help" if error.retryable else ""
     lines.append(f"  who must act: {error.meaning.who}{again} (sluice explain {error.code})")
     return "\n".join(lines)
 
 
 def _api_error(error: SluiceApiError) -> str:
-    facts = {**error.facts, "request": error.request_id} if error.request_id else error.facts
+    facts = {name: fact for name, fact in error.facts.items() if name not in {"accepted", "option"}}
+    facts |= {"request": error.request_id} if error.request_id else {}
     if error.code in ErrorCode.__members__:
         return _sluice_error(SluiceError(ErrorCode(error.code), error.detail, **facts))
     return f"sluice: {printable(error.detail)}"

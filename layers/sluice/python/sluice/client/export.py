@@ -293,7 +293,7 @@ def _rows_counted_from(rows_before: int, sequence: int) -> Iterator[None]:
     except SluiceApiError as error:
         row = error.facts.get("row")
         if isinstance(row, int):
-            error.facts["row"] = row + rows_before
+            error.facts |= {"row": row + rows_before, "batch": sequence, "batch_row": row}
         elif error.status is not None:
             error.facts.setdefault("batch", sequence)
         raise

@@ -134,6 +134,34 @@ MEANINGS: dict[ErrorCode, Meaning] = {
 }
 
 
+MORE: dict[ErrorCode, str] = {
+    ErrorCode.INVALID_VALUE: (
+        "The facts name the row, the column, what it accepts and the option that lets the value through: on_invalid "
+        '"text" keeps it as text, "null" leaves its cell empty; both count it. Numbers are written 12.50, -3 or '
+        "1.2e9; dates 2025-03-14, perhaps with a time and an offset, 2025-03-14T09:26:53+08:00; booleans true/false, "
+        "1/0, yes/no, y/n, t/f, on/off in any case, or the column's own pair."
+    ),
+    ErrorCode.INVALID_TEXT: (
+        "Input is UTF-8 unless another encoding is named (sluice export --encoding). Where the output's encoding "
+        'lacks a character, on_unencodable "replace" writes a question mark and counts it.'
+    ),
+    ErrorCode.CELL_TOO_LONG: 'The option on_too_long "cut" cuts such a text between two characters and counts it.',
+    ErrorCode.ROW_WIDTH_MISMATCH: (
+        "The facts have the cells of the row and the columns of the table. In CSV a delimiter that is not the file's, "
+        "or one in text without quotes, gives such rows."
+    ),
+    ErrorCode.UNSUPPORTED_ENCODING: (
+        "Tables are CSV, JSON Lines, a JSON array or protobuf, as text in UTF-8, perhaps packed by gzip. "
+        "The fact found says what was sent instead, where it is known."
+    ),
+    ErrorCode.BATCHES_MISSING: "The fact missing has the sequences. GET /v1/exports/{task_id}/batches has those held.",
+}
+"""What else a person wants to know of a code."""
+
+NAME_CHARS_MAX = 64
+"""How much of a column's name a sentence has."""
+
+
 class SluiceError(Exception):
     """The one error that leaves a use case.
 
@@ -156,6 +184,19 @@ class SluiceError(Exception):
         return self.meaning.retryable
 
     @property
+    def shown(self) -> dict[str, object]:
+        """The facts, with what a cell may be instead and the option that lets it through."""
+        return {**self.facts, **_way_out(self.code, self.facts)}
+
+    @property
+    def said(self) -> str:
+        """One sentence for who reads no facts: the place, the detail, what is accepted, the option."""
+        place, way_out = _place(self.facts), _way_out(self.code, self.facts)
+        accepted = f" Accepted: {way_out['accepted']}." if "accepted" in way_out else ""
+        option = f" Option {way_out['option']}." if "option" in way_out else ""
+        return f"{place}: {self.detail}{accepted}{option}" if place else f"{self.detail}{accepted}{option}"
+
+    @property
     def summary(self) -> str:
         """The detail with the facts, for a row that keeps one line of text."""
         facts = ", ".join(f"{name}: {value}" for name, value in self.facts.items())
@@ -163,6 +204,47 @@ class SluiceError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (self.code, self.detail, self.facts)
+
+
+def _place(facts: dict[str, object]) -> str:
+    """Where it is: ``Row 2018 (line 2019; row 18 of batch 3), column "amount"``."""
+    row, column = facts.get("row"), facts.get("column")
+    if not isinstance(row, int):
+        return ""
+    more = [f"line {facts['line']}"] if "line" in facts else []
+    if "batch" in facts:
+        in_batch = f"row {facts['batch_row']} of batch" if "batch_row" in facts else "batch"
+        more.append(f"{in_batch} {facts['batch']}")
+    place = f"Row {row} ({'; '.join(more)})" if more else f"Row {row}"
+    return f'{place}, column "{column[:NAME_CHARS_MAX]}"' if isinstance(column, str) else place
+
+
+_DATES = "a date such as 2025-03-14, perhaps with a time and an offset: 2025-03-14T09:26:53+08:00"
+_ACCEPTED = {
+    "number": "a number such as 12.50, -3 or 1.2e9, without a currency or a separator of thousands",
+    "date": _DATES,
+    "datetime": _DATES,
+    "boolean": "true or false, 1 or 0, yes or no, y or n, t or f, on or off, or the column's own pair",
+}
+_OPTIONS = {
+    ErrorCode.INVALID_VALUE: 'on_invalid: "text" keeps such a value as text, "null" leaves its cell empty',
+    ErrorCode.CELL_TOO_LONG: 'on_too_long: "cut" cuts such a text',
+}
+
+
+def _way_out(code: ErrorCode, facts: dict[str, object]) -> dict[str, object]:
+    """Of an error about a cell: the forms that its column accepts, and the option that lets the value through."""
+    if "column" not in facts:
+        return {}
+    found: dict[str, object] = {}
+    kind, reason = facts.get("column_type"), facts.get("reason")
+    if code is ErrorCode.INVALID_VALUE and isinstance(kind, str) and kind in _ACCEPTED and reason is None:
+        found["accepted"] = _ACCEPTED[kind]
+    if reason == "unencodable":
+        found["option"] = 'on_unencodable: "replace" writes a question mark'
+    elif code in _OPTIONS and (code is not ErrorCode.INVALID_VALUE or kind):
+        found["option"] = _OPTIONS[code]
+    return found
 
 
 def _rebuild(code: ErrorCode, detail: str, facts: dict[str, object]) -> SluiceError:

@@ -43,10 +43,11 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         ),
     ] = None
     on_invalid: Annotated[
-        Literal["error", "text"],
+        Literal["error", "text", "null"],
         _says(
             "A value that its column's type does not accept: `error` refuses the batch, `text` keeps it as text and "
-            "counts it (in a Parquet file, where a column has one type, every column is then text). "
+            "counts it (in a Parquet file, where a column has one type, every column is then text), `null` leaves the "
+            "cell empty and counts it, such as 0000-00-00 of MySQL. "
             'Default `"error"`: the sender can still correct it, the reader of the file no more.'
         ),
     ] = "error"

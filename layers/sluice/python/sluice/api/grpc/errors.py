@@ -51,7 +51,7 @@ def log_error(error: Exception, journal: Journal) -> Logged:
 def abort(context: grpc.ServicerContext, error: SluiceError, request_id: str) -> NoReturn:
     """End the call with the status, the sentence and the facts of ``error``."""
     context.set_trailing_metadata(error_metadata(error, request_id))
-    context.abort(_status_code(error), error.detail)
+    context.abort(_status_code(error), error.said)
     raise AssertionError("abort raises")
 
 
@@ -64,7 +64,7 @@ def error_metadata(error: SluiceError, request_id: str) -> Metadata:
     return (
         (REQUEST_ID_KEY, request_id),
         (CODE_KEY, error.code.value),
-        (FACTS_KEY, json.dumps(error.facts, ensure_ascii=True, separators=(",", ":"))),
+        (FACTS_KEY, json.dumps(error.shown, ensure_ascii=True, separators=(",", ":"))),
         (DETAILS_KEY, error_status(error, request_id).SerializeToString()),
     )
 
@@ -72,14 +72,14 @@ def error_metadata(error: SluiceError, request_id: str) -> Metadata:
 def error_status(error: SluiceError, request_id: str) -> Status:
     """The error in the messages of ``google.rpc``, with a delay when a retry makes sense."""
     details: list[Message] = [
-        ErrorInfo(reason=error.code.value, domain=ERROR_DOMAIN, metadata=_texts(error.facts)),
+        ErrorInfo(reason=error.code.value, domain=ERROR_DOMAIN, metadata=_texts(error.shown)),
         RequestInfo(request_id=request_id),
     ]
     delay_s = retry_after_s(error)
     if delay_s is not None:
         details.append(RetryInfo(retry_delay=Duration(seconds=delay_s)))
     code: int = _status_code(error).value[0]
-    return Status(code=code, message=error.detail, details=[_packed(detail) for detail in details])
+    return Status(code=code, message=error.said, details=[_packed(detail) for detail in details])
 
 
 def _texts(facts: dict[str, object]) -> dict[str, str]:

@@ -72,7 +72,7 @@ def failure_response(task_id: str, error: SluiceError) -> pb.ExportResponse:
         ErrorCode.CANCELLED: pb.TASK_STATUS_CANCELLED,
         ErrorCode.EXPIRED: pb.TASK_STATUS_EXPIRED,
     }.get(error.code, pb.TASK_STATUS_FAILED)
-    return pb.ExportResponse(task_id=task_id, status=status, error_code=error.code.value, error_message=error.detail)
+    return pb.ExportResponse(task_id=task_id, status=status, error_code=error.code.value, error_message=error.said)
 
 
 def status_response(task: Task, link: Link | None, *, now: float) -> pb.TaskStatusResponse:

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.proto import export_pb2 as pb
 from sluice.tables.batch import Batch
-from sluice.tables.readers.records import RowShape, batch_of_cells
+from sluice.tables.readers.records import RowShape, batch_of_cells, uneven
 
 _LENGTH_BYTES = 4
 
@@ -44,7 +44,7 @@ def read_message(message: pb.DataBatch, shape: RowShape) -> Batch:
     widths = [len(record.values) for record in message.records]
     for row, width in enumerate(widths, 1):
         if width != shape.width:
-            raise SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, row=row, cells=width, columns=shape.width)
+            raise uneven(row=row, cells=width, columns=shape.width)
     shape.check_cells(sum(widths))
     cells: list[str] = []
     for record in message.records:

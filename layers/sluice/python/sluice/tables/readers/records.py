@@ -181,4 +181,10 @@ def _not_a_row(row: int) -> SluiceError:
 
 def _uneven(rows: Sequence[Sequence[object]], shape: RowShape) -> SluiceError:
     row, cells = next((row, len(cells)) for row, cells in enumerate(rows, 1) if len(cells) != shape.width)
-    return SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, row=row, cells=cells, columns=shape.width)
+    return uneven(row=row, cells=cells, columns=shape.width)
+
+
+def uneven(*, row: int, cells: int, columns: int) -> SluiceError:
+    """A row that is not as wide as the table."""
+    detail = f"The row has {cells:,} cells, the table {columns:,} columns."
+    return SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, detail, row=row, cells=cells, columns=columns)

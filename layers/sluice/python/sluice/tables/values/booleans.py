@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-_STANDARD = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_TRUE, _FALSE = ("true", "1", "yes", "y", "t", "on"), ("false", "0", "no", "n", "f", "off")
+_STANDARD = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
 
 
 @dataclass(frozen=True, slots=True)
 class BooleanWords:
-    """The words of one boolean column; a declared pair comes first, then true/false, 1/0, yes/no in any case.
+    """The words of one boolean column; a declared pair comes first, then the usual words in any case.
 
     An empty cell is null, unless the pair itself has an empty word (``yes/``).
     """

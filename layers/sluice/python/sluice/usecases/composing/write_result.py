@@ -24,6 +24,7 @@ from sluice.tables.bytes.digests import Digest, digested
 from sluice.tables.bytes.parts import part_sizes, slice_parts
 from sluice.tables.file_plan import FilePlan, PlannedTable, Replan, Tally
 from sluice.tables.formats import FORMATS, WRITER_VERSION
+from sluice.tables.values.nulled_cells import prepared
 from sluice.tables.writers.format import Format
 from sluice.tables.writers.sealed_rows import row_count_error
 from sluice.usecases.composing.read_chunks import read_chunks
@@ -96,7 +97,7 @@ def _upload_file(ports: Ports, lease: ComposeLease, upload: Upload, work: _Work)
     )
     with closing(chunks):
         batches = _watched(ports, lease, chunks)
-        blocks = digested(work.format.write(batches, plan, tally), digest)
+        blocks = digested(work.format.write(prepared(batches, plan, tally), plan, tally), digest)
         sizes = part_sizes(work.format.size_bound(plan), ports.limits)
         parts = _at_least_one(slice_parts(blocks, sizes))
         receipts = list(_put_parts(ports, lease, upload, parts))

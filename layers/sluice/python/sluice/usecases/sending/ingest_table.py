@@ -61,8 +61,17 @@ class _Sender:
 
     def put(self, read: TableBatch) -> None:
         sequence = self.batches + 1
-        with read.located(self._rows[read.sheet]):
-            put_batch(self._ports, self._params_cache, self._ref, sequence=sequence, batch=read.batch, sheet=read.sheet)
+        rows_before = self._rows[read.sheet]
+        try:
+            with read.located(rows_before):
+                put_batch(
+                    self._ports, self._params_cache, self._ref, sequence=sequence, batch=read.batch, sheet=read.sheet
+                )
+        except SluiceError as error:
+            row = error.facts.get("row")
+            if isinstance(row, int):
+                error.facts = {**error.facts, "batch": sequence, "batch_row": row - rows_before}
+            raise
         self.batches = sequence
         self._rows[read.sheet] += read.batch.rows
 

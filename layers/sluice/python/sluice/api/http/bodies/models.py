@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 import msgspec
+from msgspec import inspect
 
 from sluice.api.http.errors import invalid_request
 from sluice.api.task_view import TaskView
@@ -16,7 +17,7 @@ from sluice.tables.readers.json import exact_json
 from sluice.tables.readers.lines import UTF8_BOM
 from sluice.usecases.sending.close_export import CloseRequest
 
-Struct = TypeVar("Struct")
+Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 
 class ColumnBody(ColumnSpec, frozen=True, forbid_unknown_fields=True):
@@ -24,6 +25,11 @@ class ColumnBody(ColumnSpec, frozen=True, forbid_unknown_fields=True):
 
     `format` is an Excel number format, or for booleans a pair such as `yes/no`.
     """
+
+    @classmethod
+    def specs(cls, columns: tuple[ColumnBody | str, ...]) -> tuple[ColumnSpec, ...]:
+        """A name alone is a column of texts."""
+        return tuple(ColumnSpec(column) if isinstance(column, str) else column.to_spec() for column in columns)
 
     def to_spec(self) -> ColumnSpec:
         return ColumnSpec(**msgspec.structs.asdict(self))
@@ -36,21 +42,21 @@ class SheetBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """
 
     name: str
-    columns: tuple[ColumnBody, ...]
+    columns: tuple[ColumnBody | str, ...]
 
     def to_spec(self) -> TableSpec:
-        return TableSpec(self.name, tuple(column.to_spec() for column in self.columns))
+        return TableSpec(self.name, ColumnBody.specs(self.columns))
 
 
 class OpenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The export to open: one table of `columns`, or a workbook of several `sheets`.
+    """The export to open: one table of `columns`, or a workbook of several `sheets`. A name alone is a column of texts.
 
     `expected_rows` is only shown again; what is checked are the totals of the close.
     """
 
     format: ExportFormat
     filename: str = ""
-    columns: tuple[ColumnBody, ...] = ()
+    columns: tuple[ColumnBody | str, ...] = ()
     sheets: tuple[SheetBody, ...] = ()
     options: ExportOptions = ExportOptions()
     expected_rows: int | None = None
@@ -59,7 +65,7 @@ class OpenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return ExportParams(
             format=self.format,
             filename=self.filename,
-            columns=tuple(column.to_spec() for column in self.columns),
+            columns=ColumnBody.specs(self.columns),
             sheets=tuple(sheet.to_spec() for sheet in self.sheets),
             options=self.options,
             expected_rows=self.expected_rows,
@@ -134,9 +140,25 @@ def read_model(body: bytes, model: type[Struct]) -> Struct:
     value = exact_json(body.removeprefix(UTF8_BOM))
     _refuse_lone_surrogates(value)
     try:
-        return msgspec.convert(value, model)
+        return msgspec.convert(_with_objects(value, model), model)
     except msgspec.ValidationError as error:
         raise _refused(str(error)) from None
+
+
+def _with_objects(value: object, model: type[msgspec.Struct]) -> object:
+    """``value`` with an object for each empty array where only an object may stand: PHP encodes both alike."""
+    if value == []:
+        return {}
+    info = inspect.type_info(model)
+    if not isinstance(value, dict) or not isinstance(info, inspect.StructType):
+        return value
+    objects = {field.encode_name for field in info.fields if _is_object(field.type)}
+    return {name: {} if name in objects and member == [] else member for name, member in value.items()}
+
+
+def _is_object(kind: inspect.Type) -> bool:
+    kinds = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    return any(isinstance(one, (inspect.StructType, inspect.DictType)) for one in kinds)
 
 
 def _refused(message: str) -> SluiceError:

@@ -43,7 +43,7 @@ MODEL_BYTES_MAX = 8 * MIB
 """A definition of 16,384 columns with long names fits."""
 WAIT_S_MAX = 60
 
-Model = TypeVar("Model")
+Model = TypeVar("Model", bound=Struct)
 
 
 class ListQuery(Struct, frozen=True, kw_only=True):

@@ -195,7 +195,7 @@ def rewrite_for(column: ColumnSpec, options: ExportOptions) -> Rewrite | None:
             return _counting(are_plain_dates, is_invalid_date) if options.on_invalid == "text" else None
         case ColumnType.BOOLEAN:
             pair = column.format or ("1/0" if options.csv_dialect == "mysql" else "")
-            return _wording(boolean_words(pair), passes_standard=not pair and options.on_invalid == "error")
+            return _wording(boolean_words(pair), passes_standard=not pair and options.on_invalid != "text")
 
 
 def _counting(are_plain: Callable[[str], bool], is_invalid: Callable[[str], bool]) -> Rewrite:
@@ -209,10 +209,13 @@ def _counting(are_plain: Callable[[str], bool], is_invalid: Callable[[str], bool
     return count
 
 
+_LETTER = re.compile(r"(?:\A|\0)[tf](?:\0|\Z)")
+
+
 def _wording(words: BooleanWords, *, passes_standard: bool) -> Rewrite:
     def word(joined: str, warnings: Counter[str]) -> str:
-        # No other word has only letters of ``true`` and ``false``, so then there is none to rewrite.
-        if passes_standard and not joined.encode().translate(None, b"truefals\0"):
+        # Of other words only ``t`` and ``f`` have no further letters, so else there is none to rewrite.
+        if passes_standard and not joined.encode().translate(None, b"truefals\0") and not _LETTER.search(joined):
             return joined
         texts = joined.split(SEPARATOR)
         read = {text: words.read(text) for text in set(texts)}

@@ -1,0 +1,79 @@
+"""Between the stored rows and any writer: values that no type accepts become null, and empty booleans are counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import compress
+
+from sluice.domain.options import ExportOptions
+from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import Batch, Cells
+from sluice.tables.file_plan import FilePlan, Tally, Warned
+from sluice.tables.values.booleans import boolean_words
+from sluice.tables.values.cell_checks import is_invalid_date, is_invalid_number
+from sluice.tables.values.dates import are_plain_dates
+from sluice.tables.values.numbers import are_plain_numbers
+
+
+def prepared(batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> Iterator[Batch]:
+    """Yield the batches of all tables as their writer sees them. The stored rows stay as they were sent."""
+    tables = iter(plan.tables)
+    table, left = None, 0
+    for batch in batches:
+        while not left and batch.rows:
+            table = next(tables)
+            left = table.rows
+        left -= batch.rows
+        columns = table.columns if table else ()
+        if any(column.type is not ColumnType.STRING for column in columns):
+            batch = _prepare(batch, columns, plan.options, tally.warnings)  # noqa: PLW2901 - the one before must be gone
+        passed = [batch]
+        del batch  # nor any other name: it must be gone before the next one is decoded
+        yield passed.pop()
+
+
+def _prepare(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions, warnings: Counter[str]) -> Batch:
+    made = []
+    for cells, column in zip(batch.columns, columns, strict=True):
+        if column.type is ColumnType.BOOLEAN and (empty := _empty_words(cells, column, batch.rows)):
+            warnings[Warned.BOOLEAN_EMPTY] += empty
+        made.append(_without_invalid(cells, column, batch.rows, warnings) if options.on_invalid == "null" else cells)
+    return Batch(batch.rows, tuple(made))
+
+
+def _empty_words(cells: Cells, column: ColumnSpec, rows: int) -> int:
+    """Cells that are empty texts, not null, in a column that has no empty word."""
+    if boolean_words(column.format).read("") is not None:
+        return 0
+    return cells.texts(rows).count("") - sum(cells.nulls)
+
+
+def _without_invalid(cells: Cells, column: ColumnSpec, rows: int, warnings: Counter[str]) -> Cells:
+    """The same cells, null where the type does not accept them."""
+    check = _check_of(column)
+    if check is None or (isinstance(cells.text, str) and check[0](cells.text)):
+        return cells
+    texts = cells.texts(rows)
+    odd = [check[1](text) for text in texts]
+    if True not in odd:
+        return cells
+    warnings[Warned.INVALID_AS_NULL] += sum(odd)
+    values: list[str | None] = [*texts]
+    for row in [*cells.null_rows(), *compress(range(rows), odd)]:
+        values[row] = None
+    return Cells.of(values)
+
+
+def _check_of(column: ColumnSpec) -> tuple[Callable[[str], bool], Callable[[str], bool]] | None:
+    """Whether a joined column is certainly valid, and whether one cell is not; None for a type that takes any text."""
+    match column.type:
+        case ColumnType.STRING:
+            return None
+        case ColumnType.NUMBER:
+            return are_plain_numbers, is_invalid_number
+        case ColumnType.DATE | ColumnType.DATETIME:
+            return are_plain_dates, is_invalid_date
+        case ColumnType.BOOLEAN:
+            words = boolean_words(column.format)
+            return lambda _: False, lambda text: text != "" and words.read(text) is None
