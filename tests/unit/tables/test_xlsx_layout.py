@@ -20,6 +20,7 @@ from sluice.tables.formats import FORMATS
 from tests.support.xlsx_tables import (
     columns_of,
     params_of,
+    table_of,
     unescaped,
     write_column,
     write_xlsx,
@@ -78,6 +79,17 @@ def test_the_start_row_shifts_the_table(compact: bool) -> None:  # noqa: FBT001 
     assert sheet.freeze_panes == "A5"
     assert sheet.auto_filter.ref == "A4:C6"
     assert [row[0] for row in written.calamine_rows()] == ["", "", "", "c1", "a", "b"]
+
+
+def test_a_compact_table_that_starts_further_down_has_real_rows_before_it() -> None:
+    """A row without a number is placed by those before it: a program that counts rows finds the table where it is."""
+    for start_row in (2, 4, 25_000):
+        written = write_xlsx(THREE, ROWS, options=ExportOptions(excel_start_row=start_row, compact=True))
+        rows = written.sheet_xml().partition("<sheetData>")[2].partition("</sheetData>")[0]
+        assert rows.startswith("<row></row>" * (start_row - 1) + "<row><c")
+        assert rows.count("<row>") == start_row + 2
+        plan = table_of(THREE, ROWS, options=ExportOptions(excel_start_row=start_row, compact=True))
+        assert len(rows) <= XLSX.size_bound(plan)
 
 
 def test_a_header_far_down_is_not_frozen_since_it_would_fill_the_screen() -> None:

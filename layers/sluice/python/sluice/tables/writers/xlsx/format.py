@@ -135,8 +135,13 @@ class XlsxFormat(Format):
         title = len(plan.options.document_title.encode("utf-8", "replace"))
         columns = sum(len(part.columns) for part in tables)
         package = 4 * _FRAME + 2 * _ESCAPED_BYTES * title + columns * _COLUMN_FRAME
+        empty_rows = len("<row></row>") * plan.options.excel_start_row * plan.options.compact
         for sheets in plan_workbooks(plan):
-            xml += package + sum(_FRAME + _header_bytes_max(tables[sheet.table]) + _INDEX_ROW for sheet in sheets)
+            xml += (
+                empty_rows * len(sheets)
+                + package
+                + sum(_FRAME + _header_bytes_max(tables[sheet.table]) + _INDEX_ROW for sheet in sheets)
+            )
         return xml + xml // 256  # deflate adds a few bytes per block to what it cannot shrink
 
     def memory_bound(self, plan: FilePlan, batch_bytes: int) -> int:

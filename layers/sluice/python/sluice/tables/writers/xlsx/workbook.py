@@ -20,6 +20,7 @@ from sluice.tables.writers.xlsx.text import text_tail
 from sluice.tables.writers.xlsx.widths import column_widths, has_lines, look_ahead
 
 _ROWS = b"<sheetData>"
+_EMPTY_ROWS_AT_ONCE = 10_000
 
 
 class RenderedRows(NamedTuple):
@@ -140,6 +141,9 @@ class SheetFeed:
         assert self._assembler is not None
         before, after = halves
         yield before.removesuffix(_ROWS) + width_element(self._rows.widths) + _ROWS
+        if self._plan.options.compact:  # without references a row is placed by the rows before it, so these are real
+            for first in range(1, sheet.start_row, _EMPTY_ROWS_AT_ONCE):
+                yield b"<row></row>" * min(_EMPTY_ROWS_AT_ONCE, sheet.start_row - first)
         yield _first_rows(sheet, part, skeleton.header, compact=self._plan.options.compact)
         number = sheet.first_data_row
         for rows, columns in self._rows.take(sheet.rows):
@@ -165,9 +169,8 @@ def workbook_members(
 
 def _first_rows(sheet: Worksheet, part: PlannedTable, style: ColumnStyle, *, compact: bool) -> bytes:
     """The header row, if there is one, placed where the table starts."""
-    place = b'<row r="%d"></row>' % (sheet.start_row - 1) if compact and sheet.start_row > 1 else b""
     if not sheet.header:
-        return place
+        return b""
     row = b"<row>" if compact else b'<row r="%d">' % sheet.start_row
     cells = [row]
     for column, letter in zip(part.columns, letters(len(part.columns)), strict=True):
@@ -176,7 +179,7 @@ def _first_rows(sheet: Worksheet, part: PlannedTable, style: ColumnStyle, *, com
             text_tail(column.name, style=style.cell, quoted_style=style.quoted) if column.name else style.cell + b"/>"
         )
         cells.append(b"<c" + reference + tail)
-    return place + b"".join(cells) + b"</row>"
+    return b"".join(cells) + b"</row>"
 
 
 def file_blocks(batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> Iterator[bytes]:
