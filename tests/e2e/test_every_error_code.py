@@ -91,6 +91,7 @@ EXPECTED = {
     "TASK_DAMAGED": Expected(500, "DATA_LOSS", "operator", {"column": "state"}),
     "ATTEMPTS_EXHAUSTED": Expected(500, "INTERNAL", "operator", {}),
     "STORE_UNAVAILABLE": Expected(503, "UNAVAILABLE", "platform", {}, retry_s=5),
+    "STORAGE_FULL": Expected(507, "RESOURCE_EXHAUSTED", "operator", {}, retry_s=5),
     "QUEUE_FULL": Expected(503, "RESOURCE_EXHAUSTED", "client", {"queued": 7, "retry_after_s": 30}, retry_s=30),
     "QUOTA_EXCEEDED": Expected(
         429, "RESOURCE_EXHAUSTED", "client", {"open_tasks_max": 1, "retry_after_s": 60}, retry_s=60

@@ -17,7 +17,7 @@ from sluice.domain.lifecycle import Guard
 from sluice.domain.limits import Limits, Timings
 from sluice.domain.task import State, Task
 from sluice.ports.object_store import PartReceipt, Upload
-from sluice.ports.store_errors import OutcomeUnknown
+from sluice.ports.store_errors import OutcomeUnknown, StoreFull
 from sluice.usecases.sending.cancel_export import delete_export
 from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
 from tests.support.either_face import GRPC, HTTP, ORDERS, BothApis, EitherApi, Refusal, Wish, granted
@@ -50,6 +50,13 @@ class FullQueue:
 
     def has_room(self) -> bool:
         return False
+
+
+class FullDisk(ForwardingStore):
+    """A store that has no room."""
+
+    def put(self, key: str, data: bytes, **more: object) -> None:
+        raise StoreFull(f"{SECRET_WORDS} {key}")
 
 
 class UnclearPuts(ForwardingStore):
@@ -301,6 +308,10 @@ def unclear() -> dict[str, Any]:
     return {"objects": UnclearPuts}
 
 
+def no_room() -> dict[str, Any]:
+    return {"objects": FullDisk}
+
+
 def full() -> dict[str, Any]:
     return {"admission": FullQueue()}
 
@@ -361,6 +372,7 @@ SCENARIOS: dict[str, Scenario] = {
     "TASK_DAMAGED": Scenario(lambda _, face: face.status(granted(face.open())), damaged),
     "ATTEMPTS_EXHAUSTED": Scenario(fail_every_attempt, losing_bytes),
     "STORE_UNAVAILABLE": Scenario(of_batch(rows_of(1, 1)), unclear),
+    "STORAGE_FULL": Scenario(of_batch(rows_of(1, 1)), no_room),
     "QUEUE_FULL": Scenario(lambda _, face: face.open(), full),
     "QUOTA_EXCEEDED": Scenario(open_twice, small),
     "RATE_LIMITED": Scenario(ask_twice, slow),

@@ -13,7 +13,7 @@ import pytest
 from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.ports.object_store import ObjectStore
-from sluice.ports.store_errors import NoSuchObject, OutcomeUnknown
+from sluice.ports.store_errors import NoSuchObject, OutcomeUnknown, StoreFull
 from tests.contracts.at_once import at_once
 from tests.support.fake_clock import SeededRandomness
 
@@ -140,11 +140,11 @@ def full_disk(descriptor: int) -> None:
     raise OSError(errno.ENOSPC, "no space left", f"/proc/self/fd/{descriptor}")
 
 
-def test_a_put_on_a_full_disk_is_unknown_and_leaves_the_old_object(tmp_path: Path) -> None:
+def test_a_put_on_a_full_disk_is_refused_as_such_and_leaves_the_old_object(tmp_path: Path) -> None:
     open_store(tmp_path).put("a", b"old")
-    with pytest.raises(OutcomeUnknown, match="ENOSPC") as failure:
+    with pytest.raises(StoreFull) as failure:
         open_store(tmp_path, full_disk).put("a", b"new")
-    assert str(failure.value) == "ENOSPC", "no path in the message"
+    assert (str(failure.value), failure.value.code) == ("", "ENOSPC"), "no path in the message"
     assert open_store(tmp_path).get("a") == b"old"
     assert files(tmp_path) == ["objects/a@", "staging", "uploads"]
 
@@ -154,7 +154,7 @@ def test_an_upload_that_meets_a_full_disk_can_be_completed_later(tmp_path: Path)
     upload = store.begin_upload(KEY, metadata={"m": "1"})
     receipts = [store.put_part(upload, number, bytes([number]) * 1000) for number in (1, 2)]
     for _ in range(2):
-        with pytest.raises(OutcomeUnknown, match="ENOSPC"):
+        with pytest.raises(StoreFull):
             open_store(tmp_path, full_disk).complete_upload(upload, receipts)
         assert list(store.list("")) == []
     store.complete_upload(upload, receipts)

@@ -12,7 +12,7 @@ import pytest
 from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.ports.object_store import PartReceipt, Upload
-from sluice.ports.store_errors import InvalidParts, OutcomeUnknown
+from sluice.ports.store_errors import InvalidParts, StoreFull
 
 KEY = "out/v1/result.bin"
 PART = 1000
@@ -126,7 +126,7 @@ def test_a_part_that_was_being_replaced_when_its_writer_died_is_no_part(tmp_path
     body = upload_folder(tmp_path, upload) / "body"
     body.rename(tmp_path / "aside")
     body.symlink_to("/dev/full")  # takes a lock, and no byte
-    with pytest.raises(Exception, match="ENOSPC"):
+    with pytest.raises(StoreFull):
         store.put_part(upload, 1, part(2))
     body.unlink()
     (tmp_path / "aside").rename(body)
@@ -146,7 +146,7 @@ def test_completing_some_parts_in_vain_does_not_harm_the_others(tmp_path: Path) 
     receipts = put(store, upload, parts, [1, 2, 3, 4])
     failing = DirectoryStore(tmp_path, randomness=SystemRandomness(), sync=full_disk)
     for chosen in ([receipts[0]], [receipts[0], receipts[3]]):
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(StoreFull):
             failing.complete_upload(upload, chosen)
     store.complete_upload(upload, receipts)
     assert store.get(KEY) == b"".join(parts)

@@ -16,7 +16,7 @@ import pytest
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.domain.lifecycle import Guard
 from sluice.domain.task import Attempt, State
-from sluice.ports.store_errors import OutcomeUnknown
+from sluice.ports.store_errors import OutcomeUnknown, StoreFull
 from tests.contracts.at_once import at_once
 from tests.contracts.task_builder import NOW, TENANT, a_claim, a_task, params_called
 
@@ -150,12 +150,12 @@ def test_a_thread_does_not_wait_for_ever_for_another(tmp_path: Path) -> None:
         assert tasks.create(a_task())
 
 
-def test_a_full_disk_is_unknown_and_changes_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_refused_as_such_and_changes_nothing(tmp_path: Path) -> None:
     with open_tasks(tmp_path) as tasks:
         tasks.create(a_task())
         pages = connection(tasks).execute("PRAGMA page_count").fetchone()[0]
         connection(tasks).execute(f"PRAGMA max_page_count = {pages}")
-        with pytest.raises(OutcomeUnknown, match="SQLITE_FULL"):
+        with pytest.raises(StoreFull):
             tasks.create(a_task("large", params=params_called("x" * 100_000)))
         assert tasks.read(a_task("large").ref) is None
         assert tasks.read(a_task().ref) == a_task()

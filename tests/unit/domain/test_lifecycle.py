@@ -30,7 +30,7 @@ from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, TableSpec
 from sluice.domain.task import Phase, Result, State, Task, TaskFields
-from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
+from sluice.ports.store_errors import OutcomeUnknown, StoreFull, StoreRefused
 
 NOW = 1_700_000_000.0
 TIMINGS = Timings(gc_delays_s=(100, 1_000))
@@ -405,4 +405,4 @@ def test_a_lease_further_ahead_than_any_can_be_has_lapsed() -> None:
 
 
 def test_the_faults_of_stores_are_called_as_their_errors_are() -> None:
-    assert {OutcomeUnknown.__name__, StoreRefused.__name__} == STORE_FAULTS
+    assert {OutcomeUnknown.__name__, StoreRefused.__name__, StoreFull.__name__} == STORE_FAULTS

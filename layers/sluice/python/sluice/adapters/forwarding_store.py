@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import chain
 
 from sluice.domain.keys import parse_manifest_key
@@ -66,6 +66,19 @@ class TriggeringStore(ForwardingStore):
 
 
 _INPUT_FOLDER = "in/"
+
+
+class RoomyStore(ForwardingStore):
+    """Takes no more chunks once ``check_room`` raises; what is needed to finish exports goes on."""
+
+    def __init__(self, store: ObjectStore, check_room: Callable[[], None]) -> None:
+        super().__init__(store)
+        self._check_room = check_room
+
+    def put(self, key: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
+        if key.startswith(_INPUT_FOLDER) and parse_manifest_key(key) is None:
+            self._check_room()
+        super().put(key, data, metadata=metadata)
 
 
 class SplitStore:

@@ -73,6 +73,7 @@ ANSWERS: dict[ErrorCode, tuple[GrpcStatus, int]] = {
     ErrorCode.TASK_DAMAGED: (_Code.DATA_LOSS, 500),
     ErrorCode.ATTEMPTS_EXHAUSTED: (_Code.INTERNAL, 500),
     ErrorCode.STORE_UNAVAILABLE: (_Code.UNAVAILABLE, 503),
+    ErrorCode.STORAGE_FULL: (_Code.RESOURCE_EXHAUSTED, 507),
     ErrorCode.QUEUE_FULL: (_Code.RESOURCE_EXHAUSTED, 503),
     ErrorCode.QUOTA_EXCEEDED: (_Code.RESOURCE_EXHAUSTED, 429),
     ErrorCode.RATE_LIMITED: (_Code.RESOURCE_EXHAUSTED, 429),
@@ -89,7 +90,7 @@ def to_sluice_error(error: Exception) -> SluiceError:
     if isinstance(error, SluiceError):
         return error
     if isinstance(error, StoreError):
-        return SluiceError(ErrorCode.STORE_UNAVAILABLE)
+        return SluiceError(error.code_shown)
     return SluiceError(ErrorCode.INTERNAL)
 
 

@@ -53,6 +53,9 @@ class AliyunBackend:
     def tasks_file(self, settings: Settings) -> None:
         del settings  # the rows are in a table
 
+    def open_disk(self, settings: Settings) -> None:
+        del settings  # nothing is on this machine
+
     def tidy(self, settings: Settings) -> int:
         del settings
         return 0  # a killed process leaves nothing that a client could see

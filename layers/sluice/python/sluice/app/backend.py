@@ -24,6 +24,7 @@ from sluice.ports.retry import STORE_CALLS
 from sluice.ports.task_store import TaskStore
 
 if TYPE_CHECKING:
+    from sluice.adapters.directory.atomic_file import DiskRoom
     from sluice.adapters.directory.links import LocalLinks
 
 PublicUrl = str | Callable[[], str]
@@ -67,6 +68,9 @@ class Backend(Protocol):
 
     def tasks_file(self, settings: Settings) -> Path | None:
         """The file that holds the task rows; None where they are not in a file."""
+
+    def open_disk(self, settings: Settings) -> DiskRoom | None:
+        """The disk that rows or objects are on; None where none is on this machine."""
 
     def tidy(self, settings: Settings) -> int:
         """Remove what killed processes left half written a day ago; return the number of things removed."""

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from sluice.adapters.directory.atomic_file import DiskRoom
 from sluice.adapters.directory.key_file import KeyFile
 from sluice.adapters.directory.links import LocalLinks, load_or_create_secret
 from sluice.adapters.directory.store import DirectoryStore
-from sluice.adapters.forwarding_store import SplitStore
+from sluice.adapters.forwarding_store import RoomyStore, SplitStore
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.app.backend import Backend, PublicUrl, Stores, assemble_ports
@@ -44,13 +45,17 @@ class OneMachine:
     def tasks_file(self, settings: Settings) -> Path:
         return settings.data_directory / TASKS_FILE
 
+    def open_disk(self, settings: Settings) -> DiskRoom:
+        return DiskRoom(make_root(settings), min_free_bytes=settings.storage.min_free_bytes)
+
 
 class DirectoryBackend(OneMachine):
     """Everything in the data directory of one machine."""
 
     @contextmanager
     def open_stores(self, settings: Settings) -> Iterator[Stores]:
-        objects = DirectoryStore(make_root(settings), randomness=SystemRandomness())
+        store = DirectoryStore(make_root(settings), randomness=SystemRandomness())
+        objects = RoomyStore(store, self.open_disk(settings).check)
         with closing(self.open_tasks(settings)) as tasks:
             yield Stores(objects, tasks, self.open_links(settings, ""), SerialPool())
 

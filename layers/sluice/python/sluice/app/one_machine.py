@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from sluice.adapters.directory.atomic_file import DiskRoom
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.workers.pool import PoolLimits, WorkerPool
 from sluice.api.http.routes.health import HealthApp, HealthChecks
@@ -27,6 +28,7 @@ from sluice.domain.keys import OUTPUT_PREFIX, ManifestRef, TaskRef, TenantId, ta
 from sluice.domain.limits import DAY_S
 from sluice.ports.bundle import Ports
 from sluice.ports.journal import Journal
+from sluice.ports.store_errors import StoreFull
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
 from sluice.usecases.upkeep.repair_task import release_lease
 from sluice.usecases.upkeep.sweep_tasks import SweepMemory, put_off_quietly, sweep_tasks
@@ -66,6 +68,9 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
         telemetry.metrics.watch(
             active=lambda: pool.active, queued=lambda: pool.queued, dropped=lambda: telemetry.lines.dropped
         )
+        disk = backend.open_disk(settings)
+        if disk is not None:
+            disk.keep_reserve()
         links = backend.open_links(settings, url)
         ports = stack.enter_context(open_ports(settings, journal, invoker=pool, admission=pool, links=links))
         pool.rescue_with(partial(rescue, ports))
@@ -75,7 +80,7 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
         interval_s = settings.concurrency.sweep_interval_s
         memory = SweepMemory(queued=lambda: pool.waiting, leave_s=2 * interval_s)
         sweeper = SweeperLoop(ports, interval_s=interval_s, tidy=tidy, memory=memory)
-        health = build_health(settings, ports, telemetry, pool, sweeper)
+        health = build_health(settings, ports, telemetry, pool, sweeper, disk)
         servers = stack.enter_context(open_servers(settings, ports, telemetry, links=links, health=health))
         url.http_port = servers.http_port
         sweeper.start()
@@ -137,9 +142,14 @@ def rescue(ports: Ports, manifest: ManifestRef, owner: str, at_start: bool) -> N
 
 
 def build_health(
-    settings: Settings, ports: Ports, telemetry: Telemetry, pool: WorkerPool, sweeper: SweeperLoop
+    settings: Settings,
+    ports: Ports,
+    telemetry: Telemetry,
+    pool: WorkerPool,
+    sweeper: SweeperLoop,
+    disk: DiskRoom | None,
 ) -> HealthApp:
-    """Ready: there is room for one more export, composers start, and sweeps succeed.
+    """Ready: there is room for one more export, in the queue and on the disk, composers start, and sweeps succeed.
 
     Dependencies: both stores answer, the object store to a write too.
     """
@@ -147,6 +157,16 @@ def build_health(
     def room() -> None:
         if not pool.has_room():
             raise SluiceError(ErrorCode.QUEUE_FULL, queued=pool.queued)
+
+    def room_on_disk() -> None:
+        if disk is None:
+            return
+        disk.keep_reserve()
+        try:
+            disk.check()
+        except StoreFull as error:
+            free = f"less than storage.min_free_bytes ({settings.storage.min_free_bytes:,} bytes) is free on the disk"
+            raise SluiceError(error.code_shown, f"{free}: no batches are taken") from error
 
     def objects() -> None:
         ports.objects.put(PROBE_KEY, b"")
@@ -156,7 +176,7 @@ def build_health(
         ports.tasks.read(PROBE_TASK)
 
     checks = HealthChecks(
-        ready={"queue": room, "composers": pool.check, "sweeper": sweeper.check},
+        ready={"queue": room, "disk": room_on_disk, "composers": pool.check, "sweeper": sweeper.check},
         dependencies={"objects": objects, "tasks": tasks},
         interval_s=settings.monitoring.health_check_interval_s,
     )

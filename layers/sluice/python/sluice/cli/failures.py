@@ -10,7 +10,7 @@ from sluice.cli.formatting import printable
 from sluice.client.errors import SluiceApiError
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.key_store import DamagedKeysError
-from sluice.ports.store_errors import StoreError, StoreRefused
+from sluice.ports.store_errors import StoreError, StoreFull, StoreRefused
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -31,10 +31,10 @@ def describe(error: Exception) -> CommandFailure | None:
             text, exit_code = f"sluice: {error}", WRONG_USAGE
         case DamagedKeysError():
             text = f"sluice: {error}; make it whole again or remove it"
-        case StoreRefused():
+        case StoreRefused() if not isinstance(error, StoreFull):
             text = f"sluice: {printable(str(error))}"
         case StoreError():
-            text = _sluice_error(SluiceError(ErrorCode.STORE_UNAVAILABLE, _disk_words(error)))
+            text = _sluice_error(SluiceError(error.code_shown, _disk_words(error)))
         case SluiceApiError():
             text = _api_error(error)
         case BrokenPipeError():

@@ -13,7 +13,7 @@ DOUBLINGS_MAX = 64
 """More would only be a larger number."""
 ATTEMPTS_IN_OUTAGE_MAX = 1_000
 """Attempts of one task, whatever the pauses between them are set to."""
-STORE_FAULTS = frozenset({"OutcomeUnknown", "StoreRefused"})
+STORE_FAULTS = frozenset({"OutcomeUnknown", "StoreRefused", "StoreFull"})
 """How ``last_error`` begins for an attempt that no other worker could have ended better."""
 LEASES_AHEAD_MAX = 2
 """A lease that ends later than so many whole ones from now was not taken by a clock that is right."""

@@ -53,6 +53,7 @@ class ErrorCode(StrEnum):
     TASK_DAMAGED = "TASK_DAMAGED"
     ATTEMPTS_EXHAUSTED = "ATTEMPTS_EXHAUSTED"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+    STORAGE_FULL = "STORAGE_FULL"
     QUEUE_FULL = "QUEUE_FULL"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     RATE_LIMITED = "RATE_LIMITED"
@@ -121,6 +122,9 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.TASK_DAMAGED: _operator("The task's record cannot be read: it is damaged, or from a newer release."),
     ErrorCode.ATTEMPTS_EXHAUSTED: _operator("Every attempt to compose the file failed."),
     ErrorCode.STORE_UNAVAILABLE: _wait("A store did not answer in time.", Actor.PLATFORM, Level.ERROR),
+    ErrorCode.STORAGE_FULL: _wait(
+        "The service has no room for more; its operator must make some.", Actor.OPERATOR, Level.ERROR
+    ),
     ErrorCode.QUEUE_FULL: _wait("Too many exports are waiting; try again later.", Actor.CLIENT),
     ErrorCode.QUOTA_EXCEEDED: _wait("The tenant has as many open exports as it may.", Actor.CLIENT),
     ErrorCode.RATE_LIMITED: _wait("Too many requests in a short time.", Actor.CLIENT, Level.DEBUG),

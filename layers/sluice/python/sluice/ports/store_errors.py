@@ -5,9 +5,14 @@ An ``except`` needs a class, so these are real exceptions beside the Protocols.
 
 from __future__ import annotations
 
+from sluice.domain.errors import ErrorCode
+
 
 class StoreError(Exception):
     """Root of what a store port raises."""
+
+    code_shown = ErrorCode.STORE_UNAVAILABLE
+    """What a caller of the service is answered."""
 
 
 class OutcomeUnknown(StoreError):
@@ -36,6 +41,12 @@ class StoreRefused(StoreError):
         self.code = code
         self.ec = ec
         self.request_id = request_id
+
+
+class StoreFull(StoreRefused):
+    """There is no room: nothing happened. It works again by itself once there is some."""
+
+    code_shown = ErrorCode.STORAGE_FULL
 
 
 class NoSuchObject(StoreError):

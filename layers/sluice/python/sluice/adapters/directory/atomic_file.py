@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from sluice.ports.store_errors import OutcomeUnknown
+from sluice.ports.store_errors import OutcomeUnknown, StoreFull
 
 Sync = Callable[[int], None]
 """Brings an open file's or folder's content to the disk, as ``os.fsync`` does."""
@@ -18,16 +18,23 @@ PRIVATE_MODE = 0o600
 """Only the owner reads and writes."""
 NO_FILE = (FileNotFoundError, IsADirectoryError)
 """What opening raises where no file is: nothing, or a folder in a file's place."""
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+FILES_MIN = 1_000
+"""With fewer files left to make, where the file system counts them, there is no room."""
+RESERVE_FILE = "reserve"
+RESERVE_BYTES = 4 << 20
 _TRIES_MAX = 100
 _REMEMBERED_MAX = 10_000
 
 
 @contextmanager
 def unknown_when_disk_fails() -> Iterator[None]:
-    """Turn an OSError (disk full, broken, read-only) into ``OutcomeUnknown``, without the path in its message."""
+    """Turn an OSError into ``StoreFull``, or (disk broken, read-only) ``OutcomeUnknown``, without the path in it."""
     try:
         yield
     except OSError as error:
+        if error.errno in NO_ROOM:
+            raise StoreFull(code=errno.errorcode[error.errno]) from error
         raise OutcomeUnknown(errno.errorcode.get(error.errno or 0, "OSError")) from error
 
 
@@ -126,3 +133,36 @@ def _move(staged: Path, target: Path) -> None:
         with suppress(FileNotFoundError, FileExistsError):
             target.parent.mkdir(parents=True, exist_ok=True)
     raise OSError(errno.ENOENT, "the folder is removed again and again")
+
+
+class DiskRoom:
+    """The room on the disk of a folder: how much must be free, and a reserve that a service can start from."""
+
+    def __init__(self, folder: Path, *, min_free_bytes: int) -> None:
+        """``min_free_bytes`` of 0: nothing is checked but by the disk itself."""
+        self._folder = folder
+        self._min_free_bytes = min_free_bytes
+
+    def check(self) -> None:
+        """Raise ``StoreFull`` when less is free than must be."""
+        if self._min_free_bytes and not self._has(self._min_free_bytes):
+            raise StoreFull(code="ENOSPC")
+
+    def keep_reserve(self) -> None:
+        """Make the reserve where there is room for it, and give it up where there is none.
+
+        A service opens its database by writing a little. On a full disk it
+        could not even serve what it has, so it lives on the reserve then. Raises nothing.
+        """
+        reserve = self._folder / RESERVE_FILE
+        with suppress(OSError):
+            if not self._has(RESERVE_BYTES // 4):
+                reserve.unlink(missing_ok=True)
+            elif self._has(self._min_free_bytes + 2 * RESERVE_BYTES) and not reserve.exists():
+                with whole_file(reserve, mode=PRIVATE_MODE) as file:
+                    file.write(bytes(RESERVE_BYTES))
+
+    def _has(self, free_bytes: int) -> bool:
+        stat = os.statvfs(self._folder)
+        is_short_of_files = bool(stat.f_files) and stat.f_favail < FILES_MIN
+        return stat.f_bavail * stat.f_frsize >= free_bytes and not is_short_of_files

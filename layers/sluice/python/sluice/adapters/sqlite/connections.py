@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock, get_ident
 from typing import Literal
 
-from sluice.ports.store_errors import OutcomeUnknown
+from sluice.ports.store_errors import OutcomeUnknown, StoreFull
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
 """FULL: what was committed survives a power failure. The others are faster and for tests."""
@@ -19,7 +19,6 @@ _UNKNOWN = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_PROTOCOL,
@@ -131,6 +130,8 @@ def _unknown_when_file_fails() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+            raise StoreFull(code=error.sqlite_errorname) from error
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNKNOWN:  # the rest of the code says more precisely what
             raise OutcomeUnknown(error.sqlite_errorname) from error
         raise

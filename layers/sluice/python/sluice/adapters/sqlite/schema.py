@@ -61,7 +61,8 @@ def prepare(db: sqlite3.Connection, *, upgrades: Sequence[Upgrade] = UPGRADES) -
         _add_missing_columns(db)
     for index in _INDEXES:
         db.execute(f"CREATE INDEX IF NOT EXISTS {index}")
-    db.execute(f"PRAGMA user_version = {newest}")
+    if version != newest:  # setting it writes, for which a full disk has no room
+        db.execute(f"PRAGMA user_version = {newest}")
 
 
 def _create(db: sqlite3.Connection) -> None:

@@ -133,6 +133,7 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
 
     backend: Literal["directory", "oss", "oss_files", "s3"] = "directory"
     data_directory: Text = "sluice-data"
+    min_free_bytes: Annotated[int, Meta(ge=0)] = 64 * MIB
     retention_s: Seconds = _TIMINGS.retention_s
     link_life_s: Annotated[float, Meta(gt=0, le=LINK_S_MAX)] = _TIMINGS.link_s
     idle_expiry_s: Seconds = _TIMINGS.idle_s

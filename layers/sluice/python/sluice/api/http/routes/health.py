@@ -13,8 +13,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sluice.api.http.operation import json_response
-from sluice.domain.errors import SluiceError
+from sluice.domain.errors import MEANINGS, SluiceError
 from sluice.ports.clock import Clock
+from sluice.ports.store_errors import StoreFull
 
 Check = Callable[[], object]
 """Returns when all is well, raises when it is not. May block."""
@@ -106,6 +107,8 @@ class HealthApp:
             return f"no answer within {self._checks.timeout_s:g} s"
         except SluiceError as error:
             return error.detail
+        except StoreFull as error:
+            return MEANINGS[error.code_shown].sentence
         except Exception as error:  # noqa: BLE001  # whatever is wrong, the answer is that it is
             return f"failed: {type(error).__name__}"
         return "ok"

@@ -32,6 +32,7 @@ _ANY_CALL = (
     ErrorCode.RATE_LIMITED,
     ErrorCode.QUEUE_FULL,
     ErrorCode.STORE_UNAVAILABLE,
+    ErrorCode.STORAGE_FULL,
     ErrorCode.INTERNAL,
 )
 _PROBLEM: dict[str, type | Declared] = {PROBLEM_TYPE: ProblemView}

@@ -1,0 +1,146 @@
+"""A disk that runs full: batches are refused as such, the rest goes on, and all is well again once there is room.
+
+On a small file system of its own, which only root can make.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from sluice.client import Client, SluiceApiError
+from tests.support.http_calls import CALLER
+from tests.support.running_service import QUICK, ServiceProcess
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a file system of its own"),
+]
+MIB = 1 << 20
+WAIT_S = 120
+COLUMNS = [{"name": "text"}]
+ENV = {**QUICK, "SLUICE_STORAGE_MIN_FREE_BYTES": str(8 * MIB), "SLUICE_MONITORING_HEALTH_CHECK_INTERVAL_S": "0.1"}
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system of 48 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", place], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip(f"no file system can be made here: {made.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@pytest.fixture
+def service(disk: Path, tmp_path: Path) -> Iterator[ServiceProcess]:
+    running = started(disk, tmp_path)
+    yield running
+    if running.process.poll() is None:
+        running.kill()
+
+
+def started(disk: Path, tmp_path: Path) -> ServiceProcess:
+    """A service whose data is on ``disk``; its log and its ready file are not."""
+    data = tmp_path / "data"
+    if not data.is_symlink():
+        data.symlink_to(disk / "data")
+        (disk / "data").mkdir()
+    return ServiceProcess(data, env=ENV)
+
+
+def fill(disk: Path, *, leave: int = 0) -> Path:
+    """Take all room but ``leave`` bytes, with a file to remove later."""
+    filler = disk / "filler"
+    stat = os.statvfs(disk)
+    with filler.open("wb") as file:
+        file.write(bytes(max(0, stat.f_bavail * stat.f_frsize - leave)))
+        file.flush()
+    return filler
+
+
+def batch(size: int) -> list[list[str]]:
+    return [[os.urandom(500).hex()] for _ in range(size // 1000)]
+
+
+def refused(service: ServiceProcess, task: str, sequence: int) -> dict[str, object]:
+    answer = CALLER.put(f"{service.url}/v1/exports/{task}/batches/{sequence}", json=batch(MIB))
+    assert answer.status_code == 507
+    problem: dict[str, object] = answer.json()
+    return problem
+
+
+def readiness(service: ServiceProcess) -> tuple[int, str]:
+    answer = CALLER.get(f"http://127.0.0.1:{service.metrics_port}/health/ready")
+    return answer.status_code, answer.json()["checks"]["disk"]
+
+
+def finished_export(service: ServiceProcess) -> tuple[str, bytes]:
+    with Client(service.url) as client:
+        export = client.open(format="csv", filename="t", columns=COLUMNS)
+        export.put(1, batch(MIB))
+        export.close()
+        export.wait(WAIT_S)
+        return export.id, CALLER.get(export.link().url).content
+
+
+def test_below_the_threshold_batches_are_refused_and_exports_are_finished(service: ServiceProcess, disk: Path) -> None:
+    with Client(service.url) as client:
+        assert readiness(service) == (200, "ok")
+        export = client.open(format="csv", filename="t", columns=COLUMNS)
+        export.put(1, batch(MIB))
+        filler = fill(disk, leave=6 * MIB)
+        problem = refused(service, export.id, 2)
+        assert (problem["code"], problem["who"], problem["retryable"]) == ("STORAGE_FULL", "operator", True)
+        status, words = readiness(service)
+        assert (status, "min_free_bytes (8,388,608 bytes)" in words) == (503, True)
+        export.close()
+        assert export.wait(WAIT_S).state == "completed"
+        filler.unlink()
+        assert readiness(service) == (200, "ok")
+        assert len(finished_export(service)[1]) > MIB
+
+
+def test_a_service_starts_on_a_full_disk_serves_what_it_has_and_recovers_by_itself(
+    service: ServiceProcess, disk: Path, tmp_path: Path
+) -> None:
+    task, content = finished_export(service)
+    with Client(service.url) as client:
+        export = client.open(format="csv", filename="t", columns=COLUMNS)
+        export.put(1, batch(MIB))
+    assert service.stop() == 0
+    filler = fill(disk)
+    again = started(disk, tmp_path)
+    try:
+        with Client(again.url, retry_for_s=0) as client:
+            assert client.export(task).status().state == "completed"
+            assert CALLER.get(client.export(task).link().url).content == content
+            assert client.export(export.id).status().state == "open"
+            assert refused(again, export.id, 2)["code"] == "STORAGE_FULL"
+            assert readiness(again)[0] == 503
+            with suppress(OSError), filler.open("ab", buffering=0) as file:  # what was left is taken too
+                while file.write(bytes(4096)):
+                    pass
+            assert client.export(task).status().state == "completed"
+            with pytest.raises(SluiceApiError) as failed:
+                client.open(format="csv", filename="t", columns=COLUMNS)
+            assert failed.value.code == "STORAGE_FULL"
+            staged = sorted((disk / "data/staging").iterdir())
+            assert staged == [], "nothing half written"
+            filler.unlink()
+            client.export(export.id).put(2, batch(MIB))
+            client.export(export.id).close()
+            assert client.export(export.id).wait(WAIT_S).state == "completed"
+            assert readiness(again) == (200, "ok")
+        assert again.stop() == 0
+        assert (disk / "data/reserve").stat().st_size == 4 * MIB
+    finally:
+        if again.process.poll() is None:
+            again.kill()
