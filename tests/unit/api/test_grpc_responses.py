@@ -39,6 +39,7 @@ COMPLETED = row(
     ("task", "status"),
     [
         (row(State.OPEN), pb.TASK_STATUS_QUEUED),
+        (row(State.OPEN, batches_received=1, rows_received=1), pb.TASK_STATUS_PROCESSING),
         (row(State.SEALED), pb.TASK_STATUS_QUEUED),
         (row(State.COMPOSING, phase=Phase.RENDERING), pb.TASK_STATUS_PROCESSING),
         (row(State.COMPOSING, phase=Phase.UPLOADING), pb.TASK_STATUS_UPLOADING),
@@ -71,8 +72,13 @@ def test_a_completed_task_says_everything_about_its_file() -> None:
 def test_a_composing_task_says_how_far_it_is_and_how_long_it_will_take() -> None:
     composing = row(State.COMPOSING, rows_received=400, total_rows=400, rows_done=100, started_at=1_000)
     said = status_response(composing, None, now=1_010)
-    assert (said.progress_percent, said.estimated_time_remaining, said.records_processed) == (25, 30, 100)
+    assert (said.progress_percent, said.estimated_time_remaining, said.records_processed) == (25, 30, 400)
     assert outcome_response(composing, None).record_count == 400
+
+
+def test_an_open_task_says_how_many_rows_are_stored() -> None:
+    said = status_response(row(State.OPEN, rows_received=30, batches_received=1), None, now=0)
+    assert (said.records_processed, said.status) == (30, pb.TASK_STATUS_PROCESSING)
 
 
 def test_a_failed_task_says_why() -> None:

@@ -16,7 +16,7 @@ from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.task_store import TaskStore
-from sluice.usecases.reading.read_task import read_status
+from sluice.usecases.reading.read_task import list_exports, read_status
 from sluice.usecases.sending.cancel_export import cancel_export, delete_export
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
@@ -91,3 +91,15 @@ def test_a_task_that_is_cancelled_while_it_is_being_deleted_stays_cancelled(memo
     delete_export(memory.ports, ref)
     memory.invoker.join()
     assert read_status(memory.ports, ref).state is State.CANCELLED
+
+
+def test_a_list_leaves_out_what_was_deleted_and_keeps_what_expired_or_was_cancelled(tmp_path: Path) -> None:
+    memory = MemoryService(tmp_path)
+    deleted, kept = sealed_task(memory), sealed_task(memory)
+    params = ExportParams(format=ExportFormat.CSV, filename="orders", columns=(ColumnSpec("id"),))
+    cancelled = open_export(memory.ports, TENANT, OpenRequest(params)).task.ref
+    cancel_export(memory.ports, cancelled)
+    complete_and_delete(memory, deleted)
+    listed = {task.task_id: task.state for task in list_exports(memory.ports, TENANT).tasks}
+    assert listed == {kept.task_id: State.COMPLETED, cancelled.task_id: State.CANCELLED}
+    assert list_exports(memory.ports, TENANT, state=State.EXPIRED).tasks == []

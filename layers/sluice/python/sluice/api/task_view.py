@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from sluice.domain.errors import SluiceError
-from sluice.domain.progress import eta_s, progress_percent, status_of
+from sluice.domain.progress import eta_s, progress_percent, rows_expected, status_of
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import attempt_error_of, error_of
 from sluice.domain.timestamps import iso_time
@@ -35,11 +35,13 @@ class TaskView(msgspec.Struct, frozen=True):
     format: str | None
     filename: str | None
     rows_expected: int | None
+    """As announced at the open, else as closed."""
     rows_received: int
     rows_written: int
     sheets: list[SheetView]
     batches: int
     progress_percent: float
+    """Of the way to the file; with `expected_rows`, receiving the rows is 75 of it, otherwise nothing."""
     eta_seconds: int | None
     file_size_bytes: int | None
     checksum_sha256: str | None
@@ -70,7 +72,7 @@ def view_task(task: Task, now: float) -> TaskView:
         status=status_of(task).value,
         format=params.format.value if params else None,
         filename=filename_of(task) if params else None,
-        rows_expected=params.expected_rows if params else None,
+        rows_expected=rows_expected(task),
         rows_received=task.rows_received,
         rows_written=task.rows_done,
         sheets=[SheetView(name, rows) for name, rows in task.rows_by_sheet().items()],

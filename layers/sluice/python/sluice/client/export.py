@@ -38,12 +38,14 @@ class Status:
     format: str | None = None
     filename: str | None = None
     rows_expected: int | None = None
+    """As announced at the open, else as closed."""
     rows_received: int = 0
     rows_written: int = 0
     batches: int = 0
     sheets: Mapping[str, int | None] = field(default_factory=dict)
     """Rows of each declared sheet; None before the close."""
     progress_percent: float = 0.0
+    """Of the way to the file; where the rows were announced, sending them is 75 of it."""
     eta_seconds: int | None = None
     file_size_bytes: int | None = None
     checksum_sha256: str | None = None

@@ -29,7 +29,7 @@ def opened_response(task: Task, *, replayed: bool, accepted: Iterable[int] = ())
     """The task's id and status; for a task that existed, the batches it has."""
     return pb.ExportResponse(
         task_id=task.task_id,
-        status=_STATUS[status_of(task)],
+        status=_status_of(task),
         start_time=int(task.created_at),
         replayed=replayed,
         held_sequences=sorted(accepted),
@@ -37,7 +37,8 @@ def opened_response(task: Task, *, replayed: bool, accepted: Iterable[int] = ())
 
 
 def ack_response(task: Task, receipt: BatchReceipt) -> pb.ExportResponse:
-    return pb.ExportResponse(task_id=task.task_id, status=_STATUS[status_of(task)], batch_ack=batch_ack(receipt))
+    """The acknowledgement of a batch of a stream, whose rows are stored by now."""
+    return pb.ExportResponse(task_id=task.task_id, status=pb.TASK_STATUS_PROCESSING, batch_ack=batch_ack(receipt))
 
 
 def batch_ack(receipt: BatchReceipt) -> pb.BatchAck:
@@ -51,7 +52,7 @@ def outcome_response(task: Task, link: Link | None) -> pb.ExportResponse:
     error = error_of(task)
     return pb.ExportResponse(
         task_id=task.task_id,
-        status=_STATUS[status_of(task)],
+        status=_status_of(task),
         oss_url=link.url if link else "",
         file_size_bytes=task.result_size,
         record_count=_record_count(task),
@@ -82,10 +83,10 @@ def status_response(task: Task, link: Link | None, *, now: float) -> pb.TaskStat
     done = task.state is State.COMPLETED
     return pb.TaskStatusResponse(
         task_id=task.task_id,
-        status=_STATUS[status_of(task)],
+        status=_status_of(task),
         format=WIRE_FORMATS[params.format] if params else pb.FORMAT_UNSPECIFIED,
         filename=filename_of(task) if params else "",
-        records_processed=task.rows_done,
+        records_processed=_record_count(task),
         progress_percent=progress_percent(task),
         oss_url=link.url if link else "",
         file_size_bytes=task.result_size if done else 0,
@@ -111,6 +112,13 @@ def status_response(task: Task, link: Link | None, *, now: float) -> pb.TaskStat
 
 def link_response(link: Link) -> pb.DownloadLink:
     return pb.DownloadLink(url=link.url, expires_at=int(link.expires_at))
+
+
+def _status_of(task: Task) -> pb.TaskStatus:
+    """As ``status_of``; the contract's first word on an export is QUEUED, until a batch of it is stored."""
+    if task.state is State.OPEN and not task.batches_received:
+        return pb.TASK_STATUS_QUEUED
+    return _STATUS[status_of(task)]
 
 
 def _record_count(task: Task) -> int:

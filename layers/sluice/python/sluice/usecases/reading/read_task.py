@@ -48,10 +48,14 @@ def read_status(ports: Ports, ref: TaskRef) -> Task:
 def list_exports(
     ports: Ports, tenant: TenantId, *, state: State | None = None, limit: int = 50, cursor: str = ""
 ) -> TaskPage:
-    """A page of the tenant's tasks, newest first. Raises INVALID_REQUEST for a bad limit or cursor."""
+    """A page of the tenant's tasks, newest first; those that it deleted are left out, so a page may be short.
+
+    Raises INVALID_REQUEST for a bad limit or cursor.
+    """
     if not 1 <= limit <= PAGE_MAX:
         raise SluiceError(ErrorCode.INVALID_REQUEST, f"limit is from 1 to {PAGE_MAX}", field="limit")
     try:
-        return ports.tasks.page(tenant, state=state, limit=limit, cursor=cursor)
+        page = ports.tasks.page(tenant, state=state, limit=limit, cursor=cursor)
     except ValueError:
         raise SluiceError(ErrorCode.INVALID_REQUEST, "not a cursor of this listing", field="cursor") from None
+    return page._replace(tasks=[task for task in page.tasks if not task.deleted_at])
