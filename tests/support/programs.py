@@ -21,6 +21,7 @@ PACKAGES = {
     "soffice": "libreoffice-calc-nogui",
     "postgres": "postgresql",
     "mariadbd": "mariadb-server",
+    "nginx": "nginx-light",
     "iconv": "libc-bin",
     "gunzip": "gzip",
     "unzip": "unzip",
