@@ -432,3 +432,25 @@ def _wait_until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < give_up_at
         time.sleep(0.01)
+
+
+def test_a_stream_that_was_refused_says_so_in_the_status_until_it_was_continued(
+    memory: MemoryService, client: GrpcClient
+) -> None:
+    metadata = opening(request_id="resumed")
+    metadata.metadata.columns[0].data_type = pb.DATA_TYPE_NUMBER
+    good = [sending([(str(sequence), "a")], sequence) for sequence in (1, 2, 4)]
+    outcome = client.export([metadata, *good, sending([("5", "a"), ("six", "b")], 5)])
+    assert (outcome.last.status, outcome.last.error_code) == (pb.TASK_STATUS_FAILED, "INVALID_VALUE")
+    task_id = outcome.last.task_id
+    refused_status = client.call("QueryTaskStatus", pb.TaskStatusRequest(task_id=task_id))
+    assert (refused_status.state, refused_status.status) == ("open", pb.TASK_STATUS_PROCESSING)
+    assert refused_status.error_code == "INVALID_VALUE"
+    assert "row: 2, column: ID" in refused_status.error_message
+    assert "six" not in refused_status.error_message
+    assert [(run.first, run.last) for run in refused_status.stored] == [(1, 2), (4, 4)]
+    assert refused_status.open_until == int(memory.row(task_id).due_at) > refused_status.start_time
+    rest = [sending([(str(sequence), "a")], sequence) for sequence in (3, 5)]
+    assert client.export([metadata, *rest]).last.status == pb.TASK_STATUS_COMPLETED
+    done = client.call("QueryTaskStatus", pb.TaskStatusRequest(task_id=task_id))
+    assert (done.error_code, done.attempt_error_code, list(done.stored), done.open_until) == ("", "", [], 0)

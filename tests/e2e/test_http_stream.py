@@ -283,3 +283,25 @@ def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
             assert answer.status_code == 202, answer.text
             peaks.append(process.peak_bytes())
     assert peaks[1] - peaks[0] <= 4 * MIB
+
+
+def test_a_stream_that_was_refused_says_so_in_the_status_and_can_be_continued(client: ApiClient) -> None:
+    path = "/v1/exports/stream?format=csv&columns=id:number,name"
+    headers = {"Content-Type": "text/csv", "Idempotency-Key": "broken-then-mended"}
+    lines = [f"{row},name" for row in range(30_000)]
+    broken = "\n".join(["id,name", *lines, "no number,name"])
+    assert code_of(client.post(path, content=broken.encode(), headers=headers)) == "INVALID_VALUE"
+    (listed,) = client.get("/v1/exports").json()["tasks"]
+    shown = client.get(f"/v1/exports/{listed['task_id']}").json()
+    assert (shown["state"], shown["status"]) == ("open", "PROCESSING")
+    refusal = shown["refusal"]
+    assert refusal["code"] == "INVALID_VALUE"
+    assert "row: 30001" in refusal["message"]
+    assert "column: id" in refusal["message"]
+    assert "no number" not in str(shown)
+    assert refusal["stored"] == [[1, shown["batches"]]]
+    assert refusal["open_until"] > shown["created_at"]
+    assert (listed["refusal"]["code"], listed["refusal"]["stored"]) == ("INVALID_VALUE", None)
+    mended = "\n".join(["id,name", *lines])
+    client.post(path, content=mended.encode(), headers=headers).raise_for_status()
+    assert client.finish(listed["task_id"])["refusal"] is None

@@ -123,7 +123,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 def test_the_task_has_the_fields_it_is_specified_with(document: dict[str, Any]) -> None:
     fields = (
         "task_id state status format filename rows_expected rows_received rows_written sheets batches progress_percent "
-        "eta_seconds file_size_bytes checksum_sha256 crc64 error request_id attempts attempt_error "
+        "eta_seconds file_size_bytes checksum_sha256 crc64 error request_id refusal attempts attempt_error "
         "created_at sealed_at finished_at expires_at download_path warnings"
     )
     assert document["components"]["schemas"]["TaskView"]["properties"].keys() == set(fields.split())

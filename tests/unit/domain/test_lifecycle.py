@@ -276,6 +276,8 @@ def test_a_seal_fixes_the_totals(params: ExportParams, sheet_rows: tuple[int, ..
         "sheet_rows": sheet_rows,
         "sealed_at": NOW,
         "due_at": NOW + TIMINGS.trigger_grace_s,
+        "last_error_code": "",
+        "last_error": "",
     }
     sealed = lifecycle.open_sealed(REF, params, MANIFEST, now=NOW, timings=TIMINGS)
     assert {name: getattr(sealed, name) for name in fields("seal", task)} == fields("seal", task)

@@ -7,7 +7,7 @@ import msgspec
 from sluice.domain.errors import SluiceError
 from sluice.domain.progress import eta_s, progress_percent, rows_expected, status_of
 from sluice.domain.task import State, Task
-from sluice.domain.task_errors import attempt_error_of, error_of
+from sluice.domain.task_errors import attempt_error_of, error_of, refusal_of
 from sluice.domain.timestamps import iso_time
 from sluice.tables.formats import filename_of
 
@@ -17,6 +17,20 @@ class ErrorView(msgspec.Struct, frozen=True):
     message: str
     who: str
     retryable: bool
+
+
+class RefusalView(msgspec.Struct, frozen=True):
+    """Why the last stream of rows was refused before its close. The export is open: send what is missing."""
+
+    code: str
+    message: str
+    """With the row and the column, where it is about one."""
+    who: str
+    retryable: bool
+    stored: list[tuple[int, int]] | None
+    """First and last of each run of batches that need not be sent again; null in lists and events."""
+    open_until: str
+    """When the export expires, unless batches come."""
 
 
 class SheetView(msgspec.Struct, frozen=True):
@@ -50,6 +64,7 @@ class TaskView(msgspec.Struct, frozen=True):
     """Why there is no file and never will be."""
     request_id: str | None
     """Of the request that opened it; the logs' ``session_id``."""
+    refusal: RefusalView | None
     attempts: int
     """How often a composer began."""
     attempt_error: ErrorView | None
@@ -62,8 +77,8 @@ class TaskView(msgspec.Struct, frozen=True):
     warnings: list[dict[str, object]]
 
 
-def view_task(task: Task, now: float) -> TaskView:
-    """Show a row; of a tombstone, what is left of it."""
+def view_task(task: Task, now: float, *, stored: list[tuple[int, int]] | None = None) -> TaskView:
+    """Show a row; of a tombstone, what is left of it. ``stored`` goes with a refused one, if it was read."""
     params = task.params
     done = task.state is State.COMPLETED
     return TaskView(
@@ -84,6 +99,7 @@ def view_task(task: Task, now: float) -> TaskView:
         crc64=task.result_crc64 if done else None,
         error=_view_error(error_of(task)),
         request_id=task.client_request_id or None,
+        refusal=_view_refusal(task, stored),
         attempts=task.epoch,
         attempt_error=_view_error(attempt_error_of(task)),
         created_at=_iso(task.created_at),
@@ -92,6 +108,15 @@ def view_task(task: Task, now: float) -> TaskView:
         expires_at=_iso(task.expires_at),
         download_path=f"/v1/exports/{task.task_id}/file" if done else None,
         warnings=[{"kind": kind, "count": count} for kind, count in task.warnings.items()],
+    )
+
+
+def _view_refusal(task: Task, stored: list[tuple[int, int]] | None) -> RefusalView | None:
+    error = refusal_of(task)
+    if error is None:
+        return None
+    return RefusalView(
+        error.code.value, error.detail, error.meaning.who.value, error.retryable, stored, iso_time(task.due_at)
     )
 
 

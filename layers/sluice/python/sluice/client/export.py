@@ -53,6 +53,9 @@ class Status:
     """Why there is no file: ``code``, ``message``, ``who``, ``retryable``."""
     request_id: str | None = None
     """Of the request that opened it; the service's log has it as ``session_id``."""
+    refusal: Mapping[str, Any] | None = None
+    """Why the last stream of rows was refused, while the export is open: the members of ``error``, ``stored`` (the
+    first and last of each run of stored batches) and ``open_until``."""
     attempts: int = 0
     attempt_error: Mapping[str, Any] | None = None
     """Why the last attempt failed, while the export is tried again: the members of ``error``."""

@@ -18,7 +18,7 @@ from sluice.domain.keys import TaskRef
 from sluice.domain.limits import Timings
 from sluice.domain.manifest import Manifest, short_sha
 from sluice.domain.params import ExportParams
-from sluice.domain.task import Result, State, Task, TaskFields
+from sluice.domain.task import NO_ERROR, Result, State, Task, TaskFields
 
 
 class Fence(NamedTuple):
@@ -353,6 +353,7 @@ def _content(params: ExportParams, manifest: Manifest, *, now: float, timings: T
         "sheet_rows": manifest.sheet_rows(len(params.sheets)) if params.sheets else (),
         "sealed_at": now,
         "due_at": now + timings.trigger_grace_s,
+        **NO_ERROR,  # of a refused stream
     }
 
 

@@ -16,6 +16,17 @@ def short_sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:SHA_CHARS]
 
 
+def sequence_ranges(sequences: Iterable[int]) -> list[tuple[int, int]]:
+    """The first and last of each run of numbers that follow one another, in order."""
+    ranges: list[tuple[int, int]] = []
+    for sequence in sorted(sequences):
+        if ranges and sequence == ranges[-1][1] + 1:
+            ranges[-1] = ranges[-1][0], sequence
+        else:
+            ranges.append((sequence, sequence))
+    return ranges
+
+
 class Claim(msgspec.Struct, frozen=True, array_like=True):
     """The acknowledged fact that ``sequence`` is the batch with digest ``sha``."""
 

@@ -75,6 +75,9 @@ class TaskFields(TypedDict, total=False):
     died_at: str
 
 
+NO_ERROR: TaskFields = {"last_error_code": "", "last_error": ""}
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """The task row without its claims. Times are Unix seconds, 0 for "not yet"."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.lifecycle import Guard, Transition
 from sluice.domain.task import State, Task
 
 
@@ -32,6 +33,22 @@ def attempt_error_of(task: Task) -> SluiceError | None:
     """Why the last attempt on a live task failed, so that it is tried again; None while none did."""
     is_live = task.state in {State.SEALED, State.COMPOSING}
     return failure_of(task) if is_live and task.last_error_code else None
+
+
+def keep_refusal(task: Task, error: SluiceError) -> Transition:
+    """Keep in an open row why a stream of its batches was refused, for who asks later; the seal forgets it."""
+    summary = error.summary
+    return Transition(
+        guard=Guard(state=State.OPEN, rev=task.rev),
+        target=State.OPEN,
+        fields={"last_error_code": error.code.value, "last_error": summary},
+        is_mine=lambda row: row.last_error == summary,
+    )
+
+
+def refusal_of(task: Task) -> SluiceError | None:
+    """Why the last stream of batches that ended without a close was refused, while the task is open for more."""
+    return failure_of(task) if task.state is State.OPEN and task.last_error_code else None
 
 
 def error_of(task: Task) -> SluiceError | None:

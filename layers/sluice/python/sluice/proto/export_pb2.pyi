@@ -266,7 +266,7 @@ class TaskStatusRequest(_message.Message):
     def __init__(self, task_id: _Optional[str] = ...) -> None: ...
 
 class TaskStatusResponse(_message.Message):
-    __slots__ = ("task_id", "status", "format", "filename", "records_processed", "progress_percent", "oss_url", "file_size_bytes", "error_message", "error_code", "start_time", "completion_time", "estimated_time_remaining", "state", "records_received", "batches_received", "checksum_sha256", "crc64", "expires_at", "warnings", "sheets", "attempts", "attempt_error_code", "attempt_error_message", "request_id")
+    __slots__ = ("task_id", "status", "format", "filename", "records_processed", "progress_percent", "oss_url", "file_size_bytes", "error_message", "error_code", "start_time", "completion_time", "estimated_time_remaining", "state", "records_received", "batches_received", "checksum_sha256", "crc64", "expires_at", "warnings", "sheets", "attempts", "attempt_error_code", "attempt_error_message", "stored", "open_until", "request_id")
     class WarningsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -298,6 +298,8 @@ class TaskStatusResponse(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
+    OPEN_UNTIL_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     status: TaskStatus
@@ -323,8 +325,18 @@ class TaskStatusResponse(_message.Message):
     attempts: int
     attempt_error_code: str
     attempt_error_message: str
+    stored: _containers.RepeatedCompositeFieldContainer[SequenceRange]
+    open_until: int
     request_id: str
-    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., format: _Optional[_Union[ExportFormat, str]] = ..., filename: _Optional[str] = ..., records_processed: _Optional[int] = ..., progress_percent: _Optional[float] = ..., oss_url: _Optional[str] = ..., file_size_bytes: _Optional[int] = ..., error_message: _Optional[str] = ..., error_code: _Optional[str] = ..., start_time: _Optional[int] = ..., completion_time: _Optional[int] = ..., estimated_time_remaining: _Optional[int] = ..., state: _Optional[str] = ..., records_received: _Optional[int] = ..., batches_received: _Optional[int] = ..., checksum_sha256: _Optional[str] = ..., crc64: _Optional[str] = ..., expires_at: _Optional[int] = ..., warnings: _Optional[_Mapping[str, int]] = ..., sheets: _Optional[_Iterable[_Union[SheetStatus, _Mapping]]] = ..., attempts: _Optional[int] = ..., attempt_error_code: _Optional[str] = ..., attempt_error_message: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., format: _Optional[_Union[ExportFormat, str]] = ..., filename: _Optional[str] = ..., records_processed: _Optional[int] = ..., progress_percent: _Optional[float] = ..., oss_url: _Optional[str] = ..., file_size_bytes: _Optional[int] = ..., error_message: _Optional[str] = ..., error_code: _Optional[str] = ..., start_time: _Optional[int] = ..., completion_time: _Optional[int] = ..., estimated_time_remaining: _Optional[int] = ..., state: _Optional[str] = ..., records_received: _Optional[int] = ..., batches_received: _Optional[int] = ..., checksum_sha256: _Optional[str] = ..., crc64: _Optional[str] = ..., expires_at: _Optional[int] = ..., warnings: _Optional[_Mapping[str, int]] = ..., sheets: _Optional[_Iterable[_Union[SheetStatus, _Mapping]]] = ..., attempts: _Optional[int] = ..., attempt_error_code: _Optional[str] = ..., attempt_error_message: _Optional[str] = ..., stored: _Optional[_Iterable[_Union[SequenceRange, _Mapping]]] = ..., open_until: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class SequenceRange(_message.Message):
+    __slots__ = ("first", "last")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    last: int
+    def __init__(self, first: _Optional[int] = ..., last: _Optional[int] = ...) -> None: ...
 
 class SheetStatus(_message.Message):
     __slots__ = ("name", "records")

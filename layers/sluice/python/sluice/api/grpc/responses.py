@@ -8,7 +8,7 @@ from sluice.api.grpc.requests import WIRE_FORMATS
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.progress import Status, eta_s, progress_percent, status_of
 from sluice.domain.task import State, Task
-from sluice.domain.task_errors import attempt_error_of, error_of
+from sluice.domain.task_errors import attempt_error_of, error_of, refusal_of
 from sluice.proto import export_pb2 as pb
 from sluice.tables.formats import filename_of
 from sluice.usecases.reading.make_link import Link
@@ -76,10 +76,13 @@ def failure_response(task_id: str, error: SluiceError) -> pb.ExportResponse:
     return pb.ExportResponse(task_id=task_id, status=status, error_code=error.code.value, error_message=error.said)
 
 
-def status_response(task: Task, link: Link | None, *, now: float) -> pb.TaskStatusResponse:
-    """The whole row. ``link`` goes with a completed task."""
+def status_response(
+    task: Task, link: Link | None, *, now: float, stored: Iterable[tuple[int, int]] = ()
+) -> pb.TaskStatusResponse:
+    """The whole row. ``link`` goes with a completed task, ``stored`` with one whose stream was refused."""
     params = task.params
-    error, attempt_error = error_of(task), attempt_error_of(task)
+    refusal = refusal_of(task)
+    error, attempt_error = error_of(task) or refusal, attempt_error_of(task)
     done = task.state is State.COMPLETED
     return pb.TaskStatusResponse(
         task_id=task.task_id,
@@ -93,6 +96,8 @@ def status_response(task: Task, link: Link | None, *, now: float) -> pb.TaskStat
         error_message=error.detail if error else "",
         error_code=error.code.value if error else "",
         request_id=task.client_request_id,
+        stored=[pb.SequenceRange(first=first, last=last) for first, last in stored],
+        open_until=int(task.due_at) if refusal else 0,
         attempts=task.epoch,
         attempt_error_code=attempt_error.code.value if attempt_error else "",
         attempt_error_message=attempt_error.detail if attempt_error else "",

@@ -16,7 +16,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.task import State, Task
 from sluice.proto import export_pb2 as pb
 from sluice.usecases.reading.make_link import Link, link_to, make_link
-from sluice.usecases.reading.read_task import list_exports, read_status
+from sluice.usecases.reading.read_task import list_exports, read_status, stored_ranges
 from sluice.usecases.sending.cancel_export import cancel_export
 from sluice.usecases.sending.close_export import close_export
 from sluice.usecases.sending.render_again import render_again
@@ -88,7 +88,8 @@ def _state(text: str) -> State | None:
 
 
 def _status(call: GrpcCall, task: Task) -> pb.TaskStatusResponse:
-    return status_response(task, _link(call, task), now=call.service.ports.clock.now())
+    ports = call.service.ports
+    return status_response(task, _link(call, task), now=ports.clock.now(), stored=stored_ranges(ports, task))
 
 
 def _link(call: GrpcCall, task: Task) -> Link | None:

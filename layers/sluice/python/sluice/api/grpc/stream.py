@@ -25,7 +25,7 @@ from sluice.usecases.reading.make_link import link_to
 from sluice.usecases.reading.read_task import find_changed, note_task
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import Opened, open_export
-from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, put_batch
+from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, note_refusal, put_batch
 
 PAUSE_S = 0.02
 PAUSE_S_MAX = 0.5
@@ -54,6 +54,7 @@ def stream_export(call: GrpcCall, requests: Requests[pb.ExportRequest]) -> Respo
         raise
     except Exception as error:  # the client gets any error twice; log_error() records it
         known = log_error(error, call.service.ports.journal)
+        stream.note_refused(known.error)
         if not known.is_answered:
             yield failure_response(stream.task_id, known.error)
         raise known from error
@@ -85,6 +86,11 @@ class ExportStream:
         if self._wants(self._metadata, "wait"):
             task = self._wait(task)
         yield from self._outcome(task)
+
+    def note_refused(self, error: SluiceError) -> None:
+        """Have the status say why the stream ended before its task was sealed; it can be continued."""
+        if self._task and not self._sealed:
+            note_refusal(self._ports, self._task.ref, error)
 
     def record_broken(self, *, overdue: bool) -> None:
         """Record that the stream broke off before its task was sealed; it can be continued."""

@@ -19,14 +19,19 @@ _RUNNING = frozenset({State.SEALED, State.COMPOSING})
 
 
 def task_response(
-    call: HttpCall[Any], task: Task, *, status: int = 200, headers: dict[str, str] | None = None
+    call: HttpCall[Any],
+    task: Task,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    stored: list[tuple[int, int]] | None = None,
 ) -> Response:
     """Answer with the task, its ``ETag``, and while it runs, or when it was just set going, when to ask again."""
     now = call.ports.clock.now()
     sent = {"ETag": etag_of(task), **(headers or {})}
     if task.state in _RUNNING or status == HTTPStatus.ACCEPTED:
         sent["Retry-After"] = str(max(1, min(eta_s(task, now) or 1, RETRY_S_MAX)))
-    return json_response(view_task(task, now), status, sent)
+    return json_response(view_task(task, now, stored=stored), status, sent)
 
 
 def created_response(call: HttpCall[Any], task: Task, *, replayed: bool) -> Response:

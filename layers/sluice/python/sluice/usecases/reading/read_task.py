@@ -5,7 +5,9 @@ from __future__ import annotations
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.manifest import sequence_ranges
 from sluice.domain.task import State, Task
+from sluice.domain.task_errors import refusal_of
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import note_export
 from sluice.ports.task_store import TaskPage
@@ -43,6 +45,12 @@ def read_status(ports: Ports, ref: TaskRef) -> Task:
         raise
     ports.journal.record(Event.STATUS_QUERIED, task_id=ref.task_id, tenant=ref.tenant, state=task.state.value)
     return task
+
+
+def stored_ranges(ports: Ports, task: Task) -> list[tuple[int, int]]:
+    """Which sequences of a task are stored, if a stream of its batches was refused; else nothing is read."""
+    claimed = ports.tasks.read_claims(task.ref) if refusal_of(task) else None
+    return sequence_ranges(claimed.claims) if claimed else []
 
 
 def list_exports(

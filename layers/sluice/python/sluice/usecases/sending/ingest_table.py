@@ -18,7 +18,7 @@ from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.sending.cancel_export import cancel_export
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
-from sluice.usecases.sending.put_batch import put_batch
+from sluice.usecases.sending.put_batch import note_refusal, put_batch
 
 
 def ingest_table(
@@ -40,11 +40,13 @@ def ingest_table(
             sender.put(read)
             del read  # its memory, before the next one is read
         return close_export(ports, task.ref, sender.totals(params))
-    except BaseException:
+    except BaseException as error:
         ports.journal.record(Event.STREAM_ERROR, task_id=task.task_id, batches=sender.batches)
         if request.idempotency_key is None:
             with suppress(SluiceError, StoreError):
                 cancel_export(ports, task.ref)
+        elif isinstance(error, SluiceError):
+            note_refusal(ports, task.ref, error)
         raise
 
 

@@ -12,13 +12,14 @@ from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim
 from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State
-from sluice.domain.task_errors import ended_error
+from sluice.domain.task_errors import ended_error, keep_refusal
 from sluice.ports.bundle import Ports
-from sluice.ports.retry import settle
+from sluice.ports.retry import CHANGES_MAX, settle
 from sluice.ports.store_errors import StoreError
 from sluice.tables.batch import Batch
 from sluice.tables.chunk_codec import encode_batch
 from sluice.tables.formats import FORMATS
+from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.params_cache import ParamsCache
 
 SEQUENCE_MAX = 2**31 - 1
@@ -155,3 +156,14 @@ def _is_taken(ports: Ports, ref: TaskRef, claim: Claim) -> bool:
         detail = "The sequence is taken by a batch with the same rows, for another sheet."
         raise SluiceError(ErrorCode.BATCH_CONFLICT, detail, sequence=claim.sequence, stored_sha256=stored.sha)
     return True
+
+
+def note_refusal(ports: Ports, ref: TaskRef, error: SluiceError) -> None:
+    """Have the status of an open task say why a stream of its batches ended. Raises nothing: the refusal goes first."""
+    try:
+        for _ in range(CHANGES_MAX):
+            task = ports.tasks.read(ref)
+            if task is None or task.state is not State.OPEN or apply_transition(ports, ref, keep_refusal(task, error)):
+                return
+    except (StoreError, SluiceError) as lost:
+        ports.journal.record(Event.SYSTEM_ERROR, task_id=ref.task_id, error=lost)

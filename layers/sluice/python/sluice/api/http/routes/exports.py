@@ -33,7 +33,7 @@ from sluice.domain.limits import MIB
 from sluice.domain.task import State
 from sluice.domain.timestamps import iso_time
 from sluice.usecases.reading.make_link import make_link
-from sluice.usecases.reading.read_task import PAGE_MAX, list_exports, read_status
+from sluice.usecases.reading.read_task import PAGE_MAX, list_exports, read_status, stored_ranges
 from sluice.usecases.sending.cancel_export import delete_export
 from sluice.usecases.sending.close_export import close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
@@ -99,7 +99,8 @@ async def read_task(call: HttpCall[StatusQuery]) -> Response:
         task = await wait_for_change(call, task, min(call.query.wait, WAIT_S_MAX))
     if is_known(call.request, task):
         return Response(status_code=304, headers={"ETag": etag_of(task)})
-    return task_response(call, task)
+    stored = await call.run(stored_ranges, call.ports, task)
+    return task_response(call, task, stored=stored)
 
 
 async def follow_task(call: HttpCall[NoQuery]) -> Response:
