@@ -109,6 +109,21 @@ def test_the_kind_of_the_input_is_known_by_its_content_and_named(
     assert read_as in done.stdout
 
 
+def test_types_are_detected_unless_they_are_given_or_not_wanted(tmp_path: Path) -> None:
+    rows = [["1", "007", "2025-03-14", "true"], *[["2.5", "8", "2025-03-15", "false"]] * 1_500, ["n/a", "9", "", ""]]
+    source = write_csv(tmp_path / "rows.csv", rows, ["n", "id", "at", "b"])
+    done = sluice("export", source, "-o", tmp_path / "o.xlsx")
+    assert "n number, at date, b boolean" in done.stdout
+    assert "invalid_as_text: 1" in done.stdout
+    sheet = CalamineWorkbook.from_path(str(tmp_path / "o.xlsx")).get_sheet_by_index(0).to_python()
+    assert sheet[1] == [1.0, "007", dt.date(2025, 3, 14), True]
+    assert sheet[-1][:2] == ["n/a", "9"]
+    for more in (["--no-detect-types"], ["--types", "at=date"]):
+        sluice("export", source, "-o", tmp_path / "o.xlsx", *more)
+        sheet = CalamineWorkbook.from_path(str(tmp_path / "o.xlsx")).get_sheet_by_index(0).to_python()
+        assert sheet[1][:2] == ["1", "007"]
+
+
 def test_rows_come_from_standard_input_too(tmp_path: Path) -> None:
     sluice("export", "-", "-o", tmp_path / "out.csv", stdin=b"a,b\n1,2\n")
     assert read_csv((tmp_path / "out.csv").read_bytes()) == [["a", "b"], ["1", "2"]]

@@ -115,6 +115,20 @@ def test_a_table_may_be_an_array_or_have_another_delimiter(client: ApiClient, co
     assert rows_of(client, send(client, body, content_type)) == [["a", "b"], ["1", "x"], ["2", "y"]]
 
 
+def test_types_are_detected_when_that_is_asked_for(client: ApiClient) -> None:
+    body = b"id;at;n\n007;2025-03-14;1\n" + b"8;2025-03-15;2.50\n" * 1_500 + b"9;;n/a\n"
+    answer = client.post(
+        "/v1/exports/stream?format=jsonl&infer=true", content=body, headers={"Content-Type": "text/csv"}
+    )
+    assert answer.status_code == 202, answer.text
+    client.relay.memory.invoker.join()
+    lines = client.relay.memory.file(answer.json()["task_id"], client.tenant).splitlines()
+    assert json.loads(lines[0]) == {"id": "007", "at": "2025-03-14", "n": 1}
+    assert json.loads(lines[-1]) == {"id": "9", "at": None, "n": "n/a"}
+    columns = client.relay.memory.row(answer.json()["task_id"], client.tenant).live_params.columns
+    assert [column.type.value for column in columns] == ["string", "date", "number"]
+
+
 def test_a_delimiter_that_is_none_is_refused(client: ApiClient) -> None:
     refused(client, send(client, b"a\n", "text/csv; delimiter=ab"), 415, "UNSUPPORTED_ENCODING")
 

@@ -91,7 +91,7 @@ def test_bodies_are_declared_by_content_type(document: dict[str, Any]) -> None:
 def test_every_query_parameter_and_header_is_declared(document: dict[str, Any]) -> None:
     table = found(document, "POST", "/v1/exports/stream")
     options = set(ExportOptions.__struct_fields__)
-    assert parameters(table, "query") == options | {"format", "filename", "columns", "expected_rows"}
+    assert parameters(table, "query") == options | {"format", "filename", "columns", "infer", "expected_rows"}
     assert parameters(table, "header") == {"Idempotency-Key", "X-Content-SHA256", "Content-Encoding"}
     assert parameters(found(document, "GET", "/v1/exports"), "query") == {"state", "limit", "cursor"}
     assert parameters(found(document, "GET", "/v1/exports/{id}"), "query") == {"wait"}

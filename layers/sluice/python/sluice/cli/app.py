@@ -103,6 +103,7 @@ def options_of_all(
         bool,
         typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version),
     ] = False,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show how a bug came about.")] = False,
 ) -> None:
     """Stand before every command."""
 
@@ -123,9 +124,9 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         from sluice.cli.failures import describe  # noqa: PLC0415  # only who fails pays for the import
 
-        failure = describe(error)
-        if failure is None:
+        if "--traceback" in sys.argv:
             raise
+        failure = describe(error)
         if failure.text:
             print(failure.text, file=sys.stderr)
         _drop_output()

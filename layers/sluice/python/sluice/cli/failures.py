@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from traceback import extract_tb
 from typing import NamedTuple
 
 from sluice.api.auth import KeysMissingError
@@ -21,8 +23,8 @@ class CommandFailure(NamedTuple):
     exit_code: int
 
 
-def describe(error: Exception) -> CommandFailure | None:
-    """Put a foreseen error into words; None for a bug, whose traceback should be seen."""
+def describe(error: Exception) -> CommandFailure:
+    """Put an error into words. Of a bug they name its kind and place, and nothing that was read."""
     exit_code = FAILED
     match error:
         case SluiceError():
@@ -44,7 +46,8 @@ def describe(error: Exception) -> CommandFailure | None:
         case _ if type(error).__module__ == "sqlite3":  # not imported for one name: it costs every command its start
             text = f"sluice: the file of tasks is damaged, or not one of ours: {error}; restore it from a backup"
         case _:
-            return None
+            text = f"sluice: {ErrorCode.INTERNAL}: a bug, {type(error).__name__} at {_place_of(error)}.\n"
+            text += "  Please report it; sluice --traceback COMMAND shows more, perhaps also what was read."
     return CommandFailure(text, exit_code)
 
 
@@ -64,6 +67,12 @@ def _api_error(error: SluiceApiError) -> str:
     if error.code in ErrorCode.__members__:
         return _sluice_error(SluiceError(ErrorCode(error.code), error.detail, **facts))
     return f"sluice: {printable(error.detail)}"
+
+
+def _place_of(error: BaseException) -> str:
+    """The last line of our own that the error passed."""
+    frames = [frame for frame in extract_tb(error.__traceback__) if "sluice" in Path(frame.filename).parts]
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
 def _fact(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import msgspec
@@ -65,4 +66,7 @@ def lines_of(rows: Sequence[tuple[str, ...]], *, gap: str = "  ") -> list[str]:
 
 def json_of(value: object) -> str:
     """A value as JSON that people can read too."""
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    try:
+        return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    except UnicodeEncodeError:  # the name of a file that is no text
+        return json.dumps(msgspec.to_builtins(value), indent=2)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+from io import StringIO
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from sluice.cli.data_options import AsJson
@@ -20,11 +22,15 @@ from sluice.cli.export.table_input import (
     kind_by_name,
     open_table,
 )
-from sluice.cli.formatting import json_of, lines_of
+from sluice.cli.formatting import json_of, lines_of, printable
 from sluice.client import Client
+from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat
+from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnType
 from sluice.tables.formats import EXTENSIONS
 from sluice.tables.readers.kinds import TableKind
+from sluice.tables.readers.typed_table import tolerant
 
 Input = Annotated[
     Path,
@@ -70,6 +76,13 @@ Columns = Annotated[
     str | None, typer.Option(metavar="NAME,…", help="Names of the columns, when the input has no header line.")
 ]
 NullValue = Annotated[str | None, typer.Option(help="Text of a CSV input that means null.")]
+DetectTypes = Annotated[
+    bool,
+    typer.Option(
+        help="Without --types: take columns for numbers, dates or booleans where all of the first rows are. Never "
+        "those with leading zeros or more than 15 digits; what comes later and is none is kept as text and counted."
+    ),
+]
 Server = Annotated[
     str | None, typer.Option(metavar="URL", envvar="SLUICE_SERVER", help="Let this service make the file.")
 ]
@@ -94,6 +107,7 @@ def export_file(
     encoding: Encoding = "utf-8",
     columns: Columns = None,
     null_value: NullValue = None,
+    detect_types: DetectTypes = True,
     server: Server = None,
     token: Token = None,
     idempotency_key: IdempotencyKey = None,
@@ -128,6 +142,9 @@ def export_file(
             format_name=file_format,
             null_value=null_value,
         )
+        if detect_types and not types:
+            found = table.detect_types(params.options.null_value, Limits())
+            params = tolerant(msgspec.structs.replace(params, columns=found))
         if server is None:
             exported = export_locally(table, params, output=target, progress=progress)
         else:
@@ -135,7 +152,7 @@ def export_file(
                 exported = export_remotely(
                     table, params, output=target, progress=progress, client=client, idempotency_key=idempotency_key
                 )
-        exported = exported._replace(read_as=table.written)
+        exported = exported._replace(read_as=table.written, types=types_of(params))
     print(json_of(exported._asdict()) if as_json else summary(exported))
 
 
@@ -147,17 +164,23 @@ def open_client(server: str, token: str | None, progress: ProgressDisplay) -> Cl
         raise typer.BadParameter(str(error), param_hint="--server, --token") from None
 
 
+def types_of(params: ExportParams) -> str:
+    """The columns that are no texts."""
+    return ", ".join(f"{one.name} {one.type}" for one in params.columns if one.type is not ColumnType.STRING)
+
+
 def summary(exported: Exported) -> str:
     """What was made, for a person."""
     warnings = [("  warning", f"{kind}: {count:,}") for kind, count in sorted(exported.warnings.items())]
     facts = [
         ("  read as", exported.read_as),
+        ("  types", exported.types or "all text"),
         ("  rows", f"{exported.rows:,}"),
         ("  bytes", f"{exported.bytes:,}"),
         ("  sha256", exported.sha256),
         *warnings,
     ]
-    return "\n".join([exported.file, *lines_of(facts)])
+    return "\n".join([printable(exported.file), *lines_of(facts)])
 
 
 def check_input(rows: Path) -> None:
@@ -190,4 +213,7 @@ def read_delimiter(text: str) -> str:
 
 def read_names(text: str | None) -> tuple[str, ...]:
     """Read column names as a line of CSV; a name with a comma is quoted."""
-    return tuple(next(csv.reader([text]), ())) if text else ()
+    try:
+        return tuple(next(csv.reader(StringIO(text, newline="")), ())) if text else ()
+    except csv.Error:
+        raise typer.BadParameter("names are divided by commas, as in CSV", param_hint="--columns") from None

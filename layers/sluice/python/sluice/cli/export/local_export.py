@@ -50,6 +50,8 @@ class Exported(NamedTuple):
     file: str
     read_as: str = ""
     """How the input is written: its kind and, of CSV, its delimiter."""
+    types: str = ""
+    """The columns that are no texts, and what they are."""
 
 
 class RecordingInvoker:

@@ -14,6 +14,7 @@ from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.formats import EXTENSIONS, FORMATS
+from sluice.tables.values.cell_checks import is_text
 
 GZIP = ".gz"
 
@@ -30,6 +31,7 @@ def make_params(
     """Make the parameters of the export. A mistake on the command line raises ``typer.BadParameter``."""
     chosen = read_options(options)
     if null_value is not None:
+        _check_text(null_value, "--null-value")
         chosen = msgspec.structs.replace(chosen, null_value=null_value)
     file_format = format_name or format_of(output)
     plain, packed = FORMATS[file_format].extensions
@@ -85,9 +87,16 @@ def read_options(texts: Sequence[str]) -> ExportOptions:
         raise typer.BadParameter(str(error).replace("`", ""), param_hint="--options") from None
 
 
+def _check_text(text: str, hint: str) -> None:
+    """Raise ``typer.BadParameter`` for bytes of the command line that are no text."""
+    if not is_text(text):
+        raise typer.BadParameter("this is no text in UTF-8", param_hint=hint)
+
+
 def _pairs(texts: Sequence[str], hint: str) -> dict[str, object]:
     given: dict[str, object] = {}
     for text in texts:
+        _check_text(text, hint)
         given |= _object(text, hint) if text.lstrip().startswith("{") else _split(text, hint)
     return given
 

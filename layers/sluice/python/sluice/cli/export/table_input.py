@@ -15,14 +15,18 @@ import typer
 
 from sluice.domain.limits import KIB, Limits
 from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnSpec
 from sluice.tables.readers.batching import Hints, TableBatch, TableReader
 from sluice.tables.readers.csv import CsvOptions, CsvTable
 from sluice.tables.readers.gunzip import GZIP_MAGIC, Gunzip
 from sluice.tables.readers.kinds import TableKind, open_reader
+from sluice.tables.readers.lines import to_utf8
 from sluice.tables.readers.records import RowShape
+from sluice.tables.readers.typed_table import DetectedTable
 
 STDIN = Path("-")
 DELIMITER_WORDS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+_EVERY_BYTE = bytes(range(256))
 BLOCK_BYTES = 64 * KIB
 HINTS = Hints(
     no_header="--columns names those of an input without such a line",
@@ -53,6 +57,7 @@ class TableInput:
     def __init__(self, reader: TableReader, columns: tuple[str, ...], file: IO[bytes], size: int | None) -> None:
         self._reader = reader
         self._file = file
+        self._detected: DetectedTable | None = None
         self.columns = columns
         self.size = size
         """Bytes of the input as stored; None for a pipe."""
@@ -68,8 +73,15 @@ class TableInput:
         """How many of the stored bytes were read."""
         return self._file.tell() if self.size is not None else 0
 
+    def detect_types(self, null_value: str | None, limits: Limits) -> tuple[ColumnSpec, ...]:
+        """Read the first batch, and say which types its columns have."""
+        self._detected = DetectedTable(self._reader, self.columns, null_value, limits)
+        return self._detected.columns
+
     def batches(self, params: ExportParams, limits: Limits) -> Iterator[TableBatch]:
         """Yield the rows in the batches that a service would cut them into. Errors have ``row`` and ``line``."""
+        if self._detected is not None:
+            return self._detected.batches
         return self._reader.batches(RowShape.of(params, "", limits))
 
 
@@ -114,8 +126,9 @@ def _codec(encoding: str) -> str:
     """The name of a codec of texts, as Python's own list has it."""
     try:
         "a".encode(encoding)  # refuses codecs of bytes
+        list(to_utf8([_EVERY_BYTE], encoding))  # and those that stop at what is no text in them
         return codecs.lookup(encoding).name
-    except (LookupError, UnicodeError):
+    except (LookupError, ValueError, TypeError):
         raise typer.BadParameter(f"there is no encoding {encoding!r}", param_hint="--encoding") from None
 
 

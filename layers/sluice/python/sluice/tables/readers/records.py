@@ -53,6 +53,16 @@ class RowShape:
             sheet_name=sheet_name,
         )
 
+    @classmethod
+    def of_names(cls, names: tuple[str, ...], null_value: str | None, limits: Limits) -> RowShape:
+        """The shape of the rows of a table whose types are not known yet: it does not depend on them."""
+        return cls(
+            columns=tuple(map(ColumnSpec, names)),
+            rows_max=limits.batch_rows_max,
+            cells_max=limits.batch_bytes_max + len(names),
+            null_value=null_value,
+        )
+
     @property
     def width(self) -> int:
         return len(self.columns)

@@ -47,8 +47,10 @@ from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.task import Task
+from sluice.tables.readers.batching import TableBatch
 from sluice.tables.readers.gunzip import Gunzip
 from sluice.tables.readers.records import RowShape
+from sluice.tables.readers.typed_table import DetectedTable, tolerant
 from sluice.usecases.sending.ingest_table import ingest_table
 from sluice.usecases.sending.open_export import OpenRequest
 
@@ -72,6 +74,16 @@ class TableQuery(ExportOptions, frozen=True, kw_only=True):
             )
         ),
     ] = ()
+    infer: Annotated[
+        bool,
+        Meta(
+            description=(
+                "Where `columns` is left out: take columns for numbers, dates or booleans where all of the first rows "
+                "are. Never those with leading zeros or more than 15 digits; what comes later and is none is kept as "
+                "text and counted, but refused in Parquet."
+            )
+        ),
+    ] = False
     expected_rows: Annotated[
         Annotated[int, Meta(ge=0)] | UnsetType, Meta(description="Only shown again; not checked.")
     ] = UNSET
@@ -105,16 +117,18 @@ def _ingest(call: HttpCall[TableQuery], media: Media, request: OpenRequest, body
     """Make the export of a body. Columns that are not declared are those that it names, all of them strings."""
     ports, params = call.ports, request.params
     table = open_table(body, media, ports.limits, tuple(column.name for column in params.columns))
+    if not params.columns and call.query.infer:
+        detected = DetectedTable(table, table.read_names(), params.options.null_value, ports.limits)
+        params = tolerant(msgspec.structs.replace(params, columns=detected.columns))
+        return _ingest_batches(call, request._replace(params=params), detected.batches)
     if not params.columns:
         params = msgspec.structs.replace(params, columns=tuple(map(ColumnSpec, table.read_names())))
     shape = RowShape.of(params, "", ports.limits)
-    return ingest_table(
-        ports,
-        call.resources.service.params_cache,
-        call.principal.tenant,
-        request._replace(params=params),
-        table.batches(shape),
-    )
+    return _ingest_batches(call, request._replace(params=params), table.batches(shape))
+
+
+def _ingest_batches(call: HttpCall[TableQuery], request: OpenRequest, batches: Iterable[TableBatch]) -> Task:
+    return ingest_table(call.ports, call.resources.service.params_cache, call.principal.tenant, request, batches)
 
 
 def _pulled(blocks: AsyncGenerator[bytes, None], digest: BodyDigest, gunzip: Gunzip | None) -> Iterator[bytes]:
