@@ -218,3 +218,16 @@ def test_the_ready_file_is_there_only_while_the_service_is(tmp_path: Path) -> No
     with serving(tmp_path / "data"):
         assert ready.exists()
     assert not ready.exists()
+
+
+def test_a_data_directory_that_is_open_to_others_is_named_at_the_start(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    data.chmod(0o755)
+    (data / "objects").mkdir(mode=0o755)
+    with serving(data) as service:
+        eventually(lambda: service.events("SettingRenamed"))
+        [warning] = service.events("SettingRenamed")
+        assert f"others on this machine may enter data, objects: chmod -R go= {data}" in str(warning["fields"])
+        finished_modes = {path.stat().st_mode & 0o777 for path in data.rglob("*") if path.name != "objects"}
+    assert finished_modes == {0o600, 0o700}

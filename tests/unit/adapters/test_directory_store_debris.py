@@ -76,6 +76,7 @@ def test_a_begun_upload_is_on_disk_before_its_body_opens_it(tmp_path: Path) -> N
         )
 
     store = DirectoryStore(tmp_path, randomness=SystemRandomness(), sync=sync)
+    synced.clear()
     upload = store.begin_upload(KEY, metadata={"epoch": "1"})
     about = (tmp_path / "uploads" / upload.upload_id / "about.json").read_bytes()
     assert synced == [(False, about), (False, ("about.json", "ledger"))]

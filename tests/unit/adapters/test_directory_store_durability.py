@@ -34,14 +34,18 @@ class Disk:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.synced: list[Synced] = []
+        self.before: Callable[[], object] = lambda: None
+        """Called once, at the next sync."""
         self.store = DirectoryStore(root, randomness=SystemRandomness(), sync=self.sync)
 
     def sync(self, descriptor: int) -> None:
+        before, self.before = self.before, lambda: None
+        before()
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
         published = (self.root / "objects" / f"{KEY}@").exists()
         is_folder = path.is_dir()
         content = b"" if is_folder else path.read_bytes()
-        entries = tuple(sorted(entry.name for entry in path.iterdir())) if is_folder else ()
+        entries = tuple(sorted(os.listdir(descriptor))) if is_folder else ()
         self.synced.append(Synced(str(path.relative_to(self.root)), content, entries, published))
 
     def folders(self) -> dict[str, tuple[str, ...]]:
@@ -106,6 +110,37 @@ def test_a_folder_that_was_removed_and_made_again_is_synced_again(tmp_path: Path
     disk.synced.clear()
     disk.store.put(KEY, DATA)
     assert {"objects/a/b", "objects/a", "objects"} <= disk.folders().keys()
+
+
+def test_a_folder_that_another_process_removed_and_made_again_is_synced_again(tmp_path: Path) -> None:
+    """Which the other may not have come to: it syncs after it made it, and may be killed in between."""
+    disk, other = Disk(tmp_path), Disk(tmp_path)
+    disk.store.put("a/b/first", DATA)
+    other.store.delete(["a/b/first"])
+    assert not (tmp_path / "objects/a").exists()
+    (tmp_path / "objects/a/b").mkdir(parents=True)
+    disk.synced.clear()
+    disk.store.put(KEY, DATA)
+    assert {"objects/a/b", "objects/a", "objects"} <= disk.folders().keys()
+
+
+def test_a_folder_that_is_removed_while_a_file_moves_into_it_is_synced_when_it_is_there(tmp_path: Path) -> None:
+    disk, other = Disk(tmp_path), Disk(tmp_path)
+    disk.store.put("a/b/first", DATA)
+    disk.before = lambda: other.store.delete(["a/b/first"])  # at the sync of the content, before the rename
+    disk.synced.clear()
+    disk.store.put(KEY, DATA)
+    assert {"objects/a/b", "objects/a", "objects"} <= disk.folders().keys()
+
+
+def test_a_data_directory_that_is_made_is_on_disk_with_all_around_it(tmp_path: Path) -> None:
+    synced: list[str] = []
+
+    def sync(descriptor: int) -> None:
+        synced.append(os.path.relpath(Path(f"/proc/self/fd/{descriptor}").readlink(), tmp_path))
+
+    DirectoryStore(tmp_path / "x/y/data", randomness=SystemRandomness(), sync=sync)
+    assert synced[:4] == [".", "x", "x/y", "x/y/data"]
 
 
 def test_syncing_is_on_unless_it_is_switched_off(tmp_path: Path) -> None:

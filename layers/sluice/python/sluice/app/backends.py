@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sluice.adapters.directory.atomic_file import DiskRoom
+from sluice.adapters.directory.atomic_file import DiskRoom, make_folder
 from sluice.adapters.directory.key_file import KeyFile
 from sluice.adapters.directory.links import LocalLinks, load_or_create_secret
 from sluice.adapters.directory.store import DirectoryStore
@@ -165,5 +166,5 @@ def open_ports(
 
 def make_root(settings: Settings) -> Path:
     """Make the data directory, which only its owner may read."""
-    settings.data_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(settings.data_directory.absolute(), os.fsync)
     return settings.data_directory

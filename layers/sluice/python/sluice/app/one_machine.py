@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluice.adapters.directory.atomic_file import DiskRoom
+from sluice.adapters.directory.atomic_file import DiskRoom, open_to_others
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.workers.pool import PoolLimits, WorkerPool
 from sluice.api.http.routes.health import HealthApp, HealthChecks
@@ -71,6 +71,9 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
         disk = backend.open_disk(settings)
         if disk is not None:
             disk.keep_reserve()
+            if is_open := open_to_others(settings.data_directory):
+                note = f"others on this machine may enter {', '.join(is_open)}: chmod -R go= {settings.data_directory}"
+                journal.record(Event.SETTING_RENAMED, note=note)
         links = backend.open_links(settings, url)
         ports = stack.enter_context(open_ports(settings, journal, invoker=pool, admission=pool, links=links))
         pool.rescue_with(partial(rescue, ports))

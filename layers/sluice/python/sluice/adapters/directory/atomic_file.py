@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import IO
 
 from sluice.ports.store_errors import OutcomeUnknown, StoreFull
@@ -15,7 +17,10 @@ Sync = Callable[[int], None]
 """Brings an open file's or folder's content to the disk, as ``os.fsync`` does."""
 
 PRIVATE_MODE = 0o600
-"""Only the owner reads and writes."""
+"""Only the owner reads and writes, whatever the process's mask."""
+PRIVATE_FOLDER_MODE = 0o700
+OTHERS = 0o077
+"""What of a mode lets others than the owner in."""
 NO_FILE = (FileNotFoundError, IsADirectoryError)
 """What opening raises where no file is: nothing, or a folder in a file's place."""
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -24,7 +29,8 @@ FILES_MIN = 1_000
 RESERVE_FILE = "reserve"
 RESERVE_BYTES = 4 << 20
 _TRIES_MAX = 100
-_REMEMBERED_MAX = 10_000
+_REMEMBERED_MAX = 256
+"""Folders of which a descriptor is kept open."""
 
 
 @contextmanager
@@ -65,8 +71,7 @@ class Publisher:
     def __init__(self, root: Path, sync: Sync) -> None:
         self._root = root
         self._sync = sync
-        self._durable: set[Path] = {root.parent}
-        """Folders whose own entry is known to be on disk, so that it is not synced at every file."""
+        self._durable = _DurableFolders()
 
     def publish(self, staged: Path, target: Path) -> None:
         """Move the synced file ``staged`` to ``target``, which is replaced; on disk when this returns."""
@@ -77,7 +82,6 @@ class Publisher:
     def prune(self, folder: Path) -> None:
         """Remove ``folder`` and the folders around it as far as they are empty."""
         while folder != self._root:
-            self._durable.discard(folder)
             try:
                 folder.rmdir()
             except FileNotFoundError:
@@ -87,21 +91,101 @@ class Publisher:
             folder = folder.parent
 
     def _sync_entry(self, folder: Path) -> None:
-        while folder not in self._durable:
+        """Bring the entry of ``folder`` to the disk, and those of the folders around it.
+
+        What was just put into ``folder`` keeps all of them from being removed.
+        """
+        while folder != self._root.parent and folder not in self._durable:
             sync_folder(folder.parent, self._sync)
-            if len(self._durable) > _REMEMBERED_MAX:
-                self._durable = {self._root.parent}
             self._durable.add(folder)
             folder = folder.parent
 
 
+class _DurableFolders:
+    """Folders whose own entry is known to be on disk, so that it is not synced at every file.
+
+    Another process may remove a folder and make it again under the same name
+    before it syncs that. So a folder is known by its inode, which an open
+    descriptor keeps from being used again; with it, all folders around it are
+    still there. Safe to use from threads.
+    """
+
+    def __init__(self) -> None:
+        self._opened: OrderedDict[Path, int] = OrderedDict()
+        self._lock = Lock()
+
+    def __contains__(self, folder: Path) -> bool:
+        with self._lock:
+            descriptor = self._opened.get(folder)
+            if descriptor is None:
+                return False
+            with suppress(FileNotFoundError):
+                if os.path.samestat(folder.stat(), os.fstat(descriptor)):
+                    self._opened.move_to_end(folder)
+                    return True
+            self._forget(folder)
+            return False
+
+    def add(self, folder: Path) -> None:
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        except OSError:
+            return  # removed again, or no descriptor left: it is synced once more
+        with self._lock:
+            self._forget(folder)
+            self._opened[folder] = descriptor
+            while len(self._opened) > _REMEMBERED_MAX:
+                self._forget(next(iter(self._opened)))
+
+    def _forget(self, folder: Path) -> None:
+        descriptor = self._opened.pop(folder, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        for folder in list(self._opened):
+            self._forget(folder)
+
+
+def make_folder(folder: Path, sync: Sync | None = None) -> None:
+    """Make ``folder``, and those around it that are missing, for their owner alone; with ``sync`` it stays made.
+
+    Raises FileNotFoundError when another process removes one of them meanwhile.
+    """
+    if folder.is_dir():
+        return
+    if not folder.parent.is_dir():
+        make_folder(folder.parent, sync)
+    try:
+        folder.mkdir(mode=PRIVATE_FOLDER_MODE)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+    if sync is not None:
+        sync_folder(folder.parent, sync)
+
+
+def private_opener(path: str, flags: int) -> int:
+    """For ``open``: a file that is made is its owner's alone."""
+    return os.open(path, flags, PRIVATE_MODE)
+
+
+def open_to_others(folder: Path) -> list[str]:
+    """Name what of ``folder`` others than its owner may enter, read or write: itself, or what lies right in it."""
+    if not folder.stat().st_mode & OTHERS:
+        return []
+    found = [folder.name]
+    with os.scandir(folder) as entries:
+        found += sorted(entry.name for entry in entries if not entry.is_symlink() and entry.stat().st_mode & OTHERS)
+    return found
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Write a new file that only its owner may read, and bring its content to the disk; its name is not there yet."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
-    with os.fdopen(descriptor, "wb") as file:
+    with open(path, "xb", opener=private_opener) as file:
         file.write(data)
         file.flush()
-        os.fsync(descriptor)
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path, sync: Sync = os.fsync) -> None:
@@ -131,7 +215,7 @@ def _move(staged: Path, target: Path) -> None:
         else:
             return
         with suppress(FileNotFoundError, FileExistsError):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
     raise OSError(errno.ENOENT, "the folder is removed again and again")
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluice.adapters.directory.atomic_file import PRIVATE_MODE, unknown_when_disk_fails, whole_file
+from sluice.adapters.directory.atomic_file import PRIVATE_MODE, make_folder, unknown_when_disk_fails, whole_file
 from sluice.ports.key_store import DamagedKeysError, Keys
 
 
@@ -45,7 +45,7 @@ class KeyFile:
     def change(self, edit: Callable[[Keys], Keys]) -> Keys:
         """Replace the file under a lock that other processes honour too."""
         with unknown_when_disk_fails():
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self._path.parent, os.fsync)
             with _locked(self._path.with_name(self._path.name + ".lock")):
                 keys = edit(self._load())
                 with whole_file(self._path, mode=PRIVATE_MODE, suffix=".new") as file:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from sluice.adapters.directory.atomic_file import write_private
+from sluice.adapters.directory.atomic_file import sync_folder, write_private
 from sluice.adapters.object_names import check_key
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.clock import Clock, Randomness
@@ -78,6 +78,7 @@ def load_or_create_secret(path: Path, randomness: Randomness) -> bytes:
             os.link(staged, path)  # unlike a rename, never replaces what another process made
     finally:
         staged.unlink(missing_ok=True)
+    sync_folder(path.parent)
     return _read_secret(path)
 
 

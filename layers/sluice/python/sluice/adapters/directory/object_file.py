@@ -17,7 +17,7 @@ from typing import BinaryIO
 import msgspec
 
 from sluice.adapters.crc64 import crc64_of
-from sluice.adapters.directory.atomic_file import NO_FILE, Sync, unknown_when_disk_fails
+from sluice.adapters.directory.atomic_file import NO_FILE, Sync, private_opener, unknown_when_disk_fails
 from sluice.adapters.object_names import check_key, check_prefix, is_component
 from sluice.ports.object_store import ListedObject
 from sluice.ports.store_errors import DamagedObject, NoSuchObject
@@ -49,7 +49,7 @@ class Label(msgspec.Struct, frozen=True):
 
 def write_object(path: Path, data: bytes, label: Label, *, sync: Sync) -> None:
     """Write a new file and bring its content to the disk; its name is not on the disk yet."""
-    with path.open("xb") as file:
+    with open(path, "xb", opener=private_opener) as file:
         file.write(data)
         file.write(label.encode())
         file.flush()

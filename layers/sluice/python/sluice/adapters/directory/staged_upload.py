@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
 from sluice.adapters.crc64 import crc64_of, join_crc64
-from sluice.adapters.directory.atomic_file import Sync
+from sluice.adapters.directory.atomic_file import Sync, private_opener
 from sluice.adapters.directory.object_file import Label
 from sluice.ports.object_store import PartReceipt
 from sluice.ports.store_errors import InvalidParts
@@ -165,7 +165,7 @@ class StagedUpload:
             spilled = [(part, at) for part, at in zip(parts, offsets, strict=False) if part.file is PartFile.SPILL]
             self._finish(self._body, spilled, label, sync)
             return self._folder / BODY
-        with (self._folder / _WHOLE).open("w+b", buffering=0) as whole:
+        with open(self._folder / _WHOLE, "w+b", buffering=0, opener=private_opener) as whole:
             self._finish(whole, list(zip(parts, offsets, strict=False)), label, sync)
         return self._folder / _WHOLE
 
@@ -178,7 +178,7 @@ class StagedUpload:
             offset = (part_number - 1) * slot_bytes
             _write_at(self._body, offset, data)
             return Part(PartFile.BODY, offset, len(data), crc64)
-        with (self._folder / _SPILL).open("ab", buffering=0) as spill:
+        with open(self._folder / _SPILL, "ab", buffering=0, opener=private_opener) as spill:
             offset = spill.seek(0, os.SEEK_END)
             _write_at(spill, offset, data)
         return Part(PartFile.SPILL, offset, len(data), crc64)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sluice.adapters.crc64 import crc64_of
-from sluice.adapters.directory.atomic_file import NO_FILE, Publisher, Sync, unknown_when_disk_fails
+from sluice.adapters.directory.atomic_file import NO_FILE, Publisher, Sync, make_folder, unknown_when_disk_fails
 from sluice.adapters.directory.object_file import Label, ObjectFolder, open_object, read_verified, write_object
 from sluice.adapters.directory.uploads import DirectoryUploads
 from sluice.adapters.object_names import check_key, check_metadata, check_prefix
@@ -25,9 +25,8 @@ class DirectoryStore:
     def __init__(self, root: Path, *, randomness: Randomness, sync: Sync = os.fsync) -> None:
         objects, uploads, staging = (root.absolute() / name for name in ("objects", "uploads", "staging"))
         with unknown_when_disk_fails():
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for folder in (objects, uploads, staging):
-                folder.mkdir(exist_ok=True)
+                make_folder(folder, sync)
         self._randomness = randomness
         self._sync = sync
         self._objects = ObjectFolder(objects)

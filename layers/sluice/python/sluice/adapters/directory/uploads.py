@@ -18,7 +18,16 @@ from pathlib import Path
 
 import msgspec
 
-from sluice.adapters.directory.atomic_file import NO_FILE, Publisher, Sync, sync_folder, unknown_when_disk_fails
+from sluice.adapters.directory.atomic_file import (
+    NO_FILE,
+    PRIVATE_FOLDER_MODE,
+    PRIVATE_MODE,
+    Publisher,
+    Sync,
+    private_opener,
+    sync_folder,
+    unknown_when_disk_fails,
+)
 from sluice.adapters.directory.staged_upload import BODY, LEDGER, PARTS_MAX, StagedUpload
 from sluice.ports.clock import Randomness
 from sluice.ports.object_store import PartReceipt, Upload
@@ -48,14 +57,14 @@ class DirectoryUploads:
         """Make an upload's files; the body last, which opens it: no power failure leaves a body without the others."""
         upload = Upload(key, self._randomness.bytes(16).hex())
         folder = self._folder / upload.upload_id
-        folder.mkdir()
-        with (folder / _ABOUT).open("xb") as file:
+        folder.mkdir(PRIVATE_FOLDER_MODE)
+        with open(folder / _ABOUT, "xb", opener=private_opener) as file:
             file.write(msgspec.json.encode(_About(key, metadata)))
             file.flush()
             self._sync(file.fileno())
-        (folder / LEDGER).touch()
+        (folder / LEDGER).touch(PRIVATE_MODE)
         sync_folder(folder, self._sync)
-        (folder / BODY).touch()
+        (folder / BODY).touch(PRIVATE_MODE)
         return upload
 
     def put_part(self, upload: Upload, part_number: int, data: bytes) -> PartReceipt:

@@ -118,6 +118,8 @@ def _make_file(path: Path) -> None:
         return
     staged = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}")
     staged.unlink(missing_ok=True)
+    with suppress(OSError):  # SQLite meets the same, and says it in its own way
+        os.close(os.open(staged, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # the files beside it get its mode
     with closing(sqlite3.connect(staged, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = WAL")
     with suppress(FileExistsError):
