@@ -43,6 +43,8 @@ COMMANDS = {
     "export": Place("sluice.cli.export.command", "export_file", "Turn rows (CSV, NDJSON) into a file."),
     "task": Place("sluice.cli.task.commands", "commands", "See where exports are, and repair them."),
     "keys": Place("sluice.cli.key_commands", "commands", "Make, list and revoke API keys."),
+    "backup": Place("sluice.cli.backup", "backup", "Copy what a service on one machine has, while it serves."),
+    "restore": Place("sluice.cli.backup", "restore", "Put a backup where a new service finds it."),
     "tables": Place("sluice.cli.table_commands", "commands", "Make and check the tables of a service in the cloud."),
     "explain": Place("sluice.cli.explain", "explain", "Say what an error code means and who must act."),
     "bench": Place("sluice.cli.bench", "bench", "Measure this machine at composing files."),

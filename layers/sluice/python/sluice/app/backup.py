@@ -1,0 +1,124 @@
+"""Copies what a service on one machine has, while it serves, and puts a copy in the place of a new one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from sluice.adapters.directory.atomic_file import PRIVATE_MODE, sync_folder, whole_file
+from sluice.app.backends import LINK_SECRET_FILE, TASKS_FILE
+from sluice.app.settings.validation import Settings
+
+MARKER = "backup.json"
+"""Written last: a folder without it is no whole backup."""
+_OBJECTS = "objects"
+_KEYS = "keys.json"
+_FORMAT = 1
+
+
+class BackupError(Exception):
+    """Why nothing was copied, in one sentence with the way out."""
+
+
+class Copied(NamedTuple):
+    """What a copy has."""
+
+    tasks: int
+    objects: int
+    bytes: int
+
+
+class _Marker(msgspec.Struct):
+    format: int
+    tasks: int
+    objects: int
+    bytes: int
+
+
+def back_up(settings: Settings, target: Path) -> Copied:
+    """Copy rows, objects, keys and the secret of links to ``target``, which is new or empty.
+
+    Rows first, of one moment, by SQLite's own backup; then the objects. A
+    chunk is stored before its row names it and removed after its task has
+    ended, so every row finds its objects, but for tasks that ended for good
+    meanwhile. Unfinished uploads are left out: they are made again. Raises
+    ``BackupError``, and OSError when the copy cannot be written.
+    """
+    source = settings.data_directory
+    if not (source / TASKS_FILE).is_file():
+        raise BackupError(f"no service has its data in {source}")
+    _make_empty(target)
+    tasks = _copy_rows(source / TASKS_FILE, target / TASKS_FILE)
+    objects = size = 0
+    for path in _files(source / _OBJECTS):
+        try:
+            size += _copy(path, target / path.relative_to(source))
+        except FileNotFoundError:  # its task ended meanwhile
+            continue
+        objects += 1
+    for path, name in ((settings.api_keys_path, _KEYS), (source / LINK_SECRET_FILE, LINK_SECRET_FILE)):
+        if path.is_file():
+            _copy(path, target / name)
+    with whole_file(target / MARKER, mode=PRIVATE_MODE) as file:
+        file.write(msgspec.json.encode(_Marker(_FORMAT, tasks, objects, size)))
+    return Copied(tasks, objects, size)
+
+
+def restore(source: Path, settings: Settings) -> Copied:
+    """Copy a backup to the data directory of ``settings``, which is new or empty. Raises as ``back_up``."""
+    try:
+        marker = msgspec.json.decode((source / MARKER).read_bytes(), type=_Marker)
+    except (OSError, msgspec.MsgspecError):
+        raise BackupError(f"{source} is no whole backup: it has no {MARKER}") from None
+    if marker.format != _FORMAT:
+        raise BackupError(f"{source} was made by another release of Sluice, which can restore it")
+    target = settings.data_directory
+    _make_empty(target)
+    for path in _files(source):
+        name = path.relative_to(source)
+        if str(name) == _KEYS:
+            _copy(path, settings.api_keys_path)
+        elif str(name) not in {MARKER, TASKS_FILE}:
+            _copy(path, target / name)
+    _copy(source / TASKS_FILE, target / TASKS_FILE)  # last: before, no service has its data there
+    return Copied(marker.tasks, marker.objects, marker.bytes)
+
+
+def _make_empty(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise BackupError(f"{folder} is not empty: name a new folder")
+
+
+def _copy_rows(source: Path, target: Path) -> int:
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE))
+    opened = sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)
+    with closing(opened) as rows, closing(sqlite3.connect(target)) as copy:
+        rows.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")  # one file, whatever is copied of it next
+        count: int = copy.execute("SELECT count(*) FROM tasks").fetchone()[0]
+    return count
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path, _, names in os.walk(folder):
+        for name in sorted(names):
+            yield Path(path) / name
+
+
+def _copy(source: Path, target: Path) -> int:
+    missing = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
+    for folder in reversed(missing):  # mkdir's ``parents`` would be open to others
+        folder.mkdir(mode=0o700)
+    with source.open("rb") as reader, whole_file(target, mode=PRIVATE_MODE) as writer:
+        shutil.copyfileobj(reader, writer, 1 << 20)
+        size = writer.tell()
+    sync_folder(target.parent)
+    return size

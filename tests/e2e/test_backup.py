@@ -1,0 +1,96 @@
+"""A backup of a service that goes on serving: what was acknowledged before it is in the service that is restored."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from sluice.app.backup import MARKER
+from sluice.client import Client
+from tests.support.command_line import sluice
+from tests.support.running_service import ServiceProcess
+
+pytestmark = pytest.mark.slow
+COLUMNS = [{"name": "id", "type": "number"}]
+
+
+def pushed(client: Client, name: str, batches: int) -> str:
+    export = client.open(format="csv", filename=name, columns=COLUMNS, idempotency_key=name)
+    for sequence in range(1, batches + 1):
+        export.put(sequence, [[sequence * 10 + row] for row in range(10)])
+    return str(export.id)
+
+
+def finished(client: Client, task_id: str, batches: int, folder: Path) -> bytes:
+    export = client.export(task_id)
+    export.close(batches=batches)
+    export.wait(60)
+    export.save_to(folder / task_id)
+    return (folder / task_id).read_bytes()
+
+
+def test_a_backup_taken_while_serving_has_what_was_acknowledged(tmp_path: Path) -> None:
+    copy, new = tmp_path / "copy", tmp_path / "new"
+    service = ServiceProcess(tmp_path / "data")
+    with Client(service.url) as client:
+        done = pushed(client, "done", 3)
+        whole = finished(client, done, 3, tmp_path)
+        half = pushed(client, "half", 2)
+        stopped = threading.Event()
+
+        def keep_busy() -> None:
+            with Client(service.url) as other:
+                number = 0
+                while not stopped.is_set():
+                    number += 1
+                    pushed(other, f"busy {number}", 2)
+
+        busy = threading.Thread(target=keep_busy)
+        busy.start()
+        try:
+            made = sluice("backup", copy, "--data", tmp_path / "data")
+        finally:
+            stopped.set()
+            busy.join()
+    assert made.stdout.startswith("Backed up")
+    service.stop()
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in copy.rglob("*")}
+    assert modes == {0o700, 0o600}
+    assert sluice("restore", copy, "--data", new).stdout.startswith("Restored")
+    service = ServiceProcess(new)
+    try:
+        with Client(service.url) as client:
+            client.export(done).save_to(tmp_path / "again")
+            assert (tmp_path / "again").read_bytes() == whole
+            client.export(half).put(3, [[30 + row] for row in range(10)])
+            lines = finished(client, half, 3, tmp_path).decode("utf-8-sig").split()
+            assert lines == ["id", *(str(sequence * 10 + row) for sequence in (1, 2, 3) for row in range(10))]
+    finally:
+        service.stop()
+
+
+def test_a_backup_names_what_is_wrong_and_copies_nothing(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/a").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    for arguments, sentence in (
+        (("backup", tmp_path / "x", "--data", tmp_path / "none"), "no service has its data"),
+        (("restore", tmp_path / "empty", "--data", tmp_path / "y"), f"has no {MARKER}"),
+        (("restore", tmp_path / "none", "--data", tmp_path / "y"), f"has no {MARKER}"),
+    ):
+        done = sluice(*arguments, exit_code=2)
+        assert sentence in " ".join(done.stderr.replace("│", " ").split())
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "y").exists()
+    service = ServiceProcess(tmp_path / "data")
+    service.stop()
+    sluice("backup", tmp_path / "full", "--data", tmp_path / "data", exit_code=2)
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["a"]
+    copy = tmp_path / "copy"
+    sluice("backup", copy, "--data", tmp_path / "data")
+    sluice("restore", copy, "--data", tmp_path / "full", exit_code=2)
+    (copy / MARKER).unlink()
+    sluice("restore", copy, "--data", tmp_path / "z", exit_code=2)
