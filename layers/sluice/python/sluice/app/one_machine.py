@@ -210,7 +210,7 @@ class SweeperLoop:
 
     def sweep(self) -> None:
         """Sweep once. Raises nothing: the loop outlives whatever a sweep meets."""
-        succeeded = self._guarded(lambda: sweep_tasks(self._ports, memory=self._memory))
+        succeeded = self._guarded(lambda: sweep_tasks(self._ports, memory=self._memory, is_watched=False))
         self._failed_in_a_row = 0 if succeeded else self._failed_in_a_row + 1
 
     def check(self) -> None:

@@ -212,7 +212,7 @@ class Logging(msgspec.Struct, frozen=True, kw_only=True):
     """What is logged, in which form, and where to."""
 
     level: Literal["DEBUG", "INFO", "WARN", "ERROR", "FATAL"] = "INFO"
-    format: Literal["json", "console"] = "json"
+    format: Literal["auto", "json", "console"] = "auto"
     output: Text = "stderr"
     rotate_bytes: Annotated[int, Meta(ge=64 * KIB, le=10_240 * MIB)] = 100 * MIB
     rotated_files_max: Annotated[int, Meta(ge=1, le=1_000)] = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from sluice.domain.errors import MEANINGS, ErrorCode
@@ -88,8 +89,14 @@ EVENT_TEXTS: dict[Event, EventText] = {
 _REFUSALS = frozenset({Event.BATCH_REJECTED, Event.REQUEST_REFUSED, Event.VALIDATION_ERROR})
 
 
-def level_of(event: Event, error_code: object) -> Level:
-    """How loud a line is: a refusal as the table of errors says of its code, any other as its event."""
+def level_of(event: Event, fields: Mapping[str, object]) -> Level:
+    """How loud a line is: a refusal as the table of errors says of its code, any other as its event.
+
+    A sweep that is ``of_interest`` to no reader is DEBUG: there is one every few seconds.
+    """
+    if event is Event.SWEEP_FINISHED and fields.get("of_interest") is False:
+        return Level.DEBUG
+    error_code = fields.get("error_code")
     if event in _REFUSALS and isinstance(error_code, str) and error_code in ErrorCode.__members__:
         return MEANINGS[ErrorCode(error_code)].level
     return EVENT_TEXTS[event].level

@@ -78,7 +78,7 @@ class JournalLines:
 
     def record(self, event: Event, **fields: object) -> None:
         """Write one line. Never raises: a full disk must not stop an export."""
-        if level_of(event, fields.get("error_code")) < self._level:
+        if level_of(event, fields) < self._level:
             return
         try:
             self._write(self._line(event, fields))
@@ -107,7 +107,7 @@ class JournalLines:
             rest |= {name: value for name, value in error.facts.items() if name not in rest}
         return {
             "timestamp": iso_time(self._clock.now()),
-            "level": level_of(event, fields.get("error_code")).name,
+            "level": level_of(event, fields).name,
             **{name: redacted_text(str(ids[name]), _ID_BUDGET) if name in ids else None for name in IDS},
             "event": event.value,
             "message": text.message,
@@ -258,6 +258,10 @@ def open_output(settings: Logging) -> LogOutput:
     )
 
 
+def _is_terminal(output: str) -> bool:
+    return output in {"stderr", "stdout"} and (sys.stderr if output == "stderr" else sys.stdout).isatty()
+
+
 def _raise(_record: object) -> None:
     raise  # noqa: PLE0704  # called by the handler while it handles the exception
 
@@ -275,7 +279,7 @@ def open_lines(settings: Logging, *, clock: Clock, component: str, waits: bool =
         clock=clock,
         level=Level[settings.level],
         component=component,
-        console=settings.format == "console",
+        console=settings.format == "console" or (settings.format == "auto" and _is_terminal(settings.output)),
     )
     if not waits:
         output = QueuedOutput(output, lines.count_dropped)

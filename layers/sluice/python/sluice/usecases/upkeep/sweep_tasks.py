@@ -155,7 +155,12 @@ class SweepMemory:
 
 
 def sweep_tasks(
-    ports: Ports, *, limit: int = SWEEP_MAX, until: float | None = None, memory: SweepMemory | None = None
+    ports: Ports,
+    *,
+    limit: int = SWEEP_MAX,
+    until: float | None = None,
+    memory: SweepMemory | None = None,
+    is_watched: bool = True,
 ) -> Counter[Swept]:
     """Look at every task that is due, at most ``limit``, and none after ``until``; returns what was done.
 
@@ -165,7 +170,8 @@ def sweep_tasks(
     is read again, and every step is one conditional update. Whatever goes wrong
     with one task does not keep the others from their turn: it is recorded, and
     the task is put off for longer each time, in its row or in ``memory``, which
-    a process hands from sweep to sweep.
+    a process hands from sweep to sweep. ``is_watched``: an alert waits for the
+    line of each sweep, so that one which found nothing is of interest too.
     """
     memory = SweepMemory(trusts_clock=True) if memory is None else memory
     memory.look_around(ports.clock, ports.timings)
@@ -180,6 +186,7 @@ def sweep_tasks(
         Event.SWEEP_FINISHED,
         swept={what.value: count for what, count in sorted(done.items())},
         put_off=len(memory),
+        of_interest=is_watched or len(memory) > 0 or any(what is not Swept.NOTHING for what in done),
         duration_s=ports.clock.monotonic() - started,
     )
     return done
