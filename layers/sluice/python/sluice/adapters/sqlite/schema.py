@@ -8,16 +8,13 @@ from collections.abc import Callable, Sequence
 from sluice.adapters.task_columns import Column, Value, columns_of
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, Task
+from sluice.ports.store_errors import NewerSchemaError
 
 Upgrade = Callable[[sqlite3.Connection], None]
 """Takes a file from one version to the next, inside a transaction."""
 
 UPGRADES: tuple[Upgrade, ...] = ()
 """From version 1 to 2, from 2 to 3 and so on. New columns need none: they are added from the structs."""
-
-
-class NewerSchemaError(RuntimeError):
-    """The file was written by a newer release, which this one cannot read."""
 
 
 _KINDS: dict[type[Value], str] = {int: "INTEGER", float: "REAL", str: "TEXT"}
@@ -52,7 +49,10 @@ def prepare(db: sqlite3.Connection, *, upgrades: Sequence[Upgrade] = UPGRADES) -
     newest = 1 + len(upgrades)
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > newest:
-        raise NewerSchemaError(f"the task file has schema {version}, this release reads up to {newest}")
+        raise NewerSchemaError(
+            f"the task file has schema {version}, this release reads up to {newest}: a newer release wrote it; "
+            "install that one or a later one, or restore a backup from before"
+        )
     if version == 0:
         _create(db)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -80,6 +81,7 @@ class GrpcServer:
     ) -> None:
         """``interceptors`` see each call first, for platforms that add to its metadata."""
         limits = limits or GrpcLimits()
+        self._host, self._port = host, port
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._tls = tls
         self._deadline = ReceiveDeadline(timeout_s=limits.message_timeout_s, clock=service.ports.clock)
@@ -103,7 +105,8 @@ class GrpcServer:
             _add_reflection(self._server)
 
     def start(self) -> int:
-        """Bind and serve; returns the port. Raises RuntimeError when the port is taken."""
+        """Bind and serve; returns the port. Raises OSError or RuntimeError when the port is taken."""
+        _try_to_bind(self._host, self._port)
         if self._tls is None:
             port = self._server.add_insecure_port(self._address)
         else:
@@ -169,3 +172,12 @@ def _add_reflection(server: grpc.Server) -> None:
     from grpc_reflection.v1alpha import reflection  # noqa: PLC0415  # production never loads it
 
     reflection.enable_server_reflection((SERVICE_NAME, reflection.SERVICE_NAME), server)
+
+
+def _try_to_bind(host: str, port: int) -> None:
+    """Raise OSError when the port cannot be had: gRPC would say so in a line of its own on standard error."""
+    if port:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((host, port))
