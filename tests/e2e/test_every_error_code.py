@@ -126,8 +126,8 @@ REFUSING = {
     Event.REQUEST_REFUSED, Event.SYSTEM_ERROR, Event.VALIDATION_ERROR,
 }  # fmt: skip
 OF_THEIR_OWN = {
-    "UNAUTHENTICATED": ("AuthenticationFailed", "export_auth_failures_total"),
-    "RATE_LIMITED": ("RateLimitReached", "export_rate_limited_total"),
+    "UNAUTHENTICATED": ("AuthenticationFailed", "sluice_auth_failures_total"),
+    "RATE_LIMITED": ("RateLimitReached", "sluice_rate_limited_total"),
 }
 LEVELS = {
     **dict.fromkeys(("TASK_NOT_FOUND", "TASK_DELETED", "EXPIRED", "CANCELLED", "ALREADY_COMPLETED"), "INFO"),

@@ -36,6 +36,9 @@ class Stuck:
 
     def flush(self) -> None: ...
 
+    def isatty(self) -> bool:
+        return False
+
 
 def test_lines_beyond_those_that_may_wait_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = Stuck()

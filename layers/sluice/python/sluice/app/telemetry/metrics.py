@@ -349,5 +349,8 @@ class MetricsJournal:
             self._counts.families.errors.labels(ErrorCode.INTERNAL.value).inc()
 
     def render(self) -> bytes:
-        """Render the metrics in the text form that Prometheus reads."""
+        """Render the metrics in the text form that Prometheus reads, under their old names too."""
+        return self.render_new() + generate_latest(self._counts.families.old_names)
+
+    def render_new(self) -> bytes:
         return generate_latest(self._counts.families.registry)
