@@ -52,6 +52,17 @@ def test_scopes_and_life_are_as_asked_for(tmp_path: Path) -> None:
     assert caught.value.code is ErrorCode.UNAUTHENTICATED
 
 
+def test_the_first_key_of_a_service_that_has_data_needs_a_yes(tmp_path: Path) -> None:
+    (tmp_path / "tasks.sqlite3").write_bytes(b"")
+    refused = sluice("keys", "add", "shop", "--data", tmp_path, exit_code=2)
+    assert "every caller without a key is refused" in " ".join(refused.stderr.split())
+    assert not (tmp_path / "keys.json").exists()
+    made = sluice("keys", "add", "shop", "--data", tmp_path, "--yes")
+    assert "From now on callers without a key are refused." in made.stderr
+    assert enter(tmp_path, made.stdout.strip()).tenant == "shop"
+    assert sluice("keys", "add", "more", "--data", tmp_path).stdout.startswith("slc_")
+
+
 def test_a_revoked_key_opens_nothing(tmp_path: Path) -> None:
     key, other = add(tmp_path, "shop"), add(tmp_path, "reports")
     sluice("keys", "revoke", key.split("_")[1], "--data", tmp_path)

@@ -111,6 +111,27 @@ def test_the_list_has_all_tenants_newest_first(tmp_path: Path) -> None:
     assert [one["task"]["task_id"] for one in newest] == [refs[2].task_id]
 
 
+def test_the_list_names_format_size_and_file(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as ports:
+        completed(ports)
+    head, line = task("list", data=tmp_path).splitlines()
+    assert head.split() == ["TASK", "TENANT", "STATE", "FORMAT", "ROWS", "SIZE", "CREATED", "FILE", "NOTE"]
+    assert " csv " in line
+    assert " B " in line
+    assert ".csv" in line
+
+
+def test_the_beginning_of_an_id_is_enough_where_no_other_begins_so(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as ports:
+        refs = [failed(ports) for _ in range(40)]
+    ids = sorted(ref.task_id for ref in refs)
+    first = ids[0]
+    length = next(size for size in range(1, 27) if sum(one.startswith(first[:size]) for one in ids) == 1)
+    assert task_json("show", first[:length], data=tmp_path)["task_id"] == first
+    letter = next(one[0] for one in ids if sum(other[0] == one[0] for other in ids) > 1)
+    assert "add a letter" in task("show", letter, data=tmp_path, exit_code=1)
+
+
 def test_an_empty_list_says_so(tmp_path: Path) -> None:
     with data_directory(tmp_path):
         pass

@@ -179,7 +179,7 @@ def test_from_the_first_key_on_callers_need_one_without_a_restart(tmp_path: Path
     with serving(tmp_path / "data") as service:
         assert CALLER.get(f"{service.url}/v1/exports").status_code == 200
         made = subprocess.run(
-            [sys.executable, "-m", "sluice", "keys", "add", "acme", "--data", str(tmp_path / "data")],
+            [sys.executable, "-m", "sluice", "keys", "add", "acme", "--yes", "--data", str(tmp_path / "data")],
             capture_output=True,
             text=True,
             check=True,

@@ -95,7 +95,7 @@ def test_every_query_parameter_and_header_is_declared(document: dict[str, Any]) 
     assert parameters(table, "header") == {"Idempotency-Key", "X-Content-SHA256", "Content-Encoding"}
     assert parameters(found(document, "GET", "/v1/exports"), "query") == {"state", "limit", "cursor"}
     assert parameters(found(document, "GET", "/v1/exports/{id}"), "query") == {"wait"}
-    assert parameters(found(document, "GET", "/v1/exports/{id}/file"), "query") == {"redirect"}
+    assert parameters(found(document, "GET", "/v1/exports/{id}/file"), "query") == {"redirect", "life_s"}
     put = found(document, "PUT", "/v1/exports/{id}/batches/{sequence}")
     assert parameters(put, "header") == {"X-Content-SHA256", "Content-Encoding"}
     assert parameters(put, "path") == {"task_id", "sequence"}

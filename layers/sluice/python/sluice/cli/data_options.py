@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from sluice.app.backends import backend_of, open_ports
 from sluice.app.settings.validation import Settings, load_settings
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import TASK_ID, ManifestRef, TaskRef
+from sluice.domain.keys import ManifestRef, TaskRef
 from sluice.domain.lifecycle import make_due
 from sluice.domain.task import State
 from sluice.ports.bundle import Ports
@@ -28,6 +29,9 @@ Config = Annotated[
         "--config", metavar="FILE", envvar="SLUICE_CONFIG", exists=True, dir_okay=False, help="The service's YAML file."
     ),
 ]
+_BEGINNING = re.compile(r"[a-z2-7]{1,26}", re.ASCII)
+_SHOWN_MAX = 5
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
@@ -78,13 +82,18 @@ def open_data(data: Path | None, config: Path | None) -> Iterator[Ports]:
 
 
 def find_ref(ports: Ports, task_id: str) -> TaskRef:
-    """Find whose task it is, by looking at every row. Raises TASK_NOT_FOUND."""
-    if TASK_ID.fullmatch(task_id):
-        damaged: list[TaskRef] = []
-        for task in ports.tasks.scan(damaged.append):
-            if task.task_id == task_id:
-                return task.ref
-        for ref in damaged:
-            if ref.task_id == task_id:
-                return ref
+    """Find the one task whose id begins so, by looking at every row.
+
+    Raises TASK_NOT_FOUND, and INVALID_REQUEST for the beginning of several ids.
+    """
+    if _BEGINNING.fullmatch(task_id):
+        found: list[TaskRef] = []
+        found += [task.ref for task in ports.tasks.scan(found.append) if task.task_id.startswith(task_id)]
+        found = [ref for ref in found if ref.task_id.startswith(task_id)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            several = [ref.task_id for ref in found[:_SHOWN_MAX]]
+            detail = f"{len(found)} tasks have an id that begins so; add a letter"
+            raise SluiceError(ErrorCode.INVALID_REQUEST, detail, tasks=several)
     raise SluiceError(ErrorCode.TASK_NOT_FOUND, "no task in this directory has this id")

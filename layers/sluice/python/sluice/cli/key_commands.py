@@ -66,6 +66,7 @@ def add(
     scope: Annotated[
         list[Scope], typer.Option(help="May read; write includes read; admin includes both. Repeatable.")
     ] = [Scope.WRITE],  # noqa: B006 - typer copies defaults
+    yes: Annotated[bool, typer.Option("--yes", help="Make the first key without asking.")] = False,
     expires_days: Annotated[int | None, typer.Option(min=1, max=DAYS_MAX, help="Days until it expires.")] = None,
     data: Data = None,
     config: Config = None,
@@ -75,14 +76,18 @@ def add(
     The key is the only thing on standard output.
 
     Examples:
-      sluice keys add shop --data /var/lib/sluice
+      sluice keys add shop --data /var/lib/sluice --yes
       sluice keys add reports --scope read --expires-days 90 > key.txt
     """
     settings = settings_of(data, config)
     backend = backend_of(settings)
+    store, tasks_file = backend.open_keys(settings), backend.tasks_file(settings)
+    is_first = tasks_file is not None and tasks_file.is_file() and not list_keys(store)
+    if is_first and not yes:
+        _ask_first()
     try:
         new = add_key(
-            backend.open_keys(settings),
+            store,
             tenant,
             scopes=scope,
             clock=SystemClock(),
@@ -96,7 +101,18 @@ def add(
     scopes = ", ".join(new.key.scopes)
     place = backend.place_of_keys(settings)
     print(f"Key {new.key.key_id} of tenant {tenant} ({scopes}; {life}) is in {place}.", file=sys.stderr)
+    if is_first:
+        print("From now on callers without a key are refused.", file=sys.stderr)
     print("This is the only time it is shown. Callers send it as: authorization: Bearer KEY", file=sys.stderr)
+
+
+def _ask_first() -> None:
+    """Have it confirmed that a service which is used without keys asks for one from now on."""
+    said = "This is the service's first key: from now on every caller without a key is refused, at once."
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"{said} Say --yes to do it.", param_hint="--yes")
+    print(said, file=sys.stderr)
+    typer.confirm("Make it?", abort=True, err=True)
 
 
 @commands.command("list")

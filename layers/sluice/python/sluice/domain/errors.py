@@ -158,7 +158,7 @@ MORE: dict[ErrorCode, str] = {
         "Tables are CSV, JSON Lines, a JSON array or protobuf, as text in UTF-8, perhaps packed by gzip. "
         "The fact found says what was sent instead, where it is known."
     ),
-    ErrorCode.BATCHES_MISSING: "The fact missing has the sequences. GET /v1/exports/{task_id}/batches has those held.",
+    ErrorCode.BATCHES_MISSING: "GET /v1/exports/{task_id}/batches has the sequences that are stored.",
 }
 """What else a person wants to know of a code."""
 

@@ -27,7 +27,7 @@ from sluice.api.http.operation import (
     json_response,
 )
 from sluice.api.http.routes import exports
-from sluice.api.http.routes.docs import docs_page
+from sluice.api.http.routes.docs import docs_page, home_page
 from sluice.api.http.routes.openapi import make_document
 from sluice.api.http.server.middleware import Observe, RequestMiddleware
 from sluice.api.service import Service
@@ -117,7 +117,19 @@ def _document_routes(document: Callable[[], Declared]) -> list[Route]:
     async def docs(_request: Request) -> Response:
         return docs_page(document())
 
-    return [Route("/openapi.json", openapi), Route("/docs", docs)]
+    async def home(_request: Request) -> Response:
+        return home_page()
+
+    async def live(_request: Request) -> Response:
+        """As on the port for health: this process answers."""
+        return json_response({"status": "ok"})
+
+    return [
+        Route("/", home),
+        Route("/health/live", live),
+        Route("/openapi.json", openapi),
+        Route("/docs", docs),
+    ]
 
 
 async def _answer(request: Request, error: Exception) -> Response:

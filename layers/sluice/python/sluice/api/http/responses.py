@@ -5,9 +5,11 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sluice.api.http.bodies.models import OpenedView
 from sluice.api.http.operation import HttpCall, json_response
 from sluice.api.task_view import view_task
 from sluice.domain.progress import eta_s
@@ -32,6 +34,14 @@ def task_response(
     if task.state in _RUNNING or status == HTTPStatus.ACCEPTED:
         sent["Retry-After"] = str(max(1, min(eta_s(task, now) or 1, RETRY_S_MAX)))
     return json_response(view_task(task, now, stored=stored), status, sent)
+
+
+def opened_response(call: HttpCall[Any], task: Task, *, replayed: bool, stored: list[tuple[int, int]]) -> Response:
+    """As ``created_response``, with the batches that need not be sent again."""
+    answer = created_response(call, task, replayed=replayed)
+    shown = msgspec.structs.asdict(view_task(task, call.ports.clock.now(), stored=stored))
+    headers = {name: value for name, value in answer.headers.items() if name not in {"content-length", "content-type"}}
+    return json_response(OpenedView(**shown, stored=stored), answer.status_code, headers)
 
 
 def created_response(call: HttpCall[Any], task: Task, *, replayed: bool) -> Response:

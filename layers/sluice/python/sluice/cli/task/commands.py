@@ -35,7 +35,7 @@ commands = typer.Typer(
 
 _LOST = frozenset({ErrorCode.RESULT_MISSING, ErrorCode.RESULT_DAMAGED})
 
-TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id; nothing else is needed.")]
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id, or as much of it as no other has.")]
 
 
 class OpenedTask(NamedTuple):

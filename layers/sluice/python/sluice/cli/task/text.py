@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 
 import typer
 
-from sluice.cli.formatting import counted, lines_of, printable, span, when
+from sluice.cli.formatting import counted, lines_of, printable, size, span, when
 from sluice.cli.task.report import AttemptReport, TaskReport
 from sluice.cli.task.steps import OVERDUE_S
 from sluice.domain.task import State, Task
+from sluice.tables.formats import filename_of
 
+_NAME_CHARS_MAX = 40
 COLORS = {State.COMPLETED: typer.colors.GREEN, State.FAILED: typer.colors.RED}
 
 
@@ -131,12 +133,28 @@ def _attempts(attempts: list[AttemptReport]) -> Iterator[str]:
 
 def table_of(tasks: Iterable[Task], now: float) -> str:
     """One line for each task."""
-    head = ("TASK", "TENANT", "STATE", "ROWS", "CREATED", "NOTE")
+    head = ("TASK", "TENANT", "STATE", "FORMAT", "ROWS", "SIZE", "CREATED", "FILE", "NOTE")
     rows = [
-        (task.task_id, task.tenant, task.state, f"{task.rows_received:,}", when(task.created_at, now), _note(task, now))
+        (
+            task.task_id,
+            task.tenant,
+            task.state,
+            task.params.format if task.params else "",
+            f"{task.rows_received:,}",
+            size(task.result_size) if task.state is State.COMPLETED else "",
+            when(task.created_at, now),
+            _short(filename_of(task)) if task.params else "",
+            _note(task, now),
+        )
         for task in tasks
     ]
     return "\n".join(lines_of([head, *rows])) if rows else "There are no tasks."
+
+
+def _short(name: str) -> str:
+    """A file's name for one cell of a line; the page of the task has all of it."""
+    shown = printable(name)
+    return shown if len(shown) <= _NAME_CHARS_MAX else f"{shown[: _NAME_CHARS_MAX - 1]}…"
 
 
 def _note(task: Task, now: float) -> str:

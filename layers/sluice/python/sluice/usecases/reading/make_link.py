@@ -7,11 +7,15 @@ from typing import NamedTuple
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
+from sluice.domain.limits import DAY_S
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import ended_error, failure_of
 from sluice.ports.bundle import Ports
 from sluice.tables.formats import filename_of
 from sluice.usecases.reading.read_task import find_task
+
+LIFE_S_MAX = 7 * DAY_S
+"""No store signs a link for longer."""
 
 
 class Link(NamedTuple):
@@ -21,23 +25,23 @@ class Link(NamedTuple):
     expires_at: float
 
 
-def make_link(ports: Ports, ref: TaskRef) -> Link:
-    """A fresh link to exactly the file the row names.
+def make_link(ports: Ports, ref: TaskRef, life_s: float | None = None) -> Link:
+    """A fresh link to exactly the file the row names, for ``life_s`` or as set, and no longer than the file is kept.
 
     Raises NOT_READY before the task is completed, EXPIRED after its
     retention, CANCELLED, and for a failed task the code it failed with.
     """
-    return link_to(ports, find_task(ports, ref))
+    return link_to(ports, find_task(ports, ref), life_s)
 
 
-def link_to(ports: Ports, task: Task) -> Link:
+def link_to(ports: Ports, task: Task, life_s: float | None = None) -> Link:
     """As ``make_link``, for a row that was just read."""
     now = ports.clock.now()
     if task.state is not State.COMPLETED:
         raise _no_link(task)
     if now >= task.expires_at:
         raise SluiceError(ErrorCode.EXPIRED)
-    expires_at = min(now + ports.timings.link_s, task.expires_at)
+    expires_at = min(now + min(life_s or ports.timings.link_s, LIFE_S_MAX), task.expires_at)
     url = ports.links.mint_link(task.result_key, filename=filename_of(task), expires_at=expires_at)
     ports.journal.record(Event.LINK_ISSUED, task_id=task.task_id, tenant=task.tenant, expires_at=expires_at)
     return Link(url, expires_at)

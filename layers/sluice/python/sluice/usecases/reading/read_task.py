@@ -31,6 +31,12 @@ def note_task(task: Task) -> None:
     note_export(task.task_id, opened_by=task.client_request_id, trace_parent=task.trace_parent)
 
 
+def batch_ranges(ports: Ports, ref: TaskRef) -> list[tuple[int, int]]:
+    """The sequences of the stored batches as ranges, both ends included, in order."""
+    read = ports.tasks.read_claims(ref)
+    return sequence_ranges(read.claims) if read else []
+
+
 def find_changed(ports: Ports, task: Task) -> Task:
     """The row as of now, read only if it changed since ``task`` was read. Raises as ``find_task``."""
     return task if ports.tasks.read_rev(task.ref) == task.rev else find_task(ports, task.ref)

@@ -103,6 +103,21 @@ class BatchReceiptView(msgspec.Struct, frozen=True):
     replayed: bool
 
 
+class StoredBatches(msgspec.Struct, frozen=True):
+    """Which batches are stored: ranges of sequences, both ends included, in order. The others are still to be sent."""
+
+    state: str
+    batches: int
+    rows: int
+    stored: list[tuple[int, int]]
+
+
+class OpenedView(TaskView, frozen=True, kw_only=True):
+    """The export. `stored` has the ranges of sequences that are stored already, both ends included, in order."""
+
+    stored: list[tuple[int, int]]
+
+
 class LinkView(msgspec.Struct, frozen=True):
     """A download link. Anyone who has it may read the file until `expires_at`."""
 

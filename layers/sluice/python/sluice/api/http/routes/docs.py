@@ -33,6 +33,18 @@ def docs_page(document: Declared) -> HTMLResponse:
     return HTMLResponse("".join(_page(document)), headers={"Content-Security-Policy": POLICY})
 
 
+def home_page() -> HTMLResponse:
+    """Say what answers here, and where to read on."""
+    page = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sluice</title><style>{_STYLE}</style>'
+        "</head><body><h1>Sluice</h1><p>A table of any size becomes a file behind a link.</p><ul>"
+        '<li><a href="/docs">The calls of this service</a></li>'
+        '<li><a href="/openapi.json">openapi.json</a>, for programs</li>'
+        '<li><a href="/health/live">Is it alive?</a></li></ul></body></html>'
+    )
+    return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
+
+
 def _page(document: Declared) -> Iterator[str]:
     title = escape(document["info"]["title"])
     yield f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title} API</title>'

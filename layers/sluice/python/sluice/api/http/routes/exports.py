@@ -8,10 +8,19 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.responses import Response
 
 from sluice.api.http.bodies.body import JSON, media_of, read_body
-from sluice.api.http.bodies.models import CloseBody, LinkView, OpenBody, RenderBody, TaskListView, read_model
+from sluice.api.http.bodies.models import (
+    CloseBody,
+    LinkView,
+    OpenBody,
+    OpenedView,
+    RenderBody,
+    StoredBatches,
+    TaskListView,
+    read_model,
+)
 from sluice.api.http.errors import invalid_request, request_id_of
 from sluice.api.http.operation import Answer, HttpCall, NoQuery, Operation, RequestBody, json_response
-from sluice.api.http.responses import created_response, etag_of, is_known, task_path, task_response
+from sluice.api.http.responses import created_response, etag_of, is_known, opened_response, task_path, task_response
 from sluice.api.http.routes.events import EVENT_STREAM, event_response, wait_for_change
 from sluice.api.http.routes.openapi import (
     BODY_CODES,
@@ -33,7 +42,14 @@ from sluice.domain.limits import MIB
 from sluice.domain.task import State
 from sluice.domain.timestamps import iso_time
 from sluice.usecases.reading.make_link import make_link
-from sluice.usecases.reading.read_task import PAGE_MAX, list_exports, read_status, stored_ranges
+from sluice.usecases.reading.read_task import (
+    PAGE_MAX,
+    batch_ranges,
+    find_task,
+    list_exports,
+    read_status,
+    stored_ranges,
+)
 from sluice.usecases.sending.cancel_export import delete_export
 from sluice.usecases.sending.close_export import close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
@@ -64,6 +80,13 @@ class StatusQuery(Struct, frozen=True, kw_only=True):
 
 class LinkQuery(Struct, frozen=True, kw_only=True):
     redirect: Annotated[bool, Meta(description="false answers with the link as JSON.")] = True
+    life_s: Annotated[
+        Annotated[float, Meta(ge=1)] | UnsetType,
+        Meta(
+            description="For how many seconds the link works: at most a week, and no longer than the file is kept. "
+            "By default as the service is set (`storage.link_life_s`).",
+        ),
+    ] = UNSET
 
 
 async def open_task(call: HttpCall[NoQuery]) -> Response:
@@ -76,7 +99,15 @@ async def open_task(call: HttpCall[NoQuery]) -> Response:
     )
     opened = await call.run_with_room(open_export, call.ports, call.principal.tenant, request)
     call.resources.service.params_cache.remember(opened.task)
-    return created_response(call, opened.task, replayed=opened.replayed)
+    stored = await call.run(batch_ranges, call.ports, opened.task.ref) if opened.replayed else []
+    return opened_response(call, opened.task, replayed=opened.replayed, stored=stored)
+
+
+async def list_batches(call: HttpCall[NoQuery]) -> Response:
+    ref = call.task_ref
+    task = await call.run(find_task, call.ports, ref)
+    stored = await call.run(batch_ranges, call.ports, ref)
+    return json_response(StoredBatches(task.state.value, task.batches_received, task.rows_received, stored))
 
 
 async def list_tasks(call: HttpCall[ListQuery]) -> Response:
@@ -130,7 +161,7 @@ async def render_task(call: HttpCall[NoQuery]) -> Response:
 
 
 async def link_file(call: HttpCall[LinkQuery]) -> Response:
-    link = await call.run(make_link, call.ports, call.task_ref)
+    link = await call.run(make_link, call.ports, call.task_ref, call.query.life_s or None)
     if call.query.redirect:
         return Response(status_code=302, headers={"Location": link.url})
     return json_response(LinkView(link.url, iso_time(link.expires_at)))
@@ -191,11 +222,21 @@ OPERATIONS = (
         answers={
             201: Answer(
                 "The export, open for batches. An open repeated under its key answers with the same export.",
-                {JSON: TaskView},
+                {JSON: OpenedView},
                 CREATED_HEADERS,
             )
         },
         codes=(*BODY_CODES, *TABLE_CODES),
+    ),
+    Operation(
+        id="listBatches",
+        method="GET",
+        path="/v1/exports/{task_id}/batches",
+        summary="See which batches are stored",
+        endpoint=list_batches,
+        scope=Scope.READ,
+        answers={200: Answer("Ranges of sequences.", {JSON: StoredBatches})},
+        codes=TASK_CODES,
     ),
     Operation(
         id="listExports",

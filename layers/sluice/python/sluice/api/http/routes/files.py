@@ -27,7 +27,7 @@ from sluice.ports.store_errors import DamagedObject, NoSuchObject
 from sluice.tables.formats import FORMATS
 
 ANY_TYPE = "application/octet-stream"
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII)
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII | re.IGNORECASE)
 
 
 class Span(NamedTuple):
@@ -50,7 +50,7 @@ def _media_types() -> dict[str, str]:
 async def read_file(request: Request) -> Response:
     resources = resources_of(request)
     grant = _verify(resources, request)
-    info = await to_thread.run_sync(_find, resources, grant.key, limiter=resources.readers)
+    info, kind = await to_thread.run_sync(_find, resources, grant.key, limiter=resources.readers)
     etag = f'"{info.crc64}-{info.size}"'
     headers = {
         "ETag": etag,
@@ -58,14 +58,22 @@ async def read_file(request: Request) -> Response:
         "Content-Disposition": content_disposition(grant.filename),
         "Cache-Control": "private, no-store",
         "Content-Security-Policy": "default-src 'none'; sandbox",
-        "Content-Type": _media_type(grant.key),
+        "Content-Type": kind,
     }
+    if "if-match" in request.headers and not _is_named(request.headers["if-match"], etag):
+        raise HttpError(412, invalid_request("The file is another than If-Match says.", field="If-Match"))
     if tag_matches(request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=headers)
     span = _span_of(request, etag, info.size)
     if span is None:
         raise HttpError(416, invalid_request("The file has no such range."), {"Content-Range": f"bytes */{info.size}"})
     return await _send(request, resources, grant.key, span=span, size=info.size, headers=headers)
+
+
+def _is_named(header: str, etag: str) -> bool:
+    """Compare strongly (RFC 9110, 8.8.3.2) with each tag of ``If-Match``."""
+    tags = {tag.strip() for tag in header.split(",")}
+    return "*" in tags or etag in tags
 
 
 async def _send(
@@ -104,13 +112,16 @@ def _verify(resources: HttpResources, request: Request) -> Grant:
     return grant
 
 
-def _find(resources: HttpResources, key: str) -> ObjectInfo:
-    """Describe the file. Raises EXPIRED when its time is over; RESULT_MISSING or RESULT_DAMAGED when it is not."""
+def _find(resources: HttpResources, key: str) -> tuple[ObjectInfo, str]:
+    """Describe the file, and its type.
+
+    Raises EXPIRED when its time is over; RESULT_MISSING or RESULT_DAMAGED when it is not.
+    """
     ports, task = resources.ports, _task_of(resources, key)
     try:
         info = ports.objects.head(key)
         if task is None or (info.size, info.crc64) == (task.result_size, task.result_crc64):
-            return info
+            return info, _media_type(task, key)
         code = ErrorCode.RESULT_DAMAGED
     except NoSuchObject:
         if task is None:
@@ -128,8 +139,15 @@ def _task_of(resources: HttpResources, key: str) -> Task | None:
     return task if has_file else None
 
 
-def _media_type(key: str) -> str:
+def _media_type(task: Task | None, key: str) -> str:
+    """That of the task's format and options, such as its encoding; of a file without a task, by its extension."""
     _, _, extension = key.rpartition("/")[2].partition(".")
+    if task is not None:
+        params = task.live_params
+        form = FORMATS[params.format]
+        for rows in (0, params.options.workbook_rows_max + 1):
+            if form.extension(params.options, rows) == extension:
+                return form.media_type(params.options, rows)
     return _media_types().get(extension, ANY_TYPE)
 
 
@@ -140,6 +158,8 @@ def _span_of(request: Request, etag: str, size: int) -> Span | None:
     legal answer (RFC 9110, 14.2).
     """
     whole = Span(0, size)
+    if request.method != "GET":
+        return whole  # a range means nothing to another method (RFC 9110, 14.2)
     found = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
     if found is None or found[1] == found[2] == "" or request.headers.get("if-range", etag) != etag:
         return whole
@@ -175,12 +195,14 @@ _DECLARED: dict[str, Any] = {
             "Range", "One range of bytes, such as `bytes=1000-` to go on where a download broke off.", type="string"
         ),
         header("If-Range", "The ETag the range belongs to; the whole file if it is another.", type="string"),
+        header("If-Match", "Answer 412 unless the file has this tag.", type="string"),
         header("If-None-Match", "Answer 304 if the file has this tag.", type="string"),
     ),
     "answers": {
         200: Answer("The file.", _FILE),
         206: Answer("The range.", _FILE),
         304: Answer("The file is as `If-None-Match` says."),
+        412: Answer("The file is another than `If-Match` says.", {PROBLEM_TYPE: ProblemView}),
         416: Answer("The file has no such range.", {PROBLEM_TYPE: ProblemView}),
     },
     "codes": (ErrorCode.EXPIRED, ErrorCode.RESULT_MISSING, ErrorCode.RESULT_DAMAGED),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
+from urllib.parse import unquote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,6 +24,8 @@ COMPONENT = "http"
 STOPPING = "The service is stopping; send the request again."
 HEAD_BYTES_MAX = 16 * KIB
 """Of a request: its target and its header fields."""
+
+_ABSOLUTE = re.compile(rb"https?://(?P<host>[^/]*)(?P<path>/.*)?", re.IGNORECASE | re.DOTALL)
 
 Observe = Callable[[str, str, int, float], None]
 """Called with every answer: method, route template, status, seconds."""
@@ -43,6 +47,7 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        _use_absolute_target(scope)
         headers = Headers(scope=scope)
         request_id = choose_request_id(headers.get("x-request-id"), self._randomness)
         trace_parent = read_trace_parent(headers.get("traceparent"))
@@ -64,6 +69,8 @@ class RequestMiddleware:
         try:
             if _head_bytes(scope) > HEAD_BYTES_MAX:
                 await self._refuse_head(scope, receive, send_extended)
+            elif _has_two_lengths(scope):
+                await self._refuse_lengths(scope, receive, send_extended)
             else:
                 await self._app(scope, receive, send_extended)
         except asyncio.CancelledError:
@@ -85,6 +92,13 @@ class RequestMiddleware:
     async def _answer(self, error: SluiceError, scope: Scope, receive: Receive, send: Send) -> None:
         await problem_response(error, request_id=scope[REQUEST_ID_KEY])(scope, receive, send)
 
+    async def _refuse_lengths(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, and close the connection: what follows may be another's request."""
+        error = invalid_request("A request has Transfer-Encoding or Content-Length, not both.", field="Content-Length")
+        known, headers = record_error(error, self._journal), {"Connection": "close"}
+        answer = problem_response(known, request_id=scope[REQUEST_ID_KEY], headers=headers)
+        await answer(scope, receive, send)
+
     async def _refuse_head(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The server bounds a head that comes in pieces; one that comes at once is found here."""
         error = invalid_request("The head of the request is too large.", head_bytes_max=HEAD_BYTES_MAX)
@@ -96,6 +110,22 @@ class RequestMiddleware:
         if self._observe is not None and status:
             route = getattr(scope.get("route"), "path", "")
             self._observe(scope["method"], route, status, seconds)
+
+
+def _use_absolute_target(scope: Scope) -> None:
+    """Take a target such as ``http://host/path`` for its path, and its host for ``Host`` (RFC 9112, 3.2.2)."""
+    found = _ABSOLUTE.fullmatch(scope["raw_path"])
+    if found is None:
+        return
+    scope["raw_path"] = found["path"] or b"/"
+    scope["path"] = unquote(scope["raw_path"].decode("ascii"))
+    others = [(name, value) for name, value in scope["headers"] if name != b"host"]
+    scope["headers"] = [(b"host", found["host"]), *others]
+
+
+def _has_two_lengths(scope: Scope) -> bool:
+    """Whether the length of the body is said in two ways, of which a proxy may read the other (RFC 9112, 6.1)."""
+    return {b"transfer-encoding", b"content-length"} <= {name for name, _ in scope["headers"]}
 
 
 def _head_bytes(scope: Scope) -> int:
