@@ -14,7 +14,7 @@ SERIAL := $(shell grep -rl --include='test_*.py' 'mark\.serial' tests)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cloud-demo layers s test quick check fmt bench proto lock clean
+.PHONY: help install demo cloud-demo layers s test quick check fmt bench mutants proto lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ fmt: install ## Format the code
 
 bench: install build/bench/installed ## Measure ourselves beside others; see tests/bench/README.md
 	$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY)) $(if $(RECORD),--record)
+
+mutants: install ## Change the core at random places and count the changes that no test notices; COUNT=300 SEED=1
+	$(BIN)/python -m tests.mutation $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 # What only the benchmarks need; the rest comes from .venv, which stays as its lock says.
 build/bench/installed: tests/bench/requirements.lock $(VENV)/installed
