@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from sluice.domain.errors import MEANINGS, ErrorCode
 from tests.support.http_client import ApiClient, HttpRelay, definition, http_relay
 
 
@@ -119,6 +120,22 @@ def test_who_knows_only_the_address_finds_a_page_and_the_life(relay: HttpRelay) 
         for path in ("/docs", "/openapi.json", "/health/live"):
             assert f'href="{path}"' in page.text
             assert stranger.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("code", list(ErrorCode))
+def test_every_type_of_problem_has_a_page(relay: HttpRelay, code: ErrorCode) -> None:
+    with httpx.Client(base_url=relay.url, trust_env=False, timeout=60) as stranger:
+        page = stranger.get(f"/problems/{code}")
+        assert page.status_code == 200
+        assert code in page.text
+        assert MEANINGS[code].who in page.text
+
+
+def test_a_problem_names_its_page_and_no_other_is_there(relay: HttpRelay) -> None:
+    with httpx.Client(base_url=relay.url, trust_env=False, timeout=60) as stranger:
+        problem = stranger.get("/v1/exports").json()
+        assert (problem["type"], stranger.get(problem["type"]).status_code) == ("/problems/UNAUTHENTICATED", 200)
+        assert stranger.get("/problems/NONE").status_code == 404
 
 
 def test_an_open_that_is_repeated_and_a_call_of_its_own_say_which_batches_are_stored(client: ApiClient) -> None:

@@ -166,7 +166,7 @@ def _http_result(answer: httpx.Response, *path: str) -> str | Refusal:
 
 def _problem_of(answer: httpx.Response) -> Refusal:
     body: dict[str, Any] = answer.json()
-    assert body["type"] == "about:blank"
+    assert body["type"] == f"/problems/{body['code']}"
     assert body["status"] == answer.status_code
     retry_after = answer.headers.get("retry-after")
     return Refusal(

@@ -79,6 +79,20 @@ def test_every_call_is_declared_with_its_errors_and_its_key(document: dict[str, 
     assert all("application/problem+json" in answer["content"] for answer in errors)
 
 
+def test_calls_have_short_ids_of_their_own_and_links_need_no_key(document: dict[str, Any]) -> None:
+    ids = {
+        operation["operationId"]: operation["security"]
+        for path in document["paths"].values()
+        for operation in path.values()
+    }
+    assert set(ids) == {
+        "openExport", "listExports", "getExport", "listBatches", "followExport", "putBatch", "sendTable", "closeExport",
+        "renderExport", "headFileLink", "getFileLink", "deleteExport", "headFile", "readFile",
+    }  # fmt: skip
+    assert {name for name, security in ids.items() if not security} == {"headFile", "readFile"}
+    assert [server["url"] for server in document["servers"]] == ["/"]
+
+
 def test_bodies_are_declared_by_content_type(document: dict[str, Any]) -> None:
     batch = found(document, "PUT", "/v1/exports/{id}/batches/{sequence}")["requestBody"]
     assert batch["content"].keys() == {"application/json", "application/x-ndjson", "text/csv", "application/x-protobuf"}

@@ -11,6 +11,8 @@ from sluice.domain.keys import TaskRef
 from sluice.ports.journal import Journal
 from sluice.ports.store_errors import StoreError
 
+PROBLEM_PATH = "/problems/"
+"""Below it each code has a page, which the type of a problem names."""
 RETRY_AFTER_S = 5
 """Hint for a retryable error that brings none of its own."""
 
@@ -158,7 +160,7 @@ def problem(error: SluiceError, *, request_id: str) -> dict[str, object]:
     """The body of an error answer (RFC 9457), the same facts in both APIs."""
     return {
         **error.shown,
-        "type": "about:blank",
+        "type": f"{PROBLEM_PATH}{error.code}",
         "title": error.meaning.sentence,
         "status": http_status(error),
         "detail": error.said,

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sluice.api.auth import TENANT_SHARE, Shares
+from sluice.api.error_status import PROBLEM_PATH
 from sluice.api.http.bodies.body import BodyTimeouts
 from sluice.api.http.errors import HttpError, answer_error
 from sluice.api.http.operation import (
@@ -27,12 +28,12 @@ from sluice.api.http.operation import (
     json_response,
 )
 from sluice.api.http.routes import exports
-from sluice.api.http.routes.docs import docs_page, home_page
+from sluice.api.http.routes.docs import docs_page, home_page, problem_page
 from sluice.api.http.routes.openapi import make_document
 from sluice.api.http.server.middleware import Observe, RequestMiddleware
 from sluice.api.service import Service
 from sluice.domain.api_key import Scope
-from sluice.domain.errors import SluiceError
+from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.store_errors import StoreError
 
 _ANSWERED = (SluiceError, StoreError, HttpError, HTTPException, ClientDisconnect)
@@ -124,8 +125,15 @@ def _document_routes(document: Callable[[], Declared]) -> list[Route]:
         """As on the port for health: this process answers."""
         return json_response({"status": "ok"})
 
+    async def problem(request: Request) -> Response:
+        code = request.path_params["code"]
+        if code not in ErrorCode.__members__:
+            raise HTTPException(404)
+        return problem_page(ErrorCode(code))
+
     return [
         Route("/", home),
+        Route(f"{PROBLEM_PATH}{{code}}", problem),
         Route("/health/live", live),
         Route("/openapi.json", openapi),
         Route("/docs", docs),

@@ -9,6 +9,9 @@ from typing import Any
 
 from starlette.responses import HTMLResponse
 
+from sluice.api.error_status import ANSWERS
+from sluice.domain.errors import MEANINGS, MORE, ErrorCode
+
 Declared = dict[str, Any]
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -41,6 +44,18 @@ def home_page() -> HTMLResponse:
         '<li><a href="/docs">The calls of this service</a></li>'
         '<li><a href="/openapi.json">openapi.json</a>, for programs</li>'
         '<li><a href="/health/live">Is it alive?</a></li></ul></body></html>'
+    )
+    return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
+
+
+def problem_page(code: ErrorCode) -> HTMLResponse:
+    """What an error code means, who must act and what lets the request through."""
+    meaning, (grpc, http) = MEANINGS[code], ANSWERS[code]
+    again = "The same request may be sent again." if meaning.retryable else "The same request fails again."
+    page = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{code}</title><style>{_STYLE}</style>'
+        f"</head><body><h1><code>{code}</code></h1><p>{_text(meaning.sentence)}</p><p>{_text(MORE.get(code, ''))}</p>"
+        f"<p>Who must act: {meaning.who}. {again} HTTP {http}, gRPC {grpc.name}.</p></body></html>"
     )
     return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
 

@@ -165,6 +165,7 @@ def make_document(operations: Sequence[Operation]) -> Declared:
             "description": DESCRIPTION,
             "version": __version__,
         },
+        "servers": [{"url": "/", "description": "This service, wherever it is reached."}],
         "paths": paths,
         "components": {
             "schemas": {**schemas, "Cell": _CELL},
@@ -202,8 +203,8 @@ def _operation(operation: Operation, query_schema: Declared) -> Declared:
     declared: Declared = {"operationId": operation.id, "summary": operation.summary}
     if operation.description:
         declared["description"] = operation.description
-    if operation.scope is not None:
-        declared["security"] = [{SECURITY_SCHEME: []}]
+    # A file is behind its link alone: the token of the path is what lets a caller in.
+    declared["security"] = [{SECURITY_SCHEME: []}] if operation.scope is not None else []
     in_path = re.findall(r"\{(\w+)\}", operation.path)
     parameters = [{"name": name, "in": "path", "required": True, **PATH_PARAMETERS[name]} for name in in_path]
     parameters += [*_query_parameters(operation.query, query_schema), *operation.headers]
