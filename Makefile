@@ -14,7 +14,7 @@ SERIAL := $(shell grep -rl --include='test_*.py' 'mark\.serial' tests)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cloud-demo layers s test quick check fmt bench mutants proto lock clean
+.PHONY: help install demo cloud-demo layers s test quick check fmt bench soak mutants proto lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -78,6 +78,9 @@ build/bench/installed: tests/bench/requirements.lock $(VENV)/installed
 	rm -rf build/bench/packages
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target build/bench/packages -r tests/bench/requirements.lock
 	@touch $@
+
+soak: install ## Send exports for MINUTES (60) and see that the service's memory stays flat
+	$(BIN)/python -m tests.bench.soak --minutes $(or $(MINUTES),60)
 
 proto: install ## Generate the stubs from layers/sluice/proto
 	$(BIN)/python infra/gen_proto.py

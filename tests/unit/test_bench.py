@@ -23,6 +23,7 @@ from tests.bench.plots import draw
 from tests.bench.readme_figures import figures_of
 from tests.bench.recording import FRONT, PAGE, RESULTS, blocks_of, record, rewrite, with_block
 from tests.bench.results import Composed, Crowd, Linked, Pushed, Results, Started, Written, load_results
+from tests.bench.soak import GROWTH_BYTES_MAX, MIB, Sample, growth
 from tests.bench.subject_table import SUBJECTS, Subject, is_installed, prepare_of, subject_named
 from tests.bench.targets import targets_of
 from tests.support.programs import why_not
@@ -265,3 +266,12 @@ def test_plots_are_small_pictures(tmp_path: Path) -> None:
         pytest.skip("matplotlib is not installed; `make bench` installs it")
     assert len(files) == len(list(tmp_path.glob("plot-*.png"))) == 5
     assert all(file.read_bytes().startswith(b"\x89PNG") and file.stat().st_size < 60_000 for file in files)
+
+
+def test_a_soak_tells_growth_from_caches_that_fill() -> None:
+    filling = [Sample(at, 50 * MIB + min(at, 20) * MIB, at) for at in range(100)]
+    growing = [Sample(at, 50 * MIB + at * MIB, at) for at in range(100)]
+    assert growth(filling) == 0
+    assert growth(growing) == 50 * MIB > GROWTH_BYTES_MAX
+    with pytest.raises(ValueError, match="too short"):
+        growth(filling[:3])

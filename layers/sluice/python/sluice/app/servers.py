@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import threading
 from collections.abc import Callable, Iterator
@@ -26,9 +27,12 @@ from sluice.api.service import Service
 from sluice.app.backends import backend_of
 from sluice.app.settings.validation import Settings
 from sluice.app.telemetry.telemetry import Telemetry
+from sluice.domain.limits import KIB
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import choose_request_id
 
+_M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
+"""Options of glibc's ``mallopt``."""
 HEALTH_CONNECTIONS_MAX = 64
 """Of the port for health and metrics: whatever is asked of the other ports, this one answers."""
 
@@ -79,6 +83,7 @@ def open_servers(
         observe=telemetry.metrics.observe_request,
     )
     _allow_files()
+    _give_memory_back()
     listen = partial(_http_server, settings, ports, closing=closing)
     monitoring = listen(health.build(), settings.monitoring.metrics_port, HEALTH_CONNECTIONS_MAX)
     http = listen(app, settings.server.http_port, settings.server.connections_max)
@@ -122,6 +127,17 @@ def _allow_files() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _give_memory_back() -> None:
+    """Have the allocator of glibc give large blocks back to the system, and share arenas between threads.
+
+    Left alone it has eight arenas for each processor and keeps in each what the bodies of one moment took.
+    """
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for option, value in ((_M_ARENA_MAX, 2), (_M_MMAP_THRESHOLD, 256 * KIB), (_M_TRIM_THRESHOLD, 256 * KIB)):
+            mallopt(option, value)
 
 
 def _http_server(
