@@ -27,7 +27,7 @@ def client(relay: HttpRelay) -> ApiClient:
         ("/v1/exports?status=open", ["cursor", "limit", "state"]),
         ("/v1/exports/{task}?wait=0&Wait=5", ["wait"]),
         ("/v1/exports/{task}/events?since=1", []),
-        ("/v1/exports/{task}/file?redirct=false", ["redirect"]),
+        ("/v1/exports/{task}/file?redirct=false", ["life_s", "redirect"]),
     ],
 )
 def test_a_parameter_that_would_be_ignored_is_refused(client: ApiClient, path: str, known: list[str]) -> None:

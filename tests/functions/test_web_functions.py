@@ -163,6 +163,7 @@ def test_the_query_function_documents_only_what_it_has(cloud: Cloud, query: WebF
     assert set(paths) == {
         "/v1/exports",
         "/v1/exports/{task_id}",
+        "/v1/exports/{task_id}/batches",
         "/v1/exports/{task_id}/events",
         "/v1/exports/{task_id}/file",
     }
