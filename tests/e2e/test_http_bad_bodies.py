@@ -6,22 +6,32 @@ import gzip
 import hashlib
 import json
 import socket
+import threading
 import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import httpx
 import pytest
+from starlette.requests import Request
 
+from sluice.api.auth import NO_KEY, Principal
 from sluice.api.http.bodies.body import BodyBudget, BodyTimeouts
+from sluice.api.http.operation import HttpCall, HttpResources
+from sluice.api.http.routes.batches import BatchQuery
+from sluice.domain.api_key import Scope
 from sluice.domain.errors import SluiceError
+from sluice.domain.keys import TenantId
 from sluice.domain.limits import KIB, MIB, Limits
 from sluice.domain.task import State
 from sluice.proto import export_pb2 as pb
 from tests.support.http_client import ApiClient, HttpRelay, code_of, definition, http_relay, raw_exchange
 from tests.support.http_process import http_process
+from tests.support.memory_service import MemoryService
 
 SHORT_TIMEOUTS = BodyTimeouts(idle_s=0.4, total_s=1.2)
 
@@ -378,12 +388,50 @@ def test_more_rows_than_a_batch_may_have_are_refused_unread(tmp_path: Path, body
         assert client.put_body(task_id, 1, taken).status_code == 200
 
 
-def test_the_bodies_of_all_callers_together_are_bounded() -> None:
-    budget = BodyBudget(bytes_max=100)
-    with budget.reserve() as first, budget.reserve() as second:
-        first.add(60)
+def principal_of(tenant: str, key_id: str = "k") -> Principal:
+    return Principal(tenant=TenantId(tenant), key_id=key_id, scopes=frozenset({Scope.WRITE}))
+
+
+def test_the_bodies_of_all_callers_together_are_bounded_and_those_of_a_tenant_more_narrowly() -> None:
+    budget = BodyBudget(bytes_max=100, share=0.6)
+    alice, bob, local = principal_of("alice"), principal_of("bob"), principal_of("local", NO_KEY)
+    with budget.reserve(alice) as first, budget.reserve(alice) as again, budget.reserve(bob) as second:
+        first.add(50)
+        with pytest.raises(SluiceError, match="QUEUE_FULL"):
+            again.add(11)
+        again.add(10)
         second.add(40)
         with pytest.raises(SluiceError, match="QUEUE_FULL"):
             second.add(1)
-    with budget.reserve() as third:
+    with budget.reserve(local) as third:
         third.add(100)
+
+
+def test_a_tenant_that_has_others_wait_for_its_batches_holds_no_thread_that_they_need(tmp_path: Path) -> None:
+    """Batches that take long to decode wait for their turn on the event loop, and never for all of the turns."""
+    resources = HttpResources(service=MemoryService(tmp_path).service)
+    going, release = threading.Semaphore(0), threading.Event()
+
+    def work() -> str:
+        going.release()
+        release.wait(60)
+        return "decoded"
+
+    def call_of(tenant: str) -> HttpCall[BatchQuery]:
+        request = Request({"type": "http", "method": "PUT", "path": "/", "headers": [], "query_string": b""})
+        return HttpCall(request, resources, principal_of(tenant), BatchQuery())
+
+    async def scenario() -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(60):
+                group.start_soon(call_of("alice").decode, work)
+            await anyio.to_thread.run_sync(going.acquire)
+            assert resources.decoders.borrowed_tokens == 1
+            assert resources.workers.borrowed_tokens == 0
+            group.start_soon(call_of("bob").decode, work)
+            await anyio.to_thread.run_sync(going.acquire)  # bob's began, behind 59 of alice's that wait
+            assert await call_of("bob").run(lambda: "status") == "status"
+            release.set()
+        assert not resources.turns
+
+    anyio.run(scenario)

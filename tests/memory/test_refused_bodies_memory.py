@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +113,42 @@ def client(process: HttpProcess) -> Iterator[httpx.Client]:
         yield calling
 
 
+WIDE = [f"c{number}" for number in range(16_384)]
+EMPTY_OBJECTS = {
+    "json: rows that name one column of 16,384": (JSON, b"[" + b'{"c1":1},' * 6_000 + b'{"c1":1}]'),
+    "json: rows that name none": (JSON, b"[" + b"{}," * 6_000 + b"{}]"),
+    "ndjson: rows that name one column": (NDJSON, b'{"c1":1}\n' * 6_000),
+    "ndjson: rows that name none, some after an exact number": (NDJSON, b'{"c1":-0}\n' + b"{}\n" * 6_000),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY_OBJECTS)
+def test_objects_that_leave_out_their_names_cost_no_more_than_what_is_sent(
+    process: HttpProcess, client: httpx.Client, name: str
+) -> None:
+    kind, body = EMPTY_OBJECTS[name]
+    opened = client.post("/v1/exports", json={"format": "csv", "columns": [{"name": column} for column in WIDE]})
+    put(client, opened.json()["task_id"], kind, b'[{"c2":1}]' if kind == JSON else b'{"c2":1}')
+    before = reset_peak(process.pid)
+    assert put(client, opened.json()["task_id"], kind, gzip.compress(body), packed=True) == (413, LARGE)
+    assert process.peak_bytes() - before < FACTOR * LIMITS.batch_bytes_max
+    assert process.resident_bytes() - before < 2 * LEFT_MAX
+
+
+def test_a_table_of_empty_objects_is_read_some_rows_at_a_time(process: HttpProcess, client: httpx.Client) -> None:
+    """262 KB plain, 16,384 columns in the first line: it may be taken or refused, but never becomes gigabytes."""
+    head = b"{" + b",".join(b'"c%d":1' % number for number in range(16_384)) + b"}\n"
+    body = gzip.compress(head + b"{}\n" * 2_000)
+    before = reset_peak(process.pid)
+    answer = client.post(
+        "/v1/exports/stream?format=csv&filename=a",
+        content=body,
+        headers={"Content-Type": NDJSON, "Content-Encoding": "gzip"},
+    )
+    assert answer.status_code in {202, 413}
+    assert process.peak_bytes() - before < FACTOR * LIMITS.batch_bytes_max
+
+
 @pytest.fixture(scope="module")
 def task_id(client: httpx.Client) -> str:
     opened = client.post("/v1/exports", json={"format": "csv", "columns": [{"name": "a"}, {"name": "b"}]})
@@ -119,8 +156,9 @@ def task_id(client: httpx.Client) -> str:
     return str(opened.json()["task_id"])
 
 
-def put(client: httpx.Client, task_id: str, kind: str, body: bytes) -> tuple[int, str]:
-    answer = client.put(f"/v1/exports/{task_id}/batches/1", content=body, headers={"Content-Type": kind})
+def put(client: httpx.Client, task_id: str, kind: str, body: bytes, *, packed: bool = False) -> tuple[int, str]:
+    headers = {"Content-Type": kind} | ({"Content-Encoding": "gzip"} if packed else {})
+    answer = client.put(f"/v1/exports/{task_id}/batches/1", content=body, headers=headers)
     return answer.status_code, answer.json().get("code", "")
 
 

@@ -11,6 +11,8 @@ from sluice.usecases.params_cache import ParamsCache
 
 DECODED_MAX = 2
 """Batches that are decoded at a time, over both APIs together."""
+DECODED_OF_TENANT_MAX = 1
+"""Of one tenant, over HTTP, where there are API keys: the others always have a turn."""
 WAITING_MAX = 16
 ROOM_POLL_S = 0.1
 """How often an open that waits looks whether there is room."""

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from sluice.api.auth import TENANT_SHARE, Shares
 from sluice.api.error_status import PROBLEM_PATH
-from sluice.api.http.bodies.body import BodyTimeouts
+from sluice.api.http.bodies.body import BodyBudget, BodyTimeouts
 from sluice.api.http.errors import HttpError, answer_error
 from sluice.api.http.operation import (
     SENDERS_MAX,
@@ -92,6 +92,7 @@ def build_http_app(
         closing=closing or threading.Event(),
         body_timeouts=body_timeouts or BodyTimeouts(),
         hosts=frozenset(hosts),
+        body_budget=BodyBudget(share=tenant_share),
         requests=Shares(requests_max, share=tenant_share, what="requests"),
         tables=Shares(SENDERS_MAX, share=tenant_share, what="tables"),
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
+from weakref import WeakValueDictionary
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
@@ -24,10 +25,10 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope as AsgiScope
 
-from sluice.api.auth import Principal, Shares, is_loopback
+from sluice.api.auth import NO_KEY, Principal, Shares, is_loopback
 from sluice.api.http.bodies.body import JSON, BodyBudget, BodyTimeouts
 from sluice.api.http.errors import KNOWN_KEY, SHARE_KEY, invalid_request
-from sluice.api.service import ROOM_POLL_S, Service
+from sluice.api.service import DECODED_MAX, DECODED_OF_TENANT_MAX, ROOM_POLL_S, Service
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, make_ref
@@ -198,6 +199,10 @@ class HttpResources:
     body_timeouts: BodyTimeouts = field(default_factory=BodyTimeouts)
     body_budget: BodyBudget = field(default_factory=BodyBudget)
     workers: CapacityLimiter = field(default_factory=_limiter(40))
+    decoders: CapacityLimiter = field(default_factory=_limiter(DECODED_MAX))
+    """Batches that are decoded: a limiter of its own, since ``workers`` answer all other calls."""
+    turns: WeakValueDictionary[str, CapacityLimiter] = field(default_factory=WeakValueDictionary)
+    """Of each tenant that decodes or waits for it."""
     requests: Shares = field(default_factory=lambda: Shares(1_000, what="requests"))
     """Requests under way, those that wait included."""
     senders: CapacityLimiter = field(default_factory=_limiter(SENDERS_MAX))
@@ -252,6 +257,14 @@ class HttpCall(Generic[Query]):
             if await self.request.is_disconnected():
                 raise ClientDisconnect
             return await to_thread.run_sync(work, *arguments, limiter=CapacityLimiter(1))
+
+    async def decode(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Decode a batch in a thread. It waits for its turn without one; a tenant has a part of the turns."""
+        turns = self.resources.turns.setdefault(self.principal.tenant, CapacityLimiter(DECODED_OF_TENANT_MAX))
+        if self.principal.key_id == NO_KEY:  # every caller is the one tenant there is
+            return await to_thread.run_sync(work, *arguments, limiter=self.resources.decoders)
+        async with turns:
+            return await to_thread.run_sync(work, *arguments, limiter=self.resources.decoders)
 
     async def run_with_room(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """As ``run``, for what opens an export: while the queue is full it waits for room, and no thread waits."""

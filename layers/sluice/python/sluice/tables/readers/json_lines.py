@@ -14,9 +14,18 @@ from sluice.domain.limits import Limits
 from sluice.tables.readers.batching import TOO_LARGE, Hints, ReadRows, TableBatch, cut_batches, one_batch
 from sluice.tables.readers.json import exact_json, has_commas, is_exact
 from sluice.tables.readers.lines import BLOCK_BYTES, UTF8_BOM, LineTooLongError, first_line, line_blocks
-from sluice.tables.readers.records import RowShape, batch_of_rows, rows_of_records, too_wide
+from sluice.tables.readers.records import (
+    RowShape,
+    batch_of_rows,
+    check_missing,
+    missing_cells,
+    rows_of_records,
+    too_wide,
+)
 
 _fast = msgspec.json.Decoder(float_hook=str)
+_CELLS_AT_ONCE = 500_000
+"""Cells that lines of objects may become at a time."""
 
 
 _STRING = r'"(?:[^"\\]|\\.)*+"'
@@ -65,6 +74,8 @@ class JsonLinesTable:
         self.kind_name = "a JSON array" if is_array else "JSON Lines"
         self._lines = _elements_of(blocks, limits) if is_array else _lines_of(blocks, limits)
         self._first: dict[str, object] | None = None
+        self._missing: int | None = None
+        """Cells that the objects of one batch have left out so far."""
         lines = next(self._lines, None)
         if lines is not None:
             self._lines = chain([lines], self._lines)
@@ -83,11 +94,13 @@ class JsonLinesTable:
         return cut_batches(self._groups(shape), shape, self._limits, batch_of_rows)
 
     def batch(self, shape: RowShape) -> TableBatch:
-        return one_batch(self._groups(shape), shape, batch_of_rows)
+        return one_batch(self._groups(shape, is_one=True), shape, batch_of_rows)
 
-    def _groups(self, shape: RowShape) -> Iterator[ReadRows]:
+    def _groups(self, shape: RowShape, *, is_one: bool = False) -> Iterator[ReadRows]:
+        """Decode some lines at a time; ``is_one`` when all are one batch."""
         done = 0
-        for lines in self._lines:
+        self._missing = 0 if is_one else None
+        for lines in self._line_blocks(shape):
             if _is_wider(lines, shape.width):
                 raise too_wide(shape.width, row=done + 1, **lines.place(0))
             group = self._fast_group(lines, shape)
@@ -96,6 +109,22 @@ class JsonLinesTable:
             else:
                 yield from self._exact_groups(lines, shape, done)
             done += len(lines.texts)
+
+    def _line_blocks(self, shape: RowShape) -> Iterator[_LineBlock]:
+        """The lines, objects in smaller blocks: each becomes a row of all columns, though it may name none."""
+        rows = max(1, _CELLS_AT_ONCE // shape.width)
+        for lines in self._lines:
+            if self._first is None or len(lines.texts) <= rows:
+                yield lines
+                continue
+            for start in range(0, len(lines.texts), rows):
+                texts = lines.texts[start : start + rows]
+                yield _LineBlock(texts, lines.numbers[start : start + rows], sum(map(len, texts)) + len(texts))
+
+    def _count_missing(self, records: Sequence[Any], shape: RowShape) -> None:
+        if self._missing is not None and self._first is not None:
+            self._missing += missing_cells(records, shape)
+            check_missing(self._missing)
 
     def _fast_group(self, lines: _LineBlock, shape: RowShape) -> ReadRows | None:
         """Decode all lines by the fast decoder; None where it refuses one, or cannot be trusted."""
@@ -107,6 +136,7 @@ class JsonLinesTable:
             return None
         if not is_exact(records, b"\n".join(lines.texts)):
             return None
+        self._count_missing(records, shape)
         cells = sum(map(len, records))
         syntax_bytes = cells  # a bracket or a comma for each
         if are_objects and cells == shape.width * len(records):
@@ -121,6 +151,7 @@ class JsonLinesTable:
             try:
                 record = _decode_exactly(text, **place)
                 rows += rows_of_records([record], shape, are_objects=self._first is not None)
+                self._count_missing([record], shape)
             except SluiceError as error:
                 yield ReadRows(rows, lines.numbers[: len(rows)], lines.bytes)
                 raise SluiceError(error.code, error.detail, **{**error.facts, **place}) from None

@@ -86,6 +86,22 @@ class RowShape:
         return frozenset(self.names)
 
 
+MISSING_MAX = 2_000_000
+"""Cells of one batch that its objects do not name. They cost their sender nothing, so not its bytes bound them."""
+
+
+def missing_cells(records: Sequence[Any], shape: RowShape) -> int:
+    """How many cells the objects leave out."""
+    return len(records) * shape.width - sum(len(record) for record in records if isinstance(record, dict))
+
+
+def check_missing(missing: int) -> None:
+    """Raise BATCH_TOO_LARGE for objects that leave out more cells than one batch may."""
+    if missing > MISSING_MAX:
+        detail = "The objects leave out too many names for one batch: send fewer rows at a time, or arrays."
+        raise SluiceError(ErrorCode.BATCH_TOO_LARGE, detail, missing_max=MISSING_MAX)
+
+
 def rows_of_records(records: Sequence[Any], shape: RowShape, *, are_objects: bool) -> list[Any]:
     """Take the rows of records that are all arrays of cells, or all objects keyed by column name.
 
@@ -164,6 +180,7 @@ def _rows_of_objects(records: Sequence[Any], shape: RowShape) -> list[Any]:
     if is_simple and set(map(type, records)) == {dict} and set(map(len, records)) == {shape.width}:
         with suppress(KeyError):
             return list(map(itemgetter(*shape.names), records))
+    check_missing(missing_cells(records, shape))
     return [_row_of_object(record, row, shape) for row, record in enumerate(records, 1)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from starlette.requests import ClientDisconnect, Request
 
+from sluice.api.auth import NO_KEY, TENANT_SHARE, Principal
 from sluice.api.http.errors import invalid_request, request_timeout
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import KIB, MIB
@@ -83,37 +85,46 @@ class BodyTimeouts:
 
 
 class BodyBudget:
-    """Bounds the bytes of all bodies that are buffered at a time. Used by the event loop alone."""
+    """Bounds the bytes of all bodies that are buffered at a time, and those of one tenant. For the event loop alone.
 
-    def __init__(self, bytes_max: int = 128 * MIB) -> None:
+    Where there are no API keys every caller is the one tenant there is, and may take everything.
+    """
+
+    def __init__(self, bytes_max: int = 128 * MIB, *, share: float = TENANT_SHARE) -> None:
         self._bytes_max = bytes_max
-        self._reserved_bytes = 0
+        self._of_tenant_max = int(bytes_max * share)
+        self._reserved: Counter[str] = Counter()
 
     @contextmanager
-    def reserve(self) -> Iterator[ReservedBytes]:
+    def reserve(self, principal: Principal) -> Iterator[ReservedBytes]:
         """Count what one request buffers, until it is answered."""
-        reserved = ReservedBytes(self)
+        reserved = ReservedBytes(self, principal)
         try:
             yield reserved
         finally:
-            self.add(-reserved.size)
+            self._reserved[principal.tenant] -= reserved.size
+            if not self._reserved[principal.tenant]:
+                del self._reserved[principal.tenant]
 
-    def add(self, size: int) -> None:
+    def add(self, principal: Principal, size: int) -> None:
         """Raises QUEUE_FULL when there is no room now."""
-        if size > 0 and self._reserved_bytes + size > self._bytes_max:
+        of_tenant = self._reserved[principal.tenant] + size
+        is_over_share = principal.key_id != NO_KEY and of_tenant > self._of_tenant_max
+        if is_over_share or self._reserved.total() + size > self._bytes_max:
             raise SluiceError(ErrorCode.QUEUE_FULL, "Too much is being sent at once.", retry_after_s=1)
-        self._reserved_bytes += size
+        self._reserved[principal.tenant] = of_tenant
 
 
 class ReservedBytes:
     """The share of one request in the budget."""
 
-    def __init__(self, budget: BodyBudget) -> None:
+    def __init__(self, budget: BodyBudget, principal: Principal) -> None:
         self._budget = budget
+        self._principal = principal
         self.size = 0
 
     def add(self, size: int) -> None:
-        self._budget.add(size)
+        self._budget.add(self._principal, size)
         self.size += size
 
 

@@ -76,18 +76,20 @@ async def _put(call: HttpCall[BatchQuery], ref: TaskRef, sequence: int) -> Batch
     media = media_of(call.request, allowed=(JSON, NDJSON, CSV, PROTOBUF))
     params = (await call.run(resources.service.params_cache.read, ref)).params
     shape = RowShape.of(params, call.query.sheet, call.ports.limits)
-    with resources.body_budget.reserve() as reserved:
+    with resources.body_budget.reserve(call.principal) as reserved:
         body = await read_body(
             call.request, reserved, bytes_max=resources.body_bytes_max, timeouts=resources.body_timeouts
         )
-        return await call.run(_store, resources, ref, sequence, media, shape, body)
+        read = await call.decode(_decode, resources, media, shape, body, sequence)
+        return await call.run(_store, resources, ref, sequence, read)
 
 
-def _store(
-    resources: HttpResources, ref: TaskRef, sequence: int, media: Media, shape: RowShape, body: bytes
-) -> BatchReceipt:
-    with resources.service.decoding:
-        read = read_rows(body, media, shape, resources.ports.limits, sequence=sequence)
+def _decode(resources: HttpResources, media: Media, shape: RowShape, body: bytes, sequence: int) -> TableBatch:
+    with resources.service.decoding:  # shared with gRPC
+        return read_rows(body, media, shape, resources.ports.limits, sequence=sequence)
+
+
+def _store(resources: HttpResources, ref: TaskRef, sequence: int, read: TableBatch) -> BatchReceipt:
     params_cache = resources.service.params_cache
     with read.located():
         return put_batch(resources.ports, params_cache, ref, sequence=sequence, batch=read.batch, sheet=read.sheet)

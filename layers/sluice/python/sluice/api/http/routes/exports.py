@@ -186,7 +186,7 @@ def idempotency_key_of(call: HttpCall[Any]) -> str | None:
 async def _read_model(call: HttpCall[Any], model: type[Model], *, default: Model | None = None) -> Model:
     """Read the JSON body; with a ``default`` it may be left out."""
     resources = call.resources
-    with resources.body_budget.reserve() as reserved:
+    with resources.body_budget.reserve(call.principal) as reserved:
         if "content-type" in call.request.headers or default is None:
             media_of(call.request, allowed=(JSON,))
         body = await read_body(call.request, reserved, bytes_max=MODEL_BYTES_MAX, timeouts=resources.body_timeouts)
