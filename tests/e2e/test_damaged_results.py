@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from sluice.adapters.directory.object_file import BLOCK_BYTES, Label, read_verified
+from sluice.adapters.directory.object_file import BLOCK_BYTES, CHECKED_BYTES_MAX, Label, read_verified
 from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.domain.limits import MIB
@@ -46,9 +47,7 @@ class Files:
                 blocks.append(block)  # noqa: PERF402 - what came before an error counts
 
     def flip(self, at: int) -> None:
-        data = bytearray(self.path.read_bytes())
-        data[at] ^= 1
-        self.path.write_bytes(data)
+        flip(self.path, at)
 
 
 @pytest.fixture
@@ -110,21 +109,48 @@ def test_the_file_of_a_task_that_was_deleted_is_past_its_time(files: Files) -> N
     assert (answer.status_code, code_of(answer)) == (410, "EXPIRED")
 
 
-@pytest.mark.parametrize("at", [0, 5 * BLOCK_BYTES, 40 * BLOCK_BYTES - 1])
-def test_a_part_too_large_for_memory_ends_before_its_last_block(tmp_path: Path, at: int) -> None:
+BLOCKS = CHECKED_BYTES_MAX // BLOCK_BYTES + 2
+
+
+@pytest.mark.parametrize("at", [0, 5 * BLOCK_BYTES, BLOCKS * BLOCK_BYTES - 1])
+def test_a_part_too_large_to_be_read_twice_ends_before_its_last_block(tmp_path: Path, at: int) -> None:
     """As a release before wrote files: without a checksum for each part."""
     store = DirectoryStore(tmp_path, randomness=SystemRandomness(), sync=lambda _: None)
-    data = bytearray(40 * BLOCK_BYTES)
-    store.put("a", bytes(data))
+    data = bytes(BLOCKS * BLOCK_BYTES)
+    store.put("a", data)
     label = Label(len(data), int(store.head("a").crc64), {})
     path = tmp_path / "objects/a@"
     with path.open("rb") as file:
         assert sum(map(len, read_verified(file, label, 0, len(data)))) == len(data)
-    stored = bytearray(path.read_bytes())
-    stored[at] ^= 1
-    path.write_bytes(stored)
+    flip(path, at)
     with path.open("rb") as file:
         blocks = read_verified(file, label, 0, len(data))
-        assert [len(next(blocks)) for _ in range(39)] == [BLOCK_BYTES] * 39
+        assert [len(next(blocks)) for _ in range(BLOCKS - 1)] == [BLOCK_BYTES] * (BLOCKS - 1)
         with pytest.raises(DamagedObject):
             next(blocks)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 10 * BLOCK_BYTES), (BLOCK_BYTES - 9, 9 * BLOCK_BYTES + 9)])
+@pytest.mark.parametrize("how", ["changed", "cut"])
+def test_a_part_that_changes_while_it_is_sent_ends_before_its_last_block(
+    tmp_path: Path, start: int, end: int, how: str
+) -> None:
+    """It was right when it was checked, before its first block."""
+    store = DirectoryStore(tmp_path, randomness=SystemRandomness(), sync=lambda _: None)
+    store.put("a", bytes(10 * BLOCK_BYTES))
+    path = tmp_path / "objects/a@"
+    blocks = store.read_range("a", start, end)
+    sent = [len(next(blocks))]
+    if how == "changed":
+        flip(path, 5 * BLOCK_BYTES)
+    else:
+        os.truncate(path, 5 * BLOCK_BYTES)
+    with pytest.raises(DamagedObject):
+        sent.extend(map(len, blocks))
+    assert 0 < sum(sent) < end - start
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)

@@ -69,9 +69,11 @@ class GetsObjects(Protocol):
     def read_range(self, key: str, start: int, end: int) -> Generator[bytes]:
         """Yield bytes ``start`` to ``end`` (exclusive) in blocks of at most 1 MiB.
 
-        Memory does not depend on the object's size. Raises ``NoSuchObject``
-        at the first block, and ``DamagedObject`` before it yields bytes that
-        are not those that were stored, where the store can tell. A caller that stops half-way closes the generator.
+        Memory depends neither on the object's size nor on that of its parts.
+        Raises ``NoSuchObject`` at the first block, and ``DamagedObject`` before
+        it yields bytes that are not those that were stored, where the store can
+        tell; of bytes that change while they are read, before it ends. A caller
+        that stops half-way closes the generator.
         """
 
 

@@ -11,23 +11,26 @@ import os
 import struct
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
-from sluice.adapters.crc64 import crc64_of
+from sluice.adapters.crc64 import crc64_of, join_crc64
 from sluice.adapters.directory.atomic_file import NO_FILE, Sync, private_opener, unknown_when_disk_fails
 from sluice.adapters.object_names import check_key, check_prefix, is_component
+from sluice.domain.limits import KIB, MIB
 from sluice.ports.object_store import ListedObject
 from sluice.ports.store_errors import DamagedObject, NoSuchObject
 
 _FOOTER = struct.Struct(">I8s")
 """Length of the label before it, and the mark of the format."""
 _MARK = b"sluice\x00\x01"
-BLOCK_BYTES = 1 << 20
-CHECKED_BYTES_MAX = 32 * BLOCK_BYTES
-"""Parts up to this size are in memory while they are read, and checked before their first byte goes out."""
+BLOCK_BYTES = 64 * KIB
+"""What a download that is not read holds, a few times over: in the reader, in the server and in its connection."""
+CHECKED_BYTES_MAX = 32 * MIB
+"""Parts up to this size are checked before their first byte goes out."""
 _TAIL_BYTES = 1024
 """Read at once from a file's end; nearly every label fits in it."""
 
@@ -74,36 +77,58 @@ def open_object(path: Path) -> Iterator[tuple[BinaryIO, Label]]:
 def read_verified(file: BinaryIO, label: Label, start: int, end: int) -> Generator[bytes]:
     """Yield bytes ``start`` to ``end``, each after its part's checksum was found right. Raises ``DamagedObject``.
 
-    Of a part too large for memory that is read whole, the last block comes when
-    the others are found right; a range of one is not checked. Parts of that size are in no file that we make now.
+    A part is read twice, in blocks, so that a slow receiver holds a block and no part. What changes in between is
+    found before the last of its part's bytes goes out. Of a part that is too large to be read twice and is read
+    whole, the last block comes when the others are found right; a range of one is not checked. Parts of that size
+    are in no file that we make now.
     """
     at = 0
     for size, crc64 in label.parts or ((label.size, label.crc64),):
         first, last = max(start, at), min(end, at + size)
         if first < last:
-            file.seek(at if size <= CHECKED_BYTES_MAX else first)
+            expected: int | None = crc64
             if size <= CHECKED_BYTES_MAX:
-                data = file.read(size)
-                _check(crc64_of(data), crc64, size=len(data) - size)
-                view = memoryview(data)[first - at : last - at]
-                yield from (bytes(view[place : place + BLOCK_BYTES]) for place in range(0, len(view), BLOCK_BYTES))
-            else:
-                yield from _read_large(file, last - first, crc64 if last - first == size else None)
+                expected = _checked_crc64(file, (at, first, last, at + size), crc64)
+            elif last - first < size:
+                expected = None
+            yield from _read_span(file, first, last, expected)
         at += size
 
 
-def _read_large(file: BinaryIO, size: int, crc64: int | None) -> Iterator[bytes]:
-    so_far = 0
-    for place in range(0, size, BLOCK_BYTES):
-        block = file.read(min(BLOCK_BYTES, size - place))
-        so_far = crc64_of(block, so_far)
-        if crc64 is not None and place + BLOCK_BYTES >= size:
-            _check(so_far, crc64, size=0)
+def _checked_crc64(file: BinaryIO, places: tuple[int, int, int, int], crc64: int) -> int:
+    """The CRC-64 of the middle one of three spans that follow each other, once that of all three is found right."""
+    found = middle = 0
+    for number, (first, last) in enumerate(pairwise(places)):
+        piece = 0
+        for block in _blocks(file, first, last):
+            piece = crc64_of(block, piece)
+        found = join_crc64(found, piece, second_size=last - first)
+        middle = piece if number == 1 else middle
+    _check(found, crc64)
+    return middle
+
+
+def _read_span(file: BinaryIO, start: int, end: int, crc64: int | None) -> Iterator[bytes]:
+    """The last block comes when the checksum of all is found right."""
+    found = 0
+    for place, block in zip(range(start, end, BLOCK_BYTES), _blocks(file, start, end), strict=True):
+        found = crc64_of(block, found)
+        if crc64 is not None and place + BLOCK_BYTES >= end:
+            _check(found, crc64)
         yield block
 
 
-def _check(found: int, crc64: int, *, size: int) -> None:
-    if found != crc64 or size:
+def _blocks(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
+    file.seek(start)
+    for place in range(start, end, BLOCK_BYTES):
+        block = file.read(min(BLOCK_BYTES, end - place))
+        if len(block) < min(BLOCK_BYTES, end - place):
+            raise DamagedObject("the file ends within a part")
+        yield block
+
+
+def _check(found: int, crc64: int) -> None:
+    if found != crc64:
         raise DamagedObject("a part does not have its checksum")
 
 
