@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +16,7 @@ from sluice.adapters.aliyun.tablestore.client import Change, TablestoreClient
 from sluice.adapters.aliyun.tablestore.conditions import any_row
 from sluice.adapters.aliyun.tablestore.rows import task_key
 from sluice.adapters.sqlite.tasks import SqliteTasks
+from sluice.adapters.task_columns import Value
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, chunk_key
 from sluice.domain.lifecycle import Guard
@@ -28,7 +30,15 @@ from tests.support.fake_clock import FakeClock
 from tests.support.memory_ports import memory_ports
 from tests.support.tablestore_tables import TIMEOUT_S, access_to, open_tasks
 
-DAMAGES = [("state", "asleep"), ("params", "{"), ("warnings", "[1]"), ("sheet_rows", "x")]
+DAMAGES: list[tuple[str, Value]] = [
+    ("state", "asleep"),
+    ("params", "{"),
+    ("warnings", "[1]"),
+    ("sheet_rows", "x"),
+    ("sheet_rows", "[1]"),
+]
+NO_TIMES: list[Value] = [9e18, 1e300, -1.0, -1e300, 253_402_300_800.0, "x"]
+DAMAGES += [(column, value) for column in ("created_at", "sealed_at", "expires_at") for value in NO_TIMES]
 DAY_S = 24 * 3600
 
 
@@ -37,7 +47,10 @@ class SqliteFile:
         self._path = path
         self.tasks = SqliteTasks(path, synchronous="OFF")
 
-    def damage(self, ref: TaskRef, column: str, value: str) -> None:
+    def close(self) -> None:
+        self.tasks.close()
+
+    def damage(self, ref: TaskRef, column: str, value: Value | bytes) -> None:
         with closing(sqlite3.connect(self._path, isolation_level=None)) as db:
             db.execute(f"UPDATE tasks SET {column} = ? WHERE task_id = ?", (value, ref.task_id))
 
@@ -47,7 +60,8 @@ class Table:
         self._client = client
         self.tasks = tasks
 
-    def damage(self, ref: TaskRef, column: str, value: str) -> None:
+    def damage(self, ref: TaskRef, column: str, value: Value | bytes) -> None:
+        assert not isinstance(value, bytes)
         self._client.update(task_key(ref), Change({column: value}), any_row())
 
 
@@ -59,7 +73,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Damageable
     if request.param == "sqlite":
         made = SqliteFile(tmp_path / "tasks.sqlite3")
         yield made
-        made.tasks.close()
+        made.close()
         return
     with serving_tablestore() as ots:
         tasks, client = open_tasks(ots), TablestoreClient(access_to(ots), timeout_s=TIMEOUT_S)
@@ -79,7 +93,9 @@ def fill(store: Damageable, *, due_at: float = NOW + DAY_S) -> list[TaskRef]:
 
 
 @pytest.mark.parametrize(("column", "value"), DAMAGES)
-def test_a_list_shows_what_it_can_and_names_what_it_cannot(store: Damageable, column: str, value: str) -> None:
+def test_a_list_shows_what_it_can_and_names_what_it_cannot(
+    store: Damageable, column: str, value: Value | bytes
+) -> None:
     refs = fill(store)
     ports = replace(memory_ports(FakeClock()), tasks=store.tasks)
     for place in (1, 2):
@@ -97,6 +113,13 @@ def test_a_list_shows_what_it_can_and_names_what_it_cannot(store: Damageable, co
     with pytest.raises(SluiceError) as refused:
         read_status(ports, refs[1])
     assert refused.value.code is ErrorCode.TASK_DAMAGED
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, b"\x80"])
+@pytest.mark.parametrize("column", ["created_at", "expires_at"])
+def test_a_list_does_so_for_values_that_sqlite_alone_takes(tmp_path: Path, column: str, value: float | bytes) -> None:
+    with closing(SqliteFile(tmp_path / "tasks.sqlite3")) as file:
+        test_a_list_shows_what_it_can_and_names_what_it_cannot(file, column, value)
 
 
 def test_a_scan_goes_on_behind_rows_that_cannot_be_read(store: Damageable) -> None:

@@ -12,6 +12,7 @@ from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType, TableSpec
 from sluice.domain.task import State, Task
+from sluice.domain.timestamps import Time
 
 TENANT = TenantId("acme")
 NOW = 1_700_000_000.25
@@ -44,16 +45,17 @@ def a_full_task() -> Task:
     for number, field in enumerate(msgspec.structs.fields(Task), start=1):
         if field.type is int:
             values[field.name] = 2**53 + number
-        elif field.type is float:
+        elif field.type == Time:
             values[field.name] = NOW + number
         else:
             values[field.name] = f"{field.name} 值 '\";\n"
     columns = (ColumnSpec("id", ColumnType.NUMBER), ColumnSpec("名称 '\";\n"))
+    sheets = tuple(TableSpec(name, columns) for name in "一二三")
     fixed = {
         "tenant": TENANT,
         "task_id": TaskId("a" * 26),
         "state": State.COMPOSING,
-        "params": ExportParams(format=ExportFormat.XLSX, filename="值.xlsx", sheets=(TableSpec("一", columns),)),
+        "params": ExportParams(format=ExportFormat.XLSX, filename="值.xlsx", sheets=sheets),
         "sheet_rows": (2**53, 0, 7),
         "warnings": {"text_cut": 2**53, "a kind '\"": 1},
     }

@@ -33,6 +33,7 @@ from sluice.adapters.task_columns import decode_task
 from sluice.domain.errors import SluiceError
 from sluice.domain.keys import TENANT_ID
 from sluice.domain.task import Attempt, State, Task, TaskFields
+from sluice.domain.timestamps import Time
 from sluice.ports.store_errors import StoreRefused
 from tests.contracts.task_builder import NOW, TENANT, a_claim, a_full_task, a_task
 
@@ -50,7 +51,7 @@ def test_every_column_keeps_one_type() -> None:
     """A zero that is an integer here and a float there would never be equal."""
     for columns in (write_task(a_task()), write_task(a_full_task())):
         for field in msgspec.structs.fields(Task):
-            kind = field.type if field.type in (int, float) else str
+            kind = {int: int, Time: float}.get(field.type, str)
             assert type(columns[field.name]) is kind, field.name
 
 

@@ -111,7 +111,10 @@ def _decode_task(columns: Mapping[str, Any], *, listed: bool) -> Task:
         known["params"] = ExportParams.decode_without_columns(text) if text else None
     else:
         known["params"] = _decode_params(text, known.get("params_sha", ""))
-    return msgspec.convert(known, Task)
+    task = msgspec.convert(known, Task)
+    if task.sheet_rows and task.params and len(task.sheet_rows) != len(task.params.sheets):
+        raise msgspec.ValidationError("another number of sheets than declared - at `$.sheet_rows`")
+    return task
 
 
 def _encode(values: Mapping[str, Any]) -> Columns:

@@ -10,6 +10,7 @@ import msgspec
 
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.params import ExportParams
+from sluice.domain.timestamps import Time
 
 
 class State(StrEnum):
@@ -100,7 +101,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     sheet_rows: tuple[int, ...] = ()
     """Rows of each declared sheet, set by the seal; empty for a task of one table."""
     owner: str = ""
-    lease_until: float = 0
+    lease_until: Time = 0
     phase: str = ""
     rows_done: int = 0
     parts_done: int = 0
@@ -114,14 +115,14 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     result_rows: int = 0
     warnings: Mapping[str, int] = msgspec.field(default_factory=dict)
     """How often the writer met each kind of value that it had to change; set with the result."""
-    created_at: float
-    last_batch_at: float = 0
-    sealed_at: float = 0
-    started_at: float = 0
-    finished_at: float = 0
-    expires_at: float = 0
-    deleted_at: float = 0
-    due_at: float
+    created_at: Time
+    last_batch_at: Time = 0
+    sealed_at: Time = 0
+    started_at: Time = 0
+    finished_at: Time = 0
+    expires_at: Time = 0
+    deleted_at: Time = 0
+    due_at: Time
     """When the sweeper should look next."""
     gc_round: int = 0
     client_request_id: str = ""
@@ -170,8 +171,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
     epoch: int
     owner: str
-    started_at: float
-    ended_at: float = 0
+    started_at: Time
+    ended_at: Time = 0
     outcome: str = ""
     """Empty when the attempt ended without a report."""
     error_code: str = ""

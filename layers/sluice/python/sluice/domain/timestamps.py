@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+TIME_MAX = 253_402_300_799
+"""The last second of the year 9999, behind which no date is."""
+Time = Annotated[float, Meta(ge=0, le=TIME_MAX)]
+"""Unix seconds, 0 for "not yet"."""
 
 
 def iso_time(at: float, timespec: Literal["seconds", "milliseconds"] = "milliseconds") -> str:

@@ -21,6 +21,7 @@ from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, State, Task, TaskFields
+from sluice.domain.timestamps import TIME_MAX
 from sluice.ports.task_store import ClaimedTask, TaskPage, pass_by
 
 _SCAN_ROWS = 500
@@ -93,10 +94,12 @@ class SqliteTasks:
             return None if row is None else Claim(*row)
 
     def page(self, tenant: TenantId, *, state: State | None, limit: int, cursor: str) -> TaskPage:
+        """Name with the first page what has no time: it has no place among the others."""
         query, values = _page_query(tenant, state, Position.read(cursor))
         with self._connections.reading() as db:
             rows = db.execute(query, (*values, limit + 1)).fetchall()
-        page, damaged = rows[:limit], list[TaskRef]()
+            odd = [] if cursor else db.execute(*_odd_query(tenant, state)).fetchall()
+        page, damaged = rows[:limit], [TaskRef(tenant, task_id) for (task_id,) in odd]
         tasks = list(_decode_all(page, damaged.append, listed=True))
         cursor = Position(float(page[-1][_CREATED_AT]), page[-1][_TASK_ID]).encode() if len(rows) > limit else ""
         return TaskPage(tasks, cursor, [ref.task_id for ref in damaged])
@@ -208,13 +211,23 @@ def _condition(ref: TaskRef, guard: Guard) -> tuple[str, list[object]]:
 
 def _page_query(tenant: TenantId, state: State | None, after: Position | None) -> tuple[str, list[object]]:
     """A listing's query with all values but the last, the limit; each form has an index of its own."""
-    conditions = ["params <> ''", "tenant = ?"]
-    values: list[object] = [tenant]
-    if state is not None:
-        conditions.append("state = ?")
-        values.append(state)
-    if after is not None:
-        conditions.append("created_at <= ? AND (created_at < ? OR task_id > ?)")
+    where, values = _listed_where(tenant, state)
+    where += " AND created_at BETWEEN 0 AND ?"
+    if after is None:
+        values.append(TIME_MAX)
+    else:
+        where += " AND (created_at < ? OR task_id > ?)"
         values += [after.created_at, after.created_at, after.task_id]
-    where = " AND ".join(conditions)
     return f"SELECT {_LISTED} FROM tasks WHERE {where} ORDER BY created_at DESC, task_id LIMIT ?", values
+
+
+def _odd_query(tenant: TenantId, state: State | None) -> tuple[str, list[object]]:
+    """What was created at no time: no page could go on behind it. SQLite sorts texts and bytes behind numbers."""
+    where, values = _listed_where(tenant, state)
+    odd = (f"SELECT task_id FROM tasks WHERE {where} AND created_at {bound}" for bound in (f"> {TIME_MAX}", "< 0"))
+    return f"{' UNION ALL '.join(odd)} LIMIT {_SCAN_ROWS}", [*values, *values]
+
+
+def _listed_where(tenant: TenantId, state: State | None) -> tuple[str, list[object]]:
+    where = "params <> '' AND tenant = ?"
+    return (where, [tenant]) if state is None else (f"{where} AND state = ?", [tenant, state])
