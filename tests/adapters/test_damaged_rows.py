@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from infra.emulators.tablestore import serving_tablestore
@@ -18,14 +19,20 @@ from sluice.adapters.aliyun.tablestore.rows import task_key
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.adapters.task_columns import Value
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import TaskRef, chunk_key
+from sluice.domain.keys import TaskRef, chunk_key, result_key
 from sluice.domain.lifecycle import Guard
+from sluice.domain.options import ExportFormat
+from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State
 from sluice.ports.task_store import TaskStore
+from sluice.usecases.reading.make_link import make_link
 from sluice.usecases.reading.read_task import list_exports, read_status
+from sluice.usecases.sending.render_again import RenderRequest, render_again
+from sluice.usecases.upkeep.collect_garbage import collect_garbage
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
+from sluice.usecases.upkeep.repair_task import verify_result
 from sluice.usecases.upkeep.sweep_tasks import SweepMemory, Swept, sweep_tasks
-from tests.contracts.task_builder import NOW, TENANT, a_task
+from tests.contracts.task_builder import NOW, TENANT, a_task, params_called
 from tests.support.fake_clock import FakeClock
 from tests.support.memory_ports import memory_ports
 from tests.support.tablestore_tables import TIMEOUT_S, access_to, open_tasks
@@ -159,6 +166,47 @@ def test_a_walk_names_the_row_and_keeps_its_objects(store: Damageable) -> None:
     report = reconcile_stores(ports)
     assert (report.rows_damaged, report.rows, report.orphans_removed) == ([refs[1].task_id], 4, 1)
     assert [item.key for item in ports.objects.list("in/")] == keys[:1]
+
+
+def completed(store: Damageable) -> TaskRef:
+    params = msgspec.structs.replace(params_called("a.csv"), columns=(ColumnSpec("a"),))
+    task = a_task("completed", params=params, state=State.COMPLETED, man_sha="0" * 32, expires_at=NOW + 9 * DAY_S)
+    key = result_key(task.ref, epoch=1, nonce="0" * 16, extension="csv")
+    assert store.tasks.create(msgspec.structs.replace(task, result_key=key))
+    return task.ref
+
+
+@pytest.mark.parametrize(
+    "value", ["", "x", "../x", "out/v1/00/acme/b", chunk_key(a_task("completed").ref, 1, "0" * 32)]
+)
+def test_a_completed_row_that_names_no_file_of_its_own_is_damaged(store: Damageable, value: str) -> None:
+    ref = completed(store)
+    ports = replace(memory_ports(FakeClock(NOW)), tasks=store.tasks)
+    assert make_link(ports, ref).url
+    store.damage(ref, "result_key", value)
+    ports.objects.put(result_key(ref, epoch=1, nonce="0" * 16, extension="csv"), b"the file")
+    task = store.tasks.read(ref)
+    assert task is not None
+    for read in (
+        lambda: make_link(ports, ref),
+        lambda: verify_result(ports, ref),
+        lambda: collect_garbage(ports, task),
+    ):
+        with pytest.raises(SluiceError) as refused:
+            read()
+        assert (refused.value.code, refused.value.facts) == (ErrorCode.TASK_DAMAGED, {"column": "result_key"})
+    assert reconcile_stores(ports).rows_damaged == [ref.task_id]
+    assert len(list(ports.objects.list("out/"))) == 1, "what the row may have named is kept"
+
+
+@pytest.mark.parametrize(("column", "value"), [("man_sha", ""), ("man_sha", "../x"), ("man_sha", "é"), ("params", "")])
+def test_a_row_without_its_manifest_or_parameters_is_not_rendered(store: Damageable, column: str, value: str) -> None:
+    ref = completed(store)
+    ports = replace(memory_ports(FakeClock(NOW)), tasks=store.tasks)
+    store.damage(ref, column, value)
+    with pytest.raises(SluiceError) as refused:
+        render_again(ports, ref, RenderRequest(ExportFormat.JSONL))
+    assert (refused.value.code, refused.value.facts) == (ErrorCode.TASK_DAMAGED, {"column": column})
 
 
 def test_a_row_that_cannot_be_read_is_not_written_by_a_guess(store: Damageable) -> None:

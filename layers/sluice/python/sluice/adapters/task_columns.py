@@ -11,7 +11,7 @@ from msgspec import inspect
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.params import ExportParams
-from sluice.domain.task import Task, TaskFields
+from sluice.domain.task import State, Task, TaskFields
 
 Value = str | int | float
 Columns = dict[str, Value]
@@ -71,6 +71,8 @@ _ENCODERS: Mapping[str, Callable[[Any], str]] = {
 """The fields of a task that are more than a text or a number."""
 
 _TASK = {column.name: column.kind for column in columns_of(Task)}
+_BURIED = frozenset({State.FAILED, State.CANCELLED, State.EXPIRED})
+"""States in which a task may be a tombstone without having been deleted."""
 _shared: WeakValueDictionary[tuple[str, int], ExportParams] = WeakValueDictionary()
 """Parameters that are in use, by their digest and their text's hash: a row that is read again is not decoded again."""
 
@@ -114,6 +116,8 @@ def _decode_task(columns: Mapping[str, Any], *, listed: bool) -> Task:
     task = msgspec.convert(known, Task)
     if task.sheet_rows and task.params and len(task.sheet_rows) != len(task.params.sheets):
         raise msgspec.ValidationError("another number of sheets than declared - at `$.sheet_rows`")
+    if task.params is None and not task.deleted_at and task.state not in _BURIED:
+        raise msgspec.ValidationError("a task without parameters is over - at `$.params`")
     return task
 
 

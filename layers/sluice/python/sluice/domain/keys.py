@@ -32,6 +32,9 @@ _OWNED_KEY = re.compile(
     rf"(?:in|out)/v1/[0-9a-f]{{2}}/(?P<tenant>{TENANT_ID.pattern})/(?P<task>{TASK_ID.pattern})/.+", re.ASCII
 )
 
+_RESULT = re.compile(r"[A-Za-z0-9_-]+/export\.[a-z0-9.]+", re.ASCII)
+"""What is behind the folder in a result's key."""
+
 
 class TaskRef(NamedTuple):
     """Names one task. Both halves are needed, so one tenant cannot name another's task."""
@@ -87,6 +90,12 @@ def manifest_key(ref: TaskRef, sha: str) -> str:
 def result_key(ref: TaskRef, *, epoch: int, nonce: str, extension: str) -> str:
     """Unique for each attempt; never made from the user's file name."""
     return f"{output_folder(ref)}{epoch:04d}-{nonce}/export.{extension}"
+
+
+def is_result_of(ref: TaskRef, key: str) -> bool:
+    """Whether ``key`` may be that of a result of the task."""
+    folder = output_folder(ref)
+    return key.startswith(folder) and _RESULT.fullmatch(key, len(folder)) is not None
 
 
 def extension_of(result: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import is_result_of
 from sluice.domain.lifecycle import Guard, Transition
 from sluice.domain.task import State, Task
 
@@ -27,6 +28,13 @@ def failure_of(task: Task) -> SluiceError:
     except ValueError:
         code = ErrorCode.INTERNAL
     return SluiceError(code, task.last_error or None)
+
+
+def result_key_of(task: Task) -> str:
+    """The key of a completed task's file. Raises TASK_DAMAGED for a row that names none of its own."""
+    if not is_result_of(task.ref, task.result_key):
+        raise SluiceError(ErrorCode.TASK_DAMAGED, column="result_key")
+    return task.result_key
 
 
 def attempt_error_of(task: Task) -> SluiceError | None:

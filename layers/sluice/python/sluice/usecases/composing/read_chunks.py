@@ -9,7 +9,7 @@ from functools import partial
 import msgspec
 
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import TaskId, TaskRef, TenantId, chunk_key, manifest_key
+from sluice.domain.keys import TaskId, TaskRef, TenantId, chunk_key, manifest_key, parse_manifest_key
 from sluice.domain.manifest import Claim, Manifest, short_sha
 from sluice.domain.task import Task
 from sluice.ports.bundle import Ports
@@ -24,8 +24,11 @@ def load_manifest(ports: Ports, task: Task) -> Manifest:
     """The manifest whose digest the row names.
 
     An object with other content is ignored: the row decides. Raises
-    CHUNK_MISSING when neither the object nor the claims give it back.
+    CHUNK_MISSING when neither the object nor the claims give it back, and
+    TASK_DAMAGED for a digest that is none.
     """
+    if parse_manifest_key(manifest_key(task.ref, task.man_sha)) is None:
+        raise SluiceError(ErrorCode.TASK_DAMAGED, column="man_sha")
     return _stored_manifest(ports, task) or _rebuilt_manifest(ports, task)
 
 

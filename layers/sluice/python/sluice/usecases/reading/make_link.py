@@ -9,7 +9,7 @@ from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.domain.limits import DAY_S
 from sluice.domain.task import State, Task
-from sluice.domain.task_errors import ended_error, failure_of
+from sluice.domain.task_errors import ended_error, failure_of, result_key_of
 from sluice.ports.bundle import Ports
 from sluice.tables.formats import filename_of
 from sluice.usecases.reading.read_task import find_task
@@ -29,7 +29,8 @@ def make_link(ports: Ports, ref: TaskRef, life_s: float | None = None) -> Link:
     """A fresh link to exactly the file the row names, for ``life_s`` or as set, and no longer than the file is kept.
 
     Raises NOT_READY before the task is completed, EXPIRED after its
-    retention, CANCELLED, and for a failed task the code it failed with.
+    retention, CANCELLED, for a failed task the code it failed with, and
+    TASK_DAMAGED for a row that names no file of its own.
     """
     return link_to(ports, find_task(ports, ref), life_s)
 
@@ -42,7 +43,7 @@ def link_to(ports: Ports, task: Task, life_s: float | None = None) -> Link:
     if now >= task.expires_at:
         raise SluiceError(ErrorCode.EXPIRED)
     expires_at = min(now + min(life_s or ports.timings.link_s, LIFE_S_MAX), task.expires_at)
-    url = ports.links.mint_link(task.result_key, filename=filename_of(task), expires_at=expires_at)
+    url = ports.links.mint_link(result_key_of(task), filename=filename_of(task), expires_at=expires_at)
     ports.journal.record(Event.LINK_ISSUED, task_id=task.task_id, tenant=task.tenant, expires_at=expires_at)
     return Link(url, expires_at)
 

@@ -7,6 +7,7 @@ from itertools import islice
 
 from sluice.domain.keys import input_folder, output_folder
 from sluice.domain.task import State, Task
+from sluice.domain.task_errors import result_key_of
 from sluice.ports.bundle import Ports
 
 BATCH = 500
@@ -44,7 +45,7 @@ def keeps_chunks(task: Task, now: float) -> bool:
 
 
 def _doomed(ports: Ports, task: Task) -> Iterator[str]:
-    named = task.result_key if task.state is State.COMPLETED else ""
+    named = result_key_of(task) if task.state is State.COMPLETED else ""
     for item in ports.objects.list(output_folder(task.ref)):
         if item.key != named:
             yield item.key

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sluice.domain.attempts import is_due
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX, TaskRef, parse_owner
+from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX, TaskRef, is_result_of, parse_owner
 from sluice.domain.limits import DAY_S
 from sluice.domain.task import State
 from sluice.ports.bundle import Ports
@@ -67,6 +67,8 @@ def _walk_rows(ports: Ports, report: Reconciliation) -> None:
         if task.due_at < now - OVERDUE_S or (task.due_at > now and is_due(task, now=now, timings=ports.timings)):
             report.overdue += 1
             sweep_quietly(ports, task.ref, memory)
+        elif task.state is State.COMPLETED and not is_result_of(task.ref, task.result_key):
+            report.rows_damaged.append(task.task_id)
         elif task.state is State.COMPLETED and not _exists(ports, task.result_key):
             report.results_missing.append(task.task_id)
 

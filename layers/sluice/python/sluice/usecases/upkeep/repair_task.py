@@ -11,7 +11,7 @@ from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskRef
 from sluice.domain.lifecycle import release_dead
 from sluice.domain.task import State, Task
-from sluice.domain.task_errors import failure_of
+from sluice.domain.task_errors import failure_of, result_key_of
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import bound_context
 from sluice.ports.store_errors import DamagedObject, NoSuchObject
@@ -75,12 +75,12 @@ def verify_result(ports: Ports, ref: TaskRef) -> Verified:
         raise failure_of(task)
     if task.state is not State.COMPLETED:
         raise SluiceError(ErrorCode.NOT_READY, state=task.state.value)
-    digest, size = hashlib.sha256(), 0
+    digest, size, key = hashlib.sha256(), 0, result_key_of(task)
     try:
-        for block in ports.objects.read_range(task.result_key, 0, task.result_size):
+        for block in ports.objects.read_range(key, 0, task.result_size):
             digest.update(block)
             size += len(block)
-        size = ports.objects.head(task.result_key).size
+        size = ports.objects.head(key).size
     except NoSuchObject:
         raise SluiceError(ErrorCode.RESULT_MISSING) from None
     except DamagedObject:
