@@ -220,6 +220,27 @@ def test_a_stream_of_events_ends_when_its_key_is_revoked(relay: HttpRelay) -> No
     assert "UNAUTHENTICATED" in rest
 
 
+@pytest.mark.parametrize("what", ["batch", "table", "open", "close"])
+def test_a_body_whose_key_is_revoked_while_it_arrives_is_not_stored(relay: HttpRelay, what: str) -> None:
+    client = relay.client()
+    task_id, tasks = client.open(), relay.memory.ports.tasks
+    before = list(tasks.scan())
+    call, kind, body = {
+        "batch": (f"PUT /v1/exports/{task_id}/batches/1", "application/json", b'[["1", "a"]]'),
+        "table": ("POST /v1/exports/stream?format=csv", "text/csv", b"a\n1\n"),
+        "open": ("POST /v1/exports", "application/json", b'{"format": "csv", "columns": ["a"]}'),
+        "close": (f"POST /v1/exports/{task_id}/close", "application/json", b"{}"),
+    }[what]
+    head = f"{call} HTTP/1.1\r\nHost: x\r\nAuthorization: {client.headers['Authorization']}\r\nContent-Type: {kind}\r\n"
+    with socket.create_connection(("127.0.0.1", relay.port), timeout=WAIT_S) as connection:
+        connection.sendall(f"{head}Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n".encode())
+        assert connection.recv(1_000).startswith(b"HTTP/1.1 100 "), "the call was let in and waits for its body"
+        revoke_all(relay.memory)
+        connection.sendall(body)
+        assert connection.recv(1_000).startswith(b"HTTP/1.1 401 ")
+    assert list(tasks.scan()) == before
+
+
 def test_a_long_poll_ends_when_its_key_is_revoked(relay: HttpRelay) -> None:
     client = relay.client()
     task_id = client.open()

@@ -81,6 +81,7 @@ async def _put(call: HttpCall[BatchQuery], ref: TaskRef, sequence: int) -> Batch
             call.request, reserved, bytes_max=resources.body_bytes_max, timeouts=resources.body_timeouts
         )
         read = await call.decode(_decode, resources, media, shape, body, sequence)
+        call.check_key()  # a body may have taken minutes
         return await call.run(_store, resources, ref, sequence, read)
 
 

@@ -190,6 +190,7 @@ async def _read_model(call: HttpCall[Any], model: type[Model], *, default: Model
         if "content-type" in call.request.headers or default is None:
             media_of(call.request, allowed=(JSON,))
         body = await read_body(call.request, reserved, bytes_max=MODEL_BYTES_MAX, timeouts=resources.body_timeouts)
+        call.check_key()  # the body may have taken minutes
         if default is not None and not body.strip():
             return default
         return await call.run(read_model, body, model)

@@ -108,7 +108,7 @@ async def send_table(call: HttpCall[TableQuery]) -> Response:
     async with AsyncExitStack() as open_until_then:
         open_until_then.callback(resources.tables.take(call.principal))
         blocks = await open_until_then.enter_async_context(aclosing(body_blocks(call.request, resources.body_timeouts)))
-        body = _pulled(blocks, BodyDigest(call.request), make_gunzip(call.request))
+        body = _pulled(call, blocks, BodyDigest(call.request), make_gunzip(call.request))
         task = await to_thread.run_sync(_ingest, call, media, request, body, limiter=resources.senders)
     return task_response(call, task, status=202, headers={"Location": task_path(task)})
 
@@ -131,13 +131,22 @@ def _ingest_batches(call: HttpCall[TableQuery], request: OpenRequest, batches: I
     return ingest_table(call.ports, call.resources.service.params_cache, call.principal.tenant, request, batches)
 
 
-def _pulled(blocks: AsyncGenerator[bytes, None], digest: BodyDigest, gunzip: Gunzip | None) -> Iterator[bytes]:
+async def _next_block(call: HttpCall[TableQuery], blocks: AsyncGenerator[bytes, None]) -> bytes:
+    """The next block, empty at the end. Raises UNAUTHENTICATED once the key is revoked: a body may take hours."""
+    block = await anext(blocks, b"")
+    call.check_key()
+    return block
+
+
+def _pulled(
+    call: HttpCall[TableQuery], blocks: AsyncGenerator[bytes, None], digest: BodyDigest, gunzip: Gunzip | None
+) -> Iterator[bytes]:
     """Yield the body in a worker thread, fetching each block from the event loop when it is asked for.
 
     Raises whatever makes the body less than whole, so its end is only ever seen when all of it came.
     """
     is_first = True
-    while block := from_thread.run(anext, blocks, b""):
+    while block := from_thread.run(_next_block, call, blocks):
         digest.update(block)
         for piece in gunzip.feed(block) if gunzip else (block,):
             if is_first:
