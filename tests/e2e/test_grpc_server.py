@@ -127,7 +127,7 @@ def test_a_component_that_is_not_well_says_so(memory: MemoryService) -> None:
 def test_a_port_that_is_taken_is_an_error(memory: MemoryService) -> None:
     with serving(memory) as target:
         second = GrpcServer(memory.service, port=int(target.rpartition(":")[2]))
-        with pytest.raises(RuntimeError):
+        with pytest.raises(OSError, match="in use"):
             second.start()
 
 

@@ -92,7 +92,7 @@ def to_sluice_error(error: Exception) -> SluiceError:
     if isinstance(error, SluiceError):
         return error
     if isinstance(error, StoreError):
-        return SluiceError(error.code_shown)
+        return SluiceError(ErrorCode(error.code_shown))
     return SluiceError(ErrorCode.INTERNAL)
 
 

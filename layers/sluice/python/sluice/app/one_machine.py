@@ -173,7 +173,7 @@ def build_health(
             disk.check()
         except StoreFull as error:
             free = f"less than storage.min_free_bytes ({settings.storage.min_free_bytes:,} bytes) is free on the disk"
-            raise SluiceError(error.code_shown, f"{free}: no batches are taken") from error
+            raise SluiceError(ErrorCode(error.code_shown), f"{free}: no batches are taken") from error
 
     def objects() -> None:
         ports.objects.put(PROBE_KEY, b"")

@@ -46,7 +46,7 @@ def describe(error: Exception) -> CommandFailure:
         case StoreRefused() | NewerSchemaError() if not isinstance(error, StoreFull):
             text = f"sluice: {printable(str(error))}"
         case StoreError():
-            text = _sluice_error(SluiceError(error.code_shown, _disk_words(error)))
+            text = _sluice_error(SluiceError(ErrorCode(error.code_shown), _disk_words(error)))
         case SluiceApiError():
             text = _api_error(error)
         case BrokenPipeError():

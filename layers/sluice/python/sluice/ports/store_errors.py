@@ -5,14 +5,12 @@ An ``except`` needs a class, so these are real exceptions beside the Protocols.
 
 from __future__ import annotations
 
-from sluice.domain.errors import ErrorCode
-
 
 class StoreError(Exception):
     """Root of what a store port raises."""
 
-    code_shown = ErrorCode.STORE_UNAVAILABLE
-    """What a caller of the service is answered."""
+    code_shown = "STORE_UNAVAILABLE"
+    """The error code that a caller is answered; a text, since a client has these classes and no codes."""
 
 
 class OutcomeUnknown(StoreError):
@@ -46,7 +44,7 @@ class StoreRefused(StoreError):
 class StoreFull(StoreRefused):
     """There is no room: nothing happened. It works again by itself once there is some."""
 
-    code_shown = ErrorCode.STORAGE_FULL
+    code_shown = "STORAGE_FULL"
 
 
 class NewerSchemaError(Exception):

@@ -189,6 +189,6 @@ def _failure(error: Exception) -> Failure:
     if isinstance(error, SluiceError):
         return Failure(error.code.value, error.summary)
     if isinstance(error, StoreRefused) and _CODE.fullmatch(error.code):
-        return Failure(error.code_shown.value, f"{type(error).__name__}: {error.code}")
-    code = error.code_shown if isinstance(error, StoreError) else ErrorCode.INTERNAL
+        return Failure(error.code_shown, f"{type(error).__name__}: {error.code}")
+    code = ErrorCode(error.code_shown) if isinstance(error, StoreError) else ErrorCode.INTERNAL
     return Failure(code.value, type(error).__name__)

@@ -140,7 +140,7 @@ def code_of(error: BaseException) -> str:
         case RecordedError():
             return error.code
         case StoreError():
-            return error.code_shown.value
+            return error.code_shown
         case _:
             return ErrorCode.INTERNAL.value
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sluice.api.http.operation import json_response
-from sluice.domain.errors import MEANINGS, SluiceError
+from sluice.domain.errors import MEANINGS, ErrorCode, SluiceError
 from sluice.ports.clock import Clock
 from sluice.ports.store_errors import StoreFull
 
@@ -108,7 +108,7 @@ class HealthApp:
         except SluiceError as error:
             return error.detail
         except StoreFull as error:
-            return MEANINGS[error.code_shown].sentence
+            return MEANINGS[ErrorCode(error.code_shown)].sentence
         except Exception as error:  # noqa: BLE001  # whatever is wrong, the answer is that it is
             return f"failed: {type(error).__name__}"
         return "ok"
