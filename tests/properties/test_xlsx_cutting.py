@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sluice.demo.order_table import COLUMNS, order_batches
@@ -50,6 +50,7 @@ ROW = st.tuples(*[st.none() | values for values in (TEXTS, NUMBERS, DATES, DATES
 
 
 @settings(max_examples=60)
+@example([(None,) * 5, (None, "1" + 30 * "0", None, None, None)], [1], False, 2)
 @given(
     st.lists(ROW, max_size=25), st.lists(st.integers(1, 9), min_size=1, max_size=9), st.booleans(), st.integers(2, 12)
 )

@@ -50,6 +50,24 @@ RUNNING = {State.OPEN, State.SEALED, State.COMPOSING}
 OK = "ok"
 HISTORIES = runs_of(600) // 4
 STEPS = 50
+ROUNDS_MAX = 6
+ANSWERS = {
+    ("open", "IDEMPOTENCY_KEY_REUSED"),
+    ("put", OK),
+    ("put", "BATCH_CONFLICT"),
+    ("put", "TASK_CLOSED"),
+    ("put", "CANCELLED"),
+    ("close", OK),
+    ("close", "BATCHES_MISSING"),
+    ("close", "TOTALS_MISMATCH"),
+    ("close", "ALREADY_CLOSED"),
+    ("cancel", OK),
+    ("read", OK),
+    ("read", "NOT_READY"),
+    ("render", OK),
+    ("stranger", "TASK_NOT_FOUND"),
+}
+"""What the histories have to meet."""
 IS_FIXED = not is_scaled()
 """The same histories every time, unless more are asked for."""
 
@@ -405,8 +423,8 @@ class ExportLifecycle(RuleBasedStateMachine):
         settle(self.sim, is_tidy=False)
 
 
-def run_histories(histories: int, **choices: Any) -> None:
-    given = settings(max_examples=histories, stateful_step_count=STEPS, derandomize=IS_FIXED, database=None, **choices)
+def run_histories(histories: int, *, is_fixed: bool = IS_FIXED, **choices: Any) -> None:
+    given = settings(max_examples=histories, stateful_step_count=STEPS, derandomize=is_fixed, database=None, **choices)
     run_state_machine_as_test(ExportLifecycle, settings=given)
 
 
@@ -415,22 +433,11 @@ def run_histories(histories: int, **choices: Any) -> None:
 def test_any_history_is_answered_as_the_model_says() -> None:
     ExportLifecycle.answers.clear()
     run_histories(HISTORIES)
-    assert ExportLifecycle.answers >= {
-        ("open", "IDEMPOTENCY_KEY_REUSED"),
-        ("put", OK),
-        ("put", "BATCH_CONFLICT"),
-        ("put", "TASK_CLOSED"),
-        ("put", "CANCELLED"),
-        ("close", OK),
-        ("close", "BATCHES_MISSING"),
-        ("close", "TOTALS_MISMATCH"),
-        ("close", "ALREADY_CLOSED"),
-        ("cancel", OK),
-        ("read", OK),
-        ("read", "NOT_READY"),
-        ("render", OK),
-        ("stranger", "TASK_NOT_FOUND"),
-    }
+    for _ in range(ROUNDS_MAX):  # what is drawn depends on which modules are loaded, so some may not have come up
+        if ExportLifecycle.answers >= ANSWERS:
+            break
+        run_histories(HISTORIES, is_fixed=False)
+    assert ExportLifecycle.answers >= ANSWERS
 
 
 @pytest.mark.parametrize("mistake", [acknowledges_any_claim, forgets_who_needs_chunks])

@@ -25,7 +25,8 @@ _PLAIN_COLUMN = re.compile(rf"{_PLAIN}(?:\0{_PLAIN})*+")
 _EXACT = r"-?+(?![0-9.]{16})(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+"
 _EXACT_COLUMN = re.compile(rf"{_EXACT}(?:\0{_EXACT})*+")
 _EXACT_OR_EMPTY_COLUMN = re.compile(rf"(?:{_EXACT})?+(?:\0(?:{_EXACT})?+)*+")
-_LONG = r"[1-9][0-9]{15,299}+"
+LONG_DIGITS_MAX = 300
+_LONG = rf"[1-9][0-9]{{15,{LONG_DIGITS_MAX - 1}}}+"
 _LONG_COLUMN = re.compile(rf"{_LONG}(?:\0{_LONG})*+")
 
 

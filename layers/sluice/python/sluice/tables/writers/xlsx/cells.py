@@ -14,6 +14,7 @@ from sluice.tables.values.booleans import BooleanWords, boolean_words
 from sluice.tables.values.cell_checks import cell_error
 from sluice.tables.values.dates import DateFault, is_finer_than_kept, read_date, time_zone
 from sluice.tables.values.numbers import (
+    LONG_DIGITS_MAX,
     NumberKind,
     are_exact_numbers,
     are_exact_or_empty,
@@ -100,6 +101,11 @@ class XlsxOddCells:
         self._texts = texts
         self._keep_invalid = keep_invalid
 
+    @property
+    def takes_long_numbers(self) -> bool:
+        """Whether no number of those that are kept as text is too long for a cell."""
+        return self._texts.units_max >= LONG_DIGITS_MAX
+
     def invalid(self, text: str, row_index: int) -> bytes:
         """A value the type does not accept, kept as text or refused with INVALID_VALUE."""
         if not self._keep_invalid:
@@ -162,7 +168,9 @@ class XlsxNumberColumn:
         if isinstance(text, str) and are_exact_or_empty(text):
             tails = _tails(text.encode(), self._opening, _VALUE_CLOSING)
             return _mixed(tails.replace(self._opening + _VALUE_CLOSING, self._blank).split(NUL))
-        if isinstance(text, str) and are_long_numbers(text):  # identifiers such as 18-digit order numbers
+        if (
+            self._odd.takes_long_numbers and isinstance(text, str) and are_long_numbers(text)
+        ):  # identifiers such as 18-digit order numbers
             self._odd.count(Warned.NUMBER_AS_TEXT, rows)
             return RenderedColumn(self._digits + OPENING, (text.encode().split(NUL),), CLOSING)
         return _mixed([self._tail(one, row) for row, one in enumerate(cells.texts(rows), first_row)])
