@@ -7,6 +7,7 @@ import ipaddress
 import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
@@ -194,28 +195,34 @@ class Shares:
         self._taken: Counter[str] = Counter()
         self._lock = Lock()
 
-    def take(self, principal: Principal) -> Callable[[], None]:
-        """Count one more; returns what gives it back, once. Raises QUEUE_FULL, which says whose bound was reached."""
+    def add(self, principal: Principal, amount: int = 1) -> None:
+        """Count ``amount`` more. Raises QUEUE_FULL, which says whose bound was reached."""
         tenant = principal.tenant
         with self._lock:
-            if self._taken.total() >= self._total:
+            if self._taken.total() + amount > self._total:
                 raise SluiceError(
                     ErrorCode.QUEUE_FULL, f"As many {self._what} are under way as may be.", retry_after_s=1
                 )
-            if principal.key_id != NO_KEY and self._taken[tenant] >= self._of_tenant_max:
+            if principal.key_id != NO_KEY and self._taken[tenant] + amount > self._of_tenant_max:
                 detail = f"The tenant has as many {self._what} under way as one tenant may."
                 raise SluiceError(ErrorCode.QUEUE_FULL, detail, tenant_max=self._of_tenant_max, retry_after_s=1)
-            self._taken[tenant] += 1
-        given_back = False
+            self._taken[tenant] += amount
+
+    def remove(self, principal: Principal, amount: int = 1) -> None:
+        """Give back what was counted."""
+        with self._lock:
+            self._taken[principal.tenant] -= amount
+            if not self._taken[principal.tenant]:
+                del self._taken[principal.tenant]
+
+    def take(self, principal: Principal) -> Callable[[], None]:
+        """Count one more, as ``add``; returns what gives it back, once."""
+        self.add(principal)
+        left = [principal]
 
         def give_back() -> None:
-            nonlocal given_back
-            with self._lock:
-                if not given_back:
-                    given_back = True
-                    self._taken[tenant] -= 1
-                    if not self._taken[tenant]:
-                        del self._taken[tenant]
+            with suppress(IndexError):
+                self.remove(left.pop())
 
         return give_back
 

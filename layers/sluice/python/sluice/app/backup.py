@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluice.adapters.directory.atomic_file import PRIVATE_MODE, sync_folder, whole_file
+from sluice.adapters.directory.atomic_file import PRIVATE_MODE, make_folder, whole_file
 from sluice.app.backends import LINK_SECRET_FILE, TASKS_FILE
 from sluice.app.settings.validation import Settings
 
@@ -92,7 +92,7 @@ def restore(source: Path, settings: Settings) -> Copied:
 
 
 def _make_empty(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder.absolute(), os.fsync)
     if any(folder.iterdir()):
         raise BackupError(f"{folder} is not empty: name a new folder")
 
@@ -114,11 +114,8 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _copy(source: Path, target: Path) -> int:
-    missing = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
-    for folder in reversed(missing):  # mkdir's ``parents`` would be open to others
-        folder.mkdir(mode=0o700)
+    if not target.parent.is_dir():
+        make_folder(target.parent, os.fsync)
     with source.open("rb") as reader, whole_file(target, mode=PRIVATE_MODE) as writer:
         shutil.copyfileobj(reader, writer, 1 << 20)
-        size = writer.tell()
-    sync_folder(target.parent)
-    return size
+        return writer.tell()

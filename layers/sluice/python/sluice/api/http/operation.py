@@ -260,10 +260,9 @@ class HttpCall(Generic[Query]):
 
     async def decode(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Decode a batch in a thread. It waits for its turn without one; a tenant has a part of the turns."""
-        turns = self.resources.turns.setdefault(self.principal.tenant, CapacityLimiter(DECODED_OF_TENANT_MAX))
-        if self.principal.key_id == NO_KEY:  # every caller is the one tenant there is
-            return await to_thread.run_sync(work, *arguments, limiter=self.resources.decoders)
-        async with turns:
+        # Without keys every caller is the one tenant there is.
+        turns_max = DECODED_MAX if self.principal.key_id == NO_KEY else DECODED_OF_TENANT_MAX
+        async with self.resources.turns.setdefault(self.principal.tenant, CapacityLimiter(turns_max)):
             return await to_thread.run_sync(work, *arguments, limiter=self.resources.decoders)
 
     async def run_with_room(self, work: Callable[..., Result], *arguments: Any) -> Result:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType
-from sluice.tables.batch import Batch, Cells
+from sluice.tables.batch import SEPARATOR, Batch, Cells
 from sluice.tables.values.booleans import boolean_words
 from sluice.tables.values.dates import DateFault, are_plain_dates, read_date, time_zone
 from sluice.tables.values.number_formats import is_number_format
@@ -156,23 +157,43 @@ def _check_text(cells: Cells, column: ColumnSpec, rows: int) -> None:
 
 
 def _check_type(cells: Cells, column: ColumnSpec, rows: int) -> None:
-    match column.type:
-        case ColumnType.STRING:
-            return
-        case ColumnType.NUMBER:
-            index = _first_odd(cells, rows, are_plain_numbers, is_invalid_number)
-        case ColumnType.DATE | ColumnType.DATETIME:
-            index = _first_odd(cells, rows, are_plain_dates, is_invalid_date)
-        case ColumnType.BOOLEAN:
-            index = _first_odd_word(cells, column, rows)
+    check = type_check(column)
+    if check is None or check.surely_accepts(cells):
+        return
+    index = first_index(cells.texts(rows), check.is_odd)
     if index is not None:
         raise cell_error(ErrorCode.INVALID_VALUE, index, column, column_type=column.type.value)
 
 
-def _first_odd(cells: Cells, rows: int, are_plain: Callable[[str], bool], is_odd: Callable[[str], bool]) -> int | None:
-    if isinstance(cells.text, str) and are_plain(cells.text):
-        return None
-    return first_index(cells.texts(rows), is_odd)
+class TypeCheck(NamedTuple):
+    """What a column's type accepts."""
+
+    are_plain: Callable[[str], bool]
+    """Whether every cell of a NUL-joined column is certainly accepted: one call for all of them."""
+    is_odd: Callable[[str], bool]
+    """Whether one cell is not accepted."""
+
+    def surely_accepts(self, cells: Cells) -> bool:
+        """Whether no cell needs a look of its own."""
+        return isinstance(cells.text, str) and self.are_plain(cells.text)
+
+
+def type_check(column: ColumnSpec) -> TypeCheck | None:
+    """The check of a column's cells; None for a type that takes any text."""
+    match column.type:
+        case ColumnType.STRING:
+            return None
+        case ColumnType.NUMBER:
+            return TypeCheck(are_plain_numbers, is_invalid_number)
+        case ColumnType.DATE | ColumnType.DATETIME:
+            return TypeCheck(are_plain_dates, is_invalid_date)
+        case ColumnType.BOOLEAN:
+            words = boolean_words(column.format)
+
+            def is_odd(text: str) -> bool:
+                return text != "" and words.read(text) is None
+
+            return TypeCheck(lambda joined: not any(map(is_odd, set(joined.split(SEPARATOR)))), is_odd)
 
 
 def is_invalid_number(text: str) -> bool:
@@ -183,13 +204,6 @@ def is_invalid_number(text: str) -> bool:
 def is_invalid_date(text: str) -> bool:
     """Whether a date or datetime column refuses ``text``; empty is null."""
     return text != "" and read_date(text) is DateFault.INVALID
-
-
-def _first_odd_word(cells: Cells, column: ColumnSpec, rows: int) -> int | None:
-    words = boolean_words(column.format)
-    texts = cells.texts(rows)
-    odd = {text for text in set(texts) if text and words.read(text) is None}
-    return first_index(texts, odd.__contains__) if odd else None
 
 
 def cell_error(code: ErrorCode, index: int, column: ColumnSpec, /, **facts: object) -> SluiceError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import compress
 
 from sluice.domain.options import ExportOptions
@@ -11,9 +11,7 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch, Cells
 from sluice.tables.file_plan import FilePlan, Tally, Warned
 from sluice.tables.values.booleans import boolean_words
-from sluice.tables.values.cell_checks import is_invalid_date, is_invalid_number
-from sluice.tables.values.dates import are_plain_dates
-from sluice.tables.values.numbers import are_plain_numbers
+from sluice.tables.values.cell_checks import type_check
 
 
 def prepared(batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> Iterator[Batch]:
@@ -51,11 +49,11 @@ def _empty_words(cells: Cells, column: ColumnSpec, rows: int) -> int:
 
 def _without_invalid(cells: Cells, column: ColumnSpec, rows: int, warnings: Counter[str]) -> Cells:
     """The same cells, null where the type does not accept them."""
-    check = _check_of(column)
-    if check is None or (isinstance(cells.text, str) and check[0](cells.text)):
+    check = type_check(column)
+    if check is None or check.surely_accepts(cells):
         return cells
     texts = cells.texts(rows)
-    odd = [check[1](text) for text in texts]
+    odd = list(map(check.is_odd, texts))
     if True not in odd:
         return cells
     warnings[Warned.INVALID_AS_NULL] += sum(odd)
@@ -63,17 +61,3 @@ def _without_invalid(cells: Cells, column: ColumnSpec, rows: int, warnings: Coun
     for row in [*cells.null_rows(), *compress(range(rows), odd)]:
         values[row] = None
     return Cells.of(values)
-
-
-def _check_of(column: ColumnSpec) -> tuple[Callable[[str], bool], Callable[[str], bool]] | None:
-    """Whether a joined column is certainly valid, and whether one cell is not; None for a type that takes any text."""
-    match column.type:
-        case ColumnType.STRING:
-            return None
-        case ColumnType.NUMBER:
-            return are_plain_numbers, is_invalid_number
-        case ColumnType.DATE | ColumnType.DATETIME:
-            return are_plain_dates, is_invalid_date
-        case ColumnType.BOOLEAN:
-            words = boolean_words(column.format)
-            return lambda _: False, lambda text: text != "" and words.read(text) is None

@@ -82,15 +82,12 @@ _THOUSAND = 3
 
 def with_fraction(code: str) -> str:
     """``code`` with three decimals behind seconds that have none; the same where it shows no seconds."""
-    pieces = [found[0] for found in _TOKEN_OR_CHARACTER.finditer(code)]
-    for index, piece in enumerate(pieces):
-        is_fine = pieces[index + 1 : index + 3] == [".", "0"]
-        if piece.lower() == "s" and pieces[index + 1 : index + 2] not in (["s"], ["S"]) and not is_fine:
-            pieces[index] += ".000"
-    return "".join(pieces)
 
+    def complete(found: re.Match[str]) -> str:
+        is_second = (found["letters"] or "")[:1] in {"s", "S"}
+        return found[0] + (".000" if is_second and not code.startswith(".0", found.end()) else "")
 
-_TOKEN_OR_CHARACTER = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]|.', re.DOTALL)
+    return _PIECE.sub(complete, code)
 
 
 def width_of(text: str) -> int:
@@ -131,9 +128,8 @@ def _section_width(pieces: list[tuple[str, str]], value: Decimal | None) -> int:
         return width + len(places)
     if places:
         return width + _digits_width(places, value)
-    if any(kind == "general" for kind, _ in pieces):
-        return width + min(len(format(value, "f")), _GENERAL_CHARS_MAX)
-    return width + (0 if pieces else min(len(format(value, "f")), _GENERAL_CHARS_MAX))
+    is_general = not pieces or any(kind == "general" for kind, _ in pieces)
+    return width + (min(len(format(value, "f")), _GENERAL_CHARS_MAX) if is_general else 0)
 
 
 def _piece_width(kind: str, text: str) -> int:

@@ -7,9 +7,8 @@ import re
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch, Cells
 from sluice.tables.values.dates import DateFault, read_date
+from sluice.tables.values.numbers import SIGNIFICANT_DIGITS_MAX
 
-DIGITS_MAX = 15
-"""Digits that a spreadsheet keeps; a longer number is an id."""
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?", re.ASCII)
 _DAY_CHARS = len("2025-03-14")
 _WORDS = frozenset({"true", "false"})
@@ -30,7 +29,7 @@ def _type_of(cells: Cells, rows: int) -> ColumnType:
     texts = {text for text in cells.texts(rows) if text}
     if not texts:
         return ColumnType.STRING
-    if all(_NUMBER.fullmatch(text) and sum(map(str.isdigit, text)) <= DIGITS_MAX for text in texts):
+    if all(_NUMBER.fullmatch(text) and sum(map(str.isdigit, text)) <= SIGNIFICANT_DIGITS_MAX for text in texts):
         return ColumnType.NUMBER
     if {text.lower() for text in texts} <= _WORDS:
         return ColumnType.BOOLEAN

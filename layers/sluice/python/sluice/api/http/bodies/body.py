@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 from starlette.requests import ClientDisconnect, Request
 
-from sluice.api.auth import NO_KEY, TENANT_SHARE, Principal
+from sluice.api.auth import TENANT_SHARE, Principal, Shares
 from sluice.api.http.errors import invalid_request, request_timeout
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import KIB, MIB
@@ -85,46 +84,32 @@ class BodyTimeouts:
 
 
 class BodyBudget:
-    """Bounds the bytes of all bodies that are buffered at a time, and those of one tenant. For the event loop alone.
-
-    Where there are no API keys every caller is the one tenant there is, and may take everything.
-    """
+    """Bounds the bytes of all bodies that are buffered at a time, and those of one tenant."""
 
     def __init__(self, bytes_max: int = 128 * MIB, *, share: float = TENANT_SHARE) -> None:
-        self._bytes_max = bytes_max
-        self._of_tenant_max = int(bytes_max * share)
-        self._reserved: Counter[str] = Counter()
+        self._bytes = Shares(bytes_max, share=share, what="bytes of bodies")
 
     @contextmanager
     def reserve(self, principal: Principal) -> Iterator[ReservedBytes]:
         """Count what one request buffers, until it is answered."""
-        reserved = ReservedBytes(self, principal)
+        reserved = ReservedBytes(self._bytes, principal)
         try:
             yield reserved
         finally:
-            self._reserved[principal.tenant] -= reserved.size
-            if not self._reserved[principal.tenant]:
-                del self._reserved[principal.tenant]
-
-    def add(self, principal: Principal, size: int) -> None:
-        """Raises QUEUE_FULL when there is no room now."""
-        of_tenant = self._reserved[principal.tenant] + size
-        is_over_share = principal.key_id != NO_KEY and of_tenant > self._of_tenant_max
-        if is_over_share or self._reserved.total() + size > self._bytes_max:
-            raise SluiceError(ErrorCode.QUEUE_FULL, "Too much is being sent at once.", retry_after_s=1)
-        self._reserved[principal.tenant] = of_tenant
+            self._bytes.remove(principal, reserved.size)
 
 
 class ReservedBytes:
     """The share of one request in the budget."""
 
-    def __init__(self, budget: BodyBudget, principal: Principal) -> None:
-        self._budget = budget
+    def __init__(self, shares: Shares, principal: Principal) -> None:
+        self._shares = shares
         self._principal = principal
         self.size = 0
 
     def add(self, size: int) -> None:
-        self._budget.add(self._principal, size)
+        """Raises QUEUE_FULL when there is no room now."""
+        self._shares.add(self._principal, size)
         self.size += size
 
 

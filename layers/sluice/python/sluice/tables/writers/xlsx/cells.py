@@ -30,10 +30,10 @@ _STANDARD_WORDS = {"true": True, "false": False, "1": True, "0": False}
 
 
 class RenderedColumn(NamedTuple):
-    """The cells of one column: each is its reference, ``opening``, one value of every piece, ``closing``."""
+    """The cells of one column: each is its reference, ``opening``, its value, ``closing``."""
 
     opening: bytes
-    pieces: tuple[list[bytes], ...]
+    values: list[bytes]
     closing: bytes
 
 
@@ -91,7 +91,7 @@ def _tails(values: bytes, opening: bytes, closing: bytes) -> bytes:
 
 
 def _mixed(tails: list[bytes]) -> RenderedColumn:
-    return RenderedColumn(b"", (tails,), b"")
+    return RenderedColumn(b"", tails, b"")
 
 
 class XlsxOddCells:
@@ -138,7 +138,7 @@ class XlsxStringColumn:
         odd = self._texts.has_odd(data, values)
         opening = self._texts.style + OPENING
         if not odd and not cells.nulls:
-            return RenderedColumn(opening, (values,), CLOSING)
+            return RenderedColumn(opening, values, CLOSING)
         tails = _tails(escaped, opening, CLOSING).split(NUL)
         if odd:
             for index, text in enumerate(cells.texts(rows)):
@@ -164,7 +164,7 @@ class XlsxNumberColumn:
     def __call__(self, cells: Cells, rows: int, first_row: int) -> RenderedColumn:
         text = cells.text
         if isinstance(text, str) and are_exact_numbers(text):
-            return RenderedColumn(self._opening, (text.encode().split(NUL),), _VALUE_CLOSING)
+            return RenderedColumn(self._opening, text.encode().split(NUL), _VALUE_CLOSING)
         if isinstance(text, str) and are_exact_or_empty(text):
             tails = _tails(text.encode(), self._opening, _VALUE_CLOSING)
             return _mixed(tails.replace(self._opening + _VALUE_CLOSING, self._blank).split(NUL))
@@ -172,7 +172,7 @@ class XlsxNumberColumn:
             self._odd.takes_long_numbers and isinstance(text, str) and are_long_numbers(text)
         ):  # identifiers such as 18-digit order numbers
             self._odd.count(Warned.NUMBER_AS_TEXT, rows)
-            return RenderedColumn(self._digits + OPENING, (text.encode().split(NUL),), CLOSING)
+            return RenderedColumn(self._digits + OPENING, text.encode().split(NUL), CLOSING)
         return _mixed([self._tail(one, row) for row, one in enumerate(cells.texts(rows), first_row)])
 
     def _tail(self, text: str, row_index: int) -> bytes:
@@ -201,15 +201,14 @@ class XlsxDateColumn:
     def __call__(self, cells: Cells, rows: int, first_row: int) -> RenderedColumn:
         texts = cells.texts(rows)
         if isinstance(cells.text, str):
-            pieces = self._serials.read(cells.text, rows)
-            if pieces is not None:
-                return RenderedColumn(self._opening, pieces, _VALUE_CLOSING)
+            serials = self._serials.read(cells.text, rows)
+            if serials is not None:
+                return RenderedColumn(self._opening, serials, _VALUE_CLOSING)
             filled = [text for text in texts if text]
-            pieces = self._serials.read("\0".join(filled), len(filled)) if len(filled) < rows else None
-            if pieces is not None:
-                opening, closing = self._opening, _VALUE_CLOSING
-                serials = iter([opening + b"".join(parts) + closing for parts in zip(*pieces, strict=True)])
-                return _mixed([next(serials) if text else self._blank for text in texts])
+            serials = self._serials.read("\0".join(filled), len(filled)) if len(filled) < rows else None
+            if serials is not None:
+                tails = iter([self._opening + serial + _VALUE_CLOSING for serial in serials])
+                return _mixed([next(tails) if text else self._blank for text in texts])
         return _mixed([self._tail(text, row) for row, text in enumerate(texts, first_row)])
 
     def _tail(self, text: str, row_index: int) -> bytes:
@@ -241,12 +240,12 @@ class XlsxBooleanColumn:
     def __call__(self, cells: Cells, rows: int, first_row: int) -> RenderedColumn:
         digits = self._digits(cells.text, rows) if self._is_standard and isinstance(cells.text, str) else None
         if digits is not None:
-            return RenderedColumn(self._OPENING, (digits,), _VALUE_CLOSING)
+            return RenderedColumn(self._OPENING, digits, _VALUE_CLOSING)
         texts = cells.texts(rows)
         by_word = {text: _DIGITS[self._words.read(text)] for text in set(texts)}
         values = list(map(by_word.__getitem__, texts))
         if None not in by_word.values() and not cells.nulls:
-            return RenderedColumn(self._OPENING, (values,), _VALUE_CLOSING)  # type: ignore[arg-type]  # no None is left
+            return RenderedColumn(self._OPENING, values, _VALUE_CLOSING)  # type: ignore[arg-type]  # no None is left
         tails = [
             self._OPENING + value + _VALUE_CLOSING if value else self._tail(text, row)
             for row, (text, value) in enumerate(zip(texts, values, strict=True), first_row)

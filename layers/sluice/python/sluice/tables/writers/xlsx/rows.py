@@ -69,8 +69,8 @@ class RowAssembler:
         for letter, column in zip(self._letters, columns, strict=True):
             yield b'%b<c r="%b%b' % (before, letter, leading)
             yield self._ending(column.opening, padded=high > 0)[low : low + len(rows)]
-            for piece in column.pieces:
-                yield piece if len(piece) == len(rows) else piece[rows.start : rows.stop]
+            values = column.values
+            yield values if len(values) == len(rows) else values[rows.start : rows.stop]
             before = column.closing
         yield before + b"</row>"
 
@@ -91,9 +91,8 @@ class RowAssembler:
         before = b""
         for letter, column in zip(self._letters, columns, strict=True):
             fragments.append(b'%b<c r="%b%b"%b' % (before, letter, _NUMBER, column.opening))
-            fragments += [b""] * (len(column.pieces) - 1)
             before = column.closing
-        values = zip(*(piece for column in columns for piece in column.pieces), strict=True)
+        values = zip(*(column.values for column in columns), strict=True)
         for number, row in enumerate(values, first_number):
             digits = b"%d" % number
             cells = b"".join(chain.from_iterable(zip(fragments, row, strict=True))).replace(_NUMBER, digits)
@@ -105,8 +104,7 @@ class RowAssembler:
         yield b"<row>" if self._compact else b'<row r="%b">' % digits
         for letters, column in zip(self._letters, columns, strict=True):
             reference = b"" if self._compact else b' r="%b%b"' % (letters, digits)
-            value = b"".join([piece[0] for piece in column.pieces])
-            yield b"<c%b%b%b%b" % (reference, column.opening, value, column.closing)
+            yield b"<c%b%b%b%b" % (reference, column.opening, column.values[0], column.closing)
         yield b"</row>"
 
 
@@ -114,7 +112,7 @@ def _compact_slots(columns: Sequence[RenderedColumn]) -> Iterator[Slot]:
     before = b"<row>"
     for column in columns:
         yield before + b"<c" + column.opening
-        yield from column.pieces
+        yield column.values
         before = column.closing
     yield before + b"</row>"
 

@@ -68,8 +68,8 @@ class SerialDates:
         self._strip_z = strip_z
         self._days = _days()
 
-    def read(self, joined: str, rows: int) -> tuple[list[bytes], ...] | None:
-        """The serials of a NUL-joined column in pieces to put together; None when it is not so simple."""
+    def read(self, joined: str, rows: int) -> list[bytes] | None:
+        """The serials of a NUL-joined column; None when it is not so simple."""
         if not rows or not joined.isascii():
             return None
         in_utc = self._strip_z and joined.endswith("Z")
@@ -79,14 +79,14 @@ class SerialDates:
         shape = data.translate(_TO_SHAPE)
         try:
             if shape == (_DATE_SHAPE * rows)[:-1] and not in_utc:  # a date without a time has no offset
-                return (list(map(b"%d".__mod__, map(self._days.__getitem__, data.split(b"\0")))),)
+                return list(map(b"%d".__mod__, map(self._days.__getitem__, data.split(b"\0"))))
             if shape == (_DATETIME_SHAPE * rows)[:-1]:
                 return self._datetimes(data, rows)
         except KeyError:  # a day that does not exist
             return None
         return None
 
-    def _datetimes(self, data: bytes, rows: int) -> tuple[list[bytes], ...] | None:
+    def _datetimes(self, data: bytes, rows: int) -> list[bytes] | None:
         if any(data[place::_STRIDE].translate(None, b"012345") for place in _SIXTIES_AT):
             return None
         days = list(map(self._days.__getitem__, _dates(rows).unpack(data + b"\0")))
@@ -95,12 +95,10 @@ class SerialDates:
             return None
         moments = zip(days, seconds, strict=True)
         # A division of whole numbers gives the closest double, which is written as the shortest text that means it.
-        return (
-            [
-                b"%a" % ((day * _SECONDS_OF_DAY + second) / _SECONDS_OF_DAY) if second else b"%d" % day
-                for day, second in moments
-            ],
-        )
+        return [
+            b"%a" % ((day * _SECONDS_OF_DAY + second) / _SECONDS_OF_DAY) if second else b"%d" % day
+            for day, second in moments
+        ]
 
 
 @lru_cache(maxsize=4)

@@ -33,8 +33,8 @@ class RenderedRows(NamedTuple):
     def split(self, rows: int) -> tuple[RenderedRows, RenderedRows]:
         """The first ``rows`` rows, and the others."""
         columns = list(self.columns)
-        head = [column._replace(pieces=tuple(piece[:rows] for piece in column.pieces)) for column in columns]
-        tail = [column._replace(pieces=tuple(piece[rows:] for piece in column.pieces)) for column in columns]
+        head = [column._replace(values=column.values[:rows]) for column in columns]
+        tail = [column._replace(values=column.values[rows:]) for column in columns]
         return RenderedRows(rows, head), RenderedRows(self.rows - rows, tail)
 
 
