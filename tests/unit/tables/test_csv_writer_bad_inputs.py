@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from sluice.domain.errors import SluiceError
 from sluice.domain.limits import Limits
+from sluice.domain.options import ExportOptions
 from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import Cells
 from sluice.tables.file_plan import Warned
+from sluice.tables.writers.csv.columns import CsvColumn, Quoting
 from sluice.tables.writers.csv.format import CSV
 from tests.support.csv_files import (
     FORMULA_SIGNS,
@@ -94,6 +99,30 @@ def test_text_that_only_resembles_a_formula_is_left_alone() -> None:
     written = write_csv([(text, "x", "y") for text in harmless], ABC, header=False)
     assert [row[0] for row in read_csv(written.data)] == harmless
     assert written.tally.warnings == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "guarded"),
+    [
+        (",=ab" * 500_000, ",'=ab" * 500_000),
+        ("," + "=ab" * 700_000, ",'" + "=ab" * 700_000),
+        ("," + "=" * 2_000_000, ",'" + "=" * 2_000_000),
+        ('"' * 1_000_000 + ",=" * 9, '"' * 1_000_000 + ",'=" * 9),
+    ],
+    ids=["many", "few", "signs", "quotes"],
+)
+def test_guarding_a_large_text_takes_no_more_than_a_few_copies_of_it(text: str, guarded: str) -> None:
+    options = ExportOptions()
+    column = CsvColumn(ColumnSpec("a"), options, quoting=Quoting.of(options))
+    cells, warnings = Cells.of_texts([text]), Counter[str]()
+    tracemalloc.start()
+    try:
+        (field,) = column.fields(cells, warnings)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert field.decode()[1:-1].replace('""', '"') == guarded
+    assert peak < 8 * len(text)
 
 
 def test_a_delimiter_that_starts_a_formula_or_is_the_guard_needs_the_guard_to_be_off() -> None:

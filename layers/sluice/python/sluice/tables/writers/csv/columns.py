@@ -30,6 +30,7 @@ _QUOTE = b'"'
 _EMPTY_TEXT = b'""'
 
 _FORMULA_SIGNS = (b"=", b"+", b"-", b"@", b"\xef")
+_SIGNS_MAX = 20_000
 _FORMULA_BYTES = (*_FORMULA_SIGNS, b"\t", b"\r", b"\n")
 _FORMULA_SIGN = rb"(?:[=+\-@]|\xef\xbc[\x8b\x8d\x9d\xa0])"
 """What makes a spreadsheet calculate, and the full-width forms of it in UTF-8."""
@@ -107,7 +108,7 @@ class CsvColumn:
         self._split_ends = {_QUOTE, *(split[-1:] for split in self._splits)}
         split = b"|".join(map(re.escape, self._splits))
         self._formula_within = re.compile(
-            rb"((?:%b)\"*)(?=%b)(?!%b(?:[\0\"]|%b|\Z))" % (split, _FORMULA_SIGN, _SIGNED_NUMBER, split)
+            rb"(?:%b)\"*(?=%b)(?!%b(?:[\0\"]|%b|\Z))" % (split, _FORMULA_SIGN, _SIGNED_NUMBER, split)
         )
 
     def fields(self, cells: Cells, warnings: Counter[str]) -> list[bytes]:
@@ -155,14 +156,19 @@ class CsvColumn:
         if _MAYBE_FORMULA.search(_NUL + joined):
             guarded = self._formula.sub(b"\0'", _NUL + joined)[1:]
         if any(split in joined for split in self._splits) and self._may_begin_within(joined):
-            guarded = self._formula_within.sub(rb"\1'", guarded)
+            guarded = _guarded(guarded, self._formula_within)
         if guarded is not joined and guarded != joined:
             cells = zip(guarded.split(_NUL), joined.split(_NUL), strict=True)
             warnings[Warned.FORMULA_GUARDED] += sum(after != before for after, before in cells)
         return guarded
 
     def _may_begin_within(self, joined: bytes) -> bool:
-        """Whether a sign stands behind the last byte of a delimiter or a quote: faster than the expression."""
+        """Whether a sign stands behind the last byte of a delimiter or a quote: faster than the expression.
+
+        Not for very many signs, where the pieces between them would take many times the memory of the text.
+        """
+        if sum(map(joined.count, _FORMULA_SIGNS)) > _SIGNS_MAX:
+            return True
         before = {piece[-1:] for sign in _FORMULA_SIGNS if sign in joined for piece in joined.split(sign)[:-1]}
         return not before.isdisjoint(self._split_ends)
 
@@ -173,6 +179,16 @@ class CsvColumn:
         fields = joined.replace(_QUOTE, b'""').split(_NUL)
         marks = self._quoting.marks_of(written)
         return [b'"%b"' % field if marked else field for field, marked in zip(fields, marks, strict=True)]
+
+
+def _guarded(joined: bytes, before: re.Pattern[bytes]) -> bytes:
+    """``joined`` with an apostrophe behind each match, as ``sub`` gives it, but without a list of all pieces."""
+    guarded, done = bytearray(), 0
+    for found in before.finditer(joined):
+        guarded += joined[done : found.end()]
+        guarded += b"'"
+        done = found.end()
+    return bytes(guarded + joined[done:]) if done else joined
 
 
 Rewrite = Callable[[str, "Counter[str]"], str]
