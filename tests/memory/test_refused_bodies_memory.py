@@ -135,23 +135,6 @@ def test_objects_that_leave_out_their_names_cost_no_more_than_what_is_sent(
     assert process.resident_bytes() - before < 2 * LEFT_MAX
 
 
-@pytest.mark.parametrize("infer", ["", "&infer=true"])
-def test_a_table_of_empty_objects_is_read_some_rows_at_a_time(
-    process: HttpProcess, client: httpx.Client, infer: str
-) -> None:
-    """262 KB plain, 16,384 columns in the first line: it may be taken or refused, but never becomes gigabytes."""
-    head = b"{" + b",".join(b'"c%d":1' % number for number in range(16_384)) + b"}\n"
-    body = gzip.compress(head + b"{}\n" * 2_000)
-    before = reset_peak(process.pid)
-    answer = client.post(
-        f"/v1/exports/stream?format=csv&filename=a{infer}",
-        content=body,
-        headers={"Content-Type": NDJSON, "Content-Encoding": "gzip"},
-    )
-    assert answer.status_code in {202, 413}
-    assert process.peak_bytes() - before < FACTOR * LIMITS.batch_bytes_max
-
-
 @pytest.fixture(scope="module")
 def task_id(client: httpx.Client) -> str:
     opened = client.post("/v1/exports", json={"format": "csv", "columns": [{"name": "a"}, {"name": "b"}]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import tracemalloc
 from collections.abc import Iterable, Iterator
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.limits import KIB, Limits
+from sluice.domain.limits import KIB, MIB, Limits
 from sluice.domain.schema import ColumnSpec
 from sluice.tables.readers.batching import Hints, TableReader
 from sluice.tables.readers.csv import CsvOptions, CsvTable
@@ -279,3 +280,18 @@ def test_a_row_longer_than_a_batch_may_be_is_refused_where_it_begins(piece_bytes
         "row": 2,
         "line": 3,
     }
+
+
+def test_lines_that_name_few_of_many_columns_become_rows_some_at_a_time() -> None:
+    """A line of two bytes is a row of 16,384 cells: a block of them must not be all rows at once."""
+    names = [f"c{number}" for number in range(16_384)]
+    head = b"{" + b",".join(b'"%b":1' % name.encode() for name in names) + b"}\n"
+    table = JsonLinesTable([head + b"{}\n" * 4_000], Limits())
+    shape = RowShape.of_names(table.read_names(), None, Limits())
+    tracemalloc.start()
+    try:
+        batches = table.batches(shape)
+        assert [next(batches).batch.rows for _ in range(3)] == [8, 8, 8]
+        assert tracemalloc.get_traced_memory()[1] < 64 * MIB  # all rows at once are 500
+    finally:
+        tracemalloc.stop()
