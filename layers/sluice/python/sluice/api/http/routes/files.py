@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Generator
 from contextlib import closing
+from functools import cache
 from typing import Any, NamedTuple
 
 from anyio import to_thread
@@ -37,6 +38,7 @@ class Span(NamedTuple):
     end: int
 
 
+@cache
 def _media_types() -> dict[str, str]:
     """The media type of each extension that a format can give."""
     return {
