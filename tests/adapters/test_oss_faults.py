@@ -34,7 +34,7 @@ from tests.support.oss_stores import opened_oss, stand_in_bucket
 BUCKET = "sluice-in"
 DATA = bytes(range(256)) * 8192
 """Two blocks of a range."""
-READ_TIMEOUT_S = 0.25
+READ_TIMEOUT_S = 1.0
 """Where a call is to run into it; elsewhere it is as long as usual, for a busy machine."""
 
 
