@@ -162,12 +162,19 @@ class Services:
     def __init__(self, make_folder: Callable[[str], Path]) -> None:
         self._make_folder = make_folder
         self._shared: dict[Service, BothApis] = {}
+        self._provoked: dict[tuple[str, str], Provoked] = {}
         self.running = ExitStack()
 
     def refusal(self, case: str, face: str) -> Refusal:
         return self.provoke(case, face).refusal
 
     def provoke(self, case: str, face: str) -> Provoked:
+        """Once for each: in random order pytest may ask again, and the case's tenant is then no longer new."""
+        if (case, face) not in self._provoked:
+            self._provoked[case, face] = self._provoke_new(case, face)
+        return self._provoked[case, face]
+
+    def _provoke_new(self, case: str, face: str) -> Provoked:
         scenario = SCENARIOS[case]
         tenant = f"{face}-{list(SCENARIOS).index(case)}"
         if scenario.alone:
