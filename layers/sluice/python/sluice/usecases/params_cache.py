@@ -24,12 +24,6 @@ class CachedParams(NamedTuple):
     trace_parent: str
 
 
-class _Known(NamedTuple):
-    cached: CachedParams
-    until: float
-    """Monotonic."""
-
-
 class ParamsCache:
     """What each task was opened with, remembered, so that a batch costs no read.
 
@@ -45,16 +39,16 @@ class ParamsCache:
         self._columns_max = columns
         self._columns = 0
         self._age_max_s = ports.timings.tombstone_s / 2
-        self._known: OrderedDict[TaskRef, _Known] = OrderedDict()
+        self._known: OrderedDict[TaskRef, tuple[CachedParams, float]] = OrderedDict()
+        """And until when each is believed, monotonic."""
         self._lock = threading.Lock()
 
     def read(self, ref: TaskRef) -> CachedParams:
         """The task's definition; raises as ``find_task``, and for a task that takes no batches and kept none."""
         with self._lock:
-            known = self._known.get(ref)
-            if known is not None and self._ports.clock.monotonic() < known.until:
+            cached, until = self._known.get(ref, (None, 0))
+            if cached is not None and self._ports.clock.monotonic() < until:
                 self._known.move_to_end(ref)
-                cached = known.cached
                 note_export(ref.task_id, opened_by=cached.opened_by, trace_parent=cached.trace_parent)
                 return cached
         task = find_task(self._ports, ref)
@@ -67,13 +61,13 @@ class ParamsCache:
         cached = CachedParams(task.live_params, task.created_at, task.client_request_id, task.trace_parent)
         with self._lock:
             self._forget(task.ref)
-            self._known[task.ref] = _Known(cached, self._ports.clock.monotonic() + self._age_max_s)
+            self._known[task.ref] = cached, self._ports.clock.monotonic() + self._age_max_s
             self._columns += cached.params.column_count
             while len(self._known) > self._size or (self._columns > self._columns_max and len(self._known) > 1):
                 self._forget(next(iter(self._known)))
         return cached
 
     def _forget(self, ref: TaskRef) -> None:
-        known = self._known.pop(ref, None)
-        if known is not None:
-            self._columns -= known.cached.params.column_count
+        cached, _ = self._known.pop(ref, (None, 0))
+        if cached is not None:
+            self._columns -= cached.params.column_count

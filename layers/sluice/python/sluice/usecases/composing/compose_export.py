@@ -46,14 +46,21 @@ def compose_export(ports: Ports, trigger: ManifestRef, *, owner: str = "") -> Ou
     verdict = _judge(ports, task, trigger)
     if verdict is not None or task is None:
         outcome = verdict or Outcome.DROPPED
-        _note(ports, trigger, Event.MANIFEST_DROPPED, outcome=outcome.value)
+        ports.journal.record(
+            Event.MANIFEST_DROPPED, task_id=trigger.task.task_id, tenant=trigger.task.tenant, outcome=outcome.value
+        )
         return outcome
     if not has_attempts_left(task, now=ports.clock.now(), timings=ports.timings):
-        return _give_up(ports, task)
+        last = task.last_error_code or "no word"
+        facts = {"deaths": task.deaths, "died_at": task.died_at} if task.deaths else {}
+        detail = f"all attempts ({task.epoch}) failed, the last with {last}"
+        error = SluiceError(ErrorCode.ATTEMPTS_EXHAUSTED, detail, **facts)
+        fail_task(ports, task.ref, Guard(state=task.state, epoch=task.epoch), error)
+        return Outcome.FAILED
     lease = acquire(ports, COMPOSE, task, owner=owner)
     if lease is None:
         return Outcome.BUSY
-    return _run(ports, lease, task)
+    return _attempt(ports, lease, task)
 
 
 def _judge(ports: Ports, task: Task | None, trigger: ManifestRef) -> Outcome | None:
@@ -62,32 +69,33 @@ def _judge(ports: Ports, task: Task | None, trigger: ManifestRef) -> Outcome | N
         return Outcome.DROPPED
     if task.state is State.COMPOSING and is_leased(task, now=ports.clock.now(), timings=ports.timings):
         return Outcome.BUSY
-    if task.state is State.SEALED and _over_share(ports, task):
+    share = ports.limits.tenant_composing_max
+    if task.state is State.SEALED and share and ports.tasks.count(task.tenant, State.COMPOSING) >= share:
+        # the tenant has its share of composers: its task waits, and loses no attempt
+        apply_transition(ports, task.ref, postpone(task, now=ports.clock.now()))
         return Outcome.POSTPONED
     return None
 
 
-def _over_share(ports: Ports, task: Task) -> bool:
-    """Whether the tenant has its share of composers; its task then waits without losing an attempt."""
-    share = ports.limits.tenant_composing_max
-    if not share or ports.tasks.count(task.tenant, State.COMPOSING) < share:
-        return False
-    apply_transition(ports, task.ref, postpone(task, now=ports.clock.now()))
-    return True
+def _attempt(ports: Ports, lease: ComposeLease, task: Task) -> Outcome:
+    """Write the file, and take the attempt's last step whatever comes of it.
 
-
-def _give_up(ports: Ports, task: Task) -> Outcome:
-    last = task.last_error_code or "no word"
-    facts = {"deaths": task.deaths, "died_at": task.died_at} if task.deaths else {}
-    detail = f"all attempts ({task.epoch}) failed, the last with {last}"
-    error = SluiceError(ErrorCode.ATTEMPTS_EXHAUSTED, detail, **facts)
-    fail_task(ports, task.ref, Guard(state=task.state, epoch=task.epoch), error)
-    return Outcome.FAILED
-
-
-def _run(ports: Ports, lease: ComposeLease, task: Task) -> Outcome:
+    The outer ladder is for that last step too: the row may be another's by then, or give no answer.
+    """
     try:
-        return _attempt(ports, lease, task)
+        try:
+            result = write_result(ports, lease, task, load_manifest(ports, task))
+        except Fenced:
+            raise
+        except Exception as error:
+            if isinstance(error, SluiceError) and error.code not in TRANSIENT_CODES:
+                fail(ports, lease, error)
+                return Outcome.FAILED
+            release(ports, lease, error)
+            if isinstance(error, SluiceError | StoreError):
+                return Outcome.RELEASED
+            raise
+        return _finish(ports, lease, task, result)
     except Fenced:
         log_end(ports, lease, outcome=Outcome.FENCED.value)
         ports.journal.record(
@@ -97,27 +105,6 @@ def _run(ports: Ports, lease: ComposeLease, task: Task) -> Outcome:
     except OutcomeUnknown:
         log_end(ports, lease, outcome=Outcome.UNKNOWN.value)
         return Outcome.UNKNOWN
-
-
-def _attempt(ports: Ports, lease: ComposeLease, task: Task) -> Outcome:
-    try:
-        manifest = load_manifest(ports, task)
-        result = write_result(ports, lease, task, manifest)
-    except SluiceError as error:
-        if error.code in TRANSIENT_CODES:
-            release(ports, lease, error)
-            return Outcome.RELEASED
-        fail(ports, lease, error)
-        return Outcome.FAILED
-    except StoreError as error:
-        release(ports, lease, error)
-        return Outcome.RELEASED
-    except Fenced:
-        raise
-    except Exception as error:
-        release(ports, lease, error)
-        raise
-    return _finish(ports, lease, task, result)
 
 
 def _finish(ports: Ports, lease: ComposeLease, task: Task, result: Result) -> Outcome:
@@ -136,7 +123,3 @@ def _finish(ports: Ports, lease: ComposeLease, task: Task, result: Result) -> Ou
         duration_s=now - (task.sealed_at or lease.started_at),
     )
     return Outcome.COMPLETED
-
-
-def _note(ports: Ports, trigger: ManifestRef, event: Event, **fields: object) -> None:
-    ports.journal.record(event, task_id=trigger.task.task_id, tenant=trigger.task.tenant, **fields)

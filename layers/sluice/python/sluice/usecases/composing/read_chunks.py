@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import closing
-from functools import partial
+from contextlib import closing, suppress
 
 import msgspec
 
@@ -27,20 +26,13 @@ def load_manifest(ports: Ports, task: Task) -> Manifest:
     CHUNK_MISSING when neither the object nor the claims give it back, and
     TASK_DAMAGED for a digest that is none.
     """
-    if parse_manifest_key(manifest_key(task.ref, task.man_sha)) is None:
+    key = manifest_key(task.ref, task.man_sha)
+    if parse_manifest_key(key) is None:
         raise SluiceError(ErrorCode.TASK_DAMAGED, column="man_sha")
-    return _stored_manifest(ports, task) or _rebuilt_manifest(ports, task)
-
-
-def _stored_manifest(ports: Ports, task: Task) -> Manifest | None:
-    try:
-        data = ports.objects.get(manifest_key(task.ref, task.man_sha))
-        return Manifest.decode(data) if short_sha(data) == task.man_sha else None
-    except (NoSuchObject, msgspec.MsgspecError):
-        return None
-
-
-def _rebuilt_manifest(ports: Ports, task: Task) -> Manifest:
+    with suppress(NoSuchObject, msgspec.MsgspecError):
+        data = ports.objects.get(key)
+        if short_sha(data) == task.man_sha:
+            return Manifest.decode(data)
     source_task = TaskId(task.live_params.source_task or task.task_id)
     claimed = ports.tasks.read_claims(TaskRef(task.tenant, source_task))
     if claimed is not None:
@@ -56,7 +48,6 @@ def read_chunks(
     objects: GetsObjects,
     manifest: Manifest,
     *,
-    size_max: int,
     pool: OrderedPool,
     prefetched: int = 1,
     on_wait: Callable[[], object] = nothing,
@@ -68,14 +59,14 @@ def read_chunks(
     A caller that may stop half-way closes it, or chunks go on coming.
     """
     source = TaskRef(TenantId(manifest.tenant), TaskId(manifest.source_task))
-    get = partial(_get, objects, source)
+    size_max = max((claim.size for claim in manifest.chunks), default=0)
+
+    def get(claim: Claim) -> bytes:
+        try:
+            return objects.get(chunk_key(source, claim.sequence, claim.sha))
+        except NoSuchObject:
+            raise SluiceError(ErrorCode.CHUNK_MISSING, sequence=claim.sequence) from None
+
     with closing(pool.map(get, manifest.chunks, concurrency=prefetched, on_wait=on_wait)) as bodies:
         for claim in manifest.chunks:
             yield decode_chunk(next(bodies), claim, size_max=size_max)  # bound to no name, so gone when decoded
-
-
-def _get(objects: GetsObjects, source: TaskRef, claim: Claim) -> bytes:
-    try:
-        return objects.get(chunk_key(source, claim.sequence, claim.sha))
-    except NoSuchObject:
-        raise SluiceError(ErrorCode.CHUNK_MISSING, sequence=claim.sequence) from None

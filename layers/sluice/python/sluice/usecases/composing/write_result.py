@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from functools import partial
-from typing import NamedTuple, TypeVar
 from urllib.parse import quote
 
 from sluice.domain.attempts import ComposeProgress
@@ -33,7 +32,6 @@ from sluice.usecases.lease import Fenced, Lease, renew_if_due
 TRANSIENT_CODES = frozenset({ErrorCode.RESULT_VERIFY_FAILED, ErrorCode.STORE_UNAVAILABLE})
 """Codes that another attempt may not meet."""
 
-T = TypeVar("T")
 ComposeLease = Lease[ComposeProgress]
 
 
@@ -48,19 +46,23 @@ def write_result(ports: Ports, lease: ComposeLease, task: Task, manifest: Manife
     ``SluiceError`` when the data cannot become the file; a ``StoreError`` when
     a store gave up.
     """
-    params = task.live_params
-    work = _Work(FORMATS[params.format], plan_file(ports, params, manifest), manifest)
+    file_format, plan = FORMATS[task.live_params.format], plan_file(ports, task.live_params, manifest)
     while True:
-        upload = _begin(ports, lease, work, man_sha=task.man_sha)
+        upload = _begin(ports, lease, file_format, plan, man_sha=task.man_sha)
         whole = False
         try:
-            result = _upload_file(ports, lease, upload, work)
+            result = _upload_file(ports, lease, upload, file_format, plan, manifest)
         except Replan as found:
             _abort_quietly(ports, lease, upload)
-            work = work.again(found.plan)
+            if found.plan == plan:  # which could go on for ever
+                raise ValueError("a writer asked for the plan it has") from found
+            plan = found.plan
             lease.progress = ComposeProgress()
         except Exception as error:
-            _record_failure(ports, lease, error)
+            if not isinstance(error, Fenced):  # that attempt did not fail; its end is recorded
+                is_transient = isinstance(error, SluiceError) and error.code in TRANSIENT_CODES
+                is_store = is_transient or isinstance(error, StoreError)
+                _record(ports, lease, Event.UPLOAD_FAILED if is_store else Event.WRITE_ERROR, error=error)
             _abort_quietly(ports, lease, upload)
             raise
         else:
@@ -70,43 +72,33 @@ def write_result(ports: Ports, lease: ComposeLease, task: Task, manifest: Manife
             _record(ports, lease, Event.FILE_CLOSED, whole=whole)
 
 
-class _Work(NamedTuple):
-    """What is written, and how."""
-
-    format: Format
-    plan: FilePlan
-    manifest: Manifest
-
-    def again(self, plan: FilePlan) -> _Work:
-        """The same by another plan; raises ValueError for the same one, which could go on for ever."""
-        if plan == self.plan:
-            raise ValueError("a writer asked for the plan it has")
-        return self._replace(plan=plan)
-
-
-def _upload_file(ports: Ports, lease: ComposeLease, upload: Upload, work: _Work) -> Result:
-    manifest, plan = work.manifest, work.plan
+def _upload_file(
+    ports: Ports, lease: ComposeLease, upload: Upload, file_format: Format, plan: FilePlan, manifest: Manifest
+) -> Result:
     tally, digest = Tally(), Digest()
     chunks = read_chunks(
         ports.objects,
         manifest,
-        size_max=_chunk_max(manifest),
         pool=ports.pool,
         prefetched=ports.limits.prefetched_chunks,
         on_wait=partial(renew_if_due, ports, lease),
     )
     with closing(chunks):
         batches = _watched(ports, lease, chunks)
-        blocks = digested(work.format.write(prepared(batches, plan, tally), plan, tally), digest)
-        sizes = part_sizes(work.format.size_bound(plan), ports.limits)
+        blocks = digested(file_format.write(prepared(batches, plan, tally), plan, tally), digest)
+        sizes = part_sizes(file_format.size_bound(plan), ports.limits)
         parts = _at_least_one(slice_parts(blocks, sizes))
         receipts = list(_put_parts(ports, lease, upload, parts))
     _record(ports, lease, Event.FILE_WRITTEN, bytes=digest.size, parts=len(receipts), duration_s=_age_s(ports, lease))
     if tally.rows != manifest.rows:
         raise row_count_error(tally.rows, manifest.rows)
-    _with_heartbeats(ports, lease, lambda: _complete(ports, lease, upload, receipts))
+    _complete(ports, lease, upload, receipts)
     _record(ports, lease, Event.FILE_FINALIZED, bytes=digest.size)
-    _verify(ports, upload, digest, lease)
+    info = ports.objects.head(upload.key)  # what the store holds is what was written, before any row names it
+    if (info.size, info.crc64, info.metadata.get("nonce")) != (digest.size, digest.crc64, lease.owner):
+        raise SluiceError(ErrorCode.RESULT_VERIFY_FAILED, size_written=digest.size, size_stored=info.size)
+    parts_done, duration_s = lease.progress.parts_done, _age_s(ports, lease)
+    _record(ports, lease, Event.UPLOAD_COMPLETED, bytes=digest.size, parts=parts_done, duration_s=duration_s)
     return Result(upload.key, digest.size, digest.sha256, digest.crc64, tally.rows, dict(tally.warnings))
 
 
@@ -128,12 +120,8 @@ def plan_file(ports: Ports, params: ExportParams, manifest: Manifest) -> FilePla
     )
 
 
-def _chunk_max(manifest: Manifest) -> int:
-    return max((chunk.size for chunk in manifest.chunks), default=0)
-
-
-def _begin(ports: Ports, lease: ComposeLease, work: _Work, *, man_sha: str) -> Upload:
-    extension = work.format.extension(work.plan.options, work.plan.rows)
+def _begin(ports: Ports, lease: ComposeLease, file_format: Format, plan: FilePlan, *, man_sha: str) -> Upload:
+    extension = file_format.extension(plan.options, plan.rows)
     key = result_key(lease.ref, epoch=lease.epoch, nonce=lease.owner, extension=extension)
     metadata = {
         "task": lease.ref.task_id,
@@ -141,7 +129,7 @@ def _begin(ports: Ports, lease: ComposeLease, work: _Work, *, man_sha: str) -> U
         "nonce": lease.owner,
         "manifest": man_sha,
         "writer-version": WRITER_VERSION,
-        FILENAME: quote(f"{work.plan.stem}.{extension}", safe=""),
+        FILENAME: quote(f"{plan.stem}.{extension}", safe=""),
     }
     upload = ports.objects.begin_upload(key, metadata=metadata)
     _record(ports, lease, Event.UPLOAD_STARTED)
@@ -191,15 +179,11 @@ def _at_least_one(parts: Iterable[bytes]) -> Iterator[bytes]:
         yield b""
 
 
-def _with_heartbeats(ports: Ports, lease: ComposeLease, action: Callable[[], T]) -> T:
-    """Make one call that may take long, and keep the lease until it returns."""
-    keep = partial(renew_if_due, ports, lease)
-    with closing(ports.pool.map(lambda act: act(), [action], concurrency=1, on_wait=keep)) as done:
-        return next(done)
-
-
 def _complete(ports: Ports, lease: ComposeLease, upload: Upload, receipts: list[PartReceipt]) -> None:
-    """Complete the upload. After a lost answer NoSuchUpload means success if the object is ours."""
+    """Complete the upload; that may take long, so the lease is kept meanwhile.
+
+    After a lost answer NoSuchUpload means success if the object is ours.
+    """
 
     def complete() -> bool:
         try:
@@ -209,7 +193,12 @@ def _complete(ports: Ports, lease: ComposeLease, upload: Upload, receipts: list[
                 raise
         return True
 
-    settle(ports, complete, lambda _: _is_ours(ports, upload, lease) or None)
+    def settled(_: Upload) -> bool:
+        return settle(ports, complete, lambda _: _is_ours(ports, upload, lease) or None)
+
+    keep = partial(renew_if_due, ports, lease)
+    with closing(ports.pool.map(settled, [upload], concurrency=1, on_wait=keep)) as done:
+        next(done)
 
 
 def _is_ours(ports: Ports, upload: Upload, lease: ComposeLease) -> bool:
@@ -219,30 +208,12 @@ def _is_ours(ports: Ports, upload: Upload, lease: ComposeLease) -> bool:
         return False
 
 
-def _verify(ports: Ports, upload: Upload, digest: Digest, lease: ComposeLease) -> None:
-    """Compare what the store holds with what was written, before any row names it."""
-    info = ports.objects.head(upload.key)
-    stored = (info.size, info.crc64, info.metadata.get("nonce"))
-    if stored != (digest.size, digest.crc64, lease.owner):
-        raise SluiceError(ErrorCode.RESULT_VERIFY_FAILED, size_written=digest.size, size_stored=info.size)
-    parts, duration_s = lease.progress.parts_done, _age_s(ports, lease)
-    _record(ports, lease, Event.UPLOAD_COMPLETED, bytes=digest.size, parts=parts, duration_s=duration_s)
-
-
 def _abort_quietly(ports: Ports, lease: ComposeLease, upload: Upload) -> None:
     """Drop our own parts. Never harmful: an upload that was completed is over, and its object stays."""
     try:
         ports.objects.abort_upload(upload)
     except StoreError as error:
         _record(ports, lease, Event.UPLOAD_ERROR, error=error)
-
-
-def _record_failure(ports: Ports, lease: ComposeLease, error: Exception) -> None:
-    """Record that the upload failed, or the writing. An attempt that was fenced did not fail; its end is recorded."""
-    if isinstance(error, Fenced):
-        return
-    is_store = isinstance(error, StoreError) or (isinstance(error, SluiceError) and error.code in TRANSIENT_CODES)
-    _record(ports, lease, Event.UPLOAD_FAILED if is_store else Event.WRITE_ERROR, error=error)
 
 
 def _record(ports: Ports, lease: ComposeLease, event: Event, **fields: object) -> None:

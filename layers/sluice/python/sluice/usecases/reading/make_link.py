@@ -38,21 +38,15 @@ def make_link(ports: Ports, ref: TaskRef, life_s: float | None = None) -> Link:
 def link_to(ports: Ports, task: Task, life_s: float | None = None) -> Link:
     """As ``make_link``, for a row that was just read."""
     now = ports.clock.now()
+    if task.state in {State.CANCELLED, State.EXPIRED}:
+        raise ended_error(task)
+    if task.state is State.FAILED:
+        raise failure_of(task)
     if task.state is not State.COMPLETED:
-        raise _no_link(task)
+        raise SluiceError(ErrorCode.NOT_READY, state=task.state.value, retry_after_s=2)
     if now >= task.expires_at:
         raise SluiceError(ErrorCode.EXPIRED)
     expires_at = min(now + min(life_s or ports.timings.link_s, LIFE_S_MAX), task.expires_at)
     url = ports.links.mint_link(result_key_of(task), filename=filename_of(task), expires_at=expires_at)
     ports.journal.record(Event.LINK_ISSUED, task_id=task.task_id, tenant=task.tenant, expires_at=expires_at)
     return Link(url, expires_at)
-
-
-def _no_link(task: Task) -> SluiceError:
-    match task.state:
-        case State.CANCELLED | State.EXPIRED:
-            return ended_error(task)
-        case State.FAILED:
-            return failure_of(task)
-        case _:
-            return SluiceError(ErrorCode.NOT_READY, state=task.state.value, retry_after_s=2)

@@ -30,9 +30,6 @@ def cancel_export(ports: Ports, ref: TaskRef) -> Task:
         if task.state.terminal:
             raise ended_error(task)
         if _cancel(ports, task):
-            ports.journal.record(
-                Event.TASK_CANCELLED, task_id=ref.task_id, tenant=ref.tenant, from_state=task.state.value
-            )
             return find_task(ports, ref)
     raise OutcomeUnknown("the task kept changing while it was being cancelled")
 
@@ -54,12 +51,14 @@ def delete_export(ports: Ports, ref: TaskRef) -> None:
             ports.journal.record(Event.TASK_DELETED, task_id=ref.task_id, tenant=ref.tenant)
             return
         if not task.state.terminal and _cancel(ports, task):
-            ports.journal.record(
-                Event.TASK_CANCELLED, task_id=ref.task_id, tenant=ref.tenant, from_state=task.state.value
-            )
             return
     raise OutcomeUnknown("the task kept changing while it was being deleted")
 
 
 def _cancel(ports: Ports, task: Task) -> bool:
-    return apply_transition(ports, task.ref, cancel(task, now=ports.clock.now(), timings=ports.timings))
+    taken = apply_transition(ports, task.ref, cancel(task, now=ports.clock.now(), timings=ports.timings))
+    if taken:
+        ports.journal.record(
+            Event.TASK_CANCELLED, task_id=task.task_id, tenant=task.tenant, from_state=task.state.value
+        )
+    return taken

@@ -126,9 +126,9 @@ def _close_again(ports: Ports, claimed: ClaimedTask, request: CloseRequest) -> T
         raise ended_error(task)
     batches = task.total_batches if request.batches is None else request.batches
     rows = task.total_rows if request.rows is None else request.rows
-    sheet_rows = task.rows_by_sheet()
     if (batches, rows) != (task.total_batches, task.total_rows):
         raise SluiceError(ErrorCode.ALREADY_CLOSED, batches=task.total_batches, rows=task.total_rows)
+    sheet_rows = task.rows_by_sheet()
     for name, count in (request.sheets or {}).items():
         if sheet_rows.get(name) != count:
             raise SluiceError(ErrorCode.ALREADY_CLOSED, sheet=name, rows=sheet_rows.get(name))

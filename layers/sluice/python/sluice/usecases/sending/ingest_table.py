@@ -9,7 +9,6 @@ from contextlib import suppress
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef, TenantId
-from sluice.domain.params import ExportParams
 from sluice.domain.task import Task
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import StoreError
@@ -34,14 +33,18 @@ def ingest_table(
     """
     task = open_export(ports, tenant, request).task
     params = params_cache.remember(task).params
-    sender = _Sender(ports, params_cache, task.ref)
+    rows: Counter[int] = Counter()  # stored so far, by the index of the declared table
+    stored = 0
     try:
         for read in batches:
-            sender.put(read)
+            _put(ports, params_cache, task.ref, read, sequence=stored + 1, rows_before=rows[read.sheet])
+            stored += 1
+            rows[read.sheet] += read.batch.rows
             del read  # its memory, before the next one is read
-        return close_export(ports, task.ref, sender.totals(params))
+        sheets = {table.name: rows[index] for index, table in enumerate(params.sheets)}
+        return close_export(ports, task.ref, CloseRequest(stored, rows.total(), sheets))
     except BaseException as error:
-        ports.journal.record(Event.STREAM_ERROR, task_id=task.task_id, batches=sender.batches)
+        ports.journal.record(Event.STREAM_ERROR, task_id=task.task_id, batches=stored)
         if request.idempotency_key is None:
             with suppress(SluiceError, StoreError):
                 cancel_export(ports, task.ref)
@@ -50,33 +53,15 @@ def ingest_table(
         raise
 
 
-class _Sender:
-    """Numbers the batches of one table and counts what was stored."""
-
-    def __init__(self, ports: Ports, params_cache: ParamsCache, ref: TaskRef) -> None:
-        self._ports = ports
-        self._params_cache = params_cache
-        self._ref = ref
-        self._rows: Counter[int] = Counter()
-        """By the index of the declared table."""
-        self.batches = 0
-
-    def put(self, read: TableBatch) -> None:
-        sequence = self.batches + 1
-        rows_before = self._rows[read.sheet]
-        try:
-            with read.located(rows_before):
-                put_batch(
-                    self._ports, self._params_cache, self._ref, sequence=sequence, batch=read.batch, sheet=read.sheet
-                )
-        except SluiceError as error:
-            row = error.facts.get("row")
-            if isinstance(row, int):
-                error.facts = {**error.facts, "batch": sequence, "batch_row": row - rows_before}
-            raise
-        self.batches = sequence
-        self._rows[read.sheet] += read.batch.rows
-
-    def totals(self, params: ExportParams) -> CloseRequest:
-        sheets = {table.name: self._rows[index] for index, table in enumerate(params.sheets)}
-        return CloseRequest(self.batches, self._rows.total(), sheets)
+def _put(
+    ports: Ports, params_cache: ParamsCache, ref: TaskRef, read: TableBatch, *, sequence: int, rows_before: int
+) -> None:
+    """Put one batch; an error about a row of it names the batch too, and its row there."""
+    try:
+        with read.located(rows_before):
+            put_batch(ports, params_cache, ref, sequence=sequence, batch=read.batch, sheet=read.sheet)
+    except SluiceError as error:
+        row = error.facts.get("row")
+        if isinstance(row, int):
+            error.facts = {**error.facts, "batch": sequence, "batch_row": row - rows_before}
+        raise

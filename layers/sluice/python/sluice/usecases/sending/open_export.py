@@ -60,7 +60,9 @@ def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
             note_task(existing)
             return replay(existing, params)
     ports.admission.admit()
-    _check_quota(ports, tenant)
+    open_tasks_max = ports.limits.open_tasks_max
+    if ports.tasks.count(tenant, State.OPEN) >= open_tasks_max:
+        raise SluiceError(ErrorCode.QUOTA_EXCEEDED, open_tasks_max=open_tasks_max, retry_after_s=60)
     opened = create_task(ports, task, params)
     note_task(opened.task)
     if not opened.replayed:
@@ -126,9 +128,3 @@ def replay(existing: Task, params: ExportParams) -> Opened:
     if existing.params_sha != params.digest():
         raise SluiceError(ErrorCode.IDEMPOTENCY_KEY_REUSED)
     return Opened(existing, replayed=True)
-
-
-def _check_quota(ports: Ports, tenant: TenantId) -> None:
-    open_tasks_max = ports.limits.open_tasks_max
-    if ports.tasks.count(tenant, State.OPEN) >= open_tasks_max:
-        raise SluiceError(ErrorCode.QUOTA_EXCEEDED, open_tasks_max=open_tasks_max, retry_after_s=60)

@@ -10,7 +10,6 @@ from sluice.domain.keys import TaskRef, chunk_key
 from sluice.domain.lifecycle import idle_due_at
 from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim
-from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State
 from sluice.domain.task_errors import ended_error, keep_refusal
 from sluice.ports.bundle import Ports
@@ -57,11 +56,14 @@ def put_batch(
     if params.source_task:
         raise SluiceError(ErrorCode.TASK_CLOSED, state=State.SEALED.value)
     columns = params.tables[sheet].columns
-    _check_shape(batch, columns, ports.limits)
+    if batch.rows > ports.limits.batch_rows_max:
+        raise SluiceError(ErrorCode.BATCH_TOO_LARGE, batch_rows_max=ports.limits.batch_rows_max)
+    if len(batch.columns) != len(columns):
+        raise SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, row=1, cells=len(batch.columns), columns=len(columns))
     FORMATS[params.format].check_batch(batch, columns, params.options, ports.limits)
     chunk = encode_batch(batch)
     if chunk.size > ports.limits.batch_bytes_max:
-        raise _too_large(bytes=chunk.size, batch_bytes_max=ports.limits.batch_bytes_max)
+        raise SluiceError(ErrorCode.BATCH_TOO_LARGE, bytes=chunk.size, batch_bytes_max=ports.limits.batch_bytes_max)
     ports.objects.put(chunk_key(ref, sequence, chunk.sha), chunk.body)
     claim = Claim(sequence, chunk.sha, chunk.rows, chunk.size, sheet)
     try:
@@ -87,17 +89,6 @@ def check_sequence(sequence: int, limits: Limits) -> None:
         raise SluiceError(ErrorCode.SEQ_OUT_OF_RANGE)
     if sequence > limits.batches_max:
         raise SluiceError(ErrorCode.TOO_MANY_BATCHES, batches_max=limits.batches_max)
-
-
-def _check_shape(batch: Batch, columns: tuple[ColumnSpec, ...], limits: Limits) -> None:
-    if batch.rows > limits.batch_rows_max:
-        raise _too_large(batch_rows_max=limits.batch_rows_max)
-    if len(batch.columns) != len(columns):
-        raise SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, row=1, cells=len(batch.columns), columns=len(columns))
-
-
-def _too_large(**facts: int) -> SluiceError:
-    return SluiceError(ErrorCode.BATCH_TOO_LARGE, **facts)
 
 
 def _claim(ports: Ports, ref: TaskRef, claim: Claim, *, created_at: float) -> BatchReceipt:

@@ -53,7 +53,10 @@ def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> O
     if existing is not None:
         return replay(existing, params)
     ports.admission.admit()
-    manifest = _new_manifest(ports, source, ref)
+    sealed = load_manifest(ports, source)
+    manifest = Manifest.seal(
+        tenant=ref.tenant, task_id=ref.task_id, source_task=sealed.source_task, claims=sealed.chunks
+    )
     FORMATS[params.format].check_rows(params, manifest.sheet_rows(len(params.tables)), ports.limits)
     task = open_sealed(
         ref,
@@ -89,8 +92,3 @@ def _new_params(ports: Ports, source: Task, request: RenderRequest) -> ExportPar
         source_created_at=old.source_created_at or source.created_at,
     )
     return check_params(params, ports.limits)
-
-
-def _new_manifest(ports: Ports, source: Task, ref: TaskRef) -> Manifest:
-    sealed = load_manifest(ports, source)
-    return Manifest.seal(tenant=ref.tenant, task_id=ref.task_id, source_task=sealed.source_task, claims=sealed.chunks)

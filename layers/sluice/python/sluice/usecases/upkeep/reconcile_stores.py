@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from sluice.domain.attempts import is_due
 from sluice.domain.errors import SluiceError
@@ -45,9 +45,7 @@ def reconcile_stores(ports: Ports, *, orphan_age_s: float = ORPHAN_AGE_S) -> Rec
     """
     report = Reconciliation()
     _walk_rows(ports, report)
-    older_than = ports.clock.now() - orphan_age_s
-    _walk_objects(ports, report, older_than=older_than)
-    _walk_uploads(ports, report, older_than=older_than)
+    _remove_orphans(ports, report, older_than=ports.clock.now() - orphan_age_s)
     ports.journal.record(
         Event.SWEEP_FINISHED,
         reconciled_rows=report.rows,
@@ -67,28 +65,32 @@ def _walk_rows(ports: Ports, report: Reconciliation) -> None:
         if task.due_at < now - OVERDUE_S or (task.due_at > now and is_due(task, now=now, timings=ports.timings)):
             report.overdue += 1
             sweep_quietly(ports, task.ref, memory)
-        elif task.state is State.COMPLETED and not is_result_of(task.ref, task.result_key):
-            report.rows_damaged.append(task.task_id)
-        elif task.state is State.COMPLETED and not _exists(ports, task.result_key):
-            report.results_missing.append(task.task_id)
+        elif task.state is State.COMPLETED:
+            key = task.result_key
+            if not is_result_of(task.ref, key):
+                report.rows_damaged.append(task.task_id)
+            elif not any(item.key == key for item in ports.objects.list(key)):
+                report.results_missing.append(task.task_id)
 
 
-def _exists(ports: Ports, key: str) -> bool:
-    return any(item.key == key for item in ports.objects.list(key))
-
-
-def _walk_objects(ports: Ports, report: Reconciliation, *, older_than: float) -> None:
+def _remove_orphans(ports: Ports, report: Reconciliation, *, older_than: float) -> None:
     owner: TaskRef | None = None  # of the objects before, which has a row; that one has none is not remembered
-    for key, modified_at in _all_objects(ports):
+    for item in chain.from_iterable(map(ports.objects.list, (INPUT_PREFIX, OUTPUT_PREFIX))):
         report.objects += 1
-        ref = parse_owner(key)
-        if ref is None or modified_at >= older_than:
+        ref = parse_owner(item.key)
+        if ref is None or item.modified_at >= older_than:
             continue
         if ref == owner or _has_row(ports, ref):
             owner = ref
             continue
-        ports.objects.delete([key])  # right after the look: the key of a task that is gone may be opened anew
+        ports.objects.delete([item.key])  # right after the look: the key of a task that is gone may be opened anew
         report.orphans_removed += 1
+    # a composer that slept through the end of its task may have begun an upload that no row leads to
+    for upload in ports.objects.list_uploads(OUTPUT_PREFIX):
+        ref = parse_owner(upload.key)
+        if ref is not None and upload.begun_at < older_than and not _has_row(ports, ref):
+            ports.objects.abort_upload(upload)
+            report.orphans_removed += 1
 
 
 def _has_row(ports: Ports, ref: TaskRef) -> bool:
@@ -97,19 +99,3 @@ def _has_row(ports: Ports, ref: TaskRef) -> bool:
         return ports.tasks.read(ref) is not None
     except SluiceError:
         return True
-
-
-def _walk_uploads(ports: Ports, report: Reconciliation, *, older_than: float) -> None:
-    """A composer that slept through the end of its task may have begun one that no row leads to."""
-    for upload in ports.objects.list_uploads(OUTPUT_PREFIX):
-        ref = parse_owner(upload.key)
-        if ref is None or upload.begun_at >= older_than or _has_row(ports, ref):
-            continue
-        ports.objects.abort_upload(upload)
-        report.orphans_removed += 1
-
-
-def _all_objects(ports: Ports) -> Iterator[tuple[str, float]]:
-    for prefix in (INPUT_PREFIX, OUTPUT_PREFIX):
-        for item in ports.objects.list(prefix):
-            yield item.key, item.modified_at

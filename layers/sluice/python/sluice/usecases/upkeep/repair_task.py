@@ -43,25 +43,21 @@ def release_lease(ports: Ports, ref: TaskRef, *, owner: str | None = None, alone
     ``alone``: the caller saw that composer die by itself, which may count against the task.
     """
     with bound_context(task_id=ref.task_id):
-        return _release_lease(ports, find_task(ports, ref), owner=owner, alone=alone)
-
-
-def _release_lease(ports: Ports, task: Task, *, owner: str | None, alone: bool) -> bool:
-    if task.state is not State.COMPOSING or (owner is not None and task.owner != owner):
-        return False
-    failure = Failure(ErrorCode.INTERNAL.value, "the composer ended without a word")
-    released = apply_transition(
-        ports, task.ref, release_dead(COMPOSE, task, failure, alone=alone, now=ports.clock.now())
-    )
-    if released:
-        ports.journal.record(
-            Event.ATTEMPT_RELEASED,
-            task_id=task.task_id,
-            tenant=task.tenant,
-            epoch=task.epoch,
-            error_code=failure.code,
-        )
-    return released
+        task = find_task(ports, ref)
+        if task.state is not State.COMPOSING or (owner is not None and task.owner != owner):
+            return False
+        failure = Failure(ErrorCode.INTERNAL.value, "the composer ended without a word")
+        step = release_dead(COMPOSE, task, failure, alone=alone, now=ports.clock.now())
+        released = apply_transition(ports, ref, step)
+        if released:
+            ports.journal.record(
+                Event.ATTEMPT_RELEASED,
+                task_id=task.task_id,
+                tenant=task.tenant,
+                epoch=task.epoch,
+                error_code=failure.code,
+            )
+        return released
 
 
 def verify_result(ports: Ports, ref: TaskRef) -> Verified:
@@ -103,6 +99,5 @@ def check_chunks(ports: Ports, ref: TaskRef) -> None:
     One chunk is in memory at a time; it takes as long as reading them takes a composer.
     """
     manifest = load_manifest(ports, find_task(ports, ref))
-    size_max = max((chunk.size for chunk in manifest.chunks), default=0)
-    for batch in read_chunks(ports.objects, manifest, size_max=size_max, pool=ports.pool):
+    for batch in read_chunks(ports.objects, manifest, pool=ports.pool):
         del batch

@@ -195,21 +195,17 @@ def sweep_tasks(
 def sweep_quietly(ports: Ports, ref: TaskRef, memory: SweepMemory) -> Swept:
     """As ``sweep_task``; whatever fails is recorded, the task is put off, and the caller goes on with the next."""
     with bound_context(task_id=ref.task_id, component="sweeper"):
-        return _sweep_quietly(ports, ref, memory)
-
-
-def _sweep_quietly(ports: Ports, ref: TaskRef, memory: SweepMemory) -> Swept:
-    try:
-        done = sweep_task(ports, ref, memory)
-    except Exception as error:  # noqa: BLE001 - one error that was not foreseen must not cost all others their turn
-        ports.journal.record(Event.SYSTEM_ERROR, task_id=ref.task_id, error=error)
-        reason = error.code.value if isinstance(error, SluiceError) else type(error).__name__
-        is_put_off = put_off_quietly(ports, ref, reason)
-        monotonic = ports.clock.monotonic()
-        memory.failed(ref, monotonic=monotonic, timings=ports.timings, is_put_off=is_put_off)
-        return Swept.ERROR
-    memory.succeeded(ref)
-    return done
+        try:
+            done = sweep_task(ports, ref, memory)
+        except Exception as error:  # noqa: BLE001 - one error that was not foreseen must not cost all others their turn
+            ports.journal.record(Event.SYSTEM_ERROR, task_id=ref.task_id, error=error)
+            reason = error.code.value if isinstance(error, SluiceError) else type(error).__name__
+            is_put_off = put_off_quietly(ports, ref, reason)
+            monotonic = ports.clock.monotonic()
+            memory.failed(ref, monotonic=monotonic, timings=ports.timings, is_put_off=is_put_off)
+            return Swept.ERROR
+        memory.succeeded(ref)
+        return done
 
 
 def put_off_quietly(ports: Ports, ref: TaskRef, reason: str) -> bool:
@@ -241,10 +237,8 @@ def sweep_task(ports: Ports, ref: TaskRef, memory: SweepMemory) -> Swept:
     match task.state:
         case State.OPEN:
             return _expire_idle(ports, task)
-        case State.SEALED:
-            return _trigger(ports, task, Swept.LOST_TRIGGER)
-        case State.COMPOSING:
-            return _take_over(ports, task)
+        case State.SEALED | State.COMPOSING:
+            return _trigger(ports, task)
         case State.COMPLETED | State.FAILED | State.CANCELLED | State.EXPIRED:
             return _tend_ended(ports, task)
         case _:
@@ -273,20 +267,19 @@ def _expire_idle(ports: Ports, task: Task) -> Swept:
     return Swept.IDLE_EXPIRED
 
 
-def _take_over(ports: Ports, task: Task) -> Swept:
-    """Have a task taken over whose lease has lapsed, unless its attempts died so often that the next has to wait."""
-    if is_leased(task, now=ports.clock.now(), timings=ports.timings):
+def _trigger(ports: Ports, task: Task) -> Swept:
+    """Ask for a composer, because the trigger was lost or a lease lapsed; and look again later, in case it is lost too.
+
+    A task whose attempts died so often that the next has to wait is looked at when its pause is over.
+    """
+    now = ports.clock.now()
+    if task.state is State.COMPOSING and is_leased(task, now=now, timings=ports.timings):
         apply_transition(ports, task.ref, wait_free(task, timings=ports.timings))
         return Swept.NOTHING
-    return _trigger(ports, task, Swept.LAPSED_LEASE)
-
-
-def _trigger(ports: Ports, task: Task, reason: Swept) -> Swept:
-    """Ask for a composer, and look again later in case that is lost too."""
-    if not apply_transition(ports, task.ref, trigger_again(task, now=ports.clock.now(), timings=ports.timings)):
+    if not apply_transition(ports, task.ref, trigger_again(task, now=now, timings=ports.timings)):
         return Swept.NOTHING
     ports.invoker.invoke(ManifestRef(task.ref, task.man_sha), epoch=task.epoch + 1)
-    return reason
+    return Swept.LOST_TRIGGER if task.state is State.SEALED else Swept.LAPSED_LEASE
 
 
 def _tend_ended(ports: Ports, task: Task) -> Swept:
@@ -295,8 +288,13 @@ def _tend_ended(ports: Ports, task: Task) -> Swept:
     if not task.params:
         gone = ports.tasks.remove(task.ref, Guard(state=task.state, rev=task.rev))
         return Swept.REMOVED if gone else Swept.NOTHING
-    if task.state is State.COMPLETED and now >= task.expires_at:
-        return _expire_result(ports, task)
+    if task.state is State.COMPLETED and now >= task.expires_at:  # the objects go at the next look
+        if not _take(ports, task, expire_result(now=now, timings=ports.timings)):
+            return Swept.NOTHING
+        ports.journal.record(
+            Event.TASK_EXPIRED, task_id=task.task_id, tenant=task.tenant, reason="retention", from_state="completed"
+        )
+        return Swept.RESULT_EXPIRED
     collect_garbage(ports, task)
     again = next_garbage_round(task, now=now, timings=ports.timings)
     if again is not None:
@@ -304,13 +302,3 @@ def _tend_ended(ports: Ports, task: Task) -> Swept:
     ports.tasks.forget_claims(task.ref)
     _take(ports, task, bury(task, now=ports.clock.now(), timings=ports.timings))
     return Swept.TOMBSTONE
-
-
-def _expire_result(ports: Ports, task: Task) -> Swept:
-    """End the retention; the objects go at the next look."""
-    if not _take(ports, task, expire_result(now=ports.clock.now(), timings=ports.timings)):
-        return Swept.NOTHING
-    ports.journal.record(
-        Event.TASK_EXPIRED, task_id=task.task_id, tenant=task.tenant, reason="retention", from_state="completed"
-    )
-    return Swept.RESULT_EXPIRED
