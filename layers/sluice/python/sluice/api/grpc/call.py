@@ -115,7 +115,8 @@ class Requests(Generic[RequestT]):
         with self._wait:
             data = next(self._raw, None)
             if data is None:
-                self._check_end()
+                if any(next(self._raw, None) is not None for _ in range(CHECKS)):
+                    raise AssertionError("a message came after the end of its stream")
                 raise StopIteration
         try:
             with self._decoding:
@@ -124,8 +125,3 @@ class Requests(Generic[RequestT]):
             raise SluiceError(
                 ErrorCode.INVALID_REQUEST, "The message is not one of the contract, or has text that is not UTF-8."
             ) from None
-
-    def _check_end(self) -> None:
-        for _ in range(CHECKS):
-            if next(self._raw, None) is not None:
-                raise AssertionError("a message came after the end of its stream")

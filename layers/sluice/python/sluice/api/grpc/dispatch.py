@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from operator import methodcaller
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
-from google.protobuf.message import Message
 
 from sluice.api.auth import Principal, Shares
 from sluice.api.error_status import forget_frames
@@ -19,7 +18,6 @@ from sluice.api.grpc.receive_deadline import ReceiveDeadline
 from sluice.api.grpc.service import METHODS, SERVICE_NAME, Method
 from sluice.api.service import Service
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.ports.clock import Clock
 from sluice.ports.log_context import bound_context, choose_request_id, read_trace_parent
 
 Metadata: TypeAlias = Sequence[tuple[str, str | bytes]]
@@ -62,8 +60,7 @@ class Dispatcher(grpc.GenericRpcHandler):
         behaviour = self._let_in(METHODS[name], handler_call_details.invocation_metadata)
 
         def observe_call(raw: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
-            clock = self._service.ports.clock
-            return _observed(name, behaviour(raw, context), context, observe=self._observe, clock=clock)
+            return self._observed(name, behaviour(raw, context), context)
 
         return grpc.stream_stream_rpc_method_handler(
             observe_call, response_serializer=methodcaller("SerializeToString")
@@ -81,42 +78,28 @@ class Dispatcher(grpc.GenericRpcHandler):
             return _refusal(log_error(error, journal).error, request_id)
 
         def behaviour(raw: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
-            give_back = self._take_share(principal, context, request_id)
             try:
-                yield from answers(raw, context)
+                give_back = self._take_share(principal)
+            except SluiceError as error:
+                with bound_context(request_id=request_id, component=COMPONENT):
+                    log_error(error, journal)
+                abort(context, error, request_id)
+            try:
+                call = GrpcCall(
+                    service=self._service,
+                    principal=principal,
+                    authorization=headers.get("authorization"),
+                    context=context,
+                    request_id=request_id,
+                    trace_parent=read_trace_parent(headers.get("traceparent")),
+                )
+                wait = self._deadline.wait(context.cancel)
+                requests = Requests(raw, method.parse, wait=wait, decoding=self._service.decoding)
+                yield from _answered(call, method.answer(call, requests))
             finally:
                 give_back()
 
-        def answers(raw: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
-            call = GrpcCall(
-                service=self._service,
-                principal=principal,
-                authorization=headers.get("authorization"),
-                context=context,
-                request_id=request_id,
-                trace_parent=read_trace_parent(headers.get("traceparent")),
-            )
-            wait = self._deadline.wait(context.cancel)
-            return _answered(
-                call, method.answer(call, Requests(raw, method.parse, wait=wait, decoding=self._service.decoding))
-            )
-
         return behaviour
-
-    def _take_share(self, principal: Principal, context: grpc.ServicerContext, request_id: str) -> Callable[[], None]:
-        """Count the call, or end it: when its tenant, or all together, have as many as they may."""
-        if is_refusing():
-            no_thread = SluiceError(ErrorCode.QUEUE_FULL, "There is no thread left for the call.", retry_after_s=1)
-            self._refuse(no_thread, context, request_id)
-        try:
-            return self._shares.take(principal)
-        except SluiceError as error:
-            self._refuse(error, context, request_id)
-
-    def _refuse(self, error: SluiceError, context: grpc.ServicerContext, request_id: str) -> NoReturn:
-        with bound_context(request_id=request_id, component=COMPONENT):
-            log_error(error, self._service.ports.journal)
-        abort(context, error, request_id)
 
     def _check_size(self, metadata: Metadata) -> None:
         """Refuse long headers again: gRPC's core takes 16 MiB from a client that never acknowledges its settings."""
@@ -124,6 +107,26 @@ class Dispatcher(grpc.GenericRpcHandler):
             raise SluiceError(
                 ErrorCode.INVALID_REQUEST, "The headers are too long.", metadata_bytes_max=self._metadata_bytes_max
             )
+
+    def _take_share(self, principal: Principal) -> Callable[[], None]:
+        """Count the call. Raises QUEUE_FULL when its tenant, or all together, have as many as they may."""
+        if is_refusing():
+            raise SluiceError(ErrorCode.QUEUE_FULL, "There is no thread left for the call.", retry_after_s=1)
+        return self._shares.take(principal)
+
+    def _observed(self, method: str, responses: Answers, context: grpc.ServicerContext) -> Answers:
+        """Pass the responses on, and call ``observe`` when the call has ended."""
+        clock = self._service.ports.clock
+        started = clock.monotonic()
+        status = grpc.StatusCode.CANCELLED  # of a call whose client is gone
+        try:
+            yield from responses
+            status = grpc.StatusCode.OK
+        except Exception:
+            status = context.code() or status  # type: ignore[attr-defined]  # public, and missing in the stubs
+            raise
+        finally:
+            self._observe("gRPC", method, status.name, clock.monotonic() - started)
 
 
 def _refusal(error: SluiceError, request_id: str) -> Behaviour:
@@ -149,34 +152,14 @@ def _answered(call: GrpcCall, responses: Answers) -> Answers:
     call.context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
     while True:
         with call.log_context():
-            response = _next_response(call, responses)
+            try:
+                response = next(responses, None)
+            except grpc.RpcError:
+                raise  # the caller is gone: it gets no answer, and gRPC wants its own error back
+            except Exception as error:  # noqa: BLE001  # log_error() records unforeseen errors too
+                known = log_error(error, call.service.ports.journal).error
+                forget_frames(error)
+                abort(call.context, known, call.request_id)
         if response is None:
             return
         yield response
-
-
-def _observed(
-    method: str, responses: Answers, context: grpc.ServicerContext, *, observe: Observe, clock: Clock
-) -> Answers:
-    """Pass the responses on, and call ``observe`` when the call has ended."""
-    started = clock.monotonic()
-    status = grpc.StatusCode.CANCELLED  # of a call whose client is gone
-    try:
-        yield from responses
-        status = grpc.StatusCode.OK
-    except Exception:
-        status = context.code() or status  # type: ignore[attr-defined]  # public, and missing in the stubs
-        raise
-    finally:
-        observe("gRPC", method, status.name, clock.monotonic() - started)
-
-
-def _next_response(call: GrpcCall, responses: Answers) -> Message | None:
-    try:
-        return next(responses, None)
-    except grpc.RpcError:
-        raise  # the caller is gone: it gets no answer, and gRPC wants its own error back
-    except Exception as error:  # noqa: BLE001  # log_error() records unforeseen errors too
-        known = log_error(error, call.service.ports.journal).error
-        forget_frames(error)
-        abort(call.context, known, call.request_id)

@@ -6,7 +6,6 @@ import json
 from typing import NoReturn
 
 import grpc
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # no py.typed
@@ -71,22 +70,15 @@ def error_metadata(error: SluiceError, request_id: str) -> Metadata:
 
 def error_status(error: SluiceError, request_id: str) -> Status:
     """The error in the messages of ``google.rpc``, with a delay when a retry makes sense."""
+    metadata = {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in error.shown.items()}
     details: list[Message] = [
-        ErrorInfo(reason=error.code.value, domain=ERROR_DOMAIN, metadata=_texts(error.shown)),
+        ErrorInfo(reason=error.code.value, domain=ERROR_DOMAIN, metadata=metadata),
         RequestInfo(request_id=request_id),
     ]
     delay_s = retry_after_s(error)
     if delay_s is not None:
         details.append(RetryInfo(retry_delay=Duration(seconds=delay_s)))
-    code: int = _status_code(error).value[0]
-    return Status(code=code, message=error.said, details=[_packed(detail) for detail in details])
-
-
-def _texts(facts: dict[str, object]) -> dict[str, str]:
-    return {name: fact if isinstance(fact, str) else json.dumps(fact) for name, fact in facts.items()}
-
-
-def _packed(message: Message) -> AnyMessage:
-    packed = AnyMessage()
-    packed.Pack(message)
-    return packed
+    status = Status(code=_status_code(error).value[0], message=error.said)
+    for detail in details:
+        status.details.add().Pack(detail)
+    return status

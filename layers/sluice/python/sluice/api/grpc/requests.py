@@ -63,7 +63,10 @@ def read_params(metadata: pb.ExportMetadata) -> ExportParams:
         format=read_format(metadata.format),
         filename=metadata.filename,
         columns=tuple(_read_columns("columns", metadata.columns)),
-        sheets=tuple(_read_sheets(metadata.sheets)),
+        sheets=tuple(
+            TableSpec(sheet.name, tuple(_read_columns(f"sheets[{index}].columns", sheet.columns)))
+            for index, sheet in enumerate(metadata.sheets)
+        ),
         options=read_options(metadata.options),
         expected_rows=metadata.expected_records if metadata.HasField("expected_records") else None,
     )
@@ -75,11 +78,6 @@ def read_format(value: int) -> ExportFormat:
         return FORMATS[value]
     except KeyError:
         raise SluiceError(ErrorCode.UNSUPPORTED_FORMAT, formats=[known.value for known in ExportFormat]) from None
-
-
-def _read_sheets(sheets: Iterable[pb.SheetDefinition]) -> Iterator[TableSpec]:
-    for index, sheet in enumerate(sheets):
-        yield TableSpec(sheet.name, tuple(_read_columns(f"sheets[{index}].columns", sheet.columns)))
 
 
 def _read_columns(field: str, columns: Iterable[pb.ColumnDefinition]) -> Iterator[ColumnSpec]:

@@ -97,12 +97,15 @@ class GrpcServer:
             deadline=self._deadline,
             metadata_bytes_max=limits.metadata_bytes_max,
             shares=Shares(limits.calls_max, share=limits.tenant_share, what="calls"),
-            observe=observe or _ignore,
+            observe=observe or (lambda _kind, _method, _status, _duration_s: None),
         )
         self._server.add_generic_rpc_handlers((dispatcher,))
         self.report(SERVICE_NAME, serving=True)
         if reflection:
-            _add_reflection(self._server)
+            from grpc_reflection.v1alpha import reflection as service_list  # noqa: PLC0415  # production never loads it
+
+            names = (SERVICE_NAME, service_list.SERVICE_NAME)
+            service_list.enable_server_reflection(names, self._server)
 
     def start(self) -> int:
         """Bind and serve; returns the port. Raises OSError or RuntimeError when the port is taken."""
@@ -160,18 +163,8 @@ def server_options(limits: GrpcLimits) -> list[tuple[str, int]]:
     ]
 
 
-def _ignore(_kind: str, _method: str, _status: str, _duration_s: float) -> None:
-    """The default observer."""
-
-
 def _ms(seconds: float) -> int:
     return max(1, round(seconds * 1000))
-
-
-def _add_reflection(server: grpc.Server) -> None:
-    from grpc_reflection.v1alpha import reflection  # noqa: PLC0415  # production never loads it
-
-    reflection.enable_server_reflection((SERVICE_NAME, reflection.SERVICE_NAME), server)
 
 
 def _try_to_bind(host: str, port: int) -> None:

@@ -15,7 +15,7 @@ from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.task import State, Task
 from sluice.proto import export_pb2 as pb
-from sluice.usecases.reading.make_link import Link, link_to, make_link
+from sluice.usecases.reading.make_link import link_to, make_link
 from sluice.usecases.reading.read_task import list_exports, read_status, stored_ranges
 from sluice.usecases.sending.cancel_export import cancel_export
 from sluice.usecases.sending.close_export import close_export
@@ -68,36 +68,22 @@ def create_link(call: GrpcCall, request: pb.TaskStatusRequest) -> pb.DownloadLin
 def list_tasks(call: GrpcCall, request: pb.ListTasksRequest) -> pb.ListTasksResponse:
     """A page of the tenant's tasks, without links, most of which would not be followed."""
     ports = call.service.ports
-    page = list_exports(
-        ports,
-        call.tenant,
-        state=_state(request.state),
-        limit=request.limit or PAGE_DEFAULT,
-        cursor=request.cursor,
-    )
+    try:
+        state = State(request.state) if request.state else None
+    except ValueError:
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "There is no such state.", field="state") from None
+    page = list_exports(ports, call.tenant, state=state, limit=request.limit or PAGE_DEFAULT, cursor=request.cursor)
     now = ports.clock.now()
     tasks = [status_response(task, None, now=now) for task in page.tasks]
     return pb.ListTasksResponse(tasks=tasks, cursor=page.cursor, damaged=page.damaged)
 
 
-def _state(text: str) -> State | None:
-    try:
-        return State(text) if text else None
-    except ValueError:
-        raise SluiceError(ErrorCode.INVALID_REQUEST, "There is no such state.", field="state") from None
-
-
 def _status(call: GrpcCall, task: Task) -> pb.TaskStatusResponse:
+    """The task with a fresh link while there is a file; that its time has just passed is no error of a status."""
     ports = call.service.ports
-    return status_response(task, _link(call, task), now=ports.clock.now(), stored=stored_ranges(ports, task))
-
-
-def _link(call: GrpcCall, task: Task) -> Link | None:
-    """A fresh link while there is a file. A status is no error when the file's time has just passed."""
-    ports = call.service.ports
-    if task.state is not State.COMPLETED or ports.clock.now() >= task.expires_at:
-        return None
-    return link_to(ports, task)
+    has_file = task.state is State.COMPLETED and ports.clock.now() < task.expires_at
+    link = link_to(ports, task) if has_file else None
+    return status_response(task, link, now=ports.clock.now(), stored=stored_ranges(ports, task))
 
 
 def unary(scope: Scope, parse: Callable[[bytes], Any], behaviour: Callable[[GrpcCall, Any], Message]) -> Method:

@@ -125,7 +125,7 @@ class ExportStream:
     def _store(
         self, ref: TaskRef, requests: Iterator[pb.ExportRequest]
     ) -> Generator[pb.ExportResponse, None, CloseRequest]:
-        """Store the batches; returns what the sender counted, once it is done.
+        """Store and acknowledge the batches; returns what the sender counted, once it is done.
 
         Not by ``ingest_table``, because the protocol differs: the sender may
         number its batches, is answered between them, counts the totals itself,
@@ -138,7 +138,11 @@ class ExportStream:
                 raise SluiceError(ErrorCode.INVALID_REQUEST, "Nothing comes after the totals.", field="close")
             match request.WhichOneof("payload"):
                 case "batch":
-                    yield from self._put(ref, request.batch)
+                    self._batches += 1
+                    number = self._sequence(request.batch)
+                    receipt = put_wire_batch(self._call, ref, request.batch, sequence=number)
+                    if self._metadata.ack_batches and self._task:
+                        yield ack_response(self._task, receipt)
                 case "close":
                     totals = read_totals(request.close)
                 case payload:
@@ -146,12 +150,6 @@ class ExportStream:
                     raise SluiceError(ErrorCode.INVALID_REQUEST, detail, field=payload or "payload")
             del request  # its memory, before the next one is read
         return totals or CloseRequest()
-
-    def _put(self, ref: TaskRef, batch: pb.DataBatch) -> Responses:
-        self._batches += 1
-        receipt = put_wire_batch(self._call, ref, batch, sequence=self._sequence(batch))
-        if self._metadata.ack_batches and self._task:
-            yield ack_response(self._task, receipt)
 
     def _sequence(self, batch: pb.DataBatch) -> int:
         """The sender's number, or the batch's place in the stream if the sender numbers none."""
@@ -167,9 +165,11 @@ class ExportStream:
         return batch.batch_sequence if numbered else self._batches
 
     def _wait(self, task: Task) -> Task:
-        """Read the row until the task has ended, the time is up, or the client is gone."""
+        """Read the row until the task has ended, the client is gone, or its time is up: before the call's deadline."""
         clock, pause_s, failed_reads = self._ports.clock, PAUSE_S, 0
-        until = clock.monotonic() + self._wait_s()
+        remaining_s = self._call.context.time_remaining()  # thousands of years for a call without a deadline
+        remaining_s -= min(MARGIN_S_MAX, remaining_s * MARGIN_SHARE)
+        until = clock.monotonic() + min(self._metadata.wait_timeout_s or math.inf, remaining_s)
         while not task.state.terminal and self._call.context.is_active():
             left_s = until - clock.monotonic()
             if left_s <= 0:
@@ -184,12 +184,6 @@ class ExportStream:
                 if failed_reads >= FAILED_READS_MAX:
                     raise
         return task
-
-    def _wait_s(self) -> float:
-        """How long to wait: what the sender asked for, and never past the call's deadline."""
-        wanted_s = self._metadata.wait_timeout_s or math.inf
-        remaining_s = self._call.context.time_remaining()  # thousands of years for a call without a deadline
-        return min(wanted_s, remaining_s - min(MARGIN_S_MAX, remaining_s * MARGIN_SHARE))
 
     def _outcome(self, task: Task) -> Responses:
         """Yield the last message; raise if it tells that there will never be a file."""
