@@ -72,14 +72,24 @@ def add_key(
         created_at=now,
         expires_at=now + life_s if life_s else 0,
     )
-    store.change(lambda keys: _with(keys, key))
+
+    def add(keys: Keys) -> Keys:
+        if any(stored.key_id == key.key_id for stored in keys):
+            raise ValueError("the new key's id is taken; make another")  # one in 2**60
+        return (*keys, key)
+
+    store.change(add)
     return NewKey(Secret(f"slc_{key.key_id}_{secret}"), key)
 
 
 def revoke_key(store: KeyStore, key_id: str, *, clock: Clock) -> ApiKey:
     """End a key at once and for good; repeatable. Raises LookupError when there is no such key."""
-    keys = store.change(lambda keys: tuple(_revoked(key, clock) if key.key_id == key_id else key for key in keys))
-    for key in keys:
+
+    def revoked(key: ApiKey) -> ApiKey:
+        is_meant = key.key_id == key_id and not key.revoked_at
+        return msgspec.structs.replace(key, revoked_at=clock.now()) if is_meant else key
+
+    for key in store.change(lambda keys: tuple(map(revoked, keys))):
         if key.key_id == key_id:
             return key
     raise LookupError("there is no key with this id")
@@ -88,16 +98,6 @@ def revoke_key(store: KeyStore, key_id: str, *, clock: Clock) -> ApiKey:
 def list_keys(store: KeyStore, tenant: str | None = None) -> Keys:
     """List the keys, of one tenant or of all, in the order they were added."""
     return tuple(key for key in store.read() if tenant is None or key.tenant == tenant)
-
-
-def _with(keys: Keys, key: ApiKey) -> Keys:
-    if any(stored.key_id == key.key_id for stored in keys):
-        raise ValueError("the new key's id is taken; make another")  # one in 2**60
-    return (*keys, key)
-
-
-def _revoked(key: ApiKey, clock: Clock) -> ApiKey:
-    return key if key.revoked_at else msgspec.structs.replace(key, revoked_at=clock.now())
 
 
 def _encode(entropy: bytes) -> str:

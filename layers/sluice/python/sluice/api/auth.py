@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
 
-from sluice.api.api_keys import PresentedKey, read_key
+from sluice.api.api_keys import read_key
 from sluice.domain.api_key import ApiKey, Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
@@ -92,7 +92,10 @@ class KeyRing:
 
     def authenticate(self, header: str | None) -> Principal:
         """Read ``Bearer slc_…``. Raises UNAUTHENTICATED, with one and the same answer for all causes."""
-        presented = _presented(header)
+        presented = None
+        if header is not None and len(header) <= HEADER_CHARS_MAX:
+            scheme, _, text = header.partition(" ")
+            presented = read_key(text.strip(" ")) if scheme.casefold() == "bearer" else None
         if presented is None:
             raise self._refuse(Refusal.MALFORMED if header else Refusal.MISSING)
         key = self._index().get(presented.key_id)
@@ -272,10 +275,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _presented(header: str | None) -> PresentedKey | None:
-    if header is None or len(header) > HEADER_CHARS_MAX:
-        return None
-    scheme, _, text = header.partition(" ")
-    return read_key(text.strip(" ")) if scheme.casefold() == "bearer" else None

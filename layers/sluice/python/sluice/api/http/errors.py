@@ -81,27 +81,23 @@ def problem_response(
 
 def answer_error(request: Request, error: Exception) -> Response:
     """Turn any foreseen exception into its answer. Record what the service should know of it."""
-    try:
-        return _answer(request, error)
-    finally:
-        forget_frames(error)
-
-
-def _answer(request: Request, error: Exception) -> Response:
     journal: Journal = request.app.state.resources.ports.journal
     request_id = request_id_of(request.scope)
-    match error:
-        case HttpError():
-            if not error.is_recorded:
-                record_error(error.error, journal)
-            return problem_response(error.error, request_id=request_id, status=error.status, headers=error.headers)
-        case HTTPException():
-            return _answer_routing(request, error, journal)
-        case ClientDisconnect():
-            journal.record(Event.STREAM_ERROR, reason="the sender went away")
-            return Response(status_code=499)  # the caller is gone
-        case _:
-            return problem_response(record_error(error, journal), request_id=request_id)
+    try:
+        match error:
+            case HttpError():
+                if not error.is_recorded:
+                    record_error(error.error, journal)
+                return problem_response(error.error, request_id=request_id, status=error.status, headers=error.headers)
+            case HTTPException():
+                return _answer_routing(request, error, journal)
+            case ClientDisconnect():
+                journal.record(Event.STREAM_ERROR, reason="the sender went away")
+                return Response(status_code=499)  # the caller is gone
+            case _:
+                return problem_response(record_error(error, journal), request_id=request_id)
+    finally:
+        forget_frames(error)
 
 
 def _answer_routing(request: Request, error: HTTPException, journal: Journal) -> Response:
@@ -112,14 +108,10 @@ def _answer_routing(request: Request, error: HTTPException, journal: Journal) ->
         return problem_response(known, request_id=request_id)
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(_allowed_methods(request))
+        # The methods of all routes of the path; the framework's own answer names those of one.
+        routes = [one for one in request.app.routes if isinstance(one, Route)]
+        matching = [one for one in routes if one.matches(request.scope)[0] is not Match.NONE]
+        headers["Allow"] = ", ".join(sorted({method for one in matching for method in one.methods or ()}))
     sentence = _SENTENCES.get(error.status_code, "The request cannot be served.")
     known = record_error(invalid_request(sentence), journal)
     return problem_response(known, request_id=request_id, status=error.status_code, headers=headers)
-
-
-def _allowed_methods(request: Request) -> list[str]:
-    """The methods of all routes of the path; the framework's own answer names those of one."""
-    routes = (route for route in request.app.routes if isinstance(route, Route))
-    matching = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
-    return sorted({method for route in matching for method in route.methods or ()})

@@ -134,7 +134,7 @@ def check_site(request: Request, hosts: frozenset[str]) -> None:
     ``Sec-Fetch-Site`` or ``Origin``.
     """
     host = request.headers.get("host", "")
-    name = _host_name(host)
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0].lower()
     if host and not is_loopback(name) and name not in hosts:
         detail = "Without API keys the service answers only under this machine's own names, such as 127.0.0.1."
         raise SluiceError(ErrorCode.PERMISSION_DENIED, detail, field="Host")
@@ -145,13 +145,6 @@ def check_site(request: Request, hosts: frozenset[str]) -> None:
     if is_foreign or (origin is not None and origin.partition("://")[2] != host):
         detail = "Without API keys no page of another site may change anything: make a key, `sluice keys add TENANT`."
         raise SluiceError(ErrorCode.PERMISSION_DENIED, detail, field="Origin")
-
-
-def _host_name(host: str) -> str:
-    """The name in ``Host``, without its port and the brackets of IPv6."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0].lower()
 
 
 def check_query_text(query: bytes) -> None:

@@ -51,7 +51,8 @@ def media_of(request: Request, *, allowed: tuple[str, ...]) -> Media:
     kind = _ALIASES.get(kind, kind)
     if kind not in allowed:
         raise _unsupported(f"Content-Type is one of {', '.join(allowed)}.")
-    settings = dict(_setting(parameter) for parameter in parameters)
+    pairs = (parameter.partition("=") for parameter in parameters)
+    settings = {name.strip().lower(): value.strip().strip('"').lower() for name, _, value in pairs}
     if settings.get("charset", "utf-8") not in {"utf-8", "utf8"}:
         raise _unsupported("The character set is utf-8.")
     header = settings.get("header", "present")
@@ -62,11 +63,6 @@ def media_of(request: Request, *, allowed: tuple[str, ...]) -> Media:
     if len(delimiter) > 1 or delimiter in {"\r", "\n"}:
         raise _unsupported("The delimiter parameter of text/csv is one character, or tab.")
     return Media(kind, header == "present", delimiter)
-
-
-def _setting(parameter: str) -> tuple[str, str]:
-    name, _, value = parameter.partition("=")
-    return name.strip().lower(), value.strip().strip('"').lower()
 
 
 def _unsupported(detail: str) -> SluiceError:
@@ -138,7 +134,9 @@ async def read_body(request: Request, reserved: ReservedBytes, *, bytes_max: int
     Raises BATCH_TOO_LARGE (at once when ``Content-Length`` says so),
     UNSUPPORTED_ENCODING, CHECKSUM_MISMATCH, and 408 for a caller too slow.
     """
-    _check_declared_size(request, bytes_max)
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal():
+        _check_size(int(declared[:20]), bytes_max)
     gunzip = make_gunzip(request)
     digest = BodyDigest(request)
     body = bytearray()
@@ -173,18 +171,13 @@ async def body_blocks(request: Request, timeouts: BodyTimeouts) -> AsyncGenerato
         arrived = bytearray()
         async with _within(timeouts.idle_s):
             while more and len(arrived) < PACE_BYTES:
-                block, more = await _receive(request)
-                arrived += block
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                arrived += message.get("body", b"")
+                more = message.get("more_body", False)
         if arrived:
             yield bytes(arrived)
-
-
-async def _receive(request: Request) -> tuple[bytes, bool]:
-    """The next bytes, and whether more will come."""
-    message = await request.receive()
-    if message["type"] == "http.disconnect":
-        raise ClientDisconnect
-    return message.get("body", b""), message.get("more_body", False)
 
 
 def make_gunzip(request: Request) -> Gunzip | None:
@@ -201,12 +194,6 @@ def refuse_packed(head: bytes | bytearray) -> None:
     """Raise UNSUPPORTED_ENCODING for data that is still gzip: packed twice, or without saying so."""
     if head.startswith(GZIP_MAGIC):
         raise SluiceError(ErrorCode.UNSUPPORTED_ENCODING, "The body is gzip where rows are expected.")
-
-
-def _check_declared_size(request: Request, bytes_max: int) -> None:
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal():
-        _check_size(int(declared[:20]), bytes_max)
 
 
 def _check_size(size: int, bytes_max: int) -> None:

@@ -153,7 +153,10 @@ class ProblemView(msgspec.Struct, frozen=True):
 def read_model(body: bytes, model: type[Struct]) -> Struct:
     """Read a JSON body, strictly. Raises INVALID_REQUEST with ``field``, INVALID_TEXT and UNSUPPORTED_FORMAT."""
     value = exact_json(body.removeprefix(UTF8_BOM))
-    _refuse_lone_surrogates(value)
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        raise SluiceError(ErrorCode.INVALID_TEXT, "A text has half a surrogate pair.") from None
     try:
         return msgspec.convert(_with_objects(value, model), model)
     except msgspec.ValidationError as error:
@@ -185,10 +188,3 @@ def _refused(message: str) -> SluiceError:
     if said.startswith("Invalid enum value"):
         said = "Not one of the allowed values"
     return invalid_request(f"{field or 'The request'}: {said.replace('`', '')[:200]}", field=field)
-
-
-def _refuse_lone_surrogates(value: object) -> None:
-    try:
-        msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        raise SluiceError(ErrorCode.INVALID_TEXT, "A text has half a surrogate pair.") from None

@@ -52,12 +52,23 @@ class BatchQuery(Struct, frozen=True, kw_only=True):
 
 
 async def put_rows(call: HttpCall[BatchQuery]) -> Response:
-    ref = call.task_ref
-    number = read_sequence(call.request.path_params["sequence"])
+    """Refuse what can be refused before the body is read; then read, decode and store it."""
+    resources, ref = call.resources, call.task_ref
+    sequence = read_sequence(call.request.path_params["sequence"])
     try:
-        receipt = await _put(call, ref, number)
+        check_sequence(sequence, call.ports.limits)
+        media = media_of(call.request, allowed=(JSON, NDJSON, CSV, PROTOBUF))
+        params = (await call.run(resources.service.params_cache.read, ref)).params
+        shape = RowShape.of(params, call.query.sheet, call.ports.limits)
+        with resources.body_budget.reserve(call.principal) as reserved:
+            body = await read_body(
+                call.request, reserved, bytes_max=resources.body_bytes_max, timeouts=resources.body_timeouts
+            )
+            read = await call.decode(_decode, resources, media, shape, body, sequence)
+            call.check_key()  # a body may have taken minutes
+            receipt = await call.run(_store, resources, ref, sequence, read)
     except SluiceError as error:
-        record_rejected_batch(error, ref, number, call.ports.journal)
+        record_rejected_batch(error, ref, sequence, call.ports.journal)
         raise logged(error) from error
     return json_response(BatchReceiptView(receipt.sequence, receipt.rows, receipt.sha, receipt.replayed))
 
@@ -67,22 +78,6 @@ def read_sequence(text: str) -> int:
     if not _SEQUENCE.fullmatch(text):
         raise SluiceError(ErrorCode.SEQ_OUT_OF_RANGE)
     return int(text)
-
-
-async def _put(call: HttpCall[BatchQuery], ref: TaskRef, sequence: int) -> BatchReceipt:
-    """Refuse what can be refused before the body is read; then read, decode and store it."""
-    resources = call.resources
-    check_sequence(sequence, call.ports.limits)
-    media = media_of(call.request, allowed=(JSON, NDJSON, CSV, PROTOBUF))
-    params = (await call.run(resources.service.params_cache.read, ref)).params
-    shape = RowShape.of(params, call.query.sheet, call.ports.limits)
-    with resources.body_budget.reserve(call.principal) as reserved:
-        body = await read_body(
-            call.request, reserved, bytes_max=resources.body_bytes_max, timeouts=resources.body_timeouts
-        )
-        read = await call.decode(_decode, resources, media, shape, body, sequence)
-        call.check_key()  # a body may have taken minutes
-        return await call.run(_store, resources, ref, sequence, read)
 
 
 def _decode(resources: HttpResources, media: Media, shape: RowShape, body: bytes, sequence: int) -> TableBatch:

@@ -67,7 +67,11 @@ def _page(document: Declared) -> Iterator[str]:
     yield f"<h1>{title} API {escape(document['info']['version'])}</h1>"
     yield f"<p>{_text(document['info']['description'])}</p>"
     yield '<p>For programs: <a href="/openapi.json">openapi.json</a>.</p><ul>'
-    operations = list(_operations(document))
+    operations = [
+        (method.upper(), path, operation)
+        for path, by_method in document["paths"].items()
+        for method, operation in by_method.items()
+    ]
     for method, path, operation in operations:
         yield f'<li><a href="#{_anchor(method, path)}"><code>{method} {escape(path)}</code></a> '
         yield f"{_text(operation.get('summary', ''))}</li>"
@@ -77,14 +81,9 @@ def _page(document: Declared) -> Iterator[str]:
     yield "<h2>Schemas</h2>"
     for name, schema in sorted(document["components"]["schemas"].items()):
         yield f'<details id="schema-{escape(name)}"><summary><code>{escape(name)}</code></summary>'
-        yield f"<p>{_text(schema.get('description', ''))}</p>{_members(schema)}{_json(schema)}</details>"
+        yield f"<p>{_text(schema.get('description', ''))}</p>{_members(schema)}"
+        yield f"<pre>{escape(json.dumps(schema, indent=2, ensure_ascii=False))}</pre></details>"
     yield "</body></html>"
-
-
-def _operations(document: Declared) -> Iterator[tuple[str, str, Declared]]:
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            yield method.upper(), path, operation
 
 
 def _operation(method: str, path: str, operation: Declared) -> Iterator[str]:
@@ -92,7 +91,10 @@ def _operation(method: str, path: str, operation: Declared) -> Iterator[str]:
     yield f"<p>{_text(operation.get('summary', ''))}.</p>"
     if operation.get("parameters"):
         yield "<table><tr><th>Parameter</th><th>In</th><th>Type</th><th>Meaning</th></tr>"
-        yield from (_parameter(parameter) for parameter in operation["parameters"])
+        for parameter in operation["parameters"]:
+            need = " (required)" if parameter.get("required") else ""
+            yield f"<tr><td><code>{escape(parameter['name'])}</code>{need}</td><td>{escape(parameter['in'])}</td>"
+            yield f"<td>{_schema(parameter['schema'])}</td><td>{_text(parameter.get('description', ''))}</td></tr>"
         yield "</table>"
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         yield f"<p>Body <code>{escape(kind)}</code>: {_schema(content['schema'])}</p>"
@@ -116,14 +118,6 @@ def _members(schema: Declared) -> str:
     return f"<table><tr><th>Name</th><th>Meaning</th></tr>{rows}</table>" if rows else ""
 
 
-def _parameter(parameter: Declared) -> str:
-    need = "" if not parameter.get("required") else " (required)"
-    return (
-        f"<tr><td><code>{escape(parameter['name'])}</code>{need}</td><td>{escape(parameter['in'])}</td>"
-        f"<td>{_schema(parameter['schema'])}</td><td>{_text(parameter.get('description', ''))}</td></tr>"
-    )
-
-
 def _schema(schema: Declared) -> str:
     """One line for a schema: a link for one with a name, its JSON for a small one."""
     if "$ref" in schema:
@@ -131,10 +125,6 @@ def _schema(schema: Declared) -> str:
         return f'<a href="#schema-{name}"><code>{name}</code></a>'
     shown = {name: value for name, value in schema.items() if name not in {"title", "description"}}
     return f"<code>{escape(json.dumps(shown))}</code>" if shown else ""
-
-
-def _json(schema: Declared) -> str:
-    return f"<pre>{escape(json.dumps(schema, indent=2, ensure_ascii=False))}</pre>"
 
 
 def _text(text: str) -> str:

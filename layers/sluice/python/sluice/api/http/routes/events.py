@@ -65,11 +65,14 @@ async def _events(call: HttpCall[Any], task: Task) -> AsyncGenerator[bytes, None
     while not task.state.terminal and not await _is_stopping(call, poll_s):
         silent_s += poll_s
         poll_s = min(poll_s * POLL_GROWTH, POLL_S_MAX)
+        now = task  # as it was, while the store does not answer
         try:
             call.check_key()
-            now = await _read_again(call, task)
+            with suppress(StoreError):
+                now = await call.run(find_changed, call.ports, task)
         except SluiceError as error:
-            yield _problem(call, error)
+            body = problem(record_error(error, call.ports.journal), request_id=request_id_of(call.request.scope))
+            yield b"event: problem\ndata: %b\n\n" % msgspec.json.encode(body)
             return
         if now.rev != task.rev:
             task, silent_s, poll_s = now, 0.0, POLL_S_MIN
@@ -77,13 +80,6 @@ async def _events(call: HttpCall[Any], task: Task) -> AsyncGenerator[bytes, None
         elif silent_s >= call.resources.keep_alive_s:
             silent_s = 0.0
             yield b": still here\n\n"
-
-
-async def _read_again(call: HttpCall[Any], task: Task) -> Task:
-    """The task as of now, or as it was while the store does not answer."""
-    with suppress(StoreError):
-        return await call.run(find_changed, call.ports, task)
-    return task
 
 
 async def _is_over(call: HttpCall[Any], poll_s: float) -> bool:
@@ -99,8 +95,3 @@ async def _is_stopping(call: HttpCall[Any], poll_s: float) -> bool:
 def _event(call: HttpCall[Any], task: Task) -> bytes:
     data = msgspec.json.encode(view_task(task, call.ports.clock.now()))
     return b"id: %d\ndata: %b\n\n" % (task.rev, data)
-
-
-def _problem(call: HttpCall[Any], error: SluiceError) -> bytes:
-    body = problem(record_error(error, call.ports.journal), request_id=request_id_of(call.request.scope))
-    return b"event: problem\ndata: %b\n\n" % msgspec.json.encode(body)

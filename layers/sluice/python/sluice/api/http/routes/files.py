@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Generator
 from contextlib import closing
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from sluice.api.http.bodies.models import ProblemView
 from sluice.api.http.errors import KNOWN_KEY, PROBLEM_TYPE, HttpError, invalid_request
-from sluice.api.http.operation import Answer, Declared, Grant, HttpResources, Operation, resources_of
+from sluice.api.http.operation import Answer, Declared, HttpResources, Operation, resources_of
 from sluice.api.http.responses import tag_matches
 from sluice.api.http.routes.openapi import header
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -31,13 +31,6 @@ ANY_TYPE = "application/octet-stream"
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII | re.IGNORECASE)
 
 
-class Span(NamedTuple):
-    """Bytes ``start`` to ``end``, exclusive."""
-
-    start: int
-    end: int
-
-
 @cache
 def _media_types() -> dict[str, str]:
     """The media type of each extension that a format can give."""
@@ -51,7 +44,10 @@ def _media_types() -> dict[str, str]:
 
 async def read_file(request: Request) -> Response:
     resources = resources_of(request)
-    grant = _verify(resources, request)
+    if resources.links is None or request.url.query:  # a link that something was added to is not ours
+        raise SluiceError(ErrorCode.PERMISSION_DENIED, "The link is not one of ours.")
+    grant = resources.links.verify(request.path_params["token"])
+    request.scope[KNOWN_KEY] = True
     info, kind = await to_thread.run_sync(_find, resources, grant.key, limiter=resources.readers)
     etag = f'"{info.crc64}-{info.size}"'
     headers = {
@@ -62,36 +58,24 @@ async def read_file(request: Request) -> Response:
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Content-Type": kind,
     }
-    if "if-match" in request.headers and not _is_named(request.headers["if-match"], etag):
+    named = {tag.strip() for tag in request.headers.get("if-match", "*").split(",")}
+    if not named & {"*", etag}:  # compared strongly (RFC 9110, 8.8.3.2)
         raise HttpError(412, invalid_request("The file is another than If-Match says.", field="If-Match"))
     if tag_matches(request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=headers)
     span = _span_of(request, etag, info.size)
     if span is None:
         raise HttpError(416, invalid_request("The file has no such range."), {"Content-Range": f"bytes */{info.size}"})
-    return await _send(request, resources, grant.key, span=span, size=info.size, headers=headers)
-
-
-def _is_named(header: str, etag: str) -> bool:
-    """Compare strongly (RFC 9110, 8.8.3.2) with each tag of ``If-Match``."""
-    tags = {tag.strip() for tag in header.split(",")}
-    return "*" in tags or etag in tags
-
-
-async def _send(
-    request: Request, resources: HttpResources, key: str, *, span: Span, size: int, headers: dict[str, str]
-) -> Response:
-    headers["Content-Length"] = str(span.end - span.start)
+    start, end = span
+    headers["Content-Length"] = str(end - start)
     status = 200
-    if span != (0, size):
+    if span != (0, info.size):
         status = 206
-        headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size}"
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{info.size}"
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
-    blocks = resources.ports.objects.read_range(key, span.start, span.end)
-    first = await _next_block(
-        resources, blocks
-    )  # a file that is found damaged at once is an error, not a broken answer
+    blocks = resources.ports.objects.read_range(grant.key, start, end)
+    first = await _next_block(resources, blocks)  # a file found damaged at once is an error, not a broken answer
     return StreamingResponse(_in_threads(resources, first, blocks), status, headers=headers)
 
 
@@ -105,21 +89,15 @@ async def _next_block(resources: HttpResources, blocks: Generator[bytes]) -> byt
         raise SluiceError(code) from None
 
 
-def _verify(resources: HttpResources, request: Request) -> Grant:
-    """What the link allows. A link that something was added to is not ours."""
-    if resources.links is None or request.url.query:
-        raise SluiceError(ErrorCode.PERMISSION_DENIED, "The link is not one of ours.")
-    grant = resources.links.verify(request.path_params["token"])
-    request.scope[KNOWN_KEY] = True
-    return grant
-
-
 def _find(resources: HttpResources, key: str) -> tuple[ObjectInfo, str]:
     """Describe the file, and its type.
 
     Raises EXPIRED when its time is over; RESULT_MISSING or RESULT_DAMAGED when it is not.
     """
-    ports, task = resources.ports, _task_of(resources, key)
+    ports, ref = resources.ports, parse_owner(key)
+    task = ports.tasks.read(ref) if ref is not None else None
+    if task is None or task.state is not State.COMPLETED or task.result_key != key or task.deleted_at:
+        task = None  # it does not have this file any more
     try:
         info = ports.objects.head(key)
         if task is None or (info.size, info.crc64) == (task.result_size, task.result_crc64):
@@ -131,14 +109,6 @@ def _find(resources: HttpResources, key: str) -> tuple[ObjectInfo, str]:
         code = ErrorCode.RESULT_MISSING
     ports.journal.record(Event.SYSTEM_ERROR, error_code=code.value, task_id=task.task_id)
     raise SluiceError(code)
-
-
-def _task_of(resources: HttpResources, key: str) -> Task | None:
-    """The task that has this file as of now; None once it has none any more."""
-    ref = parse_owner(key)
-    task = resources.ports.tasks.read(ref) if ref is not None else None
-    has_file = task is not None and task.state is State.COMPLETED and task.result_key == key and not task.deleted_at
-    return task if has_file else None
 
 
 def _media_type(task: Task | None, key: str) -> str:
@@ -153,13 +123,13 @@ def _media_type(task: Task | None, key: str) -> str:
     return _media_types().get(extension, ANY_TYPE)
 
 
-def _span_of(request: Request, etag: str, size: int) -> Span | None:
-    """The bytes that are asked for; None when the file has none of them.
+def _span_of(request: Request, etag: str, size: int) -> tuple[int, int] | None:
+    """Where the bytes that are asked for start, and where they end, exclusive; None when the file has none of them.
 
     Of several ranges, or of one that is not understood, the whole file is a
     legal answer (RFC 9110, 14.2).
     """
-    whole = Span(0, size)
+    whole = (0, size)
     if request.method != "GET":
         return whole  # a range means nothing to another method (RFC 9110, 14.2)
     found = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
@@ -171,7 +141,7 @@ def _span_of(request: Request, etag: str, size: int) -> Span | None:
         start, end = int(found[1]), min(int(found[2]) + 1, size) if found[2] else size
         if found[2] and int(found[2]) < start:
             return whole
-    return Span(start, end) if start < end else None
+    return (start, end) if start < end else None
 
 
 async def _in_threads(resources: HttpResources, first: bytes, blocks: Generator[bytes]) -> AsyncGenerator[bytes, None]:

@@ -120,15 +120,13 @@ def _ingest(call: HttpCall[TableQuery], media: Media, request: OpenRequest, body
     if not params.columns and call.query.infer:
         detected = DetectedTable(table, table.read_names(), params.options.null_value, ports.limits)
         params = tolerant(msgspec.structs.replace(params, columns=detected.columns))
-        return _ingest_batches(call, request._replace(params=params), detected.batches)
-    if not params.columns:
-        params = msgspec.structs.replace(params, columns=tuple(map(ColumnSpec, table.read_names())))
-    shape = RowShape.of(params, "", ports.limits)
-    return _ingest_batches(call, request._replace(params=params), table.batches(shape))
-
-
-def _ingest_batches(call: HttpCall[TableQuery], request: OpenRequest, batches: Iterable[TableBatch]) -> Task:
-    return ingest_table(call.ports, call.resources.service.params_cache, call.principal.tenant, request, batches)
+        batches: Iterable[TableBatch] = detected.batches
+    else:
+        if not params.columns:
+            params = msgspec.structs.replace(params, columns=tuple(map(ColumnSpec, table.read_names())))
+        batches = table.batches(RowShape.of(params, "", ports.limits))
+    params_cache, tenant = call.resources.service.params_cache, call.principal.tenant
+    return ingest_table(ports, params_cache, tenant, request._replace(params=params), batches)
 
 
 async def _next_block(call: HttpCall[TableQuery], blocks: AsyncGenerator[bytes, None]) -> bytes:
@@ -170,22 +168,15 @@ def _columns(text: str) -> Iterator[ColumnSpec]:
     end = -1
     while end < len(text):
         match = _COLUMN.match(text, end + 1)
-        if match is None or not _ends_column(text, match.end()):
+        if match is None or text[match.end() : match.end() + 1] not in {"", ","}:
             raise invalid_request("columns are written name or name:type, separated by commas", field="columns")
-        yield ColumnSpec(_ESCAPED.sub(r"\1", match["name"]), _type_of(match["type"]))
+        try:
+            kind = ColumnType.STRING if match["type"] is None else ColumnType(match["type"])
+        except ValueError:
+            known = ", ".join(ColumnType)
+            raise invalid_request(f"a column's type is one of {known}", field="columns") from None
+        yield ColumnSpec(_ESCAPED.sub(r"\1", match["name"]), kind)
         end = match.end()
-
-
-def _ends_column(text: str, end: int) -> bool:
-    return end == len(text) or text[end] == ","
-
-
-def _type_of(text: str | None) -> ColumnType:
-    try:
-        return ColumnType.STRING if text is None else ColumnType(text)
-    except ValueError:
-        known = ", ".join(ColumnType)
-        raise invalid_request(f"a column's type is one of {known}", field="columns") from None
 
 
 OPERATIONS = (

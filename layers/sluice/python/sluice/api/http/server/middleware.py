@@ -8,6 +8,7 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sluice.api.error_status import forget_frames, record_error
@@ -63,53 +64,49 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _set_headers(message, scope)
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = scope[REQUEST_ID_KEY]
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         try:
-            if _head_bytes(scope) > HEAD_BYTES_MAX:
-                await self._refuse_head(scope, receive, send_extended)
-            elif _has_two_lengths(scope):
-                await self._refuse_lengths(scope, receive, send_extended)
-            else:
-                await self._app(scope, receive, send_extended)
+            await (self._refuse(scope) or self._app)(scope, receive, send_extended)
         except asyncio.CancelledError:
             if not status:  # the time to drain is over, and what became of the request is not known
                 stopping = record_error(SluiceError(ErrorCode.STORE_UNAVAILABLE, STOPPING), self._journal)
-                await self._answer(stopping, scope, receive, send_extended)
+                answer = problem_response(stopping, request_id=scope[REQUEST_ID_KEY])
+                await answer(scope, receive, send_extended)
             raise
         except Exception as error:
             self._journal.record(Event.SYSTEM_ERROR, error=error)
             if status:
                 raise  # half an answer is out: only closing the connection tells the caller
             forget_frames(error)
-            await self._answer(SluiceError(ErrorCode.INTERNAL), scope, receive, send_extended)
+            answer = problem_response(SluiceError(ErrorCode.INTERNAL), request_id=scope[REQUEST_ID_KEY])
+            await answer(scope, receive, send_extended)
         finally:
             if SHARE_KEY in scope:
                 scope.pop(SHARE_KEY)()
-            self._report(scope, status, self._clock.monotonic() - started)
+            if self._observe is not None and status:
+                route = getattr(scope.get("route"), "path", "")
+                self._observe(scope["method"], route, status, self._clock.monotonic() - started)
 
-    async def _answer(self, error: SluiceError, scope: Scope, receive: Receive, send: Send) -> None:
-        await problem_response(error, request_id=scope[REQUEST_ID_KEY])(scope, receive, send)
-
-    async def _refuse_lengths(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, and close the connection: what follows may be another's request."""
-        error = invalid_request("A request has Transfer-Encoding or Content-Length, not both.", field="Content-Length")
-        known, headers = record_error(error, self._journal), {"Connection": "close"}
-        answer = problem_response(known, request_id=scope[REQUEST_ID_KEY], headers=headers)
-        await answer(scope, receive, send)
-
-    async def _refuse_head(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The server bounds a head that comes in pieces; one that comes at once is found here."""
-        error = invalid_request("The head of the request is too large.", head_bytes_max=HEAD_BYTES_MAX)
-        record_error(error, self._journal)
-        answer = problem_response(error, request_id=scope[REQUEST_ID_KEY], status=431)
-        await answer(scope, receive, send)
-
-    def _report(self, scope: Scope, status: int, seconds: float) -> None:
-        if self._observe is not None and status:
-            route = getattr(scope.get("route"), "path", "")
-            self._observe(scope["method"], route, status, seconds)
+    def _refuse(self, scope: Scope) -> Response | None:
+        """The answer to a head that is too large or says two lengths; None for any other."""
+        request_id, fields = scope[REQUEST_ID_KEY], scope["headers"]
+        head_bytes = sum(len(name) + len(value) for name, value in fields)
+        head_bytes += len(scope["raw_path"]) + len(scope["query_string"])
+        if head_bytes > HEAD_BYTES_MAX:
+            # The server bounds a head that comes in pieces; one that comes at once is found here.
+            error = invalid_request("The head of the request is too large.", head_bytes_max=HEAD_BYTES_MAX)
+            return problem_response(record_error(error, self._journal), request_id=request_id, status=431)
+        if {b"transfer-encoding", b"content-length"} <= {name for name, _ in fields}:
+            # A proxy may read the other of the two (RFC 9112, 6.1), so what follows may be another's request.
+            detail = "A request has Transfer-Encoding or Content-Length, not both."
+            known = record_error(invalid_request(detail, field="Content-Length"), self._journal)
+            return problem_response(known, request_id=request_id, headers={"Connection": "close"})
+        return None
 
 
 def _use_absolute_target(scope: Scope) -> None:
@@ -121,20 +118,3 @@ def _use_absolute_target(scope: Scope) -> None:
     scope["path"] = unquote(scope["raw_path"].decode("ascii"))
     others = [(name, value) for name, value in scope["headers"] if name != b"host"]
     scope["headers"] = [(b"host", found["host"]), *others]
-
-
-def _has_two_lengths(scope: Scope) -> bool:
-    """Whether the length of the body is said in two ways, of which a proxy may read the other (RFC 9112, 6.1)."""
-    return {b"transfer-encoding", b"content-length"} <= {name for name, _ in scope["headers"]}
-
-
-def _head_bytes(scope: Scope) -> int:
-    fields = sum(len(name) + len(value) for name, value in scope["headers"])
-    return fields + len(scope["raw_path"]) + len(scope["query_string"])
-
-
-def _set_headers(message: Message, scope: Scope) -> None:
-    headers = MutableHeaders(scope=message)
-    headers["X-Request-ID"] = scope[REQUEST_ID_KEY]
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers.setdefault("Cache-Control", "no-store")
