@@ -98,11 +98,25 @@ class Objects(NamedTuple):
 
 def open_objects(settings: Settings, credentials: CredentialsSource) -> Objects:
     """Open the buckets that the settings name. Nothing is asked of them before the first call."""
+    oss = settings.oss
+    results = oss.result_bucket or oss.bucket
+
+    def store(bucket: str) -> OssStore:
+        place = OssBucket(endpoint=oss.endpoint, region=oss.region, bucket=bucket, credentials=credentials)
+        return OssStore(place, connect_timeout_s=oss.connect_timeout_s, read_timeout_s=oss.read_timeout_s)
+
+    as_browsers_reach_it = OssBucket(
+        endpoint=oss.download_domain or oss.download_endpoint or oss.endpoint,
+        region=oss.region,
+        bucket=results,
+        credentials=credentials,
+        is_domain=bool(oss.download_domain),
+    )
     return Objects(
-        _both_buckets(settings, credentials),
-        OssLinks(_download_bucket(settings, credentials), clock=SystemClock()),
+        SplitStore(input=store(oss.bucket), output=store(results)),
+        OssLinks(as_browsers_reach_it, clock=SystemClock()),
         ThreadedPool(),
-        settings.oss.connect_timeout_s + settings.oss.read_timeout_s,
+        oss.connect_timeout_s + oss.read_timeout_s,
     )
 
 
@@ -161,25 +175,3 @@ def open_invoker(settings: Settings, credentials: CredentialsSource, objects: Ob
             return Fc2Invoker(target, bucket, credentials=credentials, clock=clock, timeout_s=functions.timeout_s)
         case _:
             return ManifestPutInvoker(objects)
-
-
-def _both_buckets(settings: Settings, credentials: CredentialsSource) -> SplitStore:
-    oss = settings.oss
-
-    def store(bucket: str) -> OssStore:
-        place = OssBucket(endpoint=oss.endpoint, region=oss.region, bucket=bucket, credentials=credentials)
-        return OssStore(place, connect_timeout_s=oss.connect_timeout_s, read_timeout_s=oss.read_timeout_s)
-
-    return SplitStore(input=store(oss.bucket), output=store(oss.result_bucket or oss.bucket))
-
-
-def _download_bucket(settings: Settings, credentials: CredentialsSource) -> OssBucket:
-    """The bucket of results as browsers reach it."""
-    oss = settings.oss
-    return OssBucket(
-        endpoint=oss.download_domain or oss.download_endpoint or oss.endpoint,
-        region=oss.region,
-        bucket=oss.result_bucket or oss.bucket,
-        credentials=credentials,
-        is_domain=bool(oss.download_domain),
-    )

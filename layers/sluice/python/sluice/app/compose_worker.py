@@ -12,8 +12,6 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from typing import IO
 
 import msgspec
 
@@ -37,8 +35,15 @@ def main() -> None:
     """Serve requests until standard input ends; its first line are the settings. Signals are the parent's business."""
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
-    with _private_output() as pipe:
-        write = partial(_write, pipe, threading.Lock())
+    with os.fdopen(os.dup(1), "wb", buffering=0) as pipe:
+        os.dup2(2, 1)  # the pipe is for answers alone: whatever else prints goes to standard error
+        turn = threading.Lock()
+
+        def write(line: str) -> None:
+            """Write one line. The parent being gone is no reason to leave a file half composed."""
+            with suppress(BrokenPipeError), turn:
+                pipe.write(line.encode() + b"\n")
+
         # Every event goes to the parent, which logs by its own level and feeds its metrics.
         journal = JournalLines(write, clock=SystemClock(), level=Level.DEBUG, component="composer")
         given = msgspec.json.decode(sys.stdin.buffer.readline(), type=dict[str, object])
@@ -80,19 +85,6 @@ def _answer_alive(ports: Ports, line: bytes, write: Callable[[str], None]) -> st
     finally:
         over.set()
         thread.join()
-
-
-def _write(pipe: IO[bytes], turn: threading.Lock, line: str) -> None:
-    """Write one line. The parent being gone is no reason to leave a file half composed."""
-    with suppress(BrokenPipeError), turn:
-        pipe.write(line.encode() + b"\n")
-
-
-def _private_output() -> IO[bytes]:
-    """Keep standard output for answers alone: whatever else prints goes to standard error."""
-    pipe = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)
-    return pipe
 
 
 if __name__ == "__main__":

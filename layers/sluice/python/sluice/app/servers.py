@@ -102,7 +102,9 @@ def open_servers(
         grpc_port, http_port, metrics_port = numbers
         yield Servers(grpc_port, http_port, metrics_port, open_to_all=not ring.has_keys())
     finally:
-        _drain(started, settings.server.shutdown_grace_s)
+        if started:  # all at once, for they share the deadline
+            with ThreadPoolExecutor(len(started)) as drains:
+                list(drains.map(lambda drain: drain(settings.server.shutdown_grace_s), started))
 
 
 def _start(setting: str, server: GrpcServer | HttpServer) -> int:
@@ -175,10 +177,3 @@ def _grpc_server(settings: Settings, service: Service, *, observe: Observe) -> G
         reflection=settings.server.reflection,
         observe=observe,
     )
-
-
-def _drain(started: list[Callable[[float], object]], deadline_s: float) -> None:
-    """Drain all at once: they share the deadline."""
-    if started:
-        with ThreadPoolExecutor(len(started)) as drains:
-            list(drains.map(lambda drain: drain(deadline_s), started))

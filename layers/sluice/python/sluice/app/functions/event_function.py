@@ -124,7 +124,15 @@ class EventFunction:
                 function.journal.record(Event.SERVICE_STOPPED, reason="old credentials")
                 self._end_process(OLD_CREDENTIALS_CODE)
             stop_at = _stop_at(function.settings, invocation, started)
-            answer = self._answer(FunctionCall(event, invocation, function, stop_at))
+            answer: Mapping[str, object] | InvocationFailed
+            try:
+                call = FunctionCall(event, invocation, function, stop_at)
+                answer = probe(function) if is_probe(event) else self._work(call)
+            except InvocationFailed as failure:
+                answer = failure
+            except Exception as error:  # noqa: BLE001 - noted here, and passed to the platform in words of ours
+                function.journal.record(Event.SYSTEM_ERROR, error=error)
+                answer = failure_of(error)
             function.journal.record(Event.MEMORY_SNAPSHOT, peak_rss_bytes=peak_resident_bytes(), pid=os.getpid())
         if isinstance(answer, InvocationFailed):
             raise answer  # out here, where nothing but its own words goes with it
@@ -153,15 +161,6 @@ class EventFunction:
             Event.SERVICE_STARTED, duration_s=duration_s, time_limit_s=invocation.time_limit_s, **facts
         )
         return self._function
-
-    def _answer(self, call: FunctionCall) -> Mapping[str, object] | InvocationFailed:
-        try:
-            return probe(call.function) if is_probe(call.event) else self._work(call)
-        except InvocationFailed as failure:
-            return failure
-        except Exception as error:  # noqa: BLE001 - noted here, and passed to the platform in words of ours
-            call.function.journal.record(Event.SYSTEM_ERROR, error=error)
-            return failure_of(error)
 
 
 def failure_of(error: Exception) -> InvocationFailed:

@@ -49,12 +49,20 @@ def run_grpc_function(component: str) -> None:
 @contextmanager
 def serve_grpc(function: WebFunction, port: int) -> Iterator[int]:
     """Listen; at the end let calls that run end within ``server.shutdown_grace_s``."""
-    settings = function.settings
+    settings, defaults = function.settings, GrpcLimits()
     server = GrpcServer(
         function.service,
         host=HOST,
         port=port,
-        limits=_limits(function),
+        # One gateway in front, with one connection for all callers: it decides when that ends, not we.
+        limits=GrpcLimits(
+            message_bytes_max=max(defaults.message_bytes_max, 2 * settings.performance.max_batch_bytes),
+            calls_per_connection_max=max(defaults.calls_per_connection_max, defaults.calls_max),
+            message_timeout_s=settings.server.request_timeout_s,
+            idle_timeout_s=HOUR_S,
+            connection_age_s=DAY_S,
+            ping_interval_s=1,
+        ),
         reflection=settings.server.reflection,
         interceptors=(PlatformMetadata(function.latest),),
     )
@@ -63,16 +71,3 @@ def serve_grpc(function: WebFunction, port: int) -> Iterator[int]:
         yield listening
     finally:
         server.drain(settings.server.shutdown_grace_s)
-
-
-def _limits(function: WebFunction) -> GrpcLimits:
-    """One gateway in front, with one connection for all callers: it decides when that ends, not we."""
-    settings, defaults = function.settings, GrpcLimits()
-    return GrpcLimits(
-        message_bytes_max=max(defaults.message_bytes_max, 2 * settings.performance.max_batch_bytes),
-        calls_per_connection_max=max(defaults.calls_per_connection_max, defaults.calls_max),
-        message_timeout_s=settings.server.request_timeout_s,
-        idle_timeout_s=HOUR_S,
-        connection_age_s=DAY_S,
-        ping_interval_s=1,
-    )

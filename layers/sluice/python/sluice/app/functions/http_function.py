@@ -65,26 +65,20 @@ class PlatformMiddleware:
             self._latest.set(credentials)
         request = (scope["method"], scope["path"])
         if request in HOOKS and head.platform.control_path != CALLERS_PATH:
-            await self._answer_hook(scope, receive, send)
+            if scope["path"] == "/initialize":
+                await run_in_threadpool(self._warm)
+            else:
+                await self._drain()
+            await json_response({"status": "ok"})(scope, receive, send)
         elif request in {("GET", LIVE), ("HEAD", LIVE)}:
             await json_response({"status": "ok"})(scope, receive, send)
         else:
             headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head.callers]
-            await self._pass_on({**scope, "headers": headers}, receive, send)
-
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._under_way += 1  # all in the thread of the event loop
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._under_way -= 1
-
-    async def _answer_hook(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == "/initialize":
-            await run_in_threadpool(self._warm)
-        else:
-            await self._drain()
-        await json_response({"status": "ok"})(scope, receive, send)
+            self._under_way += 1  # all in the thread of the event loop
+            try:
+                await self._app({**scope, "headers": headers}, receive, send)
+            finally:
+                self._under_way -= 1
 
     async def _drain(self) -> None:
         self._closing.set()

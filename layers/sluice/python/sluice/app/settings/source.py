@@ -157,13 +157,9 @@ def read_settings_file(path: Path, problems: list[str]) -> list[FileEntry]:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         problems.append(f"{path}: cannot be read: {reason}")
         return []
-    return _parse(text, path.name, problems)
-
-
-def _parse(text: str, file_name: str, problems: list[str]) -> list[FileEntry]:
     import yaml  # noqa: PLC0415  # only who has a file pays for the parser
 
-    loader = yaml.SafeLoader(text)
+    file_name, loader = path.name, yaml.SafeLoader(text)
     try:
         root = loader.get_single_node()
         if root is None or loader.construct_object(root) is None:

@@ -81,21 +81,18 @@ class JournalLines:
         if level_of(event, fields) < self._level:
             return
         try:
-            self._write(self._line(event, fields))
+            line = ""
+            for budget in _BUDGETS:
+                line = self._render(self._entry(event, fields, budget))
+                if len(line.encode()) <= LINE_BYTES_MAX:
+                    break
+            self._write(line)
         except Exception:  # noqa: BLE001  # the port's promise; the loss is counted
             self.count_dropped()
 
     def count_dropped(self) -> None:
         with self._counting:
             self.dropped += 1
-
-    def _line(self, event: Event, fields: Mapping[str, object]) -> str:
-        line = ""
-        for budget in _BUDGETS:
-            line = self._render(self._entry(event, fields, budget))
-            if len(line.encode()) <= LINE_BYTES_MAX:
-                break
-        return line
 
     def _entry(self, event: Event, fields: Mapping[str, object], budget: Budget) -> Entry:
         text = EVENT_TEXTS[event]
@@ -258,10 +255,6 @@ def open_output(settings: Logging) -> LogOutput:
     )
 
 
-def _is_terminal(output: str) -> bool:
-    return output in {"stderr", "stdout"} and (sys.stderr if output == "stderr" else sys.stdout).isatty()
-
-
 def _raise(_record: object) -> None:
     raise  # noqa: PLE0704  # called by the handler while it handles the exception
 
@@ -274,12 +267,14 @@ def open_lines(settings: Logging, *, clock: Clock, component: str, waits: bool =
     counted. That is for a process that lives on: one that is frozen or killed after each call would lose lines.
     """
     output = open_output(settings)
+    stream = {"stderr": sys.stderr, "stdout": sys.stdout}.get(settings.output)
+    is_terminal = stream is not None and stream.isatty()
     lines = JournalLines(
         output.write,
         clock=clock,
         level=Level[settings.level],
         component=component,
-        console=settings.format == "console" or (settings.format == "auto" and _is_terminal(settings.output)),
+        console=settings.format == "console" or (settings.format == "auto" and is_terminal),
     )
     if not waits:
         output = QueuedOutput(output, lines.count_dropped)
