@@ -120,7 +120,10 @@ def main(arguments: list[str] | None = None) -> None:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _leave)
     try:
-        _run(sys.argv[1:] if arguments is None else arguments)
+        try:
+            build_app()(sys.argv[1:] if arguments is None else arguments, prog_name="sluice")
+        finally:
+            sys.stdout.flush()  # so that a full disk is an error of the command and not a note at exit
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
@@ -131,23 +134,11 @@ def main(arguments: list[str] | None = None) -> None:
         failure = describe(error)
         if failure.text:
             print(failure.text, file=sys.stderr)
-        _drop_output()
+        try:
+            sys.stdout.flush()
+        except OSError:  # what cannot be written would fail once more at exit, and change the exit code
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(failure.exit_code)
-
-
-def _run(arguments: list[str]) -> None:
-    try:
-        build_app()(arguments, prog_name="sluice")
-    finally:
-        sys.stdout.flush()  # so that a full disk is an error of the command and not a note at exit
-
-
-def _drop_output() -> None:
-    """Let go of what cannot be written, or it would fail once more at exit and change the exit code."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _leave(number: int, _: FrameType | None) -> None:

@@ -26,7 +26,7 @@ from sluice.demo.order_table import COLUMNS, order_batches
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
-from sluice.domain.task import State, Task
+from sluice.domain.task import State
 from sluice.domain.task_errors import failure_of
 from sluice.ports.bundle import Ports
 from sluice.ports.clock import Clock
@@ -116,7 +116,12 @@ def _measure(stores: BenchStores, chosen: ExportFormat, rows: int, progress: Pro
     compose_export(ports, trigger.taken())
     compose_s = ports.clock.monotonic() - started
     peak = peak_bytes()
-    task = _checked(stores, find_task(ports, ref))
+    task = find_task(ports, ref)
+    if task.state is State.FAILED:
+        raise failure_of(task)
+    if task.state is not State.COMPLETED:
+        raise stores.errors.error or SluiceError(ErrorCode.INTERNAL)
+    verify_result(ports, ref)  # so that no speed is printed for a file that is wrong
     return Measured(
         format=chosen.value,
         rows=task.result_rows,
@@ -148,16 +153,6 @@ class _TimedOrders:
             self.seconds += self._clock.monotonic() - started
             done += batch.rows
             self._progress.reach(done)
-
-
-def _checked(stores: BenchStores, task: Task) -> Task:
-    """Read the file back, so that no speed is printed for a file that is wrong."""
-    if task.state is State.FAILED:
-        raise failure_of(task)
-    if task.state is not State.COMPLETED:
-        raise stores.errors.error or SluiceError(ErrorCode.INTERNAL)
-    verify_result(stores.ports, task.ref)
-    return task
 
 
 def page_of(report: Bench) -> str:

@@ -41,7 +41,12 @@ def demo(
         with Client(f"http://127.0.0.1:{service.http_port}") as client:
             orders(console, service, client, rows=rows, output=output)
         cities(console, service, output=output)
-        _print_memory(console, service)
+        peaks = [int(entry["fields"]["peak_rss_bytes"]) for entry in service.events("MemorySnapshot")]
+        deaths, attempts = len(service.events("WorkerDied")), len(service.events("AttemptStarted"))
+        console.print(
+            f"\nComposers: {attempts} attempts for 3 files, {deaths} killed; peak memory of a whole composer process"
+            f" {max(peaks, default=0) / 2**20:.0f} MiB"
+        )
     console.print(f"\nFiles: {', '.join(str(output / name) for name in ('orders.xlsx', 'orders.csv', 'cities.xlsx'))}")
     console.print(f"The service's log: {output / 'service.log'}")
 
@@ -157,15 +162,6 @@ def _check(console: Console, sha256: str | None, path: Path, compare: Callable[[
         raise RuntimeError(f"{path} does not have the SHA-256 that the service names")
     cells = compare()
     console.print(f"  read back: all {cells:,} cells are as sent; SHA-256 is as the service says")
-
-
-def _print_memory(console: Console, service: WatchedService) -> None:
-    peaks = [int(entry["fields"]["peak_rss_bytes"]) for entry in service.events("MemorySnapshot")]
-    deaths, attempts = len(service.events("WorkerDied")), len(service.events("AttemptStarted"))
-    console.print(
-        f"\nComposers: {attempts} attempts for 3 files, {deaths} killed; peak memory of a whole composer process"
-        f" {max(peaks, default=0) / 2**20:.0f} MiB"
-    )
 
 
 def _progress(console: Console) -> Progress:

@@ -55,7 +55,12 @@ def explain(
     """
     if code is None:
         every = [explained(known) for known in ErrorCode]
-        print(json_of(every) if as_json else "\n".join(_table(every)))
+        head = ("CODE", "WHO", "RETRY", "GRPC", "HTTP", "MEANING")
+        rows = [
+            (one.code, one.who, "yes" if one.retryable else "no", one.grpc_status, str(one.http_status), one.meaning)
+            for one in every
+        ]
+        print(json_of(every) if as_json else "\n".join(lines_of([head, *rows])))
         return
     one = explained(_known(code))
     print(json_of(one) if as_json else "\n".join(_page(one)))
@@ -100,12 +105,3 @@ def _page(one: Explained) -> list[str]:
             ]
         ),
     ]
-
-
-def _table(every: list[Explained]) -> list[str]:
-    head = ("CODE", "WHO", "RETRY", "GRPC", "HTTP", "MEANING")
-    return lines_of([head, *(_row(one) for one in every)])
-
-
-def _row(one: Explained) -> tuple[str, ...]:
-    return one.code, one.who, "yes" if one.retryable else "no", one.grpc_status, str(one.http_status), one.meaning

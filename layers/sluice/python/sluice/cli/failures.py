@@ -67,8 +67,10 @@ def _other_words(error: Exception) -> str:
         )
     if type(error).__module__ == "sqlite3":  # not imported for one name: it costs every command its start
         return f"sluice: the file of tasks is damaged, or not one of ours: {error}; restore it from a backup"
+    ours = [frame for frame in extract_tb(error.__traceback__) if "sluice" in Path(frame.filename).parts]
+    place = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "an unknown place"
     return (
-        f"sluice: {ErrorCode.INTERNAL}: a bug, {type(error).__name__} at {_place_of(error)}.\n"
+        f"sluice: {ErrorCode.INTERNAL}: a bug, {type(error).__name__} at {place}.\n"
         "  Please report it; sluice --traceback COMMAND shows more, perhaps also what was read."
     )
 
@@ -89,12 +91,6 @@ def _api_error(error: SluiceApiError) -> str:
     if error.code in ErrorCode.__members__:
         return _sluice_error(SluiceError(ErrorCode(error.code), error.detail, **facts))
     return f"sluice: {printable(error.detail)}"
-
-
-def _place_of(error: BaseException) -> str:
-    """The last line of our own that the error passed."""
-    frames = [frame for frame in extract_tb(error.__traceback__) if "sluice" in Path(frame.filename).parts]
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
 def _fact(value: object) -> str:

@@ -84,7 +84,11 @@ def add(
     store, tasks_file = backend.open_keys(settings), backend.tasks_file(settings)
     is_first = tasks_file is not None and tasks_file.is_file() and not list_keys(store)
     if is_first and not yes:
-        _ask_first()
+        said = "This is the service's first key: from now on every caller without a key is refused, at once."
+        if not sys.stdin.isatty():
+            raise typer.BadParameter(f"{said} Say --yes to do it.", param_hint="--yes")
+        print(said, file=sys.stderr)
+        typer.confirm("Make it?", abort=True, err=True)
     try:
         new = add_key(
             store,
@@ -104,15 +108,6 @@ def add(
     if is_first:
         print("From now on callers without a key are refused.", file=sys.stderr)
     print("This is the only time it is shown. Callers send it as: authorization: Bearer KEY", file=sys.stderr)
-
-
-def _ask_first() -> None:
-    """Have it confirmed that a service which is used without keys asks for one from now on."""
-    said = "This is the service's first key: from now on every caller without a key is refused, at once."
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(f"{said} Say --yes to do it.", param_hint="--yes")
-    print(said, file=sys.stderr)
-    typer.confirm("Make it?", abort=True, err=True)
 
 
 @commands.command("list")

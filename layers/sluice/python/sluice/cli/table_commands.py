@@ -10,7 +10,7 @@ import typer
 from sluice.adapters.aliyun.tablestore.tables import Finding, check_tables, create_tables
 from sluice.app.aliyun import AliyunBackend, credentials_of, tablestore_access
 from sluice.app.backends import backend_of
-from sluice.app.settings.validation import Settings, SettingsError, load_settings
+from sluice.app.settings.validation import SettingsError, load_settings
 from sluice.cli.data_options import Config
 from sluice.cli.formatting import lines_of
 
@@ -49,16 +49,11 @@ def check(*, config: Config = None, timeout_s: Wait = 30) -> None:
 
 
 def _report(do: Callable[..., list[Finding]], config: Config, timeout_s: float) -> None:
-    settings = _cloud_settings(config)
+    settings = load_settings(config)
+    if not isinstance(backend_of(settings), AliyunBackend):
+        raise SettingsError(["storage.backend is not oss: there are tables only in the cloud"])
     findings = do(tablestore_access(settings, credentials_of(settings)), timeout_s=timeout_s)
     lines = lines_of([(finding.name, finding.standing, finding.detail) for finding in findings])
     print("\n".join(lines))
     if not all(finding.fine for finding in findings):
         raise typer.Exit(1)
-
-
-def _cloud_settings(config: Config) -> Settings:
-    settings = load_settings(config)
-    if not isinstance(backend_of(settings), AliyunBackend):
-        raise SettingsError(["storage.backend is not oss: there are tables only in the cloud"])
-    return settings

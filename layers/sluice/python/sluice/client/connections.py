@@ -61,14 +61,23 @@ class Connections:
         request. Raises ``OSError`` and ``http.client.HTTPException``.
         """
         origin = _origin_of(check_url(request.url))
-        connection = self._lease(origin)
+        with self._lock:
+            kept = self._idle.get(origin)
+            connection = kept.pop() if kept else self._make(origin)
+            self._leased.add(connection)
         is_reusable = False
         try:
             response = self._send(connection, request)
             yield response
             is_reusable = response.isclosed() and not response.will_close
         finally:
-            self._give_back(origin, connection, is_reusable=is_reusable)
+            with self._lock:
+                self._leased.discard(connection)
+                is_reusable = is_reusable and not self._is_closed
+                if is_reusable:
+                    self._idle.setdefault(origin, []).append(connection)
+            if not is_reusable:
+                connection.close()
 
     def close(self) -> None:
         """Close every connection; a request that is under way in another thread fails."""
@@ -83,22 +92,6 @@ class Connections:
             if connection.sock is not None:
                 with suppress(OSError):
                     connection.sock.shutdown(socket.SHUT_RDWR)
-
-    def _lease(self, origin: _Origin) -> http.client.HTTPConnection:
-        with self._lock:
-            kept = self._idle.get(origin)
-            connection = kept.pop() if kept else self._make(origin)
-            self._leased.add(connection)
-        return connection
-
-    def _give_back(self, origin: _Origin, connection: http.client.HTTPConnection, *, is_reusable: bool) -> None:
-        with self._lock:
-            self._leased.discard(connection)
-            is_reusable = is_reusable and not self._is_closed
-            if is_reusable:
-                self._idle.setdefault(origin, []).append(connection)
-        if not is_reusable:
-            connection.close()
 
     def _send(self, connection: http.client.HTTPConnection, request: Request) -> http.client.HTTPResponse:
         """Send; once more over a new connection if the server closed a kept one before it answered."""

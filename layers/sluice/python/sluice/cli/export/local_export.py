@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -102,12 +102,18 @@ def export_locally(table: TableInput, params: ExportParams, *, output: Path, pro
     compressed. Memory does not depend on the number of rows.
     """
     journal, trigger = LastError(), RecordingInvoker()
-    with _temporary_settings(output) as settings, open_ports(settings, journal, invoker=trigger) as ports:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".sluice-", dir=output.parent))
+        # Defaults, whatever the environment says of a service: the same rows give the same file anywhere.
+        settings = Settings(storage=Storage(data_directory=folder))
+        ports = stack.enter_context(open_ports(settings, journal, invoker=trigger))
         progress.stage("reading", table.size)
         batches = _batches(table, params, ports.limits, progress)
         task = ingest_table(ports, ParamsCache(ports), LOCAL_TENANT, OpenRequest(params), batches)
         check_name(output, filename_of(task))
-        task = _compose(ports, task, trigger, progress=progress)
+        progress.stage("writing", task.total_batches)
+        compose_export(replace(ports, objects=CountingStore(ports.objects, progress.reach)), trigger.taken())
+        task = find_task(ports, task.ref)
         if task.state is State.FAILED:
             raise failure_of(task)
         if task.state is not State.COMPLETED:
@@ -134,13 +140,6 @@ def check_name(output: Path, delivered: str) -> None:
         raise SluiceError(ErrorCode.INVALID_REQUEST, detail, field="output")
 
 
-@contextmanager
-def _temporary_settings(output: Path) -> Iterator[Settings]:
-    """Defaults, whatever the environment says of a service: the same rows give the same file anywhere."""
-    with tempfile.TemporaryDirectory(prefix=".sluice-", dir=output.parent) as folder:
-        yield Settings(storage=Storage(data_directory=folder))
-
-
 def _batches(
     table: TableInput, params: ExportParams, limits: Limits, progress: ProgressDisplay
 ) -> Iterator[TableBatch]:
@@ -152,12 +151,6 @@ def _batches(
         del read  # its memory, before the next one is read
         rows += count
         progress.reach(table.position(), counted(rows, "row"))
-
-
-def _compose(ports: Ports, task: Task, trigger: RecordingInvoker, *, progress: ProgressDisplay) -> Task:
-    progress.stage("writing", task.total_batches)
-    compose_export(replace(ports, objects=CountingStore(ports.objects, progress.reach)), trigger.taken())
-    return find_task(ports, task.ref)
 
 
 def _copy(ports: Ports, task: Task, output: Path, *, progress: ProgressDisplay) -> None:

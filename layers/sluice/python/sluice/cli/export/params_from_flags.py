@@ -97,15 +97,14 @@ def _pairs(texts: Sequence[str], hint: str) -> dict[str, object]:
     given: dict[str, object] = {}
     for text in texts:
         _check_text(text, hint)
-        given |= _object(text, hint) if text.lstrip().startswith("{") else _split(text, hint)
+        if not text.lstrip().startswith("{"):
+            given |= _split(text, hint)
+            continue
+        try:
+            given |= msgspec.json.decode(text, type=dict[str, object])
+        except msgspec.MsgspecError as error:
+            raise typer.BadParameter(f"this is not a JSON object: {error}", param_hint=hint) from None
     return given
-
-
-def _object(text: str, hint: str) -> dict[str, object]:
-    try:
-        return msgspec.json.decode(text, type=dict[str, object])
-    except msgspec.MsgspecError as error:
-        raise typer.BadParameter(f"this is not a JSON object: {error}", param_hint=hint) from None
 
 
 def _split(text: str, hint: str) -> Mapping[str, object]:

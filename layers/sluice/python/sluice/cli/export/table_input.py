@@ -6,6 +6,7 @@ import codecs
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from io import BufferedReader
 from itertools import chain
 from pathlib import Path
@@ -91,28 +92,21 @@ def open_table(path: Path, options: InputOptions, limits: Limits | None = None) 
     with ExitStack() as stack:
         file = cast("BufferedReader", sys.stdin.buffer) if path == STDIN else stack.enter_context(path.open("rb"))
         size = path.stat().st_size if path != STDIN and path.is_file() else None
-        blocks = _blocks(file)
+        # What is there; of a pipe, without waiting for a block to be full.
+        blocks = iter(partial(file.read1, BLOCK_BYTES), b"")
         head = next(blocks, b"")
         is_packed = path.suffix.lower() == ".gz" or head.startswith(GZIP_MAGIC)
         blocks = _unpacked(chain([head], blocks)) if is_packed else chain([head], blocks)
-        reader = _reader_of(blocks, options, limits or Limits())
+        written = CsvOptions(
+            delimiter=options.delimiter,
+            encoding=_codec(options.encoding),
+            has_header=not options.columns,
+            names=options.columns,
+        )
+        reader = open_reader(
+            blocks, options.format, limits or Limits(), options=written, hints=HINTS, otherwise=options.otherwise
+        )
         yield TableInput(reader, options.columns or reader.read_names(), file, size)
-
-
-def _reader_of(blocks: Iterator[bytes], options: InputOptions, limits: Limits) -> TableReader:
-    written = CsvOptions(
-        delimiter=options.delimiter,
-        encoding=_codec(options.encoding),
-        has_header=not options.columns,
-        names=options.columns,
-    )
-    return open_reader(blocks, options.format, limits, options=written, hints=HINTS, otherwise=options.otherwise)
-
-
-def _blocks(file: BufferedReader) -> Iterator[bytes]:
-    """Yield what is there; of a pipe, without waiting for a block to be full."""
-    while block := file.read1(BLOCK_BYTES):
-        yield block
 
 
 def _unpacked(blocks: Iterator[bytes]) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ import heapq
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
@@ -38,17 +38,10 @@ _LOST = frozenset({ErrorCode.RESULT_MISSING, ErrorCode.RESULT_DAMAGED})
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id, or as much of it as no other has.")]
 
 
-class OpenedTask(NamedTuple):
-    """A task and what is needed to act on it."""
-
-    ports: Ports
-    ref: TaskRef
-
-
 @contextmanager
-def _opened(task: str, data: Data, config: Config) -> Iterator[OpenedTask]:
+def _opened(task: str, data: Data, config: Config) -> Iterator[tuple[Ports, TaskRef]]:
     with open_data(data, config) as ports:
-        yield OpenedTask(ports, find_ref(ports, task))
+        yield ports, find_ref(ports, task)
 
 
 def _say(sentence: str, *, as_json: bool, **facts: object) -> None:

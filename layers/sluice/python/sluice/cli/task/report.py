@@ -9,7 +9,6 @@ from sluice.cli.task.steps import NextStep, next_step, since
 from sluice.domain.errors import MEANINGS, ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.manifest import Claim
-from sluice.domain.params import ExportParams
 from sluice.domain.progress import eta_s, progress_percent, status_of
 from sluice.domain.task import Attempt, State, Task
 from sluice.ports.bundle import Ports
@@ -113,7 +112,8 @@ def report_task(ports: Ports, ref: TaskRef) -> TaskReport:
     attempts = ports.tasks.read_attempts(ref)
     params = task.params
     came_at = since(task, attempts)
-    composing = task.state is State.COMPOSING
+    composing, failed = task.state is State.COMPOSING, task.state is State.FAILED
+    sheets = params.sheets if params else ()
     return TaskReport(
         task_id=task.task_id,
         tenant=task.tenant,
@@ -127,7 +127,10 @@ def report_task(ports: Ports, ref: TaskRef) -> TaskReport:
         columns=params.column_count if params else None,
         source_task=(params.source_task or None) if params else None,
         batches=_count_batches(task, read.claims, listed_max=ports.limits.missing_listed_max),
-        sheets=_count_sheets(params, read.claims),
+        sheets={
+            sheet.name: sum(claim.rows for claim in read.claims.values() if claim.sheet == index)
+            for index, sheet in enumerate(sheets)
+        },
         rows_received=task.rows_received,
         rows_written=task.rows_done,
         progress_percent=progress_percent(task),
@@ -139,7 +142,8 @@ def report_task(ports: Ports, ref: TaskRef) -> TaskReport:
         lease_left_s=int(task.lease_until - now) if composing else None,
         attempts=[_report_attempt(task, attempt) for attempt in attempts],
         upkeep=UpkeepReport(task.upkeep_failures, task.upkeep_error) if task.upkeep_failures else None,
-        error=_report_error(task),
+        # Why the task failed; of a live one, how its last attempt ended.
+        error=_error(task.last_error_code, task.last_error) if failed or not task.state.terminal else None,
         result=_report_result(task),
         warnings=dict(task.warnings),
         created_at=_at(task.created_at),
@@ -150,15 +154,6 @@ def report_task(ports: Ports, ref: TaskRef) -> TaskReport:
         deleted_at=_at(task.deleted_at),
         client_request_id=task.client_request_id or None,
     )
-
-
-def _count_sheets(params: ExportParams | None, claims: dict[int, Claim]) -> dict[str, int]:
-    """Rows received for each declared sheet; nothing for a task of one table."""
-    sheets = params.sheets if params else ()
-    return {
-        sheet.name: sum(claim.rows for claim in claims.values() if claim.sheet == index)
-        for index, sheet in enumerate(sheets)
-    }
 
 
 def _count_batches(task: Task, claims: dict[int, Claim], *, listed_max: int) -> BatchCount:
@@ -181,13 +176,6 @@ def _report_attempt(task: Task, attempt: Attempt) -> AttemptReport:
         parts_done=task.parts_done if running else attempt.parts_done,
         error=_error(attempt.error_code, attempt.error),
     )
-
-
-def _report_error(task: Task) -> ErrorReport | None:
-    """Why the task failed; of a live one, how its last attempt ended."""
-    if task.state is State.FAILED or not task.state.terminal:
-        return _error(task.last_error_code, task.last_error)
-    return None
 
 
 def _error(code: str, detail: str) -> ErrorReport | None:

@@ -29,7 +29,13 @@ def _facts(report: TaskReport) -> Iterator[tuple[str, str]]:
         f"{typer.style(report.state, fg=COLORS.get(state), bold=True)}, since {report.since} ({span(report.since_s)})",
     )
     yield "Next", f"{report.next.who} {report.next.what}"
-    yield "Due", _due(report)
+    due = f"the sweeper checks it at {report.next.due_at}"
+    if report.next.overdue_s:
+        due = (
+            f"the sweeper should have checked it at {report.next.due_at}, {span(report.next.overdue_s)} ago: "
+            "is a service running over this directory?"
+        )
+    yield "Due", due
     if report.upkeep is not None:
         failures = counted(report.upkeep.failures, "time")
         yield (
@@ -43,15 +49,6 @@ def _facts(report: TaskReport) -> Iterator[tuple[str, str]]:
     yield "Times", _times(report)
     if report.client_request_id:
         yield "Request", printable(report.client_request_id)
-
-
-def _due(report: TaskReport) -> str:
-    if not report.next.overdue_s:
-        return f"the sweeper checks it at {report.next.due_at}"
-    return (
-        f"the sweeper should have checked it at {report.next.due_at}, {span(report.next.overdue_s)} ago: "
-        "is a service running over this directory?"
-    )
 
 
 def _error(report: TaskReport) -> Iterator[tuple[str, str]]:
