@@ -49,6 +49,14 @@ class OneMachine:
     def open_disk(self, settings: Settings) -> DiskRoom:
         return DiskRoom(make_root(settings), min_free_bytes=settings.storage.min_free_bytes)
 
+    def open_links(self, settings: Settings, public_url: PublicUrl) -> LocalLinks | None:
+        del settings, public_url
+        return None  # a remote store serves the files
+
+    def tidy(self, settings: Settings) -> int:
+        del settings
+        return 0  # a killed process leaves uploads in a remote store, which are collected with their tasks
+
 
 class DirectoryBackend(OneMachine):
     """Everything in the data directory of one machine."""
@@ -96,13 +104,6 @@ class S3Backend(OneMachine):
         with closing(self.open_tasks(settings)) as tasks:
             yield Stores(objects, tasks, links, ThreadedPool(), call_s=s3.connect_timeout_s + s3.read_timeout_s)
 
-    def open_links(self, settings: Settings, public_url: PublicUrl) -> None:
-        del settings, public_url  # the store serves the files
-
-    def tidy(self, settings: Settings) -> int:
-        del settings
-        return 0  # a killed process leaves uploads, which are collected with their tasks
-
 
 class OssFilesBackend(OneMachine):
     """Objects and links in OSS; task rows and API keys in the data directory of one machine."""
@@ -114,13 +115,6 @@ class OssFilesBackend(OneMachine):
         objects = open_objects(settings, credentials_of(settings))
         with closing(self.open_tasks(settings)) as tasks:
             yield Stores(objects.store, tasks, objects.links, objects.pool, call_s=objects.call_s)
-
-    def open_links(self, settings: Settings, public_url: PublicUrl) -> None:
-        del settings, public_url  # OSS serves the files
-
-    def tidy(self, settings: Settings) -> int:
-        del settings
-        return 0  # a killed process leaves uploads, which are collected with their tasks
 
 
 def _aliyun() -> Backend:

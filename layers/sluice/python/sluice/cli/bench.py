@@ -38,10 +38,6 @@ from sluice.usecases.sending.ingest_table import ingest_table
 from sluice.usecases.sending.open_export import OpenRequest
 from sluice.usecases.upkeep.repair_task import verify_result
 
-_CPU_INFO = Path("/proc/cpuinfo")
-_STATUS = Path("/proc/self/status")
-_CLEAR = Path("/proc/self/clear_refs")
-
 
 class Measured(msgspec.Struct, frozen=True):
     """One file, composed once."""
@@ -195,7 +191,7 @@ def describe_machine() -> str:
 
 def _processor() -> str:
     try:
-        for line in _CPU_INFO.read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = line.partition(":")
             if name.strip() == "model name":
                 return value.strip()
@@ -207,7 +203,7 @@ def _processor() -> str:
 def forget_peak() -> bool:
     """Let the peak start anew from what is used now. False where the system cannot."""
     try:
-        _CLEAR.write_text("5")
+        Path("/proc/self/clear_refs").write_text("5")
     except OSError:
         return False
     return True
@@ -216,7 +212,7 @@ def forget_peak() -> bool:
 def peak_bytes() -> int:
     """The most memory this process has had resident, since ``forget_peak`` where that works."""
     try:
-        for line in _STATUS.read_text().splitlines():
+        for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     except OSError:

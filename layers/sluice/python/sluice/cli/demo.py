@@ -62,26 +62,20 @@ def orders(console: Console, service: WatchedService, client: Client, *, rows: i
         f" {sent.repeats} of them twice: {sent.seconds:.1f} s, {sent.rows / sent.seconds:,.0f} rows/s"
     )
     export.close(rows=rows, batches=sent.batches)
-    done, seconds = _follow(console, export, label="composing orders.xlsx", on_progress=_killer(console, service))
-    _print_composed(console, done, seconds)
-    export.save_to(output / "orders.xlsx")
+    done = _follow(console, export, label="composing orders.xlsx", on_progress=_killer(console, service))
+    path = output / "orders.xlsx"
+    export.save_to(path)
     kinds = [column.type.value for column in COLUMNS]
     header = [column.name for column in COLUMNS]
     with console.status("reading orders.xlsx back with python-calamine"):
-        found = xlsx_rows(output / "orders.xlsx")
-        _check(
-            console,
-            done.checksum_sha256,
-            output / "orders.xlsx",
-            lambda: _compare(found, header, as_cells(order_rows(rows), kinds)),
-        )
+        cells = as_cells(order_rows(rows), kinds)
+        _check(console, path, done.checksum_sha256, found=xlsx_rows(path), header=header, expected=cells)
     again = export.render(format="csv", filename="orders.csv")
-    done, seconds = _follow(console, again, label="rendering orders.csv from the same chunks")
-    _print_composed(console, done, seconds)
-    again.save_to(output / "orders.csv")
+    done = _follow(console, again, label="rendering orders.csv from the same chunks")
+    path = output / "orders.csv"
+    again.save_to(path)
     with console.status("reading orders.csv back with Python's csv module"):
-        lines = csv_rows(output / "orders.csv")
-        _check(console, done.checksum_sha256, output / "orders.csv", lambda: _compare(lines, header, order_rows(rows)))
+        _check(console, path, done.checksum_sha256, found=csv_rows(path), header=header, expected=order_rows(rows))
 
 
 def cities(console: Console, service: WatchedService, *, output: Path) -> None:
@@ -96,16 +90,11 @@ def cities(console: Console, service: WatchedService, *, output: Path) -> None:
         f"[bold]cities.xlsx[/]: {answer.record_count:,} cities (GeoNames) over gRPC, from the first row to the link in"
         f" {CLOCK.monotonic() - started:.1f} s"
     )
-    save_link(answer.oss_url, output / "cities.xlsx")
-    kinds = [KIND_OF_CITY_COLUMN[kind] for _, kind in CITY_COLUMNS]
-    found = xlsx_rows(output / "cities.xlsx")
+    path = output / "cities.xlsx"
+    save_link(answer.oss_url, path)
+    cells = as_cells(rows, [KIND_OF_CITY_COLUMN[kind] for _, kind in CITY_COLUMNS])
     header = [name for name, _ in CITY_COLUMNS]
-    _check(
-        console,
-        answer.checksum_sha256,
-        output / "cities.xlsx",
-        lambda: _compare(found, header, as_cells(rows, kinds)),
-    )
+    _check(console, path, answer.checksum_sha256, found=xlsx_rows(path), header=header, expected=cells)
 
 
 def _follow(
@@ -114,8 +103,8 @@ def _follow(
     *,
     label: str,
     on_progress: Callable[[Status], None] = lambda _: None,
-) -> tuple[Status, float]:
-    """Wait for the file with a progress bar; returns the status and the seconds since now."""
+) -> Status:
+    """Wait for the file with a progress bar, and say how long it took."""
     started = CLOCK.monotonic()
     with _progress(console) as progress:
         bar = progress.add_task(label, total=None)
@@ -125,7 +114,12 @@ def _follow(
             on_progress(status)
 
         done = export.wait(poll_s=1, on_progress=show)
-    return done, CLOCK.monotonic() - started
+    seconds = CLOCK.monotonic() - started
+    console.print(
+        f"[bold]{done.filename}[/]: {done.rows_written:,} rows, {(done.file_size_bytes or 0) / 1e6:.1f} MB,"
+        f" from close to link in {seconds:.1f} s, {done.rows_written / seconds:,.0f} rows/s"
+    )
+    return done
 
 
 def _killer(console: Console, service: WatchedService) -> Callable[[Status], None]:
@@ -141,26 +135,14 @@ def _killer(console: Console, service: WatchedService) -> Callable[[Status], Non
     return kill
 
 
-def _print_composed(console: Console, done: Status, seconds: float) -> None:
-    console.print(
-        f"[bold]{done.filename}[/]: {done.rows_written:,} rows, {(done.file_size_bytes or 0) / 1e6:.1f} MB,"
-        f" from close to link in {seconds:.1f} s, {done.rows_written / seconds:,.0f} rows/s"
-    )
-
-
-def _compare(found: Any, header: list[str], expected: Any) -> int:
-    """Compare the header and then every row."""
+def _check(console: Console, path: Path, sha256: str | None, *, found: Any, header: list[str], expected: Any) -> None:
+    """Compare the file's digest with the service's, and its header and cells with what was sent."""
+    if sha256_of(path) != sha256:
+        raise RuntimeError(f"{path} does not have the SHA-256 that the service names")
     rows = iter(found)
     if next(rows) != header:
         raise AssertionError("the header differs")
-    return count_equal_cells(rows, expected)
-
-
-def _check(console: Console, sha256: str | None, path: Path, compare: Callable[[], int]) -> None:
-    """Compare the file's digest with the service's, and its cells with what was sent."""
-    if sha256_of(path) != sha256:
-        raise RuntimeError(f"{path} does not have the SHA-256 that the service names")
-    cells = compare()
+    cells = count_equal_cells(rows, expected)
     console.print(f"  read back: all {cells:,} cells are as sent; SHA-256 is as the service says")
 
 

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import IO
 
 from sluice.adapters.directory.atomic_file import whole_file
 from sluice.client.calls import Calls
@@ -28,18 +27,18 @@ def save_link(
     was before.
     """
     with whole_file(path) as file:
-        calls.repeat(lambda: _append(calls, new_link(), file, on_bytes), progress=file.tell)
+
+        def append() -> None:
+            """Read what is missing in the file."""
+            with closing(calls.read_link(new_link(), file.seek(0, os.SEEK_END))) as blocks:
+                for position, block in blocks:
+                    if position != file.tell():
+                        file.seek(position)
+                        file.truncate()
+                    file.write(block)
+                    on_bytes(file.tell())
+
+        calls.repeat(append, progress=file.tell)
         file.seek(0)
         if hashlib.file_digest(file, "sha256").hexdigest() != sha256:  # type: ignore[arg-type]  # a file opened w+b
             raise SluiceApiError("RESULT_VERIFY_FAILED", "the download is not what was written", who="operator")
-
-
-def _append(calls: Calls, link: str, file: IO[bytes], on_bytes: Callable[[int], object]) -> None:
-    """Read what is missing in the file."""
-    with closing(calls.read_link(link, file.seek(0, os.SEEK_END))) as blocks:
-        for position, block in blocks:
-            if position != file.tell():
-                file.seek(position)
-                file.truncate()
-            file.write(block)
-            on_bytes(file.tell())

@@ -77,15 +77,26 @@ class ExportStream:
         return self._task.task_id if self._task else ""
 
     def answer(self, requests: Iterator[pb.ExportRequest]) -> Responses:
-        task, first = self._open(next(requests, None))
-        if self._wants(self._metadata, "early_response"):
+        request = next(requests, None)
+        if request is None or request.WhichOneof("payload") != "metadata":
+            raise SluiceError(ErrorCode.INVALID_REQUEST, "The first message is the metadata.", field="metadata")
+        self._metadata = request.metadata
+        if self._metadata.wait_timeout_s < 0:
+            raise SluiceError(ErrorCode.INVALID_REQUEST, "wait_timeout_s is 0 or more seconds.", field="wait_timeout_s")
+        opened = open_task(self._call, self._metadata)
+        self._task = task = opened.task
+        first = first_response(self._call, opened)
+        if self._wants("early_response"):
             yield first
         totals = yield from self._store(task.ref, requests)
         task = close_export(self._ports, task.ref, totals)
         self._sealed = True
-        if self._wants(self._metadata, "wait"):
+        if self._wants("wait"):
             task = self._wait(task)
-        yield from self._outcome(task)
+        yield outcome_response(task, link_to(self._ports, task) if task.state is State.COMPLETED else None)
+        error = error_of(task)
+        if error is not None:
+            raise Logged(error, is_answered=True)  # it was recorded where the task failed or was cancelled
 
     def note_refused(self, error: SluiceError) -> None:
         """Have the status say why the stream ended before its task was sealed; it can be continued."""
@@ -107,20 +118,9 @@ class ExportStream:
             error_code=ErrorCode.CANCELLED.value,  # as gRPC calls it; nothing of ours failed
         )
 
-    @staticmethod
-    def _wants(metadata: pb.ExportMetadata, name: str) -> bool:
+    def _wants(self, name: str) -> bool:
         """A switch of the metadata that is on unless it was sent as off."""
-        return bool(getattr(metadata, name)) if metadata.HasField(name) else True
-
-    def _open(self, request: pb.ExportRequest | None) -> tuple[Task, pb.ExportResponse]:
-        if request is None or request.WhichOneof("payload") != "metadata":
-            raise SluiceError(ErrorCode.INVALID_REQUEST, "The first message is the metadata.", field="metadata")
-        self._metadata = request.metadata
-        if self._metadata.wait_timeout_s < 0:
-            raise SluiceError(ErrorCode.INVALID_REQUEST, "wait_timeout_s is 0 or more seconds.", field="wait_timeout_s")
-        opened = open_task(self._call, self._metadata)
-        self._task = opened.task
-        return opened.task, first_response(self._call, opened)
+        return bool(getattr(self._metadata, name)) if self._metadata.HasField(name) else True
 
     def _store(
         self, ref: TaskRef, requests: Iterator[pb.ExportRequest]
@@ -184,14 +184,6 @@ class ExportStream:
                 if failed_reads >= FAILED_READS_MAX:
                     raise
         return task
-
-    def _outcome(self, task: Task) -> Responses:
-        """Yield the last message; raise if it tells that there will never be a file."""
-        link = link_to(self._ports, task) if task.state is State.COMPLETED else None
-        yield outcome_response(task, link)
-        error = error_of(task)
-        if error is not None:
-            raise Logged(error, is_answered=True)  # it was recorded where the task failed or was cancelled
 
 
 def open_task(call: GrpcCall, metadata: pb.ExportMetadata) -> Opened:

@@ -51,11 +51,6 @@ def logged(error: SluiceError) -> HttpError:
     return HttpError(http_status(error), error, is_recorded=True)
 
 
-def request_timeout() -> HttpError:
-    """The caller took too long to send what it began."""
-    return HttpError(408, SluiceError(ErrorCode.SENDER_TOO_SLOW))
-
-
 def invalid_request(detail: str, **facts: object) -> SluiceError:
     return SluiceError(ErrorCode.INVALID_REQUEST, detail, **facts)
 

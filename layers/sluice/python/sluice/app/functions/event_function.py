@@ -36,12 +36,15 @@ class Invocation(NamedTuple):
 
 def read_context(context: object) -> Invocation:
     """Read the ``context`` argument of a handler. Never raises: a missing word is not worth a task."""
-    function = getattr(context, "function", None)
+    function, given = getattr(context, "function", None), getattr(context, "credentials", None)
+    key_id, secret, token = (
+        str(getattr(given, name, "") or "") for name in ("access_key_id", "access_key_secret", "security_token")
+    )
     return Invocation(
         request_id=str(getattr(context, "request_id", "") or ""),
         time_limit_s=_number(getattr(function, "timeout", None)),
         memory_mb=int(_number(getattr(function, "memory", None)) or 0) or None,
-        credentials=_credentials(getattr(context, "credentials", None)),
+        credentials=Credentials(key_id, Secret(secret), Secret(token)) if key_id and secret else None,
     )
 
 
@@ -51,13 +54,6 @@ def _number(value: object) -> float | None:
     except ValueError:
         return None
     return number if 0 < number < float("inf") else None
-
-
-def _credentials(given: object) -> Credentials | None:
-    key_id, secret, token = (
-        str(getattr(given, name, "") or "") for name in ("access_key_id", "access_key_secret", "security_token")
-    )
-    return Credentials(key_id, Secret(secret), Secret(token)) if key_id and secret else None
 
 
 _ERROR_BUDGET = Budget(chars=500, items=0)

@@ -22,7 +22,7 @@ PLATFORM_FIELDS = {
     "faas.instance": "FC_INSTANCE_ID",
     "cloud.region": "FC_REGION",
 }
-"""What Function Compute says of a function, by the variable that says it."""
+"""What Function Compute says of a function: the name that logs use, and the variable that says it."""
 
 
 class FunctionProcess(NamedTuple):
@@ -51,7 +51,9 @@ def open_function(component: str) -> Iterator[FunctionProcess]:
     latest = LatestCredentials(EnvironmentCredentials(environment()))
     source = fixed_credentials(settings) or latest
     with open_lines(settings.logging, clock=SystemClock(), component=component) as lines:
-        journal = LabelledJournal(lines, labels_of(environment()))
+        said = {name: environment().get(variable) for name, variable in PLATFORM_FIELDS.items()}
+        known = {name: value for name, value in said.items() if value}
+        journal = LabelledJournal(lines, {"service.version": __version__, **known})
         for warning in warnings:
             journal.record(Event.SETTING_RENAMED, note=warning)
         with open_cloud(settings, journal, credentials=source) as ports:
@@ -68,9 +70,3 @@ class LabelledJournal:
     def record(self, event: Event, **fields: object) -> None:
         """Pass the event on. The journal does not raise, as its port says."""
         self._journal.record(event, **{**self._labels, **fields})
-
-
-def labels_of(variables: Mapping[str, str]) -> dict[str, str]:
-    """What is known of the function, under the names that logs use."""
-    known = {name: variables.get(variable, "") for name, variable in PLATFORM_FIELDS.items()}
-    return {"service.version": __version__} | {name: value for name, value in known.items() if value}

@@ -34,11 +34,11 @@ class PlatformMetadata(grpc.ServerInterceptor):
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
         metadata = handler_call_details.invocation_metadata or ()
         binary = [(name, value) for name, value in metadata if not isinstance(value, str)]
-        head = split_head((name, value) for name, value in metadata if isinstance(value, str))
-        credentials = head.platform.credentials()
+        callers, platform = split_head((name, value) for name, value in metadata if isinstance(value, str))
+        credentials = platform.credentials()
         if credentials is not None:
             self._latest.set(credentials)
-        return continuation(_Details(handler_call_details.method, (*head.callers, *binary)))
+        return continuation(_Details(handler_call_details.method, (*callers, *binary)))
 
 
 def run_grpc_function(component: str) -> None:

@@ -59,12 +59,13 @@ class PlatformMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        head = split_head((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
-        credentials = head.platform.credentials()
+        sent = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+        callers, platform = split_head(sent)
+        credentials = platform.credentials()
         if credentials is not None:
             self._latest.set(credentials)
         request = (scope["method"], scope["path"])
-        if request in HOOKS and head.platform.control_path != CALLERS_PATH:
+        if request in HOOKS and platform.control_path != CALLERS_PATH:
             if scope["path"] == "/initialize":
                 await run_in_threadpool(self._warm)
             else:
@@ -73,7 +74,7 @@ class PlatformMiddleware:
         elif request in {("GET", LIVE), ("HEAD", LIVE)}:
             await json_response({"status": "ok"})(scope, receive, send)
         else:
-            headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head.callers]
+            headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in callers]
             self._under_way += 1  # all in the thread of the event loop
             try:
                 await self._app({**scope, "headers": headers}, receive, send)

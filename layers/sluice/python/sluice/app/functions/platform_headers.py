@@ -39,15 +39,11 @@ class PlatformHeaders(NamedTuple):
         return Credentials(key_id, Secret(secret), Secret(token)) if key_id and secret else None
 
 
-class SplitHead(NamedTuple):
-    """A head without the platform's part, and that part."""
+def split_head(head: Iterable[tuple[str, str]]) -> tuple[list[tuple[str, str]], PlatformHeaders]:
+    """Part a head: what the caller sent, and the platform's part.
 
-    callers: list[tuple[str, str]]
-    platform: PlatformHeaders
-
-
-def split_head(head: Iterable[tuple[str, str]]) -> SplitHead:
-    """Part a head. A caller that sent no request id gets the platform's, so that both logs name the request alike."""
+    A caller that sent no request id gets the platform's, so that both logs name the request alike.
+    """
     callers: list[tuple[str, str]] = []
     named: dict[str, str] = {}
     for name, value in head:
@@ -58,4 +54,4 @@ def split_head(head: Iterable[tuple[str, str]]) -> SplitHead:
     platform = PlatformHeaders(named)
     if platform.request_id and all(name.lower() != REQUEST_ID for name, _ in callers):
         callers.append((REQUEST_ID, platform.request_id))
-    return SplitHead(callers, platform)
+    return callers, platform

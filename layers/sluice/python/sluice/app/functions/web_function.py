@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
@@ -59,18 +59,15 @@ def open_web_function(component: str) -> Iterator[WebFunction]:
 
 
 def run_web_function(component: str, serve: Serve, *, port: int) -> None:
-    """Serve on the port that the platform names, else on ``port``, until a signal says stop."""
+    """Serve on the port that the platform names, else on ``port``, until a signal says stop.
+
+    Raises ValueError for a port that is no number.
+    """
     stop = threading.Event()
     for number in SIGNALS:
         signal.signal(number, lambda _number, _frame: stop.set())
-    chosen = port_of(environment(), port)
-    with open_web_function(component) as function, serve(function, chosen) as listening:
+    named = (environment()[name] for name in PORT_VARIABLES if environment().get(name))
+    with open_web_function(component) as function, serve(function, int(next(named, port))) as listening:
         function.journal.record(Event.SERVICE_STARTED, port=listening, **{"faas.coldstart": True})
         wait_for_stop(stop)
         function.journal.record(Event.SERVICE_STOPPED)
-
-
-def port_of(variables: Mapping[str, str], otherwise: int) -> int:
-    """The port that the platform names. Raises ValueError for one that is no number."""
-    named = (variables[name] for name in PORT_VARIABLES if variables.get(name))
-    return int(next(named, otherwise))

@@ -14,7 +14,8 @@ from sluice.ports.store_errors import StoreError
 
 REDACTED = "[redacted]"
 
-_DEPTH_MAX = 4
+DEPTH_MAX = 4
+"""How deep values stand in values."""
 
 # Names of values that must not be logged whatever the value is. Sizes and counts of such things are not
 # excepted: a name is cheap to change, and a rule with exceptions is one that is read wrongly.
@@ -48,9 +49,16 @@ def is_redacted(name: str) -> bool:
     return _REDACTED_NAMES.search(name) is not None
 
 
-def redacted_fields(fields: Mapping[str, object], budget: Budget) -> dict[str, object]:
-    """Copy ``fields`` without those that must not be logged, the rest cut to ``budget``."""
-    return _clean_mapping(fields, budget, _DEPTH_MAX)
+def redacted_fields(fields: Mapping[str, object], budget: Budget, *, depth: int = DEPTH_MAX) -> dict[str, object]:
+    """Copy ``fields`` without those that must not be logged, the rest cut to ``budget`` and ``depth``."""
+    allowed = {name: value for name, value in fields.items() if value is not None and not is_redacted(str(name))}
+    kept = dict(list(allowed.items())[: budget.items])
+    cleaned = {
+        redacted_text(str(name), Budget(64, 0)): _clean(value, budget, depth - 1) for name, value in kept.items()
+    }
+    if len(kept) < len(allowed):
+        cleaned["…"] = f"[{len(allowed)} fields]"
+    return cleaned
 
 
 def redacted_text(text: str, budget: Budget) -> str:
@@ -65,17 +73,6 @@ def redacted_text(text: str, budget: Budget) -> str:
 def escape_unprintable(line: str) -> str:
     """Escape what JSON need not escape but a terminal would obey. ``line`` stays the same JSON value."""
     return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
-
-
-def _clean_mapping(fields: Mapping[str, object], budget: Budget, depth: int) -> dict[str, object]:
-    allowed = {name: value for name, value in fields.items() if value is not None and not is_redacted(str(name))}
-    kept = dict(list(allowed.items())[: budget.items])
-    cleaned = {
-        redacted_text(str(name), Budget(64, 0)): _clean(value, budget, depth - 1) for name, value in kept.items()
-    }
-    if len(kept) < len(allowed):
-        cleaned["…"] = f"[{len(allowed)} fields]"
-    return cleaned
 
 
 def _clean(value: object, budget: Budget, depth: int) -> object:
@@ -98,7 +95,7 @@ def _clean_container(value: object, budget: Budget, depth: int) -> object:
     """Clean what holds other values; of any other object only its type is logged, its text could be anything."""
     budget = Budget(budget.chars, max(budget.items // 10, 2))  # so that nesting cannot multiply the work
     if depth > 0 and isinstance(value, Mapping):
-        return _clean_mapping(value, budget, depth)
+        return redacted_fields(value, budget, depth=depth)
     if depth > 0 and isinstance(value, list | tuple | set | frozenset):
         items = [_clean(item, budget, depth - 1) for item in list(value)[: budget.items]]
         return items if len(value) <= budget.items else [*items, f"… [{len(value)} items]"]

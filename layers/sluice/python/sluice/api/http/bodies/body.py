@@ -13,7 +13,7 @@ from typing import NamedTuple
 from starlette.requests import ClientDisconnect, Request
 
 from sluice.api.auth import TENANT_SHARE, Principal, Shares
-from sluice.api.http.errors import invalid_request, request_timeout
+from sluice.api.http.errors import HttpError, invalid_request
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import KIB, MIB
 from sluice.tables.readers.gunzip import GZIP_MAGIC, Gunzip
@@ -161,7 +161,7 @@ async def _within(seconds: float) -> AsyncGenerator[None, None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise request_timeout() from None
+        raise HttpError(408, SluiceError(ErrorCode.SENDER_TOO_SLOW)) from None
 
 
 async def body_blocks(request: Request, timeouts: BodyTimeouts) -> AsyncGenerator[bytes, None]:

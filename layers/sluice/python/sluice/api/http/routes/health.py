@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
@@ -35,15 +36,6 @@ class HealthChecks:
     timeout_s: float = CHECK_TIMEOUT_S
 
 
-@dataclass(slots=True)
-class _Remembered:
-    """What the dependencies last said."""
-
-    asked_at: float = -float("inf")
-    said: dict[str, str] = field(default_factory=dict)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
 class HealthApp:
     """``/health/live``, ``/health/ready``, ``/health/dependencies``, ``/metrics``."""
 
@@ -52,7 +44,10 @@ class HealthApp:
         self._clock = clock
         self._metrics = metrics
         self._metrics_type = metrics_type
-        self._remembered = _Remembered()
+        self._said: dict[str, str] = {}
+        """What the dependencies said when they were asked last."""
+        self._asked_at = -math.inf
+        self._asking = asyncio.Lock()
         self._threads = CapacityLimiter(8)
         self._living: dict[str, Check] = {}
 
@@ -87,12 +82,11 @@ class HealthApp:
         return Response(content, headers={"Content-Type": self._metrics_type})
 
     async def _ask_dependencies(self) -> dict[str, str]:
-        remembered = self._remembered
-        async with remembered.lock:
-            if self._clock.monotonic() - remembered.asked_at >= self._checks.interval_s:
-                remembered.said = await self._run(self._checks.dependencies)
-                remembered.asked_at = self._clock.monotonic()
-            return remembered.said
+        async with self._asking:
+            if self._clock.monotonic() - self._asked_at >= self._checks.interval_s:
+                self._said = await self._run(self._checks.dependencies)
+                self._asked_at = self._clock.monotonic()
+            return self._said
 
     async def _run(self, checks: Mapping[str, Check]) -> dict[str, str]:
         """Make all checks at once; says ``ok`` or what is wrong, in words that give nothing away."""

@@ -150,7 +150,9 @@ _CELL: Declared = {
 def make_document(operations: Sequence[Operation]) -> Declared:
     """Make the document of these operations."""
     queries = {operation.query for operation in operations}
-    schemas = _schemas({ProblemView, *queries, *(model for operation in operations for model in _models(operation))})
+    contents = [part.content for one in operations for part in (one.body, *one.answers.values()) if part is not None]
+    models = {schema for content in contents for schema in content.values() if isinstance(schema, type)}
+    schemas = _schemas({ProblemView, *queries, *models})
     paths: dict[str, Declared] = {}
     for operation in operations:
         parameters = schemas[operation.query.__name__]
@@ -178,14 +180,6 @@ def make_document(operations: Sequence[Operation]) -> Declared:
             },
         },
     }
-
-
-def _models(operation: Operation) -> Iterator[type]:
-    """The structs in the bodies and answers of an operation."""
-    contents = [answer.content for answer in operation.answers.values()]
-    if operation.body is not None:
-        contents.append(operation.body.content)
-    return (schema for content in contents for schema in content.values() if isinstance(schema, type))
 
 
 def _schemas(models: Iterable[type]) -> dict[str, Declared]:
