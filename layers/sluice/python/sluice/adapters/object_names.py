@@ -1,14 +1,20 @@
-"""Which keys and metadata every object store takes, so that a store on disk refuses what OSS would."""
+"""Which keys, metadata and parts every object store takes, so that a store on disk refuses what OSS would."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from sluice.ports.object_store import PartReceipt
+from sluice.ports.store_errors import InvalidParts
 
 KEY_CHARS_MAX = 1023
 """OSS takes keys of up to 1,023 bytes."""
 COMPONENT_CHARS_MAX = 200
 """File systems take names of up to 255 bytes; the rest is room for an adapter's own endings."""
+PARTS_MAX = 10_000
+"""The most parts of one upload, as OSS and S3 have it."""
 
 _COMPONENT = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _METADATA_NAME = re.compile(r"[a-z0-9-]+", re.ASCII)
@@ -40,3 +46,16 @@ def check_metadata(metadata: Mapping[str, str]) -> None:
     for name, value in metadata.items():
         if not _METADATA_NAME.fullmatch(name) or not _METADATA_VALUE.fullmatch(value):
             raise ValueError("metadata has names of a-z 0-9 - and values of printable ASCII without spaces around")
+
+
+def check_part_number(part_number: int) -> None:
+    """Raise ValueError for a number that no part has."""
+    if not 1 <= part_number <= PARTS_MAX:
+        raise ValueError(f"a part's number is from 1 to {PARTS_MAX}")
+
+
+def check_order(receipts: Sequence[PartReceipt]) -> None:
+    """Raise ``InvalidParts`` unless the receipts are those of some parts, in their order."""
+    numbers = [receipt.part_number for receipt in receipts]
+    if not numbers or numbers[0] < 1 or numbers[-1] > PARTS_MAX or any(a >= b for a, b in pairwise(numbers)):
+        raise InvalidParts("parts are named in order, once each, and at least one")

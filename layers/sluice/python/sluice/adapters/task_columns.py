@@ -108,11 +108,17 @@ def _decode_task(columns: Mapping[str, Any], *, listed: bool) -> Task:
         text = known.pop(name, "")
         if text:
             known[name] = msgspec.json.decode(text, type=kind)
-    text = known.get("params", "")
-    if listed:
-        known["params"] = ExportParams.decode_without_columns(text) if text else None
-    else:
-        known["params"] = _decode_params(text, known.get("params_sha", ""))
+    text = known.pop("params", "")
+    params: ExportParams | None = None
+    if text and listed:
+        params = ExportParams.decode_without_columns(text)
+    elif text:
+        # The process may hold equal parameters already: to decode those of 16,384 columns takes as long as the rest.
+        shared_by = (known.get("params_sha", ""), hash(text))
+        params = _shared.get(shared_by)
+        if params is None:
+            params = _shared[shared_by] = ExportParams.decode(text)
+    known["params"] = params
     task = msgspec.convert(known, Task)
     if task.sheet_rows and task.params and len(task.sheet_rows) != len(task.params.sheets):
         raise msgspec.ValidationError("another number of sheets than declared - at `$.sheet_rows`")
@@ -123,14 +129,3 @@ def _decode_task(columns: Mapping[str, Any], *, listed: bool) -> Task:
 
 def _encode(values: Mapping[str, Any]) -> Columns:
     return {name: _ENCODERS[name](value) if name in _ENCODERS else _TASK[name](value) for name, value in values.items()}
-
-
-def _decode_params(text: str, sha: str) -> ExportParams | None:
-    """Decode, unless the process holds equal parameters already: those of 16,384 columns take as long as the rest."""
-    if not text:
-        return None
-    key = (sha, hash(text))
-    params = _shared.get(key)
-    if params is None:
-        params = _shared[key] = ExportParams.decode(text)
-    return params

@@ -76,8 +76,14 @@ class Publisher:
     def publish(self, staged: Path, target: Path) -> None:
         """Move the synced file ``staged`` to ``target``, which is replaced; on disk when this returns."""
         _move(staged, target)
-        sync_folder(target.parent, self._sync)
-        self._sync_entry(target.parent)
+        folder = target.parent
+        sync_folder(folder, self._sync)
+        # The entry of the folder goes to the disk too, and those of the folders around it.
+        # What was just put into it keeps all of them from being removed.
+        while folder != self._root.parent and folder not in self._durable:
+            sync_folder(folder.parent, self._sync)
+            self._durable.add(folder)
+            folder = folder.parent
 
     def prune(self, folder: Path) -> None:
         """Remove ``folder`` and the folders around it as far as they are empty."""
@@ -88,16 +94,6 @@ class Publisher:
                 pass  # another process removed it; the one around it may be empty all the same
             except OSError:
                 return  # not empty, or about to be used again
-            folder = folder.parent
-
-    def _sync_entry(self, folder: Path) -> None:
-        """Bring the entry of ``folder`` to the disk, and those of the folders around it.
-
-        What was just put into ``folder`` keeps all of them from being removed.
-        """
-        while folder != self._root.parent and folder not in self._durable:
-            sync_folder(folder.parent, self._sync)
-            self._durable.add(folder)
             folder = folder.parent
 
 
@@ -180,12 +176,12 @@ def open_to_others(folder: Path) -> list[str]:
     return found
 
 
-def write_private(path: Path, data: bytes) -> None:
+def write_private(path: Path, *pieces: bytes, sync: Sync = os.fsync) -> None:
     """Write a new file that only its owner may read, and bring its content to the disk; its name is not there yet."""
     with open(path, "xb", opener=private_opener) as file:
-        file.write(data)
+        file.writelines(pieces)
         file.flush()
-        os.fsync(file.fileno())
+        sync(file.fileno())
 
 
 def sync_folder(folder: Path, sync: Sync = os.fsync) -> None:

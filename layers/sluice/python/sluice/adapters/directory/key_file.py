@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -15,21 +14,12 @@ from sluice.adapters.directory.atomic_file import PRIVATE_MODE, make_folder, unk
 from sluice.ports.key_store import DamagedKeysError, Keys
 
 
-class _Version(NamedTuple):
-    """Differs whenever the file was replaced or written to."""
-
-    inode: int
-    modified_ns: int
-    changed_ns: int
-    size: int
-
-
 class KeyFile:
     """Implements ``KeyStore`` by one file. A file that does not exist holds no keys."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._cached: tuple[_Version | None, Keys] = (None, ())
+        self._cached: tuple[tuple[int, ...], Keys] = ((), ())
 
     def read(self) -> Keys:
         """Look whether the file changed, and read it only then."""
@@ -52,12 +42,13 @@ class KeyFile:
                     file.write(msgspec.json.format(msgspec.json.encode(keys), indent=2) + b"\n")
         return keys
 
-    def _version(self) -> _Version | None:
+    def _version(self) -> tuple[int, ...]:
+        """Differs whenever the file was replaced or written to; empty when there is none."""
         try:
             stat = self._path.stat()
         except FileNotFoundError:
-            return None
-        return _Version(stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
+            return ()
+        return stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
 
     def _load(self) -> Keys:
         try:

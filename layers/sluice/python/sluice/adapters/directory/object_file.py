@@ -18,7 +18,7 @@ from typing import BinaryIO
 import msgspec
 
 from sluice.adapters.crc64 import crc64_of, join_crc64
-from sluice.adapters.directory.atomic_file import NO_FILE, Sync, private_opener, unknown_when_disk_fails
+from sluice.adapters.directory.atomic_file import NO_FILE, unknown_when_disk_fails
 from sluice.adapters.object_names import check_key, check_prefix, is_component
 from sluice.domain.limits import KIB, MIB
 from sluice.ports.object_store import ListedObject
@@ -48,15 +48,6 @@ class Label(msgspec.Struct, frozen=True):
         """Encode the bytes that go after the content."""
         text = msgspec.json.encode(self)
         return text + _FOOTER.pack(len(text), _MARK)
-
-
-def write_object(path: Path, data: bytes, label: Label, *, sync: Sync) -> None:
-    """Write a new file and bring its content to the disk; its name is not on the disk yet."""
-    with open(path, "xb", opener=private_opener) as file:
-        file.write(data)
-        file.write(label.encode())
-        file.flush()
-        sync(file.fileno())
 
 
 @contextmanager

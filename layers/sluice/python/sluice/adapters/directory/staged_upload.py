@@ -14,11 +14,9 @@ from typing import BinaryIO, NamedTuple, Self
 from sluice.adapters.crc64 import crc64_of, join_crc64
 from sluice.adapters.directory.atomic_file import Sync, private_opener
 from sluice.adapters.directory.object_file import Label
+from sluice.adapters.object_names import PARTS_MAX, check_order
 from sluice.ports.object_store import PartReceipt
 from sluice.ports.store_errors import InvalidParts
-
-PARTS_MAX = 10_000
-"""As OSS has it."""
 
 _RECORD = struct.Struct("<4Q")
 _ABSENT = bytes(_RECORD.size)
@@ -93,12 +91,10 @@ class PartsLedger:
 
     def select(self, receipts: Sequence[PartReceipt]) -> list[Part]:
         """Find the parts that ``receipts`` name. Raises ``InvalidParts`` unless each is exactly what was put."""
-        numbers = [receipt.part_number for receipt in receipts]
-        if not numbers or numbers != sorted(set(numbers)):
-            raise InvalidParts("parts are named in order, once each, and at least one")
+        check_order(receipts)
         parts = []
         for receipt in receipts:
-            part = self.read(receipt.part_number) if 1 <= receipt.part_number <= PARTS_MAX else None
+            part = self.read(receipt.part_number)
             if part is None or (part.etag, part.size) != (receipt.etag, receipt.size):
                 raise InvalidParts(f"part {receipt.part_number} is not what the receipt says")
             parts.append(part)
@@ -186,17 +182,14 @@ class StagedUpload:
     def _finish(self, target: BinaryIO, copies: Sequence[tuple[Part, int]], label: Label, sync: Sync) -> None:
         """Copy parts to their offsets in ``target``, put the label after them, and bring it all to the disk."""
         for part, offset in copies:
-            self._copy(part, target, offset)
+            name = BODY if part.file is PartFile.BODY else _SPILL
+            with (self._folder / name).open("rb", buffering=0) as source:
+                for done in range(0, part.size, _COPY_BYTES):
+                    source.seek(part.offset + done)
+                    _write_at(target, offset + done, source.read(min(_COPY_BYTES, part.size - done)))
         target.truncate(label.size)
         _write_at(target, label.size, label.encode())
         sync(target.fileno())
-
-    def _copy(self, part: Part, target: BinaryIO, offset: int) -> None:
-        name = BODY if part.file is PartFile.BODY else _SPILL
-        with (self._folder / name).open("rb", buffering=0) as source:
-            for done in range(0, part.size, _COPY_BYTES):
-                source.seek(part.offset + done)
-                _write_at(target, offset + done, source.read(min(_COPY_BYTES, part.size - done)))
 
 
 def _write_at(file: BinaryIO, offset: int, data: bytes) -> None:

@@ -8,8 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from sluice.adapters.crc64 import crc64_of
-from sluice.adapters.directory.atomic_file import NO_FILE, Publisher, Sync, make_folder, unknown_when_disk_fails
-from sluice.adapters.directory.object_file import Label, ObjectFolder, open_object, read_verified, write_object
+from sluice.adapters.directory.atomic_file import (
+    NO_FILE,
+    Publisher,
+    Sync,
+    make_folder,
+    unknown_when_disk_fails,
+    write_private,
+)
+from sluice.adapters.directory.object_file import Label, ObjectFolder, open_object, read_verified
 from sluice.adapters.directory.uploads import DirectoryUploads
 from sluice.adapters.object_names import check_key, check_metadata, check_prefix
 from sluice.ports.clock import Randomness
@@ -41,7 +48,7 @@ class DirectoryStore:
         staged = self._staging / self._randomness.bytes(16).hex()
         with unknown_when_disk_fails():
             try:
-                write_object(staged, data, label, sync=self._sync)
+                write_private(staged, data, label.encode(), sync=self._sync)
                 self._publisher.publish(staged, target)
             except OSError:
                 with suppress(OSError):

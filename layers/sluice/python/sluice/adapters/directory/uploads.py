@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -24,11 +24,12 @@ from sluice.adapters.directory.atomic_file import (
     PRIVATE_MODE,
     Publisher,
     Sync,
-    private_opener,
     sync_folder,
     unknown_when_disk_fails,
+    write_private,
 )
-from sluice.adapters.directory.staged_upload import BODY, LEDGER, PARTS_MAX, StagedUpload
+from sluice.adapters.directory.staged_upload import BODY, LEDGER, StagedUpload
+from sluice.adapters.object_names import check_part_number
 from sluice.ports.clock import Randomness
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import NoSuchUpload
@@ -58,18 +59,14 @@ class DirectoryUploads:
         upload = Upload(key, self._randomness.bytes(16).hex())
         folder = self._folder / upload.upload_id
         folder.mkdir(PRIVATE_FOLDER_MODE)
-        with open(folder / _ABOUT, "xb", opener=private_opener) as file:
-            file.write(msgspec.json.encode(_About(key, metadata)))
-            file.flush()
-            self._sync(file.fileno())
+        write_private(folder / _ABOUT, msgspec.json.encode(_About(key, metadata)), sync=self._sync)
         (folder / LEDGER).touch(PRIVATE_MODE)
         sync_folder(folder, self._sync)
         (folder / BODY).touch(PRIVATE_MODE)
         return upload
 
     def put_part(self, upload: Upload, part_number: int, data: bytes) -> PartReceipt:
-        if not 1 <= part_number <= PARTS_MAX:
-            raise ValueError(f"a part's number is from 1 to {PARTS_MAX}")
+        check_part_number(part_number)
         with self._locked(upload) as staged:
             return staged.put_part(part_number, data)
 
@@ -85,12 +82,10 @@ class DirectoryUploads:
         shutil.rmtree(folder, ignore_errors=True)
 
     def abort(self, upload: Upload) -> None:
-        try:
+        with suppress(NoSuchUpload):
             with self._locked(upload) as staged:
                 staged.end()
-        except NoSuchUpload:
-            return
-        shutil.rmtree(self._folder / upload.upload_id, ignore_errors=True)
+            shutil.rmtree(self._folder / upload.upload_id, ignore_errors=True)
 
     def list(self, prefix: str) -> Iterator[Upload]:
         with unknown_when_disk_fails():

@@ -10,13 +10,12 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from sluice.adapters.crc64 import crc64_of
-from sluice.adapters.object_names import check_key, check_metadata, check_prefix
+from sluice.adapters.object_names import check_key, check_metadata, check_order, check_part_number, check_prefix
 from sluice.ports.clock import Clock
 from sluice.ports.object_store import ListedObject, ObjectInfo, PartReceipt, Upload
 from sluice.ports.store_errors import InvalidParts, NoSuchObject, NoSuchUpload
 
 _BLOCK_BYTES = 1 << 20
-_PARTS_MAX = 10_000
 
 
 class _Object(NamedTuple):
@@ -89,8 +88,7 @@ class MemoryStore:
         return upload._replace(begun_at=0)
 
     def put_part(self, upload: Upload, part_number: int, data: bytes) -> PartReceipt:
-        if not 1 <= part_number <= _PARTS_MAX:
-            raise ValueError(f"a part's number is from 1 to {_PARTS_MAX}")
+        check_part_number(part_number)
         with self._lock:
             self._staged(upload).parts[part_number] = data
         return _receipt(part_number, data)
@@ -98,7 +96,12 @@ class MemoryStore:
     def complete_upload(self, upload: Upload, receipts: Sequence[PartReceipt]) -> None:
         with self._lock:
             staged = self._staged(upload)
-            data = _join(staged.parts, receipts)
+            check_order(receipts)
+            for receipt in receipts:
+                number = receipt.part_number
+                if number not in staged.parts or _receipt(number, staged.parts[number]) != receipt:
+                    raise InvalidParts(f"part {number} is not what the receipt says")
+            data = b"".join(staged.parts[receipt.part_number] for receipt in receipts)
             self._objects[upload.key] = _Object(data, staged.metadata, self._clock.now())
             del self._uploads[upload.upload_id]
 
@@ -128,15 +131,3 @@ class MemoryStore:
 
 def _receipt(part_number: int, data: bytes) -> PartReceipt:
     return PartReceipt(part_number, f"{crc64_of(data):016x}", len(data))
-
-
-def _join(parts: Mapping[int, bytes], receipts: Sequence[PartReceipt]) -> bytes:
-    """Join the parts that ``receipts`` name, if they are exactly what was put."""
-    numbers = [receipt.part_number for receipt in receipts]
-    if not numbers or numbers != sorted(set(numbers)):
-        raise InvalidParts("parts are named in order, once each, and at least one")
-    for receipt in receipts:
-        number = receipt.part_number
-        if number not in parts or _receipt(number, parts[number]) != receipt:
-            raise InvalidParts(f"part {number} is not what the receipt says")
-    return b"".join(parts[number] for number in numbers)

@@ -9,16 +9,16 @@ a process completes it. No key contains ``@``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
-from itertools import groupby, pairwise
+from itertools import groupby
 
 import msgspec
 
 from sluice.adapters.crc64 import crc64_of, join_crc64
-from sluice.adapters.object_names import check_key, check_metadata, check_prefix
-from sluice.adapters.s3.bucket import Line, S3Bucket, StoredObject
+from sluice.adapters.object_names import check_key, check_metadata, check_order, check_part_number, check_prefix
+from sluice.adapters.s3.bucket import S3Bucket, StoredObject
 from sluice.adapters.s3.errors import AlreadyThere
 from sluice.adapters.thread_pool import ThreadedPool
 from sluice.ports.clock import Randomness
@@ -26,8 +26,6 @@ from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import InvalidParts, NoSuchObject, NoSuchUpload, StoreError
 
 FOLDER = "@uploads/"
-PARTS_MAX = 10_000
-"""As S3 has it."""
 READ_AHEAD = 2
 """Parts that are read back at a time."""
 
@@ -54,8 +52,7 @@ class S3Uploads:
 
     def put_part(self, upload: Upload, part_number: int, data: bytes) -> PartReceipt:
         """Put a part, then look whether the upload is still open: a part that came late leaves nothing behind."""
-        if not 1 <= part_number <= PARTS_MAX:
-            raise ValueError(f"a part's number is from 1 to {PARTS_MAX}")
+        check_part_number(part_number)
         folder = _folder_of(upload)
         part = _part(folder, part_number)
         self._bucket.put(part, data, {})
@@ -102,7 +99,9 @@ class S3Uploads:
         lines = self._bucket.list(FOLDER + prefix)
         for folder, left in groupby(lines, lambda line: line.path.rpartition("/")[0]):
             key, _, upload_id = folder.removeprefix(FOLDER).rpartition("/")
-            yield Upload(key, upload_id, _begun_at(left))
+            times = {line.path.rpartition("/")[2]: line.modified_at for line in left}
+            # when it was begun; when its last part was put, if nothing else is left of it
+            yield Upload(key, upload_id, times.get(_BEGIN, max(times.values())))
 
     def _read_begin(self, upload: Upload) -> dict[str, str]:
         try:
@@ -145,18 +144,10 @@ def _part(folder: str, part_number: int) -> str:
 
 def _joined(receipts: Sequence[PartReceipt]) -> int:
     """Compute the checksum of the whole from the receipts. Raises ``InvalidParts`` for what cannot be receipts."""
-    numbers = [receipt.part_number for receipt in receipts]
-    if not numbers or numbers[0] < 1 or numbers[-1] > PARTS_MAX or any(a >= b for a, b in pairwise(numbers)):
-        raise InvalidParts("parts are named in order, once each, and at least one")
+    check_order(receipts)
     whole = 0
     for receipt in receipts:
         if not _CHECKSUM.fullmatch(receipt.etag):
             raise InvalidParts(f"the receipt of part {receipt.part_number} has no checksum")
         whole = join_crc64(whole, int(receipt.etag, 16), second_size=receipt.size)
     return whole
-
-
-def _begun_at(left: Iterable[Line]) -> float:
-    """When an upload was begun; when its last part was put, if nothing else is left of it."""
-    times = {line.path.rpartition("/")[2]: line.modified_at for line in left}
-    return times.get(_BEGIN, max(times.values()))

@@ -54,7 +54,9 @@ def prepare(db: sqlite3.Connection, *, upgrades: Sequence[Upgrade] = UPGRADES) -
             "install that one or a later one, or restore a backup from before"
         )
     if version == 0:
-        _create(db)
+        for table, columns in _TABLES.items():
+            declarations = ", ".join(map(_declare, columns))
+            db.execute(f"CREATE TABLE {table} ({declarations}, {_ENDINGS[table]}")
     else:
         for upgrade in upgrades[version - 1 :]:
             upgrade(db)
@@ -63,12 +65,6 @@ def prepare(db: sqlite3.Connection, *, upgrades: Sequence[Upgrade] = UPGRADES) -
         db.execute(f"CREATE INDEX IF NOT EXISTS {index}")
     if version != newest:  # setting it writes, for which a full disk has no room
         db.execute(f"PRAGMA user_version = {newest}")
-
-
-def _create(db: sqlite3.Connection) -> None:
-    for table, columns in _TABLES.items():
-        declarations = ", ".join(map(_declare, columns))
-        db.execute(f"CREATE TABLE {table} ({declarations}, {_ENDINGS[table]}")
 
 
 def _add_missing_columns(db: sqlite3.Connection) -> None:

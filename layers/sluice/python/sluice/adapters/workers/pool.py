@@ -227,7 +227,11 @@ class WorkerPool:
             worker = known.worker = self._worker()
             is_ready = True
             worker.compose(manifest, owner, on_epoch=partial(setattr, known, "epoch"))
-            self._note_words(worker.take_words(), manifest)
+            words = worker.take_words()
+            if words:
+                self._journal.record(
+                    Event.SYSTEM_ERROR, component="composer", task_id=manifest.task.task_id, last_words=words
+                )
         except (WorkerDied, OSError) as error:
             died = True
             if is_ready:
@@ -273,12 +277,6 @@ class WorkerPool:
         known = {} if ending is None else {"exit_code": ending.exit_code, "last_words": ending.last_words or None}
         reason = str(error) if isinstance(error, WorkerDied) else None
         self._journal.record(Event.WORKER_DIED, error=error, reason=reason, **known, **fields)
-
-    def _note_words(self, words: str, manifest: ManifestRef) -> None:
-        if words:
-            self._journal.record(
-                Event.SYSTEM_ERROR, component="composer", task_id=manifest.task.task_id, last_words=words
-            )
 
 
 def _leave(_: ManifestRef, owner: str, at_start: bool) -> None:  # noqa: FBT001 - as its caller hands it

@@ -9,7 +9,7 @@ import requests
 from fc2 import Client
 from requests.adapters import HTTPAdapter
 
-from sluice.adapters.aliyun.credentials import Credentials, CredentialsSource
+from sluice.adapters.aliyun.credentials import CredentialsSource
 from sluice.adapters.aliyun.function_compute.http_invoker import check_accepted
 from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket, async_call_id, manifest_put_event
 from sluice.domain.keys import ManifestRef
@@ -52,8 +52,16 @@ class Fc2Invoker:
 
         Raises ``StoreRefused`` and ``OutcomeUnknown``; the sweeper notes either and asks again in its next round.
         """
-        now = self._clock.now()
-        self._client(self._credentials()).invoke_function(
+        now, credentials = self._clock.now(), self._credentials()
+        client = _SingleTryClient(  # it holds nothing but the credentials, so it is made for each call
+            self._session,
+            endpoint=self._target.endpoint,
+            accessKeyID=credentials.access_key_id,
+            accessKeySecret=credentials.access_key_secret.reveal(),
+            securityToken=credentials.security_token.reveal(),
+            Timeout=self._timeout_s,
+        )
+        client.invoke_function(
             self._target.service,
             self._target.function,
             payload=manifest_put_event(manifest, self._bucket, at=now),
@@ -61,17 +69,6 @@ class Fc2Invoker:
                 "x-fc-invocation-type": "Async",
                 "x-fc-stateful-async-invocation-id": async_call_id(manifest, epoch=epoch, at=now),
             },
-        )
-
-    def _client(self, credentials: Credentials) -> Client:
-        """A client holds nothing but the credentials, so it is made for each call."""
-        return _SingleTryClient(
-            self._session,
-            endpoint=self._target.endpoint,
-            accessKeyID=credentials.access_key_id,
-            accessKeySecret=credentials.access_key_secret.reveal(),
-            securityToken=credentials.security_token.reveal(),
-            Timeout=self._timeout_s,
         )
 
 

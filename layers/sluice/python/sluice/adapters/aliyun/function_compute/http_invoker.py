@@ -25,15 +25,6 @@ INVOKE_PATH = re.compile(r"/2023-03-30/functions/[^/]+/invocations")
 ANSWER_BYTES_MAX = 4096
 
 
-class FunctionReply(NamedTuple):
-    """What came back, as far as it is of use."""
-
-    status: int
-    headers: dict[str, str]
-    """By lower-case name."""
-    body: bytes
-
-
 class FcHttpInvoker:
     """Invokes by calling ``url``: a function's HTTP trigger, or the interface's own call InvokeFunction.
 
@@ -72,10 +63,10 @@ class FcHttpInvoker:
             "x-fc-invocation-type": "Async",
             "x-fc-async-task-id": async_call_id(manifest, epoch=epoch, at=now),
         }
-        answer = self._post(event, {**signed, **asynchronous})
-        check_accepted(answer.status, answer.headers, answer.body)
+        check_accepted(*self._post(event, {**signed, **asynchronous}))
 
-    def _post(self, body: bytes, headers: Mapping[str, str]) -> FunctionReply:
+    def _post(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
+        """The status, the headers by lower-case name, and the body as far as it is of use."""
         # A fresh connection each: calls are rare, and an idle one would often be found closed.
         host, port, timeout_s = self._url.hostname or "", self._url.port, self._timeout_s
         if self._url.scheme == "https":
@@ -88,7 +79,7 @@ class FcHttpInvoker:
             connection.request("POST", self._url.path or "/", body, dict(headers))
             answer = connection.getresponse()
             named = {name.lower(): value for name, value in answer.getheaders()}
-            return FunctionReply(answer.status, named, answer.read(ANSWER_BYTES_MAX))
+            return answer.status, named, answer.read(ANSWER_BYTES_MAX)
         except (OSError, HTTPException) as error:
             raise OutcomeUnknown(f"Function Compute did not answer: {type(error).__name__}") from error
         finally:

@@ -76,40 +76,27 @@ def oss_errors(operation: str) -> Iterator[None]:
 
 
 def _meaning(operation: str, error: oss2.exceptions.OssError) -> StoreError:
+    """The code says what it means where it is one of ``MEANINGS``, else the status; the rest is a refusal."""
+    status, request_id = error.status, error.request_id
     kind = MEANINGS.get(error.code)
-    if kind is None and _is_unknown(error):
+    # Negative statuses are the SDK's own complaints.
+    may_be_done = status in _UNKNOWN_STATUSES or status >= 500 or status < 0  # noqa: PLR2004 - 5xx
+    if kind is None and may_be_done and status != _NOT_IMPLEMENTED:
         kind = OutcomeUnknown
-    if kind is None and _is_missing(operation, error):
+    # An answer to HEAD has no body to hold a code: then the status alone says that the object is missing.
+    is_bare = operation == "HeadObject" and not error.code and request_id
+    if kind is None and is_bare and status == 404:  # noqa: PLR2004
         kind = NoSuchObject
-    words = f"{operation}: {error.code or error.status} (request {error.request_id or 'without an id'})"
-    match kind:
-        case None:
-            return _refusal(operation, error)
-        case _ if kind is OutcomeUnknown:
-            return OutcomeUnknown(words, retry_after_s=_retry_after_s(error))
-        case _:
-            return kind(words)
-
-
-def _is_unknown(error: oss2.exceptions.OssError) -> bool:
-    """Whether the request may have been carried out; negative statuses are the SDK's own complaints."""
-    if error.status == _NOT_IMPLEMENTED:
-        return False
-    return bool(error.status in _UNKNOWN_STATUSES or error.status >= 500 or error.status < 0)  # noqa: PLR2004 - 5xx
-
-
-def _is_missing(operation: str, error: oss2.exceptions.OssError) -> bool:
-    """An answer to HEAD has no body to hold a code: then the status alone says that the object is missing."""
-    return bool(operation == "HeadObject" and error.status == 404 and not error.code and error.request_id)  # noqa: PLR2004
-
-
-def _refusal(operation: str, error: oss2.exceptions.OssError) -> StoreRefused:
+    words = f"{operation}: {error.code or status} (request {request_id or 'without an id'})"
+    if kind is OutcomeUnknown:
+        return OutcomeUnknown(words, retry_after_s=_retry_after_s(error))
+    if kind is not None:
+        return kind(words)
     ec = error.ec or error.headers.get("x-oss-ec", "")
-    code = error.code or f"status {error.status}"
-    known_as = "PublicEndpointForbidden" if ec == _PUBLIC_ENDPOINT_EC else code
-    advice = ADVICE.get(known_as, "repeating it is no use")
-    words = ", ".join(filter(None, (code, ec and f"EC {ec}", error.request_id and f"request {error.request_id}")))
-    return StoreRefused(f"OSS refused {operation}: {advice} ({words})", code=code, ec=ec, request_id=error.request_id)
+    code = error.code or f"status {status}"
+    advice = ADVICE.get("PublicEndpointForbidden" if ec == _PUBLIC_ENDPOINT_EC else code, "repeating it is no use")
+    words = ", ".join(filter(None, (code, ec and f"EC {ec}", request_id and f"request {request_id}")))
+    return StoreRefused(f"OSS refused {operation}: {advice} ({words})", code=code, ec=ec, request_id=request_id)
 
 
 def _retry_after_s(error: oss2.exceptions.OssError) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from sluice.adapters.aliyun.oss.errors import oss_errors
 from sluice.adapters.crc64 import crc64_of
@@ -16,13 +16,6 @@ RANGE_AS_USUAL = {"x-oss-range-behavior": "standard"}
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII)
 _OPERATION = "GetObject"
-
-
-class AnsweredRange(NamedTuple):
-    """What an answer holds of its object."""
-
-    size: int
-    is_whole: bool
 
 
 def read_whole(answer: Any) -> bytes:
@@ -38,29 +31,35 @@ def read_whole(answer: Any) -> bytes:
     return data
 
 
-def read_span(answer: Any, span: AnsweredRange) -> Iterator[bytes]:
+def read_span(answer: Any, start: int, end: int) -> Iterator[bytes]:
     """Yield the blocks of an answer. One block is kept back, so that an object of one block is verified before.
 
-    Raises ``OutcomeUnknown`` when it breaks off; what was yielded until then
-    is right as far as can be known. The checksum is the whole object's:
+    Raises ``OutcomeUnknown`` when another range than ``start`` to ``end`` was
+    answered, and when it breaks off; what was yielded until then is right as
+    far as can be known. The checksum is the whole object's:
     damage found when other blocks are out already is a ``StoreError``, since
     nothing is gained by reading on from there.
     """
+    answered, is_whole = _check_range(answer, start, end)
     kept, crc64, size = b"", 0, 0
-    for block in _blocks(answer):
+    while True:
+        with oss_errors(_OPERATION):
+            block: bytes = answer.read(BLOCK_BYTES)
+        if not block:
+            break
         if kept:
             yield kept
         kept, crc64, size = block, crc64_of(block, crc64), size + len(block)
-    if size != span.size:
-        raise OutcomeUnknown(f"{_OPERATION}: {size} of {span.size} bytes came")
-    if span.is_whole and crc64 != answer.server_crc:
+    if size != answered:
+        raise OutcomeUnknown(f"{_OPERATION}: {size} of {answered} bytes came")
+    if is_whole and crc64 != answer.server_crc:
         raise _damaged(answer, is_handed_out=size > len(kept))
     if kept:
         yield kept
 
 
-def check_span(answer: Any, start: int, end: int) -> AnsweredRange:
-    """Find out what was answered to a request for a range. Raises ``OutcomeUnknown`` when it is another range."""
+def _check_range(answer: Any, start: int, end: int) -> tuple[int, bool]:
+    """How many bytes were answered, and whether they are the whole object. Raises for another range."""
     match = _CONTENT_RANGE.fullmatch(answer.content_range or "")
     if match is None:
         first, size = 0, answer.content_length
@@ -70,16 +69,7 @@ def check_span(answer: Any, start: int, end: int) -> AnsweredRange:
         size = last + 1 - first
     if size is None or first != start or first + size != min(end, total):
         raise OutcomeUnknown(f"{_OPERATION}: another range came (request {answer.request_id})")
-    return AnsweredRange(size, is_whole=size == total)
-
-
-def _blocks(answer: Any) -> Iterator[bytes]:
-    while True:
-        with oss_errors(_OPERATION):
-            block: bytes = answer.read(BLOCK_BYTES)
-        if not block:
-            return
-        yield block
+    return size, size == total
 
 
 def _damaged(answer: Any, *, is_handed_out: bool) -> StoreError:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import pairwise
 from typing import NamedTuple
 
 from sluice.adapters.aliyun.oss.bucket import OssBucket, oss2
 from sluice.adapters.aliyun.oss.errors import oss_errors
-from sluice.adapters.aliyun.oss.reading import RANGE_AS_USUAL, check_span, read_span, read_whole
+from sluice.adapters.aliyun.oss.reading import RANGE_AS_USUAL, read_span, read_whole
 from sluice.adapters.crc64 import crc64_of, join_crc64
-from sluice.adapters.object_names import check_key, check_metadata, check_prefix
+from sluice.adapters.object_names import check_key, check_metadata, check_order, check_part_number, check_prefix
 from sluice.ports.object_store import ListedObject, ObjectInfo, PartReceipt, Upload
 from sluice.ports.store_errors import BehindTheEnd, InvalidParts, NoSuchUpload, OutcomeUnknown
 
@@ -21,8 +20,6 @@ PAGE_MAX = 1000
 """The most lines OSS lists in one request."""
 CONNECTIONS_MAX = 32
 """Connections kept open: enough for the parts and chunks that one composer has in flight."""
-PARTS_MAX = 10_000
-"""The most parts of one upload."""
 _PREFIX = "x-oss-meta-"
 
 
@@ -85,7 +82,7 @@ class OssStore:
         except BehindTheEnd:
             return
         with answer:
-            yield from read_span(answer, check_span(answer, start, end))
+            yield from read_span(answer, start, end)
 
     def delete(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -123,8 +120,7 @@ class OssStore:
 
     def put_part(self, upload: Upload, part_number: int, data: bytes) -> PartReceipt:
         check_key(upload.key)
-        if not 1 <= part_number <= PARTS_MAX:
-            raise ValueError(f"a part's number is from 1 to {PARTS_MAX}")
+        check_part_number(part_number)
         _check_begun(upload)
         with oss_errors("UploadPart"):
             answer = self._bucket.upload_part(upload.key, upload.upload_id, part_number, data)
@@ -198,19 +194,17 @@ def _check_begun(upload: Upload) -> None:
 
 def _read_receipts(receipts: Sequence[PartReceipt]) -> list[_Seal]:
     """Read what we encoded; the SDK would sort parts that are out of order, and OSS refuses most of the rest."""
-    numbers = [receipt.part_number for receipt in receipts]
-    if not numbers or numbers[0] < 1 or numbers[-1] > PARTS_MAX or any(a >= b for a, b in pairwise(numbers)):
-        raise InvalidParts("parts are named in order, once each, and at least one")
-    return [_read_seal(receipt) for receipt in receipts]
-
-
-def _read_seal(receipt: PartReceipt) -> _Seal:
-    tag, _, checksum = receipt.etag.partition(".")
-    if not tag:
-        raise InvalidParts(f"the receipt of part {receipt.part_number} has no tag")
-    with suppress(ValueError):
-        return _Seal(tag, int(checksum, 16))
-    return _Seal(tag, None)
+    check_order(receipts)
+    seals = []
+    for receipt in receipts:
+        tag, _, checksum = receipt.etag.partition(".")
+        if not tag:
+            raise InvalidParts(f"the receipt of part {receipt.part_number} has no tag")
+        crc64 = None
+        with suppress(ValueError):
+            crc64 = int(checksum, 16)
+        seals.append(_Seal(tag, crc64))
+    return seals
 
 
 def _join(receipts: Sequence[PartReceipt], seals: Sequence[_Seal]) -> int | None:

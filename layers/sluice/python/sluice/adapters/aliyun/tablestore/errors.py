@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from google.protobuf.message import DecodeError
 from urllib3.exceptions import HTTPError
@@ -20,30 +19,27 @@ _RELIEF_S = 0.5
 """How long a service that is too busy is left alone. It does not say; its own SDK begins with as much."""
 
 
-class _Again(NamedTuple):
-    """Repeating, or reading back, may help."""
-
-    after_s: float = 0
-
-
-_PASSING: dict[str, _Again] = {
-    "OTSServerBusy": _Again(_RELIEF_S),
-    "OTSFlowControl": _Again(_RELIEF_S),
-    "OTSOperationThrottled": _Again(_RELIEF_S),
-    "OTSQuotaExhausted": _Again(_RELIEF_S),
-    "OTSNotEnoughCapacityUnit": _Again(_RELIEF_S),
-    "OTSCapacityUnitExhausted": _Again(_RELIEF_S),
-    "OTSPartitionUnavailable": _Again(_RELIEF_S),  # it is being moved, which takes seconds
-    "OTSTableNotReady": _Again(_RELIEF_S),
-    "OTSTooFrequentReservedThroughputAdjustment": _Again(_RELIEF_S),
-    "OTSRowOperationConflict": _Again(),  # another write to the row was under way; nothing was changed
-    "OTSOperationConflict": _Again(),
-    "OTSRequestTimeout": _Again(),
-    "OTSTimeout": _Again(),
-    "OTSServerUnavailable": _Again(),
-    "OTSInternalServerError": _Again(),
+_PASSING: dict[str, float] = {
+    "OTSServerBusy": _RELIEF_S,
+    "OTSFlowControl": _RELIEF_S,
+    "OTSOperationThrottled": _RELIEF_S,
+    "OTSQuotaExhausted": _RELIEF_S,
+    "OTSNotEnoughCapacityUnit": _RELIEF_S,
+    "OTSCapacityUnitExhausted": _RELIEF_S,
+    "OTSPartitionUnavailable": _RELIEF_S,  # it is being moved, which takes seconds
+    "OTSTableNotReady": _RELIEF_S,
+    "OTSTooFrequentReservedThroughputAdjustment": _RELIEF_S,
+    "OTSRowOperationConflict": 0,  # another write to the row was under way; nothing was changed
+    "OTSOperationConflict": 0,
+    "OTSRequestTimeout": 0,
+    "OTSTimeout": 0,
+    "OTSServerUnavailable": 0,
+    "OTSInternalServerError": 0,
 }
-"""Codes that pass, whatever their HTTP status is. The others below 500 are refusals."""
+"""Codes after which repeating, or reading back, may help, whatever their HTTP status is; and after how many seconds.
+
+The others below 500 are refusals.
+"""
 
 _BAD_ANSWER = (DecodeError, UnicodeDecodeError, struct.error, IndexError)
 """What the SDK lets through when an answer is not what it should be."""
@@ -51,9 +47,8 @@ _BAD_ANSWER = (DecodeError, UnicodeDecodeError, struct.error, IndexError)
 
 def failure(code: str, message: str, *, status: int = 0, request_id: str = "") -> StoreError:
     """Our error for one of the service's codes."""
-    again = _PASSING.get(code)
-    if again is not None:
-        return OutcomeUnknown(f"{code} (request {request_id})", retry_after_s=again.after_s)
+    if code in _PASSING:
+        return OutcomeUnknown(f"{code} (request {request_id})", retry_after_s=_PASSING[code])
     if status >= _SERVER_ERRORS:
         return OutcomeUnknown(f"{code or status} (request {request_id})")
     return StoreRefused(f"Tablestore refuses: {code}: {message}", code=code, request_id=request_id)

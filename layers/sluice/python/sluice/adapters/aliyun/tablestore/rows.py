@@ -139,13 +139,13 @@ def write_claim(claim: Claim) -> str:
 def read_claims(columns: Mapping[str, Any]) -> dict[int, Claim]:
     """The claims among a row's columns, by sequence. Raises ``StoreRefused`` for one that we did not write."""
     first, end = CLAIMS
-    claims = (_read_claim(name, value) for name, value in columns.items() if first <= name < end)
-    return {claim.sequence: claim for claim in claims}
-
-
-def _read_claim(name: str, value: Any) -> Claim:
-    try:
-        sha, rows, size, *sheet = str(value).split(":")
-        return Claim(int(name[2:]), sha, int(rows), int(size), *map(int, sheet))
-    except (ValueError, TypeError) as error:
-        raise StoreRefused(f"the column {name} of a task is damaged") from error
+    claims = {}
+    for name, value in columns.items():
+        if first <= name < end:
+            try:
+                sha, rows, size, *sheet = str(value).split(":")
+                claim = Claim(int(name[2:]), sha, int(rows), int(size), *map(int, sheet))
+            except (ValueError, TypeError) as error:
+                raise StoreRefused(f"the column {name} of a task is damaged") from error
+            claims[claim.sequence] = claim
+    return claims

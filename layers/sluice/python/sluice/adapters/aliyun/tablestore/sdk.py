@@ -47,14 +47,11 @@ def _lean() -> Iterator[None]:
             del sys.modules[name]
 
 
-def _import_quietly() -> Any:
-    """Import the SDK. Without a level of its own, its logger writes every request out in full."""
-    logging.getLogger("tablestore").setLevel(logging.CRITICAL)
-    logging.getLogger(CLIENT_LOGGER).setLevel(logging.CRITICAL)
-    with warnings.catch_warnings(), _lean():
-        warnings.simplefilter("ignore")
-        import tablestore  # noqa: PLC0415 -- only in here is it lean
-    return tablestore
+# Without a level of its own, its logger writes every request out in full.
+logging.getLogger("tablestore").setLevel(logging.CRITICAL)
+logging.getLogger(CLIENT_LOGGER).setLevel(logging.CRITICAL)
+with warnings.catch_warnings(), _lean():  # only in here is it lean
+    warnings.simplefilter("ignore")
+    import tablestore
 
-
-sdk = _import_quietly()
+sdk: Any = tablestore

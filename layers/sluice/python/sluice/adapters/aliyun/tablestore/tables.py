@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
+from functools import partial
 from typing import Any, NamedTuple
 
 from sluice.adapters.aliyun.tablestore.client import open_sdk
@@ -69,11 +70,16 @@ def _complete(client: Any, table: Table, name: str) -> list[Finding]:
     if not missing or any(finding.standing is Standing.DIFFERS for finding in findings):
         return findings
     if name in missing:
-        _create_table(client, table, name)
+        meta = sdk.TableMeta(name, [tuple(column) for column in table.key], [tuple(column) for column in table.indexed])
+        options = sdk.TableOptions(TIME_TO_LIVE_S, MAX_VERSIONS)
+        nothing_reserved = sdk.ReservedThroughput(sdk.CapacityUnit(0, 0))
+        indexes = [_index_meta(name, index) for index in table.indexes]
+        _unless_there(partial(client.create_table, meta, options, nothing_reserved, secondary_indexes=indexes))
     else:
         for index in table.indexes:
-            if index.name_in(name) in missing:
-                _create_index(client, name, index)
+            if index.name_in(name) in missing:  # it is made over the rows that there are already too
+                create = partial(client.create_secondary_index, name, _index_meta(name, index), include_base_data=True)
+                _unless_there(create)
     return [
         finding._replace(standing=Standing.CREATED)
         if finding.name in missing and finding.standing is Standing.FITS
@@ -83,7 +89,13 @@ def _complete(client: Any, table: Table, name: str) -> list[Finding]:
 
 
 def _compare(client: Any, table: Table, name: str) -> list[Finding]:
-    found = _describe(client, name)
+    found = None
+    with translated():
+        try:
+            found = client.describe_table(name)
+        except sdk.OTSServiceError as error:
+            if error.code != _NO_TABLE:
+                raise
     names = [index.name_in(name) for index in table.indexes]
     if found is None:
         return [Finding(each, Standing.MISSING) for each in (name, *names)]
@@ -91,17 +103,6 @@ def _compare(client: Any, table: Table, name: str) -> list[Finding]:
     ours = [_compare_index(index, indexes.get(index.name_in(name)), name) for index in table.indexes]
     others = [Finding(each, Standing.NOT_OURS) for each in sorted(indexes.keys() - set(names))]
     return [_compare_table(table, found, name), *ours, *others]
-
-
-def _describe(client: Any, table: str) -> Any:
-    """What the service knows of a table; None if there is none."""
-    with translated():
-        try:
-            return client.describe_table(table)
-        except sdk.OTSServiceError as error:
-            if error.code == _NO_TABLE:
-                return None
-            raise
 
 
 def _compare_table(table: Table, found: Any, name: str) -> Finding:
@@ -136,21 +137,6 @@ def _finding(name: str, differences: list[str]) -> Finding:
 
 def _format_key(key: Iterable[TypedColumn]) -> str:
     return ", ".join(f"{name} {kind}" for name, kind in key)
-
-
-def _create_table(client: Any, table: Table, name: str) -> None:
-    """Create the table with all its indexes."""
-    meta = sdk.TableMeta(name, [tuple(column) for column in table.key], [tuple(column) for column in table.indexed])
-    options = sdk.TableOptions(TIME_TO_LIVE_S, MAX_VERSIONS)
-    nothing_reserved = sdk.ReservedThroughput(sdk.CapacityUnit(0, 0))
-    indexes = [_index_meta(name, index) for index in table.indexes]
-    _unless_there(lambda: client.create_table(meta, options, nothing_reserved, secondary_indexes=indexes))
-
-
-def _create_index(client: Any, table: str, index: Index) -> None:
-    """Create one index, over the rows that there are already too."""
-    meta = _index_meta(table, index)
-    _unless_there(lambda: client.create_secondary_index(table, meta, include_base_data=True))
 
 
 def _index_meta(table: str, index: Index) -> Any:
