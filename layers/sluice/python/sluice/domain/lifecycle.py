@@ -264,22 +264,22 @@ def fail(guard: Guard, failure: Failure, *, now: float, timings: Timings) -> Tra
 
 def postpone(task: Task, *, now: float) -> Transition:
     """Let a row wait that may not be worked on yet; it loses no attempt."""
-    return _looked_at_again(task, due_at=now + POSTPONE_S)
+    return _stays(task, {"due_at": now + POSTPONE_S})
 
 
 def trigger_again(task: Task, *, now: float, timings: Timings) -> Transition:
     """Put the next look off, so that the worker who is asked for has the time to come."""
-    return _looked_at_again(task, due_at=now + timings.trigger_grace_s)
+    return _stays(task, {"due_at": now + timings.trigger_grace_s})
 
 
 def wait_free(task: Task, *, timings: Timings) -> Transition:
     """Look at a row again when its pause is over whose lease has lapsed before."""
-    return _looked_at_again(task, due_at=free_at(task, timings))
+    return _stays(task, {"due_at": free_at(task, timings)})
 
 
 def make_due(task: Task, *, now: float) -> Transition:
     """Have the sweeper look now; a worker that holds the row is not disturbed."""
-    return _looked_at_again(task, due_at=now)
+    return _stays(task, {"due_at": now})
 
 
 # The end of a row.
@@ -310,26 +310,17 @@ def next_garbage_round(task: Task, *, now: float, timings: Timings) -> Transitio
     delays = timings.gc_delays_s
     if task.gc_round < len(delays):
         since = max(task.finished_at, task.deleted_at)
-        return _kept(task, {"gc_round": task.gc_round + 1, "due_at": since + delays[task.gc_round]})
+        return _stays(task, {"gc_round": task.gc_round + 1, "due_at": since + delays[task.gc_round]})
     if now < task.expires_at and not task.deleted_at:
-        return _kept(task, {"due_at": task.expires_at})
+        return _stays(task, {"due_at": task.expires_at})
     return None
 
 
 def put_off(task: Task, reason: str, *, now: float, timings: Timings) -> Transition:
     """Look at a task again after a pause that doubles each time: its step could not be taken, for ``reason``."""
     failures = task.upkeep_failures + 1
-    fence = TRANSITIONS[task.state, task.state]
-    return Transition(
-        guard=Guard(state=task.state, rev=task.rev if fence.rev else None, epoch=task.epoch if fence.epoch else None),
-        target=task.state,
-        fields={
-            "upkeep_failures": failures,
-            "upkeep_error": reason,
-            "due_at": max(task.due_at, now + backoff_s(failures, timings)),
-        },
-        is_mine=lambda row: row.rev > task.rev,
-    )
+    due_at = max(task.due_at, now + backoff_s(failures, timings))
+    return _stays(task, {"upkeep_failures": failures, "upkeep_error": reason, "due_at": due_at})
 
 
 def settled_upkeep(task: Task) -> TaskFields:
@@ -339,7 +330,7 @@ def settled_upkeep(task: Task) -> TaskFields:
 
 def bury(task: Task, *, now: float, timings: Timings) -> Transition:
     """Keep only the id, so that a late retry of the open cannot make the task again."""
-    return _kept(task, {"params": None, "due_at": now + timings.tombstone_s})
+    return _stays(task, {"params": None, "due_at": now + timings.tombstone_s})
 
 
 # What steps share.
@@ -381,19 +372,11 @@ def _given_back(kind: WorkKind[Progress], epoch: int, failure: Failure, fields: 
     )
 
 
-def _looked_at_again(task: Task, *, due_at: float) -> Transition:
+def _stays(task: Task, fields: TaskFields) -> Transition:
+    """Change a row that stays in its state, with the fence that the table has for that."""
+    fence = TRANSITIONS[task.state, task.state]
     return Transition(
-        guard=Guard(state=task.state, epoch=task.epoch),
-        target=task.state,
-        fields={"due_at": due_at},
-        is_mine=lambda row: row.rev > task.rev,
-    )
-
-
-def _kept(task: Task, fields: TaskFields) -> Transition:
-    """Change an ended row that stays in its state."""
-    return Transition(
-        guard=Guard(state=task.state, rev=task.rev),
+        guard=Guard(state=task.state, rev=task.rev if fence.rev else None, epoch=task.epoch if fence.epoch else None),
         target=task.state,
         fields=fields,
         is_mine=lambda row: row.rev > task.rev,

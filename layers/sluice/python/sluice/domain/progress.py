@@ -59,9 +59,14 @@ def progress_percent(task: Task) -> float:
         return 100.0
     if task.state not in _SHARES:
         return 0.0
-    push, written = _push_share(task), task.rows_done / task.total_rows if task.total_rows else 0.0
-    share = push * _received(task) + (100 - push) * (written if task.state is State.COMPOSING else 0.0)
-    return round(min(99.0, share), 1)
+    expected = task.params.expected_rows if task.params else None
+    is_pushed = expected and task.params and not task.params.source_task
+    push = PUSH_SHARE if is_pushed else 0.0
+    received = 1.0  # of the announced rows: all of them, once the task is closed
+    if task.state is State.OPEN:
+        received = min(task.rows_received / expected, 1.0) if expected else 0.0
+    written = task.rows_done / task.total_rows if task.state is State.COMPOSING and task.total_rows else 0.0
+    return round(min(99.0, push * received + (100 - push) * written), 1)
 
 
 def eta_s(task: Task, now: float) -> int | None:
@@ -73,17 +78,3 @@ def eta_s(task: Task, now: float) -> int | None:
         return None
     elapsed_s = max(now - task.started_at, 0.001)
     return math.ceil(elapsed_s * max(task.total_rows - task.rows_done, 0) / task.rows_done)
-
-
-def _push_share(task: Task) -> float:
-    params = task.params
-    is_pushed = params is not None and params.expected_rows and not params.source_task
-    return PUSH_SHARE if is_pushed else 0.0
-
-
-def _received(task: Task) -> float:
-    """The part of the announced rows that are stored; all of them once the task is closed."""
-    expected = task.params.expected_rows if task.params else None
-    if task.state is not State.OPEN:
-        return 1.0
-    return min(task.rows_received / expected, 1.0) if expected else 0.0

@@ -123,3 +123,14 @@ class Batch(msgspec.Struct, frozen=True):
                 values[row] = None
             columns.append(values)
         return list(zip(*columns, strict=True))
+
+
+def is_text(text: str) -> bool:
+    """Whether ``text`` is free of lone surrogates, which no encoding can write."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

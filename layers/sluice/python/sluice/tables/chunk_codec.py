@@ -28,7 +28,7 @@ from isal import isal_zlib
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.manifest import Claim, short_sha
-from sluice.tables.batch import SEPARATOR, Batch, Cells
+from sluice.tables.batch import SEPARATOR, Batch, Cells, is_text
 
 _VERSION: Literal[1] = 1
 _LEVEL = 1
@@ -139,14 +139,6 @@ def _lone_surrogate(batch: Batch) -> SluiceError:
     """Find the first cell that is no Unicode text."""
     for column_number, cells in enumerate(batch.columns, 1):
         for row, text in enumerate(cells.texts(batch.rows), 1):
-            if not _is_unicode(text):
+            if not is_text(text):
                 return SluiceError(ErrorCode.INVALID_TEXT, row=row, column_number=column_number, reason="surrogate")
     raise AssertionError("a batch that cannot be encoded has a cell that cannot")
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

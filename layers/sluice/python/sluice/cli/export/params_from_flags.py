@@ -13,8 +13,8 @@ import typer
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType
+from sluice.tables.batch import is_text
 from sluice.tables.formats import EXTENSIONS, FORMATS
-from sluice.tables.values.cell_checks import is_text
 
 GZIP = ".gz"
 

@@ -32,10 +32,16 @@ class Gunzip:
 
         Raises UNSUPPORTED_ENCODING when this is no gzip, INVALID_REQUEST when it is damaged.
         """
-        self._check_head(data)
+        self._head += data[: len(GZIP_MAGIC) - len(self._head)]
+        if not GZIP_MAGIC.startswith(self._head):
+            raise SluiceError(ErrorCode.UNSUPPORTED_ENCODING, "The data is not gzip, as it is said to be.")
         while data:
             if self._stream.eof:
-                self._begin_member()
+                self._small_members += self._given < SMALL_BYTES
+                if self._small_members > SMALL_MEMBERS_MAX:
+                    raise SluiceError(ErrorCode.INVALID_REQUEST, "The gzip data has too many small members.")
+                self._given = 0
+                self._stream = zlib.decompressobj(_GZIP)
             piece = self._inflate(data)
             while piece:
                 self._given += len(piece)
@@ -47,18 +53,6 @@ class Gunzip:
         """Raise INVALID_REQUEST unless the stream ended with its data."""
         if not self._stream.eof:
             raise SluiceError(ErrorCode.INVALID_REQUEST, "The gzip data is cut short.")
-
-    def _check_head(self, data: bytes) -> None:
-        self._head += data[: len(GZIP_MAGIC) - len(self._head)]
-        if not GZIP_MAGIC.startswith(self._head):
-            raise SluiceError(ErrorCode.UNSUPPORTED_ENCODING, "The data is not gzip, as it is said to be.")
-
-    def _begin_member(self) -> None:
-        self._small_members += self._given < SMALL_BYTES
-        if self._small_members > SMALL_MEMBERS_MAX:
-            raise SluiceError(ErrorCode.INVALID_REQUEST, "The gzip data has too many small members.")
-        self._given = 0
-        self._stream = zlib.decompressobj(_GZIP)
 
     def _inflate(self, data: bytes) -> bytes:
         try:

@@ -81,7 +81,10 @@ class JsonLinesTable:
             self._lines = chain([lines], self._lines)
             if _is_wider(lines, limits.columns_max):
                 raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns_max=limits.columns_max)
-            first = _decode_exactly(lines.texts[0], row=1, **lines.place(0))
+            try:
+                first = exact_json(lines.texts[0], numbers=str)
+            except SluiceError as error:
+                raise SluiceError(error.code, error.detail, **{**error.facts, "row": 1, **lines.place(0)}) from None
             self._first = first if isinstance(first, dict) else None
 
     def read_names(self) -> tuple[str, ...]:
@@ -149,7 +152,7 @@ class JsonLinesTable:
         for index, text in enumerate(lines.texts):
             place = {"row": done + index + 1, **lines.place(index)}
             try:
-                record = _decode_exactly(text, **place)
+                record = exact_json(text, numbers=str)
                 rows += rows_of_records([record], shape, are_objects=self._first is not None)
                 self._count_missing([record], shape)
             except SluiceError as error:
@@ -181,16 +184,11 @@ def _lines_of(blocks: Iterable[bytes], limits: Limits) -> Iterator[_LineBlock]:
 def _elements_of(blocks: Iterable[bytes], limits: Limits) -> Iterator[_LineBlock]:
     """Yield the elements of one array, some at a time, before what is wrong behind them is raised."""
     reader = _ArrayReader(limits.input_bytes_max)
-    for block in _without_mark(blocks):
+    _, blocks = first_line(blocks)
+    yield from reader.feed(next(blocks, b"").removeprefix(UTF8_BOM))
+    for block in blocks:
         yield from reader.feed(block)
     yield from reader.finish()
-
-
-def _without_mark(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    _, blocks = first_line(blocks)
-    head = next(blocks, b"")
-    yield head.removeprefix(UTF8_BOM)
-    yield from blocks
 
 
 class _ArrayReader:
@@ -240,10 +238,3 @@ def _is_wider(lines: _LineBlock, width: int) -> bool:
     """
     text = lines.texts[0]
     return len(text) > BLOCK_BYTES and has_commas(text, width)
-
-
-def _decode_exactly(text: bytes, **place: int) -> Any:
-    try:
-        return exact_json(text, numbers=str)
-    except SluiceError as error:
-        raise SluiceError(error.code, error.detail, **{**error.facts, **place}) from None

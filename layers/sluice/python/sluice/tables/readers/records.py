@@ -110,7 +110,13 @@ def rows_of_records(records: Sequence[Any], shape: RowShape, *, are_objects: boo
     that no column has. A name that an object lacks is null.
     """
     if are_objects:
-        return _rows_of_objects(records, shape)
+        # Objects that all have every name, and no other, go fast.
+        is_simple = shape.width > 1 and len(shape.name_set) == shape.width
+        if is_simple and set(map(type, records)) == {dict} and set(map(len, records)) == {shape.width}:
+            with suppress(KeyError):
+                return list(map(itemgetter(*shape.names), records))
+        check_missing(missing_cells(records, shape))
+        return [_row_of_object(record, row, shape) for row, record in enumerate(records, 1)]
     for row, record in enumerate(records, 1):
         if not isinstance(record, list):
             raise _not_a_row(row)
@@ -147,7 +153,8 @@ def _cells_of_texts(texts: Sequence[str], null: str | None) -> Cells:
 
 def _columns(rows: Sequence[Sequence[Any]], shape: RowShape) -> list[tuple[Any, ...]]:
     if set(map(len, rows)) - {shape.width}:
-        raise _uneven(rows, shape)
+        row, cells = next((row, len(cells)) for row, cells in enumerate(rows, 1) if len(cells) != shape.width)
+        raise uneven(row=row, cells=cells, columns=shape.width)
     return list(zip(*rows, strict=True)) if rows else [()] * shape.width
 
 
@@ -174,16 +181,6 @@ def cell_text(value: object) -> str | None:
     return str(value) if isinstance(value, int) else None
 
 
-def _rows_of_objects(records: Sequence[Any], shape: RowShape) -> list[Any]:
-    """The cells in the order of the columns. Objects that all have every name, and no other, go fast."""
-    is_simple = shape.width > 1 and len(shape.name_set) == shape.width
-    if is_simple and set(map(type, records)) == {dict} and set(map(len, records)) == {shape.width}:
-        with suppress(KeyError):
-            return list(map(itemgetter(*shape.names), records))
-    check_missing(missing_cells(records, shape))
-    return [_row_of_object(record, row, shape) for row, record in enumerate(records, 1)]
-
-
 def _row_of_object(record: object, row: int, shape: RowShape) -> list[object]:
     """The cells of an object in the order of the columns; a name that is missing is null."""
     if not isinstance(record, Mapping):
@@ -204,11 +201,6 @@ def too_wide(shape_width: int, **place: int) -> SluiceError:
 
 def _not_a_row(row: int) -> SluiceError:
     return SluiceError(ErrorCode.INVALID_REQUEST, "Rows are all arrays, or all objects.", row=row)
-
-
-def _uneven(rows: Sequence[Sequence[object]], shape: RowShape) -> SluiceError:
-    row, cells = next((row, len(cells)) for row, cells in enumerate(rows, 1) if len(cells) != shape.width)
-    return uneven(row=row, cells=cells, columns=shape.width)
 
 
 def uneven(*, row: int, cells: int, columns: int) -> SluiceError:

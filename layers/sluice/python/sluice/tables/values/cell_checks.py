@@ -11,7 +11,7 @@ from sluice.domain.limits import Limits
 from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType
-from sluice.tables.batch import SEPARATOR, Batch, Cells
+from sluice.tables.batch import SEPARATOR, Batch, Cells, is_text
 from sluice.tables.values.booleans import boolean_words
 from sluice.tables.values.dates import DateFault, are_plain_dates, read_date, time_zone
 from sluice.tables.values.number_formats import is_number_format
@@ -107,32 +107,15 @@ def _check_column(field: str, column: ColumnSpec, limits: Limits) -> None:
         raise refuse(f"{field}.width", "A width is 0 for automatic, or a number of characters.")
     if len(column.format) > FORMAT_CHARS_MAX or not is_text(column.format):
         raise refuse(f"{field}.format", f"A format has at most {FORMAT_CHARS_MAX} characters.")
-    match column.type:
-        case ColumnType.BOOLEAN:
-            _check_pair(field, column.format)
-        case _:
-            if not is_number_format(column.format):
-                raise refuse(f"{field}.format", "This is not an Excel number format, such as 0.00, yyyy-mm-dd or @.")
-
-
-def _check_pair(field: str, pair: str) -> None:
-    try:
-        boolean_words(pair)
-    except ValueError:
-        raise refuse(f"{field}.format", "A boolean's format is two different words around a slash.") from None
-    if "\0" in pair:
-        raise refuse(f"{field}.format", "A boolean's format holds no NUL.")
-
-
-def is_text(text: str) -> bool:
-    """Whether ``text`` is free of lone surrogates, which no encoding can write."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    if column.type is ColumnType.BOOLEAN:
+        try:
+            boolean_words(column.format)
+        except ValueError:
+            raise refuse(f"{field}.format", "A boolean's format is two different words around a slash.") from None
+        if "\0" in column.format:
+            raise refuse(f"{field}.format", "A boolean's format holds no NUL.")
+    elif not is_number_format(column.format):
+        raise refuse(f"{field}.format", "This is not an Excel number format, such as 0.00, yyyy-mm-dd or @.")
 
 
 def check_values(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions) -> None:
@@ -143,26 +126,15 @@ def check_values(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportO
     unless ``on_invalid`` keeps such values as text.
     """
     for cells, column in zip(batch.columns, columns, strict=True):
-        _check_text(cells, column, batch.rows)
-        if options.on_invalid == "error":
-            _check_type(cells, column, batch.rows)
-
-
-def _check_text(cells: Cells, column: ColumnSpec, rows: int) -> None:
-    if isinstance(cells.text, str) and is_text(cells.text):
-        return
-    index = first_index(cells.texts(rows), lambda text: not is_text(text))
-    if index is not None:
-        raise cell_error(ErrorCode.INVALID_TEXT, index, column)
-
-
-def _check_type(cells: Cells, column: ColumnSpec, rows: int) -> None:
-    check = type_check(column)
-    if check is None or check.surely_accepts(cells):
-        return
-    index = first_index(cells.texts(rows), check.is_odd)
-    if index is not None:
-        raise cell_error(ErrorCode.INVALID_VALUE, index, column, column_type=column.type.value)
+        if not (isinstance(cells.text, str) and is_text(cells.text)):
+            index = first_index(cells.texts(batch.rows), lambda text: not is_text(text))
+            if index is not None:
+                raise cell_error(ErrorCode.INVALID_TEXT, index, column)
+        check = type_check(column) if options.on_invalid == "error" else None
+        if check is not None and not check.surely_accepts(cells):
+            index = first_index(cells.texts(batch.rows), check.is_odd)
+            if index is not None:
+                raise cell_error(ErrorCode.INVALID_VALUE, index, column, column_type=column.type.value)
 
 
 class TypeCheck(NamedTuple):

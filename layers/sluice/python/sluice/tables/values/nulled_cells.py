@@ -34,17 +34,12 @@ def prepared(batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> Iterator
 def _prepare(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions, warnings: Counter[str]) -> Batch:
     made = []
     for cells, column in zip(batch.columns, columns, strict=True):
-        if column.type is ColumnType.BOOLEAN and (empty := _empty_words(cells, column, batch.rows)):
-            warnings[Warned.BOOLEAN_EMPTY] += empty
+        if column.type is ColumnType.BOOLEAN and boolean_words(column.format).read("") is None:
+            empty = cells.texts(batch.rows).count("") - sum(cells.nulls)  # empty texts, not nulls
+            if empty:
+                warnings[Warned.BOOLEAN_EMPTY] += empty
         made.append(_without_invalid(cells, column, batch.rows, warnings) if options.on_invalid == "null" else cells)
     return Batch(batch.rows, tuple(made))
-
-
-def _empty_words(cells: Cells, column: ColumnSpec, rows: int) -> int:
-    """Cells that are empty texts, not null, in a column that has no empty word."""
-    if boolean_words(column.format).read("") is not None:
-        return 0
-    return cells.texts(rows).count("") - sum(cells.nulls)
 
 
 def _without_invalid(cells: Cells, column: ColumnSpec, rows: int, warnings: Counter[str]) -> Cells:

@@ -51,12 +51,9 @@ def is_number_format(code: str) -> bool:
 
 def is_too_fine(code: str) -> bool:
     """Whether ``code`` asks for more than three decimals of a second, which Excel does not show."""
-    return _FINE_SECONDS.search(_TOKEN.sub(_bare, code)) is not None
-
-
-def _bare(found: re.Match[str]) -> str:
-    """Nothing for literal text, an ``s`` for elapsed seconds."""
-    return "s" if _ELAPSED_SECONDS.fullmatch(found[0]) else "|"
+    # Of what is no plain letter only elapsed seconds count, as one.
+    bare = _TOKEN.sub(lambda found: "s" if _ELAPSED_SECONDS.fullmatch(found[0]) else "|", code)
+    return _FINE_SECONDS.search(bare) is not None
 
 
 def quote_foreign(code: str) -> str:

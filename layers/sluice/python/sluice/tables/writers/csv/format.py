@@ -12,10 +12,10 @@ from sluice.domain.limits import KIB, MIB, Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType
-from sluice.tables.batch import Batch, Cells
+from sluice.tables.batch import Batch, Cells, is_text
 from sluice.tables.bytes.gzip import gzip_bound, gzipped
 from sluice.tables.file_plan import FilePlan, Tally, Warned
-from sluice.tables.values.cell_checks import cell_error, check_declaration, check_values, is_text, refuse
+from sluice.tables.values.cell_checks import cell_error, check_declaration, check_values, refuse
 from sluice.tables.values.slices import SLICE_CELLS, first_index, slice_bytes_max, slices
 from sluice.tables.writers.csv.columns import CsvColumn, Quoting, in_dialect, rewrite_for
 from sluice.tables.writers.csv.encodings import BOM, encoding_of

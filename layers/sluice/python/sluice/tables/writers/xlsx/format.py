@@ -10,9 +10,9 @@ from sluice.domain.limits import KIB, MIB, Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType
-from sluice.tables.batch import Batch
+from sluice.tables.batch import Batch, is_text
 from sluice.tables.file_plan import FilePlan, PlannedTable, Tally
-from sluice.tables.values.cell_checks import cell_error, check_sheets, check_values, is_text, refuse
+from sluice.tables.values.cell_checks import cell_error, check_sheets, check_values, refuse
 from sluice.tables.values.dates import DateFault, read_date
 from sluice.tables.values.number_formats import CUSTOM_FORMATS_MAX, is_too_fine, number_format, with_fraction
 from sluice.tables.values.slices import SLICE_CELLS, slice_bytes_max

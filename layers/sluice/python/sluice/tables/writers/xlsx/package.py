@@ -102,15 +102,13 @@ class _Packing:
     def entries(self, members: Iterable[Member], moment: datetime) -> Iterator[tuple[Any, ...]]:
         for member in members:
             self._offset_max += _FRAME_BYTES_MAX + len(member.name.encode())
-            method = self._method(member)
+            is_large = self._folder + member.name in self._plan.large
+            is_far = self._offset_max > self._plan.limits.zip32_bytes_max
+            method = ZIP_64 if is_large or is_far else _Zip32()
             blocks = self._fitting(member, inf if method is ZIP_64 else self._plan.limits.zip32_bytes_max)
             yield member.name, moment, _FILE_MODE, method, slice_parts(blocks, repeat(_DEFLATE_BLOCK_BYTES))
         if self._too_large:
             raise Replan(replace(self._plan, large=self._plan.large | self._too_large))
-
-    def _method(self, member: Member) -> Method:
-        is_large = self._folder + member.name in self._plan.large
-        return ZIP_64 if is_large or self._offset_max > self._plan.limits.zip32_bytes_max else _Zip32()
 
     def _fitting(self, member: Member, bytes_max: float) -> Iterator[bytes]:
         """The member's blocks; none any more once this or a member before it was too large."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from sluice.domain.errors import ErrorCode
 from sluice.domain.schema import ColumnSpec
-from sluice.tables.batch import Cells
+from sluice.tables.batch import Cells, is_text
 from sluice.tables.file_plan import Tally, Warned
-from sluice.tables.values.cell_checks import cell_error, is_text
+from sluice.tables.values.cell_checks import cell_error
 from sluice.tables.values.slices import first_index
 
 NUL = b"\0"
