@@ -294,9 +294,10 @@ def ignores_the_sheet_of_a_taken_sequence() -> AbstractContextManager[None]:
 
 
 def lists_chunks_by_sequence_alone() -> AbstractContextManager[None]:
-    def seal(*, tenant: str, task_id: str, source_task: str, claims: Iterable[Claim]) -> Manifest:
+    def seal(ref: TaskRef, claims: Iterable[Claim], *, source_task: str = "") -> Manifest:
         chunks = tuple(sorted(claims, key=lambda claim: claim.sequence))
-        return Manifest(tenant, task_id, source_task, sum(chunk.rows for chunk in chunks), chunks)
+        rows = sum(chunk.rows for chunk in chunks)
+        return Manifest(ref.tenant, ref.task_id, source_task or ref.task_id, rows, chunks)
 
     return replaced(Manifest, "seal", staticmethod(seal))
 

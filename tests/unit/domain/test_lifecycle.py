@@ -42,7 +42,7 @@ SHEETS = ExportParams(
     sheets=(TableSpec("one", PARAMS.columns), TableSpec("two", PARAMS.columns)),
 )
 CLAIMS = (Claim(1, "b" * 32, 10, 100, 1), Claim(2, "c" * 32, 5, 50))
-MANIFEST = Manifest.seal(tenant=REF.tenant, task_id=REF.task_id, source_task=REF.task_id, claims=CLAIMS)
+MANIFEST = Manifest.seal(REF, CLAIMS)
 RESULT = Result("out/key", 9, "sha", "crc", 15, {"b": 2, "a": 1})
 FAILURE = Failure("CHUNK_MISSING", "gone")
 PROGRESS = ComposeProgress(7, 2, Phase.UPLOADING)
@@ -160,7 +160,7 @@ def test_a_step_that_was_taken_shows_in_the_row_and_one_that_was_not_may_still_l
     tasks.create(task)
     step = STEPS[name][0](task)
     moved = step.target is not state or name in {"acquire", "heartbeat"}
-    assert step.is_still_possible(task)
+    assert step.guard.fits(task)
     if name not in {"heartbeat", "delete"}:
         assert not step.is_mine(task)
     assert tasks.update(REF, step.guard, TaskFields(**step.fields, state=step.target))
@@ -169,7 +169,7 @@ def test_a_step_that_was_taken_shows_in_the_row_and_one_that_was_not_may_still_l
     assert step.is_mine(after)
     assert after.state is step.target
     if moved and name != "heartbeat":
-        assert not step.is_still_possible(after)
+        assert not step.guard.fits(after)
 
 
 @pytest.mark.parametrize(

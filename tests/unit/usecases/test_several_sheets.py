@@ -17,7 +17,7 @@ from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.cli.task.report import report_task
 from sluice.cli.task.text import page_of
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import ManifestRef, TaskRef, TenantId
+from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim, Manifest
@@ -242,13 +242,12 @@ def test_rendering_again_keeps_the_tables_and_the_bytes() -> None:
 
 
 def test_the_manifest_of_one_table_is_written_as_it_always_was() -> None:
-    manifest = Manifest.seal(tenant="t", task_id="i", source_task="i", claims=[Claim(1, "aa", 2, 3)])
+    ref = TaskRef(TenantId("t"), TaskId("i"))
+    manifest = Manifest.seal(ref, [Claim(1, "aa", 2, 3)])
     assert manifest.encode() == (
         b'{"tenant":"t","task_id":"i","source_task":"i","rows":2,"chunks":[[1,"aa",2,3]],"version":1}'
     )
-    several = Manifest.seal(
-        tenant="t", task_id="i", source_task="i", claims=[Claim(1, "aa", 2, 3, 1), Claim(2, "bb", 5, 6)]
-    )
+    several = Manifest.seal(ref, [Claim(1, "aa", 2, 3, 1), Claim(2, "bb", 5, 6)])
     assert Manifest.decode(several.encode()) == several
     assert several.chunks == (Claim(2, "bb", 5, 6, 0), Claim(1, "aa", 2, 3, 1))
 

@@ -35,6 +35,10 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     rev: int | None = None
     epoch: int | None = None
 
+    def fits(self, task: Task) -> bool:
+        """Whether the row is as this says."""
+        return task.state is self.state and self.rev in {None, task.rev} and self.epoch in {None, task.epoch}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
@@ -46,11 +50,6 @@ class Transition:
     """What it sets besides the state."""
     is_mine: Callable[[Task], bool]
     """Whether a row read after a lost answer shows that this step was taken, by this caller or as well as by it."""
-
-    def is_still_possible(self, task: Task) -> bool:
-        """Whether the row is as the guard found it, so that an update under way may still land."""
-        guard = self.guard
-        return task.state is guard.state and guard.rev in {None, task.rev} and guard.epoch in {None, task.epoch}
 
 
 class IllegalTransition(AssertionError):

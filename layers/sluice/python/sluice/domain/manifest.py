@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from sluice.domain.keys import TaskRef
+
 SHA_CHARS = 32
 """Digests in names are the first 128 bits of a SHA-256, in hexadecimal."""
 
@@ -51,10 +53,10 @@ class Manifest(msgspec.Struct, frozen=True):
     version: int = 1
 
     @classmethod
-    def seal(cls, *, tenant: str, task_id: str, source_task: str, claims: Iterable[Claim]) -> Manifest:
+    def seal(cls, ref: TaskRef, claims: Iterable[Claim], *, source_task: str = "") -> Manifest:
         """List ``claims`` table by table, each by sequence."""
         chunks = tuple(sorted(claims, key=lambda claim: (claim.sheet, claim.sequence)))
-        return cls(tenant, task_id, source_task, sum(chunk.rows for chunk in chunks), chunks)
+        return cls(ref.tenant, ref.task_id, source_task or ref.task_id, sum(chunk.rows for chunk in chunks), chunks)
 
     def encode(self) -> bytes:
         """Canonical JSON; its digest names the manifest.

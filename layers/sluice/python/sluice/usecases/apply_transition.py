@@ -24,6 +24,7 @@ def apply_transition(ports: Ports, ref: TaskRef, step: Transition) -> bool:
         task = ports.tasks.read(ref) if lost else None
         if task is not None and step.is_mine(task):
             return True
-        return None if task is not None and step.is_still_possible(task) else False
+        # As the guard found it, an update under way may still land.
+        return None if task is not None and step.guard.fits(task) else False
 
     return settle(ports, update, read_back)

@@ -98,9 +98,10 @@ class DirectoryUploads:
         """Remove the folders of uploads that are over, or unreadable, and did not change lately."""
         removed = 0
         for folder in self._upload_folders():
-            if _is_leftover(folder, before):
-                shutil.rmtree(folder, ignore_errors=True)
-                removed += 1
+            with suppress(FileNotFoundError):
+                if folder.stat().st_mtime < before and _read_upload(folder) is None:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    removed += 1
         return removed
 
     def _upload_folders(self) -> Iterator[Path]:
@@ -146,12 +147,5 @@ def _read_upload(folder: Path) -> Upload | None:
 def _is_still(path: Path, descriptor: int) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
-
-
-def _is_leftover(folder: Path, before: float) -> bool:
-    try:
-        return folder.stat().st_mtime < before and _read_upload(folder) is None
     except FileNotFoundError:
         return False

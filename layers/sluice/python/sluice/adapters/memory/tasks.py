@@ -86,8 +86,8 @@ class MemoryTasks:
 
     def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
         with self._lock:
-            task = self._guarded(ref, guard)
-            if task is None:
+            task = self._tasks.get(ref)
+            if task is None or not guard.fits(task):
                 return False
             self._tasks[ref] = msgspec.structs.replace(task, **fields, rev=task.rev + 1)
             return True
@@ -98,7 +98,8 @@ class MemoryTasks:
 
     def remove(self, ref: TaskRef, guard: Guard) -> bool:
         with self._lock:
-            if self._guarded(ref, guard) is None:
+            task = self._tasks.get(ref)
+            if task is None or not guard.fits(task):
                 return False
             for table in (self._tasks, self._claims, self._attempts):
                 table.pop(ref, None)
@@ -124,15 +125,6 @@ class MemoryTasks:
     def read_attempts(self, ref: TaskRef) -> list[Attempt]:
         with self._lock:
             return [attempt for _, attempt in sorted(self._attempts.get(ref, {}).items())]
-
-    def _guarded(self, ref: TaskRef, guard: Guard) -> Task | None:
-        """Return the row if it is as ``guard`` says."""
-        task = self._tasks.get(ref)
-        if task is None or task.state != guard.state:
-            return None
-        if guard.rev not in (None, task.rev) or guard.epoch not in (None, task.epoch):
-            return None
-        return task
 
 
 def _rank(task: Task) -> tuple[float, str]:

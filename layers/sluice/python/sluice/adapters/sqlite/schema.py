@@ -21,16 +21,11 @@ _KINDS: dict[type[Value], str] = {int: "INTEGER", float: "REAL", str: "TEXT"}
 _OWNER = (Column("tenant", str, None), Column("task_id", str, None))
 
 _TABLES = {
-    "tasks": columns_of(Task),
-    "claims": _OWNER + columns_of(Claim),
-    "attempts": _OWNER + columns_of(Attempt),
+    "tasks": (columns_of(Task), "PRIMARY KEY (tenant, task_id))"),
+    "claims": (_OWNER + columns_of(Claim), "PRIMARY KEY (tenant, task_id, sequence)) WITHOUT ROWID"),
+    "attempts": (_OWNER + columns_of(Attempt), "PRIMARY KEY (tenant, task_id, epoch)) WITHOUT ROWID"),
 }
-
-_ENDINGS = {
-    "tasks": "PRIMARY KEY (tenant, task_id))",
-    "claims": "PRIMARY KEY (tenant, task_id, sequence)) WITHOUT ROWID",
-    "attempts": "PRIMARY KEY (tenant, task_id, epoch)) WITHOUT ROWID",
-}
+"""The columns of each, and how its declaration ends."""
 
 LIVE = "state IN ('sealed', 'composing')"
 """Rows that wait for a composer or have one; an index holds only these."""
@@ -54,9 +49,8 @@ def prepare(db: sqlite3.Connection, *, upgrades: Sequence[Upgrade] = UPGRADES) -
             "install that one or a later one, or restore a backup from before"
         )
     if version == 0:
-        for table, columns in _TABLES.items():
-            declarations = ", ".join(map(_declare, columns))
-            db.execute(f"CREATE TABLE {table} ({declarations}, {_ENDINGS[table]}")
+        for table, (columns, ending) in _TABLES.items():
+            db.execute(f"CREATE TABLE {table} ({', '.join(map(_declare, columns))}, {ending}")
     else:
         for upgrade in upgrades[version - 1 :]:
             upgrade(db)
@@ -68,7 +62,7 @@ def prepare(db: sqlite3.Connection, *, upgrades: Sequence[Upgrade] = UPGRADES) -
 
 
 def _add_missing_columns(db: sqlite3.Connection) -> None:
-    for table, columns in _TABLES.items():
+    for table, (columns, _) in _TABLES.items():
         present = {name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")}
         for column in columns:
             if column.name not in present:

@@ -51,7 +51,7 @@ def is_number_format(code: str) -> bool:
 
 def is_too_fine(code: str) -> bool:
     """Whether ``code`` asks for more than three decimals of a second, which Excel does not show."""
-    # Of what is no plain letter only elapsed seconds count, as one.
+    # Literal text says nothing, elapsed seconds are an `s`.
     bare = _TOKEN.sub(lambda found: "s" if _ELAPSED_SECONDS.fullmatch(found[0]) else "|", code)
     return _FINE_SECONDS.search(bare) is not None
 

@@ -72,7 +72,7 @@ def check_totals(claimed: ClaimedTask, request: CloseRequest, limits: Limits) ->
         listed = extra[: limits.missing_listed_max]
         raise SluiceError(ErrorCode.BATCHES_EXTRA, extra=listed, extra_count=len(extra))
     task = claimed.task
-    manifest = Manifest.seal(tenant=task.tenant, task_id=task.task_id, source_task=task.task_id, claims=claims.values())
+    manifest = Manifest.seal(task.ref, claims.values())
     if request.rows is not None and request.rows != manifest.rows:
         raise SluiceError(ErrorCode.TOTALS_MISMATCH, rows_received=manifest.rows, rows_closed=request.rows)
     params = task.live_params
@@ -133,8 +133,5 @@ def _close_again(ports: Ports, claimed: ClaimedTask, request: CloseRequest) -> T
         if sheet_rows.get(name) != count:
             raise SluiceError(ErrorCode.ALREADY_CLOSED, sheet=name, rows=sheet_rows.get(name))
     if task.state is State.SEALED and not task.live_params.source_task:
-        manifest = Manifest.seal(
-            tenant=task.tenant, task_id=task.task_id, source_task=task.task_id, claims=claimed.claims.values()
-        )
-        put_manifest(ports, task.ref, manifest)
+        put_manifest(ports, task.ref, Manifest.seal(task.ref, claimed.claims.values()))
     return task

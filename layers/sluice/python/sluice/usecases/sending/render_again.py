@@ -54,9 +54,7 @@ def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> O
         return replay(existing, params)
     ports.admission.admit()
     sealed = load_manifest(ports, source)
-    manifest = Manifest.seal(
-        tenant=ref.tenant, task_id=ref.task_id, source_task=sealed.source_task, claims=sealed.chunks
-    )
+    manifest = Manifest.seal(ref, sealed.chunks, source_task=sealed.source_task)
     FORMATS[params.format].check_rows(params, manifest.sheet_rows(len(params.tables)), ports.limits)
     task = open_sealed(
         ref,

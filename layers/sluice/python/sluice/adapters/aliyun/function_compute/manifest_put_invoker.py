@@ -6,8 +6,6 @@ from sluice.domain.keys import ManifestRef, manifest_key
 from sluice.ports.object_store import ObjectStore
 from sluice.ports.store_errors import NoSuchObject
 
-NOTHING = b""
-
 
 class ManifestPutInvoker:
     """Puts the manifest again, where nothing but the trigger starts composers. Needs to read and put manifests.
@@ -26,5 +24,5 @@ class ManifestPutInvoker:
         try:
             data = self._objects.get(key)
         except NoSuchObject:
-            data = NOTHING
+            data = b""
         self._objects.put(key, data)

@@ -54,9 +54,8 @@ class ParquetColumn:
         try:
             for index, text in enumerate(texts):  # noqa: B007 -- says afterwards which one it was
                 # As it would be among plain ones: a file may not depend on a cell's neighbours.
-                is_null = not text and self.kind.empty_is_null
-                is_plain = SEPARATOR not in text and self.kind.are_plain(text)
-                formatted.append(text if is_null or is_plain else self.kind.format(text))
+                stays = (not text and self.kind.empty_is_null) or (SEPARATOR not in text and self.kind.are_plain(text))
+                formatted.append(text if stays else self.kind.format(text))
         except Misfit as misfit:
             facts = {"column_type": self._column.type.value} | ({"reason": misfit.reason} if misfit.reason else {})
             raise cell_error(ErrorCode.INVALID_VALUE, rows_before + index, self._column, **facts) from None

@@ -133,20 +133,18 @@ def _sheets(plan: FilePlan, pieces: Sequence[_Piece]) -> list[Worksheet]:
     names_of_firsts = Counter(same_name(plan.tables[index].name) for index in sorted(firsts))
     twins = {name for name, tables in names_of_firsts.items() if tables > 1}
     names = {piece: free_name(plan.tables[piece.table].name, taken) for piece in sorted(pieces, key=turn)}
-    return [_sheet(plan, piece, names[piece]) for piece in pieces]
-
-
-def _sheet(plan: FilePlan, piece: _Piece, name: str) -> Worksheet:
-    part = plan.tables[piece.table]
-    return Worksheet(
-        name=name,
-        start_row=plan.options.excel_start_row,
-        header=plan.options.header,
-        rows=piece.rows,
-        columns=len(part.columns),
-        table=piece.table,
-        rows_before=piece.rows_before,
-    )
+    return [
+        Worksheet(
+            name=names[piece],
+            start_row=plan.options.excel_start_row,
+            header=plan.options.header,
+            rows=piece.rows,
+            columns=len(plan.tables[piece.table].columns),
+            table=piece.table,
+            rows_before=piece.rows_before,
+        )
+        for piece in pieces
+    ]
 
 
 def free_name(wanted: str, taken: set[str]) -> str:

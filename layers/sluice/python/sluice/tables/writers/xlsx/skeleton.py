@@ -240,17 +240,14 @@ def _take_apart(buffer: io.BytesIO, sheets: Sequence[Worksheet], styles: _Styles
     samples = b""
     for number, sheet in enumerate(sheets, 1):
         name = f"xl/worksheets/sheet{number}.xml"
-        before, rows, after = _split(contents.pop(name))
+        xml = contents.pop(name)
+        found = _SHEET_DATA.search(xml)
+        if found is None:
+            raise ValueError("the worksheet has no place for rows")
+        before, after = xml[: found.start()] + b"<sheetData>", b"</sheetData>" + xml[found.end() :]
         area = xl_range(sheet.start_row - 1, 0, sheet.last_row - 1, sheet.columns - 1).encode()
         halves.append((name, _DIMENSION.sub(b'<dimension ref="%b"/>' % area, before), after))
-        samples = samples or rows
+        samples = samples or found["rows"] or b""
     header, columns = styles.read_samples(samples)
     first = [(name, contents.pop(name)) for name in _FIRST_PARTS]
     return Skeleton(first + sorted(contents.items()), halves, header, columns)
-
-
-def _split(xml: bytes) -> tuple[bytes, bytes, bytes]:
-    found = _SHEET_DATA.search(xml)
-    if found is None:
-        raise ValueError("the worksheet has no place for rows")
-    return xml[: found.start()] + b"<sheetData>", found["rows"] or b"", b"</sheetData>" + xml[found.end() :]
