@@ -44,11 +44,12 @@ class Stage(NamedTuple):
     def parameters(self, *, account_id: str) -> dict[str, str]:
         """What the stage's template is filled with."""
         days = self.retention_days + MARGIN_DAYS
+        shared_days = 2 * self.retention_days + MARGIN_DAYS  # an export at a result's last hour may still share it
         return {
             "Stage": self.name,
             "InstanceName": instance_name(self.name, account_id),
             "InputDays": str(max(INPUT_DAYS_MIN, days)),
-            "OutputDays": str(days),
+            "OutputDays": str(shared_days),
             "LogDays": str(self.log_days),
             "ClusterType": self.cluster_type,
             "TablestoreDomain": self.tablestore_domain,
@@ -62,7 +63,7 @@ class Stage(NamedTuple):
 
 def retention_days_of(parameters: Mapping[str, str]) -> int:
     """How long files are kept by a stack with these parameters. Raises KeyError when they do not say."""
-    return int(parameters["OutputDays"]) - MARGIN_DAYS
+    return (int(parameters["OutputDays"]) - MARGIN_DAYS) // 2
 
 
 def check_stage_name(name: str) -> str:

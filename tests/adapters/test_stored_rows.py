@@ -44,7 +44,10 @@ from tests.support.fake_clock import FakeClock
 from tests.support.memory_ports import memory_ports
 from tests.support.tablestore_tables import TIMEOUT_S, access_to, open_tasks
 
-ADDED: dict[str, object] = {"upkeep_failures": 0, "upkeep_error": "", "strikes": 0, "deaths": 0, "died_at": ""}
+ADDED: dict[str, object] = {
+    "upkeep_failures": 0, "upkeep_error": "", "strikes": 0, "deaths": 0, "died_at": "",
+    "result_of": "", "content_sha": "", "shared_with": "",
+}  # fmt: skip
 """Columns that rows have since, with what a new row has in them; they come behind all others."""
 VECTOR = Path(__file__).parents[1] / "vectors/task-rows-v1.json"
 TENANT = TenantId("acme")
@@ -201,7 +204,7 @@ def check_stored(stored: dict[str, dict[str, Any]], expected: dict[str, dict[str
     """Every column as it was, of the type it had, but for what depends on the bytes that a writer makes."""
 
     def typed(row: dict[str, Any]) -> dict[str, object]:
-        made = {"result_size", "result_crc64", "result_sha256"}
+        made = {"result_size", "result_crc64", "result_sha256", "content_sha"}
         return {name: (type(value), value) for name, value in row.items() if name not in made}
 
     assert stored.keys() == expected.keys()
@@ -235,7 +238,14 @@ def test_parameters_of_one_digest_that_differ_are_told_apart(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "damage", [{"params": "{"}, {"params": '{"format":"doc"}'}, {"sheet_rows": '["a"]'}, {"warnings": "[]"}]
+    "damage",
+    [
+        {"params": "{"},
+        {"params": '{"format":"doc"}'},
+        {"sheet_rows": '["a"]'},
+        {"warnings": "[]"},
+        {"shared_with": "[]"},
+    ],
 )
 def test_a_damaged_text_is_refused_and_not_guessed(damage: dict[str, str]) -> None:
     with pytest.raises(SluiceError, match="TASK_DAMAGED"):

@@ -63,7 +63,7 @@ def run_crowd(service: ServiceProcess, exports: int, rows_each: int) -> Crowd:
 
 def open_export(port: int, export_format: str) -> str:
     with Client(f"http://127.0.0.1:{port}") as client:
-        return client.open(format=export_format, filename="orders", columns=ORDER_COLUMNS).id
+        return client.open(format=export_format, filename="orders", columns=ORDER_COLUMNS, options={"reuse": False}).id
 
 
 def export(port: int, task_id: str, bodies: Sequence[bytes], rows: int) -> float:

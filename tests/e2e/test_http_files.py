@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from sluice.domain.limits import KIB, MIB
+from sluice.usecases.upkeep.sweep_tasks import SweepMemory, Swept, sweep_tasks
 from tests.support.fake_clock import FakeClock
 from tests.support.http_client import ApiClient, HttpRelay, code_of, http_relay
 
@@ -255,3 +256,25 @@ def test_s11_a_file_name_makes_one_header_with_one_name(relay: HttpRelay, name: 
     fallback, _, encoded = value.removeprefix('attachment; filename="').partition("\"; filename*=UTF-8''")
     assert '"' not in fallback
     assert encoded == quote(sent, safe="!#$&+-.^_`|~")
+
+
+def test_two_exports_of_one_content_have_one_file_whose_links_work_until_both_are_deleted(relay: HttpRelay) -> None:
+    client, ports = relay.client("shares"), relay.memory.ports
+
+    def sweep() -> None:
+        while set(sweep_tasks(ports, memory=SweepMemory(trusts_clock=True))) - {Swept.NOTHING}:
+            pass
+
+    first, second = (finished(client, filename=name) for name in ("first", "second"))
+    assert relay.memory.row(second, "shares").result_key == relay.memory.row(first, "shares").result_key
+    url, content = link(client, second), relay.memory.file(first, "shares")
+    assert client.delete(f"/v1/exports/{first}").status_code == 204
+    sweep()
+    served = client.get(url)
+    assert (served.status_code, served.content) == (200, content)
+    assert 'filename="second.' in served.headers["content-disposition"]
+    assert client.delete(f"/v1/exports/{second}").status_code == 204
+    sweep()
+    assert client.get(url).status_code == 410
+    finished(client)
+    assert relay.memory.row(finished(client, options={"reuse": False}), "shares").result_of == ""

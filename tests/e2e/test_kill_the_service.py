@@ -112,7 +112,7 @@ class StubbornSender:
         self.call(lambda client: client.export(task_id).wait(2))
 
     def render(self, task_id: str) -> str:
-        again = self.call(lambda client: client.export(task_id).render().id)
+        again = self.call(lambda client: client.export(task_id).render(options={"reuse": False}).id)
         self.wait(again)
         return again
 

@@ -191,6 +191,8 @@ class RecordedTasks:
 class RecordedLinks:
     """A link opens what its signer may open, so signing counts as reading."""
 
+    names_downloads = True
+
     def __init__(self, links: MemoryStore, calls: set[CloudCall]) -> None:
         self._links = links
         self._calls = calls

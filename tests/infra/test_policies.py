@@ -21,6 +21,7 @@ from sluice.domain.keys import (
     chunk_key,
     manifest_key,
     result_key,
+    shared_key,
     task_id_from_key,
 )
 from tests.infra.cloud_recorder import (
@@ -43,6 +44,7 @@ KEYS = {
     "chunk": chunk_key(A_TASK, 7, "a" * 32),
     "manifest": manifest_key(A_TASK, "b" * 32),
     "result": result_key(A_TASK, epoch=1, nonce="c" * 16, extension="xlsx"),
+    "pointer": shared_key(A_TASK.tenant, "d" * 64),
 }
 RESOURCES = {
     **{kind: object_resource(key) for kind, key in KEYS.items()},
@@ -118,9 +120,13 @@ def kind_of(resource: str) -> str:
     named = [kind for kind, known in RESOURCES.items() if known == resource]
     if named:
         return named[0]
-    patterns = {"chunk": "*/in/v1/*/c/*.chunk", "manifest": "*/in/v1/*/m/*.manifest.json", "result": "*/out/v1/*"}
-    [kind] = [kind for kind, pattern in patterns.items() if matches(pattern, resource)]
-    return kind
+    patterns = {
+        "chunk": "*/in/v1/*/c/*.chunk",
+        "manifest": "*/in/v1/*/m/*.manifest.json",
+        "pointer": "*/out/v1/*/shared/*",
+        "result": "*/out/v1/*/export.*",
+    }
+    return next(kind for kind, pattern in patterns.items() if matches(pattern, resource))
 
 
 def expected_of(role: str) -> set[tuple[str, str]]:

@@ -87,7 +87,7 @@ def test_an_up_with_another_choice_updates_the_stack(desk: Desk) -> None:
     assert code == 0
     stack = desk.ros.stacks[0]
     assert stack.status == "UPDATE_COMPLETE"
-    assert (stack.parameters["OutputDays"], stack.parameters["InputDays"]) == ("34", "34")
+    assert (stack.parameters["OutputDays"], stack.parameters["InputDays"]) == ("64", "34")
     assert "SLUICE_STORAGE_RETENTION_S=2592000" in desk.env_file.read_text()
 
 

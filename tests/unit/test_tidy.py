@@ -23,7 +23,7 @@ NESTING_MAX = 3
 BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
 VERBS = {
     "apply", "bound", "cancel", "close", "collect", "compose", "count", "find", "ingest", "load", "make",
-    "open", "put", "read", "reconcile", "render", "repair", "sweep", "wait", "write",
+    "open", "put", "read", "reconcile", "render", "repair", "reuse", "sweep", "wait", "write",
 }  # fmt: skip
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.options import ExportFormat, ExportOptions
@@ -32,15 +34,20 @@ PARAMS = ExportParams(
     format=ExportFormat.CSV,
     filename="orders",
     columns=(ColumnSpec("sequence"), ColumnSpec("value")),
+    options=ExportOptions(reuse=False),
 )
+"""Each task makes a file of its own, so that every run sees a whole composition."""
+SHARED_PARAMS = msgspec.structs.replace(PARAMS, options=ExportOptions())
+"""Tasks of the same rows have one file."""
 SHEETS = ("orders", "lines")
 SHEETS_PARAMS = ExportParams(
     format=ExportFormat.XLSX,
     filename="shop",
     sheets=tuple(TableSpec(name, PARAMS.columns) for name in SHEETS),
+    options=PARAMS.options,
 )
 """Two tables of equal columns, so that nothing but care keeps their rows apart."""
-SEMICOLONS = ExportOptions(line_ending="lf", quote_all=True)
+SEMICOLONS = ExportOptions(line_ending="lf", quote_all=True, reuse=False)
 """What differs when a table is rendered again; its rows read the same."""
 
 Action = Callable[[], object]

@@ -43,11 +43,15 @@ class Chaos(NamedTuple):
     """The sender may take longer than an open task is kept."""
     share: int = 0
     """How many of the tenant's tasks may be composed at a time; 0 for any number."""
+    twins: int = 0
+    """Further senders of the same rows, whose tasks may have one file."""
     sweeping: bool = True
 
 
+SHARED_MIX = Chaos("shared", batches=2, cancel=True, delete=True, supervise=True, reconcile=True, twins=2)
 MIXES = (
     Chaos("plain"),
+    SHARED_MIX,
     Chaos("cancel", cancel=True),
     Chaos("conflict and extra", conflict=True, extra=True),
     Chaos("supervised", supervise=True),
@@ -116,6 +120,9 @@ class _Storm:
         self._deeds = Actions(sim)
         self._sender = self._make_sender()
         self._lines = [_Line(self._sender.script())]
+        for number in range(chaos.twins):
+            twin = Sender(self._deeds, self._sender.batches, key=f"twin-{number}", shares=True, forgiving=True)
+            self._lines.append(_Line(twin.script()))
         self._step = 0
         self._numbers = 0
         self._cancelling = self._rendering = self._deleting = self._extra_sent = False
@@ -129,6 +136,7 @@ class _Storm:
             counts_rows=not chaos.conflict and not chaos.extra,
             forgiving=chaos.conflict or chaos.extra,
             sheets=chaos.sheets,
+            shares=chaos.twins > 0,
         )
 
     def blow(self) -> None:

@@ -135,6 +135,8 @@ class GatedInvoker:
 
 
 class GatedLinks:
+    names_downloads = True
+
     def __init__(self, links: MintsLinks, gate: Gate) -> None:
         self._links = links
         self._gate = gate

@@ -18,9 +18,9 @@ import msgspec
 
 from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.adapters.retrying import RetryingTasks
-from sluice.domain import lifecycle
+from sluice.domain import lifecycle, shared_result
 from sluice.domain.attempts import Progress, WorkKind
-from sluice.domain.keys import TaskRef, output_folder
+from sluice.domain.keys import TaskId, TaskRef, output_folder
 from sluice.domain.lifecycle import Guard, Transition
 from sluice.domain.limits import Limits, Timings
 from sluice.domain.manifest import Claim, Manifest, short_sha
@@ -34,14 +34,14 @@ from sluice.tables.batch import Batch
 from sluice.usecases import apply_transition as applying
 from sluice.usecases import lease
 from sluice.usecases.apply_transition import apply_transition
-from sluice.usecases.composing import compose_export, read_chunks, write_result
+from sluice.usecases.composing import compose_export, read_chunks, reuse_result, write_result
 from sluice.usecases.composing.write_result import ComposeLease
 from sluice.usecases.sending import cancel_export, close_export, put_batch
 from sluice.usecases.sending.put_batch import BatchReceipt
 from sluice.usecases.upkeep import collect_garbage, sweep_tasks
 from tests.support.simulation.chaos import SHEETS_MIX, Chaos, run_chaos
 from tests.support.simulation.oracle import Violation
-from tests.support.simulation.scenarios import IDLE, OUTLIVE_FAILED, Scenario, run_scenario
+from tests.support.simulation.scenarios import DELETE_SHARED, IDLE, OUTLIVE_FAILED, SHARE, Scenario, run_scenario
 from tests.support.simulation.simulation import Simulation, Stores
 from tests.support.simulation.watched_stores import WatchedTasks
 
@@ -276,6 +276,24 @@ def never_forgets_chunks() -> AbstractContextManager[None]:
     return replaced(collect_garbage, "keeps_chunks", lambda task, now: keeps_chunks(task, 0))
 
 
+def forgets_who_shares() -> AbstractContextManager[None]:
+    return replaced(collect_garbage, "is_needed", lambda task, now: False)
+
+
+def shares_without_keeping() -> AbstractContextManager[None]:
+    return replaced(reuse_result, "apply_transition", lambda ports, ref, step: True)
+
+
+def gives_back_for_all() -> AbstractContextManager[None]:
+    give_back = shared_result.give_back
+
+    def generous(source: Task, task_id: TaskId, *, now: float) -> Transition:
+        step = give_back(source, task_id, now=now)
+        return replace(step, fields=TaskFields(**{**step.fields, "shared_with": {}}))
+
+    return replaced(collect_garbage, "give_back", generous)
+
+
 class ExpiresWithoutRev(WatchedTasks):
     def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
         if guard.state is State.OPEN and fields.get("state") is State.EXPIRED:
@@ -330,6 +348,7 @@ CANCEL = Chaos("cancel", cancel=True)
 RACING = Chaos("racing", batches=2, extra=True)
 CONFLICT = Chaos("conflict", conflict=True)
 SUPERVISED = Chaos("supervised", supervise=True)
+SHARED = Chaos("shared", batches=1, twins=3)
 
 
 def in_chaos(mix: Chaos) -> Hunt:
@@ -385,6 +404,12 @@ MUTANTS = (
         "I2",
         in_script(IDLE),
         partial(unfenced, sweep_tasks, "expire_idle", "rev"),
+    ),
+    Mutant("N18 forgets who shares a file", "I3", in_script(DELETE_SHARED), forgets_who_shares),
+    Mutant("N19 shares a file without keeping it", "I3", in_script(SHARE), shares_without_keeping),
+    Mutant("N20 gives a file back for all", "I3", in_script(DELETE_SHARED), gives_back_for_all),
+    Mutant(
+        "N21 a share whose step has no rev", "I3", in_chaos(SHARED), partial(unfenced, reuse_result, "share", "rev")
     ),
     Mutant("N17 takes silence for a seal", "a close was acknowledged", in_chaos(PLAIN), takes_silence_for_a_seal),
 )

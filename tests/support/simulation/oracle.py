@@ -53,7 +53,9 @@ LEGAL_STEPS = {
 }
 ENDED = {"completed", "failed", "cancelled", "expired"}
 SEALED_FOR_EVER = ("total_batches", "total_rows", "man_sha", "sheet_rows", "sealed_at")
-RESULT = ("result_key", "result_size", "result_crc64", "result_sha256", "result_rows", "warnings")
+RESULT = (
+    "result_key", "result_size", "result_crc64", "result_sha256", "result_rows", "result_of", "content_sha", "warnings",
+)  # fmt: skip
 FIXED_FOR_EVER = ("tenant", "task_id", "params_sha", "created_at")
 
 SKEW_MAX_S = 60
@@ -208,6 +210,7 @@ class Oracle:
         row = self.rows.get(ref)
         if row is not None and row.state == "completed" and row.result_key == key:
             raise Violation("I3 a committed object was deleted")
+        self._check_named_by_none(key)
 
     def _check_named_by_none(self, key: str) -> None:
         if any(row.state == "completed" and row.result_key == key for row in self.rows.values()):
@@ -279,9 +282,11 @@ class Oracle:
         if data is None:
             raise Violation("I3 the committed key does not exist")
         key = _RESULT_KEY.fullmatch(row.result_key)
-        if key is None or (key[1], key[2]) != ref:
+        if key is None or (key[1], key[2]) != (ref[0], row.result_of or ref[1]):
             raise Violation(f"I1 {row.result_key} is no result of this task")
-        if self.checks_names and (int(key[3]), key[4]) != (row.epoch, row.owner):
+        if row.result_of:
+            self._check_shared((ref[0], row.result_of), row)
+        elif self.checks_names and (int(key[3]), key[4]) != (row.epoch, row.owner):
             raise Violation("I1 finished by an attempt that had been fenced")
         declared = [sheet["name"] for sheet in facts.params.get("sheets", ())]
         sheets = read_sheets(data, declared) if declared else (self.read_file(data),)
@@ -292,6 +297,14 @@ class Oracle:
             raise Violation(f"I2 the row says {row.sheet_rows} of other tables")
         facts.committed = Committed(row.result_key, data, sheets)
         self._check_content(ref, sheets)
+
+    def _check_shared(self, owner: Ref, row: Any) -> None:
+        """Another task was completed with a file that ``owner`` was completed with, and that its row keeps for it."""
+        committed, kept = self.facts(owner).committed, self.rows.get(owner)
+        if committed is None or committed.key != row.result_key or kept is None:
+            raise Violation("I1 a shared file is not the one its owner was completed with")
+        if kept.shared_with.get(row.task_id, 0) < row.expires_at:
+            raise Violation("I3 a shared file is not kept for as long as the task that has it")
 
     def _check_content(self, ref: Ref, sheets: tuple[Rows, ...]) -> None:
         """Each table is, for each of its sequences in order, the rows that were acknowledged or at least offered."""

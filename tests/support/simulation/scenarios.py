@@ -151,6 +151,35 @@ def completed(sim: Simulation) -> TaskRef:
     return ref
 
 
+def send_shared(sim: Simulation, key: str) -> TaskRef:
+    """Send and close a task whose file tasks of the same rows share."""
+    sender = Sender(Actions(sim), table(2), key=key, shares=True)
+    play(sim, sender.script())
+    assert sender.ref is not None
+    return sender.ref
+
+
+def shareable(sim: Simulation) -> TaskRef:
+    """A completed task, and another one of the same rows that was closed."""
+    ref = send_shared(sim, "first")
+    ring_all(sim)
+    send_shared(sim, "second")
+    return ref
+
+
+def shared(sim: Simulation) -> TaskRef:
+    """A completed task, and two that were completed with its file, later."""
+    ref = send_shared(sim, "first")
+    ring_all(sim)
+    sim.pass_time(TIMINGS.retention_s / 2)
+    for key in ("second", "third"):
+        send_shared(sim, key)
+        ring_all(sim)
+    others = [task for task in sim.world.tasks.scan() if task.ref != ref]
+    assert {task.result_of for task in others} == {ref.task_id}
+    return ref
+
+
 def exhausted(sim: Simulation) -> TaskRef:
     """A sealed task whose every attempt was killed."""
     ref = sealed(sim)
@@ -237,6 +266,21 @@ def _delete(sim: Simulation, ref: TaskRef) -> None:
     insist(sim, "delete", Actions(sim).delete(ref))
 
 
+def _share(sim: Simulation, ref: TaskRef) -> None:
+    ring_all(sim)
+
+
+def _delete_shared(sim: Simulation, ref: TaskRef) -> None:
+    """The owner of the file is deleted first, then one of those who share it, then the other."""
+    actions = Actions(sim)
+    second, third = (task.ref for task in list(sim.world.tasks.scan()) if task.ref != ref)
+    for doomed in (ref, second, third):
+        insist(sim, "delete", actions.delete(doomed))
+        for _ in range(2):  # the second one sees what the first gave back
+            sim.finish(sim.spawn("sweep", actions.sweep()))
+        sim.finish(sim.spawn("read", actions.read(third)))
+
+
 def _give_up(sim: Simulation, ref: TaskRef) -> None:
     sim.finish(sim.spawn("sweep", Actions(sim).sweep()))
     ring_all(sim)
@@ -276,6 +320,9 @@ IDLE = Scenario("idle", opened, _idle, frozenset({"expired"}))
 OUTLIVE = Scenario("outlive", completed, _outlive, frozenset())
 OUTLIVE_FAILED = Scenario("outlive failed", failed, _outlive, frozenset())
 OUTLIVE_DELETED = Scenario("outlive deleted", deleted, _outlive, frozenset())
+SHARE = Scenario("share", shareable, _share)
+DELETE_SHARED = Scenario("delete shared", shared, _delete_shared, frozenset({"expired"}))
+OUTLIVE_SHARED = Scenario("outlive shared", shared, _outlive, frozenset())
 
 SCENARIOS = (
     SEND,
@@ -292,4 +339,7 @@ SCENARIOS = (
     OUTLIVE,
     OUTLIVE_FAILED,
     OUTLIVE_DELETED,
+    SHARE,
+    DELETE_SHARED,
+    OUTLIVE_SHARED,
 )

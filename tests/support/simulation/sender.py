@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
-from tests.support.simulation.actions import PARAMS, SHEETS, SHEETS_PARAMS, Action, Actions
+from tests.support.simulation.actions import PARAMS, SHARED_PARAMS, SHEETS, SHEETS_PARAMS, Action, Actions
 from tests.support.simulation.actors import Actor
 from tests.support.simulation.oracle import Rows, Violation
 
@@ -51,6 +51,8 @@ class Sender:
     batches: Sequence[Rows]
     order: Sequence[int] = ()
     key: str = "order-1"
+    shares: bool = False
+    """Whether the task may have the file of another one with the same rows."""
     sheets: int = 1
     """Tables that the task declares."""
     counts_rows: bool = True
@@ -63,7 +65,7 @@ class Sender:
     """It was told that the task has ended without a file."""
 
     def script(self) -> Script:
-        params = PARAMS if self.sheets == 1 else SHEETS_PARAMS
+        params = SHARED_PARAMS if self.shares else PARAMS if self.sheets == 1 else SHEETS_PARAMS
         opened = yield from self._insist(Op("open", self.actions.open(self.key, params=params)))
         if not isinstance(opened.result, TaskRef):
             raise Violation(f"an open was refused: {opened.error!r}")

@@ -121,9 +121,11 @@ def _may_fail(sim: Simulation, task: Task) -> bool:
 
 
 def _garbage(sim: Simulation) -> list[str]:
-    """Results and uploads that no row names, and chunks of tasks that will never need them."""
+    """Results, uploads and pointers that no row stands behind, and chunks of tasks that will never need them."""
     rows = list(sim.world.tasks.scan())
     named = {task.result_key for task in rows if task.state == "completed"}
+    offered = {task.task_id.encode() for task in rows if task.state == "completed"}
+    named |= {item.key for item in sim.world.store.list("out/") if sim.world.store.peek(item.key) in offered}
     orphans = [item.key for item in sim.world.store.list("out/") if item.key not in named]
     orphans += [upload.key for upload in sim.world.store.list_uploads("")]
     dead = {task.task_id for task in rows if task.state in {"cancelled", "expired"}}

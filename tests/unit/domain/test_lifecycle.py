@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import isfunction
 from typing import Any, get_type_hints
 
 import msgspec
 import pytest
 
 from sluice.adapters.memory.tasks import MemoryTasks
-from sluice.domain import lifecycle
+from sluice.domain import lifecycle, shared_result
 from sluice.domain.attempts import (
     COMPOSE,
     STORE_FAULTS,
@@ -35,6 +36,7 @@ from sluice.ports.store_errors import OutcomeUnknown, StoreFull, StoreRefused
 NOW = 1_700_000_000.0
 TIMINGS = Timings(gc_delays_s=(100, 1_000))
 REF = TaskRef(TenantId("acme"), TaskId("a" * 26))
+OTHER = TaskId("b" * 26)
 PARAMS = ExportParams(format=ExportFormat.CSV, filename="a.csv", columns=(ColumnSpec("a"),))
 SHEETS = ExportParams(
     format=ExportFormat.XLSX,
@@ -43,7 +45,7 @@ SHEETS = ExportParams(
 )
 CLAIMS = (Claim(1, "b" * 32, 10, 100, 1), Claim(2, "c" * 32, 5, 50))
 MANIFEST = Manifest.seal(REF, CLAIMS)
-RESULT = Result("out/key", 9, "sha", "crc", 15, {"b": 2, "a": 1})
+RESULT = Result("out/key", 9, "sha", "crc", 15, {"b": 2, "a": 1}, "content")
 FAILURE = Failure("CHUNK_MISSING", "gone")
 PROGRESS = ComposeProgress(7, 2, Phase.UPLOADING)
 
@@ -109,6 +111,12 @@ STEPS: dict[str, tuple[Step, tuple[State, ...]]] = {
     "expire_idle": (lambda task: lifecycle.expire_idle(task, now=NOW), (State.OPEN,)),
     "expire_result": (lambda _: lifecycle.expire_result(now=NOW, timings=TIMINGS), (State.COMPLETED,)),
     "next_garbage_round": (next_round, (State.COMPLETED, State.FAILED, State.CANCELLED, State.EXPIRED)),
+    "share": (lambda task: shared_result.share(task, OTHER, until=NOW + 9), (State.COMPLETED,)),
+    "keep_on": (lambda task: shared_result.keep_on(task, until=NOW + 9), (State.EXPIRED,)),
+    "give_back": (
+        lambda task: shared_result.give_back(task, OTHER, now=NOW),
+        (State.COMPLETED, State.EXPIRED),
+    ),
     "put_off": (lambda task: lifecycle.put_off(task, "StoreRefused", now=NOW, timings=TIMINGS), tuple(State)),
     "bury": (
         lambda task: lifecycle.bury(task, now=NOW, timings=TIMINGS),
@@ -125,8 +133,8 @@ CASES = [
 def test_every_step_is_in_the_table_above() -> None:
     made = {
         name
-        for name, value in vars(lifecycle).items()
-        if callable(value) and not name.startswith("_") and get_type_hints(value).get("return") in STEP_TYPES
+        for name, value in (vars(lifecycle) | vars(shared_result)).items()
+        if isfunction(value) and not name.startswith("_") and get_type_hints(value).get("return") in STEP_TYPES
     }
     assert made == STEPS.keys()
 
@@ -259,6 +267,8 @@ def test_a_result_is_named_with_all_that_is_known_of_it() -> None:
         "result_sha256": "sha",
         "result_crc64": "crc",
         "result_rows": 15,
+        "result_of": "",
+        "content_sha": "content",
         "warnings": {"b": 2, "a": 1},
         "rows_done": 15,
         "parts_done": 4,

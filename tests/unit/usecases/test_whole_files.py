@@ -34,11 +34,13 @@ ROWS: dict[int, list[tuple[str | None, str | None]]] = {
     2: [("3", None)],
     3: [("4", ""), ("5", "é"), ("6", "x\r\ny")],
 }
+ITS_OWN_FILE = ExportOptions(reuse=False)
 BATCHES, TOTAL = len(ROWS), sum(map(len, ROWS.values()))
 
 
 def opened(ports: Ports, file_format: ExportFormat) -> TaskRef:
-    params = ExportParams(format=file_format, filename="t", columns=(ColumnSpec("n"), ColumnSpec("s")))
+    columns = (ColumnSpec("n"), ColumnSpec("s"))
+    params = ExportParams(format=file_format, filename="t", columns=columns, options=ITS_OWN_FILE)
     ref = open_export(ports, TenantId("acme"), OpenRequest(params)).task.ref
     for sequence in (3, 1, 2, 1):
         batch = Batch.of_rows(ROWS[sequence], 2)
@@ -127,5 +129,5 @@ def test_rendering_again_gives_the_same_bytes(file_format: ExportFormat) -> None
     assert ports.objects.get(again.result_key) == ports.objects.get(first.result_key)
     other = ExportFormat.XLSX if file_format is ExportFormat.CSV else ExportFormat.CSV
     there = composed(ports, render_again(ports, first.ref, RenderRequest(format=other)).task)
-    back = render_again(ports, there.ref, RenderRequest(format=file_format, options=ExportOptions()))
+    back = render_again(ports, there.ref, RenderRequest(format=file_format, options=ITS_OWN_FILE))
     assert ports.objects.get(composed(ports, back.task).result_key) == ports.objects.get(first.result_key)

@@ -63,13 +63,21 @@ def encode_warnings(warnings: Mapping[str, int]) -> str:
     return msgspec.json.encode(warnings, order="sorted").decode()
 
 
+def encode_shared_with(shared: Mapping[str, float]) -> str:
+    """``{"task": until, …}`` by task; empty for a result that no other task has."""
+    return msgspec.json.encode(shared, order="sorted").decode() if shared else ""
+
+
 _ENCODERS: Mapping[str, Callable[[Any], str]] = {
     "params": encode_params,
     "sheet_rows": encode_sheet_rows,
+    "shared_with": encode_shared_with,
     "warnings": encode_warnings,
 }
 """The fields of a task that are more than a text or a number."""
 
+_JSON = {"sheet_rows": tuple[int, ...], "shared_with": dict[str, float], "warnings": dict[str, int]}
+"""The fields that are kept as JSON, with what it holds; an empty text is their default."""
 _TASK = {column.name: column.kind for column in columns_of(Task)}
 _BURIED = frozenset({State.FAILED, State.CANCELLED, State.EXPIRED})
 """States in which a task may be a tombstone without having been deleted."""
@@ -104,7 +112,7 @@ def decode_task(columns: Mapping[str, Any], *, listed: bool = False) -> Task:
 
 def _decode_task(columns: Mapping[str, Any], *, listed: bool) -> Task:
     known = {name: columns[name] for name in _TASK if name in columns}
-    for name, kind in (("sheet_rows", tuple[int, ...]), ("warnings", dict[str, int])):
+    for name, kind in _JSON.items():
         text = known.pop(name, "")
         if text:
             known[name] = msgspec.json.decode(text, type=kind)

@@ -58,6 +58,7 @@ class Event(StrEnum):
     UPLOAD_ERROR = "UploadError"
     SYSTEM_ERROR = "SystemError"
     # Beyond the commissioned list: what was refused or done again, who started, who was let in.
+    RESULT_REUSED = "ResultReused"
     REQUEST_REFUSED = "RequestRefused"
     CALL_REPEATED = "CallRepeated"
     SERVICE_STARTED = "ServiceStarted"

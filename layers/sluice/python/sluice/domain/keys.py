@@ -32,6 +32,8 @@ _OWNED_KEY = re.compile(
     rf"(?:in|out)/v1/[0-9a-f]{{2}}/(?P<tenant>{TENANT_ID.pattern})/(?P<task>{TASK_ID.pattern})/.+", re.ASCII
 )
 
+_SHARED_KEY = re.compile(rf"out/v1/[0-9a-f]{{2}}/{TENANT_ID.pattern}/shared/[0-9a-f]{{64}}", re.ASCII)
+
 _RESULT = re.compile(r"[A-Za-z0-9_-]+/export\.[a-z0-9.]+", re.ASCII)
 """What is behind the folder in a result's key."""
 
@@ -90,6 +92,16 @@ def manifest_key(ref: TaskRef, sha: str) -> str:
 def result_key(ref: TaskRef, *, epoch: int, nonce: str, extension: str) -> str:
     """Unique for each attempt; never made from the user's file name."""
     return f"{output_folder(ref)}{epoch:04d}-{nonce}/export.{extension}"
+
+
+def shared_key(tenant: TenantId, content: str) -> str:
+    """Where the id of a task is whose result has this content; ``content`` is a SHA-256 in hexadecimal."""
+    return f"{OUTPUT_PREFIX}{content[:2]}/{tenant}/shared/{content}"
+
+
+def is_shared_key(key: str) -> bool:
+    """Whether ``key`` is one that ``shared_key`` made."""
+    return _SHARED_KEY.fullmatch(key) is not None
 
 
 def is_result_of(ref: TaskRef, key: str) -> bool:

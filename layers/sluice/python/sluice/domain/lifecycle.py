@@ -238,10 +238,12 @@ def complete(epoch: int, result: Result, *, parts: int, now: float, timings: Tim
             "result_crc64": result.crc64,
             "result_sha256": result.sha256,
             "result_rows": result.rows,
+            "result_of": result.owner,
+            "content_sha": result.content_sha,
             "warnings": result.warnings,
             "rows_done": result.rows,
             "parts_done": parts,
-            **_ended(now, kept_s=timings.retention_s),
+            **_ended(now, kept_s=(result.expires_at - now) if result.expires_at else timings.retention_s),
         },
         is_mine=lambda row: row.result_key == result.key,
     )
@@ -310,9 +312,8 @@ def next_garbage_round(task: Task, *, now: float, timings: Timings) -> Transitio
     if task.gc_round < len(delays):
         since = max(task.finished_at, task.deleted_at)
         return _stays(task, {"gc_round": task.gc_round + 1, "due_at": since + delays[task.gc_round]})
-    if now < task.expires_at and not task.deleted_at:
-        return _stays(task, {"due_at": task.expires_at})
-    return None
+    kept_until = max((0 if task.deleted_at else task.expires_at), *task.shared_with.values(), 0)
+    return _stays(task, {"due_at": kept_until}) if now < kept_until else None
 
 
 def put_off(task: Task, reason: str, *, now: float, timings: Timings) -> Transition:
@@ -330,9 +331,6 @@ def settled_upkeep(task: Task) -> TaskFields:
 def bury(task: Task, *, now: float, timings: Timings) -> Transition:
     """Keep only the id, so that a late retry of the open cannot make the task again."""
     return _stays(task, {"params": None, "due_at": now + timings.tombstone_s})
-
-
-# What steps share.
 
 
 def _content(params: ExportParams, manifest: Manifest, *, now: float, timings: Timings) -> TaskFields:

@@ -66,6 +66,14 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             "and time is dearer than size."
         ),
     ] = False
+    reuse: Annotated[
+        bool,
+        _says(
+            "Complete the export with the file of an earlier one of the same tenant that is still kept, when batches, "
+            "columns and options are the same, instead of writing the same bytes again. "
+            "Default `true`: the file is the same, and is there at once; `false` writes one that no other export has."
+        ),
+    ] = True
 
     # CSV.
     csv_dialect: Annotated[

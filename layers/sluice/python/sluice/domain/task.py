@@ -61,6 +61,9 @@ class TaskFields(TypedDict, total=False):
     result_crc64: str
     result_sha256: str
     result_rows: int
+    result_of: str
+    content_sha: str
+    shared_with: Mapping[str, float]
     warnings: Mapping[str, int]
     sealed_at: float
     started_at: float
@@ -137,6 +140,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """How often in a row an attempt ended without a report at the same place."""
     died_at: str = ""
     """That place: how far the last of them showed to be."""
+    result_of: str = ""
+    """The task in whose folder the result lies, where that is another one: its content was the same."""
+    content_sha: str = ""
+    """Digest under which other tasks of this content find the result; empty when none may have it."""
+    shared_with: Mapping[str, float] = msgspec.field(default_factory=dict)
+    """Tasks that were completed with this task's result, and until when each may need it."""
 
     @property
     def ref(self) -> TaskRef:
@@ -164,6 +173,12 @@ class Result(NamedTuple):
     crc64: str
     rows: int
     warnings: dict[str, int]
+    content_sha: str = ""
+    """As in the row."""
+    owner: str = ""
+    """The task in whose folder it lies, where that is another one."""
+    expires_at: float = 0
+    """When it ends at the latest, whenever it is named; 0: a retention after that."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import is_result_of
+from sluice.domain.keys import TaskId, TaskRef, is_result_of
 from sluice.domain.lifecycle import Guard, Transition
 from sluice.domain.task import State, Task
 
@@ -30,9 +30,14 @@ def failure_of(task: Task) -> SluiceError:
     return SluiceError(code, task.last_error or None)
 
 
+def owner_of_result(task: Task) -> TaskRef:
+    """The task of the same tenant in whose folder the result lies: the task itself, but for a shared result."""
+    return TaskRef(task.tenant, TaskId(task.result_of or task.task_id))
+
+
 def result_key_of(task: Task) -> str:
-    """The key of a completed task's file. Raises TASK_DAMAGED for a row that names none of its own."""
-    if not is_result_of(task.ref, task.result_key):
+    """The key of a completed task's file. Raises TASK_DAMAGED for one that lies in no folder the row may name."""
+    if not is_result_of(owner_of_result(task), task.result_key):
         raise SluiceError(ErrorCode.TASK_DAMAGED, column="result_key")
     return task.result_key
 

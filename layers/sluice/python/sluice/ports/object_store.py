@@ -116,6 +116,9 @@ class UploadsParts(Protocol):
 
 
 class MintsLinks(Protocol):
+    names_downloads: bool
+    """Whether ``filename`` names the download of any object; if not, ``FILENAME`` has to be the same."""
+
     def mint_link(self, key: str, *, filename: str, expires_at: float) -> str:
         """A URL that serves exactly this object until ``expires_at`` (Unix seconds) to any caller that has it.
 

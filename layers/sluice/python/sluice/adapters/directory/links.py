@@ -36,6 +36,8 @@ class LocalLinks:
     ``base_url`` may be a function, for a server that learns its port late.
     """
 
+    names_downloads = True
+
     def __init__(self, base_url: str | Callable[[], str], secret: bytes, clock: Clock) -> None:
         if len(secret) < SECRET_BYTES:
             raise ValueError(f"the secret of links has at least {SECRET_BYTES} bytes")

@@ -34,6 +34,8 @@ class _Staged:
 class MemoryStore:
     """One lock makes every method atomic. Upload ids are numbers, so a simulation repeats exactly."""
 
+    names_downloads = True
+
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._lock = RLock()

@@ -80,6 +80,8 @@ class S3Links:
     link that says another.
     """
 
+    names_downloads = False
+
     def __init__(self, place: S3Place, *, clock: Clock) -> None:
         self._store = place.open()
         self._clock = clock

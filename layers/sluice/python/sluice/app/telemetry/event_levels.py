@@ -37,6 +37,7 @@ EVENT_TEXTS: dict[Event, EventText] = {
     Event.TASK_CREATED: _info("An export was opened."),
     Event.TASK_STARTED: _info("The first attempt on an export began."),
     Event.TASK_COMPLETED: _info("The file of an export is complete."),
+    Event.RESULT_REUSED: _info("An export has the file of an earlier one of the same content."),
     Event.TASK_FAILED: _error("An export failed for good."),
     Event.TASK_CANCELLED: _info("An export was cancelled."),
     Event.TASK_EXPIRED: _info("An export or its file is past its time."),

@@ -117,6 +117,7 @@ class Families:
     def _make_composer(self) -> None:
         self.attempts = self._counter("sluice_attempts", "Attempts by how they ended.", "outcome")
         self.attempt_number = self._histogram("sluice_attempt_number", "Attempts a file took.", _ATTEMPTS)
+        self.results_reused = self._counter("sluice_results_reused", "Exports completed with an earlier one's file.")
         self.fence_rejections = self._counter("sluice_fence_rejections", "Attempts whose task was taken from them.")
         self.compose_rows = self._counter("sluice_compose_rows", "Rows in finished files.")
         self.compose_bytes = self._counter("sluice_compose_bytes", "Bytes of finished files.")

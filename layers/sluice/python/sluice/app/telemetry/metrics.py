@@ -235,6 +235,7 @@ UPDATES: dict[Event, tuple[Update, ...]] = {
         _add(lambda f: f.compose_rows, "rows"),
         _add(lambda f: f.compose_bytes, "bytes"),
     ),
+    Event.RESULT_REUSED: (_count(lambda f: f.results_reused),),
     Event.TASK_FAILED: (_end, _failed, _error, _step("failed")),
     Event.TASK_CANCELLED: (_end, _step("cancelled")),
     Event.TASK_EXPIRED: (_step("expired"),),

@@ -14,6 +14,7 @@ from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown, StoreError
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.composing.read_chunks import load_manifest
+from sluice.usecases.composing.reuse_result import content_digest, find_result, offer_result
 from sluice.usecases.composing.write_result import TRANSIENT_CODES, ComposeLease, write_result
 from sluice.usecases.lease import Fenced, acquire, end, fail, fail_task, log_end, release
 from sluice.usecases.reading.read_task import note_task
@@ -84,7 +85,11 @@ def _attempt(ports: Ports, lease: ComposeLease, task: Task) -> Outcome:
     """
     try:
         try:
-            result = write_result(ports, lease, task, load_manifest(ports, task))
+            manifest = load_manifest(ports, task)
+            content = content_digest(ports, task, manifest) if task.live_params.options.reuse else ""
+            result = find_result(ports, task, content) if content else None
+            if result is None:
+                result = write_result(ports, lease, task, manifest)._replace(content_sha=content)
         except Fenced:
             raise
         except Exception as error:
@@ -95,7 +100,7 @@ def _attempt(ports: Ports, lease: ComposeLease, task: Task) -> Outcome:
             if isinstance(error, SluiceError | StoreError):
                 return Outcome.RELEASED
             raise
-        return _finish(ports, lease, task, result)
+        _finish(ports, lease, task, result)
     except Fenced:
         log_end(ports, lease, outcome=Outcome.FENCED.value)
         ports.journal.record(
@@ -105,9 +110,12 @@ def _attempt(ports: Ports, lease: ComposeLease, task: Task) -> Outcome:
     except OutcomeUnknown:
         log_end(ports, lease, outcome=Outcome.UNKNOWN.value)
         return Outcome.UNKNOWN
+    if result.content_sha:
+        offer_result(ports, task, result.content_sha)
+    return Outcome.COMPLETED
 
 
-def _finish(ports: Ports, lease: ComposeLease, task: Task, result: Result) -> Outcome:
+def _finish(ports: Ports, lease: ComposeLease, task: Task, result: Result) -> None:
     """Name the result in the row. The file exists from here."""
     now = ports.clock.now()
     step = complete(lease.epoch, result, parts=lease.progress.parts_done, now=now, timings=ports.timings)
@@ -122,4 +130,7 @@ def _finish(ports: Ports, lease: ComposeLease, task: Task, result: Result) -> Ou
         epoch=lease.epoch,
         duration_s=now - (task.sealed_at or lease.started_at),
     )
-    return Outcome.COMPLETED
+    if result.owner:
+        ports.journal.record(
+            Event.RESULT_REUSED, task_id=task.task_id, tenant=task.tenant, source_task=result.owner, bytes=result.size
+        )

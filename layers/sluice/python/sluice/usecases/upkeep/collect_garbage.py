@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from sluice.domain.keys import input_folder, output_folder
+from sluice.domain.keys import TaskId, TaskRef, input_folder, output_folder, shared_key
+from sluice.domain.shared_result import give_back, is_needed
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import result_key_of
 from sluice.ports.bundle import Ports
+from sluice.ports.retry import CHANGES_MAX
+from sluice.ports.store_errors import NoSuchObject
+from sluice.usecases.apply_transition import apply_transition
 
 BATCH = 500
 
@@ -17,12 +21,17 @@ def collect_garbage(ports: Ports, task: Task) -> int:
     """Delete what no row names, abort uploads that no attempt will finish; returns how many were removed.
 
     ``task`` was read just now and has ended, so no attempt of it can finish any
-    more, and only ``result_key`` of a completed task is kept. Chunks are kept
-    while the task can still be rendered again. Repeatable; an object that
-    lands later is found by a later round.
+    more, and only ``result_key`` is kept: of a completed task, and of one whose
+    result another task has. Chunks are kept while the task can still be
+    rendered again. Repeatable; an object that lands later is found by a later
+    round.
     """
     if not task.state.terminal:
         raise AssertionError("a live task has no garbage that is safe to touch")
+    if task.state is not State.COMPLETED and task.result_of:
+        _give_back(ports, task)
+    if task.state is not State.COMPLETED and task.content_sha:
+        _withdraw(ports, task)
     removed = 0
     doomed = _doomed(ports, task)
     while keys := list(islice(doomed, BATCH)):
@@ -44,11 +53,39 @@ def keeps_chunks(task: Task, now: float) -> bool:
     return task.state is State.COMPLETED or (task.state is State.FAILED and now < task.expires_at)
 
 
+def is_named_by_others(ports: Ports, task: Task) -> bool:
+    """Whether the row of a task that shares the result of ``task`` still names it."""
+    rows = (ports.tasks.read(TaskRef(task.tenant, TaskId(other))) for other in task.shared_with)
+    return any(row is not None and row.state is State.COMPLETED and row.result_of == task.task_id for row in rows)
+
+
 def _doomed(ports: Ports, task: Task) -> Iterator[str]:
-    named = result_key_of(task) if task.state is State.COMPLETED else ""
+    is_kept = task.state is State.COMPLETED or is_needed(task, now=ports.clock.now())
+    named = result_key_of(task) if is_kept else ""
     for item in ports.objects.list(output_folder(task.ref)):
         if item.key != named:
             yield item.key
     if not keeps_chunks(task, ports.clock.now()):
         for item in ports.objects.list(input_folder(task.ref)):
             yield item.key
+
+
+def _withdraw(ports: Ports, task: Task) -> None:
+    """Let no later task look for the result of ``task``, which has ended, unless another's was offered since."""
+    key = shared_key(task.tenant, task.content_sha)
+    try:
+        if ports.objects.get(key) == task.task_id.encode():
+            ports.objects.delete([key])
+    except NoSuchObject:
+        pass
+
+
+def _give_back(ports: Ports, task: Task) -> None:
+    """Say in the row of the owner that ``task``, which has ended, no longer needs the owner's result. Repeatable."""
+    owner = TaskRef(task.tenant, TaskId(task.result_of))
+    for _ in range(CHANGES_MAX):
+        source = ports.tasks.read(owner)
+        if source is None or task.task_id not in source.shared_with:
+            return
+        if apply_transition(ports, owner, give_back(source, task.task_id, now=ports.clock.now())):
+            return

@@ -8,9 +8,10 @@ from itertools import chain
 from sluice.domain.attempts import is_due
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX, TaskRef, is_result_of, parse_owner
+from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX, TaskRef, is_result_of, is_shared_key, parse_owner
 from sluice.domain.limits import DAY_S
 from sluice.domain.task import State
+from sluice.domain.task_errors import owner_of_result
 from sluice.ports.bundle import Ports
 from sluice.usecases.upkeep.sweep_tasks import SweepMemory, sweep_quietly
 
@@ -28,6 +29,8 @@ class Reconciliation:
     """Rows the index should have proposed long ago; each was given its step."""
     objects: int = 0
     orphans_removed: int = 0
+    pointers_removed: int = 0
+    """To results for other tasks of their content; a removed one only costs that their file is written."""
     results_missing: list[str] = field(default_factory=list)
     """Ids of completed tasks whose object is gone."""
     rows_damaged: list[str] = field(default_factory=list)
@@ -67,7 +70,7 @@ def _walk_rows(ports: Ports, report: Reconciliation) -> None:
             sweep_quietly(ports, task.ref, memory)
         elif task.state is State.COMPLETED:
             key = task.result_key
-            if not is_result_of(task.ref, key):
+            if not is_result_of(owner_of_result(task), key):
                 report.rows_damaged.append(task.task_id)
             elif not any(item.key == key for item in ports.objects.list(key)):
                 report.results_missing.append(task.task_id)
@@ -78,7 +81,11 @@ def _remove_orphans(ports: Ports, report: Reconciliation, *, older_than: float) 
     for item in chain.from_iterable(map(ports.objects.list, (INPUT_PREFIX, OUTPUT_PREFIX))):
         report.objects += 1
         ref = parse_owner(item.key)
-        if ref is None or item.modified_at >= older_than:
+        if item.modified_at >= older_than or (ref is None and not is_shared_key(item.key)):
+            continue
+        if ref is None:  # leads to a result whose time is over, or will soon be put again
+            ports.objects.delete([item.key])
+            report.pointers_removed += 1
             continue
         if ref == owner or _has_row(ports, ref):
             owner = ref

@@ -26,13 +26,14 @@ from sluice.domain.lifecycle import (
     wait_free,
 )
 from sluice.domain.limits import DAY_S, Timings
+from sluice.domain.shared_result import is_needed, keep_on
 from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.bundle import Ports
 from sluice.ports.clock import Clock
 from sluice.ports.log_context import bound_context
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.reading.read_task import note_task
-from sluice.usecases.upkeep.collect_garbage import collect_garbage
+from sluice.usecases.upkeep.collect_garbage import collect_garbage, is_named_by_others
 
 SWEEP_MAX = 500
 CLOCK_PROOF_S = 300.0
@@ -249,6 +250,8 @@ def _rests_on_the_clock(task: Task, *, now: float) -> bool:
     """Whether the step that is due takes something from a task's owner for no other reason than the time."""
     if task.state is State.OPEN or not task.params:
         return True
+    if task.shared_with and task.state is not State.COMPLETED:
+        return not is_needed(task, now=now)
     return task.state in {State.COMPLETED, State.FAILED} and now >= task.expires_at and not task.deleted_at
 
 
@@ -295,6 +298,10 @@ def _tend_ended(ports: Ports, task: Task) -> Swept:
             Event.TASK_EXPIRED, task_id=task.task_id, tenant=task.tenant, reason="retention", from_state="completed"
         )
         return Swept.RESULT_EXPIRED
+    is_over = task.state is State.EXPIRED and not is_needed(task, now=now)
+    if is_over and is_named_by_others(ports, task):  # whose own end the sweeper has not come to yet
+        kept = keep_on(task, until=now + ports.timings.link_s)
+        return Swept.GARBAGE if _take(ports, task, kept) else Swept.NOTHING
     collect_garbage(ports, task)
     again = next_garbage_round(task, now=now, timings=ports.timings)
     if again is not None:

@@ -19,6 +19,8 @@ class OssLinks:
     is not known, OSS ends the link with it all the same.
     """
 
+    names_downloads = True
+
     def __init__(self, bucket: OssBucket, *, clock: Clock) -> None:
         self._bucket = bucket
         self._clock = clock

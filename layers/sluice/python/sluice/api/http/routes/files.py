@@ -22,6 +22,7 @@ from sluice.domain.events import Event
 from sluice.domain.filenames import content_disposition
 from sluice.domain.keys import parse_owner
 from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.shared_result import is_needed
 from sluice.domain.task import State, Task
 from sluice.ports.object_store import ObjectInfo
 from sluice.ports.store_errors import DamagedObject, NoSuchObject
@@ -96,8 +97,10 @@ def _find(resources: HttpResources, key: str) -> tuple[ObjectInfo, str]:
     """
     ports, ref = resources.ports, parse_owner(key)
     task = ports.tasks.read(ref) if ref is not None else None
-    if task is None or task.state is not State.COMPLETED or task.result_key != key or task.deleted_at:
-        task = None  # it does not have this file any more
+    if task is None or task.result_key != key:
+        task = None
+    elif (task.state is not State.COMPLETED or task.deleted_at) and not is_needed(task, now=ports.clock.now()):
+        task = None  # neither it nor another task has this file any more
     try:
         info = ports.objects.head(key)
         if task is None or (info.size, info.crc64) == (task.result_size, task.result_crc64):

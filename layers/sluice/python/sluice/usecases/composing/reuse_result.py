@@ -1,0 +1,103 @@
+"""Complete an export with the file of an earlier one of the same content, instead of writing that file again.
+
+A completed task leaves its id under the digest of its content. The next task of
+that content finds it there, has the result kept in the row that owns it, and
+names the same object in its own row: no second copy, but a link and an end of
+its own. Nothing here is needed for an export: whatever is missing, changed or
+out of reach, the file is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from sluice.domain.errors import SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TASK_ID, TaskId, TaskRef, shared_key
+from sluice.domain.manifest import Manifest
+from sluice.domain.shared_result import SHARED_MAX, share
+from sluice.domain.task import Result, State, Task
+from sluice.domain.task_errors import result_key_of
+from sluice.ports.bundle import Ports
+from sluice.ports.retry import CHANGES_MAX
+from sluice.ports.store_errors import NoSuchObject, StoreError
+from sluice.tables.formats import FORMATS, WRITER_VERSION, filename_of
+from sluice.usecases.apply_transition import apply_transition
+
+
+def find_result(ports: Ports, task: Task, content_sha: str) -> Result | None:
+    """A kept result of the task's tenant with this content, kept for this task too.
+
+    None when there is none, and when a store gives no answer. What was kept for
+    a task that is not completed with it in the end stays as long as it would
+    have for the task.
+    """
+    try:
+        found = ports.objects.get(shared_key(task.tenant, content_sha)).decode("ascii", "replace")
+        if not TASK_ID.fullmatch(found) or found == task.task_id:
+            return None
+        return _share(ports, TaskRef(task.tenant, TaskId(found)), task)
+    except NoSuchObject:
+        return None
+    except (StoreError, SluiceError) as error:  # the owner's row may be damaged
+        ports.journal.record(Event.SYSTEM_ERROR, task_id=task.task_id, error=error)
+        return None
+
+
+def offer_result(ports: Ports, task: Task, content_sha: str) -> None:
+    """Let later tasks of this content find the result of ``task``, which was just completed."""
+    try:
+        ports.objects.put(shared_key(task.tenant, content_sha), task.task_id.encode())
+    except StoreError as error:  # the file is whole and named; the next task writes its own
+        ports.journal.record(Event.SYSTEM_ERROR, task_id=task.task_id, error=error)
+
+
+def content_digest(ports: Ports, task: Task, manifest: Manifest) -> str:
+    """Hexadecimal SHA-256 of all that a writer's bytes depend on. Other batches of the same rows have another digest.
+
+    The file's name is part of it where it stands in the file, as in an archive of
+    workbooks, and where a link cannot give the download another name.
+    """
+    params = task.live_params
+    format_ = FORMATS[params.format]
+    is_archive = format_.extension(params.options, manifest.rows) not in format_.extensions
+    content = (
+        WRITER_VERSION,
+        params.format,
+        params.tables,
+        msgspec.structs.replace(params.options, reuse=True),
+        [(chunk.sheet, chunk.sha) for chunk in manifest.chunks],
+        ports.limits,
+        filename_of(task) if is_archive or not ports.links.names_downloads else "",
+    )
+    return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
+
+
+def _share(ports: Ports, owner: TaskRef, task: Task) -> Result | None:
+    for _ in range(CHANGES_MAX):
+        source, now = ports.tasks.read(owner), ports.clock.now()
+        if source is None or source.state is not State.COMPLETED or source.deleted_at or now >= source.expires_at:
+            return None
+        if source.result_of or len(source.shared_with) >= SHARED_MAX:
+            return None
+        key = result_key_of(source)
+        stored = ports.objects.head(key)
+        if (stored.size, stored.crc64) != (source.result_size, source.result_crc64):
+            return None
+        # The end is fixed here, before the row says it: however late it is named, no link outlives what is kept.
+        expires_at = now + ports.timings.retention_s
+        until = expires_at + ports.timings.link_s + ports.timings.skew_s
+        if apply_transition(ports, owner, share(source, task.task_id, until=until)):
+            return Result(
+                key,
+                source.result_size,
+                source.result_sha256,
+                source.result_crc64,
+                source.result_rows,
+                dict(source.warnings),
+                owner=owner.task_id,
+                expires_at=expires_at,
+            )
+    return None
