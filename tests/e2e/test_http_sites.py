@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.support.http_client import ApiClient, HttpRelay, code_of, definition, http_relay
+from tests.support.command_line import sluice
+from tests.support.http_client import PROBLEM, ApiClient, HttpRelay, code_of, definition, http_relay
+from tests.support.running_service import eventually, serving
 
 CALLS = [
     ("POST", ""),
@@ -21,6 +24,9 @@ CALLS = [
     ("POST", "/{id}/render"),
     ("DELETE", "/{id}"),
 ]
+PAGES = ["/", "/docs", "/openapi.json", "/problems/INTERNAL", "/health/live", "/v1/files/x.y", "/v1/nothing", "/docs/"]
+MONITORING = ["/metrics", "/health/live", "/health/ready", "/health/dependencies", "/nothing"]
+OWN_HOSTS = ("127.0.0.1", "127.0.0.1:1", "127.8.9.1", "localhost", "LOCALHOST:9092", "[::1]", "[::1]:1")
 FOREIGN_HOSTS = ("evil.example", "evil.example:9091", "127.0.0.1.evil.example", "localhost.evil.example", "[::2]:1")
 
 
@@ -40,6 +46,40 @@ def test_a_foreign_name_for_this_machine_gets_nothing(client: ApiClient, method:
     for host in FOREIGN_HOSTS:
         answer = client.request(method, "/v1/exports" + rest.replace("{id}", "a" * 26), headers={"Host": host})
         assert (answer.status_code, code_of(answer), answer.json()["field"]) == (403, "PERMISSION_DENIED", "Host"), host
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_pages_and_links_too(client: ApiClient, path: str) -> None:
+    for host in FOREIGN_HOSTS:
+        answer = client.get(path, headers={"Host": host})
+        assert (answer.status_code, code_of(answer), answer.json()["field"]) == (403, "PERMISSION_DENIED", "Host"), host
+        assert answer.json()["request_id"]
+    expected = client.get(path).status_code
+    for host in OWN_HOSTS:
+        answer = client.get(path, headers={"Host": host})
+        assert answer.status_code == expected, host
+        assert answer.headers["content-type"] != PROBLEM or answer.json().get("field") != "Host"
+
+
+@pytest.mark.slow
+def test_the_port_for_health_and_metrics_has_the_same_rule(tmp_path: Path) -> None:
+    """It answers under the names of this machine and of ``public_url``, and once there is a key under any."""
+    env = {"SLUICE_SERVER_PUBLIC_URL": "http://own.example:1"}
+    with serving(tmp_path / "data", env=env) as service:
+        url = f"http://127.0.0.1:{service.metrics_port}"
+
+        def status(path: str, host: str) -> int:
+            return httpx.get(f"{url}{path}", headers={"Host": host}, trust_env=False).status_code
+
+        for path in MONITORING:
+            expected = 404 if path == "/nothing" else 200
+            assert {status(path, host) for host in FOREIGN_HOSTS} == {403}, path
+            assert {status(path, host) for host in (*OWN_HOSTS, "own.example")} == {expected}, path
+        answer = httpx.get(f"{url}/metrics", headers={"Host": "evil.example"}, trust_env=False)
+        assert (answer.json()["code"], answer.json()["field"]) == ("PERMISSION_DENIED", "Host")
+        assert "sluice_build_info" not in answer.text
+        sluice("keys", "add", "acme", "--yes", "--data", service.data)
+        eventually(lambda: status("/metrics", "prometheus.internal:9092") == 200)
 
 
 @pytest.mark.parametrize(("method", "rest"), [call for call in CALLS if call[0] != "GET"])

@@ -22,6 +22,7 @@ from sluice.api.grpc.server import GrpcLimits, GrpcServer, TlsFiles
 from sluice.api.http.app import RouteSet, build_http_app
 from sluice.api.http.bodies.body import BodyTimeouts
 from sluice.api.http.routes.health import HealthApp
+from sluice.api.http.server.middleware import SiteMiddleware
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.api.service import Service
 from sluice.app.backends import backend_of
@@ -71,6 +72,7 @@ def open_servers(
         admit_timeout_s=settings.concurrency.queue_timeout_s,
     )
     closing = threading.Event()
+    hosts = frozenset(filter(None, (settings.server.host, urlsplit(settings.server.public_url).hostname)))
     app = build_http_app(
         service,
         routes=RouteSet.WITHOUT_FILES if links is None else RouteSet.ALL,
@@ -78,14 +80,15 @@ def open_servers(
         closing=closing,
         body_timeouts=BodyTimeouts(idle_s=settings.server.sender_timeout_s, total_s=settings.server.sender_timeout_s),
         requests_max=settings.server.connections_max,
-        hosts=filter(None, (settings.server.host, urlsplit(settings.server.public_url).hostname)),
+        hosts=hosts,
         tenant_share=settings.server.tenant_share,
         observe=telemetry.metrics.observe_request,
     )
     _allow_files()
     _give_memory_back()
     listen = partial(_http_server, settings, ports, closing=closing)
-    monitoring = listen(health.build(), settings.monitoring.metrics_port, HEALTH_CONNECTIONS_MAX)
+    monitored = SiteMiddleware(health.build(), ring=ring, hosts=hosts, journal=ports.journal)
+    monitoring = listen(monitored, settings.monitoring.metrics_port, HEALTH_CONNECTIONS_MAX)
     http = listen(app, settings.server.http_port, settings.server.connections_max)
     grpc = _grpc_server(settings, service, observe=telemetry.metrics.observe_request)
     health.live_while("grpc", grpc.check)

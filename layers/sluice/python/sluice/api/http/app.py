@@ -30,7 +30,7 @@ from sluice.api.http.operation import (
 from sluice.api.http.routes import exports
 from sluice.api.http.routes.docs import docs_page, home_page, problem_page
 from sluice.api.http.routes.openapi import make_document
-from sluice.api.http.server.middleware import Observe, RequestMiddleware
+from sluice.api.http.server.middleware import Observe, RequestMiddleware, SiteMiddleware
 from sluice.api.service import Service
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -81,7 +81,8 @@ def build_http_app(
                 randomness=ports.randomness,
                 journal=ports.journal,
                 observe=observe,
-            )
+            ),
+            Middleware(SiteMiddleware, ring=service.access.ring, hosts=hosts, journal=ports.journal),
         ],
         exception_handlers=dict.fromkeys(_ANSWERED, _answer),
     )
@@ -91,7 +92,6 @@ def build_http_app(
         links=links,
         closing=closing or threading.Event(),
         body_timeouts=body_timeouts or BodyTimeouts(),
-        hosts=frozenset(hosts),
         body_budget=BodyBudget(share=tenant_share),
         requests=Shares(requests_max, share=tenant_share, what="requests"),
         tables=Shares(SENDERS_MAX, share=tenant_share, what="tables"),

@@ -25,9 +25,10 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope as AsgiScope
 
-from sluice.api.auth import NO_KEY, Principal, Shares, is_loopback
+from sluice.api.auth import NO_KEY, Principal, Shares
 from sluice.api.http.bodies.body import JSON, BodyBudget, BodyTimeouts
 from sluice.api.http.errors import KNOWN_KEY, SHARE_KEY, invalid_request
+from sluice.api.http.server.middleware import CHANGES_NOTHING
 from sluice.api.service import DECODED_MAX, DECODED_OF_TENANT_MAX, ROOM_POLL_S, Service
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -41,7 +42,6 @@ Query = TypeVar("Query", bound=msgspec.Struct)
 Declared = dict[str, Any]
 """A part of the OpenAPI document."""
 
-_CHANGES_NOTHING = frozenset({"GET", "HEAD"})
 SENDERS_MAX = 16
 """Tables of any length that are sent at a time."""
 SHOWN_CHARS_MAX = 64
@@ -116,35 +116,12 @@ async def _serve(operation: Operation, request: Request) -> Response:
         check_query_text(request.scope["query_string"])
         return await operation.endpoint(request)
     resources = resources_of(request)
-    if resources.service.access.ring.is_open():
-        check_site(request, resources.hosts)
     principal = resources.service.access.admit(request.headers.get("authorization"), operation.scope)
     request.scope[KNOWN_KEY] = True
     request.scope[SHARE_KEY] = resources.requests.take(principal)
     check_query_text(request.scope["query_string"])
     query = read_query(request.query_params, operation.query)
     return await operation.endpoint(HttpCall(request, resources, principal, query))
-
-
-def check_site(request: Request, hosts: frozenset[str]) -> None:
-    """Raise PERMISSION_DENIED for what a page of another site may have sent through a browser of this machine.
-
-    Without API keys the address is all that protects the service, and a browser reaches it for any page. A page
-    whose name was made to lead here shows itself by ``Host``; a page that posts across sites by
-    ``Sec-Fetch-Site`` or ``Origin``.
-    """
-    host = request.headers.get("host", "")
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0].lower()
-    if host and not is_loopback(name) and name not in hosts:
-        detail = "Without API keys the service answers only under this machine's own names, such as 127.0.0.1."
-        raise SluiceError(ErrorCode.PERMISSION_DENIED, detail, field="Host")
-    if request.method in _CHANGES_NOTHING:
-        return
-    origin = request.headers.get("origin")
-    is_foreign = request.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
-    if is_foreign or (origin is not None and origin.partition("://")[2] != host):
-        detail = "Without API keys no page of another site may change anything: make a key, `sluice keys add TENANT`."
-        raise SluiceError(ErrorCode.PERMISSION_DENIED, detail, field="Origin")
 
 
 def check_query_text(query: bytes) -> None:
@@ -187,8 +164,6 @@ class HttpResources:
     """Set when the server drains: callers that wait are answered now."""
     keep_alive_s: float = 15
     """Proxies cut silent connections; a stream of events sends a comment this often."""
-    hosts: frozenset[str] = frozenset()
-    """Names beside this machine's own under which callers without a key reach the service."""
     body_timeouts: BodyTimeouts = field(default_factory=BodyTimeouts)
     body_budget: BodyBudget = field(default_factory=BodyBudget)
     workers: CapacityLimiter = field(default_factory=_limiter(40))
@@ -244,7 +219,7 @@ class HttpCall(Generic[Query]):
     async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Do blocking work in a thread. What only reads is not begun for a caller that went away while it waited."""
         limiter = self.resources.workers
-        if self.request.method not in _CHANGES_NOTHING:
+        if self.request.method not in CHANGES_NOTHING:
             return await to_thread.run_sync(work, *arguments, limiter=limiter)
         async with limiter:
             if await self.request.is_disconnected():

@@ -1,28 +1,31 @@
-"""Around every HTTP request: its id, its log context, and an answer to unforeseen errors."""
+"""Around every HTTP request: its id, its log context, whose page sent it, and an answer to unforeseen errors."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from urllib.parse import unquote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sluice.api.auth import KeyRing, OpenRing, is_loopback
 from sluice.api.error_status import forget_frames, record_error
-from sluice.api.http.errors import REQUEST_ID_KEY, SHARE_KEY, invalid_request, problem_response
+from sluice.api.http.errors import REQUEST_ID_KEY, SHARE_KEY, invalid_request, problem_response, request_id_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.limits import KIB
 from sluice.ports.clock import Clock, Randomness
 from sluice.ports.journal import Journal
 from sluice.ports.log_context import bound_context, choose_request_id, read_trace_parent, trace_id_of
+from sluice.ports.store_errors import StoreError
 
 TRACE_PARENT_KEY = "sluice.trace_parent"
 COMPONENT = "http"
 STOPPING = "The service is stopping; send the request again."
+CHANGES_NOTHING = frozenset({"GET", "HEAD"})
 HEAD_BYTES_MAX = 16 * KIB
 """Of a request: its target and its header fields."""
 
@@ -118,3 +121,45 @@ def _use_absolute_target(scope: Scope) -> None:
     scope["path"] = unquote(scope["raw_path"].decode("ascii"))
     others = [(name, value) for name, value in scope["headers"] if name != b"host"]
     scope["headers"] = [(b"host", found["host"]), *others]
+
+
+class SiteMiddleware:
+    """Middleware: while there are no API keys, refuses what a page of another site sent, at any path.
+
+    Without keys the address is all that protects the service, and a browser reaches it for any page. A page whose
+    name was made to lead here shows itself by ``Host``; a page that posts across sites by ``Sec-Fetch-Site`` or
+    ``Origin``. ``hosts`` are further names of this service. The keys are read for such requests alone.
+    """
+
+    def __init__(self, app: ASGIApp, *, ring: KeyRing | OpenRing, hosts: Iterable[str], journal: Journal) -> None:
+        self._app = app
+        self._ring = ring
+        self._hosts = frozenset(hosts)
+        self._journal = journal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        refusal = self._refuse(scope["method"], Headers(scope=scope)) if scope["type"] == "http" else None
+        if refusal is not None:
+            try:
+                is_refused = self._ring.is_open()
+            except StoreError as error:
+                is_refused, refusal = True, error
+            if is_refused:
+                app = problem_response(record_error(refusal, self._journal), request_id=request_id_of(scope))
+        await app(scope, receive, send)
+
+    def _refuse(self, method: str, headers: Headers) -> SluiceError | StoreError | None:
+        host = headers.get("host", "")
+        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0].lower()
+        if host and not is_loopback(name) and name not in self._hosts:
+            detail = "Without API keys the service answers only under this machine's own names, such as 127.0.0.1."
+            return SluiceError(ErrorCode.PERMISSION_DENIED, detail, field="Host")
+        origin = headers.get("origin")
+        is_foreign = headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
+        if method not in CHANGES_NOTHING and (
+            is_foreign or (origin is not None and origin.partition("://")[2] != host)
+        ):
+            detail = "Without API keys no page of another site may change anything: make one, `sluice keys add TENANT`."
+            return SluiceError(ErrorCode.PERMISSION_DENIED, detail, field="Origin")
+        return None
