@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,8 +19,9 @@ import pytest
 from sluice.client import Client
 from sluice.proto import export_pb2 as pb
 from sluice.proto import export_pb2_grpc
+from tests.support.command_line import sluice
 from tests.support.programs import skip_without
-from tests.support.running_service import ServiceProcess
+from tests.support.running_service import ServiceProcess, eventually
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -28,12 +30,16 @@ ROWS = 40_000
 
 
 @contextmanager
-def nginx(folder: Path, *, path: str = "/") -> Iterator[tuple[str, int]]:
-    """Run it as the page says before a service of its own; yields its address and the service's gRPC port."""
+def nginx(folder: Path, *, path: str = "/", env: Mapping[str, str] | None = None) -> Iterator[tuple[str, int]]:
+    """Run it as the page says before a service of its own; yields its address and the service's gRPC port.
+
+    ``env`` are settings of the service in place of its ``public_url``.
+    """
     skip_without("nginx")
     port, grpc_port = free_ports()
     url = f"http://127.0.0.1:{port}{path.rstrip('/')}"
-    service = ServiceProcess(folder / "data", env={"SLUICE_SERVER_PUBLIC_URL": url})
+    trusted = {"SLUICE_SERVER_TRUSTED_PROXIES": "127.0.0.1"}
+    service = ServiceProcess(folder / "data", env={"SLUICE_SERVER_PUBLIC_URL": url, **trusted} if env is None else env)
     try:
         page = (ROOT / "docs/behind-nginx.md").read_text()
         found = re.search(r"<!-- tested: nginx -->\n```nginx\n(.*?)```", page, re.DOTALL)
@@ -114,6 +120,46 @@ def test_an_export_goes_through_nginx_from_its_stream_to_its_link(path: str, tmp
             stranger = httpx.get(f"{url}/v1/exports", headers={"Host": "elsewhere.example"})
             assert stranger.status_code >= 400
             assert urlsplit(link).netloc == urlsplit(url).netloc
+
+
+def finished_link(url: str, headers: dict[str, str]) -> str:
+    with Client(url) as client:
+        export = client.open(format="csv", filename="a", columns=COLUMNS)
+        export.put(1, [[1, "a"]])
+        export.close()
+        export.wait(60)
+    answer = httpx.get(f"{url}/v1/exports/{export.id}/file?redirect=false", headers=headers)
+    return str(answer.json()["url"])
+
+
+FORGED = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.9"}
+
+
+def test_without_a_public_url_links_lead_to_where_nginx_was_called(tmp_path: Path) -> None:
+    """Whatever the caller says of itself: nginx sets what it sends on."""
+    with nginx(tmp_path, env={"SLUICE_SERVER_TRUSTED_PROXIES": "127.0.0.1"}) as (url, _):
+        link = finished_link(url, FORGED)
+        assert link.startswith(f"{url}/v1/files/")
+        assert httpx.get(link).text.endswith("1,a\r\n")
+    assert '"ForwardedHeaderIgnored"' not in (tmp_path / "data.log").read_text()
+
+
+def test_of_a_proxy_that_is_not_trusted_nothing_counts_and_one_line_says_so(tmp_path: Path) -> None:
+    with nginx(tmp_path, env={}) as (url, _):
+        assert not finished_link(url, FORGED).startswith(url)
+    log = [json.loads(line) for line in (tmp_path / "data.log").read_text().splitlines() if line.startswith("{")]
+    (warning,) = [line for line in log if line["event"] == "ForwardedHeaderIgnored"]
+    assert warning["level"] == "WARN"
+    assert "server.trusted_proxies" in warning["fields"]["note"]
+
+
+def test_the_log_names_the_address_of_a_caller_that_was_not_let_in(tmp_path: Path) -> None:
+    with nginx(tmp_path, env={"SLUICE_SERVER_TRUSTED_PROXIES": "127.0.0.1"}) as (url, _):
+        sluice("keys", "add", "acme", "--yes", "--data", tmp_path / "data")
+        eventually(lambda: httpx.get(f"{url}/v1/exports", headers=FORGED).status_code == 401)
+    log = [json.loads(line) for line in (tmp_path / "data.log").read_text().splitlines() if line.startswith("{")]
+    clients = {line["fields"]["client"] for line in log if line["event"] == "AuthenticationFailed"}
+    assert clients == {"192.0.2.9"}  # 127.0.0.1, who called nginx, is trusted here, so its word counts
 
 
 def test_a_grpc_stream_goes_through_nginx(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import h11
 import pytest
 from uvicorn.config import Config
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http import h11_impl
 from uvicorn.server import ServerState
 
@@ -33,6 +34,8 @@ PARAMETERS: dict[Callable[..., object], list[str]] = {
     h11_impl.H11Protocol.resume_writing: ["self"],
     h11_impl.H11Protocol.send_400_response: ["self", "msg"],
     h11.Connection.send: ["self", "event"],
+    ProxyHeadersMiddleware.__init__: ["self", "app", "trusted_hosts"],
+    ProxyHeadersMiddleware.__call__: ["self", "scope", "receive", "send"],
 }
 """What is overridden or called, and with which parameters."""
 

@@ -20,6 +20,7 @@ from sluice.domain.keys import TenantId
 from sluice.ports.clock import Clock
 from sluice.ports.journal import Journal
 from sluice.ports.key_store import Keys, KeyStore
+from sluice.ports.log_context import current_context
 
 HEADER_CHARS_MAX = 512
 """Longer headers hold no key of ours and are not read."""
@@ -118,8 +119,9 @@ class KeyRing:
         return by_id
 
     def _refuse(self, reason: Refusal, key_id: str | None = None) -> SluiceError:
-        """Record why; the caller gets no reason."""
-        self._journal.record(Event.AUTHENTICATION_FAILED, reason=reason.value, key_id=key_id)
+        """Record why, and of which address where it is known; the caller gets no reason."""
+        client = {name: value for name, value in current_context().items() if name == "client"}
+        self._journal.record(Event.AUTHENTICATION_FAILED, reason=reason.value, key_id=key_id, **client)
         return SluiceError(ErrorCode.UNAUTHENTICATED)
 
 

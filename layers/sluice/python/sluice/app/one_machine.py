@@ -16,6 +16,7 @@ from sluice.adapters.directory.atomic_file import DiskRoom, open_to_others
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.workers.pool import PoolLimits, WorkerPool
 from sluice.api.http.routes.health import HealthApp, HealthChecks
+from sluice.api.http.server.forwarded import forwarded_url
 from sluice.app.backends import backend_of, open_ports
 from sluice.app.servers import Servers, open_servers
 from sluice.app.settings.validation import Settings, settings_for_child
@@ -98,7 +99,7 @@ SERVING = frozenset({"http-server", "sweeper"})
 
 
 class PublicUrl:
-    """What links begin with; known once the HTTP port is, unless the settings name it."""
+    """What links begin with; known once the HTTP port is, unless the settings or a trusted proxy name it."""
 
     def __init__(self, settings: Settings) -> None:
         self._server = settings.server
@@ -109,7 +110,7 @@ class PublicUrl:
         host = f"[{self._server.host}]" if ":" in self._server.host else self._server.host
         if self._server.host in ANY_ADDRESS:  # no address that anyone could call
             host = socket.gethostname()
-        return self._server.public_url or f"{self._scheme}://{host}:{self.http_port}"
+        return self._server.public_url or forwarded_url() or f"{self._scheme}://{host}:{self.http_port}"
 
 
 def build_pool(settings: Settings, journal: Journal) -> WorkerPool:

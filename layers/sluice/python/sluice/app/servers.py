@@ -81,6 +81,7 @@ def open_servers(
         body_timeouts=BodyTimeouts(idle_s=settings.server.sender_timeout_s, total_s=settings.server.sender_timeout_s),
         requests_max=settings.server.connections_max,
         hosts=hosts,
+        trusted_proxies=settings.server.trusted_proxies,
         tenant_share=settings.server.tenant_share,
         observe=telemetry.metrics.observe_request,
     )

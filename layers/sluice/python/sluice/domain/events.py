@@ -63,6 +63,7 @@ class Event(StrEnum):
     CALL_REPEATED = "CallRepeated"
     SERVICE_STARTED = "ServiceStarted"
     SERVICE_STOPPED = "ServiceStopped"
+    FORWARDED_IGNORED = "ForwardedHeaderIgnored"
     SETTING_RENAMED = "SettingRenamed"
     AUTHENTICATION_FAILED = "AuthenticationFailed"
     AUTHORIZATION_FAILED = "AuthorizationFailed"

@@ -32,14 +32,19 @@ def bound_context(
     trace_id: str | None = None,
     request_id: str | None = None,
     component: str | None = None,
+    client: str | None = None,
 ) -> Iterator[None]:
-    """Add what is given to the context of this block. What was bound around it stays, unless given again."""
+    """Add what is given to the context of this block. What was bound around it stays, unless given again.
+
+    ``client`` is the caller's address: in lines about callers that were not let in, and in no others.
+    """
     given = {
         "task_id": task_id,
         "session_id": session_id,
         "trace_id": trace_id,
         "request_id": request_id,
         "component": component,
+        "client": client,
     }
     token = _context.set({**_context.get(), **{name: value for name, value in given.items() if value}})
     try:

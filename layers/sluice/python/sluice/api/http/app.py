@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
 from functools import cache
 
@@ -30,6 +30,7 @@ from sluice.api.http.operation import (
 from sluice.api.http.routes import exports
 from sluice.api.http.routes.docs import docs_page, home_page, problem_page
 from sluice.api.http.routes.openapi import make_document
+from sluice.api.http.server.forwarded import ForwardedMiddleware
 from sluice.api.http.server.middleware import Observe, RequestMiddleware, SiteMiddleware
 from sluice.api.service import Service
 from sluice.domain.api_key import Scope
@@ -59,6 +60,7 @@ def build_http_app(
     requests_max: int = 1_000,
     tenant_share: float = TENANT_SHARE,
     hosts: Iterable[str] = (),
+    trusted_proxies: Sequence[str] | None = None,
     observe: Observe | None = None,
 ) -> Starlette:
     """Build the API over one service.
@@ -66,12 +68,17 @@ def build_http_app(
     ``links`` verifies the tokens of ``/v1/files``, for stores whose links lead
     here. Callers that wait are answered once ``closing`` is set. One tenant has
     at most ``tenant_share`` of the requests and tables under way. Without keys
-    ``hosts`` are further names that callers may reach this by. ``observe``
-    is called with each answer, for metrics.
+    ``hosts`` are further names that callers may reach this by.
+    ``trusted_proxies`` are the addresses and networks whose forwarded headers
+    count; None where the headers say nothing of interest. ``observe`` is called with each answer, for metrics.
     """
     operations = operations_of(routes)
     document = cache(lambda: make_document(operations))
     ports = service.ports
+    site = Middleware(SiteMiddleware, ring=service.access.ring, hosts=hosts, journal=ports.journal)
+    forwarded = []
+    if trusted_proxies is not None:
+        forwarded = [Middleware(ForwardedMiddleware, trusted=trusted_proxies, journal=ports.journal)]
     app = Starlette(
         routes=[*map(OperationRoute, operations), *_document_routes(document)],
         middleware=[
@@ -82,7 +89,8 @@ def build_http_app(
                 journal=ports.journal,
                 observe=observe,
             ),
-            Middleware(SiteMiddleware, ring=service.access.ring, hosts=hosts, journal=ports.journal),
+            *forwarded,
+            site,
         ],
         exception_handlers=dict.fromkeys(_ANSWERED, _answer),
     )

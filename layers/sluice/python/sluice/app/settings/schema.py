@@ -73,6 +73,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     grpc_port: Port = 9090
     http_port: Port = 9091
     public_url: UrlOrNone = ""
+    trusted_proxies: tuple[Text, ...] = ()
     environment: Literal["production", "development"] = "production"
     connections_max: Count = 1_000
     grpc_calls_max: Count = 200

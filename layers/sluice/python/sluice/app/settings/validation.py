@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from ipaddress import ip_network
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
@@ -171,6 +172,13 @@ def _ports_differ(settings: Settings) -> bool:
     return len(chosen) == len(set(chosen))
 
 
+def _are_networks(texts: tuple[str, ...]) -> bool:
+    try:
+        return all(ip_network(text) for text in texts)
+    except ValueError:
+        return False
+
+
 def _needed_by(backend: str, needs: tuple[str, ...]) -> Rule:
     """What ``backend`` needs must be given when it is chosen."""
 
@@ -185,6 +193,11 @@ RULES = (
         ("server.grpc_port", "server.http_port", "monitoring.metrics_port"),
         _ports_differ,
         "each needs a port of its own",
+    ),
+    Rule(
+        ("server.trusted_proxies",),
+        lambda s: _are_networks(s.server.trusted_proxies),
+        "each is an address, or a network without bits of an address in it, such as 10.0.0.0/8",
     ),
     Rule(
         ("concurrency.heartbeat_s", "concurrency.lease_s"),

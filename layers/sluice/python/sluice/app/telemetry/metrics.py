@@ -310,6 +310,7 @@ NOT_MEASURED = frozenset(
         Event.SERVICE_STARTED,
         Event.SERVICE_STOPPED,
         Event.SETTING_RENAMED,
+        Event.FORWARDED_IGNORED,
     }
 )
 """Events that change no metric. Every event is here or in the table."""
