@@ -30,6 +30,19 @@ def draw(results: Results, folder: Path) -> list[Path]:
     return [_save(folder / name, paint) for name, (measured, paint) in plots.items() if measured]
 
 
+def draw_soak(samples: Sequence[tuple[float, int, int]], folder: Path) -> Path:
+    """Draw seconds, resident bytes and exports of a long run. Raises as ``draw``."""
+    find_packages()
+
+    def paint(axes: Any) -> None:
+        minutes = [at_s / 60 for at_s, _, _ in samples]
+        axes.plot(minutes, [rss / (1 << 20) for _, rss, _ in samples], color=OURS[0], label="service, MB")
+        axes.plot(minutes, [exports / 100 for _, _, exports in samples], color=OURS[3], label="exports, hundreds")
+        axes.set(ylim=(0, None), xlabel="minutes", ylabel="resident memory, MB")
+
+    return _save(folder / "plot-soak.png", paint)
+
+
 def _save(path: Path, paint: Callable[[Any], None]) -> Path:
     figure = import_module("matplotlib.figure").Figure(figsize=INCHES, dpi=DPI, layout="constrained")
     axes = figure.add_subplot()

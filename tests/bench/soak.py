@@ -2,11 +2,13 @@
 
 Narrow and wide tables, small and large batches, files fetched and deleted, a sender that is refused: what a service
 meets in a day, as fast as the machine goes. Prints the memory of the service as it goes, and fails if it grew.
+``--record`` keeps the samples in ``soak.csv`` and draws them, ``--redraw`` draws those that were kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import random
 import shutil
 import statistics
@@ -20,10 +22,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sluice.client import Client, SluiceApiError
+from tests.bench.plots import draw_soak
 from tests.support.http_calls import CALLER
 from tests.support.running_service import ServiceProcess
 
 MIB = 1 << 20
+SAMPLES = Path(__file__).parent / "soak.csv"
 SENDERS = 4
 SAMPLE_S = 5
 GROWTH_BYTES_MAX = 16 * MIB
@@ -106,14 +110,37 @@ def soak(minutes: float, folder: Path) -> list[Sample]:
     return samples
 
 
+def record(samples: Sequence[Sample]) -> None:
+    with SAMPLES.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Sample._fields)
+        writer.writerows((round(one.at_s), one.rss, one.exports) for one in samples)
+
+
+def recorded() -> list[Sample]:
+    with SAMPLES.open(newline="", encoding="utf-8") as file:
+        return [Sample(float(at_s), int(rss), int(exports)) for at_s, rss, exports in list(csv.reader(file))[1:]]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
-    folder = Path(tempfile.mkdtemp(prefix="sluice-soak-"))
-    try:
-        grown = growth(soak(parser.parse_args().minutes, folder))
-    finally:
-        shutil.rmtree(folder)
+    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--redraw", action="store_true")
+    options = parser.parse_args()
+    if options.redraw:
+        samples = recorded()
+    else:
+        folder = Path(tempfile.mkdtemp(prefix="sluice-soak-"))
+        try:
+            samples = soak(options.minutes, folder)
+        finally:
+            shutil.rmtree(folder)
+    if options.record:
+        record(samples)
+    if options.record or options.redraw:
+        draw_soak([(one.at_s, one.rss, one.exports) for one in samples], SAMPLES.parent)
+    grown = growth(samples)
     print(f"grown by {grown / MIB:.1f} MB from the second quarter to the last; {GROWTH_BYTES_MAX / MIB:.0f} MB may be")
     if grown > GROWTH_BYTES_MAX:
         sys.exit("the service grows")

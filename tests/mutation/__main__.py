@@ -1,111 +1,178 @@
-"""`make mutants`: a seeded sample of changes to the core, each met by the tests of its folder.
+"""`make mutants`: a seeded sample of changes to the core, each met by every test that runs the changed line.
 
-    python -m tests.mutation [--count N] [--seed N] [--only PART]
+    python -m tests.mutation [--count N] [--seed N] [--only PART] [--jobs N] [--again]
 
-Takes some ten seconds for each change, so it is no part of `make test`. What no test noticed is listed with its line;
-a change that changes nothing belongs into `EQUIVALENTS` with its reason.
+First all tests of the core run once, to learn which of them run which line; ``--again`` takes what the last such run
+learned, and meets only the changes that survived it. Then each change is made in a copy of the package. Minutes to an
+hour, so it is no part of `make test`. What no test noticed is listed with its line; a change that changes nothing that
+can be seen belongs into ``equivalents.txt`` with its reason.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import compileall
 import os
 import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import NamedTuple
+
+from coverage import CoverageData
 
 from tests.mutation.mutate import Mutation, mutations
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "layers/sluice/python/sluice"
 OUTPUT = ROOT / "build/mutants"
-RUN_S = 600
-TESTS = {
-    "domain": ("tests/unit/domain", "tests/unit/usecases", "tests/contracts"),
-    "usecases": ("tests/unit/usecases", "tests/faults", "tests/stateful"),
-    "tables": ("tests/unit/tables", "tests/properties"),
-    "adapters/directory": ("tests/unit/adapters", "tests/contracts"),
-    "adapters/sqlite": ("tests/unit/adapters", "tests/contracts", "tests/adapters/test_stored_rows.py"),
-    "adapters/workers": ("tests/unit/adapters", "tests/e2e/test_serve.py"),
-}
-"""The core, and where its tests are."""
-EQUIVALENTS: dict[str, str] = {}
-"""Changes that change nothing that can be seen, as they are printed, and why."""
+MET = OUTPUT / "met"
+"""Which test ran which line."""
+SURVIVORS = OUTPUT / "survivors"
+RUN_S = 300
+CORE = ("domain", "usecases", "tables", "adapters/directory", "adapters/sqlite", "adapters/workers")
+SUITES = ("unit", "contracts", "adapters", "properties", "stateful", "faults")
+"""The tests that may notice a change, the quick ones first."""
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-m", "not slow and not serial", "-p", "no:randomly")
 
 
 class Sampled(NamedTuple):
     path: Path
-    part: str
+    text: str
+    """The changed line."""
     mutation: Mutation
 
     def __str__(self) -> str:
-        return f"{self.path.relative_to(PACKAGE)}:{self.mutation.line}: {self.mutation.what}"
+        return f"{self.path.relative_to(PACKAGE)}: {self.text}: {self.mutation.what}"
 
 
 def sample(count: int, seed: int, only: str) -> list[Sampled]:
     """``count`` changes, drawn from all of them alike."""
-    found = [
-        Sampled(path, part, mutation)
-        for part in TESTS
-        if part.startswith(only)
-        for path in sorted((PACKAGE / part).rglob("*.py"))
-        for mutation in mutations(ast.parse(path.read_text(encoding="utf-8")))
-    ]
+    found = []
+    for path in (path for part in CORE if part.startswith(only) for path in sorted((PACKAGE / part).rglob("*.py"))):
+        text = path.read_text(encoding="utf-8")
+        lines = text.splitlines()
+        found += [Sampled(path, lines[one.line - 1].strip(), one) for one in mutations(ast.parse(text))]
     return random.Random(seed).sample(found, min(count, len(found)))
 
 
-def is_noticed(one: Sampled, shadow: Path) -> bool:
+def equivalents() -> dict[str, str]:
+    """Changes that change nothing that can be seen, as they are printed, and why."""
+    blocks = (Path(__file__).parent / "equivalents.txt").read_text(encoding="utf-8").split("\n\n")
+    return dict(block.strip().split("\n", 1) for block in blocks if block.strip())
+
+
+def learn() -> None:
+    """Run the tests of the core once and note the lines that each of them runs."""
+    options = ["-n", "2", "--cov", "--cov-context=test", "--cov-report="]
+    environment = os.environ | {"COVERAGE_FILE": str(MET)}
+    subprocess.run([*PYTEST, *options, *(f"tests/{suite}" for suite in SUITES)], cwd=ROOT, env=environment, check=True)
+
+
+class Tests:
+    """Which tests run which line."""
+
+    def __init__(self) -> None:
+        self._data = CoverageData(str(MET))
+        self._data.read()
+
+    def of(self, one: Sampled) -> list[str]:
+        """The tests that run the changed line; of a line that runs at import, those that run any of its module."""
+        by_line = self._data.contexts_by_lineno(str(one.path))
+        first, last = one.mutation.line, one.mutation.last_line
+        met = {name for line in range(first, last + 1) for name in by_line.get(line, ())}
+        found = {name.partition("|")[0] for name in met - {""}}
+        if not found or "" in met:
+            found = {name.partition("|")[0] for names in by_line.values() for name in names} - {""}
+        return sorted(found, key=lambda name: (SUITES.index(name.split("/")[1]), name))
+
+
+def is_noticed(one: Sampled, tests: Iterable[str], shadow: Path) -> bool:
     """Run the tests over a copy of the package that has the change. A run that does not end is noticed too."""
     place = shadow / "sluice" / one.path.relative_to(PACKAGE)
+    listed = shadow / "tests.txt"
+    listed.write_text("\n".join(tests))
     kept = place.read_bytes()
     place.write_text(ast.unparse(one.mutation.make()), encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "-m",
-        "not slow and not serial",
-        "-p",
-        "no:randomly",
-        "-p",
-        "no:cacheprovider",
-    ]
+    for compiled in (place.parent / "__pycache__").glob(f"{place.stem}.*"):
+        compiled.unlink()  # never made again: it could be taken for that of another change in the same second
     environment = os.environ | {"PYTHONPATH": str(shadow), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [*PYTEST, "-x", "-p", "no:cacheprovider", f"@{listed}"]
+
+    def run() -> int:
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, check=False, timeout=RUN_S
+        ).returncode
+
     try:
-        done = subprocess.run(
-            [*command, *TESTS[one.part]], cwd=ROOT, env=environment, capture_output=True, check=False, timeout=RUN_S
-        )
+        if (code := run()) not in {0, 1}:  # the change gave tests other names, or they do not load
+            listed.write_text("\n".join(dict.fromkeys(name.partition("::")[0] for name in tests)))
+            code = run()
     except subprocess.TimeoutExpired:
         return True
     finally:
         place.write_bytes(kept)
-    return done.returncode != 0
+    return code != 0
+
+
+def meet(sampled: list[Sampled], jobs: int) -> list[str]:
+    """Those that no test noticed."""
+    known, tests, shadows = equivalents(), Tests(), SimpleQueue[Path]()
+    for number in range(jobs):
+        shadow = OUTPUT / str(number)
+        shutil.rmtree(shadow, ignore_errors=True)
+        shutil.copytree(PACKAGE, shadow / "sluice", ignore=shutil.ignore_patterns("__pycache__"))
+        compileall.compile_dir(shadow, quiet=1)
+        shadows.put(shadow)
+
+    def meet_one(one: Sampled) -> str:
+        if str(one) in known:
+            return "EQUIVALENT"
+        chosen = tests.of(one)
+        if not chosen:
+            return "SURVIVED, since no test runs it:"
+        shadow = shadows.get()
+        try:
+            return f"noticed by one of {len(chosen)}:" if is_noticed(one, chosen, shadow) else "SURVIVED"
+        finally:
+            shadows.put(shadow)
+
+    survivors = []
+    with ThreadPoolExecutor(jobs) as threads:
+        for number, (one, outcome) in enumerate(zip(sampled, threads.map(meet_one, sampled), strict=True), 1):
+            print(f"{number}/{len(sampled)} {outcome} {one}", flush=True)
+            survivors += [str(one)] if outcome.startswith("SURVIVED") else []
+    return survivors
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", choices=["", *TESTS])
+    parser.add_argument("--only", default="", choices=["", *CORE])
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--again", action="store_true")
     options = parser.parse_args()
-    shutil.rmtree(OUTPUT, ignore_errors=True)
-    shutil.copytree(PACKAGE, OUTPUT / "sluice", ignore=shutil.ignore_patterns("__pycache__"))
+    OUTPUT.mkdir(parents=True, exist_ok=True)
     sampled = sample(options.count, options.seed, options.only)
-    survivors = []
-    for number, one in enumerate(sampled, 1):
-        noticed = str(one) in EQUIVALENTS or is_noticed(one, OUTPUT)
-        print(f"{number}/{len(sampled)} {'noticed' if noticed else 'SURVIVED'} {one}", flush=True)
-        if not noticed:
-            survivors.append(str(one))
-    share = 1 - len(survivors) / len(sampled)
-    print(f"{share:.1%} of {len(sampled)} changes were noticed (seed {options.seed}).")
-    (OUTPUT / "survivors").write_text("\n".join(survivors))
+    if options.again:
+        before = set(SURVIVORS.read_text().splitlines())
+        meeting = [one for one in sampled if str(one) in before]
+    else:
+        learn()
+        meeting = sampled
+    survivors = meet(meeting, options.jobs)
+    equivalent = sum(str(one) in equivalents() for one in sampled)
+    noticed = len(sampled) - len(survivors) - equivalent
+    counted = len(sampled) - equivalent
+    share = f"{noticed / counted:.1%} of {counted} changes were noticed"
+    print(f"{share} (seed {options.seed}); {equivalent} more change nothing.")
+    SURVIVORS.write_text("\n".join(survivors))
 
 
 if __name__ == "__main__":

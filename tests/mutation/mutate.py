@@ -31,6 +31,8 @@ class Mutation(NamedTuple):
     """One change of a module, which ``make`` makes in a tree of its own."""
 
     line: int
+    last_line: int
+    """Of the changed expression; of a condition, not of what depends on it."""
     what: str
     make: Callable[[], ast.Module]
 
@@ -46,7 +48,9 @@ def mutations(tree: ast.Module) -> Iterator[Mutation]:
                 _changes(target)[number][1]()
                 return ast.fix_missing_locations(changed)
 
-            yield Mutation(getattr(node, "lineno", 0), what, make)
+            changed_part = node.test if isinstance(node, ast.If | ast.While) else node
+            last_line = getattr(changed_part, "end_lineno", None) or 0
+            yield Mutation(getattr(node, "lineno", 0), last_line, what, make)
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
