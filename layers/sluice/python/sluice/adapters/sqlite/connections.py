@@ -102,10 +102,19 @@ class Connections:
         )
         try:
             db.execute(f"PRAGMA synchronous = {self._synchronous}")
+            db.text_factory = _text
         except BaseException:
             db.close()
             raise
         return db
+
+
+def _text(stored: bytes) -> str | bytes:
+    """A text, or the bytes of one that is damaged: which row that is, only who decodes the row can say."""
+    try:
+        return str(stored, "utf-8")
+    except UnicodeDecodeError:
+        return stored
 
 
 def _make_file(path: Path) -> None:

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,13 +16,15 @@ from sluice.adapters.page_cursor import Position
 from sluice.adapters.sqlite.connections import Connections, Synchronous
 from sluice.adapters.sqlite.schema import LIVE, prepare
 from sluice.adapters.task_columns import columns_of, decode_task, encode_fields, encode_task
-from sluice.domain.errors import SluiceError
+from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.domain.timestamps import TIME_MAX
 from sluice.ports.task_store import ClaimedTask, TaskPage, pass_by
+
+Rows = TypeVar("Rows")
 
 _SCAN_ROWS = 500
 """Rows that a scan holds at a time, so that it needs no transaction that stays open."""
@@ -85,13 +87,13 @@ class SqliteTasks:
     def read_claims(self, ref: TaskRef) -> ClaimedTask | None:
         with self._connections.reading() as db:
             task = _read(db, ref)
-            claims = db.execute(f"SELECT {_CLAIM} FROM claims {_OF_TASK}", ref)
-            return None if task is None else ClaimedTask(task, {row[0]: Claim(*row) for row in claims})
+            claims = _decode_claims(db.execute(f"SELECT {_CLAIM} FROM claims {_OF_TASK}", ref))
+            return None if task is None else ClaimedTask(task, {claim.sequence: claim for claim in claims})
 
     def read_claim(self, ref: TaskRef, sequence: int) -> Claim | None:
         with self._connections.reading() as db:
-            row = db.execute(f"SELECT {_CLAIM} FROM claims {_OF_TASK} AND sequence = ?", (*ref, sequence)).fetchone()
-            return None if row is None else Claim(*row)
+            rows = db.execute(f"SELECT {_CLAIM} FROM claims {_OF_TASK} AND sequence = ?", (*ref, sequence))
+            return next(iter(_decode_claims(rows)), None)
 
     def page(self, tenant: TenantId, *, state: State | None, limit: int, cursor: str) -> TaskPage:
         """Name with the first page what has no time: it has no place among the others."""
@@ -156,17 +158,15 @@ class SqliteTasks:
         return [TaskRef(TenantId(tenant), TaskId(task)) for tenant, task in rows[:limit]]
 
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
-        query = (
-            f"SELECT {_TASK} FROM tasks WHERE (tenant, task_id) > (?, ?) ORDER BY tenant, task_id LIMIT {_SCAN_ROWS}"
-        )
-        after = ("", "")
+        query = f"SELECT {_TASK}, rowid FROM tasks WHERE rowid > ? ORDER BY rowid LIMIT {_SCAN_ROWS}"
+        after = 0  # not a task's id, which may be damaged too
         while True:
             with self._connections.reading() as db:
-                rows = db.execute(query, after).fetchall()
+                rows = db.execute(query, (after,)).fetchall()
             if not rows:
                 return
-            yield from _decode_all(rows, on_damaged)
-            after = _ref_of(rows[-1])
+            yield from _decode_all([row[:-1] for row in rows], on_damaged)
+            after = rows[-1][-1]
 
     def log_attempt(self, ref: TaskRef, attempt: Attempt) -> None:
         with self._connections.writing() as db:
@@ -176,12 +176,24 @@ class SqliteTasks:
         names = Attempt.__struct_fields__
         with self._connections.reading() as db:
             rows = db.execute(f"SELECT {_ATTEMPT} FROM attempts {_OF_TASK} ORDER BY epoch", ref)
-            return [msgspec.convert(dict(zip(names, row, strict=True)), Attempt) for row in rows]
+            return _convert([dict(zip(names, row, strict=True)) for row in rows], list[Attempt])
 
 
 def _read(db: sqlite3.Connection, ref: TaskRef) -> Task | None:
     row = db.execute(f"SELECT {_TASK} FROM tasks {_OF_TASK}", ref).fetchone()
     return None if row is None else _decode(row)
+
+
+def _decode_claims(rows: Iterable[tuple[Any, ...]]) -> list[Claim]:
+    return _convert(list(rows), list[Claim])
+
+
+def _convert(rows: list[Any], kind: type[Rows]) -> Rows:
+    """Rows beside a task's own. Raises TASK_DAMAGED for what this release did not write."""
+    try:
+        return msgspec.convert(rows, kind)
+    except msgspec.ValidationError as error:
+        raise SluiceError(ErrorCode.TASK_DAMAGED) from error
 
 
 def _decode(row: Sequence[Any], *, listed: bool = False) -> Task:
