@@ -13,6 +13,7 @@ from sluice.adapters.directory.object_file import BLOCK_BYTES, CHECKED_BYTES_MAX
 from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.domain.limits import MIB
+from sluice.domain.task import State
 from sluice.ports.store_errors import DamagedObject
 from tests.support.http_client import ApiClient, HttpRelay, code_of, http_relay
 
@@ -107,6 +108,16 @@ def test_the_file_of_a_task_that_was_deleted_is_past_its_time(files: Files) -> N
     files.path.unlink()
     answer = files.get()
     assert (answer.status_code, code_of(answer)) == (410, "EXPIRED")
+
+
+def test_a_damaged_file_is_no_other_export_s_file_and_is_made_again_from_its_rows(files: Files) -> None:
+    files.flip(2 * MIB + 5)
+    again = files.client.post(f"/v1/exports/{files.task_id}/render", json={}).json()["task_id"]
+    repeated, _ = files.make()
+    for made in (again, repeated):
+        row = files.relay.memory.row(made)
+        assert (row.state, row.result_of == files.task_id) == (State.COMPLETED, False)
+        assert files.relay.stranger().get(files.link(made)).content == files.bytes
 
 
 BLOCKS = CHECKED_BYTES_MAX // BLOCK_BYTES + 2

@@ -268,7 +268,9 @@ def test_two_exports_of_one_content_have_one_file_whose_links_work_until_both_ar
     first, second = (finished(client, filename=name) for name in ("first", "second"))
     assert relay.memory.row(second, "shares").result_key == relay.memory.row(first, "shares").result_key
     url, content = link(client, second), relay.memory.file(first, "shares")
+    of_first = link(client, first)
     assert client.delete(f"/v1/exports/{first}").status_code == 204
+    assert client.get(of_first).status_code == 410
     sweep()
     served = client.get(url)
     assert (served.status_code, served.content) == (200, content)

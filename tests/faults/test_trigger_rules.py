@@ -10,7 +10,8 @@ import pytest
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef
 from sluice.domain.manifest import Manifest
-from sluice.usecases.upkeep.repair_task import Verified, verify_result
+from sluice.usecases.reading.read_result import Verified
+from sluice.usecases.upkeep.repair_task import verify_result
 from tests.support.simulation.actions import Actions
 from tests.support.simulation.actors import Actor
 from tests.support.simulation.scenarios import (

@@ -197,9 +197,9 @@ class RecordedLinks:
         self._links = links
         self._calls = calls
 
-    def mint_link(self, key: str, *, filename: str, expires_at: float) -> str:
+    def mint_link(self, key: str, *, filename: str, expires_at: float, task_id: str = "") -> str:
         self._calls.add(CloudCall("oss:GetObject", object_resource(key)))
-        return self._links.mint_link(key, filename=filename, expires_at=expires_at)
+        return self._links.mint_link(key, filename=filename, expires_at=expires_at, task_id=task_id)
 
 
 class RecordedFunction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
 from math import inf
 from typing import Protocol, TypeVar
 
@@ -141,5 +142,6 @@ class GatedLinks:
         self._links = links
         self._gate = gate
 
-    def mint_link(self, key: str, *, filename: str, expires_at: float) -> str:
-        return self._gate("links.mint", lambda: self._links.mint_link(key, filename=filename, expires_at=expires_at))
+    def mint_link(self, key: str, *, filename: str, expires_at: float, task_id: str = "") -> str:
+        mint = partial(self._links.mint_link, key, filename=filename, expires_at=expires_at, task_id=task_id)
+        return self._gate("links.mint", mint)

@@ -79,17 +79,19 @@ def test_a_column_that_only_a_newer_release_knows_does_no_harm(tmp_path: Path) -
 def test_a_file_of_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = make_file(tmp_path)
     with raw(path) as db:
-        db.execute("PRAGMA user_version = 2")
-    with pytest.raises(NewerSchemaError, match="schema 2, this release reads up to 1"):
+        db.execute("PRAGMA user_version = 3")
+    with pytest.raises(NewerSchemaError, match="schema 3, this release reads up to 2"):
         SqliteTasks(path)
     with raw(path) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
 
 
 def test_an_older_file_is_upgraded_step_by_step_and_once(tmp_path: Path) -> None:
     path = make_file(tmp_path)
     ran: list[int] = []
     upgrades = [lambda _: ran.append(2), lambda _: ran.append(3)]
+    with raw(path) as db:
+        db.execute("PRAGMA user_version = 1")
     for known in (1, 2, 2):
         with raw(path) as db:
             db.execute("BEGIN")
@@ -97,6 +99,14 @@ def test_an_older_file_is_upgraded_step_by_step_and_once(tmp_path: Path) -> None
             db.execute("COMMIT")
             assert db.execute("PRAGMA user_version").fetchone() == (known + 1,)
     assert ran == [2, 3]
+
+
+def test_a_file_whose_results_may_be_shared_is_kept_from_a_release_whose_sweeper_would_delete_them(
+    tmp_path: Path,
+) -> None:
+    path = make_file(tmp_path)
+    with raw(path) as db, pytest.raises(NewerSchemaError, match="schema 2, this release reads up to 1"):
+        prepare(db, upgrades=[])  # what that release knew
 
 
 def test_a_new_file_needs_no_upgrade() -> None:

@@ -145,7 +145,7 @@ def test_where_links_cannot_name_a_download_only_an_export_of_the_same_name_has_
     class Nameless:
         names_downloads = False
 
-        def mint_link(self, key: str, *, filename: str, expires_at: float) -> str:
+        def mint_link(self, key: str, *, filename: str, expires_at: float, task_id: str = "") -> str:
             raise NotImplementedError
 
     exports = Exports()

@@ -71,7 +71,8 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         _says(
             "Complete the export with the file of an earlier one of the same tenant that is still kept, when batches, "
             "columns and options are the same, instead of writing the same bytes again. "
-            "Default `true`: the file is the same, and is there at once; `false` writes one that no other export has."
+            "Default `true`: the file is the same, and is there at once; `false` writes one "
+            "that no other export has, and whose links end with it in every store."
         ),
     ] = True
 

@@ -119,8 +119,11 @@ class MintsLinks(Protocol):
     names_downloads: bool
     """Whether ``filename`` names the download of any object; if not, ``FILENAME`` has to be the same."""
 
-    def mint_link(self, key: str, *, filename: str, expires_at: float) -> str:
+    def mint_link(self, key: str, *, filename: str, expires_at: float, task_id: str = "") -> str:
         """A URL that serves exactly this object until ``expires_at`` (Unix seconds) to any caller that has it.
+
+        ``task_id`` is the task that has the object, among several perhaps: where
+        this service serves its links, one ends with its task.
 
         The download is named ``filename`` by ``Content-Disposition``; a store
         that cannot name it by a link names it by the object's ``FILENAME``,

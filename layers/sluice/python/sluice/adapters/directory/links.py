@@ -28,6 +28,8 @@ class LinkGrant(msgspec.Struct, frozen=True, array_like=True):
     key: str
     filename: str
     expires_at: float
+    task_id: str = ""
+    """The task that has the object, of the tenant in whose folder it lies; empty in links of an older release."""
 
 
 class LocalLinks:
@@ -45,9 +47,9 @@ class LocalLinks:
         self._secret = secret
         self._clock = clock
 
-    def mint_link(self, key: str, *, filename: str, expires_at: float) -> str:
+    def mint_link(self, key: str, *, filename: str, expires_at: float, task_id: str = "") -> str:
         check_key(key)
-        payload = _encode(msgspec.json.encode(LinkGrant(key, filename, expires_at)))
+        payload = _encode(msgspec.json.encode(LinkGrant(key, filename, expires_at, task_id)))
         base_url = self._base_url if isinstance(self._base_url, str) else self._base_url()
         return f"{base_url.rstrip('/')}/v1/files/{payload}.{self._sign(payload)}"
 

@@ -111,8 +111,9 @@ class MemoryStore:
         with self._lock:
             self._uploads.pop(upload.upload_id, None)
 
-    def mint_link(self, key: str, *, filename: str, expires_at: float) -> str:
+    def mint_link(self, key: str, *, filename: str, expires_at: float, task_id: str = "") -> str:
         """Format what the link would serve; nothing serves it."""
+        del task_id
         check_key(key)
         return f"memory:{key}?{urlencode({'filename': filename, 'expires_at': expires_at})}"
 

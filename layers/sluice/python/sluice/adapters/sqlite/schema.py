@@ -13,8 +13,14 @@ from sluice.ports.store_errors import NewerSchemaError
 Upgrade = Callable[[sqlite3.Connection], None]
 """Takes a file from one version to the next, inside a transaction."""
 
-UPGRADES: tuple[Upgrade, ...] = ()
-"""From version 1 to 2, from 2 to 3 and so on. New columns need none: they are added from the structs."""
+
+def _share_results(_: sqlite3.Connection) -> None:
+    """Version 2: a result may be another task's too. A sweeper that does not know that would delete it."""
+
+
+UPGRADES: tuple[Upgrade, ...] = (_share_results,)
+"""From version 1 to 2, from 2 to 3 and so on. A new column needs none, since it is added from its struct, unless a
+release that does not know it could do harm: a higher version keeps that release from the file."""
 
 
 _KINDS: dict[type[Value], str] = {int: "INTEGER", float: "REAL", str: "TEXT"}

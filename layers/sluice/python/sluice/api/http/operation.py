@@ -136,13 +136,17 @@ def check_query_text(query: bytes) -> None:
 
 
 class Grant(Protocol):
-    """What a link allows: to read one object, under one name."""
+    """What a link allows: to read one object, under one name, while one task has it."""
 
     @property
     def key(self) -> str: ...
 
     @property
     def filename(self) -> str: ...
+
+    @property
+    def task_id(self) -> str:
+        """The task that has the object; empty in links that an older release made."""
 
 
 class VerifiesLinks(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 
 from sluice.domain.attempts import COMPOSE, has_attempts_left, is_leased
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -16,7 +17,7 @@ from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.composing.read_chunks import load_manifest
 from sluice.usecases.composing.reuse_result import content_digest, find_result, offer_result
 from sluice.usecases.composing.write_result import TRANSIENT_CODES, ComposeLease, write_result
-from sluice.usecases.lease import Fenced, acquire, end, fail, fail_task, log_end, release
+from sluice.usecases.lease import Fenced, acquire, end, fail, fail_task, log_end, release, renew_if_due
 from sluice.usecases.reading.read_task import note_task
 
 
@@ -87,7 +88,8 @@ def _attempt(ports: Ports, lease: ComposeLease, task: Task) -> Outcome:
         try:
             manifest = load_manifest(ports, task)
             content = content_digest(ports, task, manifest) if task.live_params.options.reuse else ""
-            result = find_result(ports, task, content) if content else None
+            keep = partial(renew_if_due, ports, lease)
+            result = find_result(ports, task, content, on_block=keep) if content else None
             if result is None:
                 result = write_result(ports, lease, task, manifest)._replace(content_sha=content)
         except Fenced:

@@ -10,6 +10,7 @@ out of reach, the file is written.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import msgspec
 
@@ -19,29 +20,32 @@ from sluice.domain.keys import TASK_ID, TaskId, TaskRef, shared_key
 from sluice.domain.manifest import Manifest
 from sluice.domain.shared_result import SHARED_MAX, share
 from sluice.domain.task import Result, State, Task
-from sluice.domain.task_errors import result_key_of
 from sluice.ports.bundle import Ports
+from sluice.ports.pool import nothing
 from sluice.ports.retry import CHANGES_MAX
 from sluice.ports.store_errors import NoSuchObject, StoreError
 from sluice.tables.formats import FORMATS, WRITER_VERSION, filename_of
 from sluice.usecases.apply_transition import apply_transition
+from sluice.usecases.reading.read_result import read_result
 
 
-def find_result(ports: Ports, task: Task, content_sha: str) -> Result | None:
-    """A kept result of the task's tenant with this content, kept for this task too.
+def find_result(
+    ports: Ports, task: Task, content_sha: str, *, on_block: Callable[[], object] = nothing
+) -> Result | None:
+    """A kept result of the task's tenant with this content, read whole and found right, kept for this task too.
 
-    None when there is none, and when a store gives no answer. What was kept for
-    a task that is not completed with it in the end stays as long as it would
-    have for the task.
+    None when there is none, when it is damaged, and when a store gives no
+    answer. What was kept for a task that is not completed with it in the end
+    stays as long as it would have for the task. ``on_block`` as for ``read_result``.
     """
     try:
         found = ports.objects.get(shared_key(task.tenant, content_sha)).decode("ascii", "replace")
         if not TASK_ID.fullmatch(found) or found == task.task_id:
             return None
-        return _share(ports, TaskRef(task.tenant, TaskId(found)), task)
+        return _share(ports, TaskRef(task.tenant, TaskId(found)), task, on_block)
     except NoSuchObject:
         return None
-    except (StoreError, SluiceError) as error:  # the owner's row may be damaged
+    except (StoreError, SluiceError) as error:  # the owner's row or its file may be damaged
         ports.journal.record(Event.SYSTEM_ERROR, task_id=task.task_id, error=error)
         return None
 
@@ -75,23 +79,23 @@ def content_digest(ports: Ports, task: Task, manifest: Manifest) -> str:
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
 
 
-def _share(ports: Ports, owner: TaskRef, task: Task) -> Result | None:
+def _share(ports: Ports, owner: TaskRef, task: Task, on_block: Callable[[], object]) -> Result | None:
+    is_read = False
     for _ in range(CHANGES_MAX):
         source, now = ports.tasks.read(owner), ports.clock.now()
         if source is None or source.state is not State.COMPLETED or source.deleted_at or now >= source.expires_at:
             return None
         if source.result_of or len(source.shared_with) >= SHARED_MAX:
             return None
-        key = result_key_of(source)
-        stored = ports.objects.head(key)
-        if (stored.size, stored.crc64) != (source.result_size, source.result_crc64):
-            return None
+        if not is_read:
+            read_result(ports, source, on_block=on_block)
+            is_read = True
         # The end is fixed here, before the row says it: however late it is named, no link outlives what is kept.
         expires_at = now + ports.timings.retention_s
         until = expires_at + ports.timings.link_s + ports.timings.skew_s
         if apply_transition(ports, owner, share(source, task.task_id, until=until)):
             return Result(
-                key,
+                source.result_key,
                 source.result_size,
                 source.result_sha256,
                 source.result_crc64,

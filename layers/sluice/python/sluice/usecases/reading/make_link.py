@@ -47,6 +47,8 @@ def link_to(ports: Ports, task: Task, life_s: float | None = None) -> Link:
     if now >= task.expires_at:
         raise SluiceError(ErrorCode.EXPIRED)
     expires_at = min(now + min(life_s or ports.timings.link_s, LIFE_S_MAX), task.expires_at)
-    url = ports.links.mint_link(result_key_of(task), filename=filename_of(task), expires_at=expires_at)
+    url = ports.links.mint_link(
+        result_key_of(task), filename=filename_of(task), expires_at=expires_at, task_id=task.task_id
+    )
     ports.journal.record(Event.LINK_ISSUED, task_id=task.task_id, tenant=task.tenant, expires_at=expires_at)
     return Link(url, expires_at)

@@ -38,7 +38,9 @@ def delete_export(ports: Ports, ref: TaskRef) -> None:
     """Cancel a task that is running; remove one that has ended, with its file and its chunks.
 
     A removed task answers TASK_DELETED from then on. Links that were given out
-    die when the sweeper collects the objects, at its next round. Repeatable.
+    die at once where the service serves them; elsewhere when the sweeper
+    collects the file, at its next round, or when the last task that shares it
+    ends. Repeatable.
     """
     for _ in range(CHANGES_MAX):
         task = ports.tasks.read(ref)

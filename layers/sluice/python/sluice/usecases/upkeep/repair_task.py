@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import NamedTuple
-
 from sluice.domain.attempts import COMPOSE, Failure
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskRef
 from sluice.domain.lifecycle import release_dead
 from sluice.domain.task import State, Task
-from sluice.domain.task_errors import failure_of, result_key_of
+from sluice.domain.task_errors import failure_of
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import bound_context
-from sluice.ports.store_errors import DamagedObject, NoSuchObject
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.composing.read_chunks import load_manifest, read_chunks
+from sluice.usecases.reading.read_result import Verified, read_result
 from sluice.usecases.reading.read_task import find_task
-
-
-class Verified(NamedTuple):
-    """A result read back whole."""
-
-    size: int
-    sha256: str
 
 
 def trigger_again(ports: Ports, ref: TaskRef) -> Task:
@@ -71,26 +61,7 @@ def verify_result(ports: Ports, ref: TaskRef) -> Verified:
         raise failure_of(task)
     if task.state is not State.COMPLETED:
         raise SluiceError(ErrorCode.NOT_READY, state=task.state.value)
-    digest, size, key = hashlib.sha256(), 0, result_key_of(task)
-    try:
-        for block in ports.objects.read_range(key, 0, task.result_size):
-            digest.update(block)
-            size += len(block)
-        size = ports.objects.head(key).size
-    except NoSuchObject:
-        raise SluiceError(ErrorCode.RESULT_MISSING) from None
-    except DamagedObject:
-        raise SluiceError(ErrorCode.RESULT_DAMAGED, size_recorded=task.result_size) from None
-    sha256 = digest.hexdigest()
-    if (sha256, size) != (task.result_sha256, task.result_size):
-        raise SluiceError(
-            ErrorCode.RESULT_DAMAGED,
-            size_recorded=task.result_size,
-            size_stored=size,
-            sha256_recorded=task.result_sha256,
-            sha256_stored=sha256,
-        )
-    return Verified(size, sha256)
+    return read_result(ports, task)
 
 
 def check_chunks(ports: Ports, ref: TaskRef) -> None:

@@ -25,7 +25,8 @@ class OssLinks:
         self._bucket = bucket
         self._clock = clock
 
-    def mint_link(self, key: str, *, filename: str, expires_at: float) -> str:
+    def mint_link(self, key: str, *, filename: str, expires_at: float, task_id: str = "") -> str:
+        del task_id  # the store serves the link
         check_key(key)
         credentials = self._bucket.credentials()
         life_s = min(expires_at, credentials.expires_at or expires_at) - self._clock.now()

@@ -14,15 +14,14 @@ from starlette.responses import Response, StreamingResponse
 
 from sluice.api.http.bodies.models import ProblemView
 from sluice.api.http.errors import KNOWN_KEY, PROBLEM_TYPE, HttpError, invalid_request
-from sluice.api.http.operation import Answer, Declared, HttpResources, Operation, resources_of
+from sluice.api.http.operation import Answer, Declared, Grant, HttpResources, Operation, resources_of
 from sluice.api.http.responses import tag_matches
 from sluice.api.http.routes.openapi import header
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.filenames import content_disposition
-from sluice.domain.keys import parse_owner
+from sluice.domain.keys import TaskId, TaskRef, parse_owner
 from sluice.domain.options import ExportFormat, ExportOptions
-from sluice.domain.shared_result import is_needed
 from sluice.domain.task import State, Task
 from sluice.ports.object_store import ObjectInfo
 from sluice.ports.store_errors import DamagedObject, NoSuchObject
@@ -49,7 +48,7 @@ async def read_file(request: Request) -> Response:
         raise SluiceError(ErrorCode.PERMISSION_DENIED, "The link is not one of ours.")
     grant = resources.links.verify(request.path_params["token"])
     request.scope[KNOWN_KEY] = True
-    info, kind = await to_thread.run_sync(_find, resources, grant.key, limiter=resources.readers)
+    info, kind = await to_thread.run_sync(_find, resources, grant, limiter=resources.readers)
     etag = f'"{info.crc64}-{info.size}"'
     headers = {
         "ETag": etag,
@@ -90,17 +89,20 @@ async def _next_block(resources: HttpResources, blocks: Generator[bytes]) -> byt
         raise SluiceError(code) from None
 
 
-def _find(resources: HttpResources, key: str) -> tuple[ObjectInfo, str]:
+def _find(resources: HttpResources, grant: Grant) -> tuple[ObjectInfo, str]:
     """Describe the file, and its type.
 
     Raises EXPIRED when its time is over; RESULT_MISSING or RESULT_DAMAGED when it is not.
     """
-    ports, ref = resources.ports, parse_owner(key)
-    task = ports.tasks.read(ref) if ref is not None else None
-    if task is None or task.result_key != key:
-        task = None
-    elif (task.state is not State.COMPLETED or task.deleted_at) and not is_needed(task, now=ports.clock.now()):
-        task = None  # neither it nor another task has this file any more
+    ports, key = resources.ports, grant.key
+    owner = parse_owner(key)
+    if owner is not None and grant.task_id:
+        owner = TaskRef(owner.tenant, TaskId(grant.task_id))
+    task = ports.tasks.read(owner) if owner is not None else None
+    if task is None or task.state is not State.COMPLETED or task.result_key != key or task.deleted_at:
+        if grant.task_id:
+            raise SluiceError(ErrorCode.EXPIRED, "The file is gone.")
+        task = None  # the older release that made this link may have made the file as well
     try:
         info = ports.objects.head(key)
         if task is None or (info.size, info.crc64) == (task.result_size, task.result_crc64):
