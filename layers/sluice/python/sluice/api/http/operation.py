@@ -53,9 +53,10 @@ class NoQuery(msgspec.Struct, frozen=True):
 
 
 class RequestBody(NamedTuple):
-    """What a body may be: by content type, a struct or a schema."""
+    """What a body may be: by content type, a struct or a schema, and an example of each that is text."""
 
     content: Mapping[str, type | Declared]
+    examples: Mapping[str, object]
     required: bool = True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -108,6 +108,13 @@ def open_table(body: Iterable[bytes], media: Media, limits: Limits, names: tuple
     return open_reader(body, KINDS[media.kind], limits, options=written, hints=HINTS)
 
 
+EXAMPLES: Mapping[str, object] = {
+    JSON: [{"id": 1, "customer": "王伟", "paid": True}, {"id": 202503140000000123, "customer": "O'Neil, John"}],
+    NDJSON: '{"id": 1, "customer": "王伟", "paid": true}\n{"id": 202503140000000123, "customer": "O\'Neil, John"}\n',
+    CSV: 'id,customer,paid\r\n1,王伟,true\r\n202503140000000123,"O\'Neil, John",\r\n',
+}
+"""Two rows of an order table, as each kind of body has them."""
+
 OPERATIONS = (
     Operation(
         id="putBatch",
@@ -119,7 +126,8 @@ OPERATIONS = (
         query=BatchQuery,
         headers=(CONTENT_SHA256, CONTENT_ENCODING),
         body=RequestBody(
-            {JSON: JSON_ROWS, NDJSON: TEXT_ROWS, CSV: TEXT_ROWS, PROTOBUF: {"type": "string", "format": "binary"}}
+            {JSON: JSON_ROWS, NDJSON: TEXT_ROWS, CSV: TEXT_ROWS, PROTOBUF: {"type": "string", "format": "binary"}},
+            examples=EXAMPLES,
         ),
         answers={200: Answer("The batch is stored and will be in the file.", {JSON: BatchReceiptView})},
         codes=(*BODY_CODES, *TASK_CODES, *BATCH_CODES),

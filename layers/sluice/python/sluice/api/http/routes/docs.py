@@ -98,6 +98,9 @@ def _operation(method: str, path: str, operation: Declared) -> Iterator[str]:
         yield "</table>"
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         yield f"<p>Body <code>{escape(kind)}</code>: {_schema(content['schema'])}</p>"
+        if "example" in content:
+            shown = content["example"]
+            yield f"<pre>{escape(shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False))}</pre>"
     yield "<table><tr><th>Answer</th><th>Meaning</th><th>Content</th></tr>"
     for status, answer in sorted(operation["responses"].items()):
         contents = "".join(

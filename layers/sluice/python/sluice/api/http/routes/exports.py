@@ -219,7 +219,17 @@ OPERATIONS = (
         endpoint=open_task,
         scope=Scope.WRITE,
         headers=(IDEMPOTENCY_KEY, CONTENT_ENCODING),
-        body=RequestBody({JSON: OpenBody}),
+        body=RequestBody(
+            {JSON: OpenBody},
+            examples={
+                JSON: {
+                    "format": "xlsx",
+                    "filename": "orders.xlsx",
+                    "columns": [{"name": "id", "type": "number"}, "customer", {"name": "paid", "type": "boolean"}],
+                    "options": {"freeze_header": True},
+                }
+            },
+        ),
         answers={
             201: Answer(
                 "The export, open for batches. An open repeated under its key answers with the same export.",
@@ -289,7 +299,7 @@ OPERATIONS = (
         summary="Close an export: its rows are fixed and its file is composed",
         endpoint=close_task,
         scope=Scope.WRITE,
-        body=RequestBody({JSON: CloseBody}, required=False),
+        body=RequestBody({JSON: CloseBody}, examples={JSON: {"batches": 1, "rows": 2}}, required=False),
         answers={202: Answer("The export, sealed.", {JSON: TaskView}, ("Location", *TASK_HEADERS))},
         codes=(*BODY_CODES, *TASK_CODES, *CLOSE_CODES),
     ),
@@ -301,7 +311,9 @@ OPERATIONS = (
         endpoint=render_task,
         scope=Scope.WRITE,
         headers=(IDEMPOTENCY_KEY,),
-        body=RequestBody({JSON: RenderBody}, required=False),
+        body=RequestBody(
+            {JSON: RenderBody}, examples={JSON: {"format": "csv", "filename": "orders.csv"}}, required=False
+        ),
         answers={
             201: Answer(
                 "A new export over the rows of this one, sealed.",

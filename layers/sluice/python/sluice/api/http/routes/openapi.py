@@ -118,7 +118,10 @@ PATH_PARAMETERS: dict[str, Declared] = {
         "in any order. One numbering runs through all sheets; within a sheet rows stand in its order.",
         "schema": {"type": "integer", "minimum": 1},
     },
-    "token": {"schema": {"type": "string"}},
+    "token": {
+        "description": "What a link ends with. It says which file, and until when.",
+        "schema": {"type": "string"},
+    },
 }
 """The names in braces of the operations' paths."""
 
@@ -183,14 +186,14 @@ def make_document(operations: Sequence[Operation]) -> Declared:
 
 
 def _schemas(models: Iterable[type]) -> dict[str, Declared]:
-    """The schemas of structs and of what they refer to, by name."""
+    """The schemas of structs and of what they refer to, by name and in its order: a release has one document."""
     any_json: Declared = {"description": "Any JSON value."}
     _, schemas = msgspec.json.schema_components(models, schema_hook=lambda _: any_json, ref_template=REF_TEMPLATE)
     for schema in schemas.values():
         if "description" in schema:
             schema["description"] = cleandoc(schema["description"]).replace("``", "`")
     # As JSON has it: a list for a tuple that is a default.
-    return msgspec.json.decode(msgspec.json.encode(schemas), type=dict[str, Declared])
+    return msgspec.json.decode(msgspec.json.encode(dict(sorted(schemas.items()))), type=dict[str, Declared])
 
 
 def _operation(operation: Operation, query_schema: Declared) -> Declared:
@@ -207,6 +210,8 @@ def _operation(operation: Operation, query_schema: Declared) -> Declared:
     problems = _problems((*_ANY_CALL, *operation.codes))
     if operation.body is not None:
         declared["requestBody"] = {"required": operation.body.required, "content": _content(operation.body.content)}
+        for kind, example in operation.body.examples.items():
+            declared["requestBody"]["content"][kind]["example"] = example
         problems[HTTPStatus.REQUEST_TIMEOUT] = Answer("`SENDER_TOO_SLOW`: The body did not arrive in time.", _PROBLEM)
     answers = {**operation.answers, **problems}
     declared["responses"] = {str(int(status)): _answer(answers[status]) for status in sorted(answers)}

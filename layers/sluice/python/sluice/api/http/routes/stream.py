@@ -26,7 +26,7 @@ from sluice.api.http.bodies.body import (
 from sluice.api.http.errors import invalid_request, request_id_of
 from sluice.api.http.operation import Answer, HttpCall, Operation, RequestBody
 from sluice.api.http.responses import task_path, task_response
-from sluice.api.http.routes.batches import open_table
+from sluice.api.http.routes.batches import EXAMPLES, open_table
 from sluice.api.http.routes.exports import idempotency_key_of
 from sluice.api.http.routes.openapi import (
     BATCH_CODES,
@@ -194,7 +194,7 @@ OPERATIONS = (
         scope=Scope.WRITE,
         query=TableQuery,
         headers=(IDEMPOTENCY_KEY, CONTENT_SHA256, CONTENT_ENCODING),
-        body=RequestBody({CSV: TEXT_ROWS, NDJSON: TEXT_ROWS, JSON: JSON_ROWS}),
+        body=RequestBody({CSV: TEXT_ROWS, NDJSON: TEXT_ROWS, JSON: JSON_ROWS}, examples=EXAMPLES),
         answers={
             202: Answer(
                 "The whole body arrived, and the export is sealed. A body that breaks off never is.",
