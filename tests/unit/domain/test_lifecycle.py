@@ -328,7 +328,11 @@ def test_garbage_is_collected_round_by_round_and_once_more_at_the_end(
 
 
 def test_a_tombstone_has_no_parameters_and_is_not_due_when_it_is_deleted() -> None:
-    assert fields("bury", row(State.EXPIRED)) == {"params": None, "due_at": NOW + TIMINGS.tombstone_s}
+    assert fields("bury", row(State.EXPIRED)) == {
+        "params": None,
+        "shared_with": {},
+        "due_at": NOW + TIMINGS.tombstone_s,
+    }
     assert fields("delete", row(State.EXPIRED, params=None)) == {"deleted_at": NOW}
 
 

@@ -30,7 +30,7 @@ from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
 from sluice.usecases.sending.put_batch import put_batch
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
-from sluice.usecases.upkeep.sweep_tasks import SweepMemory, Swept, sweep_tasks
+from sluice.usecases.upkeep.sweep_tasks import SweepMemory, Swept, sweep_task, sweep_tasks
 from tests.support.fake_clock import FakeClock
 from tests.support.memory_ports import memory_ports
 from tests.support.recorded_journal import RecordedJournal
@@ -308,3 +308,19 @@ def test_a_row_that_names_a_result_of_another_task_without_sharing_it_is_damaged
     fields = {"result_key": first.result_key, "state": State.COMPLETED}
     exports.ports.tasks.update(second.ref, share(second, first.task_id, until=1).guard, fields)  # type: ignore[arg-type]
     assert reconcile_stores(exports.ports).rows_damaged == [second.task_id]
+
+
+def test_the_end_of_an_export_that_shared_a_file_shortens_no_memory_of_the_one_that_made_it() -> None:
+    """The sweeper was away while both ended, and buries the owner first."""
+    exports = Exports()
+    first, second = exports.make(), exports.make()
+    exports.clock.advance(second.expires_at - exports.clock.now() + 30 * 60)
+    sweep_task(exports.ports, second.ref, SweepMemory(trusts_clock=True))
+    for _ in range(9):
+        sweep_task(exports.ports, first.ref, SweepMemory(trusts_clock=True))
+        exports.clock.advance(HOUR_S)
+    assert exports.row(first).params is None, "a tombstone"
+    exports.sweep(HOUR_S)
+    assert exports.row(second).state is not State.COMPLETED
+    exports.sweep(exports.ports.timings.tombstone_s - 2 * 24 * HOUR_S)
+    assert exports.ports.tasks.read(first.ref) is not None
