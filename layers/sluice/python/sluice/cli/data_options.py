@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +29,7 @@ Config = Annotated[
         "--config", metavar="FILE", envvar="SLUICE_CONFIG", exists=True, dir_okay=False, help="The service's YAML file."
     ),
 ]
-_BEGINNING = re.compile(r"[a-z2-7]{1,26}", re.ASCII)
+BEGINNING = re.compile(r"[a-z2-7]{1,26}", re.ASCII)
 _SHOWN_MAX = 5
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -86,14 +86,18 @@ def find_ref(ports: Ports, task_id: str) -> TaskRef:
 
     Raises TASK_NOT_FOUND, and INVALID_REQUEST for the beginning of several ids.
     """
-    if _BEGINNING.fullmatch(task_id):
-        found: list[TaskRef] = []
+    found: list[TaskRef] = []
+    if BEGINNING.fullmatch(task_id):
         found += [task.ref for task in ports.tasks.scan(found.append) if task.task_id.startswith(task_id)]
-        found = [ref for ref in found if ref.task_id.startswith(task_id)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            several = [ref.task_id for ref in found[:_SHOWN_MAX]]
-            detail = f"{len(found)} tasks have an id that begins so; add a letter"
-            raise SluiceError(ErrorCode.INVALID_REQUEST, detail, tasks=several)
-    raise SluiceError(ErrorCode.TASK_NOT_FOUND, "no task in this directory has this id")
+    known: dict[str, TaskRef] = {ref.task_id: ref for ref in found if ref.task_id.startswith(task_id)}
+    return known[only_one(list(known), "no task in this directory has this id")]
+
+
+def only_one(task_ids: Sequence[str], none_found: str) -> str:
+    """The one id that was found. Raises TASK_NOT_FOUND for none, and INVALID_REQUEST with some of several."""
+    if len(task_ids) > 1:
+        detail = f"{len(task_ids)} tasks have an id that begins so; add a letter"
+        raise SluiceError(ErrorCode.INVALID_REQUEST, detail, tasks=list(task_ids[:_SHOWN_MAX]))
+    if not task_ids:
+        raise SluiceError(ErrorCode.TASK_NOT_FOUND, none_found)
+    return task_ids[0]

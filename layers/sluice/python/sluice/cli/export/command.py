@@ -13,7 +13,7 @@ import typer
 from sluice.cli.data_options import AsJson
 from sluice.cli.export.local_export import Exported, export_locally
 from sluice.cli.export.params_from_flags import make_params
-from sluice.cli.export.progress import ProgressDisplay, shown_progress
+from sluice.cli.export.progress import shown_progress
 from sluice.cli.export.remote_export import export_remotely
 from sluice.cli.export.table_input import (
     STDIN,
@@ -23,7 +23,7 @@ from sluice.cli.export.table_input import (
     open_table,
 )
 from sluice.cli.formatting import json_of, lines_of, printable
-from sluice.client import Client
+from sluice.cli.server_options import Token, open_client
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
@@ -86,10 +86,6 @@ DetectTypes = Annotated[
 Server = Annotated[
     str | None, typer.Option(metavar="URL", envvar="SLUICE_SERVER", help="Let this service make the file.")
 ]
-Token = Annotated[
-    str | None,
-    typer.Option(envvar="SLUICE_TOKEN", help="API key for the service; the variable keeps it out of process lists."),
-]
 IdempotencyKey = Annotated[
     str | None, typer.Option(help="With --server: run again under the same key to go on after a crash.")
 ]
@@ -148,20 +144,12 @@ def export_file(
         if server is None:
             exported = export_locally(table, params, output=target, progress=progress)
         else:
-            with open_client(server, token, progress) as client:
+            with open_client(server, token, progress.note) as client:
                 exported = export_remotely(
                     table, params, output=target, progress=progress, client=client, idempotency_key=idempotency_key
                 )
         exported = exported._replace(read_as=table.written, types=types_of(params))
     print(json_of(exported._asdict()) if as_json else summary(exported))
-
-
-def open_client(server: str, token: str | None, progress: ProgressDisplay) -> Client:
-    """Prepare calls to a service. Raises ``typer.BadParameter``."""
-    try:
-        return Client(server, token or "", on_retry=progress.note)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--server, --token") from None
 
 
 def types_of(params: ExportParams) -> str:

@@ -6,6 +6,7 @@ import heapq
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -13,15 +14,19 @@ import typer
 from sluice.api.task_view import view_task
 from sluice.cli.data_options import AsJson, Config, Data, find_ref, open_data
 from sluice.cli.formatting import counted, json_of, span
+from sluice.cli.server_options import Token
+from sluice.cli.task.remote import called, find_export, list_remotely, page_of_status
 from sluice.cli.task.report import report_task
 from sluice.cli.task.text import page_of, table_of
+from sluice.client import SluiceApiError
 from sluice.domain.attempts import free_at, is_leased
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
+from sluice.domain.limits import DAY_S
 from sluice.domain.task import State
 from sluice.ports.bundle import Ports
 from sluice.usecases.reading.read_task import find_task
-from sluice.usecases.sending.cancel_export import cancel_export
+from sluice.usecases.sending.cancel_export import cancel_export, delete_export
 from sluice.usecases.sending.render_again import RenderRequest, render_again
 from sluice.usecases.upkeep.collect_garbage import keeps_chunks
 from sluice.usecases.upkeep.repair_task import check_chunks, release_lease, trigger_again, verify_result
@@ -36,6 +41,20 @@ commands = typer.Typer(
 _LOST = frozenset({ErrorCode.RESULT_MISSING, ErrorCode.RESULT_DAMAGED})
 
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id, or as much of it as no other has.")]
+
+Server = Annotated[
+    str | None, typer.Option(metavar="URL", help="Ask this service, for the tenant of the key, instead of its data.")
+]
+ServerOnly = Annotated[str, typer.Option("--server", metavar="URL", help="The service.")]
+
+
+def _refuse_server(given: str | None) -> None:
+    if given is not None:
+        way_out = "run it on the service's machine, with --data DIR or --config FILE"
+        raise typer.BadParameter(f"this command works on the service's stores, which no call reaches: {way_out}")
+
+
+NotByServer = Annotated[str | None, typer.Option("--server", hidden=True, callback=_refuse_server)]
 
 
 @contextmanager
@@ -63,13 +82,22 @@ def list_(
     as_json: AsJson = False,
     data: Data = None,
     config: Config = None,
+    server: Server = None,
+    token: Token = None,
 ) -> None:
-    """List tasks of all tenants, newest first.
+    """List tasks of all tenants, newest first; with --server those of the key's tenant.
 
     Examples:
       sluice task list --data /var/lib/sluice
       sluice task list --state failed --tenant shop --json
+      SLUICE_TOKEN=slc_… sluice task list --server https://exports.example.com
     """
+    if server is not None:
+        if tenant is not None:
+            raise typer.BadParameter("a service shows the tenant of the key alone", param_hint="--tenant")
+        with called(server, token, data) as client:
+            typer.echo(list_remotely(client, state=state, limit=limit, as_json=as_json))
+        return
     damaged: list[TaskRef] = []
     with open_data(data, config) as ports:
         scanned = ports.tasks.scan(damaged.append)
@@ -85,18 +113,33 @@ def list_(
 
 
 @commands.command()
-def show(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
-    """Say where a task is, since when, who acts next and when, and why attempts failed.
+def show(
+    task: TaskArgument,
+    *,
+    as_json: AsJson = False,
+    data: Data = None,
+    config: Config = None,
+    server: Server = None,
+    token: Token = None,
+) -> None:
+    """Say where a task is, since when, who acts next and when, and why attempts failed; with --server what it tells.
 
     Example: sluice task show bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
     """
+    if server is not None:
+        with called(server, token, data) as client:
+            status = find_export(client, task).status()
+        typer.echo(json_of(asdict(status)) if as_json else page_of_status(status))
+        return
     with _opened(task, data, config) as (ports, ref):
         report = report_task(ports, ref)
     typer.echo(json_of(report) if as_json else page_of(report))
 
 
 @commands.command()
-def retry(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
+def retry(
+    task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None, _: NotByServer = None
+) -> None:
     """Make a new task from the rows of one that failed, or whose file is missing or damaged. The old one stays.
 
     The rows are read first: without them another attempt could not end better.
@@ -123,18 +166,112 @@ def retry(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, con
 
 
 @commands.command()
-def cancel(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
+def cancel(
+    task: TaskArgument,
+    *,
+    as_json: AsJson = False,
+    data: Data = None,
+    config: Config = None,
+    server: Server = None,
+    token: Token = None,
+) -> None:
     """Stop a task that has not ended. It never gets a file; repeatable.
 
     Example: sluice task cancel bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
     """
-    with _opened(task, data, config) as (ports, ref):
-        state = cancel_export(ports, ref).state
+    if server is not None:
+        with called(server, token, data) as client:
+            export = find_export(client, task)
+            state = State(export.status().state)
+            if state.terminal and state is not State.CANCELLED:  # the call would delete it
+                raise _refused(f"task {task} has ended, it is {state}; `sluice task delete` removes it")
+            export.cancel()
+            task, state = export.id, State.CANCELLED
+    else:
+        with _opened(task, data, config) as (ports, ref):
+            state = cancel_export(ports, ref).state
     _say(f"Task {task} is cancelled.", as_json=as_json, task_id=task, state=state)
 
 
+@commands.command()
+def delete(
+    task: TaskArgument,
+    *,
+    as_json: AsJson = False,
+    data: Data = None,
+    config: Config = None,
+    server: Server = None,
+    token: Token = None,
+) -> None:
+    """Remove a task that has ended, with its file and its rows; links to it end. Repeatable.
+
+    Example: sluice task delete bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
+    """
+    if server is not None:
+        with called(server, token, data) as client:
+            export = find_export(client, task)
+            with _deleted_already():
+                _check_ended(task, State(export.status().state))
+            export.cancel()
+            task = export.id
+    else:
+        with _opened(task, data, config) as (ports, ref):
+            with _deleted_already():
+                _check_ended(task, find_task(ports, ref).state)
+            delete_export(ports, ref)
+    _say(f"Task {task} is deleted.", as_json=as_json, task_id=task)
+
+
+def _check_ended(task: str, state: State) -> None:
+    if not state.terminal:
+        raise _refused(f"task {task} has not ended, it is {state}; `sluice task cancel` stops it")
+
+
+@contextmanager
+def _deleted_already() -> Iterator[None]:
+    """Go on where the task is deleted already."""
+    try:
+        yield
+    except (SluiceError, SluiceApiError) as error:
+        if error.code != ErrorCode.TASK_DELETED:
+            raise
+
+
+@commands.command()
+def wait(
+    task: TaskArgument,
+    *,
+    server: ServerOnly,
+    token: Token = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, max=DAY_S * 365, metavar="SECONDS", help="Without: until it has ended.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Wait until a service has the file of a task; fails when there will be none, or the time is up.
+
+    Example: sluice task wait bq3vx5k2m7wabq3vx5k2m7waxy --server https://exports.example.com
+    """
+    with called(server, token) as client:
+        status = find_export(client, task).wait(timeout)
+    typer.echo(json_of(asdict(status)) if as_json else page_of_status(status))
+
+
+@commands.command()
+def link(task: TaskArgument, *, server: ServerOnly, token: Token = None, as_json: AsJson = False) -> None:
+    """Print a link to the file of a task; anyone who has it may read the file for a while.
+
+    Example: sluice task link bq3vx5k2m7wabq3vx5k2m7waxy --server https://exports.example.com
+    """
+    with called(server, token) as client:
+        made = find_export(client, task).link()
+    _say(made.url, as_json=as_json, **asdict(made))
+
+
 @commands.command("release-lease")
-def release_lease_(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
+def release_lease_(
+    task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None, _: NotByServer = None
+) -> None:
     """Take a task from a composer that has its lease but will not finish.
 
     Safe at any time: a composer that is alive after all cannot finish the task any more.
@@ -156,7 +293,9 @@ def release_lease_(task: TaskArgument, *, as_json: AsJson = False, data: Data = 
 
 
 @commands.command()
-def trigger(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
+def trigger(
+    task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None, _: NotByServer = None
+) -> None:
     """Ask for a composer now instead of when the sweeper would have; refused while one is at work.
 
     Example: sluice task trigger bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice
@@ -199,7 +338,9 @@ def _has_whole_file(ports: Ports, ref: TaskRef) -> bool:
 
 
 @commands.command()
-def verify(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
+def verify(
+    task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None, _: NotByServer = None
+) -> None:
     """Read a finished file whole and compare its size and SHA-256 with what was recorded.
 
     Example: sluice task verify bq3vx5k2m7wabq3vx5k2m7waxy --data /var/lib/sluice

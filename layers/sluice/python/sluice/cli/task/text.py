@@ -140,7 +140,7 @@ def table_of(tasks: Iterable[Task], now: float) -> str:
             f"{task.rows_received:,}",
             size(task.result_size) if task.state is State.COMPLETED else "",
             when(task.created_at, now),
-            _short(filename_of(task)) if task.params else "",
+            short(filename_of(task)) if task.params else "",
             _note(task, now),
         )
         for task in tasks
@@ -148,7 +148,7 @@ def table_of(tasks: Iterable[Task], now: float) -> str:
     return "\n".join(lines_of([head, *rows])) if rows else "There are no tasks."
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     """A file's name for one cell of a line; the page of the task has all of it."""
     shown = printable(name)
     return shown if len(shown) <= _NAME_CHARS_MAX else f"{shown[: _NAME_CHARS_MAX - 1]}…"
