@@ -316,7 +316,7 @@ def test_paths_and_methods_that_are_not_there(client: ApiClient) -> None:
         assert client.get(path).status_code == 404, path
     answer = client.patch("/v1/exports")
     assert (answer.status_code, code_of(answer)) == (405, "INVALID_REQUEST")
-    assert answer.headers["Allow"] == "GET, POST"
+    assert answer.headers["Allow"] == "GET, OPTIONS, POST"
 
 
 def test_a_full_service_says_when_to_come_again(tmp_path: Path) -> None:

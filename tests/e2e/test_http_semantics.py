@@ -85,6 +85,61 @@ def test_if_match_is_evaluated_before_the_file_is_sent(client: ApiClient, relay:
     assert stranger.get(url, headers={"If-Match": etag, "If-None-Match": etag}).status_code == 304
 
 
+CALLS: list[tuple[str, str, Any]] = [
+    ("GET", "", None),
+    ("DELETE", "", None),
+    ("PUT", "/batches/1", [[1, "x"]]),
+    ("POST", "/close", {}),
+    ("POST", "/render", {}),
+    ("GET", "/file", None),
+]
+
+
+@pytest.mark.parametrize(("method", "rest", "body"), CALLS, ids=str)
+def test_if_match_lets_nothing_happen_to_an_export_but_what_would_fail_anyway(
+    client: ApiClient, method: str, rest: str, body: Any
+) -> None:
+    """A caller that says "only if it is still so" is not overruled; weak tags never match."""
+    task_id = client.open()
+    seen = client.get(f"/v1/exports/{task_id}")
+    for tags in (
+        seen.headers["ETag"],
+        seen.headers["ETag"].removeprefix("W/"),
+        '"other"',
+        f"*, {seen.headers['ETag']}",
+    ):
+        refused = client.request(method, f"/v1/exports/{task_id}{rest}", json=body, headers={"If-Match": tags})
+        assert (refused.status_code, refused.json()["field"]) == (412, "If-Match")
+    assert client.get(f"/v1/exports/{task_id}").json() == seen.json()
+    unknown = client.request(method, f"/v1/exports/{'a' * 26}{rest}", json=body, headers={"If-Match": '"other"'})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "TASK_NOT_FOUND")
+    known = client.request(method, f"/v1/exports/{task_id}{rest}", json=body, headers={"If-Match": "*"})
+    assert known.status_code != 412
+
+
+def test_options_say_what_a_path_takes_and_star_is_the_server(relay: HttpRelay) -> None:
+    for target, methods in (
+        (b"*", b"DELETE, GET, HEAD, OPTIONS, POST, PUT"),
+        (b"/v1/exports", b"GET, OPTIONS, POST"),
+        (b"/v1/exports/x/batches/1", b"OPTIONS, PUT"),
+        (b"/docs", b"GET, HEAD, OPTIONS"),
+    ):
+        said = raw(relay, b"OPTIONS " + target + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert said.startswith(b"HTTP/1.1 204 "), target
+        assert b"\r\nallow: " + methods + b"\r\n" in said
+    for target in (b"/nothing", b"/v1/nothing"):
+        said = raw(relay, b"OPTIONS " + target + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert said.startswith(b"HTTP/1.1 404 ")
+
+
+def test_a_method_that_http_does_not_have_is_not_implemented(relay: HttpRelay) -> None:
+    for method, status in ((b"BREW", 501), (b"options", 501), (b"PATCH", 405), (b"TRACE", 405)):
+        said = raw(relay, method + b" /v1/exports HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert said.startswith(b"HTTP/1.1 %d " % status), method
+        assert b"\r\nallow: GET, OPTIONS, POST\r\n" in said
+    assert raw(relay, b"GET * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 404 ")
+
+
 def test_a_request_with_two_lengths_is_refused_and_its_connection_closed(client: ApiClient, relay: HttpRelay) -> None:
     bearer = client.headers["Authorization"].encode()
     smuggled = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"

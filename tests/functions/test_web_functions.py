@@ -136,12 +136,12 @@ def test_a_relay_serves_no_files_since_links_lead_to_the_store(
 @pytest.mark.parametrize(
     ("method", "path", "status", "allow"),
     [
-        ("POST", "/v1/exports", 405, "GET"),
-        ("PUT", "/v1/exports", 405, "GET"),
-        ("DELETE", "/v1/exports/bq3vx5k2m7wabq3vx5k2m7waxy", 405, "GET"),
+        ("POST", "/v1/exports", 405, "GET, OPTIONS"),
+        ("PUT", "/v1/exports", 405, "GET, OPTIONS"),
+        ("DELETE", "/v1/exports/bq3vx5k2m7wabq3vx5k2m7waxy", 405, "GET, OPTIONS"),
         ("PUT", "/v1/exports/bq3vx5k2m7wabq3vx5k2m7waxy/batches/1", 404, None),
         ("POST", "/v1/exports/bq3vx5k2m7wabq3vx5k2m7waxy/close", 404, None),
-        ("POST", "/v1/exports/bq3vx5k2m7wabq3vx5k2m7waxy/file", 405, "GET, HEAD"),
+        ("POST", "/v1/exports/bq3vx5k2m7wabq3vx5k2m7waxy/file", 405, "GET, HEAD, OPTIONS"),
         ("GET", "/v1/files/token", 404, None),
         ("POST", "/invoke", 404, None),
         ("POST", "/initialize", 404, None),

@@ -28,8 +28,11 @@ SHARE_KEY = "sluice.share"
 _SENTENCES: dict[int, str] = {
     HTTPStatus.NOT_FOUND: "There is nothing at this path.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This path does not take this method.",
+    HTTPStatus.NOT_IMPLEMENTED: "This method is none that HTTP has.",
 }
 
+METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
+"""Those that every server knows, whether or not a path takes them (RFC 9110, 9.1, and RFC 5789)."""
 EXPORT_PATHS = "/v1/exports/"
 
 
@@ -98,15 +101,21 @@ def answer_error(request: Request, error: Exception) -> Response:
 def _answer_routing(request: Request, error: HTTPException, journal: Journal) -> Response:
     """Answer for the framework: no such path, no such method."""
     request_id = request_id_of(request.scope)
+    routes = [one for one in request.app.routes if isinstance(one, Route)]
+    if request.scope["path"] != "*":  # which is the server itself, in `OPTIONS *`
+        routes = [one for one in routes if one.matches(request.scope)[0] is not Match.NONE]
+    # The methods of all routes of the path; the framework's own answer names those of one.
+    methods = ", ".join(sorted({"OPTIONS", *(method for one in routes for method in one.methods or ())}))
+    if request.method == "OPTIONS" and routes:
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Allow": methods})
     if error.status_code == HTTPStatus.NOT_FOUND and request.url.path.startswith(EXPORT_PATHS):
         known = record_error(SluiceError(ErrorCode.TASK_NOT_FOUND), journal)
         return problem_response(known, request_id=request_id)
     headers = dict(error.headers or {})
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        # The methods of all routes of the path; the framework's own answer names those of one.
-        routes = [one for one in request.app.routes if isinstance(one, Route)]
-        matching = [one for one in routes if one.matches(request.scope)[0] is not Match.NONE]
-        headers["Allow"] = ", ".join(sorted({method for one in matching for method in one.methods or ()}))
-    sentence = _SENTENCES.get(error.status_code, "The request cannot be served.")
+    status = error.status_code
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = methods
+        status = status if request.method in METHODS else HTTPStatus.NOT_IMPLEMENTED
+    sentence = _SENTENCES.get(status, "The request cannot be served.")
     known = record_error(invalid_request(sentence), journal)
-    return problem_response(known, request_id=request_id, status=error.status_code, headers=headers)
+    return problem_response(known, request_id=request_id, status=status, headers=headers)

@@ -27,7 +27,7 @@ from starlette.types import Scope as AsgiScope
 
 from sluice.api.auth import NO_KEY, Principal, Shares
 from sluice.api.http.bodies.body import JSON, BodyBudget, BodyTimeouts
-from sluice.api.http.errors import KNOWN_KEY, SHARE_KEY, invalid_request
+from sluice.api.http.errors import KNOWN_KEY, SHARE_KEY, HttpError, invalid_request
 from sluice.api.http.server.middleware import CHANGES_NOTHING
 from sluice.api.service import DECODED_MAX, DECODED_OF_TENANT_MAX, ROOM_POLL_S, Service
 from sluice.domain.api_key import Scope
@@ -35,6 +35,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, make_ref
 from sluice.domain.options import ExportFormat
 from sluice.ports.bundle import Ports
+from sluice.usecases.reading.read_task import find_task
 
 Result = TypeVar("Result")
 Query = TypeVar("Query", bound=msgspec.Struct)
@@ -122,7 +123,22 @@ async def _serve(operation: Operation, request: Request) -> Response:
     request.scope[SHARE_KEY] = resources.requests.take(principal)
     check_query_text(request.scope["query_string"])
     query = read_query(request.query_params, operation.query)
-    return await operation.endpoint(HttpCall(request, resources, principal, query))
+    call = HttpCall(request, resources, principal, query)
+    await _check_match(call)
+    return await operation.endpoint(call)
+
+
+async def _check_match(call: HttpCall[Any]) -> None:
+    """Raise 412 for an ``If-Match`` that names a tag: those of exports are weak, which it never matches.
+
+    A call that would fail without it fails as it would (RFC 9110, 13.2.1).
+    """
+    if call.request.headers.get("if-match", "*").strip() == "*":
+        return
+    if "task_id" in call.request.path_params:
+        await call.run(find_task, call.ports, call.task_ref)
+    detail = "If-Match takes * alone: an export changes by itself, so its tags are weak and no tag matches."
+    raise HttpError(412, invalid_request(detail, field="If-Match"))
 
 
 def check_query_text(query: bytes) -> None:

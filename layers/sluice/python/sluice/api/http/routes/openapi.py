@@ -213,6 +213,10 @@ def _operation(operation: Operation, query_schema: Declared) -> Declared:
         for kind, example in operation.body.examples.items():
             declared["requestBody"]["content"][kind]["example"] = example
         problems[HTTPStatus.REQUEST_TIMEOUT] = Answer("`SENDER_TOO_SLOW`: The body did not arrive in time.", _PROBLEM)
+    if operation.scope is not None:
+        problems[HTTPStatus.PRECONDITION_FAILED] = Answer(
+            "`If-Match` names a tag: those of exports are weak.", _PROBLEM
+        )
     answers = {**operation.answers, **problems}
     declared["responses"] = {str(int(status)): _answer(answers[status]) for status in sorted(answers)}
     return declared
