@@ -103,10 +103,19 @@ def flood(connection: socket.socket, *, seconds_max: float) -> None:
         time.sleep(0.001)
 
 
-def test_a_refused_request_with_a_short_body_keeps_its_connection(relay: HttpRelay) -> None:
-    request = b"POST /v1/exports HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
-    answer = raw_exchange(relay.port, [request, request.replace(b"Host: x", b"Host: x\r\nConnection: close")])
-    assert answer.count(b"HTTP/1.1 401 ") == 2
+def test_a_stranger_gets_one_answer_and_a_known_caller_keeps_its_connection(client: ApiClient) -> None:
+    key = f"Authorization: {client.headers['Authorization']}\r\n".encode()
+    known, stranger = (b"GET /v1/exports HTTP/1.1\r\nHost: x\r\n%b\r\n" % header for header in (key, b""))
+    post = b"POST /v1/exports HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+    for requests, answers in (
+        ([stranger] * 3, [b"401"]),
+        ([post] * 3, [b"401"]),
+        ([b"GET /docs HTTP/1.1\r\nHost: x\r\n\r\n"] * 3, [b"200"]),
+        ([known, known, stranger, known], [b"200", b"200", b"401"]),
+    ):
+        said = raw_exchange(client.relay.port, [b"".join(requests)])
+        assert re.findall(rb"HTTP/1.1 (\d+) ", said) == answers
+        assert said.lower().count(b"connection: close\r\n") == 1
 
 
 def test_a_caller_that_asks_before_it_sends_is_refused_without_sending(client: ApiClient) -> None:

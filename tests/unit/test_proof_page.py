@@ -14,6 +14,7 @@ NUMBERS = {
     "deployment": [*(f"W{number}" for number in range(1, 4)), *(f"L{number}" for number in range(1, 5))]
     + [f"U{number}" for number in range(1, 11)],
     "fresh attack": list("ABCDEFGHIJKLM"),
+    "second fresh attack": ["A-F4", "A-F4b"],
 }
 
 
@@ -25,7 +26,9 @@ def rows() -> list[list[str]]:
 @pytest.mark.parametrize("report", NUMBERS)
 def test_every_number_of_a_report_has_a_row(report: str) -> None:
     reported = " ".join(row[1] for row in rows())
-    named = re.findall(rf"(?<!fresh ){report}s? ((?:[0-9A-Z]+[ab]?(?:, (?=[0-9A-Z]+[ab]?\b))?)+)", reported)
+    named = re.findall(
+        rf"(?<!fresh )(?<!second ){report}s? ((?:[0-9A-Z-]+[ab]?(?:, (?=[0-9A-Z-]+[ab]?\b))?)+)", reported
+    )
     found = {number for numbers in named for number in numbers.split(", ")}
     assert [number for number in NUMBERS[report] if number not in found] == []
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
+from starlette.types import Receive, Scope, Send
 
 from sluice.api.http.routes.health import HealthApp, HealthChecks
 from sluice.api.http.server.server import HttpServer, ListenOn
@@ -110,6 +112,37 @@ def test_metrics_are_served_as_they_are_rendered() -> None:
         answer = client.get("/metrics")
     assert answer.content == b"export_active_tasks 3\n"
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
+def test_a_crowd_that_asks_at_a_time_has_the_work_done_once() -> None:
+    begun, gate, rendered = threading.Semaphore(0), threading.Event(), []
+
+    def render() -> bytes:
+        rendered.append(1)
+        begun.release()
+        gate.wait(60)
+        return b"1"
+
+    app = HealthApp(
+        HealthChecks(ready={}, dependencies={}), clock=FakeClock(), metrics=render, metrics_type="text/plain"
+    )
+    asked = threading.Semaphore(0)
+
+    async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.release()
+        await built(scope, receive, send)
+
+    built = app.build()
+    face = HttpServer(counted, ListenOn(), new_request_id=str)
+    url = f"http://127.0.0.1:{face.start()}/metrics"
+    with ThreadPoolExecutor(20) as threads:
+        answers = [threads.submit(httpx.get, url, trust_env=False, verify=False, timeout=60) for _ in range(20)]
+        assert begun.acquire(timeout=60)
+        assert all(asked.acquire(timeout=60) for _ in answers)
+        gate.set()
+        assert {answer.result().content for answer in answers} == {b"1"}
+    face.drain(deadline_s=2)
+    assert len(rendered) == 1
 
 
 def test_nothing_else_is_there() -> None:

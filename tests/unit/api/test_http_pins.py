@@ -59,7 +59,9 @@ def test_what_is_overridden_or_called_takes_what_it_took(member: Callable[..., o
 
 def test_every_method_that_is_overridden_is_listed() -> None:
     """A method of ours that uvicorn no longer calls would be dead, and its attack open again."""
-    rules = ConnectionRules(idle_s=1, connections_max=1, strangers_max=1, stranger_s=1, new_request_id=lambda: "id")
+    rules = ConnectionRules(
+        idle_s=1, connections_max=1, strangers_max=1, stranger_s=1, stranger_answer_s=1, new_request_id=lambda: "id"
+    )
     factory: Any = connection_factory(rules)
     own = {name for name, member in vars(factory.func).items() if callable(member)}
     inherited = {name for name in own if hasattr(h11_impl.H11Protocol, name)}
@@ -74,7 +76,7 @@ def test_the_attributes_that_are_read_are_there() -> None:
 
     protocol = asyncio.run(made())
     state = vars(protocol)
-    assert {"loop", "conn", "cycle", "transport", "connections"} <= state.keys()
+    assert {"app", "loop", "conn", "cycle", "transport", "connections"} <= state.keys()
     assert state["cycle"] is None
     assert (protocol.conn.our_state, protocol.conn.their_state) == (h11.IDLE, h11.IDLE)
     assert protocol.conn.trailing_data == (b"", False)

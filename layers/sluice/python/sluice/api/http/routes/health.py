@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
@@ -18,10 +19,13 @@ from sluice.domain.errors import MEANINGS, ErrorCode, SluiceError
 from sluice.ports.clock import Clock
 from sluice.ports.store_errors import StoreFull
 
+Result = TypeVar("Result")
+
 Check = Callable[[], object]
 """Returns when all is well, raises when it is not. May block."""
 
 CHECK_TIMEOUT_S = 5.0
+_WELL = {"status": "ok"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,7 @@ class HealthApp:
         self._asking = asyncio.Lock()
         self._threads = CapacityLimiter(8)
         self._living: dict[str, Check] = {}
+        self._under_way: dict[str, asyncio.Future[Any]] = {}
 
     def live_while(self, name: str, check: Check) -> None:
         """Count the process as dead once ``check`` raises: something that only another start can mend. Cheap."""
@@ -67,19 +72,29 @@ class HealthApp:
 
     async def live(self, _request: Request) -> Response:
         """The process answers, and nothing in it has ended that only another start brings back."""
-        return _answer(await self._run(self._living)) if self._living else json_response({"status": "ok"})
+        living = self._living
+        return _answer(await self._share("live", lambda: self._run(living))) if living else json_response(_WELL)
 
     async def ready(self, _request: Request) -> Response:
         """An export can be accepted now; if not, ``checks`` says why. Includes the dependencies."""
-        return _answer({**await self._run(self._checks.ready), **await self._ask_dependencies()})
+        said = await self._share("ready", lambda: self._run(self._checks.ready))
+        return _answer({**said, **await self._ask_dependencies()})
 
     async def dependencies(self, _request: Request) -> Response:
         """Whether each store answers."""
         return _answer(await self._ask_dependencies())
 
     async def metrics(self, _request: Request) -> Response:
-        content = await to_thread.run_sync(self._metrics, limiter=self._threads)
+        content = await self._share("metrics", lambda: to_thread.run_sync(self._metrics, limiter=self._threads))
         return Response(content, headers={"Content-Type": self._metrics_type})
+
+    async def _share(self, what: str, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        """Do the work once for all that ask while it is under way: a crowd takes no more than one caller."""
+        future: asyncio.Future[Result] | None = self._under_way.get(what)
+        if future is None:
+            future = self._under_way[what] = asyncio.ensure_future(work())
+            future.add_done_callback(lambda _done: self._under_way.pop(what))
+        return await asyncio.shield(future)
 
     async def _ask_dependencies(self) -> dict[str, str]:
         async with self._asking:

@@ -1,20 +1,22 @@
-"""One HTTP connection: what may happen on it before a request is whole, and after it was refused."""
+"""One HTTP connection: how long its requests, its answers and their readers may take, and who makes room for whom."""
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
+import socket
+import struct
 import termios
 from array import array
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
 from typing import Any, cast
 
 import h11
 import msgspec
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -22,11 +24,20 @@ from uvicorn.server import ServerState
 from sluice.api.error_status import problem, retry_after_s
 from sluice.api.http.errors import KNOWN_KEY, PROBLEM_TYPE, invalid_request
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.limits import KIB
 
 LINGER_S = 2.0
 """How long a caller that is still sending may read the refusal before its connection is closed."""
 KNOWN_LINGER_S = 60.0
 """The same for a caller that was let in: it may send its body to the end before it reads the answer."""
+READER_PACE_BYTES = 1 * KIB
+"""A caller takes this much of an answer in a second, on average; less is dripped to hold a connection."""
+READER_LAG_CHECKS = 4
+"""How far a caller may fall behind that, in times of ``idle_s``: a minute by default, for networks that stall."""
+
+_RESET = struct.pack("ii", 1, 0)
+"""For ``SO_LINGER``: a closed socket throws away what it still has."""
+_CLOSE = (b"connection", b"close")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +51,11 @@ class ConnectionRules:
     """
     connections_max: int
     strangers_max: int
-    """Connections on which no caller was let in yet; of more, the one that has said nothing for longest is closed."""
+    """Connections whose last request, if there was one, let no caller in; each gets one answer."""
     stranger_s: float
     """As ``idle_s``, until a caller was let in."""
+    stranger_answer_s: float
+    """From a stranger's request to the last byte of the answer that it takes."""
     new_request_id: Callable[[], str]
 
 
@@ -74,10 +87,46 @@ class OneShotTimer:
         self._callback()
 
 
+class _StillOpen:
+    """A transport for uvicorn's last answer on a connection, which it would close before the caller could read it."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+
+    def close(self) -> None:
+        """``on_response_complete`` sees to it."""
+
+
+class ReaderPace:
+    """Whether a caller takes what waits for it. Times are those of one clock, in seconds; it may start anywhere."""
+
+    def __init__(self, *, lag_s_max: float) -> None:
+        self._lag_s_max = lag_s_max
+        self._lag_s = 0.0
+        self._unsent_bytes = 0
+        self._looked_at = 0.0
+
+    def begin(self, unsent_bytes: int, now: float) -> None:
+        """From now on ``unsent_bytes`` wait for the caller."""
+        self._unsent_bytes, self._looked_at = unsent_bytes, now
+
+    def look(self, unsent_bytes: int, now: float) -> bool:
+        """Whether it took anything since the last look, and is not too far behind ``READER_PACE_BYTES`` a second.
+
+        What it takes faster than that makes up for what it was behind, and is no credit for later.
+        """
+        taken_bytes = self._unsent_bytes - unsent_bytes
+        self._lag_s = max(0.0, self._lag_s + now - self._looked_at - taken_bytes / READER_PACE_BYTES)
+        self.begin(unsent_bytes, now)
+        return taken_bytes > 0 and self._lag_s <= self._lag_s_max
+
+
 class _Connection(H11Protocol):
     """uvicorn's connection, whose class is private: `tests/unit/api/test_http_pins.py` fails on an upgrade.
 
     Closes connections that drip a request's head, are too many, go on sending after a refusal, or do not read.
+    The answer to a stranger is the last of its connection, so what a stranger pipelines is never looked at.
     """
 
     def __init__(
@@ -94,81 +143,139 @@ class _Connection(H11Protocol):
         self._head_timer = OneShotTimer(self.loop, self._close_for_head)
         self._unread_timer = OneShotTimer(self.loop, self._close_unread)
         self._reader_timer = OneShotTimer(self.loop, self._check_reader)
-        self._unsent_bytes = 0
+        self._answer_timer = OneShotTimer(self.loop, self._close_slow_stranger)
+        self._pace = ReaderPace(lag_s_max=READER_LAG_CHECKS * rules.idle_s)
         self._was_known = False
+        self._was_ever_known = False
+        self._inner, self.app = self.app, self._serve
         self.since = self.loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its parent does
         super().connection_made(transport)
+        # Any byte that waits for the caller is waited for under the eyes of ``_check_reader``, also of a connection
+        # that is closing. (0 would have asyncio's TLS pause when nothing waits.)
+        transport.set_write_buffer_limits(high=1, low=0)
         if not self._make_room():
             self._refuse(503, SluiceError(ErrorCode.QUEUE_FULL, "Too many connections are open.", retry_after_s=1))
         else:
             self._time_head()
 
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request. Whether its caller is known counts from its answer on, whatever was asked before."""
+        self.since = self.loop.time()
+        self._answer_timer.stop()
+        self._answer_timer.start(self._rules.stranger_answer_s)
+
+        async def send_and_judge(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._was_known = KNOWN_KEY in scope
+                self._was_ever_known = self._was_ever_known or self._was_known
+                headers = list(message.get("headers", []))
+                if not self._was_known:
+                    message = {**message, "headers": headers if _CLOSE in headers else [*headers, _CLOSE]}
+                    if self.conn.their_state is h11.SEND_BODY:
+                        self.cycle.transport = cast(asyncio.Transport, _StillOpen(self.transport))
+            await send(message)
+
+        await self._inner(scope, receive, send_and_judge)
+
     @property
     def is_known(self) -> bool:
-        """Whether a caller was ever let in on this connection."""
+        """Whether the caller of the request under way, or of the last one that was answered, was let in."""
         scope: Mapping[str, Any] | None = self.scope  # None until the first request
-        self._was_known = self._was_known or (scope is not None and KNOWN_KEY in scope)
-        return self._was_known
+        return self._was_known or (scope is not None and KNOWN_KEY in scope)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it is left but its end."""
+        return self.transport.is_closing() and not self.is_waiting_for_reader
+
+    @property
+    def is_waiting_for_reader(self) -> bool:
+        return bool(self.transport.get_write_buffer_size() > 0)
 
     def _make_room(self) -> bool:
-        """Close the oldest connections that are not answered now, strangers first; False if more than allowed stay.
+        """Close what must go for this connection to stay: strangers first, then known callers that ask nothing.
 
-        Who says nothing is no reason to send the next one away, who may have something to say.
+        Of strangers those go first that do not take their answers, then those that came first: one that asks and
+        reads is answered whatever the others do. False where only known callers that are answered are left.
         """
         others = [one for one in self.connections if isinstance(one, _Connection) and one is not self]
-        others = sorted((one for one in others if not one.transport.is_closing()), key=attrgetter("since"))
-        silent = [one for one in others if not one.is_answering]
-        strangers_over = sum(not one.is_known for one in others) + 1 - self._rules.strangers_max
-        over = max(strangers_over, len(others) + 1 - self._rules.connections_max)
-        silent_strangers = [one for one in silent if not one.is_known]
-        closed = [*silent_strangers, *(one for one in silent if one.is_known)][: max(over, 0)]
-        if len(closed) < over or len(silent_strangers) < strangers_over:
+        others = [one for one in others if not one.is_over]
+        strangers = [one for one in others if not one.is_known]
+        over = max(len(strangers) + 1 - self._rules.strangers_max, len(others) + 1 - self._rules.connections_max, 0)
+        if not over:
+            return True
+        silent = [one for one in others if one.is_known and not one.is_answering]
+        in_order = [one for group in (strangers, silent) for one in sorted(group, key=_Connection._turn)]
+        if len(in_order) < over:
             return False
-        for one in closed:
-            one.transport.close()
+        for one in in_order[:over]:
+            one.drop()
         return True
+
+    def _turn(self) -> tuple[bool, float]:
+        return not self.is_waiting_for_reader, self.since
+
+    def _close_slow_stranger(self) -> None:
+        if not self.is_known:
+            self.drop()
+
+    def drop(self) -> None:
+        """End it now. Of what the caller did not take, the system keeps nothing either, which might be megabytes."""
+        if self._count_unsent():
+            with suppress(OSError, ValueError):
+                self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_timer.stop()
         self._unread_timer.stop()
         self._reader_timer.stop()
+        self._answer_timer.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_answered_stranger:
+            return
         super().data_received(data)
         self._time_head()
 
+    @property
+    def _is_answered_stranger(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # None until the first request
+        return cycle is not None and cycle.response_complete and not self.is_known
+
     def on_response_complete(self) -> None:
+        if self._is_answered_stranger and self.conn.their_state is not h11.SEND_BODY:
+            self.transport.close()
         super().on_response_complete()
         if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
             # Refused before the body was read. Closing at once could cost the caller the answer (the kernel
             # drops it together with what was not read), so what still comes is thrown away for a moment.
-            self._unread_timer.start(KNOWN_LINGER_S if self.is_known else LINGER_S)
+            self._unread_timer.start(KNOWN_LINGER_S if self._was_ever_known else LINGER_S)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unsent_bytes = self._count_unsent()
+        self._pace.begin(self._count_unsent(), self.loop.time())
         self._reader_timer.start(self._rules.idle_s)
 
     def resume_writing(self) -> None:
         self._reader_timer.stop()
+        self._pace.look(self._count_unsent(), self.loop.time())
         super().resume_writing()
 
     def _check_reader(self) -> None:
-        """Drop a caller that takes nothing of its answer; one that is only slow may go on."""
-        unsent_bytes = self._count_unsent()
-        if unsent_bytes >= self._unsent_bytes:
-            self.transport.abort()
-            return
-        self._unsent_bytes = unsent_bytes
-        self._reader_timer.start(self._rules.idle_s)
+        """Drop a caller that takes nothing of its answer, or too little for too long; one that is slow may go on."""
+        if self._pace.look(self._count_unsent(), self.loop.time()):
+            self._reader_timer.start(self._rules.idle_s)
+        else:
+            self.drop()
 
     def _count_unsent(self) -> int:
         """Bytes that the caller has not taken: ours, and those of the kernel, which may hold megabytes."""
         queued = array("i", [0])
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
         return self.transport.get_write_buffer_size() + queued[0]
 

@@ -15,6 +15,9 @@ from sluice.api.http.server.connection import ConnectionRules, connection_factor
 from sluice.api.http.server.middleware import HEAD_BYTES_MAX
 
 BACKLOG = 256
+"""Connections that the system keeps until they are accepted."""
+ACCEPTED_AT_ONCE = 8
+"""Of these, in one turn of the event loop: those that came before are read before many others may take their room."""
 _TICK_S = 0.005
 
 
@@ -27,9 +30,11 @@ class ListenOn:
     """0 takes a free one."""
     connections_max: int = 1_000
     strangers_max: int = 100
-    """Connections on which no caller was let in yet."""
+    """Connections on which no caller was let in."""
     stranger_s: float = 5
     """As ``idle_s``, until a caller was let in."""
+    stranger_answer_s: float = 30
+    """From a stranger's request to the last byte of its answer: longer than stores that hang keep a health check."""
     idle_s: float = 15
     """For the head of a request to arrive whole, for the next request of a connection to begin, and for its reader."""
     tls_certificate_file: str = ""
@@ -53,6 +58,7 @@ class HttpServer:
             connections_max=listen_on.connections_max,
             strangers_max=min(listen_on.strangers_max, listen_on.connections_max),
             stranger_s=min(listen_on.stranger_s, listen_on.idle_s),
+            stranger_answer_s=listen_on.stranger_answer_s,
             new_request_id=new_request_id,
         )
         self._listen_on = listen_on
@@ -72,7 +78,7 @@ class HttpServer:
                 server_header=False,
                 timeout_keep_alive=math.ceil(listen_on.idle_s),
                 h11_max_incomplete_event_size=HEAD_BYTES_MAX,
-                backlog=BACKLOG,
+                backlog=ACCEPTED_AT_ONCE,  # which asyncio takes for both; ``_Listener`` has the other
                 ssl_certfile=listen_on.tls_certificate_file or None,
                 ssl_keyfile=listen_on.tls_key_file or None,
             )
@@ -110,10 +116,17 @@ class HttpServer:
             self._socket.close()
 
 
+class _Listener(socket.socket):
+    """Keeps ``BACKLOG`` connections, however few are accepted at once."""
+
+    def listen(self, _accepted_at_once: int = 0, /) -> None:
+        super().listen(BACKLOG)
+
+
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only for sockets that name their protocol; on, it costs 40 ms an answer.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = _Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))

@@ -1,0 +1,202 @@
+"""Strangers that ask much and read little take no connection from a caller that asks and reads."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from sluice.api.http.errors import KNOWN_KEY
+from sluice.api.http.server.connection import READER_PACE_BYTES, ReaderPace
+from sluice.api.http.server.server import HttpServer, ListenOn
+from sluice.domain.limits import KIB, MIB
+
+WAIT_S = 60
+STRANGERS = 64
+PAGE_BYTES = 16 * MIB
+"""More than the buffers of any system take at once."""
+
+
+async def _repeat(block: bytes, times: int) -> AsyncIterator[bytes]:
+    for _ in range(times):
+        yield block
+
+
+class Site:
+    """A server whose pages a test needs: a small one, a large one, one that never comes, one that stops the loop."""
+
+    def __init__(self, **rules: Any) -> None:
+        self.stopped, self.go_on = threading.Event(), threading.Event()
+        app = Starlette(
+            routes=[
+                Route("/small", self._small),
+                Route("/large", self._large),
+                Route("/never", self._never),
+                Route("/stop", self._stop),
+            ]
+        )
+        listen_on = ListenOn(**{"strangers_max": STRANGERS, "idle_s": WAIT_S, "stranger_answer_s": WAIT_S, **rules})
+        self.server = HttpServer(app, listen_on, new_request_id=lambda: "id")
+        self.port = 0
+
+    async def _small(self, request: Request) -> Response:
+        if "known" in request.query_params:
+            request.scope[KNOWN_KEY] = True
+        return Response(b"here")
+
+    async def _large(self, request: Request) -> Response:
+        if "known" in request.query_params:
+            request.scope[KNOWN_KEY] = True
+        block = b"x" * (64 * KIB)
+        return StreamingResponse(_repeat(block, PAGE_BYTES // len(block)), headers={"Content-Length": str(PAGE_BYTES)})
+
+    async def _never(self, _request: Request) -> Response:
+        await asyncio.Event().wait()
+        return Response()
+
+    async def _stop(self, _request: Request) -> Response:
+        self.stopped.set()
+        self.go_on.wait(WAIT_S)
+        return Response()
+
+    def ask(self, path: str, times: int = 1) -> socket.socket:
+        """Send a request, some times over, and read nothing. The buffers are small, as an attacker's are."""
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.settimeout(WAIT_S)
+        connection.connect(("127.0.0.1", self.port))
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * times)
+        return connection
+
+    def get(self, path: str = "/small") -> int:
+        """As an orchestrator asks: a connection of its own, and no credential."""
+        return httpx.get(
+            f"http://127.0.0.1:{self.port}{path}", trust_env=False, verify=False, timeout=WAIT_S
+        ).status_code
+
+
+@contextmanager
+def site(**rules: Any) -> Iterator[Site]:
+    made = Site(**rules)
+    made.port = made.server.start()
+    try:
+        yield made
+    finally:
+        made.go_on.set()
+        made.server.drain(deadline_s=1)
+
+
+def begun(connection: socket.socket) -> bool:
+    """Whether an answer has begun; it never ends for a caller that reads no more of it."""
+    return connection.recv(12) == b"HTTP/1.1 200"
+
+
+def was_closed(connection: socket.socket) -> bool:
+    """Whether it ends before the large page does. Waits for the end."""
+    size = 0
+    with suppress(ConnectionError):
+        while block := connection.recv(64 * KIB):
+            size += len(block)
+    return size < PAGE_BYTES
+
+
+def test_strangers_that_pipeline_and_read_slowly_lock_no_one_out() -> None:
+    with site() as running, ExitStack() as stack:
+        slow = [stack.enter_context(running.ask("/large", 100)) for _ in range(STRANGERS)]
+        assert all(begun(one) for one in slow)
+        for _ in range(STRANGERS + 10):
+            assert running.get() == 200
+        again = [stack.enter_context(running.ask("/large", 100)) for _ in range(3 * STRANGERS)]
+        assert begun(again[-1])
+        assert all(was_closed(one) for one in (*slow, *again[: 2 * STRANGERS - 1]))
+        assert running.get() == 200
+        assert len(running.server._server.server_state.connections) <= STRANGERS + 1
+
+
+def test_strangers_that_wait_for_their_answers_lock_no_one_out() -> None:
+    with site() as running, ExitStack() as stack:
+        first = stack.enter_context(running.ask("/never"))
+        for _ in range(3 * STRANGERS):
+            stack.enter_context(running.ask("/never"))
+        assert was_closed(first)
+        assert running.get() == 200
+
+
+def test_a_strangers_answer_has_an_end_however_steadily_it_is_read() -> None:
+    with site(stranger_answer_s=0.2) as running:
+        with running.ask("/never") as waiting:
+            assert was_closed(waiting)
+        with running.ask("/large") as dripping:
+            taken = 0
+            with suppress(ConnectionError):
+                while block := dripping.recv(1):
+                    taken += len(block)
+            assert taken < PAGE_BYTES
+
+
+def test_many_that_come_at_once_are_each_read_before_others_take_their_room() -> None:
+    with site() as running, ExitStack() as stack:
+        stack.enter_context(running.ask("/stop"))
+        assert running.stopped.wait(WAIT_S)
+        crowd = [stack.enter_context(running.ask("/small")) for _ in range(3 * STRANGERS)]
+        running.go_on.set()
+        assert all(begun(one) for one in crowd)
+
+
+def test_a_known_caller_whose_answer_is_under_way_makes_no_room_for_strangers() -> None:
+    with site(strangers_max=2) as running, ExitStack() as stack:
+        known = stack.enter_context(running.ask("/large?known"))
+        assert begun(known)
+        for _ in range(5):
+            stack.enter_context(running.ask("/large"))
+            assert running.get() == 200
+        size = 12
+        while size < PAGE_BYTES:
+            block = known.recv(1 * MIB)
+            assert block, "the connection was closed"
+            size += len(block)
+
+
+def test_a_known_callers_other_requests_are_a_strangers() -> None:
+    """Having been let in once buys no answers that belong to no share."""
+    with site(strangers_max=2) as running, ExitStack() as stack:
+        mixed = []
+        for _ in range(4):
+            mixed.append(stack.enter_context(running.ask("/small?known")))
+            assert begun(mixed[-1])
+        for one in mixed:
+            one.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+            one.setblocking(True)  # or the system does not wait for all
+            assert len(one.recv(8 * KIB, socket.MSG_WAITALL)) == 8 * KIB  # of the large page
+        assert running.get() == 200
+        assert was_closed(mixed[0])
+
+
+@pytest.mark.parametrize(("bytes_a_second", "ends"), [(READER_PACE_BYTES * 2, 0), (READER_PACE_BYTES // 2, 1)])
+def test_a_reader_keeps_a_pace_on_average(bytes_a_second: int, ends: int) -> None:
+    pace, unsent = ReaderPace(lag_s_max=60), 100 * MIB
+    pace.begin(unsent, 0)
+    kept = [pace.look(unsent - bytes_a_second * second, second) for second in range(15, 601, 15)]
+    assert (False in kept) == bool(ends)
+    assert all(kept[:8])  # (half of the pace: a minute behind after two)
+
+
+def test_a_reader_may_stall_and_catch_up_but_saves_nothing_for_later() -> None:
+    pace = ReaderPace(lag_s_max=60)
+    pace.begin(100 * MIB, 0)
+    assert pace.look(90 * MIB, 1)  # far ahead
+    assert pace.look(90 * MIB - 1, 61)
+    assert pace.look(90 * MIB - 1 - 40 * READER_PACE_BYTES, 62)
+    assert pace.look(90 * MIB - 2 - 40 * READER_PACE_BYTES, 100)
+    assert not pace.look(90 * MIB - 3 - 40 * READER_PACE_BYTES, 102)
+    assert not ReaderPace(lag_s_max=60).look(0, 1)  # took nothing
