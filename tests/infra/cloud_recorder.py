@@ -18,7 +18,7 @@ from sluice.domain.keys import ManifestRef
 from sluice.domain.limits import Limits
 from sluice.ports.bundle import Ports
 from sluice.ports.journal import Journal
-from sluice.ports.object_store import ListedObject, ObjectInfo, PartReceipt, Upload
+from sluice.ports.object_store import ListedObject, ObjectInfo, OnUnreadable, PartReceipt, Upload
 from tests.support.fake_clock import FakeClock, SeededRandomness
 from tests.support.recorded_journal import RecordedJournal
 
@@ -142,9 +142,9 @@ class RecordedStore(ForwardingStore):
             self._note("delete", key)
         super().delete(keys)
 
-    def list(self, prefix: str) -> Iterator[ListedObject]:
+    def list(self, prefix: str, on_unreadable: OnUnreadable | None = None) -> Iterator[ListedObject]:
         self._calls.add(CloudCall(OBJECT_CALLS["list"], bucket_resource(prefix), prefix))
-        return super().list(prefix)
+        return super().list(prefix, on_unreadable)
 
     def list_uploads(self, prefix: str) -> Iterator[Upload]:
         self._calls.add(CloudCall(OBJECT_CALLS["list_uploads"], bucket_resource(prefix)))

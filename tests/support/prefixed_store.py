@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 
-from sluice.ports.object_store import ListedObject, ObjectInfo, ObjectStore, PartReceipt, Upload
+from sluice.ports.object_store import ListedObject, ObjectInfo, ObjectStore, OnUnreadable, PartReceipt, Upload
 
 
 class PrefixedStore:
@@ -33,8 +33,8 @@ class PrefixedStore:
     def delete(self, keys: Sequence[str]) -> None:
         self._store.delete([self._prefix + key for key in keys])
 
-    def list(self, prefix: str) -> Iterator[ListedObject]:
-        for item in self._store.list(self._prefix + prefix):
+    def list(self, prefix: str, on_unreadable: OnUnreadable | None = None) -> Iterator[ListedObject]:
+        for item in self._store.list(self._prefix + prefix, on_unreadable):
             yield item._replace(key=item.key.removeprefix(self._prefix))
 
     def list_uploads(self, prefix: str) -> Iterator[Upload]:

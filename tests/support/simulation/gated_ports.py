@@ -17,6 +17,7 @@ from sluice.ports.object_store import (
     MintsLinks,
     ObjectInfo,
     ObjectStore,
+    OnUnreadable,
     PartReceipt,
     Upload,
 )
@@ -55,8 +56,8 @@ class GatedObjects:
     def _delete_one(self, key: str) -> None:
         self._gate("objects.delete", lambda: self._store.delete([key]))
 
-    def list(self, prefix: str) -> Iterator[ListedObject]:
-        yield from self._gate("objects.list", lambda: [*self._store.list(prefix)])
+    def list(self, prefix: str, on_unreadable: OnUnreadable | None = None) -> Iterator[ListedObject]:
+        yield from self._gate("objects.list", lambda: [*self._store.list(prefix, on_unreadable)])
 
     def list_uploads(self, prefix: str) -> Iterator[Upload]:
         yield from self._gate("objects.list_uploads", lambda: [*self._store.list_uploads(prefix)])

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.adapters.memory.tasks import MemoryTasks
-from sluice.app.one_machine import FAILED_SWEEPS_MAX, SweeperLoop
+from sluice.app.one_machine import FAILED_SWEEPS_MAX, SILENT_MIN_S, SILENT_SWEEPS_MAX, SweeperLoop
 from sluice.cli.task.report import report_task
 from sluice.cli.task.text import page_of
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.bundle import Ports
-from sluice.ports.object_store import ListedObject, ObjectStore
+from sluice.ports.object_store import ListedObject, ObjectStore, OnUnreadable
 from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
 from sluice.tables.batch import Batch
 from sluice.usecases.params_cache import ParamsCache
@@ -62,10 +64,10 @@ class PoisonedObjects(ForwardingStore):
         self.ref: TaskRef | None = ref
         self._error = error
 
-    def list(self, prefix: str) -> Iterator[ListedObject]:
+    def list(self, prefix: str, on_unreadable: OnUnreadable | None = None) -> Iterator[ListedObject]:
         if self.ref is not None and self.ref.task_id in prefix:
             raise self._error
-        return super().list(prefix)
+        return super().list(prefix, on_unreadable)
 
     def delete(self, keys: Sequence[str]) -> None:
         if self.ref is not None and any(self.ref.task_id in key for key in keys):
@@ -192,3 +194,80 @@ def test_a_service_whose_sweeps_fail_is_not_ready_until_one_succeeds(monkeypatch
     monkeypatch.setattr(ports.tasks, "due", due)
     loop.sweep()
     loop.check()
+
+
+@pytest.mark.parametrize(("interval_s", "most_s"), [(0.1, SILENT_MIN_S), (60, SILENT_SWEEPS_MAX * 60)])
+def test_a_sweeper_that_takes_no_step_for_several_intervals_is_not_ready(interval_s: float, most_s: float) -> None:
+    clock = FakeClock()
+    ports = memory_ports(clock)
+    said: list[str] = []
+
+    def hang() -> None:
+        for _ in range(2):
+            clock.advance(most_s - 1)
+            clock.jump(1_000_000)  # the wall clock says nothing about it
+            try:
+                loop.check()
+            except SluiceError as error:
+                said.append(error.code)
+            else:
+                said.append("ready")
+
+    loop = SweeperLoop(ports, interval_s=interval_s, tidy=hang)
+    clock.advance(most_s + 1)
+    loop.check()  # it was not started yet
+    loop.sweep()
+    loop.walk()
+    assert said == ["ready", ErrorCode.INTERNAL]
+    loop.sweep()
+    loop.check()
+
+
+def test_a_sweep_of_many_slow_tasks_is_no_silence() -> None:
+    clock = FakeClock()
+    ready: list[TaskRef] = []
+    ports = memory_ports(clock)
+    for _ in range(3):
+        close_export(ports, opened(ports), CloseRequest(batches=1))
+    clock.advance(ports.timings.trigger_grace_s)
+
+    class Slow(RecordedInvoker):
+        def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:
+            clock.advance(SILENT_MIN_S)
+            loop.check()
+            ready.append(manifest.task)
+            super().invoke(manifest, epoch=epoch)
+
+    loop = SweeperLoop(replace(ports, invoker=Slow()), interval_s=1, tidy=lambda: None)
+    loop.sweep()
+    assert len(set(ready)) == 3
+
+
+def test_a_service_that_ends_waits_for_no_step_that_hangs_and_begins_no_further_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, trigger = FakeClock(), RecordedInvoker()
+    ports = replace(memory_ports(clock), invoker=trigger)
+    close_export(ports, opened(ports), CloseRequest(batches=1))
+    clock.advance(ports.timings.trigger_grace_s)
+    hangs, goes_on = threading.Event(), threading.Event()
+    due = ports.tasks.due
+
+    def hanging(*args: Any, **kwargs: Any) -> list[TaskRef]:
+        hangs.set()
+        goes_on.wait(60)
+        return due(*args, **kwargs)
+
+    monkeypatch.setattr(ports.tasks, "due", hanging)
+    loop = SweeperLoop(ports, interval_s=60, tidy=lambda: None, stop_s=0)
+    loop.start()
+    assert hangs.wait(60)
+    [thread] = [one for one in threading.enumerate() if one.name == "sweeper"]
+    loop.stop()
+    assert thread.is_alive()
+    goes_on.set()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert trigger.rings == []
+    assert isinstance(ports.journal, RecordedJournal)
+    assert ports.journal.of(Event.SYSTEM_ERROR) == []

@@ -8,7 +8,7 @@ from itertools import chain
 
 from sluice.domain.keys import parse_manifest_key
 from sluice.ports.invoker import Invoker
-from sluice.ports.object_store import ListedObject, ObjectInfo, ObjectStore, PartReceipt, Upload
+from sluice.ports.object_store import ListedObject, ObjectInfo, ObjectStore, OnUnreadable, PartReceipt, Upload
 
 
 class ForwardingStore:
@@ -32,8 +32,8 @@ class ForwardingStore:
     def delete(self, keys: Sequence[str]) -> None:
         self._store.delete(keys)
 
-    def list(self, prefix: str) -> Iterator[ListedObject]:
-        return self._store.list(prefix)
+    def list(self, prefix: str, on_unreadable: OnUnreadable | None = None) -> Iterator[ListedObject]:
+        return self._store.list(prefix, on_unreadable)
 
     def list_uploads(self, prefix: str) -> Iterator[Upload]:
         return self._store.list_uploads(prefix)
@@ -107,10 +107,11 @@ class SplitStore:
         for store in (self._input, self._output):
             store.delete([key for key in keys if self._of(key) is store])
 
-    def list(self, prefix: str) -> Iterator[ListedObject]:
+    def list(self, prefix: str, on_unreadable: OnUnreadable | None = None) -> Iterator[ListedObject]:
         if _covers_both(prefix):
-            return heapq.merge(self._input.list(_INPUT_FOLDER), self._output.list(prefix))
-        return self._of(prefix).list(prefix)
+            inputs = self._input.list(_INPUT_FOLDER, on_unreadable)
+            return heapq.merge(inputs, self._output.list(prefix, on_unreadable))
+        return self._of(prefix).list(prefix, on_unreadable)
 
     def list_uploads(self, prefix: str) -> Iterator[Upload]:
         if _covers_both(prefix):

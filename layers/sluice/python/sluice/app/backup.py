@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluice.adapters.directory.atomic_file import PRIVATE_MODE, make_folder, whole_file
+from sluice.adapters.directory.atomic_file import NO_FILE, PRIVATE_MODE, make_folder, open_file, whole_file
 from sluice.app.backends import LINK_SECRET_FILE, TASKS_FILE
 from sluice.app.settings.validation import Settings
 
@@ -60,12 +60,12 @@ def back_up(settings: Settings, target: Path) -> Copied:
     for path in _files(source / _OBJECTS):
         try:
             size += _copy(path, target / path.relative_to(source))
-        except FileNotFoundError:  # its task ended meanwhile
+        except NO_FILE:  # its task ended meanwhile, or it is no object
             continue
         objects += 1
     for path, name in ((settings.api_keys_path, _KEYS), (source / LINK_SECRET_FILE, LINK_SECRET_FILE)):
         if path.is_file():
-            _copy(path, target / name)
+            _copy(path, target / name, follows_links=True)
     with whole_file(target / MARKER, mode=PRIVATE_MODE) as file:
         file.write(msgspec.json.encode(_Marker(_FORMAT, tasks, objects, size)))
     return Copied(tasks, objects, size)
@@ -108,14 +108,21 @@ def _copy_rows(source: Path, target: Path) -> int:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for path, _, names in os.walk(folder):
+    """Raises OSError for a folder that cannot be listed: a copy without it would pass for a whole one."""
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, NO_FILE):
+            raise error
+
+    for path, _, names in os.walk(folder, onerror=refuse):
         for name in sorted(names):
             yield Path(path) / name
 
 
-def _copy(source: Path, target: Path) -> int:
+def _copy(source: Path, target: Path, *, follows_links: bool = False) -> int:
     if not target.parent.is_dir():
         make_folder(target.parent, os.fsync)
-    with source.open("rb") as reader, whole_file(target, mode=PRIVATE_MODE) as writer:
+    opened = os.fdopen(open_file(source, follows_links=follows_links), "rb")
+    with opened as reader, whole_file(target, mode=PRIVATE_MODE) as writer:
         shutil.copyfileobj(reader, writer, 1 << 20)
         return writer.tell()

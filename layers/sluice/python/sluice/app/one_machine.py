@@ -40,6 +40,9 @@ ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104  # what a setting may s
 RECONCILE_S = 7 * DAY_S
 FAILED_SWEEPS_MAX = 3
 """Sweeps in a row that fail as a whole before the service says that it is not ready."""
+SILENT_SWEEPS_MAX = 12
+SILENT_MIN_S = 120.0
+"""A sweeper that takes no step for so many of its intervals, and at least so long, hangs."""
 SILENCE_MIN_S = 10.0
 """A composer is not killed for a shorter silence, however short its lease: a busy machine may be as slow."""
 
@@ -83,7 +86,8 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
         tidy = partial(backend.tidy, settings)
         interval_s = settings.concurrency.sweep_interval_s
         memory = SweepMemory(queued=lambda: pool.waiting, leave_s=2 * interval_s)
-        sweeper = SweeperLoop(ports, interval_s=interval_s, tidy=tidy, memory=memory)
+        stop_s = settings.server.shutdown_grace_s
+        sweeper = SweeperLoop(ports, interval_s=interval_s, tidy=tidy, memory=memory, stop_s=stop_s)
         health = build_health(settings, ports, telemetry, pool, sweeper, disk)
         servers = stack.enter_context(open_servers(settings, ports, telemetry, links=links, health=health))
         url.http_port = servers.http_port
@@ -191,13 +195,27 @@ def build_health(
     return HealthApp(checks, clock=ports.clock, metrics=telemetry.metrics.render, metrics_type=CONTENT_TYPE)
 
 
+class _StoppingError(Exception):
+    """The service ends, and with it the sweep or the walk under way."""
+
+
 class SweeperLoop:
     """Sweeps once at the start, so that what a dead service left behind is taken up at once, then at intervals."""
 
     def __init__(
-        self, ports: Ports, *, interval_s: float, tidy: Callable[[], object], memory: SweepMemory | None = None
+        self,
+        ports: Ports,
+        *,
+        interval_s: float,
+        tidy: Callable[[], object],
+        memory: SweepMemory | None = None,
+        stop_s: float = 30,
     ) -> None:
+        """``stop_s`` is how long ``stop`` waits for a step that hangs."""
         self._ports = ports
+        self._stop_s = stop_s
+        self._stepped_at: float | None = None
+        """When the last step began, monotonic; a task of a sweep, a row or an object of a walk, a wait is one."""
         self._interval_s = interval_s
         self._tidy = tidy
         self._memory = memory or SweepMemory()
@@ -209,17 +227,29 @@ class SweeperLoop:
         self._thread.start()
 
     def stop(self) -> None:
-        """Return once the sweep under way, if any, is over."""
+        """End the sweep or the walk under way, if any, after its present step, unless that hangs."""
         self._stopped.set()
-        self._thread.join()
+        self._thread.join(self._stop_s)
 
     def sweep(self) -> None:
         """Sweep once. Raises nothing: the loop outlives whatever a sweep meets."""
-        succeeded = self._guarded(lambda: sweep_tasks(self._ports, memory=self._memory, is_watched=False))
+        self._stepped_at = self._ports.clock.monotonic()
+        succeeded = self._guarded(
+            lambda: sweep_tasks(self._ports, memory=self._memory, is_watched=False, on_step=self._step)
+        )
         self._failed_in_a_row = 0 if succeeded else self._failed_in_a_row + 1
 
+    def walk(self) -> None:
+        """Compare the stores with each other, then tidy up. Raises nothing."""
+        self._guarded(lambda: reconcile_stores(self._ports, on_step=self._step))
+        self._guarded(self._tidy)
+
     def check(self) -> None:
-        """Raise INTERNAL once as many sweeps in a row have failed as may."""
+        """Raise INTERNAL once as many sweeps in a row have failed as may, or one takes no step for too long."""
+        silent_s = 0.0 if self._stepped_at is None else self._ports.clock.monotonic() - self._stepped_at
+        if silent_s > max(SILENT_MIN_S, SILENT_SWEEPS_MAX * self._interval_s):
+            detail = f"the sweeper hangs for {silent_s:,.0f} s: what is lost is not repaired; start the service again"
+            raise SluiceError(ErrorCode.INTERNAL, detail)
         if self._failed_in_a_row >= FAILED_SWEEPS_MAX:
             detail = f"the last {self._failed_in_a_row} sweeps failed: what is lost is not repaired, see the log"
             raise SluiceError(ErrorCode.INTERNAL, detail)
@@ -231,15 +261,21 @@ class SweeperLoop:
             is_time = self._ports.clock.monotonic() - reconciled_at >= RECONCILE_S
             if is_time and self._memory.believes_clock(self._ports.clock):
                 reconciled_at = self._ports.clock.monotonic()
-                self._guarded(lambda: reconcile_stores(self._ports))
-                self._guarded(self._tidy)
+                self.walk()
             if self._stopped.wait(self._interval_s):
                 return
+
+    def _step(self) -> None:
+        self._stepped_at = self._ports.clock.monotonic()
+        if self._stopped.is_set():
+            raise _StoppingError
 
     def _guarded(self, chore: Callable[[], object]) -> bool:
         """A sweep that fails is noted; the next one comes all the same. True: it did not fail."""
         try:
             chore()
+        except _StoppingError:
+            return True
         except Exception as error:  # noqa: BLE001 - the loop must outlive whatever one round meets
             self._ports.journal.record(Event.SYSTEM_ERROR, component="sweeper", error=error)
             return False

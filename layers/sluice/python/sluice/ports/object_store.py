@@ -6,7 +6,7 @@ Every method may raise ``OutcomeUnknown``.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 FILENAME = "filename"
@@ -82,11 +82,18 @@ class DeletesObjects(Protocol):
         """Remove objects; a key that does not exist is no error."""
 
 
+OnUnreadable = Callable[[str], object]
+"""Called with the key, or with the beginning that all keys in a folder have."""
+
+
 class ListsObjects(Protocol):
-    def list(self, prefix: str) -> Iterator[ListedObject]:
+    def list(self, prefix: str, on_unreadable: OnUnreadable | None = None) -> Iterator[ListedObject]:
         """Yield the objects whose key starts with ``prefix``, in order of key.
 
-        Sees every put that returned before the listing began.
+        Sees every put that returned before the listing began. What is there and
+        cannot be read ends the listing by ``OutcomeUnknown``, so that an
+        incomplete one is taken for no complete one; a caller that gives
+        ``on_unreadable`` has it named instead and the listing go on behind it.
         """
 
     def list_uploads(self, prefix: str) -> Iterator[Upload]:

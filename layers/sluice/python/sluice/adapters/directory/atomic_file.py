@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,8 +22,15 @@ PRIVATE_MODE = 0o600
 PRIVATE_FOLDER_MODE = 0o700
 OTHERS = 0o077
 """What of a mode lets others than the owner in."""
-NO_FILE = (FileNotFoundError, IsADirectoryError)
-"""What opening raises where no file is: nothing, or a folder in a file's place."""
+
+
+class NotAFileError(OSError):
+    """What has the name is no regular file: a pipe, a socket, a device, or a link."""
+
+
+NO_FILE = (FileNotFoundError, IsADirectoryError, NotAFileError)
+"""What opening raises where no file is: nothing, or a folder or something else in a file's place."""
+_NOT_A_FILE = frozenset({errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.ENODEV})
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 FILES_MIN = 1_000
 """With fewer files left to make, where the file system counts them, there is no room."""
@@ -174,6 +182,33 @@ def open_to_others(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
         found += sorted(entry.name for entry in entries if not entry.is_symlink() and entry.stat().st_mode & OTHERS)
     return found
+
+
+def open_file(path: Path, *, follows_links: bool = False) -> int:
+    """Open a regular file to read it, without waiting for anything; returns its descriptor.
+
+    A pipe that nothing writes to would keep its reader for ever. Raises one of ``NO_FILE`` for what is no regular
+    file, and for a link unless it ``follows_links``.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | (0 if follows_links else getattr(os, "O_NOFOLLOW", 0))
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno in _NOT_A_FILE:
+            raise NotAFileError(error.errno, "it is no regular file", str(path)) from None
+        raise
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        refused = IsADirectoryError if stat.S_ISDIR(mode) else NotAFileError
+        raise refused(errno.EISDIR if stat.S_ISDIR(mode) else errno.ENODEV, "it is no regular file", str(path))
+    return descriptor
+
+
+def read_file(path: Path, *, follows_links: bool = False) -> bytes:
+    """Read a small file whole. Raises as ``open_file``."""
+    with os.fdopen(open_file(path, follows_links=follows_links), "rb") as file:
+        return file.read()
 
 
 def write_private(path: Path, *pieces: bytes, sync: Sync = os.fsync) -> None:

@@ -18,11 +18,11 @@ from typing import BinaryIO
 import msgspec
 
 from sluice.adapters.crc64 import crc64_of, join_crc64
-from sluice.adapters.directory.atomic_file import NO_FILE, unknown_when_disk_fails
+from sluice.adapters.directory.atomic_file import NO_FILE, open_file, unknown_when_disk_fails
 from sluice.adapters.object_names import check_key, check_prefix, is_component
 from sluice.domain.limits import KIB, MIB
-from sluice.ports.object_store import ListedObject
-from sluice.ports.store_errors import DamagedObject, NoSuchObject
+from sluice.ports.object_store import ListedObject, OnUnreadable
+from sluice.ports.store_errors import DamagedObject, NoSuchObject, OutcomeUnknown
 
 _FOOTER = struct.Struct(">I8s")
 """Length of the label before it, and the mark of the format."""
@@ -58,7 +58,7 @@ def open_object(path: Path) -> Iterator[tuple[BinaryIO, Label]]:
     """
     with unknown_when_disk_fails():
         try:
-            file = path.open("rb")
+            file = os.fdopen(open_file(path), "rb")
         except NO_FILE:
             raise NoSuchObject("there is no file") from None
         with file:
@@ -163,22 +163,45 @@ class ObjectFolder:
         check_key(key)
         return self.root / (key + _ENDING)
 
-    def list(self, prefix: str) -> Iterator[ListedObject]:
-        """Yield the objects in order of key; holds the names of one folder at a time. What is no object is left out."""
+    def list(self, prefix: str, on_unreadable: OnUnreadable | None = None) -> Iterator[ListedObject]:
+        """Yield the objects in order of key; holds the names of one folder at a time.
+
+        What has the name of an object and is none is left out. With ``on_unreadable`` it is named,
+        as is a file or folder that cannot be opened, which otherwise ends the listing.
+        """
         check_prefix(prefix)
         folder, slash, start = prefix.rpartition("/")
-        return self._walk(folder + slash, start)
+        return self._walk(folder + slash, start, on_unreadable)
 
-    def _walk(self, folder: str, start: str) -> Iterator[ListedObject]:
-        for name in _sorted_names(self.root / folder):
+    def _walk(self, folder: str, start: str, on_unreadable: OnUnreadable | None) -> Iterator[ListedObject]:
+        try:
+            names = _sorted_names(self.root / folder)
+        except OutcomeUnknown:
+            if on_unreadable is None:
+                raise
+            on_unreadable(folder)
+            return
+        for name in names:
             if not name.startswith(start):
                 continue
             key = folder + name
             if key.endswith("/"):
-                yield from self._walk(key, "")
-                continue
-            with suppress(NoSuchObject), open_object(self.path(key)) as (file, label):
-                yield ListedObject(key, label.size, os.fstat(file.fileno()).st_mtime)
+                yield from self._walk(key, "", on_unreadable)
+            elif (listed := self._look(key, on_unreadable)) is not None:
+                yield listed
+
+    def _look(self, key: str, on_unreadable: OnUnreadable | None) -> ListedObject | None:
+        try:
+            with open_object(self.path(key)) as (file, label):
+                return ListedObject(key, label.size, os.fstat(file.fileno()).st_mtime)
+        except NoSuchObject:
+            if on_unreadable is not None and os.path.lexists(self.path(key)):
+                on_unreadable(key)
+        except OutcomeUnknown:
+            if on_unreadable is None:
+                raise
+            on_unreadable(key)
+        return None
 
 
 def _sorted_names(folder: Path) -> tuple[str, ...]:
@@ -190,6 +213,13 @@ def _sorted_names(folder: Path) -> tuple[str, ...]:
                 continue  # another program's
             if entry.name.endswith(_ENDING):
                 names.append(entry.name.removesuffix(_ENDING))
-            elif entry.is_dir(follow_symlinks=False):
+            elif _is_folder(entry):
                 names.append(f"{entry.name}/")
     return tuple(sorted(names))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return True  # listing what is in it will tell

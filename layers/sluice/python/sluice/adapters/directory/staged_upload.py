@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
 from sluice.adapters.crc64 import crc64_of, join_crc64
-from sluice.adapters.directory.atomic_file import Sync, private_opener
+from sluice.adapters.directory.atomic_file import Sync, open_file, private_opener
 from sluice.adapters.directory.object_file import Label
 from sluice.adapters.object_names import PARTS_MAX, check_order
 from sluice.ports.object_store import PartReceipt
@@ -183,7 +183,7 @@ class StagedUpload:
         """Copy parts to their offsets in ``target``, put the label after them, and bring it all to the disk."""
         for part, offset in copies:
             name = BODY if part.file is PartFile.BODY else _SPILL
-            with (self._folder / name).open("rb", buffering=0) as source:
+            with os.fdopen(open_file(self._folder / name), "rb", buffering=0) as source:
                 for done in range(0, part.size, _COPY_BYTES):
                     source.seek(part.offset + done)
                     _write_at(target, offset + done, source.read(min(_COPY_BYTES, part.size - done)))

@@ -20,7 +20,7 @@ from sluice.adapters.directory.object_file import Label, ObjectFolder, open_obje
 from sluice.adapters.directory.uploads import DirectoryUploads
 from sluice.adapters.object_names import check_key, check_metadata, check_prefix
 from sluice.ports.clock import Randomness
-from sluice.ports.object_store import ListedObject, ObjectInfo, PartReceipt, Upload
+from sluice.ports.object_store import ListedObject, ObjectInfo, OnUnreadable, PartReceipt, Upload
 
 
 class DirectoryStore:
@@ -71,14 +71,21 @@ class DirectoryStore:
     def delete(self, keys: Sequence[str]) -> None:
         targets = [self._objects.path(key) for key in keys]
         with unknown_when_disk_fails():
+            failed: OSError | None = None
             for target in targets:
-                with suppress(*NO_FILE):
+                try:
                     target.unlink()
+                except NO_FILE:
+                    pass
+                except OSError as error:
+                    failed = error  # the others go all the same
             for folder in {target.parent for target in targets}:
                 self._publisher.prune(folder)
+            if failed is not None:
+                raise failed
 
-    def list(self, prefix: str) -> Iterator[ListedObject]:
-        return self._objects.list(prefix)
+    def list(self, prefix: str, on_unreadable: OnUnreadable | None = None) -> Iterator[ListedObject]:
+        return self._objects.list(prefix, on_unreadable)
 
     def list_uploads(self, prefix: str) -> Iterator[Upload]:
         check_prefix(prefix)
@@ -115,9 +122,9 @@ class DirectoryStore:
 
 def _remove_if_older(file: Path, before: float) -> bool:
     try:
-        if file.stat().st_mtime >= before:
+        if file.stat(follow_symlinks=False).st_mtime >= before:
             return False
         file.unlink()
-    except NO_FILE:
-        return False  # its put was done after all, or it is none of ours
+    except OSError:
+        return False  # its put was done after all, or it is none of ours, or not ours to remove
     return True

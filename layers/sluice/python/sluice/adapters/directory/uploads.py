@@ -24,6 +24,7 @@ from sluice.adapters.directory.atomic_file import (
     PRIVATE_MODE,
     Publisher,
     Sync,
+    read_file,
     sync_folder,
     unknown_when_disk_fails,
     write_private,
@@ -88,20 +89,24 @@ class DirectoryUploads:
             shutil.rmtree(self._folder / upload.upload_id, ignore_errors=True)
 
     def list(self, prefix: str) -> Iterator[Upload]:
+        """Yield the open uploads; one that cannot be read is of no known key, and ends no listing."""
         with unknown_when_disk_fails():
-            for folder in self._upload_folders():
+            folders = list(self._upload_folders())
+        for folder in folders:
+            upload = None
+            with suppress(OSError):
                 upload = _read_upload(folder)
-                if upload is not None and upload.key.startswith(prefix):
-                    yield upload
+            if upload is not None and upload.key.startswith(prefix):
+                yield upload
 
     def remove_leftovers(self, *, before: float) -> int:
         """Remove the folders of uploads that are over, or unreadable, and did not change lately."""
         removed = 0
         for folder in self._upload_folders():
-            with suppress(FileNotFoundError):
-                if folder.stat().st_mtime < before and _read_upload(folder) is None:
+            with suppress(OSError):  # over since, or it cannot be opened, and may be another's
+                if folder.stat(follow_symlinks=False).st_mtime < before and _read_upload(folder) is None:
                     shutil.rmtree(folder, ignore_errors=True)
-                    removed += 1
+                    removed += not folder.exists()
         return removed
 
     def _upload_folders(self) -> Iterator[Path]:
@@ -126,7 +131,7 @@ class DirectoryUploads:
 def _read_about(folder: Path) -> _About | None:
     """Read what was said at the begin; None if it is gone or unreadable: an upload of no known key is nothing's."""
     try:
-        return msgspec.json.decode((folder / _ABOUT).read_bytes(), type=_About)
+        return msgspec.json.decode(read_file(folder / _ABOUT), type=_About)
     except (msgspec.MsgspecError, UnicodeDecodeError, *NO_FILE):
         return None
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from sluice.adapters.crc64 import crc64_of
 from sluice.adapters.object_names import check_key, check_metadata, check_order, check_part_number, check_prefix
 from sluice.ports.clock import Clock
-from sluice.ports.object_store import ListedObject, ObjectInfo, PartReceipt, Upload
+from sluice.ports.object_store import ListedObject, ObjectInfo, OnUnreadable, PartReceipt, Upload
 from sluice.ports.store_errors import InvalidParts, NoSuchObject, NoSuchUpload
 
 _BLOCK_BYTES = 1 << 20
@@ -69,7 +69,8 @@ class MemoryStore:
             for key in keys:
                 self._objects.pop(key, None)
 
-    def list(self, prefix: str) -> Iterator[ListedObject]:
+    def list(self, prefix: str, on_unreadable: OnUnreadable | None = None) -> Iterator[ListedObject]:
+        del on_unreadable  # what is listed can be read
         check_prefix(prefix)
         with self._lock:
             found = sorted((key, value) for key, value in self._objects.items() if key.startswith(prefix))

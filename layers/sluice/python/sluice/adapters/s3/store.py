@@ -13,7 +13,7 @@ from sluice.adapters.s3.errors import s3_errors
 from sluice.adapters.s3.uploads import FOLDER, S3Uploads
 from sluice.domain.limits import DAY_S
 from sluice.ports.clock import Clock, Randomness
-from sluice.ports.object_store import ListedObject, ObjectInfo, PartReceipt, Upload
+from sluice.ports.object_store import ListedObject, ObjectInfo, OnUnreadable, PartReceipt, Upload
 
 LINK_S_MAX = 7 * DAY_S
 """S3 and GCS take no longer life of a signed link."""
@@ -50,7 +50,8 @@ class S3Store:
             check_key(key)
         self._bucket.delete(keys)
 
-    def list(self, prefix: str) -> Iterator[ListedObject]:
+    def list(self, prefix: str, on_unreadable: OnUnreadable | None = None) -> Iterator[ListedObject]:
+        del on_unreadable  # what is listed can be read
         check_prefix(prefix)
         for line in self._bucket.list(prefix):
             if not line.path.startswith(FOLDER):

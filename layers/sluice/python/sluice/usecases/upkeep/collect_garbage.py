@@ -11,7 +11,7 @@ from sluice.domain.task import State, Task
 from sluice.domain.task_errors import result_key_of
 from sluice.ports.bundle import Ports
 from sluice.ports.retry import CHANGES_MAX
-from sluice.ports.store_errors import NoSuchObject
+from sluice.ports.store_errors import NoSuchObject, OutcomeUnknown
 from sluice.usecases.apply_transition import apply_transition
 
 BATCH = 500
@@ -24,7 +24,8 @@ def collect_garbage(ports: Ports, task: Task) -> int:
     more, and only ``result_key`` is kept: of a completed task, and of one whose
     result another task has. Chunks are kept while the task can still be
     rendered again. Repeatable; an object that lands later is found by a later
-    round.
+    round. What cannot be opened goes too; a folder that cannot be looked into
+    is an ``OutcomeUnknown`` once all else is gone.
     """
     if not task.state.terminal:
         raise AssertionError("a live task has no garbage that is safe to touch")
@@ -33,13 +34,16 @@ def collect_garbage(ports: Ports, task: Task) -> int:
     if task.state is not State.COMPLETED and task.content_sha:
         _withdraw(ports, task)
     removed = 0
-    doomed = _doomed(ports, task)
+    closed: list[str] = []
+    doomed = _doomed(ports, task, closed)
     while keys := list(islice(doomed, BATCH)):
         ports.objects.delete(keys)
         removed += len(keys)
     for upload in list(ports.objects.list_uploads(output_folder(task.ref))):
         ports.objects.abort_upload(upload)
         removed += 1
+    if closed:
+        raise OutcomeUnknown(f"{len(closed)} folders of the task cannot be opened")
     return removed
 
 
@@ -59,15 +63,19 @@ def is_named_by_others(ports: Ports, task: Task) -> bool:
     return any(row is not None and row.state is State.COMPLETED and row.result_of == task.task_id for row in rows)
 
 
-def _doomed(ports: Ports, task: Task) -> Iterator[str]:
+def _doomed(ports: Ports, task: Task, closed: list[str]) -> Iterator[str]:
+    """The keys of what goes, also of files that cannot be opened; folders that cannot go to ``closed``."""
     is_kept = task.state is State.COMPLETED or is_needed(task, now=ports.clock.now())
     named = result_key_of(task) if is_kept else ""
-    for item in ports.objects.list(output_folder(task.ref)):
+    unreadable: list[str] = []
+    for item in ports.objects.list(output_folder(task.ref), unreadable.append):
         if item.key != named:
             yield item.key
     if not keeps_chunks(task, ports.clock.now()):
-        for item in ports.objects.list(input_folder(task.ref)):
+        for item in ports.objects.list(input_folder(task.ref), unreadable.append):
             yield item.key
+    yield from (key for key in unreadable if key != named and not key.endswith("/"))
+    closed += (key for key in unreadable if key.endswith("/"))
 
 
 def _withdraw(ports: Ports, task: Task) -> None:

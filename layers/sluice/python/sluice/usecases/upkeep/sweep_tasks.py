@@ -31,6 +31,7 @@ from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.bundle import Ports
 from sluice.ports.clock import Clock
 from sluice.ports.log_context import bound_context
+from sluice.ports.pool import nothing
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.reading.read_task import note_task
 from sluice.usecases.upkeep.collect_garbage import collect_garbage, is_named_by_others
@@ -162,6 +163,7 @@ def sweep_tasks(
     until: float | None = None,
     memory: SweepMemory | None = None,
     is_watched: bool = True,
+    on_step: Callable[[], object] = nothing,
 ) -> Counter[Swept]:
     """Look at every task that is due, at most ``limit``, and none after ``until``; returns what was done.
 
@@ -173,6 +175,7 @@ def sweep_tasks(
     the task is put off for longer each time, in its row or in ``memory``, which
     a process hands from sweep to sweep. ``is_watched``: an alert waits for the
     line of each sweep, so that one which found nothing is of interest too.
+    ``on_step`` is called before each task.
     """
     memory = SweepMemory(trusts_clock=True) if memory is None else memory
     memory.look_around(ports.clock, ports.timings)
@@ -182,6 +185,7 @@ def sweep_tasks(
     for ref in [ref for ref in due if not memory.waits(ref, monotonic=started)][:limit]:
         if until is not None and ports.clock.monotonic() >= until:
             break
+        on_step()
         done[sweep_quietly(ports, ref, memory)] += 1
     ports.journal.record(
         Event.SWEEP_FINISHED,

@@ -11,7 +11,7 @@ from sluice.adapters.aliyun.oss.errors import oss_errors
 from sluice.adapters.aliyun.oss.reading import RANGE_AS_USUAL, read_span, read_whole
 from sluice.adapters.crc64 import crc64_of, join_crc64
 from sluice.adapters.object_names import check_key, check_metadata, check_order, check_part_number, check_prefix
-from sluice.ports.object_store import ListedObject, ObjectInfo, PartReceipt, Upload
+from sluice.ports.object_store import ListedObject, ObjectInfo, OnUnreadable, PartReceipt, Upload
 from sluice.ports.store_errors import BehindTheEnd, InvalidParts, NoSuchUpload, OutcomeUnknown
 
 DELETES_MAX = 1000
@@ -97,7 +97,8 @@ class OssStore:
                 what = f"{left} of {len(batch)} objects"
                 raise OutcomeUnknown(f"DeleteMultipleObjects: OSS does not say that {what} are gone")
 
-    def list(self, prefix: str) -> Iterator[ListedObject]:
+    def list(self, prefix: str, on_unreadable: OnUnreadable | None = None) -> Iterator[ListedObject]:
+        del on_unreadable  # what is listed can be read
         check_prefix(prefix)
         token, is_last = "", False
         while not is_last:
