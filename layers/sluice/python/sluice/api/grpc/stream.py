@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator
+from functools import partial
 
 import grpc
 
@@ -17,7 +18,7 @@ from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import error_of
-from sluice.ports.store_errors import StoreError
+from sluice.ports.waiting import Waiting
 from sluice.proto import export_pb2 as pb
 from sluice.tables.readers.protobuf import read_message
 from sluice.tables.readers.records import RowShape
@@ -27,14 +28,9 @@ from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import Opened, open_export
 from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, note_refusal, put_batch
 
-PAUSE_S = 0.02
-PAUSE_S_MAX = 0.5
-PAUSE_GROWTH = 1.5
 MARGIN_S_MAX = 1.0
 MARGIN_SHARE = 0.1
 """The last word leaves this part of the remaining time, at most ``MARGIN_S_MAX``, before the call's deadline."""
-FAILED_READS_MAX = 5
-"""Reads of the row in a row that may fail while the result is waited for."""
 
 Responses = Iterator[pb.ExportResponse]
 
@@ -165,8 +161,12 @@ class ExportStream:
         return batch.batch_sequence if numbered else self._batches
 
     def _wait(self, task: Task) -> Task:
-        """Read the row until the task has ended, the client is gone, or its time is up: before the call's deadline."""
-        clock, pause_s, failed_reads = self._ports.clock, PAUSE_S, 0
+        """Read the row until the task has ended, the client is gone, or its time is up: before the call's deadline.
+
+        Raises as ``Waiting``.
+        """
+        clock = self._ports.clock
+        waiting = Waiting(clock)
         remaining_s = self._call.context.time_remaining()  # thousands of years for a call without a deadline
         remaining_s -= min(MARGIN_S_MAX, remaining_s * MARGIN_SHARE)
         until = clock.monotonic() + min(self._metadata.wait_timeout_s or math.inf, remaining_s)
@@ -174,15 +174,10 @@ class ExportStream:
             left_s = until - clock.monotonic()
             if left_s <= 0:
                 break
-            clock.sleep(min(pause_s, left_s))
-            pause_s = min(pause_s * PAUSE_GROWTH, PAUSE_S_MAX)
+            clock.sleep(min(waiting.pause_s(), left_s))
             self._call.check_key()
-            try:
-                task, failed_reads = find_changed(self._ports, task), 0
-            except StoreError:
-                failed_reads += 1
-                if failed_reads >= FAILED_READS_MAX:
-                    raise
+            task = waiting.read(partial(find_changed, self._ports), task)
+        waiting.check()
         return task
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,34 +19,33 @@ from sluice.api.task_view import view_task
 from sluice.domain.errors import SluiceError
 from sluice.domain.task import Task
 from sluice.ports.store_errors import StoreError
+from sluice.ports.waiting import Waiting
 from sluice.usecases.reading.read_task import find_changed
-
-POLL_S_MIN = 0.05
-POLL_S_MAX = 1.0
-"""A task that has not changed for a while is asked for this often. One read of one row."""
-POLL_GROWTH = 1.5
 
 EVENT_STREAM = "text/event-stream"
 _NO_BUFFERING = {"X-Accel-Buffering": "no"}
 
 
 async def wait_for_change(call: HttpCall[Any], task: Task, wait_s: float) -> Task:
-    """Return the task once its state is another, or the time is up, or the service stops.
+    """Return the task once its state is another, or the time is up, or the service stops; raise as ``Waiting``.
 
     Returns at once when the task has ended, or when the caller's
     ``If-None-Match`` shows that it has not seen this revision.
     """
     if "if-none-match" in call.request.headers and not is_known(call.request, task):
         return task
-    state = task.state
+    state, waiting = task.state, Waiting(call.ports.clock)
     with suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
-            poll_s = POLL_S_MIN
-            while task.state is state and not state.terminal and not await _is_over(call, poll_s):
-                call.check_key()
-                task = await call.run(find_changed, call.ports, task)
-                poll_s = min(poll_s * POLL_GROWTH, POLL_S_MAX)
+            while task.state is state and not state.terminal and not await _is_over(call, waiting.pause_s()):
+                task = await _read(call, waiting, task)
+    waiting.check()
     return task
+
+
+async def _read(call: HttpCall[Any], waiting: Waiting, task: Task) -> Task:
+    call.check_key()
+    return await call.run(waiting.read, partial(find_changed, call.ports), task)
 
 
 def event_response(call: HttpCall[Any], task: Task) -> Response:
@@ -61,21 +61,17 @@ def event_response(call: HttpCall[Any], task: Task) -> Response:
 
 async def _events(call: HttpCall[Any], task: Task) -> AsyncGenerator[bytes, None]:
     yield _event(call, task)
-    silent_s, poll_s = 0.0, POLL_S_MIN
-    while not task.state.terminal and not await _is_stopping(call, poll_s):
+    waiting, silent_s = Waiting(call.ports.clock), 0.0
+    while not task.state.terminal and not await _is_stopping(call, poll_s := waiting.pause_s()):
         silent_s += poll_s
-        poll_s = min(poll_s * POLL_GROWTH, POLL_S_MAX)
-        now = task  # as it was, while the store does not answer
         try:
-            call.check_key()
-            with suppress(StoreError):
-                now = await call.run(find_changed, call.ports, task)
-        except SluiceError as error:
+            now = await _read(call, waiting, task)
+        except (SluiceError, StoreError) as error:
             body = problem(record_error(error, call.ports.journal), request_id=request_id_of(call.request.scope))
             yield b"event: problem\ndata: %b\n\n" % msgspec.json.encode(body)
             return
         if now.rev != task.rev:
-            task, silent_s, poll_s = now, 0.0, POLL_S_MIN
+            task, silent_s = now, 0.0
             yield _event(call, task)
         elif silent_s >= call.resources.keep_alive_s:
             silent_s = 0.0
