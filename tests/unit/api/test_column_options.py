@@ -13,6 +13,7 @@ from sluice.api.grpc.requests import COLUMN_FIELDS, read_open
 from sluice.api.http.bodies.models import ColumnBody, OpenBody, read_model
 from sluice.cli.export.params_from_flags import read_types
 from sluice.client.rows import encode_columns
+from sluice.domain.limits import Limits
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.proto import export_pb2 as pb
 
@@ -45,7 +46,7 @@ def test_every_option_comes_through_grpc() -> None:
     metadata = pb.ExportMetadata(
         format=pb.FORMAT_EXCEL, columns=[pb.ColumnDefinition(**wire)], sheets=[{"name": "a", "columns": [wire]}]
     )
-    params = read_open(metadata, request_id="", trace_parent="").params
+    params = read_open(metadata, Limits(), request_id="", trace_parent="").params
     assert params.columns == params.sheets[0].columns == (ColumnSpec(**chosen()),)
 
 

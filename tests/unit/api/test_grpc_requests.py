@@ -13,6 +13,7 @@ from sluice.api.grpc.requests import (
     read_totals,
 )
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.proto import export_pb2 as pb
@@ -24,7 +25,7 @@ def test_metadata_becomes_parameters() -> None:
     metadata = pb.ExportMetadata(
         format=pb.FORMAT_EXCEL, filename="../x", columns=[column], expected_records=0, options={"compact": True}
     )
-    params = read_params(metadata)
+    params = read_params(metadata, Limits())
     assert params.format is ExportFormat.XLSX
     assert params.filename == "../x"  # made safe by the use case
     assert params.columns == (ColumnSpec("Paid", ColumnType.BOOLEAN, 9, "yes/no"),)
@@ -33,11 +34,11 @@ def test_metadata_becomes_parameters() -> None:
 
 
 def test_the_columns_of_clients_that_name_no_type_are_texts() -> None:
-    assert [column.type for column in read_params(metadata_of(["a"])).columns] == [ColumnType.STRING]
+    assert [column.type for column in read_params(metadata_of(["a"]), Limits()).columns] == [ColumnType.STRING]
 
 
 def test_no_expected_records_are_not_0_records() -> None:
-    assert read_params(metadata_of()).expected_rows is None
+    assert read_params(metadata_of(), Limits()).expected_rows is None
 
 
 def test_every_type_of_the_contract_is_read() -> None:
@@ -49,7 +50,7 @@ def test_a_type_of_a_newer_contract_is_refused() -> None:
     metadata = metadata_of(["a", "b"])
     metadata.columns[1].data_type = 99  # type: ignore[assignment]  # what a newer client may send
     with pytest.raises(SluiceError) as caught:
-        read_params(metadata)
+        read_params(metadata, Limits())
     assert caught.value.code is ErrorCode.INVALID_REQUEST
     assert caught.value.facts == {"field": "columns[1].data_type"}
 
@@ -62,7 +63,7 @@ def test_every_format_has_its_number() -> None:
 @pytest.mark.parametrize("number", [0, max(pb.ExportFormat.values()) + 1, 99, -1])
 def test_row_6_a_format_without_a_meaning_is_refused(number: int) -> None:
     with pytest.raises(SluiceError) as caught:
-        read_params(metadata_of(kind=number))  # type: ignore[arg-type]  # what a newer client may send
+        read_params(metadata_of(kind=number), Limits())  # type: ignore[arg-type]  # what a newer client may send
     assert caught.value.code is ErrorCode.UNSUPPORTED_FORMAT
     assert caught.value.facts == {"formats": [known.value for known in ExportFormat]}
 
@@ -107,9 +108,9 @@ def test_a_choice_that_there_is_not_is_named_without_its_value(name: str) -> Non
 
 
 def test_totals_that_were_not_sent_are_not_0() -> None:
-    assert read_totals(pb.CloseTotals()) == (None, None, {})
-    assert read_totals(pb.CloseTotals(batches=0, records=0)) == (0, 0, {})
-    assert read_totals(pb.CloseTotals(batches=2, records=7, sheet_records={"a": 0})) == (2, 7, {"a": 0})
+    assert read_totals(pb.CloseTotals(), Limits()) == (None, None, {})
+    assert read_totals(pb.CloseTotals(batches=0, records=0), Limits()) == (0, 0, {})
+    assert read_totals(pb.CloseTotals(batches=2, records=7, sheet_records={"a": 0}), Limits()) == (2, 7, {"a": 0})
 
 
 def test_a_render_that_says_nothing_keeps_everything() -> None:

@@ -424,8 +424,16 @@ def test_limits_and_timings_carry_the_settings() -> None:
     )
 
 
-def test_the_default_limits_are_those_of_the_domain() -> None:
-    assert Settings().limits() == Limits()
+def test_the_default_limits_are_those_of_the_domain_but_for_a_tenant_s_share_of_composers() -> None:
+    assert Settings().limits() == Limits(tenant_composing_max=8)
+
+
+@pytest.mark.parametrize(("composers", "share", "expected"), [(1, "", 1), (4, "", 4), (5, "", 4), (10, "0", 0)])
+def test_a_tenant_leaves_a_fifth_of_the_composers_to_others(composers: int, share: str, expected: int) -> None:
+    env = {"SLUICE_CONCURRENCY_MAX_CONCURRENT_TASKS": str(composers)}
+    if share:
+        env["SLUICE_CONCURRENCY_TENANT_COMPOSING_MAX"] = share
+    assert settings_from(env, None).limits().tenant_composing_max == expected
 
 
 def test_paths_are_where_the_settings_say() -> None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar, cast
 
 import msgspec
+from google.protobuf.message import Message
 
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.limits import MIB, Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType, TableSpec
 from sluice.ports.log_context import is_harmless_id
 from sluice.proto import export_pb2 as pb
+from sluice.tables.values.cell_checks import check_counts
 from sluice.usecases.sending.close_export import CloseRequest
 from sluice.usecases.sending.open_export import OpenRequest
 from sluice.usecases.sending.render_again import RenderRequest
+
+Parsed = TypeVar("Parsed", bound=Message)
 
 _WIRE_NAMES = {ExportFormat.XLSX: "FORMAT_EXCEL"}
 """Of formats that the contract calls otherwise than ``FORMAT_`` and their name."""
@@ -40,13 +45,69 @@ COLUMN_TYPES: dict[int, ColumnType] = {
 _BAD_OPTION = re.compile(r"`\$\.(\w+)`")
 
 
-def read_open(metadata: pb.ExportMetadata, *, request_id: str, trace_parent: str) -> OpenRequest:
+DEFINITION_BYTES_MAX = 2 * MIB
+"""A message beside rows: what a task may declare is shorter, and 8 MiB hold four million columns without a name."""
+_FIELDS_MAX = 64
+_LENGTH_DELIMITED, _MORE = 2, 0x80
+"""Of protobuf's encoding: the kind of a field that says its length, and the bit that says that a number goes on."""
+_BATCH_FIELD = pb.ExportRequest.DESCRIPTOR.fields_by_name["batch"].number
+
+
+def parse_definition(kind: type[Parsed]) -> Callable[[bytes], Parsed]:
+    """Parse messages that hold no rows. The parser raises INVALID_REQUEST for one that is too long to be any."""
+
+    def parse(data: bytes) -> Parsed:
+        _check_length(len(data))
+        return kind.FromString(data)
+
+    return parse
+
+
+def parse_export_request(data: bytes) -> pb.ExportRequest:
+    """Parse a message of a stream, of which only a batch may be long. Raises as ``parse_definition``'s parsers."""
+    if len(data) > DEFINITION_BYTES_MAX:
+        _check_length(sum(size for field, size in _fields(data) if field != _BATCH_FIELD))
+    return pb.ExportRequest.FromString(data)
+
+
+def _check_length(size: int) -> None:
+    if size > DEFINITION_BYTES_MAX:
+        detail = f"A message without rows has at most {DEFINITION_BYTES_MAX} bytes."
+        raise SluiceError(ErrorCode.INVALID_REQUEST, detail, message_bytes_max=DEFINITION_BYTES_MAX)
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int]]:
+    """Number and size of each field of a message; the rest of one that has more than any of ours counts as one."""
+    place = 0
+    for _ in range(_FIELDS_MAX):
+        if place >= len(data):
+            return
+        tag, place = _varint(data, place)
+        if tag & 7 != _LENGTH_DELIMITED:  # none of ours
+            break
+        size, place = _varint(data, place)
+        yield tag >> 3, size
+        place += size
+    yield 0, max(len(data) - place, 0)
+
+
+def _varint(data: bytes, place: int) -> tuple[int, int]:
+    value = 0
+    for shift, byte in zip(range(0, 70, 7), data[place : place + 10], strict=False):
+        place += 1
+        value |= (byte & ~_MORE) << shift
+        if not byte & _MORE:
+            return value, place
+    return value, len(data)  # broken, which the parser says
+
+
+def read_open(metadata: pb.ExportMetadata, limits: Limits, *, request_id: str, trace_parent: str) -> OpenRequest:
     """What to open. An empty ``request_id`` of the contract is no idempotency key: proto3 cannot tell it from none.
 
     The contract's ``request_id`` is also what its sender looks for in logs; without one it is that of the call.
     """
     return OpenRequest(
-        read_params(metadata),
+        read_params(metadata, limits),
         idempotency_key=metadata.request_id or None,
         request_id=_sender_id(metadata.request_id, request_id),
         trace_parent=trace_parent,
@@ -57,8 +118,10 @@ def _sender_id(sent: str, of_the_call: str) -> str:
     return sent if is_harmless_id(sent) else of_the_call
 
 
-def read_params(metadata: pb.ExportMetadata) -> ExportParams:
-    """Raises UNSUPPORTED_FORMAT, and INVALID_REQUEST with the fact ``field``."""
+def read_params(metadata: pb.ExportMetadata, limits: Limits) -> ExportParams:
+    """Raises UNSUPPORTED_FORMAT, INVALID_REQUEST with the fact ``field``, and TOO_MANY_COLUMNS before any is read."""
+    check_counts([len(sheet.columns) for sheet in metadata.sheets], limits)
+    check_counts([len(metadata.columns)], limits)
     return ExportParams(
         format=read_format(metadata.format),
         filename=metadata.filename,
@@ -104,7 +167,10 @@ def read_options(options: pb.FormatOptions) -> ExportOptions:
         raise SluiceError(ErrorCode.INVALID_REQUEST, "An option has no such value.", field=field) from None
 
 
-def read_totals(totals: pb.CloseTotals) -> CloseRequest:
+def read_totals(totals: pb.CloseTotals, limits: Limits) -> CloseRequest:
+    """Raises INVALID_REQUEST for totals of more sheets than a task may have."""
+    if len(totals.sheet_records) > limits.sheets_max:
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "The totals name a sheet that is not there.", field="sheets")
     return CloseRequest(
         batches=totals.batches if totals.HasField("batches") else None,
         rows=totals.records if totals.HasField("records") else None,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import Message
 
 from sluice.api.grpc.call import Answers, GrpcCall, Requests
-from sluice.api.grpc.requests import read_render, read_totals
+from sluice.api.grpc.requests import parse_definition, parse_export_request, read_render, read_totals
 from sluice.api.grpc.responses import batch_ack, link_response, opened_response, status_response
 from sluice.api.grpc.stream import first_response, open_task, put_wire_batch, stream_export
 from sluice.domain.api_key import Scope
@@ -43,7 +43,8 @@ def put_batch(call: GrpcCall, request: pb.PutBatchRequest) -> pb.BatchAck:
 
 
 def close(call: GrpcCall, request: pb.CloseExportRequest) -> pb.TaskStatusResponse:
-    task = close_export(call.service.ports, call.ref(request.task_id), read_totals(request.totals))
+    ports = call.service.ports
+    task = close_export(ports, call.ref(request.task_id), read_totals(request.totals, ports.limits))
     return _status(call, task)
 
 
@@ -99,14 +100,14 @@ def unary(scope: Scope, parse: Callable[[bytes], Any], behaviour: Callable[[Grpc
 
 
 METHODS: dict[str, Method] = {
-    "StreamExport": Method(Scope.WRITE, pb.ExportRequest.FromString, stream_export),
-    "OpenExport": unary(Scope.WRITE, pb.ExportMetadata.FromString, open_export),
+    "StreamExport": Method(Scope.WRITE, parse_export_request, stream_export),
+    "OpenExport": unary(Scope.WRITE, parse_definition(pb.ExportMetadata), open_export),
     "PutBatch": unary(Scope.WRITE, pb.PutBatchRequest.FromString, put_batch),
-    "CloseExport": unary(Scope.WRITE, pb.CloseExportRequest.FromString, close),
-    "CancelExport": unary(Scope.WRITE, pb.TaskStatusRequest.FromString, cancel),
-    "RenderExport": unary(Scope.WRITE, pb.RenderExportRequest.FromString, render),
-    "QueryTaskStatus": unary(Scope.READ, pb.TaskStatusRequest.FromString, query_status),
-    "CreateDownloadLink": unary(Scope.READ, pb.TaskStatusRequest.FromString, create_link),
-    "ListTasks": unary(Scope.READ, pb.ListTasksRequest.FromString, list_tasks),
+    "CloseExport": unary(Scope.WRITE, parse_definition(pb.CloseExportRequest), close),
+    "CancelExport": unary(Scope.WRITE, parse_definition(pb.TaskStatusRequest), cancel),
+    "RenderExport": unary(Scope.WRITE, parse_definition(pb.RenderExportRequest), render),
+    "QueryTaskStatus": unary(Scope.READ, parse_definition(pb.TaskStatusRequest), query_status),
+    "CreateDownloadLink": unary(Scope.READ, parse_definition(pb.TaskStatusRequest), create_link),
+    "ListTasks": unary(Scope.READ, parse_definition(pb.ListTasksRequest), list_tasks),
 }
 """Every method of ``export.proto`` and no other; a test compares."""

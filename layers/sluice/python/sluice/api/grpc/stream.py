@@ -140,7 +140,7 @@ class ExportStream:
                     if self._metadata.ack_batches and self._task:
                         yield ack_response(self._task, receipt)
                 case "close":
-                    totals = read_totals(request.close)
+                    totals = read_totals(request.close, self._call.service.ports.limits)
                 case payload:
                     detail = "The metadata comes once." if payload else "The message has no payload."
                     raise SluiceError(ErrorCode.INVALID_REQUEST, detail, field=payload or "payload")
@@ -183,7 +183,8 @@ class ExportStream:
 
 def open_task(call: GrpcCall, metadata: pb.ExportMetadata) -> Opened:
     """Open the task, or find the one that the same request id opened."""
-    request = read_open(metadata, request_id=call.request_id, trace_parent=call.trace_parent)
+    limits = call.service.ports.limits
+    request = read_open(metadata, limits, request_id=call.request_id, trace_parent=call.trace_parent)
     opened = call.run_with_room(open_export, call.service.ports, call.tenant, request)
     call.service.params_cache.remember(opened.task)
     return opened

@@ -102,7 +102,7 @@ class Concurrency(msgspec.Struct, frozen=True, kw_only=True):
     task_queue_size: Count = 1_000
     queue_timeout_s: SecondsOrNone = 30
     open_tasks_max: Count = _LIMITS.open_tasks_max
-    tenant_composing_max: CountOrOff = _LIMITS.tenant_composing_max
+    tenant_composing_max: CountOrOff | None = None
     lease_s: Seconds = 10
     heartbeat_s: Seconds = 1
     clock_skew_s: SecondsOrNone = 1
@@ -242,7 +242,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     monitoring: Monitoring = Monitoring()
 
     def limits(self) -> Limits:
-        """Give the bounds of a task; only those that no file format or store dictates can be set."""
+        """Give the bounds of a task; only those that no file format or store dictates can be set.
+
+        Unless it is set, one tenant has four of five composers, so that others never wait for all of its files.
+        """
+        composers, share = self.concurrency.max_concurrent_tasks, self.concurrency.tenant_composing_max
         return Limits(
             batches_max=self.performance.max_batches,
             batch_bytes_max=self.performance.max_batch_bytes,
@@ -252,7 +256,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             parallel_parts=self.performance.parallel_parts,
             prefetched_chunks=self.performance.prefetched_chunks,
             open_tasks_max=self.concurrency.open_tasks_max,
-            tenant_composing_max=self.concurrency.tenant_composing_max,
+            tenant_composing_max=composers - composers // 5 if share is None else share,
         )
 
     def timings(self) -> Timings:

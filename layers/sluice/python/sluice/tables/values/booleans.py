@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 _TRUE, _FALSE = ("true", "1", "yes", "y", "t", "on"), ("false", "0", "no", "n", "f", "off")
 _STANDARD = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
@@ -25,7 +25,7 @@ class BooleanWords:
         return self.by_word.get(text.casefold())
 
 
-@cache
+@lru_cache(maxsize=256)  # a pair is a text of a sender: it may not be kept for ever
 def boolean_words(pair: str) -> BooleanWords:
     """Read a column's ``format``: a pair such as ``yes/no``, true first, or nothing for ``true/false``.
 

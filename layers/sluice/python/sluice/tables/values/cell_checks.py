@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -31,6 +31,17 @@ def refuse(field: str, detail: str) -> SluiceError:
     return SluiceError(ErrorCode.INVALID_REQUEST, detail, field=field)
 
 
+def check_counts(columns: Sequence[int], limits: Limits) -> None:
+    """Refuse more sheets than a task may have, given the columns of each, or more columns. Raises as ``check_sheets``.
+
+    Senders' declarations are counted before anything is made of them.
+    """
+    if len(columns) > limits.sheets_max:
+        raise refuse("sheets", f"A task declares at most {limits.sheets_max} sheets.")
+    if sum(columns) > limits.all_columns_max:
+        raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns=sum(columns), columns_max=limits.all_columns_max)
+
+
 def check_declaration(params: ExportParams, limits: Limits) -> None:
     """Check what no format can do without: columns, their names and formats, the time zone.
 
@@ -56,10 +67,7 @@ def check_sheets(params: ExportParams, limits: Limits) -> None:
         raise refuse("columns", "Columns are declared with their sheets, or for the only table; not both.")
     if params.options.excel_sheet_name:
         raise refuse("options.excel_sheet_name", "Declared sheets have names of their own.")
-    if len(params.sheets) > limits.sheets_max:
-        raise refuse("sheets", f"A task declares at most {limits.sheets_max} sheets.")
-    if params.column_count > limits.all_columns_max:
-        raise SluiceError(ErrorCode.TOO_MANY_COLUMNS, columns=params.column_count, columns_max=limits.all_columns_max)
+    check_counts([len(sheet.columns) for sheet in params.sheets], limits)
     names: set[str] = set()
     for index, sheet in enumerate(params.sheets):
         field = f"sheets[{index}]"

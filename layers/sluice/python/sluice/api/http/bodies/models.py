@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -10,11 +11,13 @@ from msgspec import inspect
 from sluice.api.http.errors import invalid_request
 from sluice.api.task_view import TaskView
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, TableSpec
 from sluice.tables.readers.json import exact_json
 from sluice.tables.readers.lines import UTF8_BOM
+from sluice.tables.values.cell_checks import check_counts
 from sluice.usecases.sending.close_export import CloseRequest
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
@@ -150,9 +153,32 @@ class ProblemView(msgspec.Struct, frozen=True):
     request_id: str
 
 
-def read_model(body: bytes, model: type[Struct]) -> Struct:
-    """Read a JSON body, strictly. Raises INVALID_REQUEST with ``field``, INVALID_TEXT and UNSUPPORTED_FORMAT."""
+def read_open(body: bytes, limits: Limits) -> ExportParams:
+    """Read what to open. Raises as ``read_model``, and for more columns or sheets than a task may have.
+
+    They are counted before they are made: 8 MB hold millions of columns.
+    """
+
+    def check(value: object) -> None:
+        if isinstance(value, dict):
+            sheets = value.get("sheets")
+            declared = [value, *(sheets if isinstance(sheets, list) else ())]
+            columns = [one.get("columns") for one in declared if isinstance(one, dict)]
+            counts = [len(one) if isinstance(one, list) else 0 for one in columns]
+            check_counts(counts[1:], limits)
+            check_counts(counts[:1], limits)
+
+    return read_model(body, OpenBody, check=check).to_params()
+
+
+def read_model(body: bytes, model: type[Struct], *, check: Callable[[object], object] | None = None) -> Struct:
+    """Read a JSON body, strictly. Raises INVALID_REQUEST with ``field``, INVALID_TEXT and UNSUPPORTED_FORMAT.
+
+    ``check`` sees what was parsed before it becomes the model.
+    """
     value = exact_json(body.removeprefix(UTF8_BOM))
+    if check is not None:
+        check(value)
     try:
         msgspec.json.encode(value)
     except UnicodeEncodeError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -17,6 +19,7 @@ from sluice.api.http.bodies.models import (
     StoredBatches,
     TaskListView,
     read_model,
+    read_open,
 )
 from sluice.api.http.errors import invalid_request, request_id_of
 from sluice.api.http.operation import Answer, HttpCall, NoQuery, Operation, RequestBody, json_response
@@ -59,7 +62,7 @@ MODEL_BYTES_MAX = 8 * MIB
 """A definition of 16,384 columns with long names fits."""
 WAIT_S_MAX = 60
 
-Model = TypeVar("Model", bound=Struct)
+Read = TypeVar("Read")
 
 
 class ListQuery(Struct, frozen=True, kw_only=True):
@@ -90,9 +93,9 @@ class LinkQuery(Struct, frozen=True, kw_only=True):
 
 
 async def open_task(call: HttpCall[NoQuery]) -> Response:
-    body = await _read_model(call, OpenBody)
+    params = await _read_body(call, partial(read_open, limits=call.ports.limits))
     request = OpenRequest(
-        body.to_params(),
+        params,
         idempotency_key=idempotency_key_of(call),
         request_id=request_id_of(call.request.scope),
         trace_parent=call.request.scope[TRACE_PARENT_KEY],
@@ -140,14 +143,14 @@ async def follow_task(call: HttpCall[NoQuery]) -> Response:
 
 async def close_task(call: HttpCall[NoQuery]) -> Response:
     ref = call.task_ref
-    body = await _read_model(call, CloseBody, default=CloseBody())
+    body = await _read_body(call, partial(read_model, model=CloseBody), default=CloseBody())
     task = await call.run(close_export, call.ports, ref, body.to_request())
     return task_response(call, task, status=202, headers={"Location": task_path(task)})
 
 
 async def render_task(call: HttpCall[NoQuery]) -> Response:
     ref = call.task_ref
-    body = await _read_model(call, RenderBody, default=RenderBody())
+    body = await _read_body(call, partial(read_model, model=RenderBody), default=RenderBody())
     request = RenderRequest(
         format=body.format,
         filename=body.filename,
@@ -183,8 +186,8 @@ def idempotency_key_of(call: HttpCall[Any]) -> str | None:
         raise invalid_request("Idempotency-Key is not UTF-8", field="idempotency_key") from None
 
 
-async def _read_model(call: HttpCall[Any], model: type[Model], *, default: Model | None = None) -> Model:
-    """Read the JSON body; with a ``default`` it may be left out."""
+async def _read_body(call: HttpCall[Any], read: Callable[[bytes], Read], *, default: Read | None = None) -> Read:
+    """Read the JSON body; with a ``default`` it may be left out. It takes a turn, as batches do."""
     resources = call.resources
     with resources.body_budget.reserve(call.principal) as reserved:
         if "content-type" in call.request.headers or default is None:
@@ -193,7 +196,7 @@ async def _read_model(call: HttpCall[Any], model: type[Model], *, default: Model
         call.check_key()  # the body may have taken minutes
         if default is not None and not body.strip():
             return default
-        return await call.run(read_model, body, model)
+        return await call.decode(read, body)
 
 
 _IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the export is still as this tag says.", type="string")
