@@ -7,7 +7,7 @@ import io
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -180,6 +180,27 @@ def test_s19_a_caller_that_reads_slowly_is_not_dropped(tmp_path: Path) -> None:
                 size += len(connection.recv(512 * KIB))
                 time.sleep(0.2)
             assert size + read_all(connection) > len(whole)
+
+
+def test_downloads_under_way_have_a_share_and_leave_the_rest_to_callers_with_keys(tmp_path: Path) -> None:
+    with http_relay(tmp_path, requests_max=10) as relay, ExitStack() as stack:  # 4 downloads, 2 of a tenant
+        url, whole = large_file(relay)
+        client, other = relay.client(), relay.client("other")
+        slow = [stack.enter_context(reading_connection(relay, url)) for _ in range(2)]
+        assert all(one.recv(12) == b"HTTP/1.1 200" for one in slow)
+        for method in ("GET", "HEAD"):
+            refused = httpx.request(method, url, trust_env=False, verify=False, timeout=30)
+            assert refused.status_code == 503
+            assert refused.headers["Retry-After"] == "1"
+            assert refused.headers["Connection"] == "close"
+        assert get(relay, url).json()["tenant_max"] == 2
+        assert get(relay, link(other, finished(other))).status_code == 200
+        assert client.get("/v1/exports").status_code == 200
+        assert read_all(slow.pop()) + 12 > len(whole)
+        for _ in range(10_000):
+            if get(relay, url).status_code == 200:
+                break
+        assert get(relay, url).content == whole
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ class HttpRelay:
         body_timeouts: BodyTimeouts | None = None,
         idle_s: float = 15,
         connections_max: int = 1_000,
+        requests_max: int = 1_000,
         clock: Clock | None = None,
         **service: Any,
     ) -> None:
@@ -52,6 +53,7 @@ class HttpRelay:
             links=links,
             closing=self.closing,
             body_timeouts=body_timeouts,
+            requests_max=requests_max,
             observe=lambda *answer: self.seen.append(answer),
         )
         self.face = HttpServer(

@@ -11,10 +11,12 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from starlette.requests import Request
+from starlette.responses import Response
 
 from sluice.api.error_status import ANSWERS
 from sluice.api.http.app import RouteSet, operations_of
 from sluice.api.http.operation import Operation
+from sluice.api.http.routes import docs
 from sluice.api.http.routes.openapi import make_document
 from sluice.domain.options import ExportOptions
 from tests.support.http_client import ApiClient, HttpRelay, http_relay, operation
@@ -183,3 +185,25 @@ def test_the_page_needs_no_script_and_no_network(tmp_path: Path) -> None:
         assert path.replace("{id}", "{task_id}") in answer.text
     rows = re.findall(r"<tr><td><code>(\w+)</code></td><td>[^<]+.*? Default <code>", answer.text)
     assert set(ExportOptions.__struct_fields__) <= set(rows)
+
+
+def test_pages_for_every_caller_are_made_once_and_not_sent_to_those_that_have_them(tmp_path: Path) -> None:
+    made = []
+
+    def make() -> Response:
+        made.append(1)
+        return Response(b"page", media_type="text/plain")
+
+    page = docs.Page(make)
+    request = Request({"type": "http", "headers": []})
+    assert {bytes(page.answer(request).body) for _ in range(3)} == {b"page"}
+    assert len(made) == 1
+    with http_relay(tmp_path) as relay:
+        client = relay.stranger()
+        for path in ("/", "/docs", "/openapi.json", "/problems/INTERNAL"):
+            first = client.get(path)
+            again = client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+            assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
+            assert again.headers["Cache-Control"] == "no-cache"
+            assert client.get(path, headers={"If-None-Match": '"another"'}).content == first.content
+        assert client.get("/problems/NONE").status_code == 404

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
-from functools import cache
+from functools import cache, partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -19,6 +19,7 @@ from sluice.api.error_status import PROBLEM_PATH
 from sluice.api.http.bodies.body import BodyBudget, BodyTimeouts
 from sluice.api.http.errors import HttpError, answer_error
 from sluice.api.http.operation import (
+    DOWNLOADS_PART,
     SENDERS_MAX,
     Declared,
     HttpResources,
@@ -28,7 +29,7 @@ from sluice.api.http.operation import (
     json_response,
 )
 from sluice.api.http.routes import exports
-from sluice.api.http.routes.docs import docs_page, home_page, problem_page
+from sluice.api.http.routes.docs import Page, docs_page, home_page, problem_page
 from sluice.api.http.routes.openapi import make_document
 from sluice.api.http.server.forwarded import ForwardedMiddleware
 from sluice.api.http.server.middleware import Observe, RequestMiddleware, SiteMiddleware
@@ -67,7 +68,7 @@ def build_http_app(
 
     ``links`` verifies the tokens of ``/v1/files``, for stores whose links lead
     here. Callers that wait are answered once ``closing`` is set. One tenant has
-    at most ``tenant_share`` of the requests and tables under way. Without keys
+    at most ``tenant_share`` of the requests, downloads and tables under way. Without keys
     ``hosts`` are further names that callers may reach this by.
     ``trusted_proxies`` are the addresses and networks whose forwarded headers
     count; None where the headers say nothing of interest. ``observe`` is called with each answer, for metrics.
@@ -102,6 +103,7 @@ def build_http_app(
         body_timeouts=body_timeouts or BodyTimeouts(),
         body_budget=BodyBudget(share=tenant_share),
         requests=Shares(requests_max, share=tenant_share, what="requests"),
+        downloads=Shares(max(1, int(requests_max * DOWNLOADS_PART)), share=tenant_share, what="downloads"),
         tables=Shares(SENDERS_MAX, share=tenant_share, what="tables"),
     )
     return app
@@ -121,31 +123,29 @@ def operations_of(routes: RouteSet) -> tuple[Operation, ...]:
 
 
 def _document_routes(document: Callable[[], Declared]) -> list[Route]:
-    async def openapi(_request: Request) -> Response:
-        return json_response(document())
+    pages = {
+        "/": Page(home_page),
+        "/openapi.json": Page(lambda: json_response(document())),
+        "/docs": Page(lambda: docs_page(document())),
+        **{f"{PROBLEM_PATH}{code}": Page(partial(problem_page, code)) for code in ErrorCode},
+    }
 
-    async def docs(_request: Request) -> Response:
-        return docs_page(document())
-
-    async def home(_request: Request) -> Response:
-        return home_page()
+    async def page(request: Request) -> Response:
+        found = pages.get(request.scope["path"])
+        if found is None:
+            raise HTTPException(404)
+        return found.answer(request)
 
     async def live(_request: Request) -> Response:
         """As on the port for health: this process answers."""
         return json_response({"status": "ok"})
 
-    async def problem(request: Request) -> Response:
-        code = request.path_params["code"]
-        if code not in ErrorCode.__members__:
-            raise HTTPException(404)
-        return problem_page(ErrorCode(code))
-
     return [
-        Route("/", home),
-        Route(f"{PROBLEM_PATH}{{code}}", problem),
+        Route("/", page),
+        Route(f"{PROBLEM_PATH}{{code}}", page),
         Route("/health/live", live),
-        Route("/openapi.json", openapi),
-        Route("/docs", docs),
+        Route("/openapi.json", page),
+        Route("/docs", page),
     ]
 
 

@@ -21,7 +21,7 @@ PROBLEM_TYPE = "application/problem+json"
 REQUEST_ID_KEY = "sluice.request_id"
 """Where the middleware leaves the request's id in the ASGI scope."""
 KNOWN_KEY = "sluice.known"
-"""In the ASGI scope of a request whose caller, or whose link, was let in."""
+"""In the ASGI scope of a request whose caller, or whose link, was let in and has a share of what is under way."""
 SHARE_KEY = "sluice.share"
 """What gives the request's share back, in the ASGI scope."""
 

@@ -45,6 +45,12 @@ Declared = dict[str, Any]
 
 SENDERS_MAX = 16
 """Tables of any length that are sent at a time."""
+DOWNLOADS_PART = 0.4
+"""Of the connections, for those that come with a link: a link is passed on, and reading may take hours.
+
+With half of it for the files of one tenant, and half of the requests for its keys, neither a tenant nor all links
+together leave the others without a connection.
+"""
 SHOWN_CHARS_MAX = 64
 """How much of an unknown name an answer repeats."""
 
@@ -119,8 +125,8 @@ async def _serve(operation: Operation, request: Request) -> Response:
         return await operation.endpoint(request)
     resources = resources_of(request)
     principal = resources.service.access.admit(request.headers.get("authorization"), operation.scope)
-    request.scope[KNOWN_KEY] = True
     request.scope[SHARE_KEY] = resources.requests.take(principal)
+    request.scope[KNOWN_KEY] = True  # and never without a share
     check_query_text(request.scope["query_string"])
     query = read_query(request.query_params, operation.query)
     call = HttpCall(request, resources, principal, query)
@@ -194,12 +200,14 @@ class HttpResources:
     """Of each tenant that decodes or waits for it."""
     requests: Shares = field(default_factory=lambda: Shares(1_000, what="requests"))
     """Requests under way, those that wait included."""
+    downloads: Shares = field(default_factory=lambda: Shares(int(1_000 * DOWNLOADS_PART), what="downloads"))
+    """Requests under way that came with a link, by the tenant whose file it is."""
     senders: CapacityLimiter = field(default_factory=_limiter(SENDERS_MAX))
     """Bodies of any length, each of which takes a thread from its first byte to its last."""
     tables: Shares = field(default_factory=lambda: Shares(SENDERS_MAX, what="tables"))
     """The same bodies, by tenant."""
     readers: CapacityLimiter = field(default_factory=_limiter(16))
-    """Downloads."""
+    """Blocks of files that are read for downloads."""
 
     @property
     def ports(self) -> Ports:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any
 
-from starlette.responses import HTMLResponse
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 
 from sluice.api.error_status import ANSWERS
+from sluice.api.http.responses import tag_matches
 from sluice.domain.errors import MEANINGS, MORE, ErrorCode
 
 Declared = dict[str, Any]
@@ -29,6 +32,30 @@ th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-bott
 td p{margin:0 0 .25rem}
 summary{cursor:pointer;margin:.5rem 0}
 """
+
+
+class Page:
+    """An answer that is the same for every caller: made at the first request, then sent as the bytes it became.
+
+    Any stranger may ask for it as often as it likes, and all of HTTP is answered by one event loop.
+    """
+
+    def __init__(self, make: Callable[[], Response]) -> None:
+        self._make = make
+        self._body = b""
+        self._headers: dict[str, str] = {}
+
+    def answer(self, request: Request) -> Response:
+        """The page, or 304 for a caller that has it."""
+        if not self._headers:
+            made = self._make()
+            etag = f'"{hashlib.sha256(made.body).hexdigest()[:32]}"'
+            self._body = bytes(made.body)
+            self._headers = {**made.headers, "ETag": etag, "Cache-Control": "no-cache"}
+        if tag_matches(request.headers.get("if-none-match", ""), self._headers["ETag"]):
+            kept = {name: value for name, value in self._headers.items() if not name.startswith("content-")}
+            return Response(status_code=304, headers=kept)
+        return Response(self._body, headers=self._headers)
 
 
 def docs_page(document: Declared) -> HTMLResponse:

@@ -12,8 +12,9 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from sluice.api.auth import LOCAL_TENANT, NO_KEY, Principal
 from sluice.api.http.bodies.models import ProblemView
-from sluice.api.http.errors import KNOWN_KEY, PROBLEM_TYPE, HttpError, invalid_request
+from sluice.api.http.errors import KNOWN_KEY, PROBLEM_TYPE, SHARE_KEY, HttpError, invalid_request
 from sluice.api.http.operation import Answer, Declared, Grant, HttpResources, Operation, resources_of
 from sluice.api.http.responses import tag_matches
 from sluice.api.http.routes.openapi import header
@@ -47,6 +48,7 @@ async def read_file(request: Request) -> Response:
     if resources.links is None or request.url.query:  # a link that something was added to is not ours
         raise SluiceError(ErrorCode.PERMISSION_DENIED, "The link is not one of ours.")
     grant = resources.links.verify(request.path_params["token"])
+    request.scope[SHARE_KEY] = resources.downloads.take(_owner_of(grant, resources))
     request.scope[KNOWN_KEY] = True
     info, kind = await to_thread.run_sync(_find, resources, grant, limiter=resources.readers)
     etag = f'"{info.crc64}-{info.size}"'
@@ -77,6 +79,14 @@ async def read_file(request: Request) -> Response:
     blocks = resources.ports.objects.read_range(grant.key, start, end)
     first = await _next_block(resources, blocks)  # a file found damaged at once is an error, not a broken answer
     return StreamingResponse(_in_threads(resources, first, blocks), status, headers=headers)
+
+
+def _owner_of(grant: Grant, resources: HttpResources) -> Principal:
+    """Whose share a download is of: the link says no caller, so that of the tenant whose file it is."""
+    owner = parse_owner(grant.key)
+    is_open = resources.service.access.ring.is_open()  # then there is one tenant, and it may have all
+    tenant = owner.tenant if owner is not None else LOCAL_TENANT
+    return Principal(tenant=tenant, key_id=NO_KEY if is_open else "link", scopes=frozenset())
 
 
 async def _next_block(resources: HttpResources, blocks: Generator[bytes]) -> bytes:
