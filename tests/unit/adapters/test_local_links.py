@@ -12,6 +12,7 @@ import pytest
 from sluice.adapters.directory.links import LinkGrant, LocalLinks, load_or_create_secret
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.ports.store_errors import StoreRefused
 from tests.contracts.at_once import at_once
 from tests.support.fake_clock import FakeClock, SeededRandomness
 
@@ -139,6 +140,6 @@ def test_all_who_start_at_once_get_the_same_secret(tmp_path: Path) -> None:
 def test_a_damaged_secret_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "link.secret"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"link\.secret is damaged"):
+    with pytest.raises(StoreRefused, match=r"link\.secret, .* is damaged: it has \d+ bytes .* or remove it"):
         load_or_create_secret(path, SystemRandomness())
     assert path.read_bytes() == content

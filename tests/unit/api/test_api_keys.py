@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import re
 import stat
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from sluice.adapters.directory.key_file import KeyFile
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.api.api_keys import NewKey, add_key, list_keys, read_key, revoke_key
 from sluice.domain.api_key import Scope
-from sluice.ports.key_store import Keys
+from sluice.ports.key_store import DamagedKeysError, Keys
 from sluice.ports.store_errors import OutcomeUnknown, StoreError
 from tests.support.fake_clock import START, FakeClock, SeededRandomness
 
@@ -174,7 +175,9 @@ def test_a_change_by_another_process_or_by_hand_is_seen(store: KeyFile) -> None:
     assert store.read() == ()
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}", '[{"key_id":"a"}]', '[{"scopes":["root"]}]', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "{}", '[{"key_id":"a"}]', '[{"scopes":["root"]}]', "\xff", '[{"key_id":"\xff"}]']
+)
 def test_a_damaged_file_is_an_error_and_never_no_keys(store: KeyFile, text: str) -> None:
     a_key(store)
     store._path.write_bytes(text.encode("latin-1"))
@@ -183,6 +186,47 @@ def test_a_damaged_file_is_an_error_and_never_no_keys(store: KeyFile, text: str)
     with pytest.raises(StoreError, match="damaged"):
         a_key(store, seed=1)
     assert store._path.read_bytes() == text.encode("latin-1")
+
+
+@pytest.mark.parametrize(("right", "wrong"), [("acme", "ac\xffme"), ("acme", "ACME/.."), ('"created_at"', '"\xff"')])
+def test_a_byte_that_changed_is_a_damaged_file_with_the_way_out(store: KeyFile, right: str, wrong: str) -> None:
+    a_key(store)
+    assert right in content(store)
+    store._path.write_bytes(content(store).replace(right, wrong).encode("latin-1"))
+    with pytest.raises(DamagedKeysError, match=r"keys\.json, .* is damaged: .* put back .* or remove it"):
+        store.read()
+
+
+def test_a_link_that_leads_nowhere_is_an_error_and_never_no_keys(store: KeyFile) -> None:
+    """As where a secret is not mounted yet: a service on the loopback address would let everyone in."""
+    a_key(store)
+    elsewhere = store._path.rename(store._path.with_name("elsewhere"))
+    store._path.symlink_to(elsewhere)
+    assert len(store.read()) == 1
+    elsewhere.unlink()
+    with pytest.raises(DamagedKeysError, match="leads nowhere"):
+        store.read()
+
+
+def test_a_pipe_in_place_of_the_keys_keeps_nobody_waiting(store: KeyFile) -> None:
+    store._path.parent.mkdir(exist_ok=True)
+    os.mkfifo(store._path)
+    done: list[Exception] = []
+
+    def read() -> None:
+        try:
+            store.read()
+        except StoreError as error:
+            done.append(error)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(60)
+    hung = thread.is_alive()
+    if hung:
+        os.close(os.open(store._path, os.O_RDWR | os.O_NONBLOCK))
+    assert not hung
+    assert done
 
 
 def test_a_misspelt_field_is_an_error(store: KeyFile) -> None:

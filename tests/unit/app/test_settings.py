@@ -346,6 +346,13 @@ def test_secrets_compare_by_content_and_are_false_when_empty() -> None:
         ("server: {host: a, host: b}\n", "config.yaml in server: host is given twice, again on line 1"),
         ("server: {}\nserver: {}\n", "config.yaml: server is given twice, again on line 2"),
         ("a: &x {b: *x}\n", "config.yaml"),
+        ("server:\n  host: 2020-99-99\n", "config.yaml:2: is not YAML: a value is none of its kind"),
+        ("server:\n  2020-99-99: a\n", "config.yaml:2: is not YAML: a value is none of its kind"),
+        ("server:\n  http_port: !!int x\n", "config.yaml:2: is not YAML: a value is none of its kind"),
+        ("server:\n  host: !!timestamp x\n", "config.yaml:2: is not YAML: a value is none of its kind"),
+        (f"server:\n  http_port: {'9' * 5000}\n", "config.yaml:2: is not YAML: a value is none of its kind"),
+        ("a: " + "[" * 5000, "config.yaml: is not YAML: "),
+        ("server: {host: \x00}\n", "config.yaml: is not YAML: "),
     ],
 )
 def test_a_file_that_is_wrong_as_a_whole_says_where(tmp_path: Path, text: str, problem: str) -> None:

@@ -75,7 +75,7 @@ def restore(source: Path, settings: Settings) -> Copied:
     """Copy a backup to the data directory of ``settings``, which is new or empty. Raises as ``back_up``."""
     try:
         marker = msgspec.json.decode((source / MARKER).read_bytes(), type=_Marker)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
         raise BackupError(f"{source} is no whole backup: it has no {MARKER}") from None
     if marker.format != _FORMAT:
         raise BackupError(f"{source} was made by another release of Sluice, which can restore it")

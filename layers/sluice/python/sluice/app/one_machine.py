@@ -29,7 +29,7 @@ from sluice.domain.keys import OUTPUT_PREFIX, ManifestRef, TaskRef, TenantId, ta
 from sluice.domain.limits import DAY_S
 from sluice.ports.bundle import Ports
 from sluice.ports.journal import Journal
-from sluice.ports.store_errors import StoreFull
+from sluice.ports.store_errors import StoreError, StoreFull
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
 from sluice.usecases.upkeep.repair_task import release_lease
 from sluice.usecases.upkeep.sweep_tasks import SweepMemory, put_off_quietly, sweep_tasks
@@ -163,8 +163,9 @@ def build_health(
 ) -> HealthApp:
     """Ready: there is room for one more export, in the queue and on the disk, composers start, and sweeps succeed.
 
-    Dependencies: both stores answer, the object store to a write too.
+    Dependencies: both stores answer, the object store to a write too, and the keys of callers can be read.
     """
+    key_store = backend_of(settings).open_keys(settings)
 
     def room() -> None:
         if not pool.has_room():
@@ -187,9 +188,16 @@ def build_health(
     def tasks() -> None:
         ports.tasks.read(PROBE_TASK)
 
+    def keys() -> None:
+        try:
+            key_store.read()
+        except StoreError as error:
+            detail = "no caller is let in: see the log, or sluice keys list"
+            raise SluiceError(ErrorCode(error.code_shown), detail) from error
+
     checks = HealthChecks(
         ready={"queue": room, "disk": room_on_disk, "composers": pool.check, "sweeper": sweeper.check},
-        dependencies={"objects": objects, "tasks": tasks},
+        dependencies={"objects": objects, "tasks": tasks, "keys": keys},
         interval_s=settings.monitoring.health_check_interval_s,
     )
     return HealthApp(checks, clock=ports.clock, metrics=telemetry.metrics.render, metrics_type=CONTENT_TYPE)

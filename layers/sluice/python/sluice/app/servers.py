@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import resource
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ from sluice.api.http.server.middleware import SiteMiddleware
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.api.service import Service
 from sluice.app.backends import backend_of
-from sluice.app.settings.validation import Settings
+from sluice.app.settings.validation import Settings, SettingsError
 from sluice.app.telemetry.telemetry import Telemetry
 from sluice.domain.limits import KIB
 from sluice.ports.bundle import Ports
@@ -160,10 +161,23 @@ def _http_server(
     return HttpServer(app, listen_on, new_request_id=lambda: choose_request_id(None, ports.randomness), closing=closing)
 
 
+def _check_tls(certificate_file: str, key_file: str) -> None:
+    """Raise ``SettingsError`` for files that are no certificate and its key; servers would only say: cannot listen."""
+    try:
+        # An empty password, since the library would ask the terminal for that of a key that has one.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate_file, key_file, password="")
+    except ssl.SSLError as error:
+        names = "security.tls_certificate_file, security.tls_key_file"
+        reason = (error.reason or "cannot be read").lower().replace("_", " ")
+        problem = f"{names}: are no certificate (PEM) and its private key without a password: {reason}"
+        raise SettingsError([problem]) from None
+
+
 def _grpc_server(settings: Settings, service: Service, *, observe: Observe) -> GrpcServer:
     security, defaults = settings.security, GrpcLimits()
     tls = None
     if security.tls_certificate_file:
+        _check_tls(security.tls_certificate_file, security.tls_key_file)
         tls = TlsFiles(Path(security.tls_certificate_file).read_bytes(), Path(security.tls_key_file).read_bytes())
     return GrpcServer(
         service,

@@ -11,7 +11,6 @@ from sluice.app.settings.validation import SettingsError
 from sluice.cli.formatting import printable
 from sluice.client.errors import SluiceApiError
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.ports.key_store import DamagedKeysError
 from sluice.ports.store_errors import NewerSchemaError, StoreError, StoreFull, StoreRefused
 
 FAILED = 1
@@ -41,8 +40,6 @@ def describe(error: Exception) -> CommandFailure:
             text = _sluice_error(error)
         case SettingsError() | KeysMissingError():
             text, exit_code = f"sluice: {error}", WRONG_USAGE
-        case DamagedKeysError():
-            text = f"sluice: {error}; make it whole again or remove it"
         case StoreRefused() | NewerSchemaError() if not isinstance(error, StoreFull):
             text = f"sluice: {printable(str(error))}"
         case StoreError():

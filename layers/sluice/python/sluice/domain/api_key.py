@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from sluice.domain.keys import TenantId
+from sluice.domain.keys import TENANT_ID, TenantId
 
 
 class Scope(StrEnum):
@@ -34,3 +34,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     created_at: float
     expires_at: float = 0
     revoked_at: float = 0
+
+    def __post_init__(self) -> None:
+        if not TENANT_ID.fullmatch(self.tenant):
+            raise ValueError("a key's tenant is 1 to 40 of a-z, 0-9 and -, and does not begin or end with -")

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sluice.domain.api_key import ApiKey
-from sluice.ports.store_errors import StoreError
+from sluice.ports.store_errors import StoreRefused
 
 Keys = tuple[ApiKey, ...]
 
 
-class DamagedKeysError(StoreError):
-    """The store holds something else than keys: no caller is let in, and an operator must act."""
+class DamagedKeysError(StoreRefused):
+    """The store holds something else than keys: no caller is let in, and an operator must act. Says how."""
 
 
 class KeyStore(Protocol):

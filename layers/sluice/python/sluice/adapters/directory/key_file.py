@@ -10,7 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from sluice.adapters.directory.atomic_file import PRIVATE_MODE, make_folder, unknown_when_disk_fails, whole_file
+from sluice.adapters.directory.atomic_file import (
+    PRIVATE_MODE,
+    make_folder,
+    read_file,
+    unknown_when_disk_fails,
+    whole_file,
+)
 from sluice.ports.key_store import DamagedKeysError, Keys
 
 
@@ -47,16 +53,26 @@ class KeyFile:
         try:
             stat = self._path.stat()
         except FileNotFoundError:
+            if self._path.is_symlink():  # to a place that is not mounted: no keys would mean that anyone may call
+                raise DamagedKeysError(self._words("it is a link that leads nowhere")) from None
             return ()
         return stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
 
     def _load(self) -> Keys:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Keys)
+            return msgspec.json.decode(read_file(self._path, follows_links=True), type=Keys)
         except FileNotFoundError:
             return ()
+        except UnicodeDecodeError:
+            raise DamagedKeysError(self._words("it is not UTF-8")) from None
         except msgspec.MsgspecError as error:
-            raise DamagedKeysError(f"{self._path.name}, the file of API keys, is damaged: {error}") from None
+            raise DamagedKeysError(self._words(str(error))) from None
+
+    def _words(self, reason: str) -> str:
+        return (
+            f"{self._path.name}, the file of API keys, is damaged: {reason}; put back that of a backup, "
+            "or remove it and make new keys (sluice keys add)"
+        )
 
 
 @contextmanager

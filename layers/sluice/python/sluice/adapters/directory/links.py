@@ -12,10 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-from sluice.adapters.directory.atomic_file import sync_folder, write_private
+from sluice.adapters.directory.atomic_file import read_file, sync_folder, write_private
 from sluice.adapters.object_names import check_key
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.clock import Clock, Randomness
+from sluice.ports.store_errors import StoreRefused
 
 SECRET_BYTES = 32
 _PURPOSE = b"sluice file link 1\0"
@@ -71,7 +72,7 @@ class LocalLinks:
 def load_or_create_secret(path: Path, randomness: Randomness) -> bytes:
     """Read the secret in ``path``, made the first time, readable by its owner only.
 
-    Of several processes that start at once, all get the same secret.
+    Of several processes that start at once, all get the same secret. Raises ``StoreRefused`` for a damaged one.
     """
     with suppress(FileNotFoundError):
         return _read_secret(path)
@@ -87,9 +88,12 @@ def load_or_create_secret(path: Path, randomness: Randomness) -> bytes:
 
 
 def _read_secret(path: Path) -> bytes:
-    secret = path.read_bytes()
+    secret = read_file(path, follows_links=True)
     if len(secret) != SECRET_BYTES:
-        raise ValueError(f"{path.name} is damaged: it does not hold {SECRET_BYTES} bytes")
+        raise StoreRefused(
+            f"{path.name}, which signs links, is damaged: it has {len(secret)} bytes instead of {SECRET_BYTES}; "
+            "put back that of a backup, or remove it: a new one is made, and links given out end"
+        )
     return secret
 
 

@@ -53,7 +53,9 @@ class TablestoreKeys:
         try:
             return int(row.columns["rev"]), msgspec.json.decode(row.columns["keys"], type=Keys)
         except (KeyError, TypeError, ValueError, msgspec.MsgspecError) as error:
-            raise DamagedKeysError(f"the row of API keys is damaged: {type(error).__name__}") from None
+            raise DamagedKeysError(
+                f"the row of API keys is damaged: {type(error).__name__}; remove it and make new keys (sluice keys add)"
+            ) from None
 
     def _replace(self, rev: int, keys: Keys) -> bool:
         """Write the keys in place of those of ``rev``. After an unknown outcome the row itself tells who won."""
