@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,6 +22,7 @@ from sluice.api.http.errors import KNOWN_KEY
 from sluice.api.http.server.connection import READER_PACE_BYTES, ReaderPace
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.domain.limits import KIB, MIB
+from tests.support.certificate import self_signed
 
 WAIT_S = 60
 STRANGERS = 64
@@ -47,6 +50,7 @@ class Site:
         )
         listen_on = ListenOn(**{"strangers_max": STRANGERS, "idle_s": WAIT_S, "stranger_answer_s": WAIT_S, **rules})
         self.server = HttpServer(app, listen_on, new_request_id=lambda: "id")
+        self.scheme = "https" if listen_on.tls_certificate_file else "http"
         self.port = 0
 
     async def _small(self, request: Request) -> Response:
@@ -81,7 +85,7 @@ class Site:
     def get(self, path: str = "/small") -> int:
         """As an orchestrator asks: a connection of its own, and no credential."""
         return httpx.get(
-            f"http://127.0.0.1:{self.port}{path}", trust_env=False, verify=False, timeout=WAIT_S
+            f"{self.scheme}://127.0.0.1:{self.port}{path}", trust_env=False, verify=False, timeout=WAIT_S
         ).status_code
 
 
@@ -104,7 +108,7 @@ def begun(connection: socket.socket) -> bool:
 def was_closed(connection: socket.socket) -> bool:
     """Whether it ends before the large page does. Waits for the end."""
     size = 0
-    with suppress(ConnectionError):
+    with suppress(ConnectionError, ssl.SSLError):
         while block := connection.recv(64 * KIB):
             size += len(block)
     return size < PAGE_BYTES
@@ -180,6 +184,41 @@ def test_a_known_callers_other_requests_are_a_strangers() -> None:
             assert len(one.recv(8 * KIB, socket.MSG_WAITALL)) == 8 * KIB  # of the large page
         assert running.get() == 200
         assert was_closed(mixed[0])
+
+
+def test_with_tls_those_that_shake_no_hands_are_strangers_from_their_first_moment(tmp_path: Path) -> None:
+    made = self_signed(tmp_path)
+    tls = {"tls_certificate_file": str(made.certificate), "tls_key_file": str(made.key)}
+    with site(strangers_max=8, stranger_s=WAIT_S, **tls) as running, ExitStack() as stack:
+        mute = [socket.create_connection(("127.0.0.1", running.port), timeout=WAIT_S) for _ in range(50)]
+        for one in mute:
+            stack.enter_context(one)
+        assert all(was_closed(one) for one in mute[:42])
+        for path in ("/small", "/large", "/small?known"):
+            assert running.get(path) == 200
+        assert len(running.server._server.server_state.connections) <= 8
+        mute[-1].sendall(b"GET / HTTP/1.1\r\n\r\n")  # no TLS
+        assert was_closed(mute[-1])
+    with site(stranger_s=0.2, **tls) as running, socket.create_connection(("127.0.0.1", running.port)) as silent:
+        silent.settimeout(WAIT_S)
+        assert was_closed(silent)
+
+
+def test_with_tls_slow_readers_make_room_and_a_long_answer_is_whole(tmp_path: Path) -> None:
+    made = self_signed(tmp_path)
+    tls = {"tls_certificate_file": str(made.certificate), "tls_key_file": str(made.key)}
+    context = ssl.create_default_context(cafile=str(made.certificate))
+    with site(strangers_max=4, **tls) as running, ExitStack() as stack:
+        slow = []
+        for _ in range(4):
+            plain = socket.create_connection(("127.0.0.1", running.port), timeout=WAIT_S)
+            slow.append(stack.enter_context(context.wrap_socket(plain, server_hostname="localhost")))
+            slow[-1].sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n" * 10)
+            assert begun(slow[-1])
+        for _ in range(2):
+            assert running.get() == 200
+        assert was_closed(slow[0])
+        assert not was_closed(slow[-1])  # it had its page, whole
 
 
 @pytest.mark.parametrize(("bytes_a_second", "ends"), [(READER_PACE_BYTES * 2, 0), (READER_PACE_BYTES // 2, 1)])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from importlib.metadata import version
 from inspect import signature
@@ -34,6 +35,20 @@ PARAMETERS: dict[Callable[..., object], list[str]] = {
     h11_impl.H11Protocol.resume_writing: ["self"],
     h11_impl.H11Protocol.send_400_response: ["self", "msg"],
     h11.Connection.send: ["self", "event"],
+    SSLProtocol.__init__: [
+        "self",
+        "loop",
+        "app_protocol",
+        "sslcontext",
+        "waiter",
+        "server_side",
+        "server_hostname",
+        "call_connection_made",
+        "ssl_handshake_timeout",
+        "ssl_shutdown_timeout",
+    ],
+    SSLProtocol.connection_made: ["self", "transport"],
+    SSLProtocol.connection_lost: ["self", "exc"],
     ProxyHeadersMiddleware.__init__: ["self", "app", "trusted_hosts"],
     ProxyHeadersMiddleware.__call__: ["self", "scope", "receive", "send"],
 }
@@ -81,4 +96,5 @@ def test_the_attributes_that_are_read_are_there() -> None:
     assert (protocol.conn.our_state, protocol.conn.their_state) == (h11.IDLE, h11.IDLE)
     assert protocol.conn.trailing_data == (b"", False)
     assert "response_complete" in h11_impl.RequestResponseCycle.__init__.__code__.co_names
+    assert SSLProtocol.max_size == 256 * 1024
     assert {"SEND_BODY", "SEND_RESPONSE"} <= vars(h11).keys()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import math
 import socket
+import ssl
 import struct
 import termios
 from array import array
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -51,12 +54,13 @@ class ConnectionRules:
     """
     connections_max: int
     strangers_max: int
-    """Connections whose last request, if there was one, let no caller in; each gets one answer."""
+    """Connections whose last request let no caller in, or that had none yet; each gets one answer."""
     stranger_s: float
     """As ``idle_s``, until a caller was let in."""
     stranger_answer_s: float
     """From a stranger's request to the last byte of the answer that it takes."""
     new_request_id: Callable[[], str]
+    tls: ssl.SSLContext | None = None
 
 
 def connection_factory(rules: ConnectionRules) -> type[asyncio.Protocol]:
@@ -85,6 +89,24 @@ class OneShotTimer:
     def _expire(self) -> None:
         self._handle = None
         self._callback()
+
+
+class _Tls(SSLProtocol):
+    """asyncio's TLS, begun by the connection that it is for, so that one is counted before its handshake."""
+
+    max_size = 16 * KIB
+    """Its read buffer, as large as a record of TLS: asyncio's own is 256 KiB from the first moment on."""
+
+    def __init__(self, connection: _Connection, tls: ssl.SSLContext, *, handshake_s: float) -> None:
+        shaken = connection.loop.create_future()
+        shaken.add_done_callback(asyncio.Future.exception)  # which asyncio would log if it were not looked at
+        wait_s = math.ceil(handshake_s)
+        super().__init__(connection.loop, connection, tls, shaken, server_side=True, ssl_handshake_timeout=wait_s)
+        self._connection = connection
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._connection.connections.discard(self._connection)  # it hears of no end before the handshake's
 
 
 class _StillOpen:
@@ -145,20 +167,41 @@ class _Connection(H11Protocol):
         self._reader_timer = OneShotTimer(self.loop, self._check_reader)
         self._answer_timer = OneShotTimer(self.loop, self._close_slow_stranger)
         self._pace = ReaderPace(lag_s_max=READER_LAG_CHECKS * rules.idle_s)
+        self._socket_transport: asyncio.Transport
         self._was_known = False
         self._was_ever_known = False
         self._inner, self.app = self.app, self._serve
         self.since = self.loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its parent does
+        """Called by the listener, and with TLS again after the handshake."""
+        tls = self._rules.tls
+        if tls is not None and transport.get_extra_info("sslcontext") is None:
+            self._shake_hands(transport, tls)
+            return
         super().connection_made(transport)
         # Any byte that waits for the caller is waited for under the eyes of ``_check_reader``, also of a connection
         # that is closing. (0 would have asyncio's TLS pause when nothing waits.)
         transport.set_write_buffer_limits(high=1, low=0)
+        if tls is None:
+            self._socket_transport = transport
+            if not self._make_room():
+                self._refuse(503, SluiceError(ErrorCode.QUEUE_FULL, "Too many connections are open.", retry_after_s=1))
+                return
+        self._time_head()
+
+    def _shake_hands(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
+        """Begin TLS. From now on this is a stranger's connection like any other that says nothing yet."""
+        self.transport = self._socket_transport = transport
+        self.connections.add(self)
         if not self._make_room():
-            self._refuse(503, SluiceError(ErrorCode.QUEUE_FULL, "Too many connections are open.", retry_after_s=1))
-        else:
-            self._time_head()
+            self.drop()  # before the handshake there is no saying why
+            self.connections.discard(self)
+            return
+        transport.set_write_buffer_limits(high=1, low=0)
+        protocol = _Tls(self, tls, handshake_s=self._rules.stranger_s)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. Whether its caller is known counts from its answer on, whatever was asked before."""
@@ -188,11 +231,11 @@ class _Connection(H11Protocol):
     @property
     def is_over(self) -> bool:
         """Whether nothing of it is left but its end."""
-        return self.transport.is_closing() and not self.is_waiting_for_reader
+        return self._socket_transport.is_closing() and not self.is_waiting_for_reader
 
     @property
     def is_waiting_for_reader(self) -> bool:
-        return bool(self.transport.get_write_buffer_size() > 0)
+        return self._count_buffered() > 0
 
     def _make_room(self) -> bool:
         """Close what must go for this connection to stay: strangers first, then known callers that ask nothing.
@@ -225,8 +268,8 @@ class _Connection(H11Protocol):
         """End it now. Of what the caller did not take, the system keeps nothing either, which might be megabytes."""
         if self._count_unsent():
             with suppress(OSError, ValueError):
-                self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.transport.abort()
+                self._socket_transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._socket_transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_timer.stop()
@@ -276,8 +319,11 @@ class _Connection(H11Protocol):
         """Bytes that the caller has not taken: ours, and those of the kernel, which may hold megabytes."""
         queued = array("i", [0])
         with suppress(OSError, ValueError):
-            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
-        return self.transport.get_write_buffer_size() + queued[0]
+            fcntl.ioctl(self._socket_transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
+        return self._count_buffered() + queued[0]
+
+    def _count_buffered(self) -> int:
+        return sum(one.get_write_buffer_size() for one in {self.transport, self._socket_transport})
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP as every other error."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,6 +54,7 @@ class HttpServer:
         closing: threading.Event | None = None,
     ) -> None:
         """``closing`` is set when the server drains, for long answers of ``app`` to end."""
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if listen_on.tls_certificate_file else None
         rules = ConnectionRules(
             idle_s=listen_on.idle_s,
             connections_max=listen_on.connections_max,
@@ -60,6 +62,7 @@ class HttpServer:
             stranger_s=min(listen_on.stranger_s, listen_on.idle_s),
             stranger_answer_s=listen_on.stranger_answer_s,
             new_request_id=new_request_id,
+            tls=self._tls,
         )
         self._listen_on = listen_on
         self._closing = closing or threading.Event()
@@ -79,8 +82,6 @@ class HttpServer:
                 timeout_keep_alive=math.ceil(listen_on.idle_s),
                 h11_max_incomplete_event_size=HEAD_BYTES_MAX,
                 backlog=ACCEPTED_AT_ONCE,  # which asyncio takes for both; ``_Listener`` has the other
-                ssl_certfile=listen_on.tls_certificate_file or None,
-                ssl_keyfile=listen_on.tls_key_file or None,
             )
         )
         self._thread = threading.Thread(target=self._serve, name="http-server", daemon=True)
@@ -109,6 +110,8 @@ class HttpServer:
     def _serve(self) -> None:
         assert self._socket is not None
         try:
+            if self._tls is not None:  # uvicorn knows nothing of it: connections begin TLS themselves
+                self._tls.load_cert_chain(self._listen_on.tls_certificate_file, self._listen_on.tls_key_file or None)
             self._server.run(sockets=[self._socket])
         except BaseException as error:  # noqa: BLE001  # start() raises it
             self._failure = error
