@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.app.backup import MARKER
+from sluice.app.backends import BACKUP_MARKER
 from sluice.client import Client
 from tests.support.command_line import sluice
 from tests.support.running_service import ServiceProcess
@@ -78,8 +78,8 @@ def test_a_backup_names_what_is_wrong_and_copies_nothing(tmp_path: Path) -> None
     (tmp_path / "empty").mkdir()
     for arguments, sentence in (
         (("backup", tmp_path / "x", "--data", tmp_path / "none"), "no service has its data"),
-        (("restore", tmp_path / "empty", "--data", tmp_path / "y"), f"has no {MARKER}"),
-        (("restore", tmp_path / "none", "--data", tmp_path / "y"), f"has no {MARKER}"),
+        (("restore", tmp_path / "empty", "--data", tmp_path / "y"), f"has no {BACKUP_MARKER}"),
+        (("restore", tmp_path / "none", "--data", tmp_path / "y"), f"has no {BACKUP_MARKER}"),
     ):
         done = sluice(*arguments, exit_code=2)
         assert sentence in " ".join(done.stderr.replace("│", " ").split())
@@ -92,5 +92,5 @@ def test_a_backup_names_what_is_wrong_and_copies_nothing(tmp_path: Path) -> None
     copy = tmp_path / "copy"
     sluice("backup", copy, "--data", tmp_path / "data")
     sluice("restore", copy, "--data", tmp_path / "full", exit_code=2)
-    (copy / MARKER).unlink()
+    (copy / BACKUP_MARKER).unlink()
     sluice("restore", copy, "--data", tmp_path / "z", exit_code=2)

@@ -14,8 +14,22 @@ NUMBERS = {
     "deployment": [*(f"W{number}" for number in range(1, 4)), *(f"L{number}" for number in range(1, 5))]
     + [f"U{number}" for number in range(1, 11)],
     "fresh attack": list("ABCDEFGHIJKLM"),
-    "second fresh attack": [*(f"A-F{number}" for number in (1, 2, 3, 4, "4b", 5, 9))]
-    + [f"B-F{number}" for number in range(1, 6)],
+    "second fresh attack": [
+        "A-F1",
+        "A-F2",
+        "A-F3",
+        "A-F4",
+        "A-F4b",
+        "A-F5",
+        "A-F9",
+        "B-F1",
+        "B-F2",
+        "B-F3",
+        "B-F4",
+        "B-F5",
+        "B-F9",
+        "B-F12",
+    ],
 }
 
 

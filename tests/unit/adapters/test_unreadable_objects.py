@@ -15,7 +15,7 @@ import pytest
 from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.system_clock import SystemRandomness
 from sluice.app.backends import open_ports
-from sluice.app.backup import MARKER, back_up
+from sluice.app.backup import BackupError, back_up, restore
 from sluice.app.settings.validation import settings_from
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskId, TaskRef, TenantId, chunk_key, output_folder
@@ -288,7 +288,8 @@ def test_a_backup_is_refused_for_what_it_cannot_read_and_passes_by_what_is_no_ob
         disk.refused[str(path)] = errno.EACCES
         with pytest.raises(PermissionError, match=str(path)):
             back_up(settings, tmp_path / f"copy {number}")
-        assert not (tmp_path / f"copy {number}" / MARKER).exists()
+        with pytest.raises(BackupError, match="was not finished"):
+            restore(tmp_path / f"copy {number}", settings)
         disk.refused.clear()
 
 

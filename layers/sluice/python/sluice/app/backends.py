@@ -24,8 +24,12 @@ from sluice.ports.journal import Journal
 from sluice.ports.key_store import KeyStore
 from sluice.ports.object_store import ObjectStore
 from sluice.ports.pool import SerialPool
+from sluice.ports.store_errors import StoreRefused
 
 TASKS_FILE = "tasks.sqlite3"
+OBJECTS_FOLDER = "objects"
+BACKUP_MARKER = "backup.json"
+"""In a folder that is a backup, and in one that is to become a backup or the copy of one."""
 LINK_SECRET_FILE = "link.secret"  # noqa: S105 - the name of a file, not a secret
 
 
@@ -33,8 +37,14 @@ class OneMachine:
     """Task rows and API keys as files of one machine's data directory, wherever its objects are."""
 
     def open_tasks(self, settings: Settings) -> SqliteTasks:
-        """Open the file of task rows, made if it is not there."""
-        make_root(settings)
+        """Open the file of task rows, made in a new directory. Raises ``StoreRefused`` where rows would be missing."""
+        root = make_root(settings)
+        # In this order: a service has its rows' file before it puts an object.
+        if any(names for _, _, names in os.walk(root / OBJECTS_FOLDER)) and not self.tasks_file(settings).exists():
+            raise StoreRefused(
+                f"{root} has objects and no {TASKS_FILE}, whose rows say what they are: its restore was cut off, or "
+                "the file was removed. Restore into a new folder, or put the file back"
+            )
         return SqliteTasks(self.tasks_file(settings))
 
     def open_keys(self, settings: Settings) -> KeyStore:
@@ -159,6 +169,9 @@ def open_ports(
 
 
 def make_root(settings: Settings) -> Path:
-    """Make the data directory, which only its owner may read."""
-    make_folder(settings.data_directory.absolute(), os.fsync)
-    return settings.data_directory
+    """Make the data directory, its owner's alone. Raises ``StoreRefused`` for a backup and half a restore."""
+    root = settings.data_directory
+    if (root / BACKUP_MARKER).exists():
+        raise StoreRefused(f"{root} is a backup, or half a restore: sluice restore BACKUP --data NEW copies a backup")
+    make_folder(root.absolute(), os.fsync)
+    return root

@@ -12,15 +12,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluice.adapters.directory.atomic_file import NO_FILE, PRIVATE_MODE, make_folder, open_file, whole_file
-from sluice.app.backends import LINK_SECRET_FILE, TASKS_FILE
+from sluice.adapters.directory.atomic_file import NO_FILE, PRIVATE_MODE, make_folder, open_file, sync_folder, whole_file
+from sluice.app.backends import BACKUP_MARKER, LINK_SECRET_FILE, OBJECTS_FOLDER, TASKS_FILE
 from sluice.app.settings.validation import Settings
 
-MARKER = "backup.json"
-"""Written last: a folder without it is no whole backup."""
-_OBJECTS = "objects"
 _KEYS = "keys.json"
 _FORMAT = 1
+_UNFINISHED = 0
+"""The format that the marker says until all is copied."""
 
 
 class BackupError(Exception):
@@ -55,9 +54,10 @@ def back_up(settings: Settings, target: Path) -> Copied:
     if not (source / TASKS_FILE).is_file():
         raise BackupError(f"no service has its data in {source}")
     _make_empty(target)
+    _mark(target, _Marker(_UNFINISHED, 0, 0, 0))
     tasks = _copy_rows(source / TASKS_FILE, target / TASKS_FILE)
     objects = size = 0
-    for path in _files(source / _OBJECTS):
+    for path in _files(source / OBJECTS_FOLDER):
         try:
             size += _copy(path, target / path.relative_to(source))
         except NO_FILE:  # its task ended meanwhile, or it is no object
@@ -66,29 +66,38 @@ def back_up(settings: Settings, target: Path) -> Copied:
     for path, name in ((settings.api_keys_path, _KEYS), (source / LINK_SECRET_FILE, LINK_SECRET_FILE)):
         if path.is_file():
             _copy(path, target / name, follows_links=True)
-    with whole_file(target / MARKER, mode=PRIVATE_MODE) as file:
-        file.write(msgspec.json.encode(_Marker(_FORMAT, tasks, objects, size)))
+    _mark(target, _Marker(_FORMAT, tasks, objects, size))
     return Copied(tasks, objects, size)
 
 
 def restore(source: Path, settings: Settings) -> Copied:
     """Copy a backup to the data directory of ``settings``, which is new or empty. Raises as ``back_up``."""
     try:
-        marker = msgspec.json.decode((source / MARKER).read_bytes(), type=_Marker)
+        marker = msgspec.json.decode((source / BACKUP_MARKER).read_bytes(), type=_Marker)
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
-        raise BackupError(f"{source} is no whole backup: it has no {MARKER}") from None
+        raise BackupError(f"{source} is no whole backup: it has no {BACKUP_MARKER}") from None
+    if marker.format == _UNFINISHED:
+        raise BackupError(f"{source} is no whole backup: it was not finished")
     if marker.format != _FORMAT:
         raise BackupError(f"{source} was made by another release of Sluice, which can restore it")
     target = settings.data_directory
     _make_empty(target)
+    _mark(target, _Marker(_UNFINISHED, 0, 0, 0))
     for path in _files(source):
         name = path.relative_to(source)
         if str(name) == _KEYS:
             _copy(path, settings.api_keys_path)
-        elif str(name) not in {MARKER, TASKS_FILE}:
+        elif str(name) not in {BACKUP_MARKER, TASKS_FILE}:
             _copy(path, target / name)
-    _copy(source / TASKS_FILE, target / TASKS_FILE)  # last: before, no service has its data there
+    _copy(source / TASKS_FILE, target / TASKS_FILE)
+    (target / BACKUP_MARKER).unlink()  # last: before, no service starts there
+    sync_folder(target)
     return Copied(marker.tasks, marker.objects, marker.bytes)
+
+
+def _mark(folder: Path, marker: _Marker) -> None:
+    with whole_file(folder / BACKUP_MARKER, mode=PRIVATE_MODE) as file:
+        file.write(msgspec.json.encode(marker))
 
 
 def _make_empty(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 from threading import Lock, get_ident
 from typing import Literal
 
-from sluice.ports.store_errors import OutcomeUnknown, StoreFull
+from sluice.ports.store_errors import OutcomeUnknown, StoreFull, StoreRefused
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
 """FULL: what was committed survives a power failure. The others are faster and for tests."""
@@ -27,16 +28,28 @@ _UNKNOWN = {
 """Errors of the disk or of sharing it. Any other error is a bug of ours or a damaged file, and stays what it is."""
 
 
+class _FileConnection(sqlite3.Connection):
+    """Knows which write-ahead log it has open."""
+
+    log: tuple[int, int] | None = None
+
+
 class Connections:
-    """A pool that grows to as many connections as threads use at once."""
+    """A pool that grows to as many connections as threads use at once.
+
+    A file that is removed or replaced stays open and takes what is written, for no one to find again. So each
+    use begins with a look whether the names still lead to what is open.
+    """
 
     def __init__(self, path: Path, *, synchronous: Synchronous, busy_timeout_s: float) -> None:
         with _unknown_when_file_fails():
             _make_file(path)
         self._path = path
+        self._log = path.with_name(path.name + "-wal")
+        self._file = _identity(path)
         self._synchronous = synchronous
         self._busy_timeout_s = busy_timeout_s
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[_FileConnection] = []
         self._closed = False
         self._writing = Lock()
 
@@ -80,25 +93,43 @@ class Connections:
             except BaseException:
                 db.close()
                 raise
+            if db.log is None:
+                db.log = _identity(self._log)
             self._idle.append(db)
         if self._closed:
             self.close()
 
-    def _take(self) -> sqlite3.Connection:
+    def _take(self) -> _FileConnection:
         if self._closed:
             raise RuntimeError("the task store is closed")
+        self._check(self._path, self._file)
         try:
-            return self._idle.pop()
+            db = self._idle.pop()
         except IndexError:
             return self._connect()
+        if db.log is not None:
+            try:
+                self._check(self._log, db.log)
+            except StoreRefused:
+                self._idle.append(db)  # the last one that closes would write into a log without a name
+                raise
+        return db
 
-    def _connect(self) -> sqlite3.Connection:
+    def _check(self, path: Path, opened: tuple[int, int] | None) -> None:
+        if _identity(path) != opened:
+            raise StoreRefused(
+                f"{path.name} was removed or replaced while it was in use, and nothing is written into what is gone: "
+                "put back what was there, or stop every process that uses it before you start with another"
+            )
+
+    def _connect(self) -> _FileConnection:
         db = sqlite3.connect(
             self._path,
             timeout=self._busy_timeout_s,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=64,
+            factory=_FileConnection,
         )
         try:
             db.execute(f"PRAGMA synchronous = {self._synchronous}")
@@ -107,6 +138,17 @@ class Connections:
             db.close()
             raise
         return db
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a name leads to; None: to none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise OutcomeUnknown(errno.errorcode.get(error.errno or 0, "OSError")) from error
+    return found.st_dev, found.st_ino
 
 
 def _text(stored: bytes) -> str | bytes:
