@@ -19,7 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from sluice.api.http.errors import KNOWN_KEY
-from sluice.api.http.server.connection import READER_PACE_BYTES, ReaderPace
+from sluice.api.http.server.connection import READ_BYTES, READER_PACE_BYTES, ReaderPace
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.domain.limits import KIB, MIB
 from tests.support.certificate import self_signed
@@ -46,6 +46,7 @@ class Site:
                 Route("/large", self._large),
                 Route("/never", self._never),
                 Route("/stop", self._stop),
+                Route("/body", self._body, methods=["POST"]),
             ]
         )
         listen_on = ListenOn(**{"strangers_max": STRANGERS, "idle_s": WAIT_S, "stranger_answer_s": WAIT_S, **rules})
@@ -72,6 +73,11 @@ class Site:
         self.stopped.set()
         self.go_on.wait(WAIT_S)
         return Response()
+
+    async def _body(self, request: Request) -> Response:
+        """Judges its caller with what came together with the request, and says how much that was."""
+        message = await request.receive()
+        return Response(str(len(message["body"])))
 
     def ask(self, path: str, times: int = 1) -> socket.socket:
         """Send a request, some times over, and read nothing. The buffers are small, as an attacker's are."""
@@ -155,6 +161,23 @@ def test_many_that_come_at_once_are_each_read_before_others_take_their_room() ->
         crowd = [stack.enter_context(running.ask("/small")) for _ in range(3 * STRANGERS)]
         running.go_on.set()
         assert all(begun(one) for one in crowd)
+
+
+def test_a_body_of_tiny_chunks_is_told_apart_a_little_at_a_time_and_no_more_once_it_is_refused() -> None:
+    with site() as running, ExitStack() as stack:
+        stack.enter_context(running.ask("/stop"))
+        assert running.stopped.wait(WAIT_S)
+        sender = stack.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=WAIT_S))
+        sender.sendall(b"POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 10_000)
+        running.go_on.set()
+        answer = b""
+        while not answer.partition(b"\r\n\r\n")[2]:
+            answer += sender.recv(1_000)
+        assert 0 < int(answer.partition(b"\r\n\r\n")[2]) <= READ_BYTES // 6
+        connections: set[Any] = running.server._server.server_state.connections
+        (left,) = [one for one in connections if one.scope["path"] == "/body"]
+        assert len(left.cycle.body) == 0
+        assert len(left.conn.trailing_data[0]) <= 6
 
 
 def test_a_known_caller_whose_answer_is_under_way_makes_no_room_for_strangers() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
+from asyncio import selector_events
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from importlib.metadata import version
@@ -96,5 +97,5 @@ def test_the_attributes_that_are_read_are_there() -> None:
     assert (protocol.conn.our_state, protocol.conn.their_state) == (h11.IDLE, h11.IDLE)
     assert protocol.conn.trailing_data == (b"", False)
     assert "response_complete" in h11_impl.RequestResponseCycle.__init__.__code__.co_names
-    assert SSLProtocol.max_size == 256 * 1024
+    assert SSLProtocol.max_size == vars(selector_events)["_SelectorTransport"].max_size == 256 * 1024
     assert {"SEND_BODY", "SEND_RESPONSE"} <= vars(h11).keys()

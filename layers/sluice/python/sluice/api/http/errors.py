@@ -15,8 +15,11 @@ from starlette.types import Scope
 from sluice.api.error_status import forget_frames, http_status, problem, record_error, retry_after_s
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
+from sluice.domain.limits import KIB
 from sluice.ports.journal import Journal
 
+HEAD_BYTES_MAX = 16 * KIB
+"""Of a request: its target and its header fields."""
 PROBLEM_TYPE = "application/problem+json"
 REQUEST_ID_KEY = "sluice.request_id"
 """Where the middleware leaves the request's id in the ASGI scope."""
@@ -56,6 +59,10 @@ def logged(error: SluiceError) -> HttpError:
 
 def invalid_request(detail: str, **facts: object) -> SluiceError:
     return SluiceError(ErrorCode.INVALID_REQUEST, detail, **facts)
+
+
+def head_too_large() -> SluiceError:
+    return invalid_request("The head of the request is too large.", head_bytes_max=HEAD_BYTES_MAX)
 
 
 def request_id_of(scope: Scope) -> str:

@@ -28,8 +28,10 @@ _ALIASES = {"application/ndjson": NDJSON, "application/jsonl": NDJSON, "applicat
 PACE_BYTES = 1 * KIB
 """A body brings at least this many bytes in each ``idle_s``, or it is dripped to hold a connection."""
 
-_PARAMETERS = re.compile(r';(?=(?:[^"]*"[^"]*")*[^"]*$)')
-"""What divides the parameters of a content type: no semicolon in quotes."""
+TYPE_CHARS_MAX = 256
+"""Of a ``Content-Type``; longer ones are not looked at."""
+_PARTS = re.compile(r'(?:"[^"]*"|[^;])+')
+"""The parts of a content type, divided by semicolons that are in no quotes."""
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -45,7 +47,10 @@ class Media(NamedTuple):
 
 def media_of(request: Request, *, allowed: tuple[str, ...]) -> Media:
     """Read ``Content-Type``. Raises UNSUPPORTED_ENCODING for a type, or a character set, that is not read here."""
-    kind, *parameters = _PARAMETERS.split(request.headers.get("content-type", ""))
+    sent = request.headers.get("content-type", "")
+    if len(sent) > TYPE_CHARS_MAX:
+        raise _unsupported(f"Content-Type has at most {TYPE_CHARS_MAX} characters.")
+    kind, *parameters = _PARTS.findall(sent) or [""]
     kind = kind.strip().lower()
     is_tab = kind == TSV
     kind = _ALIASES.get(kind, kind)

@@ -25,7 +25,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from sluice.api.error_status import problem, retry_after_s
-from sluice.api.http.errors import KNOWN_KEY, PROBLEM_TYPE, invalid_request
+from sluice.api.http.errors import HEAD_BYTES_MAX, KNOWN_KEY, PROBLEM_TYPE, head_too_large, invalid_request
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import KIB
 
@@ -33,6 +33,13 @@ LINGER_S = 2.0
 """How long a caller that is still sending may read the refusal before its connection is closed."""
 KNOWN_LINGER_S = 60.0
 """The same for a caller that was let in: it may send its body to the end before it reads the answer."""
+READ_BYTES = 8 * KIB
+"""Read from a connection in one turn of the event loop: as chunks of a byte it takes some 20 ms to tell apart.
+
+What comes before a caller is let in, or refused, is no more than the rest of the read that brought the request.
+"""
+KNOWN_READ_BYTES = 32 * KIB
+"""The same of a caller that was let in: four times as few turns for a large body."""
 READER_PACE_BYTES = 1 * KIB
 """A caller takes this much of an answer in a second, on average; less is dripped to hold a connection."""
 READER_LAG_CHECKS = 4
@@ -95,7 +102,7 @@ class _Tls(SSLProtocol):
     """asyncio's TLS, begun by the connection that it is for, so that one is counted before its handshake."""
 
     max_size = 16 * KIB
-    """Its read buffer, as large as a record of TLS: asyncio's own is 256 KiB from the first moment on."""
+    """Its read buffer, for a record of TLS: asyncio's own is 256 KiB from the first moment on."""
 
     def __init__(self, connection: _Connection, tls: ssl.SSLContext, *, handshake_s: float) -> None:
         shaken = connection.loop.create_future()
@@ -175,6 +182,7 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its parent does
         """Called by the listener, and with TLS again after the handshake."""
+        vars(transport)["max_size"] = READ_BYTES  # of asyncio's transports on selectors
         tls = self._rules.tls
         if tls is not None and transport.get_extra_info("sslcontext") is None:
             self._shake_hands(transport, tls)
@@ -282,6 +290,7 @@ class _Connection(H11Protocol):
         if self._is_answered_stranger:
             return
         super().data_received(data)
+        vars(self.transport)["max_size"] = KNOWN_READ_BYTES if self.is_known else READ_BYTES
         self._time_head()
 
     @property
@@ -326,8 +335,11 @@ class _Connection(H11Protocol):
         return sum(one.get_write_buffer_size() for one in {self.transport, self._socket_transport})
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP as every other error."""
-        self._refuse(400, invalid_request(msg))
+        """Answer what is no HTTP, or too long a head, as every other error."""
+        if not self.is_answering and len(self.conn.trailing_data[0]) > HEAD_BYTES_MAX:
+            self._refuse(431, head_too_large())
+        else:
+            self._refuse(400, invalid_request(msg))
 
     def _time_head(self) -> None:
         """Give the head of the next request its time, counted once, however it drips."""

@@ -13,10 +13,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sluice.api.auth import KeyRing, OpenRing, is_loopback
 from sluice.api.error_status import forget_frames, record_error
-from sluice.api.http.errors import REQUEST_ID_KEY, SHARE_KEY, invalid_request, problem_response, request_id_of
+from sluice.api.http.errors import (
+    HEAD_BYTES_MAX,
+    REQUEST_ID_KEY,
+    SHARE_KEY,
+    head_too_large,
+    invalid_request,
+    problem_response,
+    request_id_of,
+)
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.limits import KIB
 from sluice.ports.clock import Clock, Randomness
 from sluice.ports.journal import Journal
 from sluice.ports.log_context import bound_context, choose_request_id, read_trace_parent, trace_id_of
@@ -26,8 +33,8 @@ TRACE_PARENT_KEY = "sluice.trace_parent"
 COMPONENT = "http"
 STOPPING = "The service is stopping; send the request again."
 CHANGES_NOTHING = frozenset({"GET", "HEAD"})
-HEAD_BYTES_MAX = 16 * KIB
-"""Of a request: its target and its header fields."""
+_ONCE = frozenset({b"authorization", b"content-type", b"idempotency-key"})
+"""Fields of which two would be read one way here and another way by a proxy."""
 
 _ABSOLUTE = re.compile(rb"https?://(?P<host>[^/]*)(?P<path>/.*)?", re.IGNORECASE | re.DOTALL)
 
@@ -102,8 +109,13 @@ class RequestMiddleware:
         head_bytes += len(scope["raw_path"]) + len(scope["query_string"])
         if head_bytes > HEAD_BYTES_MAX:
             # The server bounds a head that comes in pieces; one that comes at once is found here.
-            error = invalid_request("The head of the request is too large.", head_bytes_max=HEAD_BYTES_MAX)
-            return problem_response(record_error(error, self._journal), request_id=request_id, status=431)
+            known = record_error(head_too_large(), self._journal)
+            return problem_response(known, request_id=request_id, status=431)
+        names = [name for name, _ in fields if name in _ONCE]
+        if len(names) > len(set(names)):
+            twice = next(name for name in names if names.count(name) > 1).decode("ascii").title()
+            known = record_error(invalid_request(f"{twice} is given twice", field=twice), self._journal)
+            return problem_response(known, request_id=request_id)
         if {b"transfer-encoding", b"content-length"} <= {name for name, _ in fields}:
             # A proxy may read the other of the two (RFC 9112, 6.1), so what follows may be another's request.
             detail = "A request has Transfer-Encoding or Content-Length, not both."

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
+from sluice.api.http.errors import HEAD_BYTES_MAX
 from sluice.api.http.server.connection import ConnectionRules, connection_factory
-from sluice.api.http.server.middleware import HEAD_BYTES_MAX
 
 BACKLOG = 256
 """Connections that the system keeps until they are accepted."""
