@@ -213,11 +213,12 @@ def test_a_sweeper_that_takes_no_step_for_several_intervals_is_not_ready(interva
             else:
                 said.append("ready")
 
-    loop = SweeperLoop(ports, interval_s=interval_s, tidy=hang)
+    memory = SweepMemory(trusts_clock=True)
+    loop = SweeperLoop(ports, interval_s=interval_s, tidy=hang, memory=memory)
     clock.advance(most_s + 1)
     loop.check()  # it was not started yet
     loop.sweep()
-    loop.walk()
+    loop.walk_if_due()
     assert said == ["ready", ErrorCode.INTERNAL]
     loop.sweep()
     loop.check()
@@ -271,3 +272,15 @@ def test_a_service_that_ends_waits_for_no_step_that_hangs_and_begins_no_further_
     assert trigger.rings == []
     assert isinstance(ports.journal, RecordedJournal)
     assert ports.journal.of(Event.SYSTEM_ERROR) == []
+
+
+def test_a_loop_sweeps_with_the_memory_that_it_is_given() -> None:
+    """One that remembers nothing yet is empty, and still the one that knows the queue."""
+    asked: list[None] = []
+
+    def queued() -> tuple[TaskRef, ...]:
+        asked.append(None)
+        return ()
+
+    SweeperLoop(memory_ports(FakeClock()), interval_s=1, tidy=lambda: None, memory=SweepMemory(queued=queued)).sweep()
+    assert len(asked) == 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
-from sluice.adapters.directory.atomic_file import DiskRoom, make_folder
+from sluice.adapters.directory.atomic_file import RESERVE_FILE, DiskRoom, make_folder
 from sluice.adapters.directory.key_file import KeyFile
 from sluice.adapters.directory.links import LocalLinks, load_or_create_secret
 from sluice.adapters.directory.store import DirectoryStore
@@ -64,8 +65,18 @@ class OneMachine:
         return None  # a remote store serves the files
 
     def tidy(self, settings: Settings) -> int:
-        del settings
-        return 0  # a killed process leaves uploads in a remote store, which are collected with their tasks
+        """Of files beside the objects: what was begun aside and never got its name.
+
+        In a remote store a killed process leaves uploads, which are collected with their tasks.
+        """
+        removed, before = 0, SystemClock().now() - DAY_S
+        begun = (f"{RESERVE_FILE}.*.part", f".{TASKS_FILE}.*", f".{LINK_SECRET_FILE}.*")
+        for left in chain.from_iterable(map(settings.data_directory.glob, begun)):
+            with suppress(OSError):
+                if left.stat(follow_symlinks=False).st_mtime < before:
+                    left.unlink()
+                    removed += 1
+        return removed
 
 
 class DirectoryBackend(OneMachine):
@@ -84,7 +95,7 @@ class DirectoryBackend(OneMachine):
 
     def tidy(self, settings: Settings) -> int:
         store = DirectoryStore(settings.data_directory, randomness=SystemRandomness())
-        return store.remove_leftovers(now=SystemClock().now(), older_than_s=DAY_S)
+        return super().tidy(settings) + store.remove_leftovers(now=SystemClock().now(), older_than_s=DAY_S)
 
 
 class S3Backend(OneMachine):

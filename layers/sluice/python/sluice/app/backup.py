@@ -80,6 +80,12 @@ def restore(source: Path, settings: Settings) -> Copied:
         raise BackupError(f"{source} is no whole backup: it was not finished")
     if marker.format != _FORMAT:
         raise BackupError(f"{source} was made by another release of Sluice, which can restore it")
+    found = [path.stat().st_size for path in _files(source / OBJECTS_FOLDER)]
+    if (len(found), sum(found)) != (marker.objects, marker.bytes):
+        has = f"{len(found):,} files and {sum(found):,} bytes of {marker.objects:,} and {marker.bytes:,}"
+        raise BackupError(f"{source} is no whole backup: it has {has}")
+    if _count_rows(source / TASKS_FILE) != marker.tasks:
+        raise BackupError(f"{source} is no whole backup: {TASKS_FILE} is damaged, or not the one that was copied")
     target = settings.data_directory
     _make_empty(target)
     _mark(target, _Marker(_UNFINISHED, 0, 0, 0))
@@ -114,6 +120,18 @@ def _copy_rows(source: Path, target: Path) -> int:
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, whatever is copied of it next
         count: int = copy.execute("SELECT count(*) FROM tasks").fetchone()[0]
     return count
+
+
+def _count_rows(file: Path) -> int | None:
+    """None: it is no file of rows. One that SQLite finds damaged is none."""
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as rows:
+            if rows.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                return None
+            count: int = rows.execute("SELECT count(*) FROM tasks").fetchone()[0]
+            return count
+    except sqlite3.Error:
+        return None
 
 
 def _files(folder: Path) -> Iterator[Path]:

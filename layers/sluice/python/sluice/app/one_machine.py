@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from sluice.adapters.directory.atomic_file import DiskRoom, open_to_others
+from sluice.adapters.directory.atomic_file import PRIVATE_MODE, DiskRoom, open_to_others
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.workers.pool import PoolLimits, WorkerPool
 from sluice.api.http.routes.health import HealthApp, HealthChecks
@@ -38,6 +40,8 @@ PROBE_KEY = f"{OUTPUT_PREFIX}health-probe"
 PROBE_TASK = TaskRef(TenantId("health"), task_id_from_bytes(bytes(17)))
 ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104  # what a setting may say, not what we bind
 RECONCILE_S = 7 * DAY_S
+WALKED_FILE = "last-walk"
+"""Empty; its time is when a walk ended last, by whichever service of the directory."""
 FAILED_SWEEPS_MAX = 3
 """Sweeps in a row that fail as a whole before the service says that it is not ready."""
 SILENT_SWEEPS_MAX = 12
@@ -87,7 +91,11 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
         interval_s = settings.concurrency.sweep_interval_s
         memory = SweepMemory(queued=lambda: pool.waiting, leave_s=2 * interval_s)
         stop_s = settings.server.shutdown_grace_s
-        sweeper = SweeperLoop(ports, interval_s=interval_s, tidy=tidy, memory=memory, stop_s=stop_s)
+        rows = backend.tasks_file(settings)
+        walked = rows and rows.with_name(WALKED_FILE)
+        sweeper = SweeperLoop(
+            ports, interval_s=interval_s, tidy=tidy, memory=memory, stop_s=stop_s, walked=walked or None
+        )
         health = build_health(settings, ports, telemetry, pool, sweeper, disk)
         servers = stack.enter_context(open_servers(settings, ports, telemetry, links=links, health=health))
         url.http_port = servers.http_port
@@ -218,15 +226,23 @@ class SweeperLoop:
         tidy: Callable[[], object],
         memory: SweepMemory | None = None,
         stop_s: float = 30,
+        walked: Path | None = None,
     ) -> None:
-        """``stop_s`` is how long ``stop`` waits for a step that hangs."""
+        """``stop_s`` is how long ``stop`` waits for a step that hangs.
+
+        The time of ``walked`` says to later processes when a walk ended; without it each begins to count anew.
+        """
+        self._walked = walked
+        self._is_tidied = False
+        self._walk_at: float | None = None
+        """Monotonic."""
         self._ports = ports
         self._stop_s = stop_s
         self._stepped_at: float | None = None
         """When the last step began, monotonic; a task of a sweep, a row or an object of a walk, a wait is one."""
         self._interval_s = interval_s
         self._tidy = tidy
-        self._memory = memory or SweepMemory()
+        self._memory = SweepMemory() if memory is None else memory
         self._failed_in_a_row = 0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
@@ -247,10 +263,37 @@ class SweeperLoop:
         )
         self._failed_in_a_row = 0 if succeeded else self._failed_in_a_row + 1
 
-    def walk(self) -> None:
-        """Compare the stores with each other, then tidy up. Raises nothing."""
-        self._guarded(lambda: reconcile_stores(self._ports, on_step=self._step))
-        self._guarded(self._tidy)
+    def walk_if_due(self) -> None:
+        """Once the clock is believed: tidy up what the process before left, and compare the stores weekly.
+
+        Raises nothing. A walk that was cut off is made again by the next process, one that fails a week later.
+        """
+        if not self._memory.believes_clock(self._ports.clock):
+            return
+        monotonic = self._ports.clock.monotonic()
+        if self._walk_at is None or monotonic >= self._walk_at:  # another service may have walked meanwhile
+            self._walk_at = monotonic + self._until_walk_s(begins=self._walk_at is None)
+        is_due = monotonic >= self._walk_at
+        if is_due:
+            self._walk_at = monotonic + RECONCILE_S
+            succeeded = self._guarded(lambda: reconcile_stores(self._ports, on_step=self._step))
+            if succeeded and self._walked is not None and not self._stopped.is_set():
+                with suppress(OSError):
+                    self._walked.touch(PRIVATE_MODE)
+                    now = self._ports.clock.now()
+                    os.utime(self._walked, (now, now))
+        if is_due or not self._is_tidied:
+            self._is_tidied = True
+            self._guarded(self._tidy)
+
+    def _until_walk_s(self, *, begins: bool) -> float:
+        if self._walked is None:
+            return RECONCILE_S if begins else 0
+        try:
+            age_s = self._ports.clock.now() - self._walked.stat().st_mtime
+        except OSError:
+            return 0
+        return RECONCILE_S - age_s if age_s + DAY_S >= 0 else 0  # a time that is yet to come was a wrong clock's
 
     def check(self) -> None:
         """Raise INTERNAL once as many sweeps in a row have failed as may, or one takes no step for too long."""
@@ -263,13 +306,9 @@ class SweeperLoop:
             raise SluiceError(ErrorCode.INTERNAL, detail)
 
     def _run(self) -> None:
-        reconciled_at = self._ports.clock.monotonic()
         while True:
             self.sweep()
-            is_time = self._ports.clock.monotonic() - reconciled_at >= RECONCILE_S
-            if is_time and self._memory.believes_clock(self._ports.clock):
-                reconciled_at = self._ports.clock.monotonic()
-                self.walk()
+            self.walk_if_due()
             if self._stopped.wait(self._interval_s):
                 return
 
