@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from sluice.adapters.memory.tasks import MemoryTasks
@@ -174,12 +175,37 @@ def test_a_permanent_failure_ends_the_task_and_is_said_once(case: Case) -> None:
     assert len(journal.of(Event.TASK_FAILED)) == 1
 
 
-def test_an_attempt_may_take_only_so_long(case: Case) -> None:
+@pytest.mark.parametrize("moves", [True, False])
+def test_an_attempt_that_moves_may_take_as_long_as_it_needs(case: Case, moves: bool) -> None:  # noqa: FBT001
+    attempt = case.acquire()
+    for done in range(10):
+        case.clock.advance(case.ports.timings.attempt_max_s)
+        if not moves:
+            setattr(attempt.progress, next(iter(attempt.progress.columns())), done + 1)
+        lease.renew_if_due(case.ports, attempt, moves=moves)
+    case.clock.advance(case.ports.timings.attempt_max_s)
+    lease.renew_if_due(case.ports, attempt)
+    case.clock.advance(1)
+    with pytest.raises(SluiceError, match=r"nothing of the file moved .* performance\.upload_timeout_s"):
+        lease.renew_if_due(case.ports, attempt)
+
+
+def test_an_attempt_ends_before_its_platform_ends_it_however_well_it_goes(case: Case) -> None:
+    attempt = case.acquire()
+    ports = replace(case.ports, timings=msgspec.structs.replace(case.ports.timings, attempt_total_s=60))
+    case.clock.advance(60)
+    lease.renew_if_due(ports, attempt, moves=True)
+    case.clock.advance(1)
+    with pytest.raises(SluiceError, match="the platform gives an attempt"):
+        lease.renew_if_due(ports, attempt, moves=True)
+
+
+def test_an_attempt_may_stand_still_only_so_long(case: Case) -> None:
     attempt = case.acquire()
     case.clock.jump(10 * case.ports.timings.attempt_max_s)
     lease.renew_if_due(case.ports, attempt)
     case.clock.advance(case.ports.timings.attempt_max_s + 1)
-    with pytest.raises(SluiceError, match="longer than it may"):
+    with pytest.raises(SluiceError, match="nothing of the file moved"):
         lease.renew_if_due(case.ports, attempt)
 
 

@@ -92,7 +92,9 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     trigger_grace_s: float = 90
     """How long after the seal the sweeper waits for the trigger to have worked."""
     attempt_max_s: float = 30 * MINUTE_S
-    """An attempt that takes longer is given back: whatever holds it up may not hold up the next one."""
+    """An attempt of which nothing moves for longer is given back: whatever holds it up may not hold up the next one."""
+    attempt_total_s: float = 0
+    """How long an attempt may take however well it goes, where the platform stops it then; 0: no bound."""
     attempts_max: int = 6
     """Attempts before a task fails for good (measured: 5 % of calls failing leaves 0.12 % of tasks)."""
     outage_s: float = DAY_S

@@ -12,7 +12,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.domain.lifecycle import Guard, Transition
-from sluice.domain.task import Attempt, Task
+from sluice.domain.task import Attempt, Task, TaskFields
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import StoreError, StoreRefused
 from sluice.usecases.apply_transition import apply_transition
@@ -40,6 +40,10 @@ class Lease(Generic[P]):
     beat_at: float
     """When the last heartbeat was, answered or not."""
     progress: P
+    moved_at: float
+    """When something of the work moved last, monotonic."""
+    moved_to: TaskFields
+    """How far it was then."""
     strikes: int = 0
     """Attempts before this one that count against the task."""
 
@@ -59,7 +63,7 @@ def acquire(ports: Ports, kind: WorkKind[P], task: Task, *, owner: str = "") -> 
         ports, task.ref, lifecycle.acquire(kind, task, owner=owner, now=now, timings=ports.timings)
     ):
         return None
-    begun_at = ports.clock.monotonic()
+    begun_at, progress = ports.clock.monotonic(), kind.begin()
     lease = Lease(
         kind,
         task.ref,
@@ -68,7 +72,9 @@ def acquire(ports: Ports, kind: WorkKind[P], task: Task, *, owner: str = "") -> 
         started_at=now,
         begun_at=begun_at,
         beat_at=begun_at,
-        progress=kind.begin(),
+        progress=progress,
+        moved_at=begun_at,
+        moved_to=progress.columns(),
         strikes=task.strikes,
     )
     _log(ports, lease)
@@ -85,15 +91,24 @@ def acquire(ports: Ports, kind: WorkKind[P], task: Task, *, owner: str = "") -> 
     return lease
 
 
-def renew_if_due(ports: Ports, lease: Lease[P]) -> None:
+def renew_if_due(ports: Ports, lease: Lease[P], *, moves: bool = False) -> None:
     """Extend the lease if a heartbeat is due.
 
     Raises ``Fenced`` when the row is no longer ours, and STORE_UNAVAILABLE
-    when the attempt has taken longer than it may. A heartbeat that fails ends
-    nothing: if another worker took the row, the next heartbeat finds out.
+    when nothing of the work moved for longer than it may: neither the progress,
+    nor what the caller says ``moves``. However long it takes, work that moves
+    is not begun again. A heartbeat that fails ends nothing: if another worker
+    took the row, the next heartbeat finds out.
     """
-    if ports.clock.monotonic() - lease.begun_at > ports.timings.attempt_max_s:
-        raise SluiceError(ErrorCode.STORE_UNAVAILABLE, "the attempt took longer than it may")
+    now, timings = ports.clock.monotonic(), ports.timings
+    if now - lease.moved_at > timings.attempt_max_s:
+        detail = "nothing of the file moved for longer than performance.upload_timeout_s"
+        raise SluiceError(ErrorCode.STORE_UNAVAILABLE, detail)
+    if timings.attempt_total_s and now - lease.begun_at > timings.attempt_total_s:
+        raise SluiceError(ErrorCode.STORE_UNAVAILABLE, "the time that the platform gives an attempt is over")
+    shown = lease.progress.columns()
+    if moves or shown != lease.moved_to:
+        lease.moved_at, lease.moved_to = now, shown
     if ports.clock.monotonic() - lease.beat_at < ports.timings.heartbeat_s:
         return
     try:

@@ -164,8 +164,7 @@ def _bounded(ports: Ports, stop_at: float | None) -> Ports | None:
     left_s = stop_at - ports.clock.monotonic()
     if left_s <= 0:
         return None
-    attempt_max_s = min(ports.timings.attempt_max_s, left_s)
-    return replace(ports, timings=msgspec.structs.replace(ports.timings, attempt_max_s=attempt_max_s))
+    return replace(ports, timings=msgspec.structs.replace(ports.timings, attempt_total_s=left_s))
 
 
 load_writers()  # while the platform starts the instance, not while the first task waits

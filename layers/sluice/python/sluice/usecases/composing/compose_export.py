@@ -88,7 +88,7 @@ def _attempt(ports: Ports, lease: ComposeLease, task: Task) -> Outcome:
         try:
             manifest = load_manifest(ports, task)
             content = content_digest(ports, task, manifest) if task.live_params.options.reuse else ""
-            keep = partial(renew_if_due, ports, lease)
+            keep = partial(renew_if_due, ports, lease, moves=True)  # with each block of another's file
             result = find_result(ports, task, content, on_block=keep) if content else None
             if result is None:
                 result = write_result(ports, lease, task, manifest)._replace(content_sha=content)
