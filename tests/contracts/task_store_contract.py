@@ -21,6 +21,8 @@ OTHER = TenantId("globex")
 class TaskStoreContract(OpensTasks):
     """Adopt it by a subclass whose name begins with ``Test``."""
 
+    live_come_first = True
+    """Whether the store can tell rows that wait for a composer from those that have ended, when both are due."""
     claims_many = 10_000
     """As many as a task may have; a slow stand-in may take fewer."""
 
@@ -239,6 +241,14 @@ class TaskStoreContract(OpensTasks):
         self.soon(lambda: store.due(NOW, limit=10), refs)
         self.soon(lambda: store.due(NOW, limit=2), refs[:2])
         self.soon(lambda: store.due(NOW - 3, limit=10), [])
+
+    def test_no_backlog_of_ended_rows_keeps_one_that_waits_for_a_composer_from_its_turn(self, store: TaskStore) -> None:
+        for number in range(5):
+            store.create(a_task(f"ended {number}", state=State.EXPIRED, due_at=NOW - 100 - number))
+        waits = a_task("waits", state=State.SEALED, due_at=NOW - 1)
+        store.create(waits)
+        limit = 1 if self.live_come_first else 6
+        self.soon(lambda: waits.ref in store.due(NOW, limit=limit), True)
 
     def test_a_row_is_due_when_it_says_so_now(self, store: TaskStore) -> None:
         task = a_task(due_at=NOW)

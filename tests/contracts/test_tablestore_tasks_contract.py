@@ -23,6 +23,7 @@ from tests.support.tablestore_tables import LAG_S, TIMEOUT_S, access_to, drop_co
 class OnStandIn(TaskStoreContract, TaskListingContract):
     """A server of its own for each test, so that its table is empty."""
 
+    live_come_first = False
     claims_many = 1_200
     """More than one write may carry; ten thousand are among the service's own cases."""
 
@@ -81,6 +82,7 @@ class TestWrappedTablestoreTasks(OnStandIn):
 @pytest.mark.timeout(900)
 class TestLiveTablestoreTasks(TaskStoreContract, TaskListingContract, TaskRaceContract):
     lag_s = LAG_S
+    live_come_first = False
 
     def open_store(self, folder: Path) -> TaskStore:
         access = live_tablestore()

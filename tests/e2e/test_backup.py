@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,8 @@ def test_a_backup_taken_while_serving_has_what_was_acknowledged(tmp_path: Path) 
     modes = {stat.S_IMODE(path.stat().st_mode) for path in copy.rglob("*")}
     assert modes == {0o700, 0o600}
     assert sluice("restore", copy, "--data", new).stdout.startswith("Restored")
+    with closing(sqlite3.connect(new / "tasks.sqlite3")) as rows:
+        assert rows.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     service = ServiceProcess(new)
     try:
         with Client(service.url) as client:

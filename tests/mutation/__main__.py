@@ -165,6 +165,7 @@ def main() -> None:
     parser.add_argument("--only", default="", choices=["", *CORE])
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--learned", action="store_true", help="take what the last run learned, for other changes")
     options = parser.parse_args()
     OUTPUT.mkdir(parents=True, exist_ok=True)
     sampled = sample(options.count, options.seed, options.only)
@@ -172,7 +173,8 @@ def main() -> None:
         before = set(SURVIVORS.read_text().splitlines())
         meeting = [one for one in sampled if str(one) in before]
     else:
-        learn()
+        if not options.learned:
+            learn()
         meeting = sampled
     survivors = meet(meeting, options.jobs)
     equivalent = sum(str(one) in equivalents() for one in sampled)

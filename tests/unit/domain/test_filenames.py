@@ -158,3 +158,12 @@ def test_an_old_reader_gets_an_ascii_name() -> None:
     assert content_disposition("报表 100%.xlsx") == (
         "attachment; filename=\"__ 100_.xlsx\"; filename*=UTF-8''%E6%8A%A5%E8%A1%A8%20100%25.xlsx"
     )
+
+
+def test_a_name_of_very_many_marks_is_cut_before_it_is_normalised() -> None:
+    """To normalise them takes the square of their number: a million would take minutes, in which nothing else runs."""
+    name = "a" + "\u0301\u0323" * 500_000
+    safe = sanitise_filename(name, extension="csv", replaced=("csv",), limits=Limits())
+    assert safe.endswith(".csv")
+    assert len(safe.encode()) <= Limits().filename_bytes_max
+    assert sanitise_filename("\x00" * 100_000 + "报表", extension="csv", replaced=(), limits=Limits()) == "报表.csv"

@@ -173,6 +173,7 @@ def test_booleans_are_booleans_whatever_their_words(tmp_path: Path) -> None:
         (NUMBER, "0", "-9223372036854775809", "range"),
         (NUMBER, "0", "1e300", "range"),
         (NUMBER, "0", "1e-99999999999999999999", "decimals"),
+        pytest.param(NUMBER, "0", "1e-" + "9" * 5_000, "decimals", id="a long exponent below 0"),
         (NUMBER, "0.00", "0.125", "decimals"),
         (NUMBER, "0.00", "1e-3", "decimals"),
         (NUMBER, "0.00", "-00.5", "leading_zeros"),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import msgspec
 import pytest
 
 from sluice.adapters.forwarding_store import ForwardingStore
+from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import ManifestRef, TaskId, TenantId, parse_owner
+from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId, parse_owner
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
@@ -20,6 +22,7 @@ from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.object_store import ObjectStore
 from sluice.ports.store_errors import NoSuchObject, OutcomeUnknown
+from sluice.ports.task_store import TaskStore
 from sluice.tables.batch import Batch
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.composing.compose_export import Outcome, compose_export
@@ -324,3 +327,26 @@ def test_the_end_of_an_export_that_shared_a_file_shortens_no_memory_of_the_one_t
     assert exports.row(second).state is not State.COMPLETED
     exports.sweep(exports.ports.timings.tombstone_s - 2 * 24 * HOUR_S)
     assert exports.ports.tasks.read(first.ref) is not None
+
+
+def test_an_export_whose_owner_s_row_is_damaged_ends_all_the_same() -> None:
+    class Unreadable:
+        """The owner's row cannot be read."""
+
+        def __init__(self, tasks: TaskStore) -> None:
+            self._tasks = tasks
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._tasks, name)
+
+        def read(self, ref: TaskRef) -> Task | None:
+            if ref == first.ref:
+                raise SluiceError(ErrorCode.TASK_DAMAGED)
+            return self._tasks.read(ref)
+
+    exports = Exports()
+    first, second = exports.make(), exports.make()
+    exports.ports = replace(exports.ports, tasks=cast("TaskStore", Unreadable(exports.ports.tasks)))
+    delete_export(exports.ports, second.ref)
+    sweep_task(exports.ports, second.ref, SweepMemory(trusts_clock=True))
+    assert [item.key for item in exports.ports.objects.list("in/") if second.task_id in item.key] == []

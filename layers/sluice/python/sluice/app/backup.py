@@ -96,6 +96,8 @@ def restore(source: Path, settings: Settings) -> Copied:
         elif str(name) not in {BACKUP_MARKER, TASKS_FILE}:
             _copy(path, target / name)
     _copy(source / TASKS_FILE, target / TASKS_FILE)
+    with closing(sqlite3.connect(target / TASKS_FILE)) as rows:
+        rows.execute("PRAGMA journal_mode = WAL")  # as a service makes it; the backup itself is one file
     (target / BACKUP_MARKER).unlink()  # last: before, no service starts there
     sync_folder(target)
     return Copied(marker.tasks, marker.objects, marker.bytes)

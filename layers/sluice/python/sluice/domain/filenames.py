@@ -26,6 +26,8 @@ _DEVICE = re.compile(
 )
 """Windows opens a device for these names, whatever follows the first dot."""
 _UNFIT_FOR_FALLBACK = re.compile(r'[^ -~]|["\\%]')
+_CHARS_FOR_A_BYTE = 4
+"""More characters than may become one byte of a name when they are put together."""
 _ATTR_CHAR = "!#$&+-.^_`|~"
 """What RFC 8187 leaves unescaped besides letters and digits."""
 
@@ -37,7 +39,9 @@ def sanitise_filename(name: str, *, extension: str, replaced: tuple[str, ...], l
     a sanitised name changes nothing.
     """
     room_bytes = limits.filename_bytes_max - len(f".{extension}".encode())
-    cleaned = unicodedata.normalize("NFC", _FORBIDDEN.sub("", unicodedata.normalize("NFC", name)))
+    # Cut first: normalising takes the square of the length of a run of marks, and nothing else runs meanwhile.
+    cut = _FORBIDDEN.sub("", name)[: _CHARS_FOR_A_BYTE * limits.filename_bytes_max]
+    cleaned = unicodedata.normalize("NFC", _FORBIDDEN.sub("", unicodedata.normalize("NFC", cut)))
     stem = cut_stem(_trim(_ending(replaced).sub("", cleaned)) or NAMELESS, room_bytes)
     if _DEVICE.match(stem):
         stem = cut_stem(f"_{stem}", room_bytes)

@@ -96,9 +96,10 @@ class ProposesTasks(Protocol):
     def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
         """Rows whose ``due_at`` is at or before ``now``, most overdue first. May lag: it only proposes.
 
-        Before them come sealed and composing rows due after ``latest``, which
-        a wrong clock put off; a store that has no cheap way to find those
-        leaves them to who scans.
+        Sealed and composing rows come first, since senders wait for them: those
+        due after ``latest``, which a wrong clock put off, then those that are
+        due. A store that has no cheap way to find them leaves the ones put off
+        to who scans, and the others in their turn.
         """
 
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:

@@ -108,9 +108,10 @@ class MemoryTasks:
     def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
         with self._lock:
             rows = list(self._tasks.values())
-        put_off = [task.ref for task in rows if task.state in {State.SEALED, State.COMPOSING} and task.due_at > latest]
-        due = sorted((task.due_at, task.ref) for task in rows if task.due_at <= now)
-        return [*put_off, *(ref for _, ref in due)][:limit]
+        live = {State.SEALED, State.COMPOSING}
+        put_off = [task.ref for task in rows if task.state in live and task.due_at > latest]
+        due = sorted((task.state not in live, task.due_at, task.ref) for task in rows if task.due_at <= now)
+        return list(dict.fromkeys([*put_off, *(ref for *_, ref in due)]))[:limit]
 
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
         del on_damaged

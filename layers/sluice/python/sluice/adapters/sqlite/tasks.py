@@ -152,10 +152,13 @@ class SqliteTasks:
 
     def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
         put_off = f"SELECT tenant, task_id FROM tasks WHERE {LIVE} AND due_at > ? LIMIT ?"
+        live = f"SELECT tenant, task_id FROM tasks WHERE {LIVE} AND due_at <= ? ORDER BY due_at LIMIT ?"
         due = "SELECT tenant, task_id FROM tasks WHERE due_at <= ? ORDER BY due_at LIMIT ?"
         with self._connections.reading() as db:
-            rows = [*db.execute(put_off, (latest, limit)), *db.execute(due, (now, limit))]
-        return [TaskRef(TenantId(tenant), TaskId(task)) for tenant, task in rows[:limit]]
+            asked = ((put_off, latest), (live, now), (due, now))
+            found = [row for query, time in asked for row in db.execute(query, (time, limit))]
+        rows = list(dict.fromkeys(found))[:limit]
+        return [TaskRef(TenantId(tenant), TaskId(task)) for tenant, task in rows]
 
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
         query = f"SELECT {_TASK}, rowid FROM tasks WHERE rowid > ? ORDER BY rowid LIMIT {_SCAN_ROWS}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
+from sluice.domain.errors import SluiceError
 from sluice.domain.keys import TaskId, TaskRef, input_folder, output_folder, shared_key
 from sluice.domain.shared_result import give_back, is_needed
 from sluice.domain.task import State, Task
@@ -89,10 +90,16 @@ def _withdraw(ports: Ports, task: Task) -> None:
 
 
 def _give_back(ports: Ports, task: Task) -> None:
-    """Say in the row of the owner that ``task``, which has ended, no longer needs the owner's result. Repeatable."""
+    """Say in the row of the owner that ``task``, which has ended, no longer needs the owner's result. Repeatable.
+
+    An owner whose row is damaged is left alone: the entry ends by itself.
+    """
     owner = TaskRef(task.tenant, TaskId(task.result_of))
     for _ in range(CHANGES_MAX):
-        source = ports.tasks.read(owner)
+        try:
+            source = ports.tasks.read(owner)
+        except SluiceError:
+            return
         if source is None or task.task_id not in source.shared_with:
             return
         if apply_transition(ports, owner, give_back(source, task.task_id, now=ports.clock.now())):

@@ -61,10 +61,11 @@ class CsvFormat(Format):
             raise refuse(
                 "options.csv_delimiter", "A delimiter is one character of the encoding, not a quote, line end or NUL."
             )
-        if params.options.formula_guard == "prefix" and delimiter in _NO_GUARDED_DELIMITER:
+        is_in_values = delimiter in _NO_GUARDED_DELIMITER or delimiter.isalnum()
+        if params.options.formula_guard == "prefix" and is_in_values:
             raise refuse(
                 "options.csv_delimiter",
-                "This delimiter needs `formula_guard` to be `off`: it starts a formula, or is the guard.",
+                "This delimiter needs `formula_guard` to be `off`: it is in formulas, numbers or the guard.",
             )
         for index, column in enumerate(params.columns):
             _check_column(f"columns[{index}]", column, params.options)

@@ -24,6 +24,8 @@ DECIMAL_DIGITS = 38
 """A decimal column has this many digits, before and after the point together."""
 _INT64_END = 2**63
 _FIRST_DAY = datetime.min  # noqa: DTZ901 -- cells have no time zone
+_POWER_CHARS_MAX = 10
+"""Of an exponent: a longer one is out of any range, and Python reads none of thousands of digits."""
 _NUMBER = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 
 
@@ -90,7 +92,10 @@ def _units(text: str, decimals: int) -> int:
     found = _NUMBER.fullmatch(text)
     if found is None or is_invalid_number(text):
         raise Misfit
-    sign, whole, fraction, exponent = found[1], found[2], found[3] or "", int(found[4] or 0)
+    sign, whole, fraction, power = found[1], found[2], found[3] or "", found[4] or "0"
+    if len(power) > _POWER_CHARS_MAX:
+        raise Misfit("range" if power[0] != "-" and (whole + fraction).strip("0") else "decimals")
+    exponent = int(power)
     if len(whole) > 1 and whole[0] == "0":
         raise Misfit("leading_zeros")
     digits = (whole + fraction).lstrip("0")
