@@ -82,3 +82,11 @@ def test_any_flag_is_taken_or_refused(tmp_path: Path, flag: str, text: str, more
     output = str(tmp_path / text) if flag == "-o" else str(tmp_path / "out.csv")
     given = () if flag == "-o" else (flag, text)
     answer("export", tmp_path / "rows.csv", "-o", output, *given, *more)
+
+
+def test_a_link_to_itself_is_wrong_usage(tmp_path: Path) -> None:
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    for rows, output in (("rows.csv", "loop.csv"), ("loop.csv", "out.csv")):
+        answer("export", tmp_path / rows, "-o", tmp_path / output, code=2)
+    answer("serve", "--data", f"{tmp_path}/d\udcff", code=2)

@@ -49,3 +49,22 @@ def test_a_new_file_has_the_rights_that_the_mask_leaves(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "ü" * 127, "n" * 241])
+def test_any_name_that_a_file_may_have_can_be_written(tmp_path: Path, name: str) -> None:
+    for content in (b"old", b"new"):
+        with whole_file(tmp_path / name) as file:
+            file.write(content)
+    assert [(found.name, found.read_bytes()) for found in tmp_path.iterdir()] == [(name, b"new")]
+
+
+def test_a_file_that_is_replaced_is_open_to_no_others_than_before(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for before, mode, after in ((0o600, 0o666, 0o600), (0o644, 0o600, 0o600), (0o640, 0o666, 0o640)):
+        path.touch()
+        path.chmod(before)
+        with whole_file(path, mode=mode) as file:
+            file.write(b"new")
+        assert path.stat().st_mode & 0o777 == after
+        path.unlink()

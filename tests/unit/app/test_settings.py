@@ -480,3 +480,9 @@ def test_reading_settings_without_a_file_does_not_load_the_parser() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", ["SLUICE_STORAGE_DATA_DIRECTORY", "SLUICE_OSS_ACCESS_KEY_SECRET"])
+def test_a_value_that_is_no_text_is_a_mistake(name: str) -> None:
+    """A composer gets its settings as text; a name that the system made up of other bytes has none."""
+    assert f"{name}: expected text in UTF-8" in problems_of({name: "d\udcff"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +32,8 @@ class NotAFileError(OSError):
 NO_FILE = (FileNotFoundError, IsADirectoryError, NotAFileError)
 """What opening raises where no file is: nothing, or a folder or something else in a file's place."""
 _NOT_A_FILE = frozenset({errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.ENODEV})
+NAME_BYTES_MAX = 255
+"""Of a file, as file systems have it."""
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 FILES_MIN = 1_000
 """With fewer files left to make, where the file system counts them, there is no room."""
@@ -56,11 +59,17 @@ def unknown_when_disk_fails() -> Iterator[None]:
 def whole_file(path: Path, *, mode: int = 0o666, suffix: str = "") -> Iterator[IO[bytes]]:
     """Write to ``PATH.<pid>.part``, which replaces ``path`` when the block ends well and goes when it does not.
 
-    On disk when the block has ended. ``mode`` is that of the file, less the process's mask. Where a lock
+    On disk when the block has ended. ``mode`` is that of the file, less the process's mask and what a file that it
+    replaces did not allow. Where a lock
     keeps others from ``path``, one ``suffix`` serves all processes, so that what a killed one left is replaced.
     """
-    staged = path.with_name(path.name + (suffix or f".{os.getpid()}.part"))
+    suffix = suffix or f".{os.getpid()}.part"
+    staged = path.with_name(path.name + suffix)
+    if len(os.fsencode(staged.name)) > NAME_BYTES_MAX:
+        staged = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}{suffix}")
     staged.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        mode &= path.stat().st_mode
     try:
         with os.fdopen(os.open(staged, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode), "w+b") as file:
             yield file

@@ -132,9 +132,11 @@ def _tree(values: Mapping[str, object]) -> Settings:
 
 def _convert(given: Given, kind: Any) -> object:
     """Make the value what its type says. Raises ValueError with a sentence that says what was expected."""
-    if kind is Secret:
-        return Secret(str(given.value))
     value = given.value
+    if isinstance(value, str) and not value.isascii() and value != value.encode(errors="replace").decode():
+        raise ValueError("expected text in UTF-8")  # a name of other bytes has no form that composers could be given
+    if kind is Secret:
+        return Secret(str(value))
     if get_origin(kind) is Literal:
         return _choose(value, get_args(kind))
     if given.is_text and get_origin(kind) is tuple:

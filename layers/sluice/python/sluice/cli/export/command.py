@@ -181,12 +181,15 @@ def check_input(rows: Path) -> None:
 
 def check_output(output: Path, rows: Path) -> Path:
     """Find where the file goes. Raises ``typer.BadParameter`` where no new file can take the name."""
-    target = output.resolve()
+    try:
+        target, source = output.resolve(), rows.resolve()
+    except (RuntimeError, OSError):  # which of them depends on the release of Python
+        raise typer.BadParameter(f"{output} or {rows} is a link to itself", param_hint="-o") from None
     if target.exists() and not target.is_file():
         raise typer.BadParameter(f"{output} is not a regular file", param_hint="-o")
     if not target.parent.is_dir():
         raise typer.BadParameter(f"there is no directory {target.parent}", param_hint="-o")
-    if output == STDIN or (rows != STDIN and target == rows.resolve()):
+    if output == STDIN or (rows != STDIN and target == source):
         raise typer.BadParameter("the output is a file of its own", param_hint="-o")
     return target
 
