@@ -18,10 +18,11 @@ import anyio.to_thread
 import httpx
 import pytest
 from starlette.requests import Request
+from starlette.types import Message
 
 from sluice.api.auth import NO_KEY, Principal
 from sluice.api.http.bodies.body import BodyBudget, BodyTimeouts
-from sluice.api.http.operation import HttpCall, HttpResources
+from sluice.api.http.operation import LISTS_OF_TENANT, WORKERS, WORKERS_OF_TENANT, HttpCall, HttpResources
 from sluice.api.http.routes.batches import BatchQuery
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import SluiceError
@@ -433,5 +434,46 @@ def test_a_tenant_that_has_others_wait_for_its_batches_holds_no_thread_that_they
             assert await call_of("bob").run(lambda: "status") == "status"
             release.set()
         assert not resources.turns
+
+    anyio.run(scenario)
+
+
+def test_a_tenant_that_asks_for_much_at_a_time_leaves_workers_to_others_and_lists_a_few_at_a_time(
+    tmp_path: Path,
+) -> None:
+    resources = HttpResources(service=MemoryService(tmp_path).service)
+    going, release = threading.Semaphore(0), threading.Event()
+
+    def work() -> str:
+        going.release()
+        release.wait(60)
+        return "read"
+
+    async def receive() -> Message:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    def call_of(tenant: str, method: str) -> HttpCall[BatchQuery]:
+        scope = {"type": "http", "method": method, "path": "/", "headers": [], "query_string": b""}
+        return HttpCall(Request(scope, receive), resources, principal_of(tenant), BatchQuery())
+
+    async def scenario() -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(WORKERS):
+                group.start_soon(call_of("lister", "GET").run_listing, work)
+            for _ in range(LISTS_OF_TENANT):
+                await anyio.to_thread.run_sync(going.acquire)
+            assert resources.workers.borrowed_tokens == LISTS_OF_TENANT
+            for method in ("GET", "PUT"):
+                for _ in range(WORKERS):
+                    group.start_soon(call_of("greedy", method).run, work)
+            for _ in range(WORKERS_OF_TENANT):
+                await anyio.to_thread.run_sync(going.acquire)
+            assert resources.workers.borrowed_tokens == LISTS_OF_TENANT + WORKERS_OF_TENANT
+            assert await call_of("other", "GET").run(lambda: "status") == "status"
+            assert await call_of("lister", "GET").run(lambda: "status") == "status"
+            release.set()
+        assert not resources.worker_turns
+        assert not resources.list_turns
 
     anyio.run(scenario)

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from sluice.adapters.sqlite.tasks import SqliteTasks
+from sluice.api.http.operation import WORKERS_OF_TENANT
 from sluice.domain.keys import TaskRef
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams, _Listed
@@ -88,7 +89,7 @@ def test_reads_of_callers_that_went_away_are_not_begun(tmp_path: Path) -> None:
     def check(relay: HttpRelay, store: Watched) -> None:
         client = relay.client()
         task_id = client.open()
-        threads = int(relay.app.state.resources.workers.total_tokens)
+        threads = WORKERS_OF_TENANT
         key = client.headers["Authorization"]
         head = f"GET /v1/exports/{task_id} HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n\r\n"
         store.calls.clear()
@@ -98,7 +99,7 @@ def test_reads_of_callers_that_went_away_are_not_begun(tmp_path: Path) -> None:
                 stack.enter_context(socket.create_connection(("127.0.0.1", relay.port))).sendall(head.encode())
             for _ in range(threads):
                 assert store.begun.acquire(timeout=WAIT_S)
-            waiting = relay.app.state.resources.workers.statistics
+            waiting = relay.app.state.resources.worker_turns[client.tenant].statistics
             for count in range(1, 51):
                 with socket.create_connection(("127.0.0.1", relay.port)) as gone:
                     gone.sendall(head.encode())

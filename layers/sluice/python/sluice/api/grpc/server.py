@@ -34,11 +34,12 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Calls at a time, a thread each; a stream holds its thread until it has its result."""
     tenant_share: float = TENANT_SHARE
     """Of the calls, for one tenant."""
-    connections_max: int = 1_000
+    connections_max: int = 8_000
+    """More are turned away, the newest first, for gRPC's core knows no strangers: so far more than callers need."""
     calls_per_connection_max: int = 100
     message_timeout_s: float = MINUTE_S
     """A call's request, or a stream's next message, must be there, whole, within this time."""
-    handshake_timeout_s: float = 15
+    handshake_timeout_s: float = 5
     """A connection that does not begin to speak is closed."""
     idle_timeout_s: float = 15
     """A connection without a call is closed."""

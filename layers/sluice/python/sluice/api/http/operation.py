@@ -43,6 +43,11 @@ Query = TypeVar("Query", bound=msgspec.Struct)
 Declared = dict[str, Any]
 """A part of the OpenAPI document."""
 
+WORKERS = 40
+WORKERS_OF_TENANT = 20
+"""Of one tenant, where there are API keys: a call of another finds a thread, however many wait."""
+LISTS_OF_TENANT = 2
+"""Answers that take the processor for tens of milliseconds, of one tenant at a time: more would be no faster."""
 SENDERS_MAX = 16
 """Tables of any length that are sent at a time."""
 DOWNLOADS_PART = 0.4
@@ -193,7 +198,10 @@ class HttpResources:
     """Proxies cut silent connections; a stream of events sends a comment this often."""
     body_timeouts: BodyTimeouts = field(default_factory=BodyTimeouts)
     body_budget: BodyBudget = field(default_factory=BodyBudget)
-    workers: CapacityLimiter = field(default_factory=_limiter(40))
+    workers: CapacityLimiter = field(default_factory=_limiter(WORKERS))
+    worker_turns: WeakValueDictionary[str, CapacityLimiter] = field(default_factory=WeakValueDictionary)
+    """Of each tenant that has a worker or waits for one; ``list_turns`` are of those that list."""
+    list_turns: WeakValueDictionary[str, CapacityLimiter] = field(default_factory=WeakValueDictionary)
     decoders: CapacityLimiter = field(default_factory=_limiter(DECODED_MAX))
     """Batches that are decoded: a limiter of its own, since ``workers`` answer all other calls."""
     turns: WeakValueDictionary[str, CapacityLimiter] = field(default_factory=WeakValueDictionary)
@@ -248,18 +256,32 @@ class HttpCall(Generic[Query]):
     async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Do blocking work in a thread. What only reads is not begun for a caller that went away while it waited."""
         limiter = self.resources.workers
-        if self.request.method not in CHANGES_NOTHING:
-            return await to_thread.run_sync(work, *arguments, limiter=limiter)
-        async with limiter:
-            if await self.request.is_disconnected():
-                raise ClientDisconnect
-            return await to_thread.run_sync(work, *arguments, limiter=CapacityLimiter(1))
+        async with self._turn(self.resources.worker_turns, WORKERS, WORKERS_OF_TENANT):
+            if self.request.method not in CHANGES_NOTHING:
+                return await to_thread.run_sync(work, *arguments, limiter=limiter)
+            async with limiter:
+                return await self._run_if_connected(work, *arguments)
+
+    async def run_listing(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """As ``run``, for what reads much and makes much of it: a tenant has few at a time, whatever it asks for."""
+        async with self._turn(self.resources.list_turns, LISTS_OF_TENANT, LISTS_OF_TENANT):
+            return await self.run(work, *arguments)
+
+    def _turn(
+        self, turns: WeakValueDictionary[str, CapacityLimiter], turns_max: int, of_tenant: int
+    ) -> CapacityLimiter:
+        """The turns of the caller's tenant. Without keys every caller is the one tenant there is."""
+        own = CapacityLimiter(turns_max if self.principal.key_id == NO_KEY else of_tenant)
+        return turns.setdefault(self.principal.tenant, own)
+
+    async def _run_if_connected(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        if await self.request.is_disconnected():
+            raise ClientDisconnect
+        return await to_thread.run_sync(work, *arguments, limiter=CapacityLimiter(1))
 
     async def decode(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Decode a batch in a thread. It waits for its turn without one; a tenant has a part of the turns."""
-        # Without keys every caller is the one tenant there is.
-        turns_max = DECODED_MAX if self.principal.key_id == NO_KEY else DECODED_OF_TENANT_MAX
-        async with self.resources.turns.setdefault(self.principal.tenant, CapacityLimiter(turns_max)):
+        async with self._turn(self.resources.turns, DECODED_MAX, DECODED_OF_TENANT_MAX):
             return await to_thread.run_sync(work, *arguments, limiter=self.resources.decoders)
 
     async def run_with_room(self, work: Callable[..., Result], *arguments: Any) -> Result:

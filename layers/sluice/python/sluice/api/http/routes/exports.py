@@ -109,12 +109,12 @@ async def open_task(call: HttpCall[NoQuery]) -> Response:
 async def list_batches(call: HttpCall[NoQuery]) -> Response:
     ref = call.task_ref
     task = await call.run(find_task, call.ports, ref)
-    stored = await call.run(batch_ranges, call.ports, ref)
+    stored = await call.run_listing(batch_ranges, call.ports, ref)
     return json_response(StoredBatches(task.state.value, task.batches_received, task.rows_received, stored))
 
 
 async def list_tasks(call: HttpCall[ListQuery]) -> Response:
-    return await call.run(_list, call)
+    return await call.run_listing(_list, call)
 
 
 def _list(call: HttpCall[ListQuery]) -> Response:
