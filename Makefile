@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest
+# The order of tests is another for each committed tree, and the same whenever that tree is tested again.
+ORDER := $(shell printf '%d' 0x$$(git rev-parse --short=7 HEAD^{tree} 2>/dev/null || echo 1))
+PYTEST := $(BIN)/python -m pytest --randomly-seed=$(ORDER)
 
 # The API's tests once more, over the cloud's adapters and the stand-ins of its services.
 OVER_THE_CLOUD := $(addprefix tests/e2e/test_, every_error_code.py http_bad_inputs.py http_stream.py http_files.py grpc_unary.py grpc_stream.py)
@@ -45,7 +47,7 @@ test: install ## Run every test; as root with apt-get, also install the programs
 	@$(BIN)/python -m tests.support.programs --install
 	$(PYTEST) -n 3 --dist worksteal -m "not serial"
 	SLUICE_TEST_STORES=cloud $(PYTEST) -n 3 --dist worksteal $(OVER_THE_CLOUD)
-	$(PYTEST) -m serial $(SERIAL)
+	$(PYTEST) -n 2 --dist loadfile -m serial $(SERIAL)
 	@$(BIN)/python -m tests.support.programs --left-out
 
 quick: install ## Run the tests that take milliseconds

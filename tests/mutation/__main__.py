@@ -34,7 +34,7 @@ OUTPUT = ROOT / "build/mutants"
 MET = OUTPUT / "met"
 """Which test ran which line."""
 SURVIVORS = OUTPUT / "survivors"
-RUN_S = 900
+RUN_S = 300
 CORE = ("domain", "usecases", "tables", "adapters/directory", "adapters/sqlite", "adapters/workers")
 SUITES = ("unit", "contracts", "adapters", "stateful")
 """Whose tests may notice a change, the quick ones first; those that run a line are known."""
@@ -45,7 +45,7 @@ WHOLE = {
     "adapters": ("tests/e2e/test_serve.py", "tests/e2e/test_stopped_composers.py"),
 }
 """What a change is met by besides, that none of these noticed: to note which of them runs a line would take an hour."""
-PYTEST = (sys.executable, "-m", "pytest", "-q", "-m", "not serial", "-p", "no:randomly", "-o", "timeout=600")
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-m", "not serial", "-p", "no:randomly", "-o", "timeout=60")
 
 
 class Sampled(NamedTuple):

@@ -151,6 +151,18 @@ def test_every_legal_step_is_taken_by_a_function_and_every_function_takes_legal_
     assert taken | new == TRANSITIONS.keys()
 
 
+def test_each_step_demands_the_fence_that_the_protocol_page_gives_it() -> None:
+    """The page's table in other words: what a concurrent step must have changed for this one to be refused."""
+    rev, epoch = Fence(rev=True), Fence(epoch=True)
+    by_both = {(state, State.CANCELLED) for state in (State.OPEN, State.SEALED, State.COMPOSING)}
+    by_rev = {(State.OPEN, State.OPEN), (State.OPEN, State.SEALED), (State.OPEN, State.EXPIRED)}
+    by_rev |= {(state, state) for state in State if state.terminal}
+    by_nothing = {(None, State.OPEN), (None, State.SEALED), (State.COMPLETED, State.EXPIRED)}
+    for step, fence in TRANSITIONS.items():
+        expected = rev if step in by_rev else Fence() if step in by_nothing else epoch
+        assert fence == (Fence(rev=True, epoch=True) if step in by_both else expected), step
+
+
 @pytest.mark.parametrize(("name", "state"), CASES)
 def test_a_step_carries_its_fence_with_the_values_that_were_read(name: str, state: State) -> None:
     task = row(state)

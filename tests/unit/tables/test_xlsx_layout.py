@@ -164,6 +164,14 @@ def test_the_header_has_the_chosen_colour() -> None:
     assert sheet_of(header_color="#00AA00")["B1"].fill.fgColor.rgb == "FF00AA00"
 
 
+def test_the_text_of_a_header_is_black_or_white_whichever_has_more_contrast() -> None:
+    """Between these two greys the contrast with black and with white is equal."""
+    black, white = (sheet_of(header_color=color)["A1"].font.color for color in ("FFFFFF", "000000"))
+    assert white.rgb == "FFFFFFFF"
+    assert sheet_of(header_color="757575")["A1"].font.color == black
+    assert sheet_of(header_color="747474")["A1"].font.color == white
+
+
 def test_bands_and_reading_direction_are_options() -> None:
     assert not sheet_of().conditional_formatting
     assert not sheet_of().sheet_view.rightToLeft

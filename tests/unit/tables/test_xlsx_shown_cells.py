@@ -184,6 +184,20 @@ def test_a_width_is_that_of_what_the_cell_shows(code: str, number: str, shown: s
 def test_any_number_has_a_width_in_any_format(code: str, number: str) -> None:
     """A workbook with the largest number must not fail over its column's width."""
     assert 0 <= shown_width(code, number) <= 5_000
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "shown"),
+    [
+        ("0", "123", "123"),
+        ("0.00", "9.999", "10.00"),
+        ("0.00", "123.456", "123.46"),
+        ("#,##0", "1234567", "1,234,567"),
+        ("0%", "0.5", "50%"),
+    ],
+)
+def test_a_plain_number_is_as_wide_as_it_is_shown(code: str, number: str, shown: str) -> None:
+    assert shown_width(code, number) == len(shown)
     if is_number_format(code):
         assert sheet(ColumnSpec("n", NUMBER, format=code), rows=[[number]], on_invalid="text")["A2"]
 
