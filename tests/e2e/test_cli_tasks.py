@@ -145,7 +145,7 @@ def test_retry_makes_a_new_task_that_composes_the_same_rows(tmp_path: Path) -> N
     made = task_json("retry", old.task_id, data=tmp_path)
     new = TaskRef(old.tenant, made["task_id"])
     with data_directory(tmp_path) as ports:
-        assert ports.tasks.due(ports.clock.now(), limit=10)[-1] == new
+        assert ports.tasks.due(ports.clock.now(), limit=10)[0] == new, "who waits for a composer comes first"
         assert compose(ports, new) is Outcome.COMPLETED
         assert find_task(ports, new).result_rows == 6
         assert find_task(ports, old).state is State.FAILED
