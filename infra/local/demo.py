@@ -20,6 +20,7 @@ from infra.local.demo_checks import check_cities, check_orders_csv, check_orders
 from sluice.client import Client, Export, SluiceApiError, Status
 from sluice.demo.grpc_sender import city_rows, push_cities
 from sluice.demo.http_sender import Sent, open_orders, push_orders, save_link
+from sluice.domain.keys import is_shared_key
 
 OUTPUT_FOLDER = Path("cloud-demo-output")
 """Ours, so it may be emptied."""
@@ -129,10 +130,11 @@ class Demo:
         """Sweep once more; what the killed composer left is gone, and nothing failed for good."""
         self._check_triggers()
         swept = self._cloud.host.invoke("sweep", b'{"payload":"sweep"}')
-        left = [key for key in self._cloud.oss.keys(OUTPUT) if not key.endswith(("export.xlsx", "export.csv"))]
+        kept = [key for key in self._cloud.oss.keys(OUTPUT) if not is_shared_key(key)]
+        left = [key for key in kept if not key.endswith(("export.xlsx", "export.csv"))]
         uploads = self._cloud.oss.upload_ids(OUTPUT)
         failed = self._cloud.host.calls["compose"].failed
-        files = len(self._cloud.oss.keys(OUTPUT))
+        files = len(kept)
         if swept.outcome != "success" or left or uploads or failed or files != 3:  # noqa: PLR2004 - as many as made
             raise Mismatch(f"left behind: {swept.payload}, {left}, {uploads}, {failed}, {files} files")
         self._tell("the sweeper aborted what the killed composer had begun; three files are left, and nothing else")

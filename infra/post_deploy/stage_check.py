@@ -28,6 +28,8 @@ from sluice.ports.key_store import KeyStore
 from sluice.ports.store_errors import StoreError
 
 TENANT = "post-deploy-check"
+ANEW = {"reuse": False}
+"""The file is written at each check, also where an earlier one left the same."""
 ROWS = [["1", "王伟"], ["20250314000000000123", "a,b"]]
 FILE = '\ufeffid,text\r\n1,王伟\r\n20250314000000000123,"a,b"\r\n'.encode()
 CALL_S = 60
@@ -203,7 +205,9 @@ class StageCheck:
         give_up_at = self._clock.monotonic() + KEY_KNOWN_S
         while True:
             try:
-                return client.send_table(ROWS, columns=["id", "text"], format="csv", filename="post-deploy.csv")
+                return client.send_table(
+                    ROWS, columns=["id", "text"], format="csv", filename="post-deploy.csv", options=ANEW
+                )
             except SluiceApiError as error:
                 if error.code != "UNAUTHENTICATED" or self._clock.monotonic() > give_up_at:
                     raise Wrong(f"sending: {error}", _SENDING.get(error.code, _SEE_LOG)) from error

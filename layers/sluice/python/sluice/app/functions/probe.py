@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sluice.app.functions.function_process import FunctionProcess
-from sluice.domain.keys import OUTPUT_PREFIX, ManifestRef, TaskId, TaskRef, TenantId, manifest_key
+from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId, manifest_key, result_key
 from sluice.ports.store_errors import NoSuchObject, StoreError
 
 PROBE = "probe"
@@ -46,7 +46,8 @@ def probe(function: FunctionProcess) -> dict[str, object]:
         "missing_input": _outcome(lambda: ports.objects.head(manifest_key(_NOWHERE, "0" * 32))),
     }
     if settings.functions.invoker == "none":  # the composer, which may read results; the sweeper may not
-        found["missing_result"] = _outcome(lambda: ports.objects.head(f"{OUTPUT_PREFIX}probe/none"))
+        missing = result_key(_NOWHERE, epoch=0, nonce="none", extension="none")
+        found["missing_result"] = _outcome(lambda: ports.objects.head(missing))
     else:  # a call that names a task that there is not: the composer drops it
         found["call_of_composer"] = _outcome(lambda: ports.invoker.invoke(ManifestRef(_NOWHERE, "0" * 32), epoch=0))
     return {PROBE: found}
