@@ -53,7 +53,7 @@ test: install ## Run every test; as root with apt-get, also install the programs
 quick: install ## Run the tests that take milliseconds
 	$(PYTEST) -n 2 -m "not slow and not serial" tests/unit tests/contracts tests/properties
 
-# Processes that tests start are not measured. 80 % is what was asked for; the last run is in tests/README.md.
+# Processes that tests start are not measured. 80 % is what was asked for.
 coverage: install ## Measure which lines of the package the tests run that take no seconds each
 	$(PYTEST) -n 3 --dist worksteal -m "not slow and not serial" --cov --cov-report=term --cov-fail-under=80
 
