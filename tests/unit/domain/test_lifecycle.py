@@ -111,6 +111,10 @@ STEPS: dict[str, tuple[Step, tuple[State, ...]]] = {
     "expire_idle": (lambda task: lifecycle.expire_idle(task, now=NOW), (State.OPEN,)),
     "expire_result": (lambda _: lifecycle.expire_result(now=NOW, timings=TIMINGS), (State.COMPLETED,)),
     "next_garbage_round": (next_round, (State.COMPLETED, State.FAILED, State.CANCELLED, State.EXPIRED)),
+    "stays": (
+        lambda task: lifecycle.stays(task, {"due_at": NOW}),
+        tuple(state for state in State if (state, state) in TRANSITIONS),
+    ),
     "share": (lambda task: shared_result.share(task, OTHER, until=NOW + 9), (State.COMPLETED,)),
     "keep_on": (lambda task: shared_result.keep_on(task, until=NOW + 9), (State.EXPIRED,)),
     "give_back": (

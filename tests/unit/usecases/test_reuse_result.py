@@ -26,6 +26,7 @@ from sluice.ports.task_store import TaskStore
 from sluice.tables.batch import Batch
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.composing.compose_export import Outcome, compose_export
+from sluice.usecases.composing.reuse_result import find_result
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.reading.make_link import make_link
 from sluice.usecases.sending.cancel_export import delete_export
@@ -350,3 +351,16 @@ def test_an_export_whose_owner_s_row_is_damaged_ends_all_the_same() -> None:
     delete_export(exports.ports, second.ref)
     sweep_task(exports.ports, second.ref, SweepMemory(trusts_clock=True))
     assert [item.key for item in exports.ports.objects.list("in/") if second.task_id in item.key] == []
+
+
+def test_an_attempt_whose_time_is_over_while_it_reads_anothers_file_begins_no_file_of_its_own() -> None:
+    exports = Exports()
+    first = exports.make()
+
+    def is_over() -> None:
+        raise SluiceError(ErrorCode.STORE_UNAVAILABLE)
+
+    with pytest.raises(SluiceError, match="STORE_UNAVAILABLE"):
+        find_result(
+            exports.ports, msgspec.structs.replace(first, task_id="b" * 26), first.content_sha, on_block=is_over
+        )

@@ -265,22 +265,22 @@ def fail(guard: Guard, failure: Failure, *, now: float, timings: Timings) -> Tra
 
 def postpone(task: Task, *, now: float) -> Transition:
     """Let a row wait that may not be worked on yet; it loses no attempt."""
-    return _stays(task, {"due_at": now + POSTPONE_S})
+    return stays(task, {"due_at": now + POSTPONE_S})
 
 
 def trigger_again(task: Task, *, now: float, timings: Timings) -> Transition:
     """Put the next look off, so that the worker who is asked for has the time to come."""
-    return _stays(task, {"due_at": now + timings.trigger_grace_s})
+    return stays(task, {"due_at": now + timings.trigger_grace_s})
 
 
 def wait_free(task: Task, *, timings: Timings) -> Transition:
     """Look at a row again when its pause is over whose lease has lapsed before."""
-    return _stays(task, {"due_at": free_at(task, timings)})
+    return stays(task, {"due_at": free_at(task, timings)})
 
 
 def make_due(task: Task, *, now: float) -> Transition:
     """Have the sweeper look now; a worker that holds the row is not disturbed."""
-    return _stays(task, {"due_at": now})
+    return stays(task, {"due_at": now})
 
 
 # The end of a row.
@@ -311,16 +311,16 @@ def next_garbage_round(task: Task, *, now: float, timings: Timings) -> Transitio
     delays = timings.gc_delays_s
     if task.gc_round < len(delays):
         since = max(task.finished_at, task.deleted_at)
-        return _stays(task, {"gc_round": task.gc_round + 1, "due_at": since + delays[task.gc_round]})
+        return stays(task, {"gc_round": task.gc_round + 1, "due_at": since + delays[task.gc_round]})
     kept_until = max((0 if task.deleted_at else task.expires_at), *task.shared_with.values(), 0)
-    return _stays(task, {"due_at": kept_until}) if now < kept_until else None
+    return stays(task, {"due_at": kept_until}) if now < kept_until else None
 
 
 def put_off(task: Task, reason: str, *, now: float, timings: Timings) -> Transition:
     """Look at a task again after a pause that doubles each time: its step could not be taken, for ``reason``."""
     failures = task.upkeep_failures + 1
     due_at = max(task.due_at, now + backoff_s(failures, timings))
-    return _stays(task, {"upkeep_failures": failures, "upkeep_error": reason, "due_at": due_at})
+    return stays(task, {"upkeep_failures": failures, "upkeep_error": reason, "due_at": due_at})
 
 
 def settled_upkeep(task: Task) -> TaskFields:
@@ -330,7 +330,7 @@ def settled_upkeep(task: Task) -> TaskFields:
 
 def bury(task: Task, *, now: float, timings: Timings) -> Transition:
     """Keep only the id, so that a late retry of the open cannot make the task again."""
-    return _stays(task, {"params": None, "shared_with": {}, "due_at": now + timings.tombstone_s})
+    return stays(task, {"params": None, "shared_with": {}, "due_at": now + timings.tombstone_s})
 
 
 def _content(params: ExportParams, manifest: Manifest, *, now: float, timings: Timings) -> TaskFields:
@@ -369,7 +369,7 @@ def _given_back(kind: WorkKind[Progress], epoch: int, failure: Failure, fields: 
     )
 
 
-def _stays(task: Task, fields: TaskFields) -> Transition:
+def stays(task: Task, fields: TaskFields) -> Transition:
     """Change a row that stays in its state, with the fence that the table has for that."""
     fence = TRANSITIONS[task.state, task.state]
     return Transition(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sluice.domain.keys import TaskId
-from sluice.domain.lifecycle import Guard, Transition
-from sluice.domain.task import State, Task
+from sluice.domain.lifecycle import Transition, stays
+from sluice.domain.task import State, Task, TaskFields
 
 SHARED_MAX = 100
 """Tasks that may have one result at a time; the next one writes a file of its own, which the ones after it share."""
@@ -17,32 +19,18 @@ def is_needed(task: Task, *, now: float) -> bool:
 
 def share(source: Task, task_id: TaskId, *, until: float) -> Transition:
     """Keep a completed task's result until ``until`` for another task as well, whatever becomes of its own task."""
-    return Transition(
-        guard=Guard(state=State.COMPLETED, rev=source.rev),
-        target=State.COMPLETED,
-        fields={"shared_with": {**source.shared_with, task_id: until}},
-        is_mine=lambda row: row.shared_with.get(task_id) == until,
-    )
+    step = stays(source, {"shared_with": {**source.shared_with, task_id: until}})
+    return replace(step, is_mine=lambda row: row.shared_with.get(task_id) == until)
 
 
 def keep_on(source: Task, *, until: float) -> Transition:
     """Keep the result of a task that is over until ``until``, for all that have it."""
-    return Transition(
-        guard=Guard(state=State.EXPIRED, rev=source.rev),
-        target=State.EXPIRED,
-        fields={"shared_with": dict.fromkeys(source.shared_with, until), "due_at": until},
-        is_mine=lambda row: row.rev > source.rev,
-    )
+    return stays(source, {"shared_with": dict.fromkeys(source.shared_with, until), "due_at": until})
 
 
 def give_back(source: Task, task_id: TaskId, *, now: float) -> Transition:
     """Say that the other task no longer needs the result, which may be garbage now."""
-    return Transition(
-        guard=Guard(state=source.state, rev=source.rev),
-        target=source.state,
-        fields={
-            "shared_with": {other: until for other, until in source.shared_with.items() if other != task_id},
-            **({} if source.state is State.COMPLETED else {"due_at": now}),
-        },
-        is_mine=lambda row: row.rev > source.rev and task_id not in row.shared_with,
-    )
+    left = {other: until for other, until in source.shared_with.items() if other != task_id}
+    fields: TaskFields = {"shared_with": left}
+    step = stays(source, fields if source.state is State.COMPLETED else {**fields, "due_at": now})
+    return replace(step, is_mine=lambda row: row.rev > source.rev and task_id not in row.shared_with)

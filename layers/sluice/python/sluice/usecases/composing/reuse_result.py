@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from sluice.domain.errors import SluiceError
+from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TASK_ID, TaskId, TaskRef, shared_key
 from sluice.domain.manifest import Manifest
@@ -28,6 +28,9 @@ from sluice.tables.formats import FORMATS, WRITER_VERSION, filename_of
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.reading.read_result import read_result
 
+_OWNER_DAMAGED = frozenset({ErrorCode.TASK_DAMAGED, ErrorCode.RESULT_MISSING, ErrorCode.RESULT_DAMAGED})
+"""Of the row that has the result, or of its file."""
+
 
 def find_result(
     ports: Ports, task: Task, content_sha: str, *, on_block: Callable[[], object] = nothing
@@ -36,7 +39,7 @@ def find_result(
 
     None when there is none, when it is damaged, and when a store gives no
     answer. What was kept for a task that is not completed with it in the end
-    stays as long as it would have for the task. ``on_block`` as for ``read_result``.
+    stays as long as it would have for the task. ``on_block`` as for ``read_result``; what it raises is raised.
     """
     try:
         found = ports.objects.get(shared_key(task.tenant, content_sha)).decode("ascii", "replace")
@@ -45,7 +48,9 @@ def find_result(
         return _share(ports, TaskRef(task.tenant, TaskId(found)), task, on_block)
     except NoSuchObject:
         return None
-    except (StoreError, SluiceError) as error:  # the owner's row or its file may be damaged
+    except (StoreError, SluiceError) as error:
+        if isinstance(error, SluiceError) and error.code not in _OWNER_DAMAGED:
+            raise  # the time of this attempt is over
         ports.journal.record(Event.SYSTEM_ERROR, task_id=task.task_id, error=error)
         return None
 
