@@ -6,7 +6,6 @@ Prints its target and a credential as JSON, and ends with its standard input.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,12 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from sluice.app.servers import give_memory_back
 from tests.support.grpc_client import serving
 from tests.support.memory_service import MemoryService
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
-"""As a server is deployed. By default glibc keeps memory for up to 16 threads apart, and gives none of it back."""
 
 
 class GrpcProcess(NamedTuple):
@@ -39,10 +37,7 @@ class GrpcProcess(NamedTuple):
 @contextmanager
 def grpc_process(folder: Path) -> Iterator[GrpcProcess]:
     command = [sys.executable, "-m", "tests.support.grpc_process", str(folder)]
-    env = {**os.environ, **ENVIRONMENT}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         target, token = json.loads(process.stdout.readline())
@@ -54,6 +49,7 @@ def grpc_process(folder: Path) -> Iterator[GrpcProcess]:
 
 
 def main(folder: Path) -> None:
+    give_memory_back()  # as a service does
     memory = MemoryService(folder, paused=True)
     with serving(memory) as target:
         print(json.dumps([target, memory.token()]), flush=True)

@@ -1,4 +1,4 @@
-"""An HTTP face in a process of its own, to be measured: embedded stores or memory, no keys, no composers."""
+"""An HTTP server in a process of its own, to be measured: embedded stores or memory, no keys, no composers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sluice.api.http.app import build_http_app
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.api.service import Service
 from sluice.app.backends import open_ports
+from sluice.app.servers import give_memory_back
 from sluice.app.settings.schema import Storage
 from sluice.app.settings.validation import Settings
 from sluice.domain.events import Event
 from sluice.ports.bundle import Ports
-from tests.support.grpc_process import ENVIRONMENT
 from tests.support.memory_service import MemoryService
 from tests.support.recorded_journal import RecordedJournal
 
@@ -85,10 +85,7 @@ def http_process(folder: Path, *, stores: str = "memory", one_core: bool = False
     """Start the process; closing its standard input stops it."""
     command = [sys.executable, "-m", "tests.support.http_process"]
     command += [str(folder), stores, "one-core" if one_core else ""]
-    env = {**os.environ, **ENVIRONMENT}
-    with subprocess.Popen(
-        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         try:
@@ -100,6 +97,7 @@ def http_process(folder: Path, *, stores: str = "memory", one_core: bool = False
 def main(folder: str, stores: str, cores: str) -> None:
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    give_memory_back()  # as a service does
     with serving_face(Path(folder), stores) as port:
         print(port, flush=True)
         sys.stdin.read()

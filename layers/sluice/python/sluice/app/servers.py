@@ -89,7 +89,7 @@ def open_servers(
         observe=telemetry.metrics.observe_request,
     )
     _allow_files()
-    _give_memory_back()
+    give_memory_back()
     listen = partial(_http_server, settings, ports, closing=closing)
     monitored = SiteMiddleware(health.build(), ring=ring, hosts=hosts, journal=ports.journal)
     monitoring = listen(monitored, settings.monitoring.metrics_port, HEALTH_CONNECTIONS_MAX)
@@ -138,7 +138,7 @@ def _allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _give_memory_back() -> None:
+def give_memory_back() -> None:
     """Have the allocator of glibc give large blocks back to the system, and share arenas between threads.
 
     Left alone it has eight arenas for each processor and keeps in each what the bodies of one moment took.
