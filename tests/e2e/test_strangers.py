@@ -6,11 +6,14 @@ import asyncio
 import socket
 import ssl
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h11
 import httpx
 import pytest
 from starlette.applications import Starlette
@@ -20,7 +23,10 @@ from starlette.routing import Route
 
 from sluice.api.grpc.server import GrpcLimits
 from sluice.api.http.errors import KNOWN_KEY
-from sluice.api.http.server.connection import READ_BYTES, READER_PACE_BYTES, ReaderPace
+from sluice.api.http.server import connection
+from sluice.api.http.server.body_reading import EVENTS_IN_TURN
+from sluice.api.http.server.connection import KNOWN_READ_BYTES, READ_BYTES
+from sluice.api.http.server.reader_pace import READER_PACE_BYTES, ReaderPace
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.domain.limits import KIB, MIB
 from sluice.proto import export_pb2 as pb
@@ -51,6 +57,7 @@ class Site:
                 Route("/never", self._never),
                 Route("/stop", self._stop),
                 Route("/body", self._body, methods=["POST"]),
+                Route("/refuse", self._refuse, methods=["POST"]),
             ]
         )
         listen_on = ListenOn(**{"strangers_max": STRANGERS, "idle_s": WAIT_S, "stranger_answer_s": WAIT_S, **rules})
@@ -79,18 +86,27 @@ class Site:
         return Response()
 
     async def _body(self, request: Request) -> Response:
-        """Judges its caller with what came together with the request, and says how much that was."""
-        message = await request.receive()
-        return Response(str(len(message["body"])))
+        """Read a body, and say how long it and the longest of its pieces was, and whether it is of one letter."""
+        if "known" in request.query_params:
+            request.scope[KNOWN_KEY] = True
+        pieces = [piece async for piece in request.stream()]
+        assert not b"".join(pieces).strip(b"a")
+        return Response(f"{sum(map(len, pieces))} {max(map(len, pieces))}")
+
+    async def _refuse(self, request: Request) -> Response:
+        """Answer without reading the body."""
+        if "known" in request.query_params:
+            request.scope[KNOWN_KEY] = True
+        return Response("no", 403)
 
     def ask(self, path: str, times: int = 1) -> socket.socket:
         """Send a request, some times over, and read nothing. The buffers are small, as an attacker's are."""
-        connection = socket.socket()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        connection.settimeout(WAIT_S)
-        connection.connect(("127.0.0.1", self.port))
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * times)
-        return connection
+        asking = socket.socket()
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        asking.settimeout(WAIT_S)
+        asking.connect(("127.0.0.1", self.port))
+        asking.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * times)
+        return asking
 
     def get(self, path: str = "/small") -> int:
         """As an orchestrator asks: a connection of its own, and no credential."""
@@ -110,16 +126,16 @@ def site(**rules: Any) -> Iterator[Site]:
         made.server.drain(deadline_s=1)
 
 
-def begun(connection: socket.socket) -> bool:
+def begun(asking: socket.socket) -> bool:
     """Whether an answer has begun; it never ends for a caller that reads no more of it."""
-    return connection.recv(12) == b"HTTP/1.1 200"
+    return asking.recv(12) == b"HTTP/1.1 200"
 
 
-def was_closed(connection: socket.socket) -> bool:
+def was_closed(asking: socket.socket) -> bool:
     """Whether it ends before the large page does. Waits for the end."""
     size = 0
     with suppress(ConnectionError, ssl.SSLError):
-        while block := connection.recv(64 * KIB):
+        while block := asking.recv(64 * KIB):
             size += len(block)
     return size < PAGE_BYTES
 
@@ -167,21 +183,104 @@ def test_many_that_come_at_once_are_each_read_before_others_take_their_room() ->
         assert all(begun(one) for one in crowd)
 
 
-def test_a_body_of_tiny_chunks_is_told_apart_a_little_at_a_time_and_no_more_once_it_is_refused() -> None:
+CHUNKED = b"POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+TINY_CHUNKS = b"1\r\na\r\n" * 10_000
+
+
+@pytest.fixture
+def body_events(monkeypatch: pytest.MonkeyPatch) -> list[h11.Data]:
+    """What h11 parses of bodies from here on."""
+    seen: list[h11.Data] = []
+    next_event = h11.Connection.next_event
+
+    def watched(read: h11.Connection) -> Any:
+        event = next_event(read)
+        if isinstance(event, h11.Data) and read.our_role is h11.SERVER:
+            seen.append(event)
+        return event
+
+    monkeypatch.setattr(h11.Connection, "next_event", watched)
+    return seen
+
+
+def open_connections(running: Site, path: str) -> list[Any]:
+    connections: set[Any] = running.server._server.server_state.connections
+    return [one for one in connections if one.scope and one.scope["path"] == path]
+
+
+@pytest.mark.parametrize("body", [TINY_CHUNKS, TINY_CHUNKS + b"0\r\n\r\n"])
+def test_nothing_of_a_body_is_parsed_before_its_caller_is_judged_or_after_a_refusal(
+    body_events: list[h11.Data], body: bytes
+) -> None:
     with site() as running, ExitStack() as stack:
         stack.enter_context(running.ask("/stop"))
         assert running.stopped.wait(WAIT_S)
-        sender = stack.enter_context(socket.create_connection(("127.0.0.1", running.port), timeout=WAIT_S))
-        sender.sendall(b"POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 10_000)
+        senders = [socket.create_connection(("127.0.0.1", running.port), timeout=WAIT_S) for _ in range(8)]
+        for sender in senders:
+            stack.enter_context(sender).sendall(CHUNKED % b"/refuse" + body)
         running.go_on.set()
-        answer = b""
-        while not answer.partition(b"\r\n\r\n")[2]:
-            answer += sender.recv(1_000)
-        assert 0 < int(answer.partition(b"\r\n\r\n")[2]) <= READ_BYTES // 6
-        connections: set[Any] = running.server._server.server_state.connections
-        (left,) = [one for one in connections if one.scope["path"] == "/body"]
-        assert len(left.cycle.body) == 0
-        assert len(left.conn.trailing_data[0]) <= 6
+        for sender in senders:
+            assert sender.recv(12) == b"HTTP/1.1 403"
+            sender.sendall(TINY_CHUNKS)
+        assert running.get() == 200
+        assert body_events == []
+        assert all(len(one.conn.trailing_data[0]) <= READ_BYTES for one in open_connections(running, "/refuse"))
+
+
+@pytest.mark.parametrize("asked", [b"", b"?known"])
+@pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"])
+@pytest.mark.parametrize("framing", [b"Transfer-Encoding: chunked", b"Content-Length: 3000000"])
+def test_a_refused_caller_has_its_answer_after_its_body_was_sent_and_the_connection_ends_with_the_body(
+    monkeypatch: pytest.MonkeyPatch, asked: bytes, close: bytes, framing: bytes
+) -> None:
+    monkeypatch.setattr(connection, "LINGER_S", 10 * WAIT_S)
+    monkeypatch.setattr(connection, "KNOWN_LINGER_S", 10 * WAIT_S)
+    size = 3_000_000
+    body = b"a" * size if b"Length" in framing else b"%x\r\n%s\r\n0\r\n\r\n" % (size, b"a" * size)
+    with site() as running, socket.create_connection(("127.0.0.1", running.port), timeout=WAIT_S) as sender:
+        sender.sendall(b"POST /refuse%s HTTP/1.1\r\nHost: x\r\n%s%s\r\n\r\n" % (asked, close, framing))
+        assert sender.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 403"
+        sender.sendall(body)
+        if asked and not close:
+            sender.sendall(b"GET /small?known HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answers = b"".join(iter(partial(sender.recv, 64 * KIB), b""))
+        assert answers.count(b"HTTP/1.1 403") == 1
+        assert answers.endswith(b"here" if asked and not close else b"no")
+
+
+def test_tiny_chunks_of_known_callers_are_parsed_a_little_in_a_turn_and_arrive_whole() -> None:
+    with site() as running, ExitStack() as stack:
+        stack.enter_context(running.ask("/stop"))
+        assert running.stopped.wait(WAIT_S)
+        senders = [socket.create_connection(("127.0.0.1", running.port), timeout=WAIT_S) for _ in range(5)]
+        for sender in senders:
+            stack.enter_context(sender).sendall(CHUNKED % b"/body?known" + TINY_CHUNKS + b"0\r\n\r\n")
+            sender.sendall(b"GET /small?known HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        running.go_on.set()
+        for sender in senders:
+            body, next_answer = b"".join(iter(partial(sender.recv, 64 * KIB), b"")).split(b"\r\n\r\n")[1:]
+            total, longest = body.partition(b"HTTP")[0].split()
+            assert int(total) == 10_000
+            assert int(longest) <= 2 * EVENTS_IN_TURN  # two turns, where the second comes before the reader
+            assert next_answer == b"here"
+
+
+def test_a_known_caller_is_read_in_large_pieces_and_cut_off_by_no_earlier_refusal() -> None:
+    with site() as running, socket.create_connection(("127.0.0.1", running.port), timeout=WAIT_S) as sender:
+        answers = sender.makefile("rb")
+        sender.sendall(b"POST /refuse?known HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n")
+        while answers.readline().strip():
+            pass
+        assert answers.read(2) == b"no"
+        sender.sendall(b"aPOST /body?known HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na")
+        give_up_at = time.monotonic() + WAIT_S
+        while not (under_way := open_connections(running, "/body")) or not under_way[0].conn.is_body_wanted:
+            assert time.monotonic() < give_up_at
+            time.sleep(0.001)
+        assert vars(under_way[0].transport)["max_size"] == KNOWN_READ_BYTES > 64 * KIB
+        assert under_way[0]._unread_timer._handle is None  # which would close it 60 s after the refusal
+        sender.sendall(b"a")
+        assert answers.readline().startswith(b"HTTP/1.1 200")
 
 
 def test_a_known_caller_whose_answer_is_under_way_makes_no_room_for_strangers() -> None:

@@ -20,6 +20,7 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http import h11_impl
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
 from sluice.api.http.server.connection import ConnectionRules, connection_factory
@@ -31,11 +32,17 @@ PARAMETERS: dict[Callable[..., object], list[str]] = {
     h11_impl.H11Protocol.connection_made: ["self", "transport"],
     h11_impl.H11Protocol.connection_lost: ["self", "exc"],
     h11_impl.H11Protocol.data_received: ["self", "data"],
+    h11_impl.H11Protocol.handle_events: ["self"],
     h11_impl.H11Protocol.on_response_complete: ["self"],
     h11_impl.H11Protocol.pause_writing: ["self"],
     h11_impl.H11Protocol.resume_writing: ["self"],
     h11_impl.H11Protocol.send_400_response: ["self", "msg"],
+    h11.Connection.__init__: ["self", "our_role", "max_incomplete_event_size"],
     h11.Connection.send: ["self", "event"],
+    h11.Connection.next_event: ["self"],
+    FlowControl.__init__: ["self", "transport"],
+    FlowControl.pause_reading: ["self"],
+    FlowControl.resume_reading: ["self"],
     SSLProtocol.__init__: [
         "self",
         "loop",
@@ -98,4 +105,6 @@ def test_the_attributes_that_are_read_are_there() -> None:
     assert protocol.conn.trailing_data == (b"", False)
     assert "response_complete" in h11_impl.RequestResponseCycle.__init__.__code__.co_names
     assert SSLProtocol.max_size == vars(selector_events)["_SelectorTransport"].max_size == 256 * 1024
-    assert {"SEND_BODY", "SEND_RESPONSE"} <= vars(h11).keys()
+    assert {"SEND_BODY", "SEND_RESPONSE", "MUST_CLOSE", "CLOSED", "ERROR", "NEED_DATA"} <= vars(h11).keys()
+    transport = asyncio.Transport()
+    assert vars(FlowControl(transport)).items() >= {"_transport": transport, "read_paused": False}.items()

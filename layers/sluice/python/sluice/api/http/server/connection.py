@@ -26,6 +26,8 @@ from uvicorn.server import ServerState
 
 from sluice.api.error_status import problem, retry_after_s
 from sluice.api.http.errors import HEAD_BYTES_MAX, KNOWN_KEY, PROBLEM_TYPE, head_too_large, invalid_request
+from sluice.api.http.server.body_reading import EVENTS_IN_TURN, BodyFlow, BodyTurns, GatedH11, body_bytes
+from sluice.api.http.server.reader_pace import READER_LAG_CHECKS, ReaderPace
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import KIB
 
@@ -34,17 +36,10 @@ LINGER_S = 2.0
 KNOWN_LINGER_S = 60.0
 """The same for a caller that was let in: it may send its body to the end before it reads the answer."""
 READ_BYTES = 8 * KIB
-"""Read from a connection in one turn of the event loop: as chunks of a byte it takes some 20 ms to tell apart.
-
-What comes before a caller is let in, or refused, is no more than the rest of the read that brought the request.
-"""
-KNOWN_READ_BYTES = 32 * KIB
-"""The same of a caller that was let in: four times as few turns for a large body."""
-READER_PACE_BYTES = 1 * KIB
-"""A caller takes this much of an answer in a second, on average; less is dripped to hold a connection."""
-READER_LAG_CHECKS = 4
-"""How far a caller may fall behind that, in times of ``idle_s``: a minute by default, for networks that stall."""
-
+"""Read from a connection in one turn of the event loop, and kept, until a caller is let in."""
+KNOWN_READ_BYTES = 128 * KIB
+"""The same of a caller that was let in: few turns for a large body."""
+LAST_CHUNK = b"0\r\n\r\n"
 _RESET = struct.pack("ii", 1, 0)
 """For ``SO_LINGER``: a closed socket throws away what it still has."""
 _CLOSE = (b"connection", b"close")
@@ -72,7 +67,7 @@ class ConnectionRules:
 
 def connection_factory(rules: ConnectionRules) -> type[asyncio.Protocol]:
     """Build what the server makes connections with; it calls it like the class and passes nothing of ours."""
-    return cast(type[asyncio.Protocol], partial(_Connection, rules=rules))
+    return cast(type[asyncio.Protocol], partial(_Connection, rules=rules, turns=BodyTurns()))
 
 
 class OneShotTimer:
@@ -119,36 +114,15 @@ class _Tls(SSLProtocol):
 class _StillOpen:
     """A transport for uvicorn's last answer on a connection, which it would close before the caller could read it."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, cycle: RequestResponseCycle) -> None:
         self.write = transport.write
         self.is_closing = transport.is_closing
+        self._transport, self._cycle = transport, cycle
 
     def close(self) -> None:
-        """``on_response_complete`` sees to it."""
-
-
-class ReaderPace:
-    """Whether a caller takes what waits for it. Times are those of one clock, in seconds; it may start anywhere."""
-
-    def __init__(self, *, lag_s_max: float) -> None:
-        self._lag_s_max = lag_s_max
-        self._lag_s = 0.0
-        self._unsent_bytes = 0
-        self._looked_at = 0.0
-
-    def begin(self, unsent_bytes: int, now: float) -> None:
-        """From now on ``unsent_bytes`` wait for the caller."""
-        self._unsent_bytes, self._looked_at = unsent_bytes, now
-
-    def look(self, unsent_bytes: int, now: float) -> bool:
-        """Whether it took anything since the last look, and is not too far behind ``READER_PACE_BYTES`` a second.
-
-        What it takes faster than that makes up for what it was behind, and is no credit for later.
-        """
-        taken_bytes = self._unsent_bytes - unsent_bytes
-        self._lag_s = max(0.0, self._lag_s + now - self._looked_at - taken_bytes / READER_PACE_BYTES)
-        self.begin(unsent_bytes, now)
-        return taken_bytes > 0 and self._lag_s <= self._lag_s_max
+        """Close after half an answer; after a whole one ``on_response_complete`` sees to it."""
+        if not self._cycle.response_complete:
+            self._transport.close()
 
 
 class _Connection(H11Protocol):
@@ -166,9 +140,14 @@ class _Connection(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         rules: ConnectionRules,
+        turns: BodyTurns,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.conn: GatedH11 = GatedH11(HEAD_BYTES_MAX)
+        self.flow: BodyFlow
         self._rules = rules
+        self._turns = turns
+        self._unread_bytes = math.inf
         self._head_timer = OneShotTimer(self.loop, self._close_for_head)
         self._unread_timer = OneShotTimer(self.loop, self._close_unread)
         self._reader_timer = OneShotTimer(self.loop, self._check_reader)
@@ -188,6 +167,7 @@ class _Connection(H11Protocol):
             self._shake_hands(transport, tls)
             return
         super().connection_made(transport)
+        self.flow = BodyFlow(transport)
         # Any byte that waits for the caller is waited for under the eyes of ``_check_reader``, also of a connection
         # that is closing. (0 would have asyncio's TLS pause when nothing waits.)
         transport.set_write_buffer_limits(high=1, low=0)
@@ -214,8 +194,14 @@ class _Connection(H11Protocol):
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request. Whether its caller is known counts from its answer on, whatever was asked before."""
         self.since = self.loop.time()
+        self._unread_timer.stop()
         self._answer_timer.stop()
         self._answer_timer.start(self._rules.stranger_answer_s)
+
+        async def want_and_receive() -> Message:
+            if scope is self.scope and self.conn.is_gated:
+                self._take_body()
+            return await receive()
 
         async def send_and_judge(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -224,11 +210,29 @@ class _Connection(H11Protocol):
                 headers = list(message.get("headers", []))
                 if not self._was_known:
                     message = {**message, "headers": headers if _CLOSE in headers else [*headers, _CLOSE]}
-                    if self.conn.their_state is h11.SEND_BODY:
-                        self.cycle.transport = cast(asyncio.Transport, _StillOpen(self.transport))
+                if self.conn.their_state is h11.SEND_BODY:
+                    self.cycle.transport = cast(asyncio.Transport, _StillOpen(self.transport, self.cycle))
             await send(message)
 
-        await self._inner(scope, receive, send_and_judge)
+        await self._inner(scope, want_and_receive, send_and_judge)
+
+    def _take_body(self) -> None:
+        self.conn.is_body_wanted = True
+        vars(self.transport)["max_size"] = KNOWN_READ_BYTES if self.is_known else READ_BYTES
+        self.handle_events()
+
+    def handle_events(self) -> None:
+        """As uvicorn's, with no more of a body than is wanted and has its turn; until then nothing more is read."""
+        self.conn.events_left = EVENTS_IN_TURN
+        super().handle_events()
+        self.flow.set_behind(is_behind=self.conn.is_gated or self.conn.is_out_of_turn)
+        if self.conn.is_out_of_turn:
+            self._turns.wait(self.loop, self._go_on)
+        self._time_head()
+
+    def _go_on(self) -> None:
+        if not self.transport.is_closing() and not self._has_last_answer:
+            self.handle_events()
 
     @property
     def is_known(self) -> bool:
@@ -287,25 +291,41 @@ class _Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_answered_stranger:
+        if self._has_last_answer:
+            self._throw_away(data)
             return
         super().data_received(data)
         vars(self.transport)["max_size"] = KNOWN_READ_BYTES if self.is_known else READ_BYTES
-        self._time_head()
 
     @property
-    def _is_answered_stranger(self) -> bool:
+    def _has_last_answer(self) -> bool:
+        """Whether nothing that comes is looked at any more: a stranger was answered, or who wants to be closed."""
         cycle: RequestResponseCycle | None = self.cycle  # None until the first request
-        return cycle is not None and cycle.response_complete and not self.is_known
+        is_last = not self.is_known or self.conn.our_state in {h11.MUST_CLOSE, h11.CLOSED, h11.ERROR}
+        return cycle is not None and cycle.response_complete and is_last
 
     def on_response_complete(self) -> None:
-        if self._is_answered_stranger and self.conn.their_state is not h11.SEND_BODY:
+        is_unread, is_whole = self.conn.their_state is h11.SEND_BODY, self.conn.is_gated
+        if self._has_last_answer and not is_unread:
             self.transport.close()
         super().on_response_complete()
-        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
-            # Refused before the body was read. Closing at once could cost the caller the answer (the kernel
-            # drops it together with what was not read), so what still comes is thrown away for a moment.
-            self._unread_timer.start(KNOWN_LINGER_S if self._was_ever_known else LINGER_S)
+        if not is_unread or self.transport.is_closing():
+            return
+        # Answered before the body was read. Closing at once could cost the caller the answer (the kernel
+        # drops it together with what was not read), so what still comes is thrown away for a moment.
+        self._unread_timer.start(KNOWN_LINGER_S if self._was_ever_known else LINGER_S)
+        if self._has_last_answer:
+            self._unread_bytes = body_bytes(self.headers) if is_whole else math.inf
+            self.flow.set_behind(is_behind=False)
+            self._throw_away(self.conn.trailing_data[0])
+        elif is_whole:
+            self._take_body()
+
+    def _throw_away(self, data: bytes) -> None:
+        """Drop a piece of a body that will not be read, as it came; close where it ends, or seems to."""
+        self._unread_bytes -= len(data)
+        if self._unread_bytes <= 0 or (math.isinf(self._unread_bytes) and data.endswith(LAST_CHUNK)):
+            self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -363,7 +383,7 @@ class _Connection(H11Protocol):
             self.transport.close()
 
     def _close_unread(self) -> None:
-        if self.conn.their_state is h11.SEND_BODY:
+        if self.conn.their_state is h11.SEND_BODY and not self.is_answering:
             self.transport.close()
 
     def _refuse(self, status: int, error: SluiceError) -> None:

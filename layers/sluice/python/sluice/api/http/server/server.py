@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
-from sluice.api.http.errors import HEAD_BYTES_MAX
 from sluice.api.http.server.connection import ConnectionRules, connection_factory
 
 BACKLOG = 256
@@ -80,7 +79,6 @@ class HttpServer:
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=math.ceil(listen_on.idle_s),
-                h11_max_incomplete_event_size=HEAD_BYTES_MAX,
                 backlog=ACCEPTED_AT_ONCE,  # which asyncio takes for both; ``_Listener`` has the other
             )
         )
