@@ -89,6 +89,7 @@ EXPECTED = {
     "CHUNK_CORRUPT": Expected(500, "DATA_LOSS", "operator", {}),
     "ROW_COUNT_MISMATCH": Expected(500, "DATA_LOSS", "operator", {}),
     "TASK_DAMAGED": Expected(500, "DATA_LOSS", "operator", {"column": "state"}),
+    "RESULT_TOO_LARGE": Expected(413, "RESOURCE_EXHAUSTED", "client", {}),
     "ATTEMPTS_EXHAUSTED": Expected(500, "INTERNAL", "operator", {}),
     "STORE_UNAVAILABLE": Expected(503, "UNAVAILABLE", "platform", {}, retry_s=5),
     "STORAGE_FULL": Expected(507, "RESOURCE_EXHAUSTED", "operator", {}, retry_s=5),

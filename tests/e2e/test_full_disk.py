@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from sluice.client import Client, SluiceApiError
+from sluice.client import Client, Export, SluiceApiError, Status
 from tests.support.http_calls import CALLER
 from tests.support.running_service import QUICK, ServiceProcess
 
@@ -82,6 +83,10 @@ def readiness(service: ServiceProcess) -> tuple[int, str]:
     return answer.status_code, answer.json()["checks"]["disk"]
 
 
+def metrics(service: ServiceProcess) -> bytes:
+    return CALLER.get(f"http://127.0.0.1:{service.metrics_port}/metrics").content
+
+
 def finished_export(service: ServiceProcess) -> tuple[str, bytes]:
     with Client(service.url) as client:
         export = client.open(format="csv", filename="t", columns=COLUMNS)
@@ -91,7 +96,20 @@ def finished_export(service: ServiceProcess) -> tuple[str, bytes]:
         return export.id, CALLER.get(export.link().url).content
 
 
-def test_below_the_threshold_batches_are_refused_and_exports_are_finished(service: ServiceProcess, disk: Path) -> None:
+def until_refused(export: Export) -> Status:
+    """Wait until an attempt on the export met a full disk."""
+    ends_at = time.monotonic() + WAIT_S
+    while (status := export.status()).attempt_error is None:
+        assert status.state in {"sealed", "composing"}
+        assert time.monotonic() < ends_at
+        time.sleep(0.05)
+    assert status.attempt_error["code"] == "STORAGE_FULL"
+    return status
+
+
+def test_below_the_threshold_batches_are_refused_and_exports_are_finished_once_there_is_room(
+    service: ServiceProcess, disk: Path
+) -> None:
     with Client(service.url) as client:
         assert readiness(service) == (200, "ok")
         export = client.open(format="csv", filename="t", columns=COLUMNS)
@@ -102,10 +120,41 @@ def test_below_the_threshold_batches_are_refused_and_exports_are_finished(servic
         status, words = readiness(service)
         assert (status, "min_free_bytes (8,388,608 bytes)" in words) == (503, True)
         export.close()
-        assert export.wait(WAIT_S).state == "completed"
+        refusal = until_refused(export)
+        assert (refusal.state, refusal.file_size_bytes) == ("sealed", None), "its file is not begun"
         filler.unlink()
+        assert export.wait(WAIT_S).state == "completed"
         assert readiness(service) == (200, "ok")
         assert len(finished_export(service)[1]) > MIB
+
+
+def test_a_file_that_is_larger_than_the_disk_takes_no_room_from_the_batches_of_others(
+    service: ServiceProcess, disk: Path
+) -> None:
+    """Some kilobytes of chunks become 76 MB: a control character has six bytes in JSON Lines."""
+    with Client(service.url, retry_for_s=0) as client:
+        large = client.open(format="jsonl", filename="t", columns=COLUMNS)
+        for sequence in range(1, 9):
+            large.put(sequence, [["\x01" * 400_000]] * 4)
+        other = client.open(format="csv", filename="t", columns=COLUMNS)
+        large.close()
+        sequence = 0
+        while large.status().attempt_error is None or sequence < 50:
+            sequence += 1
+            other.put(sequence, [[str(sequence)]])  # is refused at no time
+        status = until_refused(large)
+        assert sorted((disk / "data/uploads").iterdir()) == [], "what it took is free again"
+        assert "waits for room" in str(status.attempt_error and status.attempt_error["message"])
+        ends_at = time.monotonic() + WAIT_S
+        while b'sluice_triggers_total{result="no_room"}' not in metrics(service):
+            assert time.monotonic() < ends_at
+            time.sleep(0.2)
+        assert large.status().attempts == 1, "none is begun to fill the disk again"
+        subprocess.run(["mount", "-o", "remount,size=200m", disk], check=True)
+        assert large.wait(WAIT_S).state == "completed"
+        assert (large.status().file_size_bytes or 0) > 76_000_000
+        other.close()
+        assert other.wait(WAIT_S).state == "completed"
 
 
 def test_a_service_starts_on_a_full_disk_serves_what_it_has_and_recovers_by_itself(

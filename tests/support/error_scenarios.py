@@ -212,6 +212,12 @@ def lose_chunk(faces: BothApis, face: EitherApi) -> Answer:
     return failed_link(faces, face, task_id)
 
 
+def outgrow_the_file(faces: BothApis, face: EitherApi) -> Answer:
+    task_id = opened(face, rows_of(1, 9))
+    granted(face.close(task_id))
+    return failed_link(faces, face, task_id)
+
+
 def rot_chunk(faces: BothApis, face: EitherApi) -> Answer:
     task_id = opened(face, rows_of(1, 2))
     faces.memory.store.put(_chunk_of(faces, face, task_id), b"rotten")
@@ -292,6 +298,10 @@ def small() -> dict[str, Any]:
     return {"limits": limits}
 
 
+def narrow() -> dict[str, Any]:
+    return {"limits": Limits(result_bytes_max=20)}
+
+
 def timed() -> dict[str, Any]:
     return {"clock": FakeClock()}
 
@@ -370,6 +380,7 @@ SCENARIOS: dict[str, Scenario] = {
     "CHUNK_CORRUPT": Scenario(rot_chunk),
     "ROW_COUNT_MISMATCH": Scenario(forge_manifest, paused, alone=True),
     "TASK_DAMAGED": Scenario(lambda _, face: face.status(granted(face.open())), damaged),
+    "RESULT_TOO_LARGE": Scenario(outgrow_the_file, narrow),
     "ATTEMPTS_EXHAUSTED": Scenario(fail_every_attempt, losing_bytes),
     "STORE_UNAVAILABLE": Scenario(of_batch(rows_of(1, 1)), unclear),
     "STORAGE_FULL": Scenario(of_batch(rows_of(1, 1)), no_room),

@@ -86,7 +86,9 @@ STEPS: dict[str, tuple[Step, tuple[State, ...]]] = {
         (State.COMPOSING,),
     ),
     "release": (
-        lambda task: lifecycle.release(COMPOSE, task.epoch, FAILURE, strikes=2, now=NOW, timings=TIMINGS),
+        lambda task: lifecycle.release(
+            COMPOSE, task.epoch, FAILURE, strikes=2, now=NOW, timings=TIMINGS, kept={"room_needed": 9}
+        ),
         (State.COMPOSING,),
     ),
     "release_dead": (
@@ -236,7 +238,11 @@ REASON = {"last_error_code": "CHUNK_MISSING", "last_error": "gone"}
         ("cancel", row(State.COMPOSING), ENDED),
         ("delete", row(State.COMPLETED, gc_round=2), {"deleted_at": NOW, "due_at": NOW, "gc_round": 0}),
         ("heartbeat", row(State.COMPOSING), {"rows_done": 7, "parts_done": 2, "phase": "uploading"} | LEASED),
-        ("release", row(State.COMPOSING, epoch=3), REASON | {"lease_until": 0, "due_at": NOW + 60, "strikes": 3}),
+        (
+            "release",
+            row(State.COMPOSING, epoch=3),
+            REASON | {"lease_until": 0, "due_at": NOW + 60, "strikes": 3, "room_needed": 9},
+        ),
         (
             "release_dead",
             row(State.COMPOSING, rows_done=5, parts_done=2),

@@ -34,6 +34,9 @@ class PullProgress:
     def columns(self) -> TaskFields:
         return {"rows_done": self.rows_done}
 
+    def kept(self) -> TaskFields:
+        return {}
+
 
 PULL = WorkKind(waiting=State.OPEN, running=State.COMPOSING, begin=PullProgress)
 """A toy: rows are fetched into an open task, which is sealed by its worker when there are no more."""

@@ -69,7 +69,7 @@ _INPUT_FOLDER = "in/"
 
 
 class RoomyStore(ForwardingStore):
-    """Takes no more chunks once ``check_room`` raises; what is needed to finish exports goes on."""
+    """Takes no more chunks once ``check_room`` raises. The parts of results are checked where they are written."""
 
     def __init__(self, store: ObjectStore, check_room: Callable[[], None]) -> None:
         super().__init__(store)

@@ -70,6 +70,7 @@ ANSWERS: dict[ErrorCode, tuple[GrpcStatus, int]] = {
     ErrorCode.CHUNK_CORRUPT: (_Code.DATA_LOSS, 500),
     ErrorCode.ROW_COUNT_MISMATCH: (_Code.DATA_LOSS, 500),
     ErrorCode.RESULT_VERIFY_FAILED: (_Code.DATA_LOSS, 500),
+    ErrorCode.RESULT_TOO_LARGE: (_Code.RESOURCE_EXHAUSTED, 413),
     ErrorCode.RESULT_MISSING: (_Code.DATA_LOSS, 500),
     ErrorCode.RESULT_DAMAGED: (_Code.DATA_LOSS, 500),
     ErrorCode.TASK_DAMAGED: (_Code.DATA_LOSS, 500),

@@ -14,7 +14,7 @@ from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.workers.no_composers import NoComposers
 from sluice.app.settings.validation import Settings
 from sluice.ports.admission import Admission
-from sluice.ports.bundle import Ports
+from sluice.ports.bundle import Ports, always_room
 from sluice.ports.invoker import Invoker
 from sluice.ports.journal import Journal
 from sluice.ports.key_store import KeyStore
@@ -49,6 +49,8 @@ class Stores(NamedTuple):
     """The longest that one call to ``objects`` takes before it gives up; 0 where calls do not wait."""
     invoker: Callable[[ObjectStore], Invoker] = no_composers
     """Starts a composer elsewhere when a trigger was lost; made over the objects as this process writes them."""
+    has_room: Callable[[int], bool] = always_room
+    """As in the ports."""
 
 
 class Backend(Protocol):
@@ -109,6 +111,7 @@ def assemble_ports(
         randomness=randomness,
         journal=journal,
         pool=stores.pool,
+        has_room=stores.has_room,
         limits=settings.limits(),
         timings=settings.timings(),
     )

@@ -84,10 +84,11 @@ class DirectoryBackend(OneMachine):
 
     @contextmanager
     def open_stores(self, settings: Settings) -> Iterator[Stores]:
-        store = DirectoryStore(make_root(settings), randomness=SystemRandomness())
-        objects = RoomyStore(store, self.open_disk(settings).check)
+        root, disk = make_root(settings), self.open_disk(settings)
+        store = DirectoryStore(root, randomness=SystemRandomness(), check_room=disk.check_result)
+        objects = RoomyStore(store, disk.check)
         with closing(self.open_tasks(settings)) as tasks:
-            yield Stores(objects, tasks, self.open_links(settings, ""), SerialPool())
+            yield Stores(objects, tasks, self.open_links(settings, ""), SerialPool(), has_room=disk.has_room)
 
     def open_links(self, settings: Settings, public_url: PublicUrl) -> LocalLinks:
         secret = load_or_create_secret(make_root(settings) / LINK_SECRET_FILE, SystemRandomness())

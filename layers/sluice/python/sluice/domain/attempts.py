@@ -29,6 +29,9 @@ class Progress(Protocol):
     def columns(self) -> TaskFields:
         """What a heartbeat shows of it in the row."""
 
+    def kept(self) -> TaskFields:
+        """What the row keeps of an attempt that gave it back, beside how far it was."""
+
 
 P_co = TypeVar("P_co", bound=Progress, covariant=True)
 
@@ -50,9 +53,16 @@ class ComposeProgress:
     rows_done: int = 0
     parts_done: int = 0
     phase: Phase = Phase.RENDERING
+    bytes_done: int = 0
+    """Of the parts that were put."""
+    room_needed: int = 0
+    """As in the row, where the store had no room for the file."""
 
     def columns(self) -> TaskFields:
         return {"rows_done": self.rows_done, "parts_done": self.parts_done, "phase": self.phase.value}
+
+    def kept(self) -> TaskFields:
+        return {"room_needed": self.room_needed} if self.room_needed else {}
 
 
 COMPOSE = WorkKind(waiting=State.SEALED, running=State.COMPOSING, begin=ComposeProgress)
@@ -106,16 +116,28 @@ def strikes_after(strikes: int, failure: Failure) -> int:
     return strikes + (0 if failure.summary.partition(":")[0] in STORE_FAULTS else 1)
 
 
-def has_attempts_left(task: Task, *, now: float, timings: Timings) -> bool:
+def has_attempts_left(task: Task, *, now: float, timings: Timings, has_room: bool = True) -> bool:
     """Whether another attempt may begin: few enough count against the task.
 
     Those that do not count (a store was away, a service was killed) are made
-    for ``outage_s`` after the seal, and ``attempts_max`` of them at least.
+    for ``outage_s`` after the seal, and ``attempts_max`` of them at least. One
+    without room for its file waits as long, and is not begun to be given back.
     """
     if task.strikes >= timings.attempts_max:
         return False
     is_early = now < (task.sealed_at or task.created_at) + timings.outage_s
-    return task.epoch < (ATTEMPTS_IN_OUTAGE_MAX if is_early else timings.attempts_max)
+    if is_early:
+        return task.epoch < ATTEMPTS_IN_OUTAGE_MAX
+    return has_room and task.epoch < timings.attempts_max
+
+
+def room_needed(written: int, *, before: int, part_bytes: int, size_bound: int) -> int:
+    """How much must be free before a file is begun again that met a full disk once ``written`` bytes of it were there.
+
+    More than was free for it, by a quarter: as long as there is no more, it would only fill the disk again. Never
+    less than ``before``, which was free when this attempt began, nor more than joining the largest file takes.
+    """
+    return min((max(written, before) + part_bytes) * 5 // 4, 2 * size_bound + part_bytes)
 
 
 def _deaths(task: Task) -> int:

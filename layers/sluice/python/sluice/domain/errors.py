@@ -48,6 +48,7 @@ class ErrorCode(StrEnum):
     CHUNK_CORRUPT = "CHUNK_CORRUPT"
     ROW_COUNT_MISMATCH = "ROW_COUNT_MISMATCH"
     RESULT_VERIFY_FAILED = "RESULT_VERIFY_FAILED"
+    RESULT_TOO_LARGE = "RESULT_TOO_LARGE"
     RESULT_MISSING = "RESULT_MISSING"
     RESULT_DAMAGED = "RESULT_DAMAGED"
     TASK_DAMAGED = "TASK_DAMAGED"
@@ -117,6 +118,9 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.CHUNK_CORRUPT: _operator("A stored batch no longer has the content that was acknowledged."),
     ErrorCode.ROW_COUNT_MISMATCH: _operator("The writer did not write as many rows as were sealed."),
     ErrorCode.RESULT_VERIFY_FAILED: _operator("The stored file does not have the size or checksum that was written."),
+    ErrorCode.RESULT_TOO_LARGE: _client(
+        "The file would be larger than the service allows; send its rows as several exports."
+    ),
     ErrorCode.RESULT_MISSING: _operator("The finished file is gone from the object store."),
     ErrorCode.RESULT_DAMAGED: _operator("The finished file no longer has the bytes that were verified."),
     ErrorCode.TASK_DAMAGED: _operator("The task's record cannot be read: it is damaged, or from a newer release."),
@@ -157,6 +161,15 @@ MORE: dict[ErrorCode, str] = {
     ErrorCode.UNSUPPORTED_ENCODING: (
         "Tables are CSV, JSON Lines, a JSON array or protobuf, as text in UTF-8, perhaps packed by gzip. "
         "The fact found says what was sent instead, where it is known."
+    ),
+    ErrorCode.RESULT_TOO_LARGE: (
+        "It is found while the file is written, once so many bytes of it are there. Other formats of the same rows may "
+        "be smaller: JSON Lines repeats each column's name in each row and writes a control character as six bytes. "
+        "How large a file may be is the operator's setting performance.max_result_bytes."
+    ),
+    ErrorCode.STORAGE_FULL: (
+        "Less than storage.min_free_bytes is free for batches, or twice that for files. A closed export whose file has "
+        "no room waits: sluice task show says how many bytes it needs, and it is begun again once they are free."
     ),
     ErrorCode.BATCHES_MISSING: "GET /v1/exports/{task_id}/batches has the sequences that are stored.",
 }

@@ -35,6 +35,7 @@ _OWNED_KEY = re.compile(
 _SHARED_KEY = re.compile(rf"out/v1/[0-9a-f]{{2}}/{TENANT_ID.pattern}/shared/[0-9a-f]{{64}}", re.ASCII)
 
 _RESULT = re.compile(r"[A-Za-z0-9_-]+/export\.[a-z0-9.]+", re.ASCII)
+_EPOCH = re.compile(r"([0-9]+)-", re.ASCII)
 """What is behind the folder in a result's key."""
 
 
@@ -108,6 +109,12 @@ def is_result_of(ref: TaskRef, key: str) -> bool:
     """Whether ``key`` may be that of a result of the task."""
     folder = output_folder(ref)
     return key.startswith(folder) and _RESULT.fullmatch(key, len(folder)) is not None
+
+
+def is_of_earlier_attempt(ref: TaskRef, key: str, *, epoch: int) -> bool:
+    """Whether ``key`` is that of a result of the task by an attempt before ``epoch``."""
+    found = _EPOCH.match(key, len(output_folder(ref))) if is_result_of(ref, key) else None
+    return found is not None and int(found[1]) < epoch
 
 
 def extension_of(result: str) -> str:

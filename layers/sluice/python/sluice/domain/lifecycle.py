@@ -212,14 +212,22 @@ def heartbeat(kind: WorkKind[Progress], epoch: int, progress: Progress, *, now: 
 
 
 def release(
-    kind: WorkKind[Progress], epoch: int, failure: Failure, *, strikes: int, now: float, timings: Timings
+    kind: WorkKind[Progress],
+    epoch: int,
+    failure: Failure,
+    *,
+    strikes: int,
+    now: float,
+    timings: Timings,
+    kept: TaskFields | None = None,
 ) -> Transition:
     """Give the row back after a transient failure, to be tried again after a pause that doubles with each attempt.
 
-    ``strikes`` are those of the row when the attempt began.
+    ``strikes`` are those of the row when the attempt began, ``kept`` what the next attempt has to know of it.
     """
     due_at = now + backoff_s(epoch, timings)
-    return _given_back(kind, epoch, failure, {"strikes": strikes_after(strikes, failure), "due_at": due_at})
+    fields = TaskFields(strikes=strikes_after(strikes, failure), due_at=due_at)
+    return _given_back(kind, epoch, failure, {**(kept or {}), **fields})
 
 
 def release_dead(kind: WorkKind[Progress], task: Task, failure: Failure, *, alone: bool, now: float) -> Transition:

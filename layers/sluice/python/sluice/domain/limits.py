@@ -6,6 +6,7 @@ import msgspec
 
 KIB = 1024
 MIB = 1024 * KIB
+GIB = 1024 * MIB
 
 MINUTE_S = 60
 HOUR_S = 60 * MINUTE_S
@@ -27,6 +28,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Rows in one batch; a row costs memory even when its cells are empty."""
     rows_max: int = 100_000_000
     """Rows in one task."""
+    result_bytes_max: int = 64 * GIB
+    """Bytes of one file: a small upload of what a format writes long could become one of any size. 0: no bound."""
     columns_max: int = 16_384
     """Columns of a worksheet (Excel specifications and limits)."""
     sheet_rows_max: int = 1_048_576

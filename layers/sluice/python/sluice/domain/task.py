@@ -77,6 +77,7 @@ class TaskFields(TypedDict, total=False):
     strikes: int
     deaths: int
     died_at: str
+    room_needed: int
 
 
 NO_ERROR: TaskFields = {"last_error_code": "", "last_error": ""}
@@ -146,6 +147,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Digest under which other tasks of this content find the result; empty when none may have it."""
     shared_with: Mapping[str, float] = msgspec.field(default_factory=dict)
     """Tasks that were completed with this task's result, and until when each may need it."""
+    room_needed: int = 0
+    """Bytes that must be free for the file before another attempt begins; 0 until one met a full disk."""
 
     @property
     def ref(self) -> TaskRef:

@@ -42,10 +42,19 @@ def result_key_of(task: Task) -> str:
     return task.result_key
 
 
+def waits_for_room(task: Task) -> bool:
+    """Whether the file is not begun again before there is more room than its last attempt met."""
+    return task.state is State.SEALED and task.last_error_code == ErrorCode.STORAGE_FULL and task.room_needed > 0
+
+
 def attempt_error_of(task: Task) -> SluiceError | None:
     """Why the last attempt on a live task failed, so that it is tried again; None while none did."""
-    is_live = task.state in {State.SEALED, State.COMPOSING}
-    return failure_of(task) if is_live and task.last_error_code else None
+    if task.state not in {State.SEALED, State.COMPOSING} or not task.last_error_code:
+        return None
+    if waits_for_room(task):
+        detail = f"The file waits for room: it is begun again once {task.room_needed:,} bytes are free for it."
+        return SluiceError(ErrorCode.STORAGE_FULL, detail)
+    return failure_of(task)
 
 
 def keep_refusal(task: Task, error: SluiceError) -> Transition:

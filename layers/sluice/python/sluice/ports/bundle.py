@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sluice.domain.events import Event
@@ -13,6 +14,12 @@ from sluice.ports.journal import Journal
 from sluice.ports.object_store import MintsLinks, ObjectStore
 from sluice.ports.pool import OrderedPool, SerialPool
 from sluice.ports.task_store import TaskStore
+
+
+def always_room(size: int) -> bool:
+    """Say yes: the results of this process are on no disk of this machine."""
+    del size
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +35,8 @@ class Ports:
     randomness: Randomness
     journal: Journal
     pool: OrderedPool = field(default_factory=SerialPool)
+    has_room: Callable[[int], bool] = always_room
+    """Whether the store takes a result of so many bytes now. Reserves nothing."""
     limits: Limits = field(default_factory=Limits)
     timings: Timings = field(default_factory=Timings)
 

@@ -130,7 +130,13 @@ def release(ports: Ports, lease: Lease[P], error: Exception) -> None:
     """Give the row back after a transient failure, to be tried again after a pause."""
     failure = _failure(error)
     step = lifecycle.release(
-        lease.kind, lease.epoch, failure, strikes=lease.strikes, now=ports.clock.now(), timings=ports.timings
+        lease.kind,
+        lease.epoch,
+        failure,
+        strikes=lease.strikes,
+        now=ports.clock.now(),
+        timings=ports.timings,
+        kept=lease.progress.kept(),
     )
     end(ports, lease, step, outcome="released", failure=failure)
     ports.journal.record(
@@ -140,6 +146,7 @@ def release(ports: Ports, lease: Lease[P], error: Exception) -> None:
         epoch=lease.epoch,
         error_code=failure.code,
         error=error,
+        **lease.progress.kept(),
     )
 
 

@@ -39,6 +39,8 @@ FILES_MIN = 1_000
 """With fewer files left to make, where the file system counts them, there is no room."""
 RESERVE_FILE = "reserve"
 RESERVE_BYTES = 4 << 20
+RESULTS_LEAVE = 2
+"""Results leave so many times free what batches leave, so that composers never take the room of batches."""
 _TRIES_MAX = 100
 _REMEMBERED_MAX = 256
 """Folders of which a descriptor is kept open."""
@@ -271,6 +273,16 @@ class DiskRoom:
         """Raise ``StoreFull`` when less is free than must be."""
         if self._min_free_bytes and not self._has(self._min_free_bytes):
             raise StoreFull(code="ENOSPC")
+
+    def check_result(self, size: int) -> None:
+        """Raise ``StoreFull`` when ``size`` bytes more of a result would take the room of batches."""
+        if self._min_free_bytes and not self.has_room(size):
+            raise StoreFull(code="ENOSPC")
+
+    def has_room(self, size: int) -> bool:
+        """Whether results may take ``size`` bytes more; also where nothing is checked, by what the disk says."""
+        with unknown_when_disk_fails():
+            return self._has(size + RESULTS_LEAVE * self._min_free_bytes)
 
     def keep_reserve(self) -> None:
         """Make the reserve where there is room for it, and give it up where there is none.

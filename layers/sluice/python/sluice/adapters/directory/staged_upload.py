@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from itertools import accumulate
 from pathlib import Path
@@ -125,12 +125,13 @@ class StagedUpload:
     All parts but the last are normally of one size, so a part is written where
     it belongs in the object, in whatever order parts come: completing then
     copies nothing. A part that does not fit its place is spilled beside it and
-    copied at the end.
+    copied at the end. ``check_room`` is called before so many bytes are written, and may raise.
     """
 
-    def __init__(self, folder: Path, body: BinaryIO) -> None:
+    def __init__(self, folder: Path, body: BinaryIO, check_room: Callable[[int], object]) -> None:
         self._folder = folder
         self._body = body
+        self._check_room = check_room
 
     def put_part(self, part_number: int, data: bytes) -> PartReceipt:
         """Keep a part; the last put of a number wins."""
@@ -170,6 +171,7 @@ class StagedUpload:
         (self._folder / BODY).unlink(missing_ok=True)
 
     def _place(self, part_number: int, data: bytes, *, crc64: int, slot_bytes: int) -> Part:
+        self._check_room(len(data))
         if len(data) <= slot_bytes:
             offset = (part_number - 1) * slot_bytes
             _write_at(self._body, offset, data)
@@ -186,7 +188,9 @@ class StagedUpload:
             with os.fdopen(open_file(self._folder / name), "rb", buffering=0) as source:
                 for done in range(0, part.size, _COPY_BYTES):
                     source.seek(part.offset + done)
-                    _write_at(target, offset + done, source.read(min(_COPY_BYTES, part.size - done)))
+                    copied = source.read(min(_COPY_BYTES, part.size - done))
+                    self._check_room(len(copied))
+                    _write_at(target, offset + done, copied)
         target.truncate(label.size)
         _write_at(target, label.size, label.encode())
         sync(target.fileno())

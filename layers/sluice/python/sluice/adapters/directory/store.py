@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,9 +27,17 @@ class DirectoryStore:
     """An object store below ``root``: ``objects/`` by key, ``uploads/`` by upload id, ``staging/`` for puts.
 
     The store's clock is the file system's. ``sync`` brings a file to the disk; tests may pass one that does nothing.
+    ``check_room`` is called before each write of so many bytes of an upload, joining it included, and may raise.
     """
 
-    def __init__(self, root: Path, *, randomness: Randomness, sync: Sync = os.fsync) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        randomness: Randomness,
+        sync: Sync = os.fsync,
+        check_room: Callable[[int], object] = lambda _: None,
+    ) -> None:
         objects, uploads, staging = (root.absolute() / name for name in ("objects", "uploads", "staging"))
         with unknown_when_disk_fails():
             for folder in (objects, uploads, staging):
@@ -39,7 +47,9 @@ class DirectoryStore:
         self._objects = ObjectFolder(objects)
         self._staging = staging
         self._publisher = Publisher(objects, sync)
-        self._uploads = DirectoryUploads(uploads, publisher=self._publisher, randomness=randomness, sync=sync)
+        self._uploads = DirectoryUploads(
+            uploads, publisher=self._publisher, randomness=randomness, sync=sync, check_room=check_room
+        )
 
     def put(self, key: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
         target = self._objects.path(key)

@@ -12,7 +12,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -49,11 +49,20 @@ class _About(msgspec.Struct, frozen=True):
 class DirectoryUploads:
     """The uploads below one folder. Only ``list`` translates an OSError; its caller translates the others."""
 
-    def __init__(self, folder: Path, *, publisher: Publisher, randomness: Randomness, sync: Sync) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        publisher: Publisher,
+        randomness: Randomness,
+        sync: Sync,
+        check_room: Callable[[int], object],
+    ) -> None:
         self._folder = folder
         self._publisher = publisher
         self._randomness = randomness
         self._sync = sync
+        self._check_room = check_room
 
     def begin(self, key: str, metadata: dict[str, str]) -> Upload:
         """Make an upload's files; the body last, which opens it: no power failure leaves a body without the others."""
@@ -125,7 +134,7 @@ class DirectoryUploads:
             fcntl.flock(body, fcntl.LOCK_EX)
             if not _is_still(folder / BODY, body.fileno()):  # completed or aborted while we waited for the lock
                 raise NoSuchUpload(upload.upload_id)
-            yield StagedUpload(folder, body)
+            yield StagedUpload(folder, body, self._check_room)
 
 
 def _read_about(folder: Path) -> _About | None:

@@ -120,6 +120,7 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
     max_batch_rows: Count = _LIMITS.batch_rows_max
     max_batches: Annotated[int, Meta(ge=1, le=_LIMITS.batches_max)] = _LIMITS.batches_max
     max_rows: Annotated[int, Meta(ge=1, le=_LIMITS.rows_max)] = _LIMITS.rows_max
+    max_result_bytes: Annotated[int, Meta(ge=0)] = _LIMITS.result_bytes_max
     # The commissioned default of 10 MB would hold 60 MB with five parts in flight, and the
     # promise of less than 64 MB for a whole composer weighs more. Long files get larger parts.
     part_bytes: Annotated[int, Meta(ge=100 * KIB, le=100 * MIB)] = _LIMITS.part_bytes_min
@@ -252,6 +253,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             batch_bytes_max=self.performance.max_batch_bytes,
             batch_rows_max=self.performance.max_batch_rows,
             rows_max=self.performance.max_rows,
+            result_bytes_max=self.performance.max_result_bytes,
             part_bytes_min=self.performance.part_bytes,
             parallel_parts=self.performance.parallel_parts,
             prefetched_chunks=self.performance.prefetched_chunks,

@@ -33,7 +33,7 @@ _SMALL_ROWS, _MEDIUM_ROWS = 10_000, 1_000_000
 
 # What use cases call the outcomes they record; a test compares these with the use cases' own lists. They are
 # written out here because importing the use cases would load every file format into a process that only counts.
-DROPPED_TRIGGERS = frozenset({"dropped", "busy", "postponed"})
+DROPPED_TRIGGERS = frozenset({"dropped", "busy", "postponed", "no_room"})
 SWEPT = frozenset(
     {
         "nothing",

@@ -7,7 +7,7 @@ import msgspec
 from sluice.cli.formatting import iso
 from sluice.domain.errors import Actor
 from sluice.domain.task import Attempt, State, Task
-from sluice.domain.task_errors import failure_of
+from sluice.domain.task_errors import failure_of, waits_for_room
 
 OVERDUE_S = 60.0
 """A sweeper runs every few seconds; a row due for longer than this has none."""
@@ -68,4 +68,6 @@ def _who_acts(task: Task) -> tuple[str, str]:
     if task.state is State.FAILED:
         who = failure_of(task).meaning.who
         return who.value, f"{_REMEDY[who].format(task=task.task_id)}; the rows are kept until {iso(task.expires_at)}"
+    if waits_for_room(task):
+        return "operator", f"makes room: the file is begun again once {task.room_needed:,} bytes are free for it"
     return _USUAL[task.state]

@@ -32,6 +32,7 @@ class Outcome(StrEnum):
     DROPPED = "dropped"
     BUSY = "busy"
     POSTPONED = "postponed"
+    NO_ROOM = "no_room"
 
 
 def compose_export(ports: Ports, trigger: ManifestRef, *, owner: str = "") -> Outcome:
@@ -45,16 +46,23 @@ def compose_export(ports: Ports, trigger: ManifestRef, *, owner: str = "") -> Ou
     task = ports.tasks.read(trigger.task)
     if task is not None:
         note_task(task)
-    verdict = _judge(ports, task, trigger)
+    has_room = task is None or not task.room_needed or ports.has_room(task.room_needed)
+    verdict = _judge(ports, task, trigger, has_room=has_room)
     if verdict is not None or task is None:
         outcome = verdict or Outcome.DROPPED
         ports.journal.record(
-            Event.MANIFEST_DROPPED, task_id=trigger.task.task_id, tenant=trigger.task.tenant, outcome=outcome.value
+            Event.MANIFEST_DROPPED,
+            task_id=trigger.task.task_id,
+            tenant=trigger.task.tenant,
+            outcome=outcome.value,
+            **({"room_needed": task.room_needed} if task is not None and outcome is Outcome.NO_ROOM else {}),
         )
         return outcome
-    if not has_attempts_left(task, now=ports.clock.now(), timings=ports.timings):
+    if not has_attempts_left(task, now=ports.clock.now(), timings=ports.timings, has_room=has_room):
         last = task.last_error_code or "no word"
-        facts = {"deaths": task.deaths, "died_at": task.died_at} if task.deaths else {}
+        facts: dict[str, object] = {"deaths": task.deaths, "died_at": task.died_at} if task.deaths else {}
+        if not has_room:
+            facts["room_needed"] = task.room_needed
         detail = f"all attempts ({task.epoch}) failed, the last with {last}"
         error = SluiceError(ErrorCode.ATTEMPTS_EXHAUSTED, detail, **facts)
         fail_task(ports, task.ref, Guard(state=task.state, epoch=task.epoch), error)
@@ -65,7 +73,7 @@ def compose_export(ports: Ports, trigger: ManifestRef, *, owner: str = "") -> Ou
     return _attempt(ports, lease, task)
 
 
-def _judge(ports: Ports, task: Task | None, trigger: ManifestRef) -> Outcome | None:
+def _judge(ports: Ports, task: Task | None, trigger: ManifestRef, *, has_room: bool) -> Outcome | None:
     """Why the trigger needs no work; None when it does."""
     if task is None or task.state not in {State.SEALED, State.COMPOSING} or task.man_sha != trigger.sha:
         return Outcome.DROPPED
@@ -76,6 +84,12 @@ def _judge(ports: Ports, task: Task | None, trigger: ManifestRef) -> Outcome | N
         # the tenant has its share of composers: its task waits, and loses no attempt
         apply_transition(ports, task.ref, postpone(task, now=ports.clock.now()))
         return Outcome.POSTPONED
+    now = ports.clock.now()
+    may_wait = has_attempts_left(task, now=now, timings=ports.timings, has_room=has_room)
+    if task.state is State.SEALED and not has_room and may_wait:
+        # It met a full disk. Written again now, it would only take the room of others again, and give it back.
+        apply_transition(ports, task.ref, postpone(task, now=now))
+        return Outcome.NO_ROOM
     return None
 
 

@@ -7,17 +7,17 @@ from contextlib import closing
 from functools import partial
 from urllib.parse import quote
 
-from sluice.domain.attempts import ComposeProgress
+from sluice.domain.attempts import ComposeProgress, room_needed
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import result_key
+from sluice.domain.keys import is_of_earlier_attempt, output_folder, result_key
 from sluice.domain.manifest import Manifest
 from sluice.domain.params import ExportParams
 from sluice.domain.task import Phase, Result, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.object_store import FILENAME, PartReceipt, Upload
 from sluice.ports.retry import settle
-from sluice.ports.store_errors import NoSuchObject, NoSuchUpload, StoreError
+from sluice.ports.store_errors import NoSuchObject, NoSuchUpload, StoreError, StoreFull
 from sluice.tables.batch import Batch
 from sluice.tables.bytes.digests import Digest, digested
 from sluice.tables.bytes.parts import part_sizes, slice_parts
@@ -64,6 +64,14 @@ def write_result(ports: Ports, lease: ComposeLease, task: Task, manifest: Manife
                 is_store = is_transient or isinstance(error, StoreError)
                 _record(ports, lease, Event.UPLOAD_FAILED if is_store else Event.WRITE_ERROR, error=error)
             _abort_quietly(ports, lease, upload)
+            if isinstance(error, StoreFull):
+                _drop_earlier(ports, lease)
+                lease.progress.room_needed = room_needed(
+                    lease.progress.bytes_done,
+                    before=task.room_needed,
+                    part_bytes=ports.limits.part_bytes_min,
+                    size_bound=file_format.size_bound(plan),
+                )
             raise
         else:
             whole = True
@@ -85,7 +93,8 @@ def _upload_file(
     )
     with closing(chunks):
         batches = _watched(ports, lease, chunks)
-        blocks = digested(file_format.write(prepared(batches, plan, tally), plan, tally), digest)
+        written = file_format.write(prepared(batches, plan, tally), plan, tally)
+        blocks = digested(_bounded(written, ports.limits.result_bytes_max), digest)
         sizes = part_sizes(file_format.size_bound(plan), ports.limits)
         parts = _at_least_one(slice_parts(blocks, sizes))
         receipts = list(_put_parts(ports, lease, upload, parts))
@@ -150,6 +159,20 @@ def _watched(ports: Ports, lease: ComposeLease, batches: Iterable[Batch]) -> Ite
     _record(ports, lease, Event.RECORDS_WRITTEN, rows=rows, duration_s=duration_s)
 
 
+def _bounded(blocks: Iterable[bytes], bytes_max: int) -> Iterator[bytes]:
+    """Pass on ``bytes_max`` bytes at most; RESULT_TOO_LARGE in place of the block that goes beyond. 0: no bound."""
+    size = 0
+    for block in blocks:
+        size += len(block)
+        if bytes_max and size > bytes_max:
+            detail = (
+                f"The file would be larger than performance.max_result_bytes ({bytes_max:,}) allows: "
+                "send its rows as several exports, or in a format that writes them shorter."
+            )
+            raise SluiceError(ErrorCode.RESULT_TOO_LARGE, detail, result_bytes_max=bytes_max)
+        yield block
+
+
 def _put_parts(ports: Ports, lease: ComposeLease, upload: Upload, parts: Iterable[bytes]) -> Iterator[PartReceipt]:
     """Upload the parts, several at a time; a part that waits for its turn keeps the writer from going on."""
 
@@ -164,6 +187,7 @@ def _put_parts(ports: Ports, lease: ComposeLease, upload: Upload, parts: Iterabl
         for receipt, duration_s in done:
             yield receipt
             lease.progress.parts_done = receipt.part_number
+            lease.progress.bytes_done += receipt.size
             part_number, size = receipt.part_number, receipt.size
             _record(ports, lease, Event.UPLOAD_PART, part_number=part_number, bytes=size, duration_s=duration_s)
             keep()
@@ -212,6 +236,22 @@ def _abort_quietly(ports: Ports, lease: ComposeLease, upload: Upload) -> None:
     """Drop our own parts. Never harmful: an upload that was completed is over, and its object stays."""
     try:
         ports.objects.abort_upload(upload)
+    except StoreError as error:
+        _record(ports, lease, Event.UPLOAD_ERROR, error=error)
+
+
+def _drop_earlier(ports: Ports, lease: ComposeLease) -> None:
+    """Drop what earlier attempts left in a store that is full: those of processes that were killed.
+
+    Never harmful: the epoch keeps them from finishing. No row names a file of a task that is composed.
+    """
+    folder = output_folder(lease.ref)
+    try:
+        for upload in list(ports.objects.list_uploads(folder)):
+            if is_of_earlier_attempt(lease.ref, upload.key, epoch=lease.epoch):
+                ports.objects.abort_upload(upload)
+        keys = [item.key for item in ports.objects.list(folder)]
+        ports.objects.delete([key for key in keys if is_of_earlier_attempt(lease.ref, key, epoch=lease.epoch)])
     except StoreError as error:
         _record(ports, lease, Event.UPLOAD_ERROR, error=error)
 

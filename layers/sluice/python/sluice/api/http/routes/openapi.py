@@ -85,6 +85,7 @@ FAILURE_CODES = (
     ErrorCode.CHUNK_CORRUPT,
     ErrorCode.ROW_COUNT_MISMATCH,
     ErrorCode.RESULT_VERIFY_FAILED,
+    ErrorCode.RESULT_TOO_LARGE,
     ErrorCode.ATTEMPTS_EXHAUSTED,
 )
 """Why a task may have failed; asking for its file answers so."""
