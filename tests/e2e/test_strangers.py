@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from sluice.api.grpc.server import GrpcLimits
 from sluice.api.http.errors import KNOWN_KEY
 from sluice.api.http.server import connection
 from sluice.api.http.server.body_reading import EVENTS_IN_TURN
@@ -29,10 +28,7 @@ from sluice.api.http.server.connection import KNOWN_READ_BYTES, READ_BYTES
 from sluice.api.http.server.reader_pace import READER_PACE_BYTES, ReaderPace
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.domain.limits import KIB, MIB
-from sluice.proto import export_pb2 as pb
 from tests.support.certificate import self_signed
-from tests.support.grpc_client import GrpcClient, serving
-from tests.support.memory_service import MemoryService
 
 WAIT_S = 60
 STRANGERS = 64
@@ -345,22 +341,6 @@ def test_with_tls_slow_readers_make_room_and_a_long_answer_is_whole(tmp_path: Pa
             assert running.get() == 200
         assert was_closed(slow[0])
         assert not was_closed(slow[-1])  # it had its page, whole
-
-
-@pytest.mark.parametrize("said", [b"", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"])
-def test_a_thousand_connections_to_grpc_that_call_nothing_leave_room_for_callers(tmp_path: Path, said: bytes) -> None:
-    limits = GrpcLimits(handshake_timeout_s=WAIT_S, idle_timeout_s=WAIT_S)
-    memory = MemoryService(tmp_path)
-    with serving(memory, limits=limits) as target, ExitStack() as stack:
-        port = int(target.rpartition(":")[2])
-        for _ in range(1_100):
-            mute = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=WAIT_S))
-            mute.sendall(said)
-            mute.settimeout(WAIT_S)
-        if said:
-            assert mute.recv(1)  # the last of them is served as well
-        client = stack.enter_context(closing(GrpcClient(target, memory.token())))
-        client.call("ListTasks", pb.ListTasksRequest())
 
 
 @pytest.mark.parametrize(("bytes_a_second", "ends"), [(READER_PACE_BYTES * 2, 0), (READER_PACE_BYTES // 2, 1)])

@@ -16,6 +16,7 @@ from sluice.api.grpc.errors import REQUEST_ID_KEY, abort, log_error
 from sluice.api.grpc.health import CHECK, Health
 from sluice.api.grpc.receive_deadline import ReceiveDeadline
 from sluice.api.grpc.service import METHODS, SERVICE_NAME, Method
+from sluice.api.grpc.strangers import Strangers
 from sluice.api.service import Service
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.log_context import bound_context, choose_request_id, read_trace_parent
@@ -38,6 +39,7 @@ class Dispatcher(grpc.GenericRpcHandler):
         *,
         health: Health,
         deadline: ReceiveDeadline,
+        strangers: Strangers,
         metadata_bytes_max: int,
         shares: Shares,
         observe: Observe,
@@ -47,6 +49,7 @@ class Dispatcher(grpc.GenericRpcHandler):
         self._metadata_bytes_max = metadata_bytes_max
         self._health = health
         self._deadline = deadline
+        self._strangers = strangers
         self._shares = shares
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
@@ -78,6 +81,7 @@ class Dispatcher(grpc.GenericRpcHandler):
             return _refusal(log_error(error, journal).error, request_id)
 
         def behaviour(raw: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
+            self._strangers.let_in(context.peer())
             try:
                 give_back = self._take_share(principal)
             except SluiceError as error:

@@ -16,6 +16,7 @@ from sluice.api.grpc.dispatch import Dispatcher, Observe
 from sluice.api.grpc.health import CHECKS_MAX, Health
 from sluice.api.grpc.receive_deadline import ReceiveDeadline
 from sluice.api.grpc.service import SERVICE_NAME
+from sluice.api.grpc.strangers import Strangers
 from sluice.api.service import Service
 from sluice.domain.limits import HOUR_S, KIB, MIB, MINUTE_S
 
@@ -36,6 +37,8 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Of the calls, for one tenant."""
     connections_max: int = 8_000
     """More are turned away, the newest first, for gRPC's core knows no strangers: so far more than callers need."""
+    strangers_max: int = 1_000
+    """Connections on which no caller was let in; the oldest end first."""
     calls_per_connection_max: int = 100
     message_timeout_s: float = MINUTE_S
     """A call's request, or a stream's next message, must be there, whole, within this time."""
@@ -87,6 +90,7 @@ class GrpcServer:
         self._tls = tls
         self._deadline = ReceiveDeadline(timeout_s=limits.message_timeout_s, clock=service.ports.clock)
         self._health = Health(self._deadline)
+        self._strangers = Strangers(strangers_max=limits.strangers_max)
         self._pool = CallThreads(limits.calls_max + CHECKS_MAX + REFUSALS_MAX)
         self._serving: list[threading.Thread] = []
         self._server = grpc.server(
@@ -96,6 +100,7 @@ class GrpcServer:
             service,
             health=self._health,
             deadline=self._deadline,
+            strangers=self._strangers,
             metadata_bytes_max=limits.metadata_bytes_max,
             shares=Shares(limits.calls_max, share=limits.tenant_share, what="calls"),
             observe=observe or (lambda _kind, _method, _status, _duration_s: None),
@@ -119,6 +124,7 @@ class GrpcServer:
         self._deadline.start()
         before = threading.enumerate()
         self._server.start()
+        self._strangers.start(port)
         self._serving = [one for one in threading.enumerate() if one not in before and one.name.endswith("(_serve)")]
         return port
 
@@ -140,6 +146,7 @@ class GrpcServer:
         self._health.report_nothing_serving()
         self._server.stop(deadline_s).wait()
         self._deadline.stop()
+        self._strangers.stop()
         self._pool.shutdown(wait=True)
 
 
