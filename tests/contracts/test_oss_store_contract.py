@@ -18,6 +18,8 @@ from tests.contracts.upload_contract import UploadContract
 from tests.support.fake_clock import FakeClock, SeededRandomness
 from tests.support.oss_stores import live_corner, opened_oss
 
+pytestmark = pytest.mark.slow  # each test starts, or asks, a server or processes
+
 
 class OnStandIn(ObjectStoreContract, UploadContract):
     @pytest.fixture(autouse=True)

@@ -16,6 +16,8 @@ from tests.contracts.worker_processes import race, working
 from tests.support.s3_server import S3Server, serving_s3
 from tests.support.s3_stores import environment, s3_settings, s3_store
 
+pytestmark = pytest.mark.slow  # each test starts, or asks, a server or processes
+
 KILLS = 6
 KEY = "out/v1/result.bin"
 

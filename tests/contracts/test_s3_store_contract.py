@@ -13,6 +13,8 @@ from tests.contracts.upload_contract import UploadContract
 from tests.support.s3_server import S3Server, serving_s3
 from tests.support.s3_stores import live_s3, s3_store
 
+pytestmark = pytest.mark.slow  # each test starts, or asks, a server or processes
+
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[S3Server]:

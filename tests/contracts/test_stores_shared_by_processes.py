@@ -7,12 +7,16 @@ import random
 import time
 from pathlib import Path
 
+import pytest
+
 from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.adapters.system_clock import SystemRandomness
 from tests.contracts.crc64_oracle import crc64_oracle
 from tests.contracts.store_worker import REF, new_task, part
 from tests.contracts.worker_processes import race, working
+
+pytestmark = pytest.mark.slow  # each test starts, or asks, a server or processes
 
 KILLS = 12
 KEY = "out/v1/result.bin"

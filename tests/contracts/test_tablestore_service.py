@@ -30,6 +30,8 @@ from tests.contracts.task_builder import NOW, TENANT, a_claim, a_task
 from tests.support.live_cloud import live_tablestore
 from tests.support.tablestore_tables import LAG_S, TIMEOUT_S, access_to, prepare_empty
 
+pytestmark = pytest.mark.slow  # each test starts, or asks, a server or processes
+
 TASK = a_task()
 KEY = task_key(TASK.ref)
 CLAIMS_MAX = 10_000

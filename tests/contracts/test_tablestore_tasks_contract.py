@@ -19,6 +19,8 @@ from tests.support.fake_clock import FakeClock, SeededRandomness
 from tests.support.live_cloud import live_tablestore
 from tests.support.tablestore_tables import LAG_S, TIMEOUT_S, access_to, drop_column, open_tasks, prepare_empty
 
+pytestmark = pytest.mark.slow  # each test starts, or asks, a server or processes
+
 
 class OnStandIn(TaskStoreContract, TaskListingContract):
     """A server of its own for each test, so that its table is empty."""

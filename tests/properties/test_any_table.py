@@ -82,6 +82,7 @@ def reader_named(name: str, readers: Any) -> Any:
     return next(reader for reader in readers if reader.name == name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["calamine", "openpyxl"])
 @settings(max_examples=60)
 @given(table=tables(nul=True), batch_rows=st.integers(1, 13), compact=st.booleans())
@@ -96,6 +97,7 @@ def test_any_table_comes_back_from_a_workbook(name: str, table: CorpusTable, bat
     assert workbooks.disagreements(reader, sheets["Sheet1"], expected) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["polars", "DuckDB"])
 @settings(max_examples=60)
 @given(

@@ -26,6 +26,7 @@ def claim_of(chunk: Chunk) -> Claim:
     return Claim(3, chunk.sha, chunk.rows, chunk.size)
 
 
+@pytest.mark.slow
 @given(tables())
 def test_any_rows_come_back_and_have_the_digest_of_the_specification(table: tuple[list[Row], int]) -> None:
     rows, width = table
@@ -36,6 +37,7 @@ def test_any_rows_come_back_and_have_the_digest_of_the_specification(table: tupl
     assert decode_chunk(chunk.body, claim_of(chunk), size_max=chunk.size) == batch
 
 
+@pytest.mark.slow
 @given(tables(), st.data())
 def test_two_batches_have_one_digest_exactly_when_their_rows_are_equal(
     table: tuple[list[Row], int], data: st.DataObject
@@ -64,6 +66,7 @@ def test_damage_is_refused_or_harmless(table: tuple[list[Row], int], data: st.Da
     assert found == batch or (found is None and code is ErrorCode.CHUNK_CORRUPT)
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=300), st.integers(-1, 2**40), st.integers(-1, 2**40))
 def test_garbage_is_refused_with_one_error(body: bytes, rows: int, size: int) -> None:
     with pytest.raises(SluiceError) as caught:

@@ -9,6 +9,7 @@ import re
 from decimal import Decimal
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +64,7 @@ def test_any_table_comes_back_and_its_cutting_leaves_no_trace(
     assert len(whole.data) <= JSONL.bound(rows, columns, compression_enabled=packed)
 
 
+@pytest.mark.slow
 @given(st.lists(NUMBERS | st.none(), min_size=1, max_size=20), st.integers(1, 7))
 def test_every_number_keeps_every_digit(sent: list[str | None], batch_rows: int) -> None:
     rows = [(value,) for value in sent]

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import hashlib, locale, sys
@@ -67,6 +69,7 @@ def told(around: dict[str, str], batch_rows: int) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_every_file_has_the_same_bytes_in_any_surroundings_and_any_cutting() -> None:
     first, *others = (told(around, rows) for around, rows in zip(SURROUNDINGS, (1_000, 7, 333), strict=True))
     assert len(first) > 50

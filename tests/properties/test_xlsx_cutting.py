@@ -49,6 +49,7 @@ MIXED = columns_of(ColumnType.STRING, ColumnType.NUMBER, ColumnType.DATE, Column
 ROW = st.tuples(*[st.none() | values for values in (TEXTS, NUMBERS, DATES, DATES, WORDS)])
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @example([(None,) * 5, (None, "1" + 30 * "0", None, None, None)], [1], False, 2)
 @given(

@@ -30,6 +30,7 @@ def run(script: str) -> list[object]:
     return answer
 
 
+@pytest.mark.slow
 def test_the_sdk_of_oss_comes_without_its_encryption() -> None:
     asleep, count = run(LEAN_SDK)
     _, plain_count = run(PLAIN_SDK)

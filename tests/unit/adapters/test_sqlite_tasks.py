@@ -211,6 +211,7 @@ def test_a_scan_keeps_no_transaction_open(tmp_path: Path) -> None:
         assert len(list(rows)) == 2
 
 
+@pytest.mark.slow
 def test_closing_leaves_one_file_and_no_open_connection(tmp_path: Path) -> None:
     tasks = SqliteTasks(tmp_path / "tasks.sqlite3", synchronous="OFF")
     at_once(4, lambda index: tasks.create(a_task(str(index))))

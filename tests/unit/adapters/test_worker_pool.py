@@ -220,6 +220,7 @@ def test_a_worker_that_cannot_be_started_early_refuses_no_export() -> None:
     assert pool.drain(deadline_s=WAIT_S)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_stopped_is_killed_and_its_place_and_its_task_are_free() -> None:
     heard = Heard()
     with running_pool(heard, PoolLimits(workers_max=1, silence_s=2)) as pool:
@@ -233,6 +234,7 @@ def test_a_worker_that_is_stopped_is_killed_and_its_place_and_its_task_are_free(
     assert (death["reason"], death["exit_code"]) == ("no sign of life", -signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_worker_that_takes_its_time_and_says_so_is_left_alone(tmp_path: Path) -> None:
     heard, gate = Heard(), tmp_path / "gate"
     with running_pool(heard, PoolLimits(workers_max=1, silence_s=2)) as pool:

@@ -269,6 +269,7 @@ def _add_some(path: Path, count: int) -> None:
         add_key(KeyFile(path), "acme", scopes=[Scope.READ], clock=SystemClock(), randomness=SystemRandomness())
 
 
+@pytest.mark.slow
 def test_command_lines_at_the_same_time_lose_no_key(store: KeyFile) -> None:
     context = multiprocessing.get_context("spawn")
     runs = [context.Process(target=_add_some, args=(store._path, 10)) for _ in range(4)]

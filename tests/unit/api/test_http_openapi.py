@@ -50,6 +50,7 @@ def parameters(declared: dict[str, Any], where: str) -> set[str]:
     return {parameter["name"] for parameter in declared.get("parameters", ()) if parameter["in"] == where}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("routes", RouteSet)
 def test_the_document_is_valid_by_the_standard(routes: RouteSet) -> None:
     document = json.loads(json.dumps(make_document(operations_of(routes))))
@@ -57,6 +58,7 @@ def test_the_document_is_valid_by_the_standard(routes: RouteSet) -> None:
     assert document["openapi"].startswith("3.1.")
 
 
+@pytest.mark.slow
 def test_the_validator_finds_what_is_wrong(document: dict[str, Any]) -> None:
     ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     broken = json.loads(json.dumps(document).replace(f'"{ids[0]}"', f'"{ids[1]}"'))

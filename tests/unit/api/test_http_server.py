@@ -79,6 +79,7 @@ def test_what_is_under_way_is_answered_before_the_face_stops() -> None:
         assert answer.result(0) == "late"
 
 
+@pytest.mark.slow
 def test_draining_does_not_wait_longer_than_it_may() -> None:
     face = make_face()
     port = face.start()

@@ -353,11 +353,11 @@ def test_no_event_makes_a_label_of_what_comes_from_outside(event: Event) -> None
 
 
 @pytest.mark.parametrize("event", list(Event))
-@pytest.mark.parametrize("value", [None, "x", float("nan"), float("inf"), -5, True, [], {}, object()])
-def test_no_event_raises_or_counts_nonsense_whatever_its_fields(event: Event, value: object) -> None:
+def test_no_event_raises_or_counts_nonsense_whatever_its_fields(event: Event) -> None:
     names = ("rows", "bytes", "duration_s", "epoch", "queued", "peak_rss_bytes", "swept", "error", "overdue")
-    sums = {name: number for name, number in counted(event, **dict.fromkeys(names, value)).items() if "_sum" in name}
-    assert sums == {}
+    for value in (None, "x", float("nan"), float("inf"), -5, True, [], {}, object()):
+        found = counted(event, **dict.fromkeys(names, value))
+        assert {name: number for name, number in found.items() if "_sum" in name} == {}, value
 
 
 def test_a_store_that_failed_is_told_from_a_bug() -> None:

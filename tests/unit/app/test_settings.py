@@ -337,6 +337,7 @@ def test_secrets_compare_by_content_and_are_false_when_empty() -> None:
     assert not Secret("")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

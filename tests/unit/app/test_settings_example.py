@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ def lines() -> list[str]:
     return EXAMPLE.read_text(encoding="utf-8").splitlines()
 
 
+@cache
 def values() -> dict[str, object]:
     tree = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     return {f"{category}.{name}": value for category, names in tree.items() for name, value in names.items()}

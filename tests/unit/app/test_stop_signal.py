@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from sluice.app.stop_signal import ServingThreads, wait_for_stop
 
 SCRIPT = """
@@ -53,5 +55,6 @@ def test_a_signal_that_another_thread_gets_stops_the_service() -> None:
     assert hears("wait_for_stop(stop)", 20)
 
 
+@pytest.mark.slow
 def test_a_plain_wait_would_not_hear_it() -> None:
     assert not hears("stop.wait()", 3)

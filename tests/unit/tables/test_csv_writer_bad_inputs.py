@@ -101,6 +101,7 @@ def test_text_that_only_resembles_a_formula_is_left_alone() -> None:
     assert written.tally.warnings == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "guarded"),
     [

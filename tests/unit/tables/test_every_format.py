@@ -149,6 +149,7 @@ def test_no_batch_is_asked_for_before_a_block_is_and_an_abandoned_file_lets_its_
     assert left == [True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compressed", [False, True])
 def test_the_same_rows_give_the_same_bytes_however_they_were_cut(files: FormatFiles, *, compressed: bool) -> None:
     rows = list(order_rows(3_210))

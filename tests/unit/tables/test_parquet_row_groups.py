@@ -109,6 +109,7 @@ def test_a_file_has_groups_of_the_stated_size(tmp_path: Path) -> None:
     assert large.group_rows == [rows_of_group, rows_of_group, 2_000 - 2 * rows_of_group]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_rows", [1, 7, 1_000, 5_000])
 def test_a_file_of_several_groups_is_the_same_however_its_rows_were_cut(batch_rows: int) -> None:
     parquet = FormatFiles(ExportFormat.PARQUET)

@@ -92,6 +92,7 @@ def test_an_exception_of_the_source_passes_through_and_no_short_part_comes_befor
         next(slice_parts(source(), repeat(4)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block_bytes", [10, 1_000, 4_000_000])
 def test_memory_is_one_part_and_one_block(block_bytes: int) -> None:
     part_bytes = 1_000_000

@@ -116,6 +116,7 @@ def test_row_numbers_are_right_across_the_blocks_they_are_made_in() -> None:
     assert rows == [(str(number),) * 4 for number in range(1, 2_347)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [30, 300, 3_000, 16_384])
 def test_wide_tables_have_the_right_references(width: int) -> None:
     columns = (ColumnSpec("a", ColumnType.NUMBER),) * width

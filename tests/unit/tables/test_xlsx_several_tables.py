@@ -266,6 +266,7 @@ def tables_of(*counts: int) -> list[NamedTable]:
     return [numbers(f"t{index}", count) for index, count in enumerate(counts)]
 
 
+@pytest.mark.slow
 @settings(max_examples=25)  # an example may make dozens of workbooks
 @given(
     counts=st.lists(st.integers(0, 12), min_size=1, max_size=4),

@@ -59,6 +59,7 @@ def test_every_name_becomes_legal_and_stays_so(wanted: str) -> None:
     assert legal_name(name) == name
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40))
 def test_the_names_of_many_sheets_are_legal_and_unique(wanted: str) -> None:
     taken: set[str] = set()

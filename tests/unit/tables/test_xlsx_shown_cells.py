@@ -253,6 +253,7 @@ def test_a_serial_number_is_the_closest_double(moment: datetime) -> None:
     assert float(serial_of(moment)) == float(exact)
 
 
+@pytest.mark.slow
 @given(st.lists(st.datetimes(datetime(1900, 1, 1), datetime(9999, 12, 31)), min_size=2, max_size=20))
 def test_a_column_of_whole_seconds_has_the_serials_of_its_cells(moments: list[datetime]) -> None:
     whole = [moment.replace(microsecond=0) for moment in moments]

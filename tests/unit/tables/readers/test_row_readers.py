@@ -60,6 +60,7 @@ def test_arrays_give_what_they_say(table: tuple[int, list[list[tuple[str, str | 
     assert read_json(body, shape_of(width)).to_rows() == expected(rows)
 
 
+@pytest.mark.slow
 @given(tables, gaps, st.randoms(use_true_random=False))
 def test_objects_give_what_they_say(
     table: tuple[int, list[list[tuple[str, str | None]]]], gap: str, chance: Any
@@ -74,6 +75,7 @@ def test_objects_give_what_they_say(
     assert read_json(body, shape_of(width)).to_rows() == expected(rows)
 
 
+@pytest.mark.slow
 @given(tables, st.sampled_from(["\n", "\r\n", "\n\n \n"]))
 def test_lines_give_what_they_say(table: tuple[int, list[list[tuple[str, str | None]]]], end: str) -> None:
     width, rows = table

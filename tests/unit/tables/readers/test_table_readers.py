@@ -282,6 +282,7 @@ def test_a_row_longer_than_a_batch_may_be_is_refused_where_it_begins(piece_bytes
     }
 
 
+@pytest.mark.slow
 def test_lines_that_name_few_of_many_columns_become_rows_some_at_a_time() -> None:
     """A line of two bytes is a row of 16,384 cells: a block of them must not be all rows at once."""
     names = [f"c{number}" for number in range(16_384)]
