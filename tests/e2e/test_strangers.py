@@ -23,8 +23,7 @@ from starlette.routing import Route
 
 from sluice.api.http.errors import KNOWN_KEY
 from sluice.api.http.server import connection
-from sluice.api.http.server.body_reading import EVENTS_IN_TURN
-from sluice.api.http.server.connection import KNOWN_READ_BYTES, READ_BYTES
+from sluice.api.http.server.connection import EVENTS_IN_TURN, KNOWN_READ_BYTES, READ_BYTES
 from sluice.api.http.server.reader_pace import READER_PACE_BYTES, ReaderPace
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.domain.limits import KIB, MIB

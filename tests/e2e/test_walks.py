@@ -16,7 +16,7 @@ from tests.support.walk import Walk, watched_threads
 
 EXPORTS = "/v1/exports"
 BATCH_FILES_MAX = 18
-STATUS_FILES_MAX = 9
+STATUS_FILES_MAX = 8
 """Of API and use cases; the ending of the file's name is the format's, which enters two more."""
 
 

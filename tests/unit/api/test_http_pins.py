@@ -23,7 +23,8 @@ from uvicorn.protocols.http import h11_impl
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
-from sluice.api.http.server.connection import ConnectionRules, connection_factory
+from sluice.api.http.server.connection import connection_factory
+from sluice.api.http.server.connection_rules import ConnectionRules
 
 ROOT = Path(__file__).resolve().parents[3]
 

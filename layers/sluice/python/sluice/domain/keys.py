@@ -35,8 +35,9 @@ _OWNED_KEY = re.compile(
 _SHARED_KEY = re.compile(rf"out/v1/[0-9a-f]{{2}}/{TENANT_ID.pattern}/shared/[0-9a-f]{{64}}", re.ASCII)
 
 _RESULT = re.compile(r"[A-Za-z0-9_-]+/export\.[a-z0-9.]+", re.ASCII)
-_EPOCH = re.compile(r"([0-9]+)-", re.ASCII)
 """What is behind the folder in a result's key."""
+_EPOCH = re.compile(r"([0-9]+)-", re.ASCII)
+"""Begins it."""
 
 
 class TaskRef(NamedTuple):

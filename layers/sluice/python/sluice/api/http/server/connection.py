@@ -1,19 +1,13 @@
-"""One HTTP connection: how long its requests, its answers and their readers may take, and who makes room for whom."""
+"""One HTTP connection: how its requests are read, how long they and their answers may take, who makes room for whom."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import math
 import socket
-import ssl
 import struct
-import termios
-from array import array
-from asyncio.sslproto import SSLProtocol
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -21,13 +15,15 @@ import h11
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from sluice.api.error_status import problem, retry_after_s
 from sluice.api.http.errors import HEAD_BYTES_MAX, KNOWN_KEY, PROBLEM_TYPE, head_too_large, invalid_request
-from sluice.api.http.server.body_reading import EVENTS_IN_TURN, BodyFlow, BodyTurns, GatedH11, body_bytes
-from sluice.api.http.server.reader_pace import READER_LAG_CHECKS, ReaderPace
+from sluice.api.http.server.connection_rules import BodyTurns, ConnectionRules
+from sluice.api.http.server.reader_pace import READER_LAG_CHECKS, ReaderPace, count_unsent
+from sluice.api.http.server.transports import StillOpen, Tls
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import KIB
 
@@ -39,30 +35,12 @@ READ_BYTES = 8 * KIB
 """Read from a connection in one turn of the event loop, and kept, until a caller is let in."""
 KNOWN_READ_BYTES = 128 * KIB
 """The same of a caller that was let in: few turns for a large body."""
+EVENTS_IN_TURN = 64
+"""Chunks of a body that are parsed for one connection in a turn of the event loop: about a millisecond of it."""
 LAST_CHUNK = b"0\r\n\r\n"
 _RESET = struct.pack("ii", 1, 0)
 """For ``SO_LINGER``: a closed socket throws away what it still has."""
 _CLOSE = (b"connection", b"close")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionRules:
-    """The time-outs of a connection, and how many connections there may be."""
-
-    idle_s: float
-    """For the head of a request to be whole, from its first byte or from the connection's first moment.
-
-    Also for a caller to take anything of an answer that waits for it.
-    """
-    connections_max: int
-    strangers_max: int
-    """Connections whose last request let no caller in, or that had none yet; each gets one answer."""
-    stranger_s: float
-    """As ``idle_s``, until a caller was let in."""
-    stranger_answer_s: float
-    """From a stranger's request to the last byte of the answer that it takes."""
-    new_request_id: Callable[[], str]
-    tls: ssl.SSLContext | None = None
 
 
 def connection_factory(rules: ConnectionRules) -> type[asyncio.Protocol]:
@@ -93,36 +71,63 @@ class OneShotTimer:
         self._callback()
 
 
-class _Tls(SSLProtocol):
-    """asyncio's TLS, begun by the connection that it is for, so that one is counted before its handshake."""
-
-    max_size = 16 * KIB
-    """Its read buffer, for a record of TLS: asyncio's own is 256 KiB from the first moment on."""
-
-    def __init__(self, connection: _Connection, tls: ssl.SSLContext, *, handshake_s: float) -> None:
-        shaken = connection.loop.create_future()
-        shaken.add_done_callback(asyncio.Future.exception)  # which asyncio would log if it were not looked at
-        wait_s = math.ceil(handshake_s)
-        super().__init__(connection.loop, connection, tls, shaken, server_side=True, ssl_handshake_timeout=wait_s)
-        self._connection = connection
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        super().connection_lost(exc)
-        self._connection.connections.discard(self._connection)  # it hears of no end before the handshake's
+def _body_bytes(headers: Iterable[tuple[bytes, bytes]]) -> float:
+    """The length of a request's body as its checked head declares it; infinite for one in chunks."""
+    fields = dict(headers)
+    return math.inf if b"transfer-encoding" in fields else int(fields.get(b"content-length", b"0"))
 
 
-class _StillOpen:
-    """A transport for uvicorn's last answer on a connection, which it would close before the caller could read it."""
+class _GatedH11(h11.Connection):
+    """A server's h11 that gives out nothing of a body before ``is_body_wanted``, and then ``events_left`` events."""
 
-    def __init__(self, transport: asyncio.Transport, cycle: RequestResponseCycle) -> None:
-        self.write = transport.write
-        self.is_closing = transport.is_closing
-        self._transport, self._cycle = transport, cycle
+    def __init__(self, head_bytes_max: int) -> None:
+        super().__init__(h11.SERVER, head_bytes_max)
+        self.is_body_wanted = False
+        self.events_left = EVENTS_IN_TURN
 
-    def close(self) -> None:
-        """Close after half an answer; after a whole one ``on_response_complete`` sees to it."""
-        if not self._cycle.response_complete:
-            self._transport.close()
+    @property
+    def is_gated(self) -> bool:
+        """Whether a body is next that is not wanted yet."""
+        return self.their_state is h11.SEND_BODY and not self.is_body_wanted
+
+    @property
+    def is_out_of_turn(self) -> bool:
+        """Whether a body is next of which this turn has had its events; its buffer may be empty."""
+        return self.their_state is h11.SEND_BODY and self.is_body_wanted and self.events_left <= 0
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA | h11.PAUSED]:
+        if self.is_gated or self.is_out_of_turn:
+            return h11.NEED_DATA
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self.is_body_wanted = not _body_bytes(event.headers)  # an empty one has only its end
+        self.events_left -= 1
+        return event
+
+
+class _BodyFlow(FlowControl):
+    """uvicorn's flow control, which also reads nothing while what was read waits to be parsed."""
+
+    _is_behind = False
+
+    def set_behind(self, *, is_behind: bool) -> None:
+        self._is_behind = is_behind
+        self._apply()
+
+    def pause_reading(self) -> None:
+        self.read_paused = True
+        self._apply()
+
+    def resume_reading(self) -> None:
+        self.read_paused = False
+        self._apply()
+
+    def _apply(self) -> None:
+        """Pause or resume the transport, whatever it was: uvicorn also resumes it without asking here."""
+        if self.read_paused or self._is_behind:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
 
 class _Connection(H11Protocol):
@@ -143,8 +148,8 @@ class _Connection(H11Protocol):
         turns: BodyTurns,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.conn: GatedH11 = GatedH11(HEAD_BYTES_MAX)
-        self.flow: BodyFlow
+        self.conn: _GatedH11 = _GatedH11(HEAD_BYTES_MAX)
+        self.flow: _BodyFlow
         self._rules = rules
         self._turns = turns
         self._unread_bytes = math.inf
@@ -162,23 +167,22 @@ class _Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its parent does
         """Called by the listener, and with TLS again after the handshake."""
         vars(transport)["max_size"] = READ_BYTES  # of asyncio's transports on selectors
-        tls = self._rules.tls
-        if tls is not None and transport.get_extra_info("sslcontext") is None:
-            self._shake_hands(transport, tls)
+        if self._rules.tls is not None and transport.get_extra_info("sslcontext") is None:
+            self._shake_hands(transport)
             return
         super().connection_made(transport)
-        self.flow = BodyFlow(transport)
+        self.flow = _BodyFlow(transport)
         # Any byte that waits for the caller is waited for under the eyes of ``_check_reader``, also of a connection
         # that is closing. (0 would have asyncio's TLS pause when nothing waits.)
         transport.set_write_buffer_limits(high=1, low=0)
-        if tls is None:
+        if self._rules.tls is None:
             self._socket_transport = transport
             if not self._make_room():
                 self._refuse(503, SluiceError(ErrorCode.QUEUE_FULL, "Too many connections are open.", retry_after_s=1))
                 return
         self._time_head()
 
-    def _shake_hands(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
+    def _shake_hands(self, transport: asyncio.Transport) -> None:
         """Begin TLS. From now on this is a stranger's connection like any other that says nothing yet."""
         self.transport = self._socket_transport = transport
         self.connections.add(self)
@@ -187,7 +191,7 @@ class _Connection(H11Protocol):
             self.connections.discard(self)
             return
         transport.set_write_buffer_limits(high=1, low=0)
-        protocol = _Tls(self, tls, handshake_s=self._rules.stranger_s)
+        protocol = Tls(self, self._rules)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
 
@@ -211,7 +215,7 @@ class _Connection(H11Protocol):
                 if not self._was_known:
                     message = {**message, "headers": headers if _CLOSE in headers else [*headers, _CLOSE]}
                 if self.conn.their_state is h11.SEND_BODY:
-                    self.cycle.transport = cast(asyncio.Transport, _StillOpen(self.transport, self.cycle))
+                    self.cycle.transport = cast(asyncio.Transport, StillOpen(self.transport, self.cycle))
             await send(message)
 
         await self._inner(scope, want_and_receive, send_and_judge)
@@ -315,7 +319,7 @@ class _Connection(H11Protocol):
         # drops it together with what was not read), so what still comes is thrown away for a moment.
         self._unread_timer.start(KNOWN_LINGER_S if self._was_ever_known else LINGER_S)
         if self._has_last_answer:
-            self._unread_bytes = body_bytes(self.headers) if is_whole else math.inf
+            self._unread_bytes = _body_bytes(self.headers) if is_whole else math.inf
             self.flow.set_behind(is_behind=False)
             self._throw_away(self.conn.trailing_data[0])
         elif is_whole:
@@ -346,10 +350,7 @@ class _Connection(H11Protocol):
 
     def _count_unsent(self) -> int:
         """Bytes that the caller has not taken: ours, and those of the kernel, which may hold megabytes."""
-        queued = array("i", [0])
-        with suppress(OSError, ValueError):
-            fcntl.ioctl(self._socket_transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, queued)
-        return self._count_buffered() + queued[0]
+        return self._count_buffered() + count_unsent(self._socket_transport.get_extra_info("socket"))
 
     def _count_buffered(self) -> int:
         return sum(one.get_write_buffer_size() for one in {self.transport, self._socket_transport})

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import socket
+import termios
+from array import array
+from contextlib import suppress
+
 from sluice.domain.limits import KIB
 
 READER_PACE_BYTES = 1 * KIB
@@ -32,3 +38,11 @@ class ReaderPace:
         self._lag_s = max(0.0, self._lag_s + now - self._looked_at - taken_bytes / READER_PACE_BYTES)
         self.begin(unsent_bytes, now)
         return taken_bytes > 0 and self._lag_s <= self._lag_s_max
+
+
+def count_unsent(connection: socket.socket) -> int:
+    """Bytes in the kernel that the other side has not acknowledged; 0 where it does not say."""
+    queued = array("i", [0])
+    with suppress(OSError, ValueError):
+        fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, queued)
+    return queued[0]

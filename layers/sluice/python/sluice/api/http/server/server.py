@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
-from sluice.api.http.server.connection import ConnectionRules, connection_factory
+from sluice.api.http.server.connection import connection_factory
+from sluice.api.http.server.connection_rules import ConnectionRules
 
 BACKLOG = 256
 """Connections that the system keeps until they are accepted."""
