@@ -45,6 +45,8 @@ class Chaos(NamedTuple):
     """How many of the tenant's tasks may be composed at a time; 0 for any number."""
     twins: int = 0
     """Further senders of the same rows, whose tasks may have one file."""
+    full_disk: bool = False
+    """Parts of results meet a full disk."""
     sweeping: bool = True
 
 
@@ -55,6 +57,7 @@ MIXES = (
     Chaos("cancel", cancel=True),
     Chaos("conflict and extra", conflict=True, extra=True),
     Chaos("supervised", supervise=True),
+    Chaos("full disk", supervise=True, full_disk=True),
     Chaos("render again", batches=2, render=True, supervise=True, delete=True, share=1),
     Chaos(
         "everything",
@@ -80,6 +83,9 @@ def run_chaos(seed: int, chaos: Chaos, *, stores: Stores | None = None, fault_ra
     limits = msgspec.structs.replace(LIMITS, tenant_composing_max=chaos.share)
     sim = Simulation(seed, chaotic=True, limits=limits, stores=stores)
     rate = FAULT_RATES[seed % len(FAULT_RATES)] if fault_rate is None else fault_rate
+    sim.fills_disk = chaos.full_disk
+    if chaos.full_disk:
+        sim.world.bear_outages_for(TIMINGS.idle_s)  # without room for longer than an outage, a file is given up
     sim.world.retries = sim.chance.random() < 0.7
     swarm = [kind for kind in FAULTS if sim.chance.random() < 0.7]
     sim.plan = RandomFaults(sim.chance, rate, swarm)

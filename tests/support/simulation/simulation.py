@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.limits import Limits
-from sluice.ports.store_errors import OutcomeUnknown, StoreError
+from sluice.ports.store_errors import OutcomeUnknown, StoreError, StoreFull
 from sluice.usecases.params_cache import ParamsCache
 from tests.support.simulation.actors import Actor, Request, ask
 from tests.support.simulation.faults import Crashed, Fault, FaultPlan, NoFaults
@@ -19,6 +19,8 @@ from tests.support.simulation.watched_stores import WatchedTasks
 from tests.support.simulation.world import LIMITS, TIMINGS, TrueTime, World
 
 PAUSE = "sleep"
+FULL_S = 300.0
+"""How long a disk stays full: several times as long as a task is put off."""
 SILENT_CALLS = ("compose", "sweep")
 """Actors that have nobody to answer: a ``SluiceError`` from them is a bug."""
 
@@ -70,6 +72,8 @@ class Simulation:
         self.warm = ParamsCache(self.world.ports())  # what a relay that has been running for a while remembers
         self.actors: list[Actor] = []
         self.flights: list[Flight] = []
+        self.fills_disk = False
+        """Whether a part that is not taken met a full disk, which stays full for a while."""
         self.landing_delay: int | None = None
         self.calls = 0
         self.trace: list[tuple[str, str, str]] = []
@@ -139,6 +143,9 @@ class Simulation:
             refusal = Crashed()
         elif fault is not Fault.OK and request.call != "invoke":  # an invoker never raises: its bell is just lost
             refusal = OutcomeUnknown(request.call)
+            if self.fills_disk and fault is Fault.ERR_BEFORE and request.call == "objects.put_part":
+                self.world.full_until = self.world.time.passed_s + FULL_S
+                refusal = StoreFull(code="ENOSPC")
         if refusal is None:
             actor.answer(value)
         else:

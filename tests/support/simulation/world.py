@@ -158,6 +158,8 @@ class World:
         self.triggers = Doorbell(chance)
         self.retries = True
         """Whether the stores are wrapped in what repeats idempotent calls, as in production."""
+        self.full_until = 0.0
+        """Until then there is no room for a result."""
         self._timings = TIMINGS
         self._unskewed: Ports | None = None
         self._limits = limits
@@ -168,6 +170,7 @@ class World:
     def become(self, other: World) -> None:
         """Start where another world stands."""
         self.time.passed_s = other.time.passed_s
+        self.full_until = other.full_until
         self.store.become(other.store)
         self.tasks.become(other.tasks)
         self.triggers.waiting = list(other.triggers.waiting)
@@ -201,6 +204,7 @@ class World:
             clock=clock,
             randomness=self._randomness,
             journal=StrictJournal(),
+            has_room=lambda _: self.time.passed_s >= self.full_until,
             limits=self._limits,
             timings=self._timings,
         )
