@@ -17,9 +17,13 @@ from tests.support.csv_files import Row, guarded_text, read_csv, strings, table_
 ODD = st.sampled_from(
     [*"\"\r\n,;\t|'=+-@ \x01\x7f\x85", "\u2028", "\ufeff", "\uff1d", "\uff0d", "é", "张", "🎁", "\xef"]
 )
-CELL = (
-    st.none() | st.text(ODD, max_size=6) | st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=12)
+MOVED = (  # in GB 18030, from one edition to the next: `test_csv_writer_encodings.py` sees them refused there
+    *map(chr, (0x1E3F, 0xE5E5, 0xE7C7, 0xE81E, 0xE826, 0xE82B, 0xE82C, 0xE831, 0xE832, 0xE83B, 0xE843)),
+    *map(chr, (0xE854, 0xE855, 0xE864)),
+    *map(chr, chain(range(0x9FB4, 0x9FBC), range(0xE78D, 0xE797), range(0xE816, 0xE819), range(0xFE10, 0xFE1A))),
 )
+ANY = st.characters(exclude_characters=["\0", *MOVED], codec="utf-8")
+CELL = st.none() | st.text(ODD, max_size=6) | st.text(ANY, max_size=12)
 READERS = {
     "utf-8": "utf-8-sig",
     "utf-16": "utf-16",

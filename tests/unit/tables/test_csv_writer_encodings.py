@@ -168,7 +168,14 @@ def test_no_character_is_written_as_another(name: str) -> None:
         assert data.decode(encoding.codec) == "\n".join(held)
 
 
-@pytest.mark.parametrize(("name", "bent"), [("shift_jis", "\u301c\u2212\u2016¢£¬"), ("big5", "¢£¥\u2022\u203e")])
+@pytest.mark.parametrize(
+    ("name", "bent"),
+    [
+        ("shift_jis", "\u301c\u2212\u2016¢£¬"),
+        ("big5", "¢£¥\u2022\u203e"),
+        ("gb18030", "\u1e3f\u9fb4\u9fbb\ue5e5\ue78d\ue864\ufe10\ufe19"),
+    ],
+)
 def test_a_character_that_would_be_bent_is_refused_or_replaced(name: str, bent: str) -> None:
     for character in bent:
         with pytest.raises(SluiceError):
