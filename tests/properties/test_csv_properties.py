@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,6 +92,7 @@ def test_the_bytes_do_not_depend_on_how_the_rows_were_cut(
     assert cut == whole
 
 
+@pytest.mark.slow
 def test_the_bytes_of_a_large_file_do_not_depend_on_how_its_rows_were_cut() -> None:
     rows = [(str(row), f"{row * 7919 % 1_000_003} =x", None if row % 7 else "") for row in range(30_000)]
     columns = strings("a", "b", "c")

@@ -259,6 +259,7 @@ def test_a_part_of_a_run_is_not_recorded(more: list[str], capsys: pytest.Capture
     assert "only a whole run is recorded" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_plots_are_small_pictures(tmp_path: Path) -> None:
     try:
         files = draw(whole_run(), tmp_path)

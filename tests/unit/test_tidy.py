@@ -13,6 +13,8 @@ import pytest
 from tests.support import plain_words
 from tests.support.plain_words import ALLOWED, in_names, in_prose, prose_of_code, prose_of_page, retired_words
 
+pytestmark = pytest.mark.slow  # every file is parsed
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "layers/sluice/python/sluice"
 FORBIDDEN_NAMES = {"utils", "helpers", "common", "base", "manager", "misc"}

@@ -51,6 +51,7 @@ def test_slices_are_bounded_where_few_rows_have_all_the_text() -> None:
     assert max(sum(len(str(cells.text)) for cells in part.columns) for part in parts) <= 1_000
 
 
+@pytest.mark.slow
 def test_slices_of_wide_tables_are_bounded_by_cells() -> None:
     batch = Batch.of_columns([[""] * 100] * 10_000, 100)
     assert {part.rows for part in slices(batch)} <= {13, 9}
