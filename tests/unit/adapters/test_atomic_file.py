@@ -30,6 +30,21 @@ def test_a_block_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
     assert [found.name for found in tmp_path.iterdir()] == ["a.csv"]
 
 
+def test_of_two_blocks_for_one_name_each_writes_its_own_file_and_the_last_to_end_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with whole_file(path) as first:
+        first.write(b"first, whole")
+        first.flush()
+        with pytest.raises(KeyError), whole_file(path) as second:  # noqa: PT012 -- the block is what fails
+            second.write(b"half of the sec")
+            raise KeyError
+        with whole_file(path) as third:
+            third.write(b"third")
+        assert path.read_bytes() == b"third"
+    assert path.read_bytes() == b"first, whole"
+    assert [found.name for found in tmp_path.iterdir()] == ["a.csv"]
+
+
 def test_what_a_killed_process_left_is_neither_kept_nor_trusted(tmp_path: Path) -> None:
     path, left = tmp_path / "keys.json", tmp_path / "keys.json.new"
     left.write_text("half of more than comes")

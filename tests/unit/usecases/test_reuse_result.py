@@ -235,6 +235,17 @@ def test_a_pointer_that_leads_nowhere_is_passed_over(pointer: bytes) -> None:
     assert exports.make().result_of == ""
 
 
+def test_a_pointer_to_an_export_of_other_rows_as_after_a_backup_was_put_back_is_passed_over() -> None:
+    exports = Exports()
+    exports.make()
+    [key] = [item.key for item in exports.ports.objects.list("out/") if not parse_owner(item.key)]
+    other = exports.make(rows=(("8", "x"), ("9", "y"), ("10", "z")))
+    exports.ports.objects.put(key, other.task_id.encode())
+    again = exports.make()
+    assert (again.result_of, again.result_rows) == ("", len(ROWS))
+    assert exports.make().result_of == again.task_id
+
+
 def test_so_many_exports_share_a_file_and_the_next_one_makes_the_file_that_later_ones_share() -> None:
     exports = Exports()
     first = exports.make()

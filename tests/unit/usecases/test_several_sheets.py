@@ -73,6 +73,22 @@ def refusal(request: CloseRequest, *, ports: Ports, ref: TaskRef) -> SluiceError
     return caught.value
 
 
+@pytest.mark.parametrize("before", [(), (["1"],)])
+@pytest.mark.parametrize("after", [(), (["a", "b"],)])
+def test_an_empty_batch_of_any_table_changes_nothing(
+    before: tuple[list[str], ...], after: tuple[list[str], ...]
+) -> None:
+    ports = memory_ports(FakeClock())
+    ref = opened(ports)
+    sent: tuple[tuple[int, tuple[list[str], ...]], ...] = ((1, ()), (0, before), (1, ()), (0, ()), (1, after), (0, ()))
+    for sequence, (sheet, rows) in enumerate(sent, start=1):
+        batch = Batch.of_rows(rows, (1, 2)[sheet])
+        put_batch(ports, ParamsCache(ports), ref, sequence=sequence, batch=batch, sheet=sheet)
+    task = composed(ports, ref)
+    written = values_in(ports.objects.get(task.result_key))
+    assert written == {"orders": [(1,)] * len(before), "lines": [("a", "b")] * len(after)}
+
+
 def test_batches_of_several_tables_may_come_in_any_order() -> None:
     ports = memory_ports(FakeClock())
     ref = opened(ports)

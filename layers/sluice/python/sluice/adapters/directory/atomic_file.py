@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 import zlib
 from collections import OrderedDict
@@ -59,13 +60,14 @@ def unknown_when_disk_fails() -> Iterator[None]:
 
 @contextmanager
 def whole_file(path: Path, *, mode: int = 0o666, suffix: str = "") -> Iterator[IO[bytes]]:
-    """Write to ``PATH.<pid>.part``, which replaces ``path`` when the block ends well and goes when it does not.
+    """Write to ``PATH.<random>.part``, which replaces ``path`` when the block ends well and goes when it does not.
 
-    On disk when the block has ended. ``mode`` is that of the file, less the process's mask and what a file that it
-    replaces did not allow. Where a lock
-    keeps others from ``path``, one ``suffix`` serves all processes, so that what a killed one left is replaced.
+    On disk when the block has ended. Of several blocks for one ``path`` at a time, in any processes, each writes a
+    file of its own, and the one that ends last stays. ``mode`` is that of the file, less the process's mask and what
+    a file that it replaces did not allow. Where a lock keeps others from ``path``, one ``suffix`` serves all
+    processes, so that what a killed one left is replaced.
     """
-    suffix = suffix or f".{os.getpid()}.part"
+    suffix = suffix or f".{secrets.token_hex(4)}.part"
     staged = path.with_name(path.name + suffix)
     if len(os.fsencode(staged.name)) > NAME_BYTES_MAX:
         staged = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}{suffix}")

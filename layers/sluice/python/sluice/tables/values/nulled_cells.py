@@ -15,17 +15,22 @@ from sluice.tables.values.cell_checks import type_check
 
 
 def prepared(batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> Iterator[Batch]:
-    """Yield the batches of all tables as their writer sees them. The stored rows stay as they were sent."""
+    """Yield the batches of all tables as their writer sees them: without empty ones. The stored rows stay as sent.
+
+    An empty batch belongs to no place among the rows that are counted here, perhaps to a table that is yet to come.
+    """
     tables = iter(plan.tables)
-    table, left = None, 0
+    table = next(tables)
+    left = table.rows
     for batch in batches:
-        while not left and batch.rows:
+        if not batch.rows:
+            continue
+        while not left:
             table = next(tables)
             left = table.rows
         left -= batch.rows
-        columns = table.columns if table else ()
-        if any(column.type is not ColumnType.STRING for column in columns):
-            batch = _prepare(batch, columns, plan.options, tally.warnings)  # noqa: PLW2901 - the one before must be gone
+        if any(column.type is not ColumnType.STRING for column in table.columns):
+            batch = _prepare(batch, table.columns, plan.options, tally.warnings)  # noqa: PLW2901 - the one before must be gone
         passed = [batch]
         del batch  # nor any other name: it must be gone before the next one is decoded
         yield passed.pop()

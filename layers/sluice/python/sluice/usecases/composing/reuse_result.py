@@ -45,7 +45,7 @@ def find_result(
         found = ports.objects.get(shared_key(task.tenant, content_sha)).decode("ascii", "replace")
         if not TASK_ID.fullmatch(found) or found == task.task_id:
             return None
-        return _share(ports, TaskRef(task.tenant, TaskId(found)), task, on_block)
+        return _share(ports, TaskRef(task.tenant, TaskId(found)), task, content_sha, on_block)
     except NoSuchObject:
         return None
     except (StoreError, SluiceError) as error:
@@ -84,13 +84,14 @@ def content_digest(ports: Ports, task: Task, manifest: Manifest) -> str:
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
 
 
-def _share(ports: Ports, owner: TaskRef, task: Task, on_block: Callable[[], object]) -> Result | None:
+def _share(ports: Ports, owner: TaskRef, task: Task, content_sha: str, on_block: Callable[[], object]) -> Result | None:
     is_read = False
     for _ in range(CHANGES_MAX):
         source, now = ports.tasks.read(owner), ports.clock.now()
         if source is None or source.state is not State.COMPLETED or source.deleted_at or now >= source.expires_at:
             return None
-        if source.result_of or len(source.shared_with) >= SHARED_MAX:
+        # Rows that were put back from a backup know less than the pointers: the id may have become another export.
+        if source.content_sha != content_sha or source.result_of or len(source.shared_with) >= SHARED_MAX:
             return None
         if not is_read:
             read_result(ports, source, on_block=on_block)
