@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import random
 import tracemalloc
 from collections.abc import Iterable, Iterator
 
@@ -280,6 +281,39 @@ def test_a_row_longer_than_a_batch_may_be_is_refused_where_it_begins(piece_bytes
         "row": 2,
         "line": 3,
     }
+
+
+@pytest.mark.parametrize("piece_bytes", [997, 64 * KIB - 1, 64 * KIB, 70_000, 10_000_000])
+@pytest.mark.parametrize("lines_of_a_cell", [2, 40, 4_000])
+def test_rows_with_line_breaks_are_read_wherever_the_text_was_cut(piece_bytes: int, lines_of_a_cell: int) -> None:
+    chance = random.Random(lines_of_a_cell)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["a", "b", "c", "d"])
+    while text.tell() < 1_500_000:
+        cell = '\n"'.join(["line, of a cell"] * chance.choice([1, lines_of_a_cell]))
+        writer.writerow([cell, "plain", cell, "last"])
+    body = text.getvalue().encode()
+    table = CsvTable(
+        (body[start : start + piece_bytes] for start in range(0, len(body), piece_bytes)), Limits(), hints=HINTS
+    )
+    assert rows_of(table) == list(map(tuple, csv.reader(io.StringIO(text.getvalue(), newline=""))))[1:]
+
+
+@pytest.mark.parametrize("row_bytes", [1_000, 200_000])
+def test_a_row_of_too_many_cells_is_refused_before_they_are_made(row_bytes: int) -> None:
+    """Of a row that goes on over many blocks, some of which begin in a quoted cell; the rows before it are right."""
+    right = '"two\nlines","two\nlines"\n' * 3_000
+    wide = f'"{"x" * (row_bytes // 4)}\n",' * 3 + "," * 500_000
+    table = CsvTable([f"a,b\n{right}{wide}\n".encode()], Limits(), hints=HINTS)
+    tracemalloc.start()
+    try:
+        refused = refusal(table)
+        assert tracemalloc.get_traced_memory()[1] < 16 * MIB  # a list of all cells takes 30 at the least
+    finally:
+        tracemalloc.stop()
+    place = {"row": 3_001, "line": 9_002, "columns": 2}
+    assert (refused.code, refused.facts) == (ErrorCode.ROW_WIDTH_MISMATCH, place)
 
 
 @pytest.mark.slow

@@ -20,8 +20,8 @@ csv.field_size_limit(sys.maxsize)
 # The module's limit is one for the process, set here only, and too low for a long text. Ours is on the whole record.
 
 _NONE = sys.maxsize
-_CELL = r'(?:"(?:[^"]++|"")*+(?:"|\Z))?+[^{delimiter}\r\n]*+{delimiter}'
-"""A cell that another follows in its row; within it delimiters and line ends stand only in quotes."""
+_CELL = r'(?:"(?:[^"]++|"")*+(?:"|\Z))?+[^{delimiter}\r\n]*+({delimiter})?'
+"""A cell, and whether another follows in its row; within it delimiters and line ends stand only in quotes."""
 _QUOTED_REST = re.compile(r'(?:[^"]++|"")*+(?:"|\Z)')
 
 
@@ -191,7 +191,7 @@ class _CountedLines:
         self._cell = re.compile(_CELL.format(delimiter=re.escape(delimiter)))
         self._delimiter = delimiter
         self._open_cells = 0
-        """Of the row that has not ended, in the blocks since the one in which it began."""
+        """Of the row that has not ended: those counted so far, none of the block in which it began behind another."""
         self._blocks = line_blocks(blocks, row_bytes_max)
         self._row_bytes_max = row_bytes_max
         self._given = 0
@@ -227,11 +227,14 @@ class _CountedLines:
             return
         opened = _QUOTED_REST.match(text) if is_open else None
         place = opened.end() if opened else 0
-        while cell := self._cell.match(text, place):
+        cells = self._open_cells if is_open else 0
+        while (cell := self._cell.match(text, place)) and cell[1]:
             place = cell.end()
-            self._open_cells += 1
-            if self._open_cells >= self.width_max:
+            cells += 1
+            if cells >= self.width_max:
                 raise RowTooWideError
+        assert cell is not None  # any text begins with a cell, an empty one at the least
+        self._open_cells = cells if cell.end() == len(text) else 0  # else the row ends here, and another is counted
 
     def _lists(self) -> Iterator[list[str]]:
         for block in self._blocks:
