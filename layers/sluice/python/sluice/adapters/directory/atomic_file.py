@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import IO
@@ -60,22 +60,20 @@ def unknown_when_disk_fails() -> Iterator[None]:
 
 @contextmanager
 def whole_file(path: Path, *, mode: int = 0o666, suffix: str = "") -> Iterator[IO[bytes]]:
-    """Write to ``PATH.<random>.part``, which replaces ``path`` when the block ends well and goes when it does not.
+    """Write to ``PATH.<number>.part``, which replaces ``path`` when the block ends well and goes when it does not.
 
     On disk when the block has ended. Of several blocks for one ``path`` at a time, in any processes, each writes a
     file of its own, and the one that ends last stays. ``mode`` is that of the file, less the process's mask and what
     a file that it replaces did not allow. Where a lock keeps others from ``path``, one ``suffix`` serves all
     processes, so that what a killed one left is replaced.
     """
-    suffix = suffix or f".{secrets.token_hex(4)}.part"
-    staged = path.with_name(path.name + suffix)
-    if len(os.fsencode(staged.name)) > NAME_BYTES_MAX:
-        staged = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}{suffix}")
-    staged.unlink(missing_ok=True)
     with suppress(FileNotFoundError):
         mode &= path.stat().st_mode
+    if suffix:
+        _beside(path, suffix).unlink(missing_ok=True)
+    staged, descriptor = open_new((_beside(path, suffix or f".{number}.part") for number in count(1)), mode)
     try:
-        with os.fdopen(os.open(staged, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode), "w+b") as file:
+        with os.fdopen(descriptor, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -84,6 +82,22 @@ def whole_file(path: Path, *, mode: int = 0o666, suffix: str = "") -> Iterator[I
         staged.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def open_new(names: Iterable[Path], mode: int) -> tuple[Path, int]:
+    """Make a file under the first of ``names`` that is free, and open it: no two callers anywhere get the same one."""
+    for path in names:
+        with suppress(FileExistsError):
+            return path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """The path with something behind it, as far as a name may be so long."""
+    staged = path.with_name(path.name + suffix)
+    if len(os.fsencode(staged.name)) > NAME_BYTES_MAX:
+        staged = path.with_name(f".{zlib.crc32(os.fsencode(path.name)):08x}{suffix}")
+    return staged
 
 
 class Publisher:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from threading import Lock
+from threading import Lock, get_ident
 from typing import Literal
 
 from sluice.ports.store_errors import OutcomeUnknown, StoreFull, StoreRefused
@@ -168,7 +167,8 @@ def _make_file(path: Path) -> None:
     """
     if path.exists():
         return
-    staged = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    staged = path.with_name(f".{path.name}.{os.getpid()}.{get_ident()}")
+    staged.unlink(missing_ok=True)
     with suppress(OSError):  # SQLite meets the same, and says it in its own way
         os.close(os.open(staged, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # the files beside it get its mode
     with closing(sqlite3.connect(staged, isolation_level=None)) as db:
