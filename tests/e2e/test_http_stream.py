@@ -116,7 +116,7 @@ def test_a_table_may_be_an_array_or_have_another_delimiter(client: ApiClient, co
 
 
 def test_types_are_detected_when_that_is_asked_for(client: ApiClient) -> None:
-    body = b"id;at;n\n007;2025-03-14;1\n" + b"8;2025-03-15;2.50\n" * 1_500 + b"9;;n/a\n"
+    body = b"id;at;n\n007;2025-03-14;1\n" + b"8;2025-03-15;2.5\n" * 1_500 + b"9;;n/a\n"
     answer = client.post(
         "/v1/exports/stream?format=jsonl&infer=true", content=body, headers={"Content-Type": "text/csv"}
     )

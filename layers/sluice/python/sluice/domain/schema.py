@@ -23,12 +23,16 @@ class ColumnSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     ``width`` is in characters of the default font, 0 for automatic.
     ``format`` is an Excel number format for numbers and dates, and a pair
     such as ``yes/no`` for booleans; empty for the default.
+    ``detected`` says that the type was seen in the first rows of a table that
+    declares none: then a later value that its cell would show otherwise than it
+    was sent stays text, and is counted.
     """
 
     name: str
     type: ColumnType = ColumnType.STRING
     width: int = 0
     format: str = ""
+    detected: bool = False
 
 
 class TableSpec(msgspec.Struct, frozen=True, omit_defaults=True):

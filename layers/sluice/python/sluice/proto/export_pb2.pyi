@@ -54,16 +54,18 @@ TASK_STATUS_CANCELLED: TaskStatus
 TASK_STATUS_EXPIRED: TaskStatus
 
 class ColumnDefinition(_message.Message):
-    __slots__ = ("name", "data_type", "width", "format")
+    __slots__ = ("name", "data_type", "width", "format", "detected")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DATA_TYPE_FIELD_NUMBER: _ClassVar[int]
     WIDTH_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
+    DETECTED_FIELD_NUMBER: _ClassVar[int]
     name: str
     data_type: DataType
     width: int
     format: str
-    def __init__(self, name: _Optional[str] = ..., data_type: _Optional[_Union[DataType, str]] = ..., width: _Optional[int] = ..., format: _Optional[str] = ...) -> None: ...
+    detected: bool
+    def __init__(self, name: _Optional[str] = ..., data_type: _Optional[_Union[DataType, str]] = ..., width: _Optional[int] = ..., format: _Optional[str] = ..., detected: bool = ...) -> None: ...
 
 class FormatOptions(_message.Message):
     __slots__ = ("csv_delimiter", "csv_encoding", "excel_sheet_name", "excel_start_row", "compression_enabled", "null_value", "on_invalid", "timezone", "csv_bom", "line_ending", "quote_all", "formula_guard", "on_unencodable", "header", "compact", "on_too_long", "on_sheet_full", "header_color", "banding", "right_to_left", "freeze_header", "autofilter", "style", "workbook_rows_max", "index_sheet", "document_title", "document_created", "csv_dialect", "reuse")

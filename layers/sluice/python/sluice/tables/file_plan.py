@@ -66,7 +66,8 @@ class Warned(StrEnum):
     TIME_SHORTENED = "time_shortened"
     """A time has digits that a cell cannot hold: beyond microseconds, or in the last millisecond of a day."""
     INVALID_AS_TEXT = "invalid_as_text"
-    """A value its column type does not accept was kept as text (``on_invalid: text``)."""
+    """A value was kept as text that its column's type does not accept (``on_invalid: text``), or that a column whose
+    type was detected would have shown otherwise than it was sent."""
     INVALID_AS_NULL = "invalid_as_null"
     """A value its column type does not accept became null (``on_invalid: null``)."""
     BOOLEAN_EMPTY = "boolean_empty"

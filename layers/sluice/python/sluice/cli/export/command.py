@@ -79,8 +79,9 @@ NullValue = Annotated[str | None, typer.Option(help="Text of a CSV input that me
 DetectTypes = Annotated[
     bool,
     typer.Option(
-        help="Without --types: take columns for numbers, dates or booleans where all of the first rows are. Never "
-        "those with leading zeros or more than 15 digits; what comes later and is none is kept as text and counted."
+        help="Without --types: take columns for numbers, dates or booleans where all of the first rows are, and are "
+        "shown as they were sent. Never those with leading zeros, more than 15 digits or another offset than UTC's; "
+        "what comes later and would be shown otherwise is kept as text and counted."
     ),
 ]
 Server = Annotated[
@@ -139,7 +140,7 @@ def export_file(
             null_value=null_value,
         )
         if detect_types and not types:
-            found = table.detect_types(params.options.null_value, Limits())
+            found = table.detect_types(params.options, Limits())
             params = tolerant(msgspec.structs.replace(params, columns=found))
         if server is None:
             exported = export_locally(table, params, output=target, progress=progress)

@@ -60,10 +60,7 @@ def export_remotely(
 
 
 def _open(client: Client, params: ExportParams, idempotency_key: str | None) -> Export:
-    columns = [
-        {"name": column.name, "type": column.type, "width": column.width, "format": column.format}
-        for column in params.columns
-    ]
+    columns = msgspec.to_builtins(params.columns)
     try:
         return client.open(
             format=params.format,

@@ -15,6 +15,7 @@ from typing import IO, NamedTuple, cast
 import typer
 
 from sluice.domain.limits import KIB, Limits
+from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
 from sluice.tables.readers.batching import Hints, TableBatch, TableReader
@@ -74,9 +75,9 @@ class TableInput:
         """How many of the stored bytes were read."""
         return self._file.tell() if self.size is not None else 0
 
-    def detect_types(self, null_value: str | None, limits: Limits) -> tuple[ColumnSpec, ...]:
+    def detect_types(self, options: ExportOptions, limits: Limits) -> tuple[ColumnSpec, ...]:
         """Read the first batch, and say which types its columns have."""
-        self._detected = DetectedTable(self._reader, self.columns, null_value, limits)
+        self._detected = DetectedTable(self._reader, self.columns, options, limits)
         return self._detected.columns
 
     def batches(self, params: ExportParams, limits: Limits) -> Iterator[TableBatch]:

@@ -19,18 +19,20 @@ from sluice.tables.values.type_detection import detect_types
 class DetectedTable:
     """The batches of a table, and the columns that its first one shows."""
 
-    def __init__(self, reader: TableReader, names: tuple[str, ...], null_value: str | None, limits: Limits) -> None:
+    def __init__(self, reader: TableReader, names: tuple[str, ...], options: ExportOptions, limits: Limits) -> None:
         """Reads one batch. Raises what ``reader`` raises."""
-        batches = reader.batches(RowShape.of_names(names, null_value, limits))
+        batches = reader.batches(RowShape.of_names(names, options.null_value, limits))
         first = next(batches, None)
-        self.columns = detect_types(names, first.batch) if first else tuple(map(ColumnSpec, names))
+        detected = detect_types(names, first.batch, options.timezone) if first else tuple(map(ColumnSpec, names))
+        self.columns = detected
         self.batches: Iterator[TableBatch] = chain([first] if first else [], batches)
 
 
 def tolerant(params: ExportParams) -> ExportParams:
-    """``params`` that keep a value of another form than the first batch had, as text that is counted.
+    """``params`` that keep a value that is none of its column's type as text, counted.
 
-    Not of Parquet, where every column would then be text: there it is refused.
+    Not of Parquet, where every column would then be text: there it is refused. A value of the type that is only
+    spelled otherwise than the first batch had it is what the columns themselves ask about (``detected``).
     """
     if params.format is ExportFormat.PARQUET or params.options.on_invalid != ExportOptions().on_invalid:
         return params

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType
-from sluice.tables.batch import SEPARATOR, Batch, Cells, is_text
+from sluice.tables.batch import SEPARATOR, Batch, is_text
 from sluice.tables.values.booleans import boolean_words
 from sluice.tables.values.dates import DateFault, are_plain_dates, read_date, time_zone
 from sluice.tables.values.number_formats import is_number_format
 from sluice.tables.values.numbers import NumberKind, are_plain_numbers, number_kind
-from sluice.tables.values.slices import first_index
+from sluice.tables.values.slices import CellCheck, first_index
+from sluice.tables.values.spellings import spelling_check
 
 FORMAT_CHARS_MAX = 255
 """Characters of a number format (Excel specifications and limits)."""
@@ -124,6 +124,10 @@ def _check_column(field: str, column: ColumnSpec, limits: Limits) -> None:
             raise refuse(f"{field}.format", "A boolean's format holds no NUL.")
     elif not is_number_format(column.format):
         raise refuse(f"{field}.format", "This is not an Excel number format, such as 0.00, yyyy-mm-dd or @.")
+    try:
+        spelling_check(column)
+    except ValueError:
+        raise refuse(f"{field}.format", "A detected column has no such format; a declared one may.") from None
 
 
 def check_values(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions) -> None:
@@ -145,35 +149,22 @@ def check_values(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportO
                 raise cell_error(ErrorCode.INVALID_VALUE, index, column, column_type=column.type.value)
 
 
-class TypeCheck(NamedTuple):
-    """What a column's type accepts."""
-
-    are_plain: Callable[[str], bool]
-    """Whether every cell of a NUL-joined column is certainly accepted: one call for all of them."""
-    is_odd: Callable[[str], bool]
-    """Whether one cell is not accepted."""
-
-    def surely_accepts(self, cells: Cells) -> bool:
-        """Whether no cell needs a look of its own."""
-        return isinstance(cells.text, str) and self.are_plain(cells.text)
-
-
-def type_check(column: ColumnSpec) -> TypeCheck | None:
-    """The check of a column's cells; None for a type that takes any text."""
+def type_check(column: ColumnSpec) -> CellCheck | None:
+    """Which cells of a column its type does not accept; None for a type that takes any text."""
     match column.type:
         case ColumnType.STRING:
             return None
         case ColumnType.NUMBER:
-            return TypeCheck(are_plain_numbers, is_invalid_number)
+            return CellCheck(are_plain_numbers, is_invalid_number)
         case ColumnType.DATE | ColumnType.DATETIME:
-            return TypeCheck(are_plain_dates, is_invalid_date)
+            return CellCheck(are_plain_dates, is_invalid_date)
         case ColumnType.BOOLEAN:
             words = boolean_words(column.format)
 
             def is_odd(text: str) -> bool:
                 return text != "" and words.read(text) is None
 
-            return TypeCheck(lambda joined: not any(map(is_odd, set(joined.split(SEPARATOR)))), is_odd)
+            return CellCheck(lambda joined: not any(map(is_odd, set(joined.split(SEPARATOR)))), is_odd)
 
 
 def is_invalid_number(text: str) -> bool:

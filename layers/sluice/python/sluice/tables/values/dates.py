@@ -17,17 +17,18 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,9}+)?+)?+"
-_OFFSET = r"(?:Z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?+)"
+OFFSET = r"(?:Z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?+)"
+"""What may stand behind a time."""
 PLAIN_DAY = (
     r"[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     r"|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
 )
 """Exact for every day but 29 February, which only a calendar can judge."""
-_PLAIN = rf"(?:{PLAIN_DAY}(?:[ T]{_TIME}{_OFFSET}?+)?+)?+"
+_PLAIN = rf"(?:{PLAIN_DAY}(?:[ T]{_TIME}{OFFSET}?+)?+)?+"
 _PLAIN_COLUMN = re.compile(rf"{_PLAIN}(?:\0{_PLAIN})*+")
 _MOMENT = re.compile(
     rf"(?P<year>[0-9]{{4,6}}+)-(?P<month>0[1-9]|1[0-2])-(?P<day>0[1-9]|[12][0-9]|3[01])"
-    rf"(?:[ T](?P<time>{_TIME})(?P<offset>{_OFFSET})?+)?+"
+    rf"(?:[ T](?P<time>{_TIME})(?P<offset>{OFFSET})?+)?+"
 )
 _ZONE_NAME = re.compile(r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*")
 _FINER_THAN_KEPT = re.compile(r"\.[0-9]{6}0*[1-9]")

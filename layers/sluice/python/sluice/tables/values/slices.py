@@ -90,6 +90,19 @@ def _piece(batch: Batch, pattern: _Rows, rows: range, starts: list[int]) -> Batc
     return Batch(len(rows), tuple(columns))
 
 
+class CellCheck(NamedTuple):
+    """Which cells of a column are odd: by a look at all of them, and by one at each."""
+
+    are_plain: Callable[[str], bool]
+    """Whether certainly no cell of a NUL-joined column is odd: one call for all of them."""
+    is_odd: Callable[[str], bool]
+    """Whether one cell is."""
+
+    def surely_accepts(self, cells: Cells) -> bool:
+        """Whether no cell needs a look of its own."""
+        return isinstance(cells.text, str) and self.are_plain(cells.text)
+
+
 def first_index(texts: list[str], is_odd: Callable[[str], bool]) -> int | None:
     """The index of the first text that is odd."""
     return next((index for index, text in enumerate(texts) if is_odd(text)), None)

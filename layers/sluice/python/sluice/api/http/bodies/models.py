@@ -26,7 +26,9 @@ Struct = TypeVar("Struct", bound=msgspec.Struct)
 class ColumnBody(ColumnSpec, frozen=True, forbid_unknown_fields=True):
     """A declared column. `width` is in characters, 0 for automatic.
 
-    `format` is an Excel number format, or for booleans a pair such as `yes/no`.
+    `format` is an Excel number format, or for booleans a pair such as `yes/no`. `detected` says that the type was
+    seen in the first rows of a table that declares none: a later value that its cell would show otherwise than it
+    was sent stays text, and is counted.
     """
 
     @classmethod

@@ -79,8 +79,9 @@ class TableQuery(ExportOptions, frozen=True, kw_only=True):
         Meta(
             description=(
                 "Where `columns` is left out: take columns for numbers, dates or booleans where all of the first rows "
-                "are. Never those with leading zeros or more than 15 digits; what comes later and is none is kept as "
-                "text and counted, but refused in Parquet."
+                "are, and are shown as they were sent. Never those with leading zeros, more than 15 digits or another "
+                "offset than UTC's; what comes later and would be shown otherwise is kept as text and counted, but "
+                "refused in Parquet, where a column has one type and numbers are texts as sent."
             )
         ),
     ] = False
@@ -118,7 +119,7 @@ def _ingest(call: HttpCall[TableQuery], media: Media, request: OpenRequest, body
     ports, params = call.ports, request.params
     table = open_table(body, media, ports.limits, tuple(column.name for column in params.columns))
     if not params.columns and call.query.infer:
-        detected = DetectedTable(table, table.read_names(), params.options.null_value, ports.limits)
+        detected = DetectedTable(table, table.read_names(), params.options, ports.limits)
         params = tolerant(msgspec.structs.replace(params, columns=detected.columns))
         batches: Iterable[TableBatch] = detected.batches
     else:

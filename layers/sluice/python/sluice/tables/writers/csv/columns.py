@@ -19,10 +19,11 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import SEPARATOR, Cells
 from sluice.tables.file_plan import Warned
 from sluice.tables.values.booleans import BooleanWords, boolean_words
-from sluice.tables.values.cell_checks import is_invalid_date, is_invalid_number
+from sluice.tables.values.cell_checks import type_check
 from sluice.tables.values.date_texts import DateTexts
-from sluice.tables.values.dates import are_plain_dates, time_zone
-from sluice.tables.values.numbers import are_plain_numbers
+from sluice.tables.values.dates import time_zone
+from sluice.tables.values.slices import CellCheck
+from sluice.tables.values.spellings import TRUTHS, spelling_check
 from sluice.tables.writers.csv.encodings import encoding_of
 
 _NUL = b"\0"
@@ -200,26 +201,33 @@ def rewrite_for(column: ColumnSpec, options: ExportOptions) -> Rewrite | None:
 
     Raises ValueError for a date format that only a spreadsheet can show.
     """
+    is_for_mysql = options.csv_dialect == "mysql"
+    spelled = spelling_check(column, options.timezone)
+    if spelled is not None and not (column.type is ColumnType.BOOLEAN and is_for_mysql):
+        return _counting(spelled)
+    accepted = type_check(column) if options.on_invalid == "text" else None
     match column.type:
         case ColumnType.STRING:
             return None
         case ColumnType.NUMBER:
-            return _counting(are_plain_numbers, is_invalid_number) if options.on_invalid == "text" else None
+            return _counting(accepted) if accepted else None
         case ColumnType.DATE | ColumnType.DATETIME:
             if column.format:
                 return DateTexts(column.format, time_zone(options.timezone)).write_column
-            return _counting(are_plain_dates, is_invalid_date) if options.on_invalid == "text" else None
+            return _counting(accepted) if accepted else None
         case ColumnType.BOOLEAN:
-            pair = column.format or ("1/0" if options.csv_dialect == "mysql" else "")
-            return _wording(boolean_words(pair), passes_standard=not pair and options.on_invalid != "text")
+            pair = column.format or ("1/0" if is_for_mysql else "")
+            words = boolean_words(pair)
+            read = TRUTHS.get if column.detected else words.read
+            return _wording(words, read, passes_standard=not pair and options.on_invalid != "text")
 
 
-def _counting(are_plain: Callable[[str], bool], is_invalid: Callable[[str], bool]) -> Rewrite:
-    """Leave the column as sent and count the cells that its type does not accept."""
+def _counting(check: CellCheck) -> Rewrite:
+    """Leave the column as sent and count the cells that are odd."""
 
     def count(joined: str, warnings: Counter[str]) -> str:
-        if not are_plain(joined):
-            _count(warnings, sum(map(is_invalid, joined.split(SEPARATOR))))
+        if not check.are_plain(joined):
+            _count(warnings, sum(map(check.is_odd, joined.split(SEPARATOR))))
         return joined
 
     return count
@@ -228,13 +236,13 @@ def _counting(are_plain: Callable[[str], bool], is_invalid: Callable[[str], bool
 _LETTER = re.compile(r"(?:\A|\0)[tf](?:\0|\Z)")
 
 
-def _wording(words: BooleanWords, *, passes_standard: bool) -> Rewrite:
+def _wording(words: BooleanWords, read_word: Callable[[str], bool | None], *, passes_standard: bool) -> Rewrite:
     def word(joined: str, warnings: Counter[str]) -> str:
         # Of other words only ``t`` and ``f`` have no further letters, so else there is none to rewrite.
         if passes_standard and not joined.encode().translate(None, b"truefals\0") and not _LETTER.search(joined):
             return joined
         texts = joined.split(SEPARATOR)
-        read = {text: words.read(text) for text in set(texts)}
+        read = {text: read_word(text) for text in set(texts)}
         shown = {text: text if truth is None else words.true if truth else words.false for text, truth in read.items()}
         odd = {text for text, truth in read.items() if text and truth is None}
         if odd:

@@ -14,9 +14,11 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import SEPARATOR, Cells
 from sluice.tables.file_plan import FilePlan, Tally, Warned
 from sluice.tables.values.booleans import BooleanWords, boolean_words
-from sluice.tables.values.cell_checks import cell_error, is_invalid_date
+from sluice.tables.values.cell_checks import cell_error, is_invalid_date, type_check
 from sluice.tables.values.dates import are_plain_dates
 from sluice.tables.values.numbers import NumberKind, are_exact_or_empty, are_long_numbers, number_kind
+from sluice.tables.values.slices import CellCheck
+from sluice.tables.values.spellings import spelling_check, without_odd
 
 _NUL = b"\0"
 _QUOTE = b'"'
@@ -103,6 +105,12 @@ class Frame:
 def column_renderer(column: ColumnSpec, frame: Frame, plan: FilePlan, tally: Tally) -> Renderer:
     """Choose the renderer for ``column``; it adds to ``tally.warnings``."""
     odd = JsonOddCells(column, frame, tally, keep_invalid=plan.options.on_invalid == "text")
+    renderer = _renderer_of_type(column, frame, odd)
+    check, accepted = spelling_check(column, plan.options.timezone), type_check(column)
+    return renderer if check is None or accepted is None else JsonDetectedColumn(renderer, check, accepted, odd)
+
+
+def _renderer_of_type(column: ColumnSpec, frame: Frame, odd: JsonOddCells) -> Renderer:
     match column.type:
         case ColumnType.STRING:
             return JsonStringColumn(frame)
@@ -128,11 +136,35 @@ class JsonOddCells:
         """A value the type does not accept, kept as text or refused with INVALID_VALUE."""
         if not self._keep_invalid:
             raise cell_error(ErrorCode.INVALID_VALUE, row_index, self._column, column_type=self._column.type.value)
+        return self.kept(text)
+
+    def kept(self, text: str) -> bytes:
+        """A value as a string, counted."""
         self.count(Warned.INVALID_AS_TEXT, 1)
         return self._frame.quoted(escape_text(text))
 
     def count(self, why: Warned, cells: int) -> None:
         self._tally.warnings[why] += cells
+
+
+class JsonDetectedColumn:
+    """A typed column that nobody declared: what would be read otherwise than it was sent stays a string."""
+
+    def __init__(self, renderer: Renderer, check: CellCheck, accepted: CellCheck, odd: JsonOddCells) -> None:
+        self._renderer = renderer
+        self._check = check
+        self._accepted = accepted
+        self._odd = odd
+
+    def __call__(self, cells: Cells, rows: int, first_row: int) -> list[bytes]:
+        shown, odd = without_odd(cells, rows, self._check)
+        members = self._renderer(shown, rows, first_row)
+        texts = cells.texts(rows) if odd else []
+        for row in odd:
+            text = texts[row]
+            is_invalid = self._accepted.is_odd(text)
+            members[row] = self._odd.invalid(text, first_row + row) if is_invalid else self._odd.kept(text)
+        return members
 
 
 class JsonStringColumn:

@@ -59,7 +59,8 @@ class ParquetFormat(Format):
         """Refuse values of the wrong type, and those of which the column's type would lose something.
 
         Raises INVALID_VALUE, in the second case with the fact ``reason``:
-        ``decimals``, ``leading_zeros``, ``range`` or ``time_of_day``.
+        ``decimals``, ``leading_zeros``, ``range``, ``time_of_day``, or ``spelling``
+        for a detected column.
         """
         del limits
         check_values(batch, columns, options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, tzinfo
 from enum import Enum
 from functools import cache
@@ -13,9 +13,11 @@ from typing import assert_never
 from sluice.domain.options import ExportOptions
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.values.booleans import BooleanWords, boolean_words
-from sluice.tables.values.cell_checks import is_invalid_date, is_invalid_number
-from sluice.tables.values.dates import PLAIN_DAY, DateFault, are_plain_dates, is_finer_than_kept, read_date, time_zone
+from sluice.tables.values.cell_checks import is_invalid_date, is_invalid_number, type_check
+from sluice.tables.values.dates import PLAIN_DAY, DateFault, is_finer_than_kept, read_date, time_zone
 from sluice.tables.values.numbers import are_plain_numbers
+from sluice.tables.values.slices import CellCheck
+from sluice.tables.values.spellings import spelling_check
 
 FormatCell = Callable[[str], str]
 """Gives the text of a value in the file, or raises ``Misfit``."""
@@ -170,15 +172,22 @@ def kind_of(column: ColumnSpec, options: ExportOptions) -> Kind:
 
     Whole numbers and decimals are what a number's ``format`` declares, such as
     ``0`` and ``0.00``; without one, no type but text holds every number.
-    Where invalid values are kept as text, every column is one of texts.
+    Where invalid values are kept as text, every column is one of texts. Of
+    detected columns only numbers take another spelling: they are stored as sent.
     """
-    if column.type is ColumnType.STRING:
-        return Kind(Stored.TEXT, format_text, lambda _: True, empty_is_null=False)
+    check = spelling_check(column, options.timezone)
     if options.on_invalid == "text":
-        return _as_sent(column)
+        return _as_sent(column, check or type_check(column))
+    kind = _declared_kind(column, options)
+    return kind if check is None or column.type is ColumnType.NUMBER else _as_spelled(kind, check)
+
+
+def _declared_kind(column: ColumnSpec, options: ExportOptions) -> Kind:
     match column.type:
+        case ColumnType.STRING:
+            return Kind(Stored.TEXT, format_text, lambda _: True, empty_is_null=False)
         case ColumnType.NUMBER:
-            return _number_kind(declared_decimals(column.format))
+            return _number_kind(None if column.detected else declared_decimals(column.format))
         case ColumnType.DATE:
             return Kind(Stored.DAY, format_day(time_zone(options.timezone)), _all(_PLAIN_DAY))
         case ColumnType.DATETIME:
@@ -204,21 +213,26 @@ def declared_decimals(code: str) -> int | None:
     return decimals if decimals <= _DECIMALS_MAX else None
 
 
-def _as_sent(column: ColumnSpec) -> Kind:
-    match column.type:
-        case ColumnType.NUMBER:
-            return Kind(Stored.TEXT, format_text, are_plain_numbers, is_invalid=is_invalid_number)
-        case ColumnType.BOOLEAN:
-            words = boolean_words(column.format)
-            return Kind(
-                Stored.TEXT,
-                format_text,
-                _never,
-                empty_is_null=words.read("") is None,
-                is_invalid=lambda text: text != "" and words.read(text) is None,
-            )
-        case _:
-            return Kind(Stored.TEXT, format_text, are_plain_dates, is_invalid=is_invalid_date)
+def _as_sent(column: ColumnSpec, check: CellCheck | None) -> Kind:
+    """Texts, of which those that ``check`` finds odd are counted."""
+    if check is None:
+        return Kind(Stored.TEXT, format_text, lambda _: True, empty_is_null=False)
+    empty_is_null = column.type is not ColumnType.BOOLEAN or boolean_words(column.format).read("") is None
+    return Kind(Stored.TEXT, format_text, check.are_plain, empty_is_null=empty_is_null, is_invalid=check.is_odd)
+
+
+def _as_spelled(kind: Kind, check: CellCheck) -> Kind:
+    """``kind``, but for values that are spelled otherwise than the column was detected by: no cell can keep them."""
+
+    def format_cell(text: str) -> str:
+        formatted = kind.format(text)
+        if check.is_odd(text):
+            raise Misfit("spelling")
+        return formatted
+
+    return replace(
+        kind, format=format_cell, are_plain=lambda joined: kind.are_plain(joined) and check.are_plain(joined)
+    )
 
 
 def _number_kind(decimals: int | None) -> Kind:

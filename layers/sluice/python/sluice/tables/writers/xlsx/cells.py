@@ -11,7 +11,7 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Cells
 from sluice.tables.file_plan import FilePlan, Tally, Warned
 from sluice.tables.values.booleans import BooleanWords, boolean_words
-from sluice.tables.values.cell_checks import cell_error
+from sluice.tables.values.cell_checks import cell_error, type_check
 from sluice.tables.values.dates import DateFault, is_finer_than_kept, read_date, time_zone
 from sluice.tables.values.numbers import (
     LONG_DIGITS_MAX,
@@ -21,6 +21,8 @@ from sluice.tables.values.numbers import (
     are_long_numbers,
     number_kind,
 )
+from sluice.tables.values.slices import CellCheck
+from sluice.tables.values.spellings import spelling_check, without_odd
 from sluice.tables.writers.xlsx.serials import SerialDates, keeps_time, serial_of
 from sluice.tables.writers.xlsx.text import CLOSING, NUL, OPENING, TextCells, escape_column
 
@@ -70,18 +72,26 @@ def column_renderer(column: ColumnSpec, style: ColumnStyle, plan: FilePlan, tall
         cut=plan.options.on_too_long == "cut",
         tally=tally,
     )
-    keep_invalid = plan.options.on_invalid == "text"
+    odd = XlsxOddCells(texts, keep_invalid=plan.options.on_invalid == "text")
+    renderer = _renderer_of_type(column, style, texts, odd, time_zone(plan.options.timezone))
+    check, accepted = spelling_check(column, plan.options.timezone), type_check(column)
+    if check is None or accepted is None:
+        return renderer
+    return XlsxDetectedColumn(renderer, check, accepted, odd, style.digits)
+
+
+def _renderer_of_type(
+    column: ColumnSpec, style: ColumnStyle, texts: TextCells, odd: XlsxOddCells, zone: tzinfo
+) -> Renderer:
     match column.type:
         case ColumnType.STRING:
             return XlsxStringColumn(texts)
         case ColumnType.NUMBER:
-            return XlsxNumberColumn(XlsxOddCells(texts, keep_invalid=keep_invalid), style)
+            return XlsxNumberColumn(odd, style)
         case ColumnType.DATE | ColumnType.DATETIME:
-            return XlsxDateColumn(
-                XlsxOddCells(texts, keep_invalid=keep_invalid), style, time_zone(plan.options.timezone)
-            )
+            return XlsxDateColumn(odd, style, zone)
         case ColumnType.BOOLEAN:
-            return XlsxBooleanColumn(XlsxOddCells(texts, keep_invalid=keep_invalid), boolean_words(column.format))
+            return XlsxBooleanColumn(odd, boolean_words(column.format))
     assert_never(column.type)
 
 
@@ -120,6 +130,35 @@ class XlsxOddCells:
 
     def count(self, why: Warned, cells: int) -> None:
         self._texts.tally.warnings[why] += cells
+
+
+class XlsxDetectedColumn:
+    """A typed column that nobody declared: what its cells would show otherwise than it was sent stays text."""
+
+    def __init__(
+        self, renderer: Renderer, check: CellCheck, accepted: CellCheck, odd: XlsxOddCells, text_style: bytes
+    ) -> None:
+        self._renderer = renderer
+        self._check = check
+        self._accepted = accepted
+        self._odd = odd
+        self._text_style = text_style
+
+    def __call__(self, cells: Cells, rows: int, first_row: int) -> RenderedColumn:
+        shown, odd = without_odd(cells, rows, self._check)
+        rendered = self._renderer(shown, rows, first_row)
+        if not odd:
+            return rendered
+        texts = cells.texts(rows)
+        tails = [rendered.opening + value + rendered.closing for value in rendered.values]
+        for row in odd:
+            tails[row] = self._tail(texts[row], first_row + row)
+        return _mixed(tails)
+
+    def _tail(self, text: str, row_index: int) -> bytes:
+        if self._accepted.is_odd(text):
+            return self._odd.invalid(text, row_index)
+        return self._odd.counted(text, row_index, Warned.INVALID_AS_TEXT, style=self._text_style)
 
 
 class XlsxStringColumn:

@@ -110,7 +110,7 @@ def _automatic(column: ColumnSpec, texts: Sequence[str]) -> int:
             code = number_format(column)
             has_fraction = any("." in text for text in texts)
             widest = shown_width(with_fraction(code) if has_fraction else code)
-        case ColumnType.NUMBER if column.format:
+        case ColumnType.NUMBER if column.format and not column.detected:
             widest = max((shown_width(column.format, text) for text in texts if text), default=0)
         case _:
             widest = max(map(_display_width, texts), default=0)
