@@ -19,7 +19,7 @@ from infra.provision.stack_watch import Stack, StackError, StackWatch
 from infra.provision.stacks import Change, Stacks
 from infra.provision.stage import (
     TABLESTORE_DOMAINS,
-    Stage,
+    Choices,
     StageError,
     check_stage_name,
     retention_days_of,
@@ -241,20 +241,22 @@ def _check_domain(domain: str) -> None:
 
 def _changes(options: argparse.Namespace, place: _Place) -> tuple[Change, Change]:
     """Both templates with their parameters: the stage's, then what watches it."""
-    stage = Stage(
-        check_stage_name(options.stage),
-        options.alert_email,
-        retention_days=options.retention_days,
-        log_days=options.log_days,
-        cluster_type=options.cluster_type,
-        action_policy=options.action_policy,
-        tablestore_domain=options.tablestore_domain,
-    )
+    found = [stacks.find() for stacks in (place.stage, place.watch)]
+    before = [{} if stack is None else stack.parameters for stack in found]
+    choices = Choices(**{name: getattr(options, name) for name in Choices._fields})
+    stage = choices.of_stage(check_stage_name(options.stage), *before)
+    after = [stage.parameters(account_id=place.account_id()), stage.watch_parameters()]
+    for old, new in zip(before, after, strict=True):
+        for name in sorted(old.keys() & new.keys()):
+            if old[name] != new[name]:
+                print(f"  {name} becomes {new[name]}, from {old[name]}")
+    if "OutputDays" in before[0] and (kept := retention_days_of(before[0])) > stage.retention_days:
+        days = f"{stage.retention_days} days, less than the {kept} that files of this stage were promised"
+        if not options.shorten_retention:
+            raise StageError(f"files would be kept for {days}: OSS would delete some; --shorten-retention does it")
+        print(f"files are kept for {days}")
     bodies = [template_body(template) for template in _templates().values()]
-    return (
-        Change(bodies[0], stage.parameters(account_id=place.account_id())),
-        Change(bodies[1], stage.watch_parameters()),
-    )
+    return Change(bodies[0], after[0]), Change(bodies[1], after[1])
 
 
 @cache
@@ -305,17 +307,24 @@ def _add_place(command: argparse.ArgumentParser) -> None:
 
 
 def _add_choices(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--alert-email", required=True, help="who gets CloudMonitor's alarms")
-    command.add_argument("--retention-days", type=_days, default=7, help="how long files are kept (%(default)s)")
-    command.add_argument("--log-days", type=_days, default=30, help="how long log lines are kept (%(default)s)")
-    command.add_argument("--cluster-type", choices=("HYBRID", "SSD"), default="HYBRID", help="of Tablestore")
+    for name, kind, help_ in (
+        ("--alert-email", str, "who gets CloudMonitor's alarms (needed the first time)"),
+        ("--retention-days", _days, "how long files are kept (7)"),
+        ("--log-days", _days, "how long log lines are kept (30)"),
+        ("--action-policy", str, "whom log alerts reach (sls.builtin)"),
+    ):
+        command.add_argument(name, type=kind, help=help_)
+    command.add_argument("--cluster-type", choices=("HYBRID", "SSD"), help="of Tablestore (HYBRID)")
     command.add_argument(
         "--tablestore-domain",
         choices=TABLESTORE_DOMAINS,
-        default=TABLESTORE_DOMAINS[0],
-        help="by which functions reach Tablestore; the check after a deployment says whether it is the other",
+        help=f"by which functions reach Tablestore ({TABLESTORE_DOMAINS[0]}); the check after a deployment says "
+        "whether it is the other",
     )
-    command.add_argument("--action-policy", default="sls.builtin", help="whom log alerts reach (%(default)s)")
+    command.add_argument(
+        "--shorten-retention", action="store_true", help="keep files for less time than before; OSS deletes the rest"
+    )
+    command.epilog = "What is not said stays as the stage has it; a new stage has what stands in brackets."
 
 
 def _days(text: str) -> int:

@@ -42,6 +42,10 @@ class Stacks:
         self._watch = watch
         self._disposable = disposable
 
+    def find(self) -> Stack | None:
+        """The stack as of now; None when there is none."""
+        return self._watch.find()
+
     def validate(self, body: str) -> None:
         """Let ROS check the template. Raises ``Refused`` with what it finds."""
         self._watch.read("ValidateTemplate", {"TemplateBody": body})

@@ -61,6 +61,35 @@ class Stage(NamedTuple):
         return {"Stage": self.name, "AlertEmail": self.alert_email, "ActionPolicy": self.action_policy}
 
 
+class Choices(NamedTuple):
+    """What an operator says of a stage at one run; None is what it had, or the default of a new one."""
+
+    alert_email: str | None = None
+    retention_days: int | None = None
+    log_days: int | None = None
+    cluster_type: str | None = None
+    action_policy: str | None = None
+    tablestore_domain: str | None = None
+
+    def of_stage(self, name: str, stage: Mapping[str, str], watch: Mapping[str, str]) -> Stage:
+        """The stage as it will be, from the parameters that its stacks have; those of a new one are empty.
+
+        Raises ``StageError`` where the first run names no address.
+        """
+        before = {
+            "alert_email": watch.get("AlertEmail"),
+            "retention_days": retention_days_of(stage) if "OutputDays" in stage else None,
+            "log_days": int(stage["LogDays"]) if "LogDays" in stage else None,
+            "cluster_type": stage.get("ClusterType"),
+            "action_policy": watch.get("ActionPolicy"),
+            "tablestore_domain": stage.get("TablestoreDomain"),
+        }
+        chosen = {**before, **{what: choice for what, choice in self._asdict().items() if choice is not None}}
+        if chosen["alert_email"] is None:
+            raise StageError("who gets the alarms of this stage? --alert-email says it, the first time")
+        return Stage(name, **{what: choice for what, choice in chosen.items() if choice is not None})
+
+
 def retention_days_of(parameters: Mapping[str, str]) -> int:
     """How long files are kept by a stack with these parameters. Raises KeyError when they do not say."""
     return (int(parameters["OutputDays"]) - MARGIN_DAYS) // 2

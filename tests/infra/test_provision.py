@@ -34,7 +34,8 @@ class Desk(NamedTuple):
         place += ["--sts-endpoint", self.url, "--cms-endpoint", self.url]
         quick = ["--poll-s", "0", "--pause-s", "0"]
         arguments = [command, *place, *quick, *more]
-        if command in ("up", "preview"):
+        is_known = any(stack.name.endswith("-watch") and stack.status != "DELETE_COMPLETE" for stack in self.ros.stacks)
+        if command in ("up", "preview") and not is_known:
             arguments += ["--alert-email", "on-call@example.com"]
         if command in ("up", "outputs"):
             arguments += ["--env-file", str(self.env_file)]
@@ -89,6 +90,37 @@ def test_an_up_with_another_choice_updates_the_stack(desk: Desk) -> None:
     assert stack.status == "UPDATE_COMPLETE"
     assert (stack.parameters["OutputDays"], stack.parameters["InputDays"]) == ("64", "34")
     assert "SLUICE_STORAGE_RETENTION_S=2592000" in desk.env_file.read_text()
+
+
+def test_an_up_without_a_choice_keeps_what_was_chosen_before_and_preview_says_what_would_change(desk: Desk) -> None:
+    chosen = ["--retention-days", "60", "--log-days", "365", "--tablestore-domain", "vpc.tablestore.aliyuncs.com"]
+    assert desk.run("up", *chosen, "--action-policy", "ours", "--cluster-type", "SSD")[0] == 0
+    before = [dict(stack.parameters) for stack in desk.ros.stacks]
+    code, said, _ = desk.run("up")
+    assert (code, [dict(stack.parameters) for stack in desk.ros.stacks]) == (0, before)
+    assert "becomes" not in said
+    assert "SLUICE_STORAGE_RETENTION_S=5184000" in desk.env_file.read_text()
+    code, said, _ = desk.run("preview", "--log-days", "90", "--alert-email", "others@example.com")
+    assert code == 0
+    assert "  LogDays becomes 90, from 365\n  AlertEmail becomes others@example.com, from on-call@example.com\n" in said
+    assert [dict(stack.parameters) for stack in desk.ros.stacks] == before
+
+
+def test_files_are_kept_for_less_time_only_where_that_is_said(desk: Desk) -> None:
+    assert desk.run("up", "--retention-days", "60")[0] == 0
+    code, _, error = desk.run("up", "--retention-days", "7")
+    assert code == 1
+    assert "less than the 60 that files of this stage were promised: OSS would delete some" in error
+    assert desk.ros.stacks[0].parameters["OutputDays"] == "124"
+    assert desk.run("up", "--retention-days", "7", "--shorten-retention")[0] == 0
+    assert desk.ros.stacks[0].parameters["OutputDays"] == "18"
+
+
+def test_the_first_up_needs_who_gets_the_alarms(desk: Desk) -> None:
+    place = ["--stage", "dev", "--region", "cn-hangzhou", "--ros-endpoint", desk.url, "--sts-endpoint", desk.url]
+    assert main(["up", *place, "--pause-s", "0", "--env-file", str(desk.env_file)], KEYS) == 1
+    assert "--alert-email says it, the first time" in desk.capture.readouterr().err
+    assert not desk.ros.stacks
 
 
 @pytest.mark.parametrize(
