@@ -38,6 +38,7 @@ NUMBERS = {
         "B-F16",
         "B-F18",
     ],
+    "fourth fresh attack": [f"D-F{number}" for number in range(1, 7)],
 }
 
 

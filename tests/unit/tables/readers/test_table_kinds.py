@@ -68,6 +68,8 @@ def test_json_is_known_by_its_first_line(line: bytes, kind: TableKind | None) ->
         ("SEP=|\n", {}, ("|", True)),
         ("sep=;\n", {"delimiter": ","}, (",", False)),
         ("sep=;\n", {"delimiter": ";"}, (";", True)),
+        ("sep=1\n", {"has_header": False, "names": ("a",)}, (",", False)),
+        ("sep=;\n", {"has_header": False, "names": ("a", "b")}, (";", True)),
         ("a;b,c\n", {"names": ("a;b", "c")}, (",", False)),
         ("a,b;c;d\n", {"names": ("a,b", "c", "d")}, (";", False)),
         ("a;b\n", {"names": ("a;b",)}, (",", False)),

@@ -158,7 +158,8 @@ class CsvTable:
 
 def find_delimiter(line: str, options: CsvOptions) -> tuple[str, bool]:
     """What divides the cells of a table that begins with ``line``, and whether the line says nothing else."""
-    said = _SAID.fullmatch(line)
+    # In a table of one column without a header, such a line is a row.
+    said = _SAID.fullmatch(line) if options.has_header or len(options.names) != 1 else None
     if said or options.delimiter:
         delimiter = options.delimiter or (said[1] if said else ",")
         return delimiter, said is not None and said[1] == delimiter
