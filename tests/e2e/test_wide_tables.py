@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import threading
+import tracemalloc
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.api.http.operation import WORKERS_OF_TENANT
@@ -37,6 +40,34 @@ def test_a_page_of_wide_tables_holds_no_column(tmp_path: Path) -> None:
     tasks.close()
     found = {task.params.filename: task.params for task in listed if task.params}
     assert found == {params.filename: params.without_columns() for params in (one, several)}
+
+
+@pytest.mark.parametrize("shape", ["one table", "four sheets", "damaged"])
+def test_lists_and_walks_hold_few_wide_rows_at_a_time(tmp_path: Path, shape: str) -> None:
+    tasks = SqliteTasks(tmp_path / "tasks.sqlite3", synchronous="OFF")
+    sheets = tuple(TableSpec(f"sheet {number}", COLUMNS[:4_000]) for number in range(4))
+    tables = {"sheets": sheets} if shape == "four sheets" else {"columns": COLUMNS}
+    params = ExportParams(format=ExportFormat.XLSX, filename="a.xlsx", **tables)
+    row_bytes, rows = len(params.encode()), 60
+    for number in range(rows):
+        tasks.create(msgspec.structs.replace(a_task(str(number)), params=params, params_sha=params.digest()))
+    if shape == "damaged":
+        with closing(sqlite3.connect(tmp_path / "tasks.sqlite3")) as db, db:
+            db.execute("UPDATE tasks SET params = substr(params, 1, length(params) - 1)")
+    damaged: list[TaskRef] = []
+    tracemalloc.start()
+    try:
+        page = tasks.page(TENANT, state=None, limit=rows, cursor="")
+        page_peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        scanned = sum(1 for _ in tasks.scan(damaged.append))
+        scan_peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        tasks.close()
+    assert len(page.tasks) + len(page.damaged) == scanned + len(damaged) == rows
+    assert page_peak < row_bytes
+    assert scan_peak < rows * row_bytes / 2
 
 
 def test_a_listing_has_everything_of_the_parameters_but_columns() -> None:

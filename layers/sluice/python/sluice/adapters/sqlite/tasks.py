@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +28,9 @@ from sluice.ports.task_store import ClaimedTask, TaskPage, pass_by
 Rows = TypeVar("Rows")
 
 _SCAN_ROWS = 500
-"""Rows that a scan holds at a time, so that it needs no transaction that stays open."""
+"""Rows that a scan holds at a time at most, so that it needs no transaction that stays open."""
+_SCAN_CHARS = 4 << 20
+"""Of parameters, which may be megabytes in a row; a scan holds no more rows than reach it."""
 
 
 def _names(struct: type[msgspec.Struct]) -> str:
@@ -40,14 +43,23 @@ def _marks(struct: type[msgspec.Struct]) -> str:
 
 _TASK = _names(Task)
 _LISTED = _TASK.replace(
-    '"params"', """CASE WHEN json_valid(params) THEN json_remove(params, '$.columns') ELSE params END"""
+    '"params"',
+    """CASE WHEN NOT json_valid(params) THEN substr(params, 1, 99)
+    WHEN json_type(params, '$.sheets') = 'array' THEN json_set(params, '$.sheets',
+        (SELECT json_group_array(json_remove(value, '$.columns')) FROM json_each(params, '$.sheets')))
+    ELSE json_remove(params, '$.columns') END""",
 )
-"""The same without the columns of the one table, which SQLite takes out before a row reaches us."""
+"""The same without the columns of tables, which SQLite takes out before a row reaches us.
+
+Of parameters that are damaged as much as shows it, since they may be as long.
+"""
 _CLAIM = _names(Claim)
 _ATTEMPT = _names(Attempt)
 _OF_TASK = "WHERE tenant = ? AND task_id = ?"
 
-_TENANT, _TASK_ID, _CREATED_AT = map(Task.__struct_fields__.index, ("tenant", "task_id", "created_at"))
+_TENANT, _TASK_ID, _CREATED_AT, _PARAMS = map(
+    Task.__struct_fields__.index, ("tenant", "task_id", "created_at", "params")
+)
 """Where a row has them."""
 
 _CREATE = f"INSERT INTO tasks ({_TASK}) VALUES ({_marks(Task)}) ON CONFLICT DO NOTHING"
@@ -164,8 +176,12 @@ class SqliteTasks:
         query = f"SELECT {_TASK}, rowid FROM tasks WHERE rowid > ? ORDER BY rowid LIMIT {_SCAN_ROWS}"
         after = 0  # not a task's id, which may be damaged too
         while True:
-            with self._connections.reading() as db:
-                rows = db.execute(query, (after,)).fetchall()
+            rows: list[tuple[Any, ...]] = []
+            chars = 0
+            with self._connections.reading() as db, closing(db.execute(query, (after,))) as found:
+                while chars < _SCAN_CHARS and (row := found.fetchone()):
+                    rows.append(row)
+                    chars += len(row[_PARAMS])
             if not rows:
                 return
             yield from _decode_all([row[:-1] for row in rows], on_damaged)

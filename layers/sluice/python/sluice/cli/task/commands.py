@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated
 
+import msgspec
 import typer
 
 from sluice.api.task_view import view_task
@@ -23,7 +24,7 @@ from sluice.domain.attempts import free_at, is_leased
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.limits import DAY_S
-from sluice.domain.task import State
+from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.sending.cancel_export import cancel_export, delete_export
@@ -101,7 +102,7 @@ def list_(
     damaged: list[TaskRef] = []
     with open_data(data, config) as ports:
         scanned = ports.tasks.scan(damaged.append)
-        wanted = (task for task in scanned if tenant in {None, task.tenant} and state in {None, task.state})
+        wanted = (_narrow(task) for task in scanned if tenant in {None, task.tenant} and state in {None, task.state})
         newest = heapq.nlargest(limit, wanted, key=lambda task: task.created_at)
         now = ports.clock.now()
     if as_json:
@@ -110,6 +111,11 @@ def list_(
         typer.echo(table_of(newest, now))
     for ref in damaged:
         print(f"sluice: the record of task {ref.task_id} of {ref.tenant} cannot be read", file=sys.stderr)
+
+
+def _narrow(task: Task) -> Task:
+    """The task as a list shows it: the columns of many wide tables would fill the memory."""
+    return task if task.params is None else msgspec.structs.replace(task, params=task.params.without_columns())
 
 
 @commands.command()
