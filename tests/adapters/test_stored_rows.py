@@ -46,7 +46,7 @@ from tests.support.tablestore_tables import TIMEOUT_S, access_to, open_tasks
 
 ADDED: dict[str, object] = {
     "upkeep_failures": 0, "upkeep_error": "", "strikes": 0, "deaths": 0, "died_at": "",
-    "result_of": "", "content_sha": "", "shared_with": "", "room_needed": 0,
+    "result_of": "", "content_sha": "", "shared_with": "", "room_needed": 0, "renders": "",
 }  # fmt: skip
 """Columns that rows have since, with what a new row has in them; they come behind all others."""
 VECTOR = Path(__file__).parents[1] / "vectors/task-rows-v1.json"
@@ -208,8 +208,11 @@ def check_stored(stored: dict[str, dict[str, Any]], expected: dict[str, dict[str
         return {name: (type(value), value) for name, value in row.items() if name not in made}
 
     assert stored.keys() == expected.keys()
+    source, render = known()["refs"]["warned"], known()["refs"]["rendered"]
     for task_id, row in expected.items():
-        assert typed(stored[task_id]) == typed(row | ADDED)
+        # A render is listed in the row of its source, by one more change of it.
+        listed = {"rev": row["rev"] + 1, "renders": f'{{"{render}":{expected[render]["created_at"]}}}'}
+        assert typed(stored[task_id]) == typed(row | ADDED | (listed if task_id == source else {}))
 
 
 def test_a_row_that_is_read_again_while_it_is_in_use_is_not_decoded_again(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def a_full_task() -> Task:
         "state": State.COMPOSING,
         "params": ExportParams(format=ExportFormat.XLSX, filename="值.xlsx", sheets=sheets),
         "sheet_rows": (2**53, 0, 7),
+        "renders": {"d" * 26: NOW},
         "shared_with": {"b" * 26: NOW, "c" * 26: NOW + 1},
         "warnings": {"text_cut": 2**53, "a kind '\"": 1},
     }

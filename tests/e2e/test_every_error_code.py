@@ -97,6 +97,9 @@ EXPECTED = {
     "QUOTA_EXCEEDED": Expected(
         429, "RESOURCE_EXHAUSTED", "client", {"open_tasks_max": 1, "retry_after_s": 60}, retry_s=60
     ),
+    "QUOTA_EXCEEDED/renders": Expected(
+        429, "RESOURCE_EXHAUSTED", "client", {"renders_max": 1, "retry_after_s": 60}, retry_s=60
+    ),
     "RATE_LIMITED": Expected(429, "RESOURCE_EXHAUSTED", "client", {"retry_after_s": 2}, retry_s=2),
     "UNAUTHENTICATED": Expected(401, "UNAUTHENTICATED", "client", {}),
     "PERMISSION_DENIED": Expected(403, "PERMISSION_DENIED", "client", {"scope": "write"}),

@@ -128,6 +128,20 @@ def test_below_the_threshold_batches_are_refused_and_exports_are_finished_once_t
         assert len(finished_export(service)[1]) > MIB
 
 
+def test_where_no_file_has_room_nothing_is_rendered_again_while_batches_are_taken(
+    service: ServiceProcess, disk: Path
+) -> None:
+    task, _ = finished_export(service)
+    with Client(service.url, retry_for_s=0) as client:
+        filler = fill(disk, leave=10 * MIB)
+        with pytest.raises(SluiceApiError) as refused_render:
+            client.export(task).render(format="jsonl")
+        assert (refused_render.value.code, refused_render.value.status) == ("STORAGE_FULL", 507)
+        client.open(format="csv", filename="t", columns=COLUMNS).put(1, [["x"]])
+        filler.unlink()
+        assert client.export(task).render(format="jsonl").wait(WAIT_S).state == "completed"
+
+
 def test_a_file_that_is_larger_than_the_disk_takes_no_room_from_the_batches_of_others(
     service: ServiceProcess, disk: Path
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import TaskRef
+from sluice.domain.keys import TaskId, TaskRef
 from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
@@ -30,7 +30,7 @@ from tests.support.simulation.scenarios import begin, completed, compose, exhaus
 from tests.support.simulation.settling import outlive, recover, ring_all
 from tests.support.simulation.simulation import Simulation
 from tests.support.simulation.straight_world import straight_ports
-from tests.support.simulation.world import TIMINGS, World
+from tests.support.simulation.world import LIMITS, TIMINGS, World
 
 
 def open_with(ports: Ports, params: ExportParams, key: str) -> TaskRef:
@@ -147,6 +147,24 @@ def test_a_task_rendered_again_by_two_requests_at_once_is_created_once() -> None
     assert isinstance(first.result, Opened)
     assert first.result.replayed
     assert len(journal.of(Event.TASK_CREATED)) == 1
+
+
+@pytest.mark.parametrize("calls", range(9))
+def test_of_two_renders_at_once_one_gets_the_last_place(calls: int) -> None:
+    """Wherever the first stands when the second comes by."""
+    sim = Simulation(limits=msgspec.structs.replace(LIMITS, renders_max=1))
+    source = completed(sim)
+    requests = (RenderRequest(options=SEMICOLONS, idempotency_key=key) for key in ("one", "two"))
+    first, second = (sim.spawn("render", partial(render_again, sim.world.ports(), source, at)) for at in requests)
+    sim.advance(first, calls)
+    sim.finish(second)
+    sim.finish(first)
+    refused = [actor.error for actor in (first, second) if actor.error is not None]
+    assert [error.code for error in refused if isinstance(error, SluiceError)] == [ErrorCode.QUOTA_EXCEEDED]
+    task = sim.world.tasks.read(source)
+    assert task is not None
+    (made,) = task.renders
+    assert sim.world.tasks.read(TaskRef(source.tenant, TaskId(made))) is not None
 
 
 def test_an_upload_that_outlives_its_row_is_aborted_by_the_weekly_walk() -> None:

@@ -156,6 +156,9 @@ class ExportLifecycle(RuleBasedStateMachine):
         task = self.row(source)
         known = Known(RENDERED, self.root_of(source))
         expected: str = self.refuses_to_render(task) or self.expect_made(source.tenant, key, known)
+        sent, made = self.row(self.root_of(source)), self.refs.get((source.tenant, key))
+        if expected == OK and (made is None or self.row(made) is None) and (sent is None or ended_code(sent)):
+            expected = ErrorCode.EXPIRED
         if expected == OK:
             root = self.known[self.root_of(source)]
             known.batches = dict(root.batches)
@@ -184,7 +187,7 @@ class ExportLifecycle(RuleBasedStateMachine):
         return OK if same else ErrorCode.IDEMPOTENCY_KEY_REUSED
 
     def made(self, tenant: TenantId, key: str, known: Known, *, expected: str, answered: tuple[str, Any]) -> Any:
-        if known.variant == RENDERED and expected == OK and answered[0] == ErrorCode.CHUNK_MISSING:
+        if known.variant == RENDERED and expected in {OK, ErrorCode.EXPIRED} and answered[0] == ErrorCode.CHUNK_MISSING:
             # The source is a task rendered from another whose time is over, and its own manifest is gone.
             return multiple()
         assert answered[0] == expected

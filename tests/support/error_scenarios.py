@@ -260,6 +260,12 @@ def open_twice(_: BothApis, face: EitherApi) -> Answer:
     return face.open()
 
 
+def render_twice(faces: BothApis, face: EitherApi) -> Answer:
+    task_id = completed(faces, face)
+    granted(face.render(task_id, "xlsx"))
+    return face.render(task_id, "jsonl")
+
+
 def ask_twice(_: BothApis, face: EitherApi) -> Answer:
     task_id = granted(face.open())
     return face.status(task_id)
@@ -296,6 +302,10 @@ def small() -> dict[str, Any]:
         open_tasks_max=1,
     )
     return {"limits": limits}
+
+
+def rendered_once() -> dict[str, Any]:
+    return {"limits": Limits(renders_max=1)}
 
 
 def narrow() -> dict[str, Any]:
@@ -386,6 +396,7 @@ SCENARIOS: dict[str, Scenario] = {
     "STORAGE_FULL": Scenario(of_batch(rows_of(1, 1)), no_room),
     "QUEUE_FULL": Scenario(lambda _, face: face.open(), full),
     "QUOTA_EXCEEDED": Scenario(open_twice, small),
+    "QUOTA_EXCEEDED/renders": Scenario(render_twice, rendered_once),
     "RATE_LIMITED": Scenario(ask_twice, slow),
     "UNAUTHENTICATED": Scenario(lambda faces, face: faces.face(face.name, tenant=face.tenant, scope=None).open()),
     "PERMISSION_DENIED": Scenario(

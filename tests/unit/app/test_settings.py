@@ -389,6 +389,7 @@ def test_limits_and_timings_carry_the_settings() -> None:
         "SLUICE_PERFORMANCE_PARALLEL_PARTS": "6",
         "SLUICE_PERFORMANCE_PREFETCHED_CHUNKS": "7",
         "SLUICE_CONCURRENCY_OPEN_TASKS_MAX": "14",
+        "SLUICE_CONCURRENCY_RENDERS_MAX": "22",
         "SLUICE_CONCURRENCY_TENANT_COMPOSING_MAX": "15",
         "SLUICE_CONCURRENCY_LEASE_S": "3",
         "SLUICE_CONCURRENCY_HEARTBEAT_S": "0.5",
@@ -415,6 +416,7 @@ def test_limits_and_timings_carry_the_settings() -> None:
         parallel_parts=6,
         prefetched_chunks=7,
         open_tasks_max=14,
+        renders_max=22,
         tenant_composing_max=15,
     )
     assert settings.timings() == Timings(

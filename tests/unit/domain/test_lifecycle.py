@@ -353,6 +353,7 @@ def test_a_tombstone_has_no_parameters_and_is_not_due_when_it_is_deleted() -> No
     assert fields("bury", row(State.EXPIRED)) == {
         "params": None,
         "shared_with": {},
+        "renders": {},
         "due_at": NOW + TIMINGS.tombstone_s,
     }
     assert fields("delete", row(State.EXPIRED, params=None)) == {"deleted_at": NOW}

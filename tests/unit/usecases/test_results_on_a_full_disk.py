@@ -13,11 +13,11 @@ from sluice.adapters.directory.atomic_file import DiskRoom
 from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.forwarding_store import RoomyStore
 from sluice.domain.attempts import POSTPONE_S, room_needed
-from sluice.domain.errors import ErrorCode
+from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId, result_key
 from sluice.domain.limits import KIB, Limits
-from sluice.domain.options import ExportFormat
+from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State, Task
@@ -30,6 +30,7 @@ from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
 from sluice.usecases.sending.put_batch import put_batch
+from sluice.usecases.sending.render_again import RenderRequest, render_again
 from tests.support.fake_clock import FakeClock, SeededRandomness
 from tests.support.memory_ports import memory_ports
 from tests.support.recorded_journal import RecordedJournal
@@ -233,3 +234,28 @@ def test_a_bound_of_nothing_is_none(disk: SmallDisk) -> None:
     disk.size = 10 * FILE_BYTES
     ports = ports_on(disk, FakeClock(), limits=Limits(part_bytes_min=10 * KIB, result_bytes_max=0))
     assert compose_export(ports, sealed(ports)[1]) is Outcome.COMPLETED
+
+
+def test_an_export_is_not_rendered_again_without_room_for_one_more_file(disk: SmallDisk) -> None:
+    disk.size = 1_000 * KIB
+    ports = ports_on(disk, FakeClock())
+    ref, trigger = sealed(ports, rows=ROWS // 4)
+    assert compose_export(ports, trigger) is Outcome.COMPLETED
+    size = row_of(ports, ref).result_size
+    assert size > FILE_BYTES // 4
+    a_copy, made = RenderRequest(options=ExportOptions(reuse=False)), 0
+    while ports.has_room(size):
+        again = render_again(ports, ref, a_copy).task
+        assert compose_export(ports, ManifestRef(again.ref, again.man_sha)) is Outcome.COMPLETED
+        made += 1
+    assert made > 2
+    before = sorted(disk.folder.rglob("*"))
+    with pytest.raises(SluiceError) as refused:
+        render_again(ports, ref, a_copy)
+    assert refused.value.code is ErrorCode.STORAGE_FULL
+    assert sorted(disk.folder.rglob("*")) == before, "nothing was written"
+    render_again(ports, ref, RenderRequest(filename="b.jsonl"))  # may share the file
+    disk.size = disk.size - disk.free + 2 * MIN_FREE
+    with pytest.raises(SluiceError) as refused:
+        render_again(ports, ref, RenderRequest(filename="b.jsonl"))
+    assert refused.value.code is ErrorCode.STORAGE_FULL

@@ -63,20 +63,26 @@ def encode_warnings(warnings: Mapping[str, int]) -> str:
     return msgspec.json.encode(warnings, order="sorted").decode()
 
 
-def encode_shared_with(shared: Mapping[str, float]) -> str:
-    """``{"task": until, …}`` by task; empty for a result that no other task has."""
-    return msgspec.json.encode(shared, order="sorted").decode() if shared else ""
+def encode_times(times: Mapping[str, float]) -> str:
+    """``{"task": time, …}`` by task; empty for none."""
+    return msgspec.json.encode(times, order="sorted").decode() if times else ""
 
 
 _ENCODERS: Mapping[str, Callable[[Any], str]] = {
     "params": encode_params,
     "sheet_rows": encode_sheet_rows,
-    "shared_with": encode_shared_with,
+    "renders": encode_times,
+    "shared_with": encode_times,
     "warnings": encode_warnings,
 }
 """The fields of a task that are more than a text or a number."""
 
-_JSON = {"sheet_rows": tuple[int, ...], "shared_with": dict[str, float], "warnings": dict[str, int]}
+_JSON = {
+    "renders": dict[str, float],
+    "sheet_rows": tuple[int, ...],
+    "shared_with": dict[str, float],
+    "warnings": dict[str, int],
+}
 """The fields that are kept as JSON, with what it holds; an empty text is their default."""
 _TASK = {column.name: column.kind for column in columns_of(Task)}
 _BURIED = frozenset({State.FAILED, State.CANCELLED, State.EXPIRED})

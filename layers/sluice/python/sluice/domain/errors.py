@@ -130,7 +130,7 @@ MEANINGS: dict[ErrorCode, Meaning] = {
         "The service has no room for more; its operator must make some.", Actor.OPERATOR, Level.ERROR
     ),
     ErrorCode.QUEUE_FULL: _wait("Too many exports are waiting; try again later.", Actor.CLIENT),
-    ErrorCode.QUOTA_EXCEEDED: _wait("The tenant has as many open exports as it may.", Actor.CLIENT),
+    ErrorCode.QUOTA_EXCEEDED: _wait("The tenant has as many open exports, or renders of one, as it may.", Actor.CLIENT),
     ErrorCode.RATE_LIMITED: _wait("Too many requests in a short time.", Actor.CLIENT, Level.DEBUG),
     ErrorCode.SENDER_TOO_SLOW: _wait("The request did not arrive in time; send it again.", Actor.CLIENT),
     ErrorCode.UNAUTHENTICATED: _client("No valid credential was sent."),
@@ -171,6 +171,11 @@ MORE: dict[ErrorCode, str] = {
     ErrorCode.STORAGE_FULL: (
         "Less than storage.min_free_bytes is free for batches, or twice that for files. A closed export whose file has "
         "no room waits: sluice task show says how many bytes it needs, and it is begun again once they are free."
+    ),
+    ErrorCode.QUOTA_EXCEEDED: (
+        "The facts name the bound. open_tasks_max: close or cancel exports, or wait until they are composed. "
+        "renders_max: delete renders of that export, or wait until they expire. Both are settings of the operator, "
+        "concurrency.open_tasks_max and concurrency.renders_max."
     ),
     ErrorCode.BATCHES_MISSING: "GET /v1/exports/{task_id}/batches has the sequences that are stored.",
 }

@@ -338,7 +338,7 @@ def settled_upkeep(task: Task) -> TaskFields:
 
 def bury(task: Task, *, now: float, timings: Timings) -> Transition:
     """Keep only the id, so that a late retry of the open cannot make the task again."""
-    return stays(task, {"params": None, "shared_with": {}, "due_at": now + timings.tombstone_s})
+    return stays(task, {"params": None, "shared_with": {}, "renders": {}, "due_at": now + timings.tombstone_s})
 
 
 def _content(params: ExportParams, manifest: Manifest, *, now: float, timings: Timings) -> TaskFields:

@@ -65,7 +65,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     prefetched_chunks: int = 2
     """Chunks of one file read ahead; each is in memory."""
     open_tasks_max: int = 1_000
-    """Tasks of one tenant that are open at a time."""
+    """Tasks of one tenant that are open at a time; no export is rendered again while more wait for a composer."""
+    renders_max: int = 16
+    """Kept tasks over the chunks of one, beside itself: each is a file for which nothing was sent."""
     tenant_composing_max: int = 0
     """Tasks of one tenant that are composed at a time; 0 for no share of its own."""
 

@@ -78,6 +78,7 @@ class TaskFields(TypedDict, total=False):
     deaths: int
     died_at: str
     room_needed: int
+    renders: Mapping[str, float]
 
 
 NO_ERROR: TaskFields = {"last_error_code": "", "last_error": ""}
@@ -149,6 +150,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks that were completed with this task's result, and until when each may need it."""
     room_needed: int = 0
     """Bytes that must be free for the file before another attempt begins; 0 until one met a full disk."""
+    renders: Mapping[str, float] = msgspec.field(default_factory=dict)
+    """Tasks that make other files of this task's chunks, and since when; ended ones go when their place is needed."""
 
     @property
     def ref(self) -> TaskRef:

@@ -102,6 +102,7 @@ class Concurrency(msgspec.Struct, frozen=True, kw_only=True):
     task_queue_size: Count = 1_000
     queue_timeout_s: SecondsOrNone = 30
     open_tasks_max: Count = _LIMITS.open_tasks_max
+    renders_max: Annotated[int, Meta(ge=1, le=100)] = _LIMITS.renders_max
     tenant_composing_max: CountOrOff | None = None
     lease_s: Seconds = 10
     heartbeat_s: Seconds = 1
@@ -258,6 +259,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             parallel_parts=self.performance.parallel_parts,
             prefetched_chunks=self.performance.prefetched_chunks,
             open_tasks_max=self.concurrency.open_tasks_max,
+            renders_max=self.concurrency.renders_max,
             tenant_composing_max=composers - composers // 5 if share is None else share,
         )
 

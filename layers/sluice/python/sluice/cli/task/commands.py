@@ -160,7 +160,7 @@ def retry(
             raise _refused(f"task {task} has not failed; it is {state}")
         if state in {State.COMPLETED, State.FAILED}:
             check_chunks(ports, ref)
-        made = render_again(ports, ref, RenderRequest()).task
+        made = render_again(ports, ref, RenderRequest(is_repair=True)).task
     _say(
         f"Task {made.task_id} composes the {counted(made.total_rows, 'row')} of {task} again, "
         "as soon as the service's sweeper runs.",

@@ -19,6 +19,9 @@ from sluice.ports.retry import settle
 from sluice.tables.formats import EXTENSIONS, FORMATS
 from sluice.usecases.reading.read_task import note_task
 
+QUOTA_RETRY_S = 60
+"""When a tenant that has all it may have should ask again."""
+
 
 class OpenRequest(NamedTuple):
     """What a sender asks for. ``params.filename`` is as sent."""
@@ -60,9 +63,7 @@ def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
             note_task(existing)
             return replay(existing, params)
     ports.admission.admit()
-    open_tasks_max = ports.limits.open_tasks_max
-    if ports.tasks.count(tenant, State.OPEN) >= open_tasks_max:
-        raise SluiceError(ErrorCode.QUOTA_EXCEEDED, open_tasks_max=open_tasks_max, retry_after_s=60)
+    check_quota(ports, tenant, State.OPEN)
     opened = create_task(ports, task, params)
     note_task(opened.task)
     if not opened.replayed:
@@ -74,6 +75,13 @@ def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
             columns=params.column_count,
         )
     return opened
+
+
+def check_quota(ports: Ports, tenant: TenantId, begins: State) -> None:
+    """Raise QUOTA_EXCEEDED when the tenant has as many tasks as it may in the state that a new one ``begins`` in."""
+    open_tasks_max = ports.limits.open_tasks_max
+    if ports.tasks.count(tenant, begins) >= open_tasks_max:
+        raise SluiceError(ErrorCode.QUOTA_EXCEEDED, open_tasks_max=open_tasks_max, retry_after_s=QUOTA_RETRY_S)
 
 
 def check_params(params: ExportParams, limits: Limits) -> ExportParams:
