@@ -93,7 +93,7 @@ def is_day_that_no_cell_shows(text: str) -> bool:
 
 
 def canonical(sent: str) -> str:
-    """A spelling without what a cell does not tell apart: T and blank, how a boolean is written, microseconds."""
+    """A form without what a cell does not tell apart: T and blank, how a boolean is written, microseconds."""
     if sent in {"True", "TRUE", "true", "False", "FALSE", "false"}:
         return sent.upper()
     found = re.fullmatch(r"([0-9-]{10})[ T]([0-9:]{5,8}\.[0-9]{3}|[0-9:]{5,8}(?:\.[0-9]+)?)[0-9]*(.*)", sent)

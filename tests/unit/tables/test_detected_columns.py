@@ -127,7 +127,7 @@ def test_a_later_value_that_would_be_shown_otherwise_is_text_and_counted(
 
 
 @pytest.mark.parametrize(("kind", "code", "later"), LATER)
-def test_a_parquet_file_has_a_later_number_as_it_was_sent_and_refuses_another_spelling_of_anything_else(
+def test_a_parquet_file_has_a_later_number_as_it_was_sent_and_refuses_another_form_of_anything_else(
     tmp_path: Path, kind: ColumnType, code: str, later: str
 ) -> None:
     column, first = detected_column(kind, code), FIRST[kind, code]
@@ -140,7 +140,7 @@ def test_a_parquet_file_has_a_later_number_as_it_was_sent_and_refuses_another_sp
     for refuse in (PARQUET.check_rows_of, PARQUET.write):
         error = refusal(lambda refuse=refuse: refuse([[first], [later]], (column,)))  # type: ignore[misc]
         assert (error.code, error.facts["row"]) == (ErrorCode.INVALID_VALUE, 2)
-        assert (error.facts.get("reason") in {"spelling", "time_of_day", "fraction"}) is not is_invalid
+        assert (error.facts.get("reason") in {"form", "time_of_day", "fraction"}) is not is_invalid
     kept = PARQUET.write([[first], [later]], (column,), on_invalid="text")
     assert read_parquet(kept.data, tmp_path).rows == [(first,), (later,)]
     assert dict(kept.tally.warnings) == {"invalid_as_text": 1}

@@ -147,7 +147,7 @@ MORE: dict[ErrorCode, str] = {
         "The facts name the row, the column, what it accepts and the option that lets the value through: on_invalid "
         '"text" keeps it as text, "null" leaves its cell empty; both count it. Numbers are written 12.50, -3 or '
         "1.2e9; dates 2025-03-14, perhaps with a time and an offset, 2025-03-14T09:26:53+08:00; booleans true/false, "
-        "1/0, yes/no, y/n, t/f, on/off in any case, or the column's own pair. The reason spelling: the column's type "
+        "1/0, yes/no, y/n, t/f, on/off in any case, or the column's own pair. The reason form: the column's type "
         "was detected, and this value is written otherwise than the first ones were; declare the column."
     ),
     ErrorCode.INVALID_TEXT: (

@@ -32,7 +32,7 @@ def tolerant(params: ExportParams) -> ExportParams:
     """``params`` that keep a value that is none of its column's type as text, counted.
 
     Not of Parquet, where every column would then be text: there it is refused. A value of the type that is only
-    spelled otherwise than the first batch had it is what the columns themselves ask about (``detected``).
+    written otherwise than the first batch had it is what the columns themselves ask about (``detected``).
     """
     if params.format is ExportFormat.PARQUET or params.options.on_invalid != ExportOptions().on_invalid:
         return params

@@ -15,8 +15,8 @@ from sluice.tables.values.booleans import boolean_words
 from sluice.tables.values.dates import DateFault, are_plain_dates, read_date, time_zone
 from sluice.tables.values.number_formats import is_number_format
 from sluice.tables.values.numbers import NumberKind, are_plain_numbers, number_kind
+from sluice.tables.values.shown_forms import form_check
 from sluice.tables.values.slices import CellCheck, first_index
-from sluice.tables.values.spellings import spelling_check
 
 FORMAT_CHARS_MAX = 255
 """Characters of a number format (Excel specifications and limits)."""
@@ -125,7 +125,7 @@ def _check_column(field: str, column: ColumnSpec, limits: Limits) -> None:
     elif not is_number_format(column.format):
         raise refuse(f"{field}.format", "This is not an Excel number format, such as 0.00, yyyy-mm-dd or @.")
     try:
-        spelling_check(column)
+        form_check(column)
     except ValueError:
         raise refuse(f"{field}.format", "A detected column has no such format; a declared one may.") from None
 

@@ -9,12 +9,12 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch, Cells
 from sluice.tables.values.dates import OFFSET, DateFault, read_date
 from sluice.tables.values.number_formats import DATETIME_FORMAT
-from sluice.tables.values.spellings import (
+from sluice.tables.values.shown_forms import (
     FLOAT_FORMAT,
     WHOLE_FORMAT,
     datetime_format,
     fixed_format,
-    spelling_check,
+    form_check,
 )
 
 _DECIMALS_MAX = 14
@@ -29,7 +29,7 @@ def detect_types(names: tuple[str, ...], batch: Batch, timezone: str = "") -> tu
     """Declare the columns of a table that begins with ``batch``.
 
     A column has a type, and a format if it needs one, with which every value is
-    shown as it was sent (``spellings``). Where there is none, and without any
+    shown as it was sent (``shown_forms``). Where there is none, and without any
     value, it is one of texts. ``timezone`` is the option of the file: where it
     is chosen, times with an offset are times.
     """
@@ -47,7 +47,7 @@ def _column_of(name: str, cells: Cells, rows: int, timezone: str) -> ColumnSpec:
 
 
 def _oddness(column: ColumnSpec, timezone: str) -> Callable[[str], bool]:
-    check = spelling_check(column, timezone)
+    check = form_check(column, timezone)
     assert check is not None, "a detected column that is not one of texts has a check"
     if column.type not in {ColumnType.DATE, ColumnType.DATETIME}:
         return check.is_odd

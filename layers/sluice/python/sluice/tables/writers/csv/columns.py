@@ -22,8 +22,8 @@ from sluice.tables.values.booleans import BooleanWords, boolean_words
 from sluice.tables.values.cell_checks import type_check
 from sluice.tables.values.date_texts import DateTexts
 from sluice.tables.values.dates import time_zone
+from sluice.tables.values.shown_forms import TRUTHS, form_check
 from sluice.tables.values.slices import CellCheck
-from sluice.tables.values.spellings import TRUTHS, spelling_check
 from sluice.tables.writers.csv.encodings import encoding_of
 
 _NUL = b"\0"
@@ -202,9 +202,9 @@ def rewrite_for(column: ColumnSpec, options: ExportOptions) -> Rewrite | None:
     Raises ValueError for a date format that only a spreadsheet can show.
     """
     is_for_mysql = options.csv_dialect == "mysql"
-    spelled = spelling_check(column, options.timezone)
-    if spelled is not None and not (column.type is ColumnType.BOOLEAN and is_for_mysql):
-        return _counting(spelled)
+    shown = form_check(column, options.timezone)
+    if shown is not None and not (column.type is ColumnType.BOOLEAN and is_for_mysql):
+        return _counting(shown)
     accepted = type_check(column) if options.on_invalid == "text" else None
     match column.type:
         case ColumnType.STRING:

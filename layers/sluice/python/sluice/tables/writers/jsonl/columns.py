@@ -17,8 +17,8 @@ from sluice.tables.values.booleans import BooleanWords, boolean_words
 from sluice.tables.values.cell_checks import cell_error, is_invalid_date, type_check
 from sluice.tables.values.dates import are_plain_dates
 from sluice.tables.values.numbers import NumberKind, are_exact_or_empty, are_long_numbers, number_kind
+from sluice.tables.values.shown_forms import form_check, without_odd
 from sluice.tables.values.slices import CellCheck
-from sluice.tables.values.spellings import spelling_check, without_odd
 
 _NUL = b"\0"
 _QUOTE = b'"'
@@ -106,7 +106,7 @@ def column_renderer(column: ColumnSpec, frame: Frame, plan: FilePlan, tally: Tal
     """Choose the renderer for ``column``; it adds to ``tally.warnings``."""
     odd = JsonOddCells(column, frame, tally, keep_invalid=plan.options.on_invalid == "text")
     renderer = _renderer_of_type(column, frame, odd)
-    check, accepted = spelling_check(column, plan.options.timezone), type_check(column)
+    check, accepted = form_check(column, plan.options.timezone), type_check(column)
     return renderer if check is None or accepted is None else JsonDetectedColumn(renderer, check, accepted, odd)
 
 
@@ -148,7 +148,7 @@ class JsonOddCells:
 
 
 class JsonDetectedColumn:
-    """A typed column that nobody declared: what would be read otherwise than it was sent stays a string."""
+    """A typed column without a declared type: what would be read otherwise than it was sent stays a string."""
 
     def __init__(self, renderer: Renderer, check: CellCheck, accepted: CellCheck, odd: JsonOddCells) -> None:
         self._renderer = renderer

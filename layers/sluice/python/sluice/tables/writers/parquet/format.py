@@ -59,7 +59,7 @@ class ParquetFormat(Format):
         """Refuse values of the wrong type, and those of which the column's type would lose something.
 
         Raises INVALID_VALUE, in the second case with the fact ``reason``:
-        ``decimals``, ``leading_zeros``, ``range``, ``time_of_day``, or ``spelling``
+        ``decimals``, ``leading_zeros``, ``range``, ``time_of_day``, or ``form``
         for a detected column.
         """
         del limits

@@ -16,8 +16,8 @@ from sluice.tables.values.booleans import BooleanWords, boolean_words
 from sluice.tables.values.cell_checks import is_invalid_date, is_invalid_number, type_check
 from sluice.tables.values.dates import PLAIN_DAY, DateFault, is_finer_than_kept, read_date, time_zone
 from sluice.tables.values.numbers import are_plain_numbers
+from sluice.tables.values.shown_forms import form_check
 from sluice.tables.values.slices import CellCheck
-from sluice.tables.values.spellings import spelling_check
 
 FormatCell = Callable[[str], str]
 """Gives the text of a value in the file, or raises ``Misfit``."""
@@ -173,13 +173,13 @@ def kind_of(column: ColumnSpec, options: ExportOptions) -> Kind:
     Whole numbers and decimals are what a number's ``format`` declares, such as
     ``0`` and ``0.00``; without one, no type but text holds every number.
     Where invalid values are kept as text, every column is one of texts. Of
-    detected columns only numbers take another spelling: they are stored as sent.
+    detected columns only numbers take another form: they are stored as sent.
     """
-    check = spelling_check(column, options.timezone)
+    check = form_check(column, options.timezone)
     if options.on_invalid == "text":
         return _as_sent(column, check or type_check(column))
     kind = _declared_kind(column, options)
-    return kind if check is None or column.type is ColumnType.NUMBER else _as_spelled(kind, check)
+    return kind if check is None or column.type is ColumnType.NUMBER else _as_shown(kind, check)
 
 
 def _declared_kind(column: ColumnSpec, options: ExportOptions) -> Kind:
@@ -221,13 +221,13 @@ def _as_sent(column: ColumnSpec, check: CellCheck | None) -> Kind:
     return Kind(Stored.TEXT, format_text, check.are_plain, empty_is_null=empty_is_null, is_invalid=check.is_odd)
 
 
-def _as_spelled(kind: Kind, check: CellCheck) -> Kind:
-    """``kind``, but for values that are spelled otherwise than the column was detected by: no cell can keep them."""
+def _as_shown(kind: Kind, check: CellCheck) -> Kind:
+    """``kind``, but for values that are written otherwise than the column was detected by: no cell can keep them."""
 
     def format_cell(text: str) -> str:
         formatted = kind.format(text)
         if check.is_odd(text):
-            raise Misfit("spelling")
+            raise Misfit("form")
         return formatted
 
     return replace(

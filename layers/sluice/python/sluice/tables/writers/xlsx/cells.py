@@ -21,8 +21,8 @@ from sluice.tables.values.numbers import (
     are_long_numbers,
     number_kind,
 )
+from sluice.tables.values.shown_forms import form_check, without_odd
 from sluice.tables.values.slices import CellCheck
-from sluice.tables.values.spellings import spelling_check, without_odd
 from sluice.tables.writers.xlsx.serials import SerialDates, keeps_time, serial_of
 from sluice.tables.writers.xlsx.text import CLOSING, NUL, OPENING, TextCells, escape_column
 
@@ -74,7 +74,7 @@ def column_renderer(column: ColumnSpec, style: ColumnStyle, plan: FilePlan, tall
     )
     odd = XlsxOddCells(texts, keep_invalid=plan.options.on_invalid == "text")
     renderer = _renderer_of_type(column, style, texts, odd, time_zone(plan.options.timezone))
-    check, accepted = spelling_check(column, plan.options.timezone), type_check(column)
+    check, accepted = form_check(column, plan.options.timezone), type_check(column)
     if check is None or accepted is None:
         return renderer
     return XlsxDetectedColumn(renderer, check, accepted, odd, style.digits)
@@ -133,7 +133,7 @@ class XlsxOddCells:
 
 
 class XlsxDetectedColumn:
-    """A typed column that nobody declared: what its cells would show otherwise than it was sent stays text."""
+    """A typed column without a declared type: what its cells would show otherwise than it was sent stays text."""
 
     def __init__(
         self, renderer: Renderer, check: CellCheck, accepted: CellCheck, odd: XlsxOddCells, text_style: bytes

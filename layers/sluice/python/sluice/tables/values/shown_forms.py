@@ -1,6 +1,6 @@
-"""How a value is spelled that a detected column takes: as the column's cells show it, to the last digit.
+"""How a value is written that a detected column takes: as the column's cells show it, to the last digit.
 
-Nobody declared that such a column holds numbers, so nothing may be read into
+No sender declared that such a column holds numbers, so nothing may be read into
 it: not that ``1E5`` is 100000, ``+49`` is 49, ``on`` is TRUE or that a day may
 move with its offset. Decision 0032 has the reasons.
 """
@@ -43,8 +43,8 @@ _FRACTION = r"(?:\.(?=0*+[1-9])[0-9]{1,6}+)?+"
 """One that is shown has a digit other than zero, and no more than a cell keeps."""
 
 
-def spelling_check(column: ColumnSpec, timezone: str = "") -> CellCheck | None:
-    """Which cells of a detected column are spelled otherwise than they would be shown; None for a declared one.
+def form_check(column: ColumnSpec, timezone: str = "") -> CellCheck | None:
+    """Which cells of a detected column are written otherwise than they would be shown; None for a declared one.
 
     Empty cells never are. Raises ValueError for a format that detection gives no column of this type.
     """
