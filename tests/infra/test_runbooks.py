@@ -53,6 +53,18 @@ def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
 
 
+def test_the_one_on_call_is_sent_to_the_file_where_a_setting_is_read() -> None:
+    page = (ROOT / "infra/runbooks/on-call.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"SLUICE_[A-Z][A-Z_]+[A-Z]", page))
+    from_env = {name for name in named if f"env('{name}'" in S_YAML.read_text(encoding="utf-8")}
+    said = re.search(
+        r"A setting named below is a line of `environmentVariables` in `s.yaml`.*; (.*) is a line of `.env`", page
+    )
+    assert said is not None
+    assert from_env == set(re.findall(r"`(\w+)`", said[1])) < named
+    assert "provision up` puts" not in page  # what was changed by hand it does not see
+
+
 def test_every_variable_of_ours_is_a_setting() -> None:
     names = set(re.findall(r"SLUICE_[A-Z][A-Z_]+[A-Z]", text_of_all()))
     assert len(names) > 5
