@@ -87,7 +87,13 @@ STEPS: dict[str, tuple[Step, tuple[State, ...]]] = {
     ),
     "release": (
         lambda task: lifecycle.release(
-            COMPOSE, task.epoch, FAILURE, strikes=2, now=NOW, timings=TIMINGS, kept={"room_needed": 9}
+            COMPOSE,
+            task.epoch,
+            FAILURE,
+            strikes=2,
+            now=NOW,
+            timings=TIMINGS,
+            kept={"room_needed": 9, "full_since": NOW},
         ),
         (State.COMPOSING,),
     ),
@@ -241,7 +247,7 @@ REASON = {"last_error_code": "CHUNK_MISSING", "last_error": "gone"}
         (
             "release",
             row(State.COMPOSING, epoch=3),
-            REASON | {"lease_until": 0, "due_at": NOW + 60, "strikes": 3, "room_needed": 9},
+            REASON | {"lease_until": 0, "due_at": NOW + 60, "strikes": 3, "room_needed": 9, "full_since": NOW},
         ),
         (
             "release_dead",
@@ -395,6 +401,9 @@ def test_a_lease_lasts_as_long_as_two_clocks_may_differ_about_it() -> None:
         ({"epoch": 6}, NOW + TIMINGS.outage_s - 1, True),
         ({"epoch": 6}, NOW + TIMINGS.outage_s, False),
         ({"epoch": 5}, NOW + TIMINGS.outage_s, True),
+        ({"epoch": 6, "full_since": NOW + 9}, NOW + TIMINGS.outage_s + 8, True),
+        ({"epoch": 6, "full_since": NOW + 9}, NOW + TIMINGS.outage_s + 9, False),
+        ({"epoch": 6, "full_since": NOW - 9}, NOW + TIMINGS.outage_s - 1, True),
         ({"epoch": 999}, NOW, True),
         ({"epoch": 1_000}, NOW, False),
     ],

@@ -16,7 +16,7 @@ from sluice.domain.attempts import POSTPONE_S, room_needed
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId, result_key
-from sluice.domain.limits import KIB, Limits
+from sluice.domain.limits import KIB, Limits, Timings
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
@@ -157,6 +157,39 @@ def test_one_that_waits_for_a_day_in_vain_fails_and_can_be_made_again(disk: Smal
     assert (task.state, task.epoch, task.last_error_code) == (State.FAILED, 1, "ATTEMPTS_EXHAUSTED")
     assert "STORAGE_FULL" in task.last_error
     assert f"room_needed: {task.room_needed}" in task.last_error
+
+
+def test_one_that_is_looked_at_late_waits_for_a_day_from_then(disk: SmallDisk) -> None:
+    """No composer came for days, or a store was away: the day in which people make room begins with the first look."""
+    clock = FakeClock()
+    ports = ports_on(disk, clock)
+    ref, trigger = sealed(ports)
+    clock.advance(3 * ports.timings.outage_s)
+    assert compose_export(ports, trigger) is Outcome.RELEASED
+    clock.advance(ports.timings.outage_s - 1)
+    assert compose_export(ports, trigger) is Outcome.NO_ROOM
+    disk.size += FILE_BYTES
+    assert compose_export(ports, trigger) is Outcome.COMPLETED
+    ref, trigger = sealed(ports, rows=2 * ROWS)
+    clock.advance(ports.timings.outage_s)
+    assert compose_export(ports, trigger) is Outcome.RELEASED
+    clock.advance(ports.timings.outage_s)
+    assert compose_export(ports, trigger) is Outcome.FAILED
+    assert row_of(ports, ref).last_error_code == "ATTEMPTS_EXHAUSTED"
+
+
+def test_one_that_is_looked_at_late_is_tried_as_often_as_there_is_more_room(disk: SmallDisk) -> None:
+    clock = FakeClock()
+    ports = replace(ports_on(disk, clock), timings=Timings(attempts_max=2))
+    ref, trigger = sealed(ports)
+    clock.advance(ports.timings.outage_s)
+    outcomes: list[Outcome] = []
+    while not row_of(ports, ref).state.terminal:
+        outcomes.append(compose_export(ports, trigger))
+        disk.size += KIB
+        clock.advance(POSTPONE_S)
+    assert outcomes.count(Outcome.RELEASED) >= ports.timings.attempts_max
+    assert row_of(ports, ref).state is State.COMPLETED
 
 
 def test_what_a_killed_attempt_left_does_not_keep_the_room_from_the_next_one(disk: SmallDisk) -> None:

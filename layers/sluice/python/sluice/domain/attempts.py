@@ -56,13 +56,14 @@ class ComposeProgress:
     bytes_done: int = 0
     """Of the parts that were put."""
     room_needed: int = 0
-    """As in the row, where the store had no room for the file."""
+    """As in the row, where the store had no room for the file; so ``full_since``."""
+    full_since: float = 0
 
     def columns(self) -> TaskFields:
         return {"rows_done": self.rows_done, "parts_done": self.parts_done, "phase": self.phase.value}
 
     def kept(self) -> TaskFields:
-        return {"room_needed": self.room_needed} if self.room_needed else {}
+        return {"room_needed": self.room_needed, "full_since": self.full_since} if self.room_needed else {}
 
 
 COMPOSE = WorkKind(waiting=State.SEALED, running=State.COMPOSING, begin=ComposeProgress)
@@ -121,11 +122,12 @@ def has_attempts_left(task: Task, *, now: float, timings: Timings, has_room: boo
 
     Those that do not count (a store was away, a service was killed) are made
     for ``outage_s`` after the seal, and ``attempts_max`` of them at least. One
-    without room for its file waits as long, and is not begun to be given back.
+    without room for its file is not begun to be given back; it waits as long
+    from when room was first missing, however late that was.
     """
     if task.strikes >= timings.attempts_max:
         return False
-    is_early = now < (task.sealed_at or task.created_at) + timings.outage_s
+    is_early = now < max(task.sealed_at or task.created_at, task.full_since) + timings.outage_s
     if is_early:
         return task.epoch < ATTEMPTS_IN_OUTAGE_MAX
     return has_room and task.epoch < timings.attempts_max

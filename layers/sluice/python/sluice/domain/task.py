@@ -79,6 +79,7 @@ class TaskFields(TypedDict, total=False):
     died_at: str
     room_needed: int
     renders: Mapping[str, float]
+    full_since: float
 
 
 NO_ERROR: TaskFields = {"last_error_code": "", "last_error": ""}
@@ -152,6 +153,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that must be free for the file before another attempt begins; 0 until one met a full disk."""
     renders: Mapping[str, float] = msgspec.field(default_factory=dict)
     """Tasks that make other files of this task's chunks, and since when; ended ones go when their place is needed."""
+    full_since: Time = 0
+    """When an attempt first met a full disk."""
 
     @property
     def ref(self) -> TaskRef:

@@ -66,6 +66,7 @@ def write_result(ports: Ports, lease: ComposeLease, task: Task, manifest: Manife
             _abort_quietly(ports, lease, upload)
             if isinstance(error, StoreFull):
                 _drop_earlier(ports, lease)
+                lease.progress.full_since = task.full_since or ports.clock.now()
                 lease.progress.room_needed = room_needed(
                     lease.progress.bytes_done,
                     before=task.room_needed,
