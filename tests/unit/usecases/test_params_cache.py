@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
-from sluice.domain.options import ExportFormat
+from sluice.domain.limits import MIB
+from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import Task
@@ -58,12 +60,37 @@ def test_no_more_definitions_are_kept_than_their_number_and_their_columns_allow(
     columns: list[int], known: list[bool]
 ) -> None:
     ports = memory_ports(FakeClock())
-    params_cache = ParamsCache(ports, size=3, columns=100)
+    one, two = (ParamsCache(ports).remember(opened(ports, count)).weight for count in (1, 2))
+    column, rest = two - one, 2 * one - two
+    params_cache = ParamsCache(ports, size=3, bytes_max=100 * column + 2 * rest)
     tasks = [opened(ports, count) for count in columns]
     for task in tasks:
         params_cache.remember(task)
         params_cache.remember(task)  # a second time counts once
     assert still_known(params_cache, ports, [task.ref for task in tasks]) == known
+
+
+def test_long_texts_of_definitions_count_as_columns_do() -> None:
+    ports = memory_ports(FakeClock())
+    params_cache = ParamsCache(ports)
+    tasks = [opened(ports, 1_000, "n" * 255) for _ in range(150)]
+    weights = {params_cache.remember(task).weight for task in tasks}
+    texts = 255 * 1_000
+    assert 2 * texts < min(weights) == max(weights) < 3 * texts
+    known = still_known(params_cache, ports, [task.ref for task in tasks])
+    assert sum(known) == 64 * MIB // weights.pop() < len(tasks)
+
+
+@pytest.mark.parametrize("option", ["document_title", "null_value", "excel_sheet_name", "csv_delimiter", "timezone"])
+def test_an_option_of_any_length_is_refused_whatever_the_format(option: str) -> None:
+    """Services remember what exports were opened with, and lists read it."""
+    ports = memory_ports(FakeClock())
+    options = msgspec.convert({option: "x" * 256}, ExportOptions)
+    params = ExportParams(format=ExportFormat.JSONL, filename="t", columns=(ColumnSpec("c"),), options=options)
+    with pytest.raises(SluiceError) as caught:
+        open_export(ports, TenantId("acme"), OpenRequest(params))
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
+    assert option in str(caught.value.facts["field"])
 
 
 def test_parameters_that_are_too_large_for_a_row_are_refused() -> None:

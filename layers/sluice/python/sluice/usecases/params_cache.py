@@ -7,12 +7,16 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from sluice.domain.keys import TaskRef
+from sluice.domain.limits import MIB
 from sluice.domain.params import ExportParams
 from sluice.domain.task import Task
 from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import note_export
 from sluice.usecases.reading.read_task import find_task
+
+COLUMN_BYTES = 300
+"""Of a column's objects without its texts; 200,000 columns are 60 MB."""
 
 
 class CachedParams(NamedTuple):
@@ -22,6 +26,13 @@ class CachedParams(NamedTuple):
     created_at: float
     opened_by: str
     trace_parent: str
+    weight: int = 0
+    """Bytes that they take in memory, about."""
+
+
+def _weight(params: ExportParams) -> int:
+    """A column's own objects, and all texts; a text of a few characters may take four bytes for each."""
+    return params.column_count * COLUMN_BYTES + len(params.encode())
 
 
 class ParamsCache:
@@ -30,14 +41,14 @@ class ParamsCache:
     Safe to remember because parameters never change while a row lasts. A row
     lasts ``tombstone_s`` after its parameters are gone, and its key may then be
     opened with others; so what was read is believed for half of that time.
-    Thread-safe; holds at most ``size`` tasks, and no more of them than have ``columns`` columns together.
+    Thread-safe; holds at most ``size`` tasks, and no more of them than weigh ``bytes_max`` together, but always one.
     """
 
-    def __init__(self, ports: Ports, size: int = 1024, columns: int = 200_000) -> None:
+    def __init__(self, ports: Ports, size: int = 1024, bytes_max: int = 64 * MIB) -> None:
         self._ports = ports
         self._size = size
-        self._columns_max = columns
-        self._columns = 0
+        self._bytes_max = bytes_max
+        self._bytes = 0
         self._age_max_s = ports.timings.tombstone_s / 2
         self._known: OrderedDict[TaskRef, tuple[CachedParams, float]] = OrderedDict()
         """And until when each is believed, monotonic."""
@@ -58,16 +69,17 @@ class ParamsCache:
 
     def remember(self, task: Task) -> CachedParams:
         """Keep the definition of a task that was just opened or read, and that has its parameters still."""
-        cached = CachedParams(task.live_params, task.created_at, task.client_request_id, task.trace_parent)
+        weight = _weight(task.live_params)
+        cached = CachedParams(task.live_params, task.created_at, task.client_request_id, task.trace_parent, weight)
         with self._lock:
             self._forget(task.ref)
             self._known[task.ref] = cached, self._ports.clock.monotonic() + self._age_max_s
-            self._columns += cached.params.column_count
-            while len(self._known) > self._size or (self._columns > self._columns_max and len(self._known) > 1):
+            self._bytes += weight
+            while len(self._known) > self._size or (self._bytes > self._bytes_max and len(self._known) > 1):
                 self._forget(next(iter(self._known)))
         return cached
 
     def _forget(self, ref: TaskRef) -> None:
         cached, _ = self._known.pop(ref, (None, 0))
         if cached is not None:
-            self._columns -= cached.params.column_count
+            self._bytes -= cached.weight

@@ -84,6 +84,10 @@ def check_quota(ports: Ports, tenant: TenantId, begins: State) -> None:
         raise SluiceError(ErrorCode.QUOTA_EXCEEDED, open_tasks_max=open_tasks_max, retry_after_s=QUOTA_RETRY_S)
 
 
+OPTION_CHARS_MAX = 255
+"""Of any option: services keep them in memory, and lists read them."""
+
+
 def check_params(params: ExportParams, limits: Limits) -> ExportParams:
     """Check what was asked for and make the file name safe."""
     file_format = FORMATS[params.format]
@@ -93,6 +97,10 @@ def check_params(params: ExportParams, limits: Limits) -> ExportParams:
             raise SluiceError(ErrorCode.INVALID_REQUEST, "expected_rows is 0 or more", field="expected_rows")
         if params.expected_rows > limits.rows_max:
             raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows_max=limits.rows_max)
+    for name in params.options.__struct_fields__:
+        if len(str(getattr(params.options, name))) > OPTION_CHARS_MAX:
+            detail = f"the option {name} takes at most {OPTION_CHARS_MAX} characters"
+            raise SluiceError(ErrorCode.INVALID_REQUEST, detail, field=f"options.{name}")
     extension = file_format.extension(params.options, 0)
     filename = sanitise_filename(params.filename, extension=extension, replaced=EXTENSIONS, limits=limits)
     checked = msgspec.structs.replace(params, filename=filename)
