@@ -19,6 +19,7 @@ from sluice.usecases.reading.read_task import find_task
 from tests.support.command_line import sluice
 from tests.support.data_directory import compose, data_directory, open_task, seal
 from tests.support.http_client import ApiClient, HttpRelay, http_relay
+from tests.support.scripted_server import Answer, Asked, scripted_server
 
 TENANT = "shop"
 
@@ -35,13 +36,13 @@ class Caller:
     def __init__(self, relay: HttpRelay, tenant: str = TENANT) -> None:
         self.relay = relay
         self.client: ApiClient = relay.client(tenant)
-        self._key = str(self.client.headers["authorization"]).removeprefix("Bearer ")
+        self.key = str(self.client.headers["authorization"]).removeprefix("Bearer ")
 
     def run(self, *arguments: str, exit_code: int = 0) -> str:
         """Returns standard output, or standard error of a failure."""
-        env = {"SLUICE_TOKEN": self._key}
+        env = {"SLUICE_TOKEN": self.key}
         done = sluice("task", *arguments, "--server", self.relay.url, env=env, exit_code=exit_code)
-        assert self._key not in done.stdout + done.stderr
+        assert self.key not in done.stdout + done.stderr
         assert exit_code == 0 or done.stdout == ""
         return done.stderr if exit_code else done.stdout
 
@@ -126,6 +127,33 @@ def test_cancel_stops_a_task_and_never_deletes_one(caller: Caller) -> None:
     assert "completed" in refused
     assert "sluice task delete" in refused
     assert caller.json("show", done)["state"] == "completed"
+
+
+def test_an_export_that_completes_between_the_look_and_the_call_keeps_its_file(tmp_path: Path) -> None:
+    """The service is real; a proxy lets its composer finish once the command has looked and is about to act."""
+    with http_relay(tmp_path, paused=True) as relay:
+        caller = Caller(relay)
+        task_id = caller.opened()
+        assert caller.client.close_task(task_id).status_code == 202
+
+        def forward(asked: Asked) -> Answer:
+            if asked.method != "GET":
+                relay.memory.invoker.join()
+            answer = httpx.request(
+                asked.method, relay.url + asked.path, headers=asked.headers, content=asked.body, trust_env=False
+            )
+            return Answer(answer.status_code, answer.content, {"Content-Type": answer.headers.get("content-type", "")})
+
+        with scripted_server(forward) as proxy:
+            env = {"SLUICE_TOKEN": caller.key}
+            length = len(task_id) - 1  # a look at the list comes first
+            said = sluice("task", "cancel", task_id[:length], "--server", proxy.url, env=env, exit_code=1).stderr
+        assert [asked.method for asked in proxy.asked] == ["GET", "POST"]
+        assert "completed" in said
+        assert "sluice task delete" in said
+        assert caller.json("show", task_id)["state"] == "completed"
+        link = caller.run("link", task_id).strip()
+        assert httpx.get(link, trust_env=False).content.endswith(b"2,b\r\n")
 
 
 def test_delete_removes_what_has_ended_alone_and_can_be_repeated(caller: Caller) -> None:

@@ -20,7 +20,18 @@ from sluice.app.telemetry.metrics import MetricsJournal
 from sluice.domain.errors import ErrorCode
 from sluice.domain.events import Event, Level
 from sluice.domain.options import ExportFormat
-from tests.support.either_face import FACES, GRPC, HTTP, BothApis, EitherApi, Refusal, both_faces, granted, refused
+from tests.support.either_face import (
+    FACES,
+    GRPC,
+    HTTP,
+    BothApis,
+    EitherApi,
+    OverHttp,
+    Refusal,
+    both_faces,
+    granted,
+    refused,
+)
 from tests.support.error_scenarios import SCENARIOS, SECRET_CELL, SECRET_WORDS, Service, rows_of
 from tests.support.fake_clock import FakeClock
 from tests.support.recorded_journal import Entry
@@ -119,7 +130,6 @@ _TAKES_TIME = "A sender has to be slow: test_http_bad_bodies.py. gRPC only cance
 CANNOT_OCCUR = {
     **{("SENDER_TOO_SLOW", face): _TAKES_TIME for face in FACES},
     **{(code, face): _OF_THE_FILE for code in ("RESULT_MISSING", "RESULT_DAMAGED") for face in FACES},
-    ("ALREADY_COMPLETED", HTTP): "DELETE is the one call that stops a task, and of a finished one it is the end.",
     ("RESULT_VERIFY_FAILED", HTTP): _NEVER_THE_LAST_WORD,
     ("RESULT_VERIFY_FAILED", GRPC): _NEVER_THE_LAST_WORD,
 }
@@ -267,9 +277,24 @@ def test_delete_over_http_of_a_finished_task_is_no_error_but_its_end(tmp_path: P
         task_id = granted(face.open())
         granted(face.close(task_id))
         faces.memory.invoker.join()
-        assert face.status(task_id) == "completed"
-        granted(face.cancel(task_id))
+        assert refused(face.cancel(task_id)).code == "ALREADY_COMPLETED"
+        assert face.status(task_id) == "completed", "it has its file"
+        assert isinstance(face, OverHttp)
+        granted(face.delete(task_id))
         assert refused(face.status(task_id)).code == "TASK_DELETED"
+
+
+@pytest.mark.parametrize("name", FACES)
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_cancelling_is_the_same_over_each_face_and_however_often(tmp_path: Path, name: str, is_closed: bool) -> None:  # noqa: FBT001 -- a case
+    with both_faces(tmp_path, paused=True) as faces:
+        face = faces.face(name)
+        task_id = granted(face.open())
+        if is_closed:
+            granted(face.close(task_id))
+        assert [face.cancel(task_id) for _ in range(3)] == ["cancelled"] * 3
+        faces.memory.invoker.join()
+        assert face.status(task_id) == "cancelled"
 
 
 def test_what_one_face_was_told_the_other_refuses_with_the_same_words(tmp_path: Path) -> None:

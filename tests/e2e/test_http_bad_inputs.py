@@ -311,6 +311,7 @@ CALLS = [
     ("PUT", "/batches/1"),
     ("POST", "/close"),
     ("POST", "/render"),
+    ("POST", "/cancel"),
     ("DELETE", ""),
 ]
 

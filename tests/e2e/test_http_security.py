@@ -50,6 +50,7 @@ CALLS = [
     ("PUT", "/{id}/batches/1"),
     ("POST", "/{id}/close"),
     ("POST", "/{id}/render"),
+    ("POST", "/{id}/cancel"),
     ("DELETE", "/{id}"),
 ]
 

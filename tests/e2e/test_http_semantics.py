@@ -91,6 +91,7 @@ CALLS: list[tuple[str, str, Any]] = [
     ("PUT", "/batches/1", [[1, "x"]]),
     ("POST", "/close", {}),
     ("POST", "/render", {}),
+    ("POST", "/cancel", {}),
     ("GET", "/file", None),
 ]
 

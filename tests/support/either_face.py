@@ -145,6 +145,9 @@ class OverHttp:
         return _http_result(self._client.get(f"/v1/exports/{task_id}/file", params={"redirect": "false"}), "url")
 
     def cancel(self, task_id: str) -> str | Refusal:
+        return _http_result(self._client.post(f"/v1/exports/{task_id}/cancel"), "state")
+
+    def delete(self, task_id: str) -> str | Refusal:
         return _http_result(self._client.delete(f"/v1/exports/{task_id}"))
 
     def render(self, task_id: str, kind: str) -> str | Refusal:

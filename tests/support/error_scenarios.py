@@ -380,7 +380,7 @@ SCENARIOS: dict[str, Scenario] = {
     "BATCHES_EXTRA": Scenario(of_totals(rows_of(1, 1), rows_of(2, 1), rows_of(3, 1), batches=1)),
     "TOTALS_MISMATCH": Scenario(of_totals(rows_of(1, 2), rows=5)),
     "ALREADY_CLOSED": Scenario(close_otherwise),
-    "ALREADY_COMPLETED": Scenario(lambda faces, face: face.cancel(completed(faces, face)), faces=(GRPC,)),
+    "ALREADY_COMPLETED": Scenario(lambda faces, face: face.cancel(completed(faces, face))),
     "NOT_READY": Scenario(lambda _, face: face.link(granted(face.open()))),
     "NOT_READY/render": Scenario(lambda _, face: face.render(granted(face.open()), "xlsx")),
     "EXPIRED": Scenario(link_after_retention, timed),

@@ -91,7 +91,7 @@ def test_calls_have_short_ids_of_their_own_and_links_need_no_key(document: dict[
     }
     assert set(ids) == {
         "openExport", "listExports", "getExport", "listBatches", "followExport", "putBatch", "sendTable", "closeExport",
-        "renderExport", "headFileLink", "getFileLink", "deleteExport", "headFile", "readFile",
+        "renderExport", "headFileLink", "getFileLink", "cancelExport", "deleteExport", "headFile", "readFile",
     }  # fmt: skip
     assert {name for name, security in ids.items() if not security} == {"headFile", "readFile"}
     assert [server["url"] for server in document["servers"]] == ["/"]

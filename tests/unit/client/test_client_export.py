@@ -159,8 +159,7 @@ def test_without_a_file_there_is_neither_link_nor_download(client: Client, tmp_p
         with pytest.raises(SluiceApiError, match="NOT_READY") as caught:
             call()
         assert caught.value.retryable
-    export.cancel()
-    export.cancel()
+    assert [export.cancel().state for _ in range(2)] == ["cancelled"] * 2
     with pytest.raises(SluiceApiError, match="CANCELLED"):
         export.save_to(tmp_path / "old.csv")
     with pytest.raises(SluiceApiError, match="CANCELLED") as caught:
@@ -169,7 +168,57 @@ def test_without_a_file_there_is_neither_link_nor_download(client: Client, tmp_p
     assert (tmp_path / "old.csv").read_text() == "precious"
 
 
+def test_cancelling_leaves_a_whole_file_alone_and_deleting_does_not(client: Client, tmp_path: Path) -> None:
+    export = client.send_table(ROWS[:2], columns=COLUMNS, format="csv")
+    export.wait()
+    with pytest.raises(SluiceApiError, match="ALREADY_COMPLETED"):
+        export.cancel()
+    export.save_to(tmp_path / "rows.csv")
+    for _ in range(2):
+        export.delete()
+    with pytest.raises(SluiceApiError, match="TASK_DELETED"):
+        export.cancel()
+    running = client.open(format="csv", columns=COLUMNS)
+    running.delete()
+    assert running.status().state == "cancelled"
+
+
+def test_a_block_that_fails_once_the_file_is_there_leaves_it(client: Client, tmp_path: Path) -> None:
+    export = client.send_table(ROWS[:2], columns=COLUMNS, format="csv")
+    export.wait()
+    with pytest.raises(KeyboardInterrupt), export.cancel_on_error():
+        raise KeyboardInterrupt
+    assert export.save_to(tmp_path / "rows.csv").state == "completed"
+
+
 # The rest is what only a service that misbehaves shows.
+
+
+def test_a_release_that_cannot_cancel_is_not_told_to_delete_instead() -> None:
+    """It answers the call as it answers one for an export that is not there."""
+
+    def of_old(asked: Asked) -> Answer:
+        if asked.method == "GET":
+            return Answer(200, json.dumps(TASK).encode())
+        problem = {"code": "TASK_NOT_FOUND", "detail": "There is no such task for this credential."}
+        return Answer(404, json.dumps(problem).encode())
+
+    with scripted_server(of_old) as server:
+        export = export_at(server.url)
+        with pytest.raises(SluiceApiError, match=r"UNEXPECTED_ANSWER.*cannot cancel without deleting"):
+            export.cancel()
+        with pytest.raises(KeyboardInterrupt), export.cancel_on_error():
+            raise KeyboardInterrupt
+    assert [asked.method for asked in server.asked] == ["POST", "GET"] * 2
+
+
+def test_cancelling_what_is_not_there_is_said_so() -> None:
+    problem = {"code": "TASK_NOT_FOUND", "detail": "There is no such task for this credential."}
+    answering = scripted_server(lambda _: Answer(404, json.dumps(problem).encode()))
+    with answering as server, pytest.raises(SluiceApiError, match="TASK_NOT_FOUND"):
+        export_at(server.url).cancel()
+    assert [asked.method for asked in server.asked] == ["POST", "GET"]
+
 
 FILE = b"0123456789"
 TASK = {

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from sluice.client.calls import Answer, Calls
 from sluice.client.connections import Request
-from sluice.client.errors import SluiceApiError
+from sluice.client.errors import UNEXPECTED_ANSWER, SluiceApiError
 from sluice.client.files import save_link
 from sluice.client.rows import Row, encode_rows
 
@@ -226,19 +226,44 @@ class Export:
         answer = self._calls.json("POST", f"{self._path}/render", body, headers=headers)
         return Export(self._calls, str(answer["task_id"]), compress=self._compress)
 
-    def cancel(self) -> None:
-        """Cancel an export that is running; delete one that has ended."""
+    def cancel(self) -> Status:
+        """Stop an export that has not ended: from the return on it never gets a file. Nothing is ever deleted.
+
+        Repeatable. Raises ALREADY_COMPLETED for one that has its file, TASK_CLOSED for one that failed, EXPIRED, and
+        UNEXPECTED_ANSWER where the service is of a release without this call.
+        """
+        return self._cancel()
+
+    def delete(self) -> None:
+        """Delete an export that has ended, with its file; cancel one that has not. Repeatable."""
         self._calls.json("DELETE", self._path)
 
     @contextmanager
     def cancel_on_error(self) -> Iterator[Export]:
-        """Cancel the export when the block fails; if that fails too, the export expires by itself."""
+        """Cancel the export when the block fails, unless it has its file by then.
+
+        If that fails too, the export expires by itself.
+        """
         try:
             yield self
         except BaseException:
             with suppress(SluiceApiError):
-                self._calls.json("DELETE", self._path, retry_for_s=0)
+                self._cancel(retry_for_s=0)
             raise
+
+    def _cancel(self, *, retry_for_s: float | None = None) -> Status:
+        try:
+            return Status.of(self._calls.json("POST", f"{self._path}/cancel", retry_for_s=retry_for_s))
+        except SluiceApiError as error:
+            if error.code != "TASK_NOT_FOUND":
+                raise
+        # Services before this call answer the same. DELETE in its place would take a file that is there by now.
+        self._calls.json("GET", self._path, retry_for_s=retry_for_s)  # raises it where there is no such export
+        detail = (
+            "the service has the export, but is of a release that cannot cancel without deleting; nothing was done. "
+            "Deleting stops an export that is running, and removes one that has ended with its file"
+        )
+        raise SluiceApiError(UNEXPECTED_ANSWER, detail)
 
     def _batch(self, sequence: int, rows: Sequence[Row], sheet: str | None) -> Request:
         body = encode_rows(rows, self._columns.get(sheet or "", ()))

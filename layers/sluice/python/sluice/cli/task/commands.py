@@ -39,6 +39,12 @@ commands = typer.Typer(
     rich_markup_mode=None,
 )
 
+_ENDED_BY = {
+    ErrorCode.ALREADY_COMPLETED: State.COMPLETED,
+    ErrorCode.TASK_CLOSED: State.FAILED,
+    ErrorCode.EXPIRED: State.EXPIRED,
+}
+"""What a task has become that is not cancelled, by why."""
 _LOST = frozenset({ErrorCode.RESULT_MISSING, ErrorCode.RESULT_DAMAGED})
 
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="The task's id, or as much of it as no other has.")]
@@ -188,11 +194,9 @@ def cancel(
     if server is not None:
         with called(server, token, data) as client:
             export = find_export(client, task)
-            state = State(export.status().state)
-            if state.terminal and state is not State.CANCELLED:  # the call would delete it
-                raise _refused(f"task {task} has ended, it is {state}; `sluice task delete` removes it")
-            export.cancel()
-            task, state = export.id, State.CANCELLED
+            with _refused_if_ended(export.id):
+                state = State(export.cancel().state)
+            task = export.id
     else:
         with _opened(task, data, config) as (ports, ref):
             state = cancel_export(ports, ref).state
@@ -218,7 +222,7 @@ def delete(
             export = find_export(client, task)
             with _deleted_already():
                 _check_ended(task, State(export.status().state))
-            export.cancel()
+            export.delete()
             task = export.id
     else:
         with _opened(task, data, config) as (ports, ref):
@@ -226,6 +230,18 @@ def delete(
                 _check_ended(task, find_task(ports, ref).state)
             delete_export(ports, ref)
     _say(f"Task {task} is deleted.", as_json=as_json, task_id=task)
+
+
+@contextmanager
+def _refused_if_ended(task: str) -> Iterator[None]:
+    """Say of a service's refusal to cancel what became of the task, and the way out."""
+    try:
+        yield
+    except SluiceApiError as error:
+        if error.code not in _ENDED_BY:
+            raise
+        state = _ENDED_BY[ErrorCode(error.code)]
+        raise _refused(f"task {task} has ended, it is {state}; `sluice task delete` removes it") from None
 
 
 def _check_ended(task: str, state: State) -> None:

@@ -53,7 +53,7 @@ from sluice.usecases.reading.read_task import (
     read_status,
     stored_ranges,
 )
-from sluice.usecases.sending.cancel_export import delete_export
+from sluice.usecases.sending.cancel_export import cancel_export, delete_export
 from sluice.usecases.sending.close_export import close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
 from sluice.usecases.sending.render_again import RenderRequest, render_again
@@ -168,6 +168,10 @@ async def link_file(call: HttpCall[LinkQuery]) -> Response:
     if call.query.redirect:
         return Response(status_code=302, headers={"Location": link.url})
     return json_response(LinkView(link.url, iso_time(link.expires_at)))
+
+
+async def cancel_task(call: HttpCall[NoQuery]) -> Response:
+    return task_response(call, await call.run(cancel_export, call.ports, call.task_ref))
 
 
 async def delete_task(call: HttpCall[NoQuery]) -> Response:
@@ -355,6 +359,22 @@ OPERATIONS = (
         query=LinkQuery,
         answers=_LINK_ANSWERS,
         codes=_LINK_CODES,
+    ),
+    Operation(
+        id="cancelExport",
+        method="POST",
+        path="/v1/exports/{task_id}/cancel",
+        summary="Stop an export that has not ended: it never gets a file, and one that has its file keeps it",
+        endpoint=cancel_task,
+        scope=Scope.WRITE,
+        answers={200: Answer("The export, cancelled; repeating it is harmless.", {JSON: TaskView}, TASK_HEADERS)},
+        codes=(
+            ErrorCode.INVALID_REQUEST,
+            *TASK_CODES,
+            ErrorCode.ALREADY_COMPLETED,
+            ErrorCode.TASK_CLOSED,
+            ErrorCode.EXPIRED,
+        ),
     ),
     Operation(
         id="deleteExport",
