@@ -76,6 +76,11 @@ def _metadata() -> export_pb2.ExportRequest:
     ]
     return export_pb2.ExportRequest(
         metadata=export_pb2.ExportMetadata(
-            format=export_pb2.FORMAT_EXCEL, filename="bench", columns=columns, ack_batches=True, wait=False
+            format=export_pb2.FORMAT_EXCEL,
+            filename="bench",
+            columns=columns,
+            ack_batches=True,
+            wait=False,
+            totals_follow=True,
         )
     )

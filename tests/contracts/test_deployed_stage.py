@@ -63,12 +63,17 @@ def long_table() -> Iterator[export_pb2.ExportRequest]:
     columns = [export_pb2.ColumnDefinition(name="text", data_type=export_pb2.DATA_TYPE_STRING)]
     yield export_pb2.ExportRequest(
         metadata=export_pb2.ExportMetadata(
-            request_id="live-long", format=export_pb2.FORMAT_CSV, filename="long.csv", columns=columns
+            request_id="live-long",
+            format=export_pb2.FORMAT_CSV,
+            filename="long.csv",
+            columns=columns,
+            totals_follow=True,
         )
     )
     for sequence in range(1, BATCHES + 1):
         records = [export_pb2.Record(values=[f"{sequence}-{row}-".ljust(CELL_BYTES, "x")]) for row in range(BATCH_ROWS)]
         yield export_pb2.ExportRequest(batch=export_pb2.DataBatch(records=records, batch_sequence=sequence))
+    yield export_pb2.ExportRequest(close=export_pb2.CloseTotals(batches=BATCHES, records=BATCHES * BATCH_ROWS))
 
 
 @pytest.mark.live

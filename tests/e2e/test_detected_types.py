@@ -123,7 +123,8 @@ def by_grpc(service: ServiceProcess) -> str:
             pb.ColumnDefinition(**{kinds.get(name, name): value for name, value in column.items()})
             for column in (one | {"type": f"DATA_TYPE_{one['type'].upper()}"} for one in DETECTED)
         ]
-        metadata = pb.ExportMetadata(format=pb.FORMAT_JSONL, columns=columns, options=pb.FormatOptions(**OPTIONS))
+        options = pb.FormatOptions(**OPTIONS)
+        metadata = pb.ExportMetadata(format=pb.FORMAT_JSONL, columns=columns, options=options, totals_follow=True)
         yield pb.ExportRequest(metadata=metadata)
         yield pb.ExportRequest(batch=pb.DataBatch(records=[pb.Record(values=row) for row in ROWS]))
         yield pb.ExportRequest(close=pb.CloseTotals(batches=1, records=len(ROWS)))

@@ -89,6 +89,10 @@ EXPECTED = {
     "BATCHES_MISSING": Expected(409, "FAILED_PRECONDITION", "client", {"missing": [2, 4], "missing_count": 2}),
     "BATCHES_EXTRA": Expected(409, "FAILED_PRECONDITION", "client", {"extra": [2, 3], "extra_count": 2}),
     "TOTALS_MISMATCH": Expected(409, "FAILED_PRECONDITION", "client", {"rows_received": 2, "rows_closed": 5}),
+    "TOTALS_MISMATCH/expected": Expected(
+        409, "FAILED_PRECONDITION", "client", {"rows_received": 2, "rows_expected": 3}
+    ),
+    "TOTALS_MISSING": Expected(408, "UNAVAILABLE", "client", {"batches": 1}, retry_s=5),
     "ALREADY_CLOSED": Expected(409, "FAILED_PRECONDITION", "client", {"batches": 1, "rows": 2}),
     "ALREADY_COMPLETED": Expected(409, "FAILED_PRECONDITION", "client", {}),
     "NOT_READY": Expected(409, "FAILED_PRECONDITION", "client", {"state": "open", "retry_after_s": 2}, retry_s=2),
@@ -130,6 +134,7 @@ _TAKES_TIME = "A sender has to be slow: test_http_bad_bodies.py. gRPC only cance
 CANNOT_OCCUR = {
     **{("SENDER_TOO_SLOW", face): _TAKES_TIME for face in FACES},
     **{(code, face): _OF_THE_FILE for code in ("RESULT_MISSING", "RESULT_DAMAGED") for face in FACES},
+    ("TOTALS_MISSING", HTTP): "A request says its length, or ends in a chunk of its own: test_cut_tables.py.",
     ("RESULT_VERIFY_FAILED", HTTP): _NEVER_THE_LAST_WORD,
     ("RESULT_VERIFY_FAILED", GRPC): _NEVER_THE_LAST_WORD,
 }

@@ -207,6 +207,14 @@ def test_a_table_without_its_checksum_is_not_sealed(client: ApiClient) -> None:
     assert only_state(client) is State.CANCELLED
 
 
+def test_a_table_of_other_rows_than_expected_is_not_sealed(client: ApiClient) -> None:
+    answer = send(client, as_csv(ROWS[:3]), query="&expected_rows=4")
+    facts = refused(client, answer, 409, "TOTALS_MISMATCH")
+    assert (facts["rows_received"], facts["rows_expected"]) == (3, 4)
+    assert only_state(client) is State.CANCELLED
+    assert rows_of(client, send(client, as_csv(ROWS[:4]), query="&expected_rows=4")) == [HEADER, *ROWS[:4]]
+
+
 def half_a_body(client: ApiClient, *, key: str = "") -> socket.socket:
     """A connection on which a header, 1,500 rows and half a row were sent."""
     body = as_csv(ROWS[:1_500]) + b"1500,half a r"

@@ -58,6 +58,8 @@ class Wish:
     columns: tuple[tuple[str, str], ...] = (("id", "number"), ("name", "string"))
     options: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
+    expected: int | None = None
+    """Rows, as announced."""
 
 
 ORDERS = Wish()
@@ -123,6 +125,7 @@ class OverHttp:
             "filename": "orders",
             "columns": [{"name": name, "type": kind} for name, kind in wish.columns],
             "options": dict(wish.options),
+            "expected_rows": wish.expected,
         }
         headers = {"Idempotency-Key": wish.key} if wish.key else {}
         return _http_result(self._client.post("/v1/exports", json=body, headers=headers), "task_id")
@@ -192,14 +195,26 @@ class OverGrpc:
         self.tenant = tenant
 
     def open(self, wish: Wish = ORDERS) -> str | Refusal:
-        request = pb.ExportMetadata(
+        return self._call("OpenExport", self._metadata(wish), lambda response: response.task_id)
+
+    def end_stream_early(self, rows: Rows) -> str | Refusal:
+        """A stream of one batch that ends without the totals that were to follow. Returns the task's id."""
+        metadata = self._metadata(ORDERS)
+        metadata.totals_follow = True
+        batch = pb.DataBatch(records=[pb.Record(values=row) for row in rows])
+        requests = iter([pb.ExportRequest(metadata=metadata), pb.ExportRequest(batch=batch)])
+        return self._call("StreamExport", requests, lambda call: [*call][-1].task_id)
+
+    @staticmethod
+    def _metadata(wish: Wish) -> pb.ExportMetadata:
+        return pb.ExportMetadata(
             format=_KINDS.get(wish.kind, _KIND_OF_THE_FUTURE),  # type: ignore[arg-type]  # an enum that grew
             filename="orders",
             columns=[pb.ColumnDefinition(name=name, data_type=_TYPES[kind]) for name, kind in wish.columns],
             options=pb.FormatOptions(**wish.options),
             request_id=wish.key,
+            expected_records=wish.expected,
         )
-        return self._call("OpenExport", request, lambda response: response.task_id)
 
     def put(self, task_id: str, sequence: int, rows: Rows, *, sha256: str = "") -> str | Refusal:
         records = [pb.Record(values=row) for row in rows]
@@ -236,6 +251,12 @@ class OverGrpc:
             return result(self._client.call(method, request))
         except grpc.RpcError as error:
             return _status_of(error)
+
+
+def end_stream_early(face: EitherApi, rows: Rows) -> str | Refusal:
+    """What only gRPC's callers can do."""
+    assert isinstance(face, OverGrpc)
+    return face.end_stream_early(rows)
 
 
 def _named(task_id: str) -> pb.TaskStatusRequest:

@@ -20,7 +20,7 @@ from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import OutcomeUnknown, StoreFull
 from sluice.usecases.sending.cancel_export import delete_export
 from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
-from tests.support.either_face import GRPC, HTTP, ORDERS, BothApis, EitherApi, Refusal, Wish, granted
+from tests.support.either_face import GRPC, HTTP, ORDERS, BothApis, EitherApi, Refusal, Wish, end_stream_early, granted
 from tests.support.fake_clock import FakeClock
 
 SECRET_CELL = "Hemlig"
@@ -28,8 +28,7 @@ SECRET_CELL = "Hemlig"
 SECRET_WORDS = "bucket-7:/srv/vault/rows.db"
 """What failing stores say, and no answer may repeat."""
 
-WEEK_S = 7 * 24 * 3600
-DAY_S = 24 * 3600
+DAY_S, WEEK_S = 24 * 3600, 7 * 24 * 3600
 NO_TASK = "a" * 26
 THREE = (("id", "number"), ("name", "string"), ("more", "string"))
 
@@ -95,8 +94,7 @@ class DamagedRows(BrokenCount):
         return 0
 
     def read(self, ref: TaskRef) -> Task | None:
-        task = self._target.read(ref)
-        return task and decode_task({**encode_task(task), "state": "asleep"})
+        return (task := self._target.read(ref)) and decode_task({**encode_task(task), "state": "asleep"})
 
 
 @dataclass(frozen=True)
@@ -285,9 +283,9 @@ def of_batch(rows: list[list[str]], *, sequence: int = 1, sha256: str = "", wish
     return lambda _, face: face.put(granted(face.open(wish)), sequence, rows, sha256=sha256)
 
 
-def of_totals(*batches: list[list[str]], **totals: int) -> Provoke:
+def of_totals(*batches: list[list[str]], wish: Wish = ORDERS, **totals: int) -> Provoke:
     """Close a task of these batches with these totals."""
-    return lambda _, face: face.close(opened(face, *batches), **totals)
+    return lambda _, face: face.close(opened(face, *batches, wish=wish), **totals)
 
 
 def small() -> dict[str, Any]:
@@ -379,6 +377,8 @@ SCENARIOS: dict[str, Scenario] = {
     "BATCHES_MISSING": Scenario(close_with_gaps),
     "BATCHES_EXTRA": Scenario(of_totals(rows_of(1, 1), rows_of(2, 1), rows_of(3, 1), batches=1)),
     "TOTALS_MISMATCH": Scenario(of_totals(rows_of(1, 2), rows=5)),
+    "TOTALS_MISMATCH/expected": Scenario(of_totals(rows_of(1, 2), wish=Wish(expected=3))),
+    "TOTALS_MISSING": Scenario(lambda _, face: end_stream_early(face, rows_of(1, 2)), faces=(GRPC,)),
     "ALREADY_CLOSED": Scenario(close_otherwise),
     "ALREADY_COMPLETED": Scenario(lambda faces, face: face.cancel(completed(faces, face))),
     "NOT_READY": Scenario(lambda _, face: face.link(granted(face.open()))),

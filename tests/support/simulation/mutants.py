@@ -156,10 +156,10 @@ def closes_in_spite_of_extra_batches() -> AbstractContextManager[None]:
 def puts_the_manifest_before_the_seal() -> AbstractContextManager[None]:
     seal = close_export._seal
 
-    def late(ports: Ports, task: Task, manifest: Manifest) -> bool:
+    def late(ports: Ports, task: Task, manifest: Manifest, *, is_unchecked: bool) -> bool:
         close_export.put_manifest(ports, task.ref, manifest)
         row = ports.tasks.read(task.ref)
-        return row is not None and row.state is State.OPEN and seal(ports, row, manifest)
+        return row is not None and row.state is State.OPEN and seal(ports, row, manifest, is_unchecked=is_unchecked)
 
     return replaced(close_export, "_seal", late)
 

@@ -1,4 +1,4 @@
-"""Pushes the world's cities over gRPC, as the PHP example does: metadata, batches, half-close, result."""
+"""Pushes the world's cities over gRPC, as the PHP example does, and counts them: metadata, batches, totals, result."""
 
 from __future__ import annotations
 
@@ -58,9 +58,15 @@ def _requests(rows: list[tuple[str, ...]]) -> Iterator[export_pb2.ExportRequest]
     columns = [export_pb2.ColumnDefinition(name=name, data_type=kind) for name, kind in COLUMNS]
     yield export_pb2.ExportRequest(
         metadata=export_pb2.ExportMetadata(
-            request_id="demo-cities", format=export_pb2.FORMAT_EXCEL, filename="cities.xlsx", columns=columns
+            request_id="demo-cities",
+            format=export_pb2.FORMAT_EXCEL,
+            filename="cities.xlsx",
+            columns=columns,
+            totals_follow=True,
         )
     )
+    sequence = 0
     for sequence, first in enumerate(range(0, len(rows), CITIES_BATCH_ROWS), start=1):
         records = [export_pb2.Record(values=row) for row in rows[first : first + CITIES_BATCH_ROWS]]
         yield export_pb2.ExportRequest(batch=export_pb2.DataBatch(records=records, batch_sequence=sequence))
+    yield export_pb2.ExportRequest(close=export_pb2.CloseTotals(batches=sequence, records=len(rows)))

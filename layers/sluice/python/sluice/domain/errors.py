@@ -39,6 +39,7 @@ class ErrorCode(StrEnum):
     BATCHES_MISSING = "BATCHES_MISSING"
     BATCHES_EXTRA = "BATCHES_EXTRA"
     TOTALS_MISMATCH = "TOTALS_MISMATCH"
+    TOTALS_MISSING = "TOTALS_MISSING"
     ALREADY_CLOSED = "ALREADY_CLOSED"
     ALREADY_COMPLETED = "ALREADY_COMPLETED"
     NOT_READY = "NOT_READY"
@@ -108,7 +109,10 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.TASK_CLOSED: _client("The task takes no more batches."),
     ErrorCode.BATCHES_MISSING: _client("Some batches have not arrived; send them and close again."),
     ErrorCode.BATCHES_EXTRA: _client("There are batches beyond the number given at close."),
-    ErrorCode.TOTALS_MISMATCH: _client("The rows received are not as many as given at close."),
+    ErrorCode.TOTALS_MISMATCH: _client("The rows received are not as many as the sender counted or expected."),
+    ErrorCode.TOTALS_MISSING: _wait(
+        "The stream ended without the totals that were to follow; send the rest and the totals again.", Actor.CLIENT
+    ),
     ErrorCode.ALREADY_CLOSED: _client("The task was closed before with other totals."),
     ErrorCode.ALREADY_COMPLETED: _client("The file is complete; delete it instead of cancelling.", Level.INFO),
     ErrorCode.NOT_READY: _wait("The file is not complete yet.", Actor.CLIENT, Level.DEBUG),
@@ -176,6 +180,14 @@ MORE: dict[ErrorCode, str] = {
         "The facts name the bound. open_tasks_max: close or cancel exports, or wait until they are composed. "
         "renders_max: delete renders of that export, or wait until they expire. Both are settings of the operator, "
         "concurrency.open_tasks_max and concurrency.renders_max."
+    ),
+    ErrorCode.TOTALS_MISMATCH: (
+        "rows_closed is what the close said, rows_expected what the open declared (expected_rows). An export that was "
+        "opened with a wrong number is opened again under another key; leave a number out that is only a guess."
+    ),
+    ErrorCode.TOTALS_MISSING: (
+        "The metadata said totals_follow, and the stream ended without a close message: its sender died, or something "
+        "between lost it. The export is open and keeps its batches; the same stream under the same request_id goes on."
     ),
     ErrorCode.BATCHES_MISSING: "GET /v1/exports/{task_id}/batches has the sequences that are stored.",
 }

@@ -138,7 +138,7 @@ class SheetDefinition(_message.Message):
     def __init__(self, name: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[ColumnDefinition, _Mapping]]] = ...) -> None: ...
 
 class ExportMetadata(_message.Message):
-    __slots__ = ("request_id", "format", "filename", "columns", "options", "expected_records", "ack_batches", "wait", "early_response", "wait_timeout_s", "sheets")
+    __slots__ = ("request_id", "format", "filename", "columns", "options", "expected_records", "ack_batches", "wait", "early_response", "wait_timeout_s", "sheets", "totals_follow")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     FILENAME_FIELD_NUMBER: _ClassVar[int]
@@ -150,6 +150,7 @@ class ExportMetadata(_message.Message):
     EARLY_RESPONSE_FIELD_NUMBER: _ClassVar[int]
     WAIT_TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
     SHEETS_FIELD_NUMBER: _ClassVar[int]
+    TOTALS_FOLLOW_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     format: ExportFormat
     filename: str
@@ -161,7 +162,8 @@ class ExportMetadata(_message.Message):
     early_response: bool
     wait_timeout_s: int
     sheets: _containers.RepeatedCompositeFieldContainer[SheetDefinition]
-    def __init__(self, request_id: _Optional[str] = ..., format: _Optional[_Union[ExportFormat, str]] = ..., filename: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[ColumnDefinition, _Mapping]]] = ..., options: _Optional[_Union[FormatOptions, _Mapping]] = ..., expected_records: _Optional[int] = ..., ack_batches: bool = ..., wait: bool = ..., early_response: bool = ..., wait_timeout_s: _Optional[int] = ..., sheets: _Optional[_Iterable[_Union[SheetDefinition, _Mapping]]] = ...) -> None: ...
+    totals_follow: bool
+    def __init__(self, request_id: _Optional[str] = ..., format: _Optional[_Union[ExportFormat, str]] = ..., filename: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[ColumnDefinition, _Mapping]]] = ..., options: _Optional[_Union[FormatOptions, _Mapping]] = ..., expected_records: _Optional[int] = ..., ack_batches: bool = ..., wait: bool = ..., early_response: bool = ..., wait_timeout_s: _Optional[int] = ..., sheets: _Optional[_Iterable[_Union[SheetDefinition, _Mapping]]] = ..., totals_follow: bool = ...) -> None: ...
 
 class Record(_message.Message):
     __slots__ = ("values",)
@@ -221,7 +223,7 @@ class BatchAck(_message.Message):
     def __init__(self, batch_sequence: _Optional[int] = ..., records: _Optional[int] = ..., sha256: _Optional[str] = ..., replayed: bool = ...) -> None: ...
 
 class ExportResponse(_message.Message):
-    __slots__ = ("task_id", "status", "oss_url", "file_size_bytes", "record_count", "progress_percent", "checksum_sha256", "error_message", "error_code", "start_time", "completion_time", "batch_ack", "replayed", "held_sequences", "crc64", "warnings")
+    __slots__ = ("task_id", "status", "oss_url", "file_size_bytes", "record_count", "progress_percent", "checksum_sha256", "error_message", "error_code", "start_time", "completion_time", "batch_ack", "replayed", "held_sequences", "crc64", "warnings", "unchecked_end")
     class WarningsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -245,6 +247,7 @@ class ExportResponse(_message.Message):
     HELD_SEQUENCES_FIELD_NUMBER: _ClassVar[int]
     CRC64_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    UNCHECKED_END_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     status: TaskStatus
     oss_url: str
@@ -261,7 +264,8 @@ class ExportResponse(_message.Message):
     held_sequences: _containers.RepeatedScalarFieldContainer[int]
     crc64: str
     warnings: _containers.ScalarMap[str, int]
-    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., oss_url: _Optional[str] = ..., file_size_bytes: _Optional[int] = ..., record_count: _Optional[int] = ..., progress_percent: _Optional[float] = ..., checksum_sha256: _Optional[str] = ..., error_message: _Optional[str] = ..., error_code: _Optional[str] = ..., start_time: _Optional[int] = ..., completion_time: _Optional[int] = ..., batch_ack: _Optional[_Union[BatchAck, _Mapping]] = ..., replayed: bool = ..., held_sequences: _Optional[_Iterable[int]] = ..., crc64: _Optional[str] = ..., warnings: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    unchecked_end: bool
+    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., oss_url: _Optional[str] = ..., file_size_bytes: _Optional[int] = ..., record_count: _Optional[int] = ..., progress_percent: _Optional[float] = ..., checksum_sha256: _Optional[str] = ..., error_message: _Optional[str] = ..., error_code: _Optional[str] = ..., start_time: _Optional[int] = ..., completion_time: _Optional[int] = ..., batch_ack: _Optional[_Union[BatchAck, _Mapping]] = ..., replayed: bool = ..., held_sequences: _Optional[_Iterable[int]] = ..., crc64: _Optional[str] = ..., warnings: _Optional[_Mapping[str, int]] = ..., unchecked_end: bool = ...) -> None: ...
 
 class TaskStatusRequest(_message.Message):
     __slots__ = ("task_id",)

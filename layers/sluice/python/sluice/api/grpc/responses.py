@@ -47,7 +47,7 @@ def batch_ack(receipt: BatchReceipt) -> pb.BatchAck:
     )
 
 
-def outcome_response(task: Task, link: Link | None) -> pb.ExportResponse:
+def outcome_response(task: Task, link: Link | None, *, unchecked_end: bool = False) -> pb.ExportResponse:
     """Where the task stands: the last message of a stream. ``link`` goes with a completed task."""
     error = error_of(task)
     return pb.ExportResponse(
@@ -64,6 +64,7 @@ def outcome_response(task: Task, link: Link | None) -> pb.ExportResponse:
         start_time=int(task.created_at),
         completion_time=int(task.finished_at),
         warnings=task.warnings,
+        unchecked_end=unchecked_end,
     )
 
 

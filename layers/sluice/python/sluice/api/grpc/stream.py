@@ -24,7 +24,7 @@ from sluice.tables.readers.protobuf import read_message
 from sluice.tables.readers.records import RowShape
 from sluice.usecases.reading.make_link import link_to
 from sluice.usecases.reading.read_task import find_changed, note_task
-from sluice.usecases.sending.close_export import CloseRequest, close_export
+from sluice.usecases.sending.close_export import CloseRequest, close_export, ends_unchecked
 from sluice.usecases.sending.open_export import Opened, open_export
 from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, note_refusal, put_batch
 
@@ -85,11 +85,14 @@ class ExportStream:
         if self._wants("early_response"):
             yield first
         totals = yield from self._store(task.ref, requests)
-        task = close_export(self._ports, task.ref, totals)
+        is_said = totals is not None
+        task = close_export(self._ports, task.ref, totals or CloseRequest(), is_said=is_said)
         self._sealed = True
+        is_unchecked = ends_unchecked(task.live_params, is_said=is_said)
         if self._wants("wait"):
             task = self._wait(task)
-        yield outcome_response(task, link_to(self._ports, task) if task.state is State.COMPLETED else None)
+        link = link_to(self._ports, task) if task.state is State.COMPLETED else None
+        yield outcome_response(task, link, unchecked_end=is_unchecked)
         error = error_of(task)
         if error is not None:
             raise Logged(error, is_answered=True)  # it was recorded where the task failed or was cancelled
@@ -120,8 +123,12 @@ class ExportStream:
 
     def _store(
         self, ref: TaskRef, requests: Iterator[pb.ExportRequest]
-    ) -> Generator[pb.ExportResponse, None, CloseRequest]:
-        """Store and acknowledge the batches; returns what the sender counted, once it is done.
+    ) -> Generator[pb.ExportResponse, None, CloseRequest | None]:
+        """Store and acknowledge the batches; returns what the sender counted, once it is done; None if it did not say.
+
+        gRPC's core hands a message that was cut on its way on as none, so that
+        a stream that ends within a message looks like one that ends before it.
+        Only a message behind it tells, or one that was announced and is missing.
 
         Not by ``ingest_table``, because the protocol differs: the sender may
         number its batches, is answered between them, counts the totals itself,
@@ -145,7 +152,9 @@ class ExportStream:
                     detail = "The metadata comes once." if payload else "The message has no payload."
                     raise SluiceError(ErrorCode.INVALID_REQUEST, detail, field=payload or "payload")
             del request  # its memory, before the next one is read
-        return totals or CloseRequest()
+        if totals is None and self._metadata.totals_follow:
+            raise SluiceError(ErrorCode.TOTALS_MISSING, batches=self._batches)
+        return totals
 
     def _sequence(self, batch: pb.DataBatch) -> int:
         """The sender's number, or the batch's place in the stream if the sender numbers none."""

@@ -32,14 +32,21 @@ class CloseRequest(NamedTuple):
     """Rows of declared sheets, by name; of some or all."""
 
 
-def close_export(ports: Ports, ref: TaskRef, request: CloseRequest) -> Task:
+def ends_unchecked(params: ExportParams, *, is_said: bool) -> bool:
+    """Whether nothing tells that all came which the sender sent: a stream may be ended by what lost its sender."""
+    return not is_said and params.expected_rows is None
+
+
+def close_export(ports: Ports, ref: TaskRef, request: CloseRequest, *, is_said: bool = True) -> Task:
     """Seal the task and put its manifest, which starts the composer. Returns the row after the seal.
 
     Refuses, and leaves the task open, when batches are missing
     (BATCHES_MISSING), beyond the total (BATCHES_EXTRA) or when the rows differ
-    (TOTALS_MISMATCH). A batch acknowledged while this runs is either in the
-    manifest or makes the seal start over. Repeatable with the same totals;
-    other totals raise ALREADY_CLOSED.
+    from those of ``request`` or those expected at the open (TOTALS_MISMATCH).
+    A batch acknowledged while this runs is either in the manifest or makes the
+    seal start over. Repeatable with the same totals; other totals raise
+    ALREADY_CLOSED. ``is_said``: the sender closed by a word of its own, and did
+    not only end its stream.
     """
     for _ in range(CHANGES_MAX):
         claimed = ports.tasks.read_claims(ref)
@@ -49,7 +56,7 @@ def close_export(ports: Ports, ref: TaskRef, request: CloseRequest) -> Task:
         if claimed.task.state is not State.OPEN:
             return _close_again(ports, claimed, request)
         manifest = check_totals(claimed, request, ports.limits)
-        if _seal(ports, claimed.task, manifest):
+        if _seal(ports, claimed.task, manifest, is_unchecked=ends_unchecked(claimed.task.live_params, is_said=is_said)):
             put_manifest(ports, ref, manifest)
             return find_task(ports, ref)
     raise OutcomeUnknown("the task kept changing while it was being closed")
@@ -76,6 +83,11 @@ def check_totals(claimed: ClaimedTask, request: CloseRequest, limits: Limits) ->
     if request.rows is not None and request.rows != manifest.rows:
         raise SluiceError(ErrorCode.TOTALS_MISMATCH, rows_received=manifest.rows, rows_closed=request.rows)
     params = task.live_params
+    if params.expected_rows is not None and params.expected_rows != manifest.rows:
+        detail = "The rows received are not as many as were expected when the export was opened."
+        raise SluiceError(
+            ErrorCode.TOTALS_MISMATCH, detail, rows_received=manifest.rows, rows_expected=params.expected_rows
+        )
     if manifest.rows > limits.rows_max:
         raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows_max=limits.rows_max)
     rows = manifest.sheet_rows(len(params.tables))
@@ -103,7 +115,7 @@ def put_manifest(ports: Ports, ref: TaskRef, manifest: Manifest) -> None:
     ports.objects.put(manifest_key(ref, short_sha(data)), data)
 
 
-def _seal(ports: Ports, task: Task, manifest: Manifest) -> bool:
+def _seal(ports: Ports, task: Task, manifest: Manifest, *, is_unchecked: bool) -> bool:
     step = seal(task, manifest, now=ports.clock.now(), timings=ports.timings)
     sealed = apply_transition(ports, task.ref, step)
     if sealed:
@@ -113,6 +125,7 @@ def _seal(ports: Ports, task: Task, manifest: Manifest) -> bool:
             tenant=task.tenant,
             batches=len(manifest.chunks),
             rows=manifest.rows,
+            **({"unchecked_end": True} if is_unchecked else {}),
         )
     return sealed
 

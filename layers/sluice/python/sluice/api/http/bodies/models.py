@@ -56,7 +56,8 @@ class SheetBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class OpenBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The export to open: one table of `columns`, or a workbook of several `sheets`. A name alone is a column of texts.
 
-    `expected_rows` gives the push its share of the progress; what is checked are the totals of the close.
+    `expected_rows` gives the push its share of the progress, and every close is refused while other rows are stored:
+    leave it out where it is only a guess.
     """
 
     format: ExportFormat

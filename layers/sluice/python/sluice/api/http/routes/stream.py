@@ -86,7 +86,8 @@ class TableQuery(ExportOptions, frozen=True, kw_only=True):
         ),
     ] = False
     expected_rows: Annotated[
-        Annotated[int, Meta(ge=0)] | UnsetType, Meta(description="Only shown again; not checked.")
+        Annotated[int, Meta(ge=0)] | UnsetType,
+        Meta(description="How many rows the body has: other rows are refused once it came to its end."),
     ] = UNSET
 
 
