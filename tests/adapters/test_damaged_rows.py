@@ -68,8 +68,10 @@ class Table:
         self.tasks = tasks
 
     def damage(self, ref: TaskRef, column: str, value: Value | bytes) -> None:
+        """The parameters lie in a row twice: whole, and as lists show them."""
         assert not isinstance(value, bytes)
-        self._client.update(task_key(ref), Change({column: value}), any_row())
+        columns = [column, "listed_params"] if column == "params" else [column]
+        self._client.update(task_key(ref), Change(dict.fromkeys(columns, value)), any_row())
 
 
 Damageable = SqliteFile | Table

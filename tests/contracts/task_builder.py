@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from sluice.domain.keys import TaskId, TaskRef, TenantId, task_id_from_key
+from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
@@ -37,6 +38,14 @@ def a_task(name: str = "task", **changes: Any) -> Task:
 def params_called(filename: str) -> ExportParams:
     """Parameters that differ by their file name."""
     return ExportParams(format=ExportFormat.CSV, filename=filename)
+
+
+def widest_params() -> ExportParams:
+    """Parameters about as large as a task may have."""
+    limits = Limits()
+    name = "x" * (limits.params_bytes_max // limits.columns_max - len('{"name":"00000"},'))
+    columns = tuple(ColumnSpec(f"{number:05d}{name}") for number in range(limits.columns_max))
+    return ExportParams(format=ExportFormat.CSV, filename="a.csv", columns=columns)
 
 
 def a_full_task() -> Task:

@@ -14,7 +14,7 @@ from sluice.domain.lifecycle import Guard
 from sluice.domain.task import State, Task
 from sluice.ports.task_store import TaskStore
 from tests.contracts.opens_tasks import OpensTasks
-from tests.contracts.task_builder import NOW, TENANT, a_task
+from tests.contracts.task_builder import NOW, TENANT, a_task, params_called, widest_params
 
 OTHER = TenantId("globex")
 
@@ -79,6 +79,18 @@ class TaskListingContract(OpensTasks):
         store.update(task.ref, Guard(state=State.OPEN), {"state": State.CANCELLED})
         self.soon(lambda: _listed(store, state=State.OPEN), [])
         self.soon(lambda: [found.task_id for found in _listed(store, state=State.CANCELLED)], [task.task_id])
+
+    def test_the_widest_tables_are_listed_as_any_others(self, store: TaskStore) -> None:
+        params = widest_params()
+        tasks = [a_task(str(number), params=params, created_at=NOW + number) for number in range(3)]
+        _create(store, tasks)
+        self.soon(lambda: _listed(store), [_listed_as(task) for task in tasks[::-1]])
+
+    def test_a_list_has_the_parameters_that_a_row_has_now(self, store: TaskStore) -> None:
+        task, params = a_task(), params_called("b.csv")
+        _create(store, [task])
+        store.update(task.ref, Guard(state=State.OPEN), {"params": params})
+        self.soon(lambda: [found.params for found in _listed(store)], [params])
 
     def test_tombstones_are_left_out(self, store: TaskStore) -> None:
         kept, gone = (a_task(name, state=State.EXPIRED) for name in ("kept", "gone"))

@@ -333,3 +333,14 @@ def test_a_hundred_rows_are_the_most_that_are_read_at_once(client: Client) -> No
     assert len(read_many(client, [key(f"t{number}") for number in range(100)])) == 100
     refused = refusal(read_many, client, [key(f"t{number}") for number in range(101)])
     assert refused == (*INVALID, "Rows count exceeds the upper limit: 100.")
+
+
+def test_many_rows_that_are_too_large_together_are_refused_whole(client: Client) -> None:
+    for task in "abc":
+        put(client, task, large=bytearray(2 * 1024 * 1024 - 100), small=1)
+    assert len(read_many(client, [key("a"), key("b")])) == 2
+    keys = [key(task) for task in "abc"]
+    refused = refusal(read_many, client, keys)
+    assert refused[:2] == INVALID
+    assert refused[2].startswith("The total data size of BatchGetRow request exceeds the limit, limit size: 4194304")
+    assert len(read_many(client, keys, columns_to_get=["small"])) == 3

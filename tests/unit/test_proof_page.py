@@ -38,7 +38,7 @@ NUMBERS = {
         "B-F16",
         "B-F18",
     ],
-    "fourth fresh attack": [f"D-F{number}" for number in (1, 2, 3, 4, 5, 6, 8, 9, 10)],
+    "fourth fresh attack": [f"D-F{number}" for number in range(1, 11)],
 }
 
 

@@ -16,6 +16,7 @@ NAME_BYTES_MAX = 255
 CELL_BYTES_MAX = 2 * 1024 * 1024
 CHANGED_COLUMNS_MAX = 1024
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
+"""That one request writes, or reads of rows that it names one by one."""
 BODY_BYTES_MAX = 8 * 1024 * 1024
 """Beyond this, a body is not even looked at."""
 BATCH_READ_ROWS_MAX = 100
@@ -67,7 +68,7 @@ def check_changes(key: NamedKey, changes: Sequence[Change], *, operation: str) -
 
 
 def check_size(size: int, *, operation: str) -> None:
-    """Raise Refused if a request writes more bytes than it may."""
+    """Raise Refused if a request writes, or reads of rows that it names, more bytes than it may."""
     if size > REQUEST_BYTES_MAX:
         raise invalid(
             f"The total data size of {operation} request exceeds the limit, "

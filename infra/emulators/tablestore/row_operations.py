@@ -67,22 +67,28 @@ def batch_get_row(instance: Instance, request: Message) -> Message:
     if not request.tables:
         raise invalid("No row specified in the request of BatchGetRow.")
     answer = pb.BatchGetRowResponse()
+    read_bytes = 0
     for table in request.tables:
         view = read_view(table)
         rows = answer.tables.add(table_name=table.table_name).rows
         for encoded_key in table.primary_key:
-            rows.append(_batch_read(instance, table.table_name, read_key(encoded_key), view))
+            row, row_bytes = _batch_read(instance, table.table_name, read_key(encoded_key), view)
+            rows.append(row)
+            read_bytes += row_bytes
+            check_size(read_bytes, operation="BatchGetRow")
     return answer
 
 
-def _batch_read(instance: Instance, table: str, key: NamedKey, view: View) -> Message:
+def _batch_read(instance: Instance, table: str, key: NamedKey, view: View) -> tuple[Message, int]:
+    """Return one row of the answer and the bytes that were read for it."""
     try:
         with instance.lock:
             seen = _seen(instance.read(table), key, view)
     except Refused as refused:
-        return pb.RowInBatchGetRowResponse(is_ok=False, error=_error(refused))
-    consumed = _consumed(read=_units(_seen_bytes(seen)))
-    return pb.RowInBatchGetRowResponse(is_ok=True, consumed=consumed, row=write_rows(_present(seen)))
+        return pb.RowInBatchGetRowResponse(is_ok=False, error=_error(refused)), 0
+    read_bytes = _seen_bytes(seen)
+    consumed = _consumed(read=_units(read_bytes))
+    return pb.RowInBatchGetRowResponse(is_ok=True, consumed=consumed, row=write_rows(_present(seen))), read_bytes
 
 
 def batch_write_row(instance: Instance, request: Message) -> Message:

@@ -11,6 +11,7 @@ import pytest
 
 from sluice.adapters.aliyun.tablestore.rows import (
     CLAIMS,
+    LISTED_COLUMNS,
     TASK_COLUMNS,
     attempt_key,
     attempts_from,
@@ -74,7 +75,7 @@ def test_a_field_that_no_transition_may_set_is_a_bug() -> None:
 
 def test_the_columns_of_the_indexes_are_as_the_table_defines_them() -> None:
     columns = write_task(a_task())
-    assert set(columns) == set(TASK_COLUMNS) | {column.name for column in TASKS.indexed}
+    assert set(columns) == {*TASK_COLUMNS, *LISTED_COLUMNS} | {column.name for column in TASKS.indexed}
     for name, kind in TASKS.indexed:
         assert type(columns[name]) is KINDS[kind]
 
@@ -91,6 +92,11 @@ def test_every_index_is_made_of_columns_that_the_table_knows() -> None:
 def test_a_status_read_names_columns_and_no_claims() -> None:
     assert len(TASK_COLUMNS) <= READ_COLUMNS_MAX
     assert not [name for name in TASK_COLUMNS if CLAIMS[0] <= name < CLAIMS[1]]
+
+
+def test_a_listing_names_the_same_but_the_parameters() -> None:
+    assert len(LISTED_COLUMNS) <= READ_COLUMNS_MAX
+    assert set(TASK_COLUMNS) ^ set(LISTED_COLUMNS) == {"params", "listed_params"}
 
 
 def test_claims_come_back_and_nothing_else_is_one() -> None:

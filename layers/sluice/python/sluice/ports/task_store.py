@@ -56,7 +56,7 @@ class ReadsTasks(Protocol):
     def page(self, tenant: TenantId, *, state: State | None, limit: int, cursor: str) -> TaskPage:
         """The tenant's tasks, newest first, tombstones left out, their parameters ``without_columns``.
 
-        May lag behind by a little.
+        May lag behind by a little. Memory does not depend on how wide their tables are.
 
         Raises ValueError for a cursor this store did not make.
         """

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from sluice.adapters.aliyun.tablestore.schema import DUE_SHARDS
-from sluice.adapters.task_columns import Columns, columns_of, encode_fields, encode_task
+from sluice.adapters.task_columns import Columns, columns_of, encode_fields, encode_params, encode_task
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.manifest import Claim
+from sluice.domain.params import ExportParams
 from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.ports.store_errors import StoreRefused
 
@@ -30,6 +31,12 @@ _GONE = "#gone"
 _ATTEMPT = {column.name: column.kind for column in columns_of(Attempt)}
 TASK_COLUMNS = [column.name for column in columns_of(Task)]
 """What a status read asks for: everything but the claims."""
+LISTED_COLUMNS = [name for name in TASK_COLUMNS if name != "params"] + ["listed_params"]
+"""What a listing asks for: of the parameters, which may be two megabytes, only what it shows."""
+LISTED_BYTES_MAX = 16 * 1024
+"""Of the parameters that a listing shows: a batch of the longest rows, a hundred, stays below what one answer holds."""
+_TOO_LONG = "-"
+"""Stands for those that are longer, as with a hundred sheets of long names."""
 
 
 def partition_of(ref: TaskRef) -> str:
@@ -86,9 +93,10 @@ def listing_of(tenant: TenantId, *, state: State | None = None, gone: bool = Fal
 
 
 def write_task(task: Task) -> Columns:
-    """All columns of a new row, those of the indexes included."""
+    """All columns of a new row, those of the indexes and of listings included."""
     gone = task.params is None
     return encode_task(task) | {
+        "listed_params": _listed(task.params),
         "due_shard": due_shard(task.ref),
         "due_us": microseconds(task.due_at),
         "listing": listing_of(task.tenant, gone=gone),
@@ -98,7 +106,7 @@ def write_task(task: Task) -> Columns:
 
 
 def write_fields(tenant: TenantId, state: State, fields: TaskFields) -> Columns:
-    """The columns of an update of a row in ``state``, with those that the indexes follow.
+    """The columns of an update of a row in ``state``, with those that indexes and listings read.
 
     A tombstone that is updated without its parameters moves out of its part of
     the index; a listing reads the row again and leaves it out.
@@ -108,10 +116,27 @@ def write_fields(tenant: TenantId, state: State, fields: TaskFields) -> Columns:
         columns["due_us"] = microseconds(fields["due_at"])
     gone = "params" in fields and fields["params"] is None
     if "params" in fields:
+        columns["listed_params"] = _listed(fields["params"])
         columns["listing"] = listing_of(tenant, gone=gone)
     if "state" in fields or "params" in fields:
         columns["state_listing"] = listing_of(tenant, state=fields.get("state", state), gone=gone)
     return columns
+
+
+def _listed(params: ExportParams | None) -> str:
+    """What a listing has of the parameters; empty for a tombstone."""
+    text = encode_params(None if params is None else params.without_columns())
+    return text if len(text.encode()) <= LISTED_BYTES_MAX else _TOO_LONG
+
+
+def read_listed(columns: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The columns of a task from ``LISTED_COLUMNS``, its parameters without those of its tables.
+
+    None where the row itself has to be read, by itself: an older release wrote
+    it, or what a listing has of the parameters is long.
+    """
+    params = columns.get("listed_params", _TOO_LONG)
+    return None if params == _TOO_LONG else {**columns, "params": params}
 
 
 def write_attempt(attempt: Attempt) -> Columns:

@@ -18,6 +18,7 @@ from sluice.adapters.aliyun.tablestore.client import (
 from sluice.adapters.aliyun.tablestore.conditions import any_row, guarded, no_row, open_without, some_row
 from sluice.adapters.aliyun.tablestore.rows import (
     CLAIMS,
+    LISTED_COLUMNS,
     TASK_COLUMNS,
     Key,
     attempt_key,
@@ -30,6 +31,7 @@ from sluice.adapters.aliyun.tablestore.rows import (
     read_attempt,
     read_claims,
     read_key,
+    read_listed,
     task_key,
     write_attempt,
     write_claim,
@@ -204,14 +206,23 @@ class TablestoreTasks:
 
     def _read(self, entries: Sequence[FoundRow], damaged: list[TaskId]) -> Iterator[Task]:
         """Read the rows that the entries name, in their order; those that are gone are left out, ``damaged`` grows."""
-        keys = [task_key(read_key(entry.key)) for entry in entries]
+        for row in self._listed([task_key(read_key(entry.key)) for entry in entries]):
+            try:
+                yield decode_task(row.columns, listed=True)
+            except SluiceError:
+                damaged.append(read_key(row.key).task_id)
+
+    def _listed(self, keys: Sequence[Key]) -> Iterator[FoundRow]:
+        """Rows with what a listing has of their parameters; where a row has nothing less than all, one at a time."""
         for start in range(0, len(keys), ROWS_PER_BATCH_READ):
-            rows = self._client.read_many(keys[start : start + ROWS_PER_BATCH_READ], columns=TASK_COLUMNS)
+            rows = self._client.read_many(keys[start : start + ROWS_PER_BATCH_READ], columns=LISTED_COLUMNS)
             for row in filter(None, rows):
-                try:
-                    yield decode_task(row.columns, listed=True)
-                except SluiceError:
-                    damaged.append(read_key(row.key).task_id)
+                columns = read_listed(row.columns)
+                found = (
+                    self._client.read(row.key, columns=TASK_COLUMNS) if columns is None else FoundRow(row.key, columns)
+                )
+                if found is not None:
+                    yield found
 
 
 def _is_as(guard: Guard, row: FoundRow) -> bool:
