@@ -16,7 +16,7 @@ SERIAL := $(shell grep -rl --include='test_*.py' 'mark\.serial' tests)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cloud-demo layers s test quick coverage check fmt bench soak mutants proto lock clean
+.PHONY: help install demo cloud-demo layers s test php-versions quick coverage check fmt bench soak mutants proto lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ test: install ## Run every test; as root with apt-get, also install the programs
 	SLUICE_TEST_STORES=cloud $(PYTEST) -n 3 --dist worksteal $(OVER_THE_CLOUD)
 	$(PYTEST) -n 2 --dist loadfile -m serial $(SERIAL)
 	@$(BIN)/python -m tests.support.programs --left-out
+
+php-versions: install ## Run the PHP client on PHP 7.4 to 8.5 as WebAssembly (needs Node.js; npm installs half a gigabyte)
+	$(PYTEST) -n 2 --php_versions -m php_versions tests/senders/test_php_versions.py
 
 quick: install ## Run the tests that take milliseconds
 	$(PYTEST) -n 2 -m "not slow and not serial" tests/unit tests/contracts tests/properties
@@ -90,6 +93,7 @@ soak: install $(if $(RECORD),build/bench/installed) ## Send exports for MINUTES 
 
 proto: install ## Generate the stubs from layers/sluice/proto
 	$(BIN)/python infra/gen_proto.py
+	if command -v protoc; then $(BIN)/python infra/gen_php_messages.py; fi
 
 lock: ## Resolve the dependencies again (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra dev --override infra/lock-overrides.txt pyproject.toml -o requirements.lock

@@ -1,4 +1,4 @@
-"""For all tests: `--live` and `--huge` ask for those that are left out; collecting ten thousand is kept cheap."""
+"""For all tests: options ask for those that are left out; collecting ten thousand is kept cheap."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ settings.load_profile("any_machine")
 LEFT_OUT = {
     "live": "talks to the real cloud; tests/support/live_cloud.py says what it needs",
     "huge": "writes and reads files beyond 4 GiB, which takes minutes; tests/compat/README.md has the last result",
+    "php_versions": "runs PHP as WebAssembly, for which npm installs half a gigabyte",
 }
 
 

@@ -45,6 +45,7 @@ OF_OTHERS = {
 """Names on pages that stand nowhere in our code, and whose they are. Names of Alibaba Cloud begin with ``Aliyun``."""
 
 _CODE_IN = (
+    "clients",
     "layers/sluice",
     "infra",
     "functions",

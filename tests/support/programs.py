@@ -18,6 +18,11 @@ import pytest
 
 PACKAGES = {
     "php": "php-cli",
+    "php-curl": "php-curl",
+    "php-sqlite": "php-sqlite3",
+    "php-protobuf": "php-google-protobuf",
+    "phpunit": "phpunit",
+    "protoc": "protobuf-compiler",
     "soffice": "libreoffice-calc-nogui",
     "postgres": "postgresql",
     "mariadbd": "mariadb-server",
@@ -26,17 +31,23 @@ PACKAGES = {
     "gunzip": "gzip",
     "unzip": "unzip",
     "openssl": "openssl",
+    "node": "nodejs",
 }
 """The Debian package of each program."""
 LEFT_OUT = Path(__file__).parents[2] / "build/tests-left-out"
 """A package for each test that was skipped, of all runs of `make test`."""
-_PLACES = {"postgres": "/usr/lib/postgresql"}
-"""Where programs are that are not on the path."""
-_REASON = re.compile(r"there is no `[a-z]+` here \(Debian's package ([a-z-]+)\)")
+_PLACES = {
+    "postgres": "usr/lib/postgresql",
+    "php-curl": "usr/lib/php/*/curl.so",
+    "php-sqlite": "usr/lib/php/*/pdo_sqlite.so",
+    "php-protobuf": "usr/share/php/Google/Protobuf",
+}
+"""Where programs and extensions are that are not on the path."""
+_REASON = re.compile(r"there is no `[a-z-]+` here \(Debian's package ([a-z-]+)\)")
 
 
 def has(program: str) -> bool:
-    return shutil.which(program) is not None or (program in _PLACES and Path(_PLACES[program]).is_dir())
+    return shutil.which(program) is not None or (program in _PLACES and any(Path("/").glob(_PLACES[program])))
 
 
 def why_not(program: str) -> str:

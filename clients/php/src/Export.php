@@ -1,0 +1,561 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Sluice;
+
+use Sluice\Http\Calls;
+use Sluice\Http\Download;
+use Sluice\Http\Window;
+
+/**
+ * One export: rows go in, a file comes out.
+ *
+ * Rows are sent in numbered batches, some at a time; a batch that is acknowledged is stored. Every call may be
+ * repeated: under the same key the same export is opened, and what the service has is acknowledged again.
+ */
+class Export
+{
+    /** Batches have the first size up to this number, then twice it, three times: 10,000 batches hold any table. */
+    private const BATCHES_OF_ONE_SIZE = 2000;
+    private const POLL_SECONDS = 20;
+    /** How many keys are tried behind one whose exports were deleted. */
+    private const SUCCESSORS_MAX = 50;
+
+    /** @var Calls */
+    private $calls;
+    /** @var array<string, mixed> what the service is told at the open */
+    private $description = ['options' => []];
+    /** @var array<string, list<array<string, mixed>>> columns by sheet; of the one table by the empty text */
+    private $sheets = [];
+    /** @var array<string, int> rows that were sent, by sheet */
+    private $sent = [];
+    /** @var string */
+    private $key = '';
+    /** @var bool */
+    private $keyIsOurs = true;
+    /** @var string */
+    private $id = '';
+    /** @var Status|null as last answered */
+    private $status;
+    /** @var int */
+    private $batches = 0;
+    /** @var bool whether the numbers of batches are the caller's */
+    private $isNumbered = false;
+    /** @var callable(Progress): mixed|null */
+    private $onProgress;
+    /** @var Progress */
+    private $progress;
+
+    /** Made by {@see Client::export()}. */
+    public function __construct(Calls $calls, string $filename = '', string $format = '')
+    {
+        $this->calls = $calls;
+        $this->description += ['filename' => $filename, 'format' => $format];
+        $this->progress = new Progress();
+    }
+
+    public static function known(Calls $calls, string $taskId): self
+    {
+        $export = new self($calls);
+        $export->id = $taskId;
+        return $export;
+    }
+
+    /** @return array<string, mixed> */
+    public function __debugInfo(): array
+    {
+        return ['id' => $this->id, 'state' => $this->status === null ? '' : $this->status->state];
+    }
+
+    /**
+     * The columns of the one table.
+     *
+     * @param array<int|string, mixed> $columns names (of text), or by name a type, a {@see Column}, or its members
+     * @return $this
+     */
+    public function columns(array $columns): self
+    {
+        $this->sheets[''] = Column::listOf($columns);
+        return $this;
+    }
+
+    /**
+     * One of several tables, each a sheet of the workbook.
+     *
+     * @param array<int|string, mixed> $columns as in {@see columns()}
+     * @return $this
+     */
+    public function sheet(string $name, array $columns): self
+    {
+        if ($name === '') {
+            throw new UsageException('A sheet has a name.');
+        }
+        $this->sheets[$name] = Column::listOf($columns);
+        return $this;
+    }
+
+    /**
+     * Options of the file, as in docs/files.md: `['timezone' => 'Asia/Shanghai', 'style' => 'banded']`.
+     *
+     * @param array<string, mixed> $options
+     * @return $this
+     */
+    public function options(array $options): self
+    {
+        $this->description['options'] = $options + $this->description['options'];
+        return $this;
+    }
+
+    /**
+     * A key that your program knows again after a crash. The same key goes on with the same export.
+     *
+     * @return $this
+     */
+    public function key(string $key): self
+    {
+        if ($key === '' || preg_match('/[\x00-\x1f\x7f]/', $key) || !preg_match('//u', $key)) {
+            throw new UsageException('A key is printable text.');
+        }
+        $this->key = $key;
+        $this->keyIsOurs = false;
+        return $this;
+    }
+
+    /**
+     * Announces how many rows will come, so that the percentage covers the sending too; checked at the close.
+     *
+     * @return $this
+     */
+    public function expect(int $rows): self
+    {
+        $this->description['expected_rows'] = $rows;
+        return $this;
+    }
+
+    /**
+     * @param callable(Progress): mixed $callback called after each acknowledged batch, and while waiting
+     * @return $this
+     */
+    public function onProgress(callable $callback): self
+    {
+        $this->onProgress = $callback;
+        return $this;
+    }
+
+    /**
+     * Opens the export, sends the rows, and closes it with the totals counted; of several sheets, once all are written.
+     *
+     * What an earlier run under the same key has closed is not sent again. Without a key of yours, an export that
+     * fails here is cancelled.
+     *
+     * @param iterable<mixed> $rows lists by place, arrays by name, or objects that can become one
+     * @return $this
+     */
+    public function write(iterable $rows, string $sheet = ''): self
+    {
+        $this->open();
+        if (!$this->status->isOpen()) {
+            return $this;
+        }
+        try {
+            $this->send($rows, $sheet);
+            $missing = array_diff_key($this->sheets, $this->sent);
+            return $missing === [] ? $this->close() : $this;
+        } catch (\Throwable $error) {
+            if ($this->keyIsOurs) {
+                $this->cancelQuietly();
+            }
+            throw $error;
+        }
+    }
+
+    /**
+     * Opens the export, or finds the one of its key.
+     *
+     * @return $this
+     * @throws ExportFailedException where the export of this key has ended without a file; see {@see restart()}
+     */
+    public function open(): self
+    {
+        if ($this->id !== '') {
+            return $this;
+        }
+        $this->take($this->opened());
+        $failure = $this->status->failure();
+        if ($failure !== null) {
+            $this->id = '';
+            throw $failure;
+        }
+        return $this;
+    }
+
+    /**
+     * Sends rows and returns once the service has stored them.
+     *
+     * Without a number, rows are cut into batches that are numbered in the order of the calls. With one, they are one
+     * batch: for jobs that run beside each other and know their place.
+     *
+     * @param iterable<mixed> $rows
+     * @return $this
+     */
+    public function push(iterable $rows, ?int $sequence = null, string $sheet = ''): self
+    {
+        $this->open();
+        if ($sequence === null) {
+            return $this->send($rows, $sheet);
+        }
+        $this->isNumbered = true;
+        $encoder = $this->encoder($sheet);
+        $jsons = [];
+        foreach ($rows as $row) {
+            $jsons[] = $encoder->encode($row, count($jsons) + 1);
+        }
+        $this->sent[$sheet] = ($this->sent[$sheet] ?? 0) + count($jsons);
+        $window = new Window($this->calls, $this->id);
+        $this->sendBatch($window, $sequence, '[' . implode(',', $jsons) . ']', 0, $sheet);
+        $window->drain();
+        return $this;
+    }
+
+    /**
+     * Fixes the rows and has the file written. Totals are checked: those that are given, else those that were counted
+     * here, unless the numbers of batches were yours.
+     *
+     * @return $this
+     */
+    public function close(?int $batches = null, ?int $rows = null): self
+    {
+        $this->open();
+        $totals = array_filter(['batches' => $batches, 'rows' => $rows], 'is_int');
+        if ($totals === [] && !$this->isNumbered && $this->status !== null) {
+            if (!$this->status->isOpen()) {
+                return $this;
+            }
+            $totals = ['batches' => $this->batches, 'rows' => array_sum($this->sent)];
+            if (!isset($this->sheets[''])) {
+                $totals['sheets'] = $this->sent + array_fill_keys(array_keys($this->sheets), 0);
+            }
+        }
+        $this->take($this->json('POST', '/close', $totals));
+        return $this;
+    }
+
+    /**
+     * Waits until the file is there.
+     *
+     * @return $this
+     * @throws NotReadyException when the seconds are over; the export goes on
+     * @throws ExportFailedException when there will be no file
+     */
+    public function wait(float $seconds = 300): self
+    {
+        $until = Http\Retry::now() + $seconds;
+        $poll = min(self::POLL_SECONDS, $this->calls->settings->answerTimeout / 2);
+        while (true) {
+            $left = $until - Http\Retry::now();
+            $this->take($this->json('GET', sprintf('?wait=%.3F', max(0.0, min($poll, $left)))));
+            $this->progress->state = $this->status->state;
+            $this->progress->percent = $this->status->percent;
+            $this->tell();
+            if ($this->status->isCompleted()) {
+                return $this;
+            }
+            $failure = $this->status->failure();
+            if ($failure !== null) {
+                throw $failure;
+            }
+            if ($left <= 0) {
+                $known = ['task_id' => $this->id(), 'retryable' => true, 'who' => 'client'];
+                throw new NotReadyException("The export is {$this->status->state} after $seconds seconds; it goes on", 'NOT_READY', $known);
+            }
+            Calls::sleep(0.1); // a service that stops answers at once
+        }
+    }
+
+    /** As it is now. */
+    public function status(): Status
+    {
+        return $this->take($this->json('GET', ''));
+    }
+
+    /** The id by which any process finds this export again. */
+    public function id(): string
+    {
+        return $this->open()->id;
+    }
+
+    /** Rows that the service has. */
+    public function rows(): int
+    {
+        return $this->latest()->rows;
+    }
+
+    /** Bytes of the file; null while there is none. */
+    public function bytes(): ?int
+    {
+        return $this->latest()->bytes;
+    }
+
+    /** @return array<string, int> what the writer had to count, by kind: numbers kept as text, values left empty */
+    public function warnings(): array
+    {
+        return $this->latest()->warnings;
+    }
+
+    /**
+     * A link to the file that works without the API key for a while. Made anew at each call: hand it out, do not keep it.
+     *
+     * @throws NotReadyException while there is no file
+     */
+    public function url(): string
+    {
+        $url = $this->json('GET', '/file?redirect=false')['url'] ?? null;
+        if (!is_string($url)) {
+            throw new TransportException('the answer has no link', 'UNEXPECTED_ANSWER', ['task_id' => $this->id]);
+        }
+        return $url;
+    }
+
+    /**
+     * Saves the file: whole and with the checksum that the service recorded, or not at all. A download that is cut goes on.
+     *
+     * @return $this
+     */
+    public function saveTo(string $path): self
+    {
+        $this->download()->saveTo($path);
+        return $this;
+    }
+
+    /**
+     * The whole, checked file as a stream of PHP, over a temporary file that goes with it.
+     *
+     * @return resource
+     */
+    public function stream()
+    {
+        return $this->download()->stream();
+    }
+
+    /**
+     * Another file of the same rows.
+     *
+     * @param array<string, mixed>|null $options in place of all options of this export
+     */
+    public function renderAs(string $format, ?array $options = null, string $filename = ''): self
+    {
+        $body = ['format' => $format] + ($options === null ? [] : ['options' => $options]) + ($filename === '' ? [] : ['filename' => $filename]);
+        $answer = $this->json('POST', '/render', $body, ['Idempotency-Key' => bin2hex(random_bytes(16))]);
+        return self::known($this->calls, Status::of($answer)->taskId);
+    }
+
+    /**
+     * Cancels an export that is running.
+     *
+     * @return $this
+     * @throws RefusedException ALREADY_COMPLETED where the file is there; nothing is deleted
+     */
+    public function cancel(): self
+    {
+        $this->json('POST', '/cancel', []);
+        return $this;
+    }
+
+    /**
+     * Deletes an export that has ended, its file and its rows; cancels one that is running.
+     *
+     * @return $this
+     */
+    public function delete(): self
+    {
+        $this->json('DELETE', '');
+        return $this;
+    }
+
+    /**
+     * Gives up what was sent under the key, and begins anew under one behind it: for a source that has changed, or an
+     * export that has ended without a file. Ends what runs, deletes what is finished.
+     *
+     * @return $this
+     */
+    public function restart(): self
+    {
+        $this->id = '';
+        $this->batches = 0;
+        $this->sent = [];
+        $this->progress = new Progress();
+        $this->firstKey();
+        for ($number = 1; $number <= self::SUCCESSORS_MAX; $number++) {
+            $answer = $this->openedUnder($number);
+            if ($answer === null) {
+                continue;
+            }
+            $status = $this->take($answer);
+            if ($status->isOpen() && $status->batches === 0) {
+                return $this;
+            }
+            if ($status->isCompleted() || !$status->hasEnded()) {
+                $this->delete();
+            }
+        }
+        throw new UsageException("The key was begun anew too often; take another.");
+    }
+
+    /** @param iterable<mixed> $rows */
+    private function send(iterable $rows, string $sheet): self
+    {
+        $encoder = $this->encoder($sheet);
+        $window = new Window($this->calls, $this->id);
+        $settings = $this->calls->settings;
+        $rowCount = $this->sent[$sheet] ?? 0;
+        $json = '';
+        $held = 0;
+        foreach ($rows as $row) {
+            $one = $encoder->encode($row, $rowCount + $held + 1);
+            $json .= $held === 0 ? "[$one" : ",$one";
+            $held++;
+            $factor = min(1 << intdiv($this->batches, self::BATCHES_OF_ONE_SIZE), 8);
+            if (strlen($json) >= $settings->batchBytes * min($factor, 4) || $held >= $settings->batchRows * $factor) {
+                $this->sendBatch($window, ++$this->batches, "$json]", $rowCount, $sheet);
+                $rowCount += $held;
+                $json = '';
+                $held = 0;
+            }
+        }
+        if ($held > 0) {
+            $this->sendBatch($window, ++$this->batches, "$json]", $rowCount, $sheet);
+        }
+        $window->drain();
+        $this->sent[$sheet] = $rowCount + $held;
+        return $this;
+    }
+
+    private function sendBatch(Window $window, int $sequence, string $json, int $rowsBefore, string $sheet): void
+    {
+        $path = "/v1/exports/{$this->id}/batches/$sequence" . ($sheet === '' ? '' : '?sheet=' . rawurlencode($sheet));
+        $bytes = strlen($json);
+        $window->put(
+            $this->calls->request('PUT', $path, $json),
+            function (array $answer) use ($window, $bytes): void {
+                $this->progress->batches++;
+                $this->progress->rows += (int) ($answer['rows'] ?? 0);
+                $this->progress->bytes += $bytes;
+                $this->progress->replayed += ($answer['replayed'] ?? false) === true ? 1 : 0;
+                $this->progress->retries = $window->retries;
+                $this->tell();
+            },
+            static function (SluiceException $error) use ($rowsBefore, $sequence, $sheet): SluiceException {
+                if ($error->status() === null) {
+                    return $error;
+                }
+                $row = $error->row();
+                return $error->at(
+                    ($row === null ? [] : ['row' => $row + $rowsBefore, 'batch_row' => $row]) + ['batch' => $sequence] + ($sheet === '' ? [] : ['sheet' => $sheet])
+                );
+            }
+        );
+    }
+
+    private function encoder(string $sheet): RowEncoder
+    {
+        if ($this->sheets !== [] && !isset($this->sheets[$sheet])) {
+            $names = implode(', ', array_keys($this->sheets));
+            throw new UsageException($sheet === '' ? "write() and push() name one of the sheets: $names." : "There is no sheet \"$sheet\" here; declared are: $names.");
+        }
+        return new RowEncoder($this->sheets[$sheet] ?? [], $sheet, $this->calls->settings->utf8 === 'substitute');
+    }
+
+    /** @return array<string, mixed> the answer of the open; of a key whose exports were deleted, of the next behind it */
+    private function opened(): array
+    {
+        $this->firstKey();
+        for ($number = 1; $number <= self::SUCCESSORS_MAX; $number++) {
+            $answer = $this->openedUnder($number);
+            if ($answer !== null) {
+                return $answer;
+            }
+        }
+        throw new UsageException('The exports of this key were deleted too often; take another.');
+    }
+
+    private function firstKey(): void
+    {
+        if ($this->sheets === []) {
+            throw new UsageException('columns() or sheet() comes first.');
+        }
+        $this->key = $this->key !== '' ? $this->key : bin2hex(random_bytes(16));
+    }
+
+    /** @return array<string, mixed>|null null for one that was deleted: its key is not free again yet */
+    private function openedUnder(int $number): ?array
+    {
+        $body = $this->description;
+        if (isset($this->sheets[''])) {
+            $body['columns'] = $this->sheets[''];
+        } else {
+            $body['sheets'] = [];
+            foreach ($this->sheets as $name => $columns) {
+                $body['sheets'][] = ['name' => (string) $name, 'columns' => $columns];
+            }
+        }
+        $body['options'] = $body['options'] ?: new \stdClass();
+        $key = $number === 1 ? $this->key : "{$this->key}#$number";
+        try {
+            return $this->calls->json('POST', '/v1/exports', $body, ['Idempotency-Key' => $key]);
+        } catch (ExportFailedException $error) {
+            if ($error->code() !== 'TASK_DELETED') {
+                throw $error;
+            }
+            return null;
+        }
+    }
+
+    private function download(): Download
+    {
+        $status = $this->status();
+        return new Download($this->calls, function (): string {
+            return $this->url();
+        }, (string) $status->sha256);
+    }
+
+    private function cancelQuietly(): void
+    {
+        try {
+            $this->calls->answerOf($this->calls->exchange($this->calls->request('POST', "/v1/exports/{$this->id}/cancel", '{}')), $this->id);
+        } catch (SluiceException $ignored) {
+            // It expires by itself; what failed before is what matters.
+        }
+    }
+
+    /**
+     * @param array<string, mixed>|null $body
+     * @param array<string, string> $headers
+     * @return array<string, mixed>
+     */
+    private function json(string $method, string $path, ?array $body = null, array $headers = []): array
+    {
+        $id = $this->id();
+        return $this->calls->json($method, '/v1/exports/' . rawurlencode($id) . $path, $body, $headers, $id);
+    }
+
+    /** @param array<string, mixed> $answer */
+    private function take(array $answer): Status
+    {
+        $this->status = Status::of($answer);
+        $this->id = $this->status->taskId;
+        return $this->status;
+    }
+
+    private function latest(): Status
+    {
+        return $this->status !== null && $this->status->hasEnded() ? $this->status : $this->status();
+    }
+
+    private function tell(): void
+    {
+        if ($this->onProgress !== null) {
+            ($this->onProgress)($this->progress);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Sluice\Http;
+
+use Sluice\SluiceException;
+
+/** Some requests on their way at a time, each repeated by the rule; those that wait for their next try count too. */
+final class Window
+{
+    /** @var Calls */
+    private $calls;
+    /** @var Transport */
+    private $transport;
+    /** @var string */
+    private $taskId;
+    /** @var array<int, array{Request, Retry, callable, callable}> */
+    private $sent = [];
+    /** @var array<int, float> when those that failed for a moment are sent again */
+    private $due = [];
+    /** @var int */
+    public $retries = 0;
+
+    public function __construct(Calls $calls, string $taskId)
+    {
+        $this->calls = $calls;
+        $this->transport = $calls->newTransport();
+        $this->taskId = $taskId;
+    }
+
+    /**
+     * Sends a request; waits where too many are on their way.
+     *
+     * @param callable(array<string, mixed>): void $done takes the answer
+     * @param callable(SluiceException): SluiceException $placed says where in the table an error is
+     * @throws SluiceException of this request, or of one before it
+     */
+    public function put(Request $request, callable $done, callable $placed): void
+    {
+        $this->sent[spl_object_id($request)] = [$request, new Retry($this->calls->settings), $done, $placed];
+        $this->transport->start($request);
+        do {
+            $this->turn(count($this->sent) > $this->calls->settings->inFlight ? 1.0 : 0.0);
+        } while (count($this->sent) > $this->calls->settings->inFlight);
+    }
+
+    /** Waits until nothing is on its way. */
+    public function drain(): void
+    {
+        while ($this->sent !== []) {
+            $this->turn(1.0);
+        }
+    }
+
+    private function turn(float $seconds): void
+    {
+        $now = Retry::now();
+        foreach ($this->due as $id => $time) {
+            if ($time <= $now) {
+                unset($this->due[$id]);
+                $this->transport->start($this->sent[$id][0]);
+            }
+        }
+        if ($this->due !== []) {
+            $seconds = min($seconds, max(0.0, min($this->due) - $now));
+        }
+        if (count($this->due) === count($this->sent)) {
+            Calls::sleep($seconds);
+            return;
+        }
+        try {
+            foreach ($this->transport->results($seconds) as [$request, $response]) {
+                $this->settle($request, $response);
+            }
+        } catch (\Throwable $error) {
+            $this->transport->abandon();
+            $this->sent = $this->due = [];
+            throw $error;
+        }
+    }
+
+    private function settle(Request $request, Response $response): void
+    {
+        $id = spl_object_id($request);
+        [, $retry, $done, $placed] = $this->sent[$id];
+        try {
+            $answer = $this->calls->answerOf($response, $this->taskId);
+        } catch (SluiceException $error) {
+            $pause = $this->calls->pauseAfter($error, $retry);
+            if ($pause === null) {
+                throw $placed($error);
+            }
+            $this->retries++;
+            $this->due[$id] = Retry::now() + $pause;
+            return;
+        }
+        unset($this->sent[$id]);
+        $done($answer);
+    }
+}

@@ -1,0 +1,142 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Sluice;
+
+/**
+ * Rows of one table as JSON. A cell is null, a boolean, a number, a text, a date, a backed enum or what has a text form.
+ *
+ * What cannot be a cell is refused before it is sent, with its row and column.
+ */
+final class RowEncoder
+{
+    /** @var array<int|string, string> the type of a column by its name, and by its place */
+    private $types = [];
+    /** @var array<int, string> */
+    private $names = [];
+    /** @var int */
+    private $flags;
+    /** @var string */
+    private $sheet;
+
+    /** @param list<array<string, mixed>> $columns as {@see Column::listOf()} gives them */
+    public function __construct(array $columns, string $sheet, bool $substitutes)
+    {
+        foreach ($columns as $place => $column) {
+            $this->names[] = $column['name'];
+            $this->types[$column['name']] = $column['type'] ?? 'string';
+        }
+        foreach ($columns as $place => $column) {
+            $this->types += [$place => $column['type'] ?? 'string'];
+        }
+        $this->sheet = $sheet;
+        $this->flags = JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_LINE_TERMINATORS
+            | ($substitutes ? JSON_INVALID_UTF8_SUBSTITUTE : 0);
+    }
+
+    /**
+     * One row as JSON: a list by place, or an object by the column's name.
+     *
+     * @param mixed $row an array, or an object that can become one (a model, a row of PDO::FETCH_OBJ)
+     * @param int $number of the row in its table, from 1, for errors
+     * @throws InvalidRowException
+     */
+    public function encode($row, int $number): string
+    {
+        if (!is_array($row)) {
+            $row = $this->arrayOf($row, $number);
+        }
+        foreach ($row as $column => $cell) {
+            if (is_object($cell)) {
+                $row[$column] = $this->cellOf($cell, $column, $number);
+            } elseif (is_array($cell)) {
+                throw $this->refused('INVALID_VALUE', 'A cell holds one value, not an array; json_encode() makes a text of it', $column, $number);
+            }
+        }
+        $json = json_encode($row, $this->flags);
+        if ($json === false) {
+            throw $this->whyNot($row, $number);
+        }
+        if ($json[0] === '{') {
+            $this->checkNames($row, $number);
+        }
+        return $json;
+    }
+
+    /** @param mixed $row */
+    private function arrayOf($row, int $number): array
+    {
+        if (is_object($row)) {
+            if (method_exists($row, 'toArray')) {
+                return $row->toArray();
+            }
+            return $row instanceof \Traversable ? iterator_to_array($row) : get_object_vars($row);
+        }
+        $facts = $this->placeOf($number);
+        throw new InvalidRowException('A row is an array of cells or an object, not ' . gettype($row), 'INVALID_REQUEST', ['facts' => $facts, 'who' => 'client']);
+    }
+
+    /**
+     * @param object $cell
+     * @param int|string $column
+     * @return mixed
+     */
+    private function cellOf($cell, $column, int $number)
+    {
+        if ($cell instanceof \DateTimeInterface) {
+            // The day that the program sees: with its offset, a date could become the day before.
+            $type = $this->types[$column] ?? '';
+            return $cell->format($type === 'date' ? 'Y-m-d' : 'Y-m-d\TH:i:s.uP');
+        }
+        if ($cell instanceof \BackedEnum) {
+            return $cell->value;
+        }
+        if (method_exists($cell, '__toString')) {
+            return (string) $cell;
+        }
+        throw $this->refused('INVALID_VALUE', 'A cell cannot hold an object of class ' . get_class($cell), $column, $number);
+    }
+
+    /** A list with holes would become an object, and a row of PDO::FETCH_BOTH has each cell twice. */
+    private function checkNames(array $row, int $number): void
+    {
+        foreach ($row as $column => $cell) {
+            if (is_int($column) && !in_array((string) $column, $this->names, true)) {
+                throw new InvalidRowException(
+                    'A row by place is a list without holes, and one by name has names only (PDO::FETCH_NUM or PDO::FETCH_ASSOC; array_values())',
+                    'INVALID_REQUEST',
+                    ['facts' => $this->placeOf($number), 'who' => 'client']
+                );
+            }
+        }
+    }
+
+    private function whyNot(array $row, int $number): InvalidRowException
+    {
+        foreach ($row as $column => $cell) {
+            if (json_encode($cell, $this->flags) !== false) {
+                continue;
+            }
+            if (is_string($cell)) {
+                return $this->refused('INVALID_TEXT', "The text is not UTF-8; convert it, or set 'utf8' => 'substitute'", $column, $number);
+            }
+            $what = is_float($cell) ? 'the number ' . (is_nan($cell) ? 'NAN' : 'INF') : 'a value of type ' . gettype($cell);
+            return $this->refused('INVALID_VALUE', "A cell cannot hold $what", $column, $number);
+        }
+        return new InvalidRowException('A name of a cell is not UTF-8', 'INVALID_TEXT', ['facts' => $this->placeOf($number), 'who' => 'client']);
+    }
+
+    /** @param int|string $column */
+    private function refused(string $code, string $detail, $column, int $number): InvalidRowException
+    {
+        $name = is_int($column) ? $this->names[$column] ?? (string) ($column + 1) : $column;
+        return new InvalidRowException($detail, $code, ['facts' => ['column' => $name] + $this->placeOf($number), 'who' => 'client']);
+    }
+
+    /** @return array<string, mixed> */
+    private function placeOf(int $number): array
+    {
+        return ['row' => $number] + ($this->sheet === '' ? [] : ['sheet' => $this->sheet]);
+    }
+}

@@ -1,0 +1,10 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Sluice;
+
+/** Under this key other rows or other columns were sent before. `restart()` begins anew. */
+class SourceChangedException extends SluiceException
+{
+}

@@ -1,0 +1,141 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Sluice\Tests;
+
+use PHPUnit\Framework\TestCase;
+use Sluice\Client;
+use Sluice\Column;
+use Sluice\Http\Problem;
+use Sluice\Http\Response;
+use Sluice\Http\Retry;
+use Sluice\InvalidRowException;
+use Sluice\Settings;
+use Sluice\SourceChangedException;
+use Sluice\UsageException;
+use Sluice\Webhook;
+
+final class ClientTest extends TestCase
+{
+    public function testColumnsAreNamesTypesObjectsOrMembers(): void
+    {
+        $columns = ['id' => 'number', 'amount' => Column::number('#,##0.00')->width(14), 'paid' => ['type' => 'boolean', 'format' => 'yes/no']];
+        self::assertSame([
+            ['name' => 'id', 'type' => 'number'],
+            ['name' => 'amount', 'width' => 14, 'type' => 'number', 'format' => '#,##0.00'],
+            ['name' => 'paid', 'type' => 'boolean', 'format' => 'yes/no'],
+        ], Column::listOf($columns));
+        self::assertSame([['name' => 'a', 'type' => 'string'], ['name' => 'b', 'type' => 'string']], Column::listOf(['a', 'b']));
+        self::assertSame([['name' => 'id', 'type' => 'number'], ['name' => 'b', 'type' => 'string']], Column::listOf(['id' => 'number', 'b']));
+        self::assertSame([['name' => '2024', 'type' => 'number']], Column::listOf([2024 => 'number']));
+    }
+
+    public function wrong(): array
+    {
+        return [
+            'no address' => [static function (): void { new Client('exports.example.com'); }],
+            'another scheme' => [static function (): void { new Client('ftp://exports.example.com'); }],
+            'a user in the address' => [static function (): void { new Client('https://me:secret@exports.example.com'); }],
+            'a key with a line break' => [static function (): void { new Client('https://e', "slc\r\nX: 1"); }],
+            'no such setting' => [static function (): void { new Client('https://e', '', ['trys' => 2]); }],
+            'a setting of another type' => [static function (): void { new Client('https://e', '', ['tries' => '2']); }],
+            'no tries' => [static function (): void { new Client('https://e', '', ['tries' => 0]); }],
+            'no format' => [static function (): void { (new Client('https://e'))->export('orders'); }],
+            'no such type' => [static function (): void { Column::listOf(['a' => 'int']); }],
+            'a name or a type' => [static function (): void { Column::listOf(['a' => 'number', 'date']); }],
+            'no columns' => [static function (): void { Client::fake()->export('a.csv')->open(); }],
+            'a sheet that is not declared' => [static function (): void { Client::fake()->export('a.xlsx')->sheet('A', ['x'])->write([], 'B'); }],
+            'an empty key' => [static function (): void { Client::fake()->export('a.csv')->key(''); }],
+        ];
+    }
+
+    /** @dataProvider wrong */
+    public function testWhatIsWrongInItselfThrowsBeforeAnythingIsSent(callable $call): void
+    {
+        $this->expectException(UsageException::class);
+        $call();
+    }
+
+    public function testTheFakeKeepsRowsInOrderAndRefusesAsInEarnest(): void
+    {
+        $sluice = Client::fake();
+        $sluice->assertNothingExported();
+        $rows = (static function (): \Generator {
+            for ($number = 1; $number <= 12000; $number++) {
+                yield [$number, "row $number"];
+            }
+        })();
+        $export = $sluice->export('orders.xlsx')->columns(['id' => 'number', 'text'])->write($rows);
+        $sluice->assertExported('orders.xlsx', static function (array $rows): bool {
+            return count($rows) === 12000 && $rows[11999] === [12000, 'row 12000'];
+        });
+        self::assertSame(12000, $export->wait()->rows());
+        self::assertStringEndsWith("[12000,\"row 12000\"]\n", stream_get_contents($export->stream()));
+        $this->expectException(InvalidRowException::class);
+        $sluice->export('bad.csv')->columns(['a'])->write([["\xff"]]);
+    }
+
+    public function testTheFakeKnowsAKeyAgainAndAChangedSource(): void
+    {
+        $sluice = Client::fake();
+        $make = static function (string $name) use ($sluice) {
+            return $sluice->export('orders.csv')->columns(['a'])->key($name);
+        };
+        $make('k')->push([['1']]);
+        self::assertSame($make('k')->id(), $make('k')->write([['1']])->id());
+        $make('other')->push([['1']]);
+        $this->expectException(SourceChangedException::class);
+        $make('other')->write([['2']]);
+    }
+
+    public function testThePausesDoubleHalfOfEachIsChanceAndTheServiceMayAskForMore(): void
+    {
+        $retry = new Retry(Settings::of(['tries' => 6, 'pause' => 1.0, 'pause_max' => 4.0]));
+        $pauses = [];
+        while (($pause = $retry->pause(0.0, true)) !== null) {
+            $pauses[] = $pause;
+        }
+        self::assertCount(5, $pauses);
+        foreach ([1.0, 2.0, 4.0, 4.0, 4.0] as $number => $bound) {
+            self::assertGreaterThanOrEqual($bound / 2, $pauses[$number]);
+            self::assertLessThanOrEqual($bound, $pauses[$number]);
+        }
+        $asked = (new Retry(Settings::of(['pause' => 0.001])))->pause(7.0, true);
+        self::assertGreaterThanOrEqual(7.0, $asked);
+        self::assertNull((new Retry(Settings::of(['first_contact' => 1.0])))->pause(7.0, false), 'a server that never answered');
+    }
+
+    public function testAnswersThatAreNoneOfTheServiceAreNamed(): void
+    {
+        $error = Problem::of(new Response(413, [], '<html>too large</html>'), 'https://e', 't1');
+        self::assertNotNull($error);
+        self::assertSame(['UNEXPECTED_ANSWER', 413, false, 't1'], [$error->code(), $error->status(), $error->retryable(), $error->taskId()]);
+        self::assertStringContainsString('client_max_body_size', $error->getMessage());
+        $hostile = Problem::of(new Response(400, [], '{"code":"\u001b[2J"}'), 'https://e', '');
+        self::assertSame('UNEXPECTED_ANSWER', $hostile->code());
+    }
+
+    public function testANoticeIsGenuineOrRefused(): void
+    {
+        $secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+        $body = '{"test": 2432232314}';
+        $headers = ['Webhook-Id' => 'msg_p5jXN8AQM9LWM0D4loKWxJek', 'webhook-timestamp' => '1614265330', 'webhook-signature' => 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE='];
+        self::assertSame(['test' => 2432232314], Webhook::verify($body, $headers, ['whsec_b2xk', $secret], 1614265330));
+        $changed = [
+            'body' => [$body . ' ', $headers, $secret, 1614265330],
+            'secret' => [$body, $headers, 'whsec_b2xk', 1614265330],
+            'time' => [$body, $headers, $secret, 1614265330 + 301],
+            'id' => [$body, ['Webhook-Id' => 'other'] + $headers, $secret, 1614265330],
+            'no signature' => [$body, ['webhook-signature' => ''] + $headers, $secret, 1614265330],
+        ];
+        foreach ($changed as $what => $arguments) {
+            try {
+                Webhook::verify(...$arguments);
+                self::fail("$what was not noticed");
+            } catch (\Sluice\AuthException $error) {
+                self::assertSame('NOT_GENUINE', $error->code());
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Sluice\Tests;
+
+use PHPUnit\Framework\TestCase;
+use Sluice\Column;
+use Sluice\InvalidRowException;
+use Sluice\RowEncoder;
+
+final class Text
+{
+    public function __toString(): string
+    {
+        return 'as text';
+    }
+}
+
+final class Model
+{
+    public function toArray(): array
+    {
+        return ['id' => 7, 'name' => 'of a model'];
+    }
+}
+
+final class RowEncoderTest extends TestCase
+{
+    private const COLUMNS = ['id' => 'number', 'name' => 'string', 'day' => 'date', 'at' => 'datetime'];
+
+    private function encoder(bool $substitutes = false, array $columns = self::COLUMNS): RowEncoder
+    {
+        return new RowEncoder(Column::listOf($columns), '', $substitutes);
+    }
+
+    private function refusal($row, int $number = 5): InvalidRowException
+    {
+        try {
+            $this->encoder()->encode($row, $number);
+        } catch (InvalidRowException $error) {
+            return $error;
+        }
+        self::fail('it was not refused');
+    }
+
+    public function rows(): array
+    {
+        $evening = new \DateTimeImmutable('2025-03-01 00:30:00.5 +08:00');
+        return [
+            'a list' => [[1, 'a', null, true], '[1,"a",null,true]'],
+            'a map' => [['id' => 1, 'name' => '王伟 😀'], '{"id":1,"name":"王伟 😀"}'],
+            'digits' => [['20250314000000000123', 0.1, -0.5, 1e300], '["20250314000000000123",0.1,-0.5,1.0e+300]'],
+            'what JSON escapes' => [["a\"\\\n\u{2028}/", ''], "[\"a\\\"\\\\\\n\u{2028}/\",\"\"]"],
+            'a date keeps its day' => [[1, $evening, $evening, $evening], '[1,"2025-03-01T00:30:00.500000+08:00","2025-03-01","2025-03-01T00:30:00.500000+08:00"]'],
+            'a date by name' => [['day' => $evening], '{"day":"2025-03-01"}'],
+            'a text' => [[1, new Text()], '[1,"as text"]'],
+            'a model' => [new Model(), '{"id":7,"name":"of a model"}'],
+            'PDO::FETCH_OBJ' => [(object) ['id' => 1], '{"id":1}'],
+            'an iterator' => [new \ArrayIterator([1, 2]), '[1,2]'],
+        ];
+    }
+
+    /** @dataProvider rows */
+    public function testARowIsJson($row, string $json): void
+    {
+        self::assertSame($json, $this->encoder()->encode($row, 1));
+        self::assertNotNull(json_decode($json));
+    }
+
+    public function refused(): array
+    {
+        return [
+            'text that is not UTF-8' => [[1, "\xff"], 'INVALID_TEXT', 'name'],
+            'NAN' => [[NAN], 'INVALID_VALUE', 'id'],
+            'INF by name' => [['name' => INF], 'INVALID_VALUE', 'name'],
+            'an array' => [[1, ['x']], 'INVALID_VALUE', 'name'],
+            'an object without text' => [[1, new \stdClass()], 'INVALID_VALUE', 'name'],
+            'a closure' => [[static function (): void {
+            }], 'INVALID_VALUE', 'id'],
+            'a resource' => [[1, STDIN], 'INVALID_VALUE', 'name'],
+            'a cell beyond the columns' => [[1, 2, 3, 4, "\xff"], 'INVALID_TEXT', '5'],
+            'no row' => ['text', 'INVALID_REQUEST', null],
+            'a list with holes' => [[0 => 1, 2 => 2], 'INVALID_REQUEST', null],
+            'PDO::FETCH_BOTH' => [['id' => 1, 0 => 1], 'INVALID_REQUEST', null],
+            'a name that is not UTF-8' => [["\xff" => 1], 'INVALID_TEXT', null],
+        ];
+    }
+
+    /** @dataProvider refused */
+    public function testWhatIsNoCellIsRefusedByRowAndColumn($row, string $code, ?string $column): void
+    {
+        $error = $this->refusal($row);
+        self::assertSame([$code, 5, $column, 'client', false], [$error->code(), $error->row(), $error->column(), $error->who(), $error->retryable()]);
+        self::assertStringContainsString('row 5', $error->getMessage());
+    }
+
+    public function testNamesThatAreNumbersAreNames(): void
+    {
+        self::assertSame('{"2024":1,"2025":2}', $this->encoder(false, [2024 => 'number', 2025 => 'number'])->encode([2024 => 1, 2025 => 2], 1));
+    }
+
+    public function testTextThatIsNotUtf8MayBeSubstituted(): void
+    {
+        self::assertSame("[1,\"a\u{fffd}b\"]", $this->encoder(true)->encode([1, "a\xffb"], 1));
+    }
+
+    /** @requires PHP >= 8.1 */
+    public function testABackedEnumIsItsValueAndAnotherIsRefused(): void
+    {
+        eval('enum Paid: string { case Yes = "y"; } enum Bare { case One; }');
+        self::assertSame('[1,"y"]', $this->encoder()->encode([1, \Paid::Yes], 1));
+        self::assertSame('INVALID_VALUE', $this->refusal([1, \Bare::One])->code());
+    }
+}

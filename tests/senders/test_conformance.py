@@ -1,0 +1,273 @@
+"""What every client must do, whatever its language: one suite, against a real service and what networks do to it."""
+
+from __future__ import annotations
+
+import csv
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import openpyxl
+import pytest
+
+from tests.senders.sender import COLUMNS, SENDERS, Sender, row, said_by
+from tests.support.flaky_proxy import TROUBLES, flaky_proxy
+from tests.support.running_service import QUICK, ServiceProcess, serving
+from tests.support.scripted_server import Answer, Asked, scripted_server
+
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("sender", SENDERS, ids=lambda sender: sender.name)]
+
+FAST = {"pause": 0.01, "pause_max": 0.05}
+"""Pauses that do not keep the tests waiting."""
+ROWS = 12_000
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    with serving(tmp_path_factory.mktemp("senders") / "data", env=QUICK) as running:
+        yield running
+
+
+def job(url: str, tmp_path: Path, **changes: object) -> dict[str, object]:
+    return {
+        "url": url,
+        "filename": "orders.csv",
+        "columns": COLUMNS,
+        "options": {"formula_guard": "off"},
+        "rows": ROWS,
+        "save_to": str(tmp_path / "orders.csv"),
+        "settings": FAST,
+        **changes,
+    }
+
+
+def rows_of(path: Path) -> list[tuple[str, ...]]:
+    """The rows of a saved file, behind its header."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == list(COLUMNS)
+    return [tuple(one) for one in rows]
+
+
+def expected(count: int) -> list[tuple[str, ...]]:
+    return [row(number) for number in range(1, count + 1)]
+
+
+def test_every_row_is_in_the_file_once_and_in_order(sender: Sender, service: ServiceProcess, tmp_path: Path) -> None:
+    said = sender.done(job(service.url, tmp_path))
+    assert rows_of(tmp_path / "orders.csv") == expected(ROWS)
+    assert (said["rows"], said["sent"], said["replayed"], said["retries"]) == (ROWS, ROWS, 0, 0)
+
+
+def test_a_table_of_no_rows_is_a_file_with_a_header(sender: Sender, service: ServiceProcess, tmp_path: Path) -> None:
+    assert sender.done(job(service.url, tmp_path, rows=0))["rows"] == 0
+    assert rows_of(tmp_path / "orders.csv") == []
+
+
+def test_several_tables_are_several_sheets(sender: Sender, service: ServiceProcess, tmp_path: Path) -> None:
+    sheets = {"Orders": {"columns": COLUMNS, "rows": 700}, "None": {"columns": ["a"], "rows": 0}}
+    sheets["Later"] = {"columns": COLUMNS, "rows": 30}
+    several = job(service.url, tmp_path, sheets=sheets, filename="shop.xlsx", save_to=str(tmp_path / "shop.xlsx"))
+    del several["columns"]
+    sender.done(several)
+    book = openpyxl.load_workbook(tmp_path / "shop.xlsx", read_only=True)
+    found = {
+        sheet.title: [cells[4] for cells in sheet.iter_rows(values_only=True, min_row=2, min_col=1, max_col=5)]
+        for sheet in book.worksheets
+    }
+    assert found["Orders"] == [row(number)[4] for number in range(1, 701)]
+    assert found["Later"] == [row(number)[4] for number in range(1, 31)]
+    assert found["None"] == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "value", "code", "column"),
+    [(3, "many", "INVALID_VALUE", "amount"), (1, "broken text", "INVALID_TEXT", "customer")],
+)
+def test_a_refused_cell_is_named_by_its_row_of_the_table(
+    sender: Sender, service: ServiceProcess, tmp_path: Path, cell: int, value: str, code: str, column: str
+) -> None:
+    said = sender.failed(job(service.url, tmp_path, odd_row=11_003, odd_cell=cell, odd_value=value))
+    assert (said["code"], said["row"], said["column"]) == (code, 11_003, column)
+    assert "11003" in said["message"]
+    assert column in said["message"]
+    assert value not in said["message"]
+
+
+def test_what_networks_do_to_requests_and_answers_changes_nothing(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    with flaky_proxy(service.http_port) as proxy:
+        sender.done(job(proxy.url, tmp_path, settings={**FAST, "tries": 30}))
+    assert set(TROUBLES) <= set(proxy.met)
+    assert rows_of(tmp_path / "orders.csv") == expected(ROWS)
+
+
+def test_a_sender_that_is_killed_again_and_again_goes_on_where_it_was(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    chance = random.Random(f"kills of {sender.name}")
+    rows, kills = 300_000, 20
+    keyed = job(service.url, tmp_path, rows=rows, idempotency_key=f"killed {sender.name}")
+    for _ in range(kills):
+        left = chance.randrange(60)
+        with sender.start(keyed) as process:
+            for said in said_by(process):
+                assert said["event"] == "progress", said
+                left -= 1
+                if left < 0:
+                    break
+            process.send_signal(signal.SIGKILL)
+    said = sender.done(keyed)
+    assert said["replayed"] > 0
+    assert said["rows"] == rows
+    assert rows_of(tmp_path / "orders.csv") == expected(rows)
+
+
+def test_a_run_under_the_key_of_a_finished_export_sends_nothing(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    keyed = job(service.url, tmp_path, rows=10, idempotency_key=f"twice {sender.name}")
+    first, second = sender.done(keyed), sender.done(keyed)
+    assert (first["task_id"], first["batches"]) == (second["task_id"], 1)
+    assert second["batches"] == 0
+    assert rows_of(tmp_path / "orders.csv") == expected(10)
+
+
+def test_a_service_that_is_killed_meanwhile_is_found_again(sender: Sender, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    service = ServiceProcess(data, env=QUICK)
+    port = ("--http-port", str(service.http_port))
+    patient = {**FAST, "tries": 10_000}
+    try:
+        with sender.start(job(service.url, tmp_path, rows=120_000, settings=patient)) as process:
+            said = []
+            for one in said_by(process):
+                said.append(one)
+                if len(said) in {6, 21}:
+                    service.kill()
+                    service = ServiceProcess(data, env=QUICK, arguments=port)
+        last = said[-1]
+        assert last["event"] == "done", last
+        assert last["retries"] > 0
+        assert rows_of(tmp_path / "orders.csv") == expected(120_000)
+    finally:
+        service.kill()
+
+
+def test_a_source_that_changed_is_told_and_may_begin_anew(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    keyed = job(service.url, tmp_path, rows=6_000, idempotency_key=f"changed {sender.name}")
+    with sender.start({**keyed, "rows": 1_000_000_000}) as process:
+        next(said_by(process))
+        process.kill()
+    changed = sender.failed({**keyed, "odd_row": 2, "odd_cell": 3, "odd_value": 17})
+    assert (changed["kind"], changed["code"]) == ("SourceChangedException", "BATCH_CONFLICT")
+    sender.done({**keyed, "restart": True, "odd_row": 2, "odd_cell": 3, "odd_value": 17})
+    rows = expected(6_000)
+    assert rows_of(tmp_path / "orders.csv") == [rows[0], (*rows[1][:3], "17", rows[1][4]), *rows[2:]]
+
+
+def test_a_download_that_is_cut_goes_on_where_it_was(sender: Sender, service: ServiceProcess, tmp_path: Path) -> None:
+    """The store that links lead to answers as the service does, but ends two answers half-way."""
+    ranges: list[str] = []
+
+    def answer(asked: Asked) -> Answer:
+        headers = {name: value for name, value in asked.headers.items() if name not in {"host", "connection"}}
+        with httpx.Client(base_url=service.url) as client:
+            found = client.request(asked.method, asked.path, content=asked.body, headers=headers)
+        body = found.content.replace(service.url.encode(), server.url.encode())
+        kept = {name: found.headers[name] for name in ("content-type", "content-range") if name in found.headers}
+        if not asked.path.startswith("/v1/files/"):
+            return Answer(found.status_code, body, kept)
+        assert "authorization" not in asked.headers
+        ranges.append(asked.headers.get("range", ""))
+        return Answer(found.status_code, body, kept, sent_bytes=len(body) // 2 if len(ranges) < 3 else None)
+
+    with scripted_server(answer) as server:
+        sender.done(job(server.url, tmp_path))
+    whole = (tmp_path / "orders.csv").stat().st_size
+    assert ranges == ["", f"bytes={whole // 2}-", f"bytes={whole // 2 + (whole - whole // 2) // 2}-"]
+    assert rows_of(tmp_path / "orders.csv") == expected(ROWS)
+    assert [found.name for found in tmp_path.iterdir()] == ["orders.csv"]
+
+
+def test_a_download_with_another_byte_is_no_file(sender: Sender, service: ServiceProcess, tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Answer:
+        headers = {name: value for name, value in asked.headers.items() if name not in {"host", "connection"}}
+        with httpx.Client(base_url=service.url) as client:
+            found = client.request(asked.method, asked.path, content=asked.body, headers=headers)
+        if asked.path.startswith("/v1/files/"):
+            return Answer(200, bytes([found.content[0] ^ 1]) + found.content[1:])
+        return Answer(found.status_code, found.content.replace(service.url.encode(), server.url.encode()))
+
+    (tmp_path / "orders.csv").write_text("as it was")
+    with scripted_server(answer) as server:
+        said = sender.failed(job(server.url, tmp_path))
+    assert said["code"] == "RESULT_VERIFY_FAILED"
+    assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("orders.csv", "as it was")]
+
+
+def test_an_export_is_taken_up_by_its_id_in_another_process(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    first = sender.done(job(service.url, tmp_path, rows=10))
+    found = {"url": service.url, "task_id": first["task_id"], "save_to": str(tmp_path / "again.csv")}
+    assert sender.done(found)["rows"] == 10
+    assert rows_of(tmp_path / "again.csv") == expected(10)
+
+
+def test_waiting_that_runs_out_says_so_and_the_export_goes_on(sender: Sender, tmp_path: Path) -> None:
+    with serving(tmp_path / "data", env={**QUICK, "SLUICE_CONCURRENCY_MAX_CONCURRENT_TASKS": "1"}) as service:
+        first = sender.failed(job(service.url, tmp_path, rows=200_000, filename="big.xlsx", wait_s=0))
+        assert (first["code"], first["retryable"]) == ("NOT_READY", True)
+        found = {"url": service.url, "task_id": first["task_id"], "save_to": str(tmp_path / "big.xlsx")}
+        assert sender.done(found)["rows"] == 200_000
+
+
+def test_a_key_that_is_none_and_one_that_may_not_write_are_refused_by_name(sender: Sender, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    command = [sys.executable, "-m", "sluice", "keys", "add", "acme", "--data", str(data), "--scope", "read", "--yes"]
+    reader = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    with serving(data, env=QUICK) as service:
+        for key, code in (("", "UNAUTHENTICATED"), ("slc_wrong", "UNAUTHENTICATED"), (reader, "PERMISSION_DENIED")):
+            said = sender.failed(job(service.url, tmp_path, key=key, rows=10))
+            assert (said["kind"], said["code"]) == ("AuthException", code)
+            assert not key or key not in said["message"]
+
+
+def test_a_busy_service_is_asked_again_after_the_time_that_it_says(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    busy = iter([429, 503, 504])
+
+    def answer(asked: object) -> Answer:
+        status = next(busy, 0)
+        if status:
+            return Answer(status, b"<html>busy</html>", {"retry-after": "0"})
+        return Answer(307, b"", {"location": service.url})
+
+    with scripted_server(answer) as server:
+        said = sender.failed(job(server.url, tmp_path))
+    assert len(server.asked) == 4
+    assert (said["code"], said["status"]) == ("UNEXPECTED_ANSWER", 307)
+
+
+def test_a_page_of_a_proxy_is_no_answer_and_the_key_goes_nowhere_else(sender: Sender, tmp_path: Path) -> None:
+    with scripted_server(lambda _: Answer(200, b"<html>login</html>")) as server:
+        said = sender.failed(job(server.url, tmp_path, key="sluice_secret"))
+    assert (said["code"], said["retryable"]) == ("UNEXPECTED_ANSWER", False)
+    assert "secret" not in said["message"]
+    assert [asked.headers["authorization"] for asked in server.asked] == ["Bearer sluice_secret"]
+
+
+def test_a_server_that_was_never_there_is_given_up_soon(sender: Sender, tmp_path: Path) -> None:
+    with scripted_server(lambda _: Answer()) as server:
+        url = server.url
+    said = sender.failed(job(url, tmp_path, settings={**FAST, "tries": 1_000_000, "first_contact": 0.2}))
+    assert (said["code"], said["retryable"]) == ("UNREACHABLE", True)
