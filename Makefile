@@ -42,12 +42,12 @@ layers: install ## Build the layers of the deployed functions into build/layers
 s: install ## Install the deployment tool `s` of Serverless Devs (needs npm)
 	npm ci --prefix infra/serverless_devs --no-audit --no-fund
 
-# Three workers on two cores: a third of the time goes to waiting for processes that the tests start.
+# Five workers on two cores: half of the time goes to waiting for processes that the tests start.
 test: install ## Run every test; as root with apt-get, also install the programs that some of them run
 	@$(BIN)/python -m tests.support.programs --install
-	$(PYTEST) -n 3 --dist worksteal -m "not serial"
-	SLUICE_TEST_STORES=cloud $(PYTEST) -n 3 --dist worksteal $(OVER_THE_CLOUD)
-	$(PYTEST) -n 2 --dist loadfile -m serial $(SERIAL)
+	$(PYTEST) -n 5 --dist worksteal -m "not serial"
+	SLUICE_TEST_STORES=cloud $(PYTEST) -n 4 --dist worksteal $(OVER_THE_CLOUD)
+	$(PYTEST) -n 3 --dist loadfile -m serial $(SERIAL)
 	@$(BIN)/python -m tests.support.programs --left-out
 
 php-versions: install ## Run the PHP client on PHP 7.4 to 8.5 as WebAssembly (needs Node.js; npm installs half a gigabyte)
