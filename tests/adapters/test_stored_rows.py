@@ -6,6 +6,7 @@ stored as, by the function ``live`` below.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sqlite3
@@ -65,6 +66,7 @@ PLAIN = ExportParams(
     options=ExportOptions(csv_delimiter=";"),
     expected_rows=2,
 )
+ANNOUNCED_ONE = msgspec.structs.replace(PLAIN, expected_rows=1)
 SHEETS = ExportParams(
     format=ExportFormat.XLSX,
     filename="shop.xlsx",
@@ -102,9 +104,9 @@ def live(ports: Ports, clock: FakeClock) -> dict[str, TaskRef]:
         sweep_tasks(ports)
         clock.advance(1 + ports.timings.gc_delays_s[-1])
     opened("open", PLAIN)
-    sealed("sealed", PLAIN, (0, [("1", "x", "2025-01-02T03:04:05.678")]))
+    sealed("sealed", ANNOUNCED_ONE, (0, [("1", "x", "2025-01-02T03:04:05.678")]))
     sealed("sealed sheets", SHEETS, (1, [("b", "c")]), (0, [("a",), ("a",)]))
-    composed(sealed("completed", PLAIN, (0, [("1", "x", "2025-01-02T03:04:05")])))
+    composed(sealed("completed", ANNOUNCED_ONE, (0, [("1", "x", "2025-01-02T03:04:05")])))
     composed(sealed("warned", PLAIN, (0, [("1", "=1+1", ""), ("2", "-x", "")])))
     composed(sealed("completed sheets", SHEETS, (1, [("b", "c")])))
     again = RenderRequest(ExportFormat.XLSX, idempotency_key="r")
@@ -219,7 +221,16 @@ def check_stored(stored: dict[str, dict[str, Any]], expected: dict[str, dict[str
     for task_id, row in expected.items():
         # A render is listed in the row of its source, by one more change of it.
         listed = {"rev": row["rev"] + 1, "renders": f'{{"{render}":{expected[render]["created_at"]}}}'}
-        assert typed(stored[task_id]) == typed(row | ADDED | (listed if task_id == source else {}))
+        assert typed(stored[task_id]) == typed(as_announced(row) | ADDED | (listed if task_id == source else {}))
+
+
+def as_announced(row: dict[str, Any]) -> dict[str, Any]:
+    """Of the vector's rows two announced two rows and have one, which a close refuses since: they announce one."""
+    if row["rows_received"] != 1 or '"expected_rows":2' not in row["params"]:
+        return row
+    texts = {name: row[name] for name in ("params", "listed_params") if name in row}
+    texts = {name: text.replace('"expected_rows":2', '"expected_rows":1') for name, text in texts.items()}
+    return row | texts | {"params_sha": hashlib.sha256(texts["params"].encode()).hexdigest()}
 
 
 def test_a_row_that_is_read_again_while_it_is_in_use_is_not_decoded_again(tmp_path: Path) -> None:

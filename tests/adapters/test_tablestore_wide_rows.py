@@ -99,8 +99,9 @@ def test_what_lists_show_of_a_hundred_rows_is_always_one_answer(ots: TablestoreS
     sheet = len(msgspec.json.encode(TableSpec(f"{10:03d}{name * 30}", ()))) + 1
     longest = sheets_named([f"{number:03d}{name * 30}" for number in range(free // sheet)])
     assert LISTED_BYTES_MAX * 0.9 < len(longest.without_columns().encode().encode()) <= LISTED_BYTES_MAX
-    shared = {task_id_from_key(TENANT, str(number)): NOW + number for number in range(SHARED_MAX)}
-    made = fill(tasks, ROWS_PER_BATCH_READ, longest, shared_with=shared, last_error="x" * 4_000)
+    others = {task_id_from_key(TENANT, str(number)): NOW + number for number in range(LIMITS.renders_max + SHARED_MAX)}
+    shared, renders = dict(list(others.items())[:SHARED_MAX]), dict(list(others.items())[SHARED_MAX:])
+    made = fill(tasks, ROWS_PER_BATCH_READ, longest, shared_with=shared, renders=renders, last_error="x" * 4_000)
     assert listed(ots, tasks, ROWS_PER_BATCH_READ) == (made, ["GetRange", "BatchGetRow"])
 
 
