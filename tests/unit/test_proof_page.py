@@ -14,6 +14,7 @@ NUMBERS = {
     "deployment": [*(f"W{number}" for number in range(1, 4)), *(f"L{number}" for number in range(1, 5))]
     + [f"U{number}" for number in range(1, 11)],
     "fresh attack": list("ABCDEFGHIJKLM"),
+    "third fresh attack": ["C-F1", "C-F2", "C-F3", "C-F4", "C-F5"],
     "second fresh attack": [
         "A-F1",
         "A-F2",

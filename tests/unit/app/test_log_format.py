@@ -12,7 +12,7 @@ import pytest
 
 from sluice.app.settings.schema import Logging
 from sluice.app.telemetry.event_levels import level_of
-from sluice.app.telemetry.log_lines import open_lines
+from sluice.app.telemetry.log_lines import IDS, JournalLines, open_lines, replay_line
 from sluice.domain.events import Event, Level
 from sluice.usecases.upkeep.sweep_tasks import SweepMemory, sweep_tasks
 from tests.support.data_directory import open_task
@@ -79,3 +79,15 @@ def test_a_sweep_that_found_nothing_is_debug_unless_an_alert_waits_for_it() -> N
     assert level_of_a_sweep(is_watched=True, idle_s=1) is Level.INFO
     assert level_of_a_sweep(is_watched=False, idle_s=10 * 86_400) is Level.INFO
     assert level_of(Event.SWEEP_FINISHED, {"reconciled_rows": 9}) is Level.INFO
+
+
+def test_no_line_of_a_stack_is_obeyed_by_a_terminal() -> None:
+    """It may be that of another process, as its line says it."""
+    told: list[str] = []
+    lines = JournalLines(told.append, clock=FakeClock(), console=True)
+    error = {"code": "INTERNAL", "message": "x\x1b[2J", "stack": "a.py:1 in f\x1b[2J\x07\nb.py:2 in g\x9b31m"}
+    line = {"event": "SystemError", "fields": {}, "duration": None, "error": error, **dict.fromkeys(IDS)}
+    assert replay_line(json.dumps(line), lines)
+    (shown,) = told
+    assert [char for char in shown if not (char.isprintable() or char == "\n")] == []
+    assert "a.py:1 in f\\u001b[2J" in shown

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
 from typing import Annotated, Any, NamedTuple
@@ -26,6 +28,10 @@ Examples:
 
 Exit codes: 0 done; 1 it failed, with the reason on standard error; 2 wrong usage.
 """
+
+
+_WRONG_USAGE: Any = typer.BadParameter.__base__
+"""What typer raises for any of it; of which package that is depends on its release."""
 
 
 class Place(NamedTuple):
@@ -51,8 +57,28 @@ COMMANDS = {
 }
 
 
+@contextmanager
+def _printable_complaints() -> Iterator[None]:
+    """Escape what complaints about a command line quote: names of files and of their columns are from elsewhere."""
+    try:
+        yield
+    except _WRONG_USAGE as error:
+        from sluice.cli.formatting import printable_lines  # noqa: PLC0415  # only who fails pays for the import
+
+        error.message = printable_lines(error.message)
+        raise
+
+
 class LazyGroup(TyperGroup):
     """Lists its commands from the table above and imports one when it is called."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        with _printable_complaints():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _printable_complaints():
+            return super().invoke(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)

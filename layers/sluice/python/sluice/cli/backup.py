@@ -12,6 +12,7 @@ import typer
 from sluice.app.backup import BackupError, Copied, back_up
 from sluice.app.backup import restore as put_back
 from sluice.cli.data_options import Config, Data, settings_of
+from sluice.cli.formatting import say
 from sluice.ports.store_errors import StoreRefused
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the backup.", file_okay=False)]
@@ -53,4 +54,4 @@ def _one_sentence() -> Iterator[None]:
 
 
 def _report(done: str, copied: Copied) -> None:
-    print(f"{done} {copied.tasks:,} tasks and {copied.objects:,} files, {copied.bytes:,} bytes.")
+    say(f"{done} {copied.tasks:,} tasks and {copied.objects:,} files, {copied.bytes:,} bytes.")

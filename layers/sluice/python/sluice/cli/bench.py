@@ -21,7 +21,7 @@ from sluice.app.settings.validation import Settings
 from sluice.cli.data_options import AsJson
 from sluice.cli.export.local_export import LastError, RecordingInvoker
 from sluice.cli.export.progress import ProgressDisplay, shown_progress
-from sluice.cli.formatting import counted, iso, json_of, lines_of, size
+from sluice.cli.formatting import counted, iso, json_of, lines_of, say, size
 from sluice.demo.order_table import COLUMNS, order_batches
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat
@@ -97,7 +97,7 @@ def bench(
             measured = [_measure(stores, chosen, rows, progress) for chosen in (ExportFormat.CSV, ExportFormat.XLSX)]
             date = iso(ports.clock.now())
     report = Bench(date, describe_machine(), __version__, resets, measured)
-    print(json_of(report) if as_json else page_of(report))
+    say(json_of(report) if as_json else page_of(report))
 
 
 def _measure(stores: BenchStores, chosen: ExportFormat, rows: int, progress: ProgressDisplay) -> Measured:

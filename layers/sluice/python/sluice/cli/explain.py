@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from sluice.api.error_status import grpc_status, http_status
-from sluice.cli.formatting import json_of, lines_of
+from sluice.cli.formatting import json_of, lines_of, say
 from sluice.domain.errors import MORE, Actor, ErrorCode, SluiceError
 
 WHAT_TO_DO = {
@@ -60,10 +60,10 @@ def explain(
             (one.code, one.who, "yes" if one.retryable else "no", one.grpc_status, str(one.http_status), one.meaning)
             for one in every
         ]
-        print(json_of(every) if as_json else "\n".join(lines_of([head, *rows])))
+        say(json_of(every) if as_json else "\n".join(lines_of([head, *rows])))
         return
     one = explained(_known(code))
-    print(json_of(one) if as_json else "\n".join(_page(one)))
+    say(json_of(one) if as_json else "\n".join(_page(one)))
 
 
 def explained(code: ErrorCode) -> Explained:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sluice.api.auth import KeysMissingError
 from sluice.app.settings.validation import SettingsError
-from sluice.cli.formatting import printable
+from sluice.cli.formatting import printable, printable_lines
 from sluice.client.errors import SluiceApiError
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.store_errors import NewerSchemaError, StoreError, StoreFull, StoreRefused
@@ -52,7 +52,7 @@ def describe(error: Exception) -> CommandFailure:
             text = f"sluice: {_os_words(error)}"
         case _:
             text = _other_words(error)
-    return CommandFailure(text, exit_code)
+    return CommandFailure(printable_lines(text), exit_code)
 
 
 def _other_words(error: Exception) -> str:

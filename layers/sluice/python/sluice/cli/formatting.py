@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 
 import msgspec
@@ -14,9 +15,31 @@ _KILO = 1000
 _SPANS = ((DAY_S, "d"), (HOUR_S, "h"), (MINUTE_S, "min"), (1, "s"))
 
 
+class Styled(str):
+    """Printable text with colours of our own, which ``lines_of`` leaves as they are."""
+
+    __slots__ = ()
+
+
 def printable(text: str) -> str:
     """Text from outside with everything that could move a cursor or turn the line around escaped."""
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
+    return text if text.isprintable() else "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same of a text of several lines, which stay lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _escaped(char: str) -> str:
+    """As JSON writes it, in two halves where it needs them."""
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def say(text: str, *, is_error: bool = False) -> None:
+    """Print lines for people. All that a command prints goes through here, is JSON, or is made by ``lines_of``."""
+    print(printable_lines(text), file=sys.stderr if is_error else sys.stdout)
 
 
 def iso(at: float) -> str:
@@ -56,7 +79,8 @@ def counted(count: int, noun: str) -> str:
 
 
 def lines_of(rows: Sequence[tuple[str, ...]], *, gap: str = "  ") -> list[str]:
-    """Align all columns but the last, which may hold characters of any width."""
+    """Align all columns but the last, which may hold characters of any width. What is not ``Styled`` is escaped."""
+    rows = [tuple(cell if isinstance(cell, Styled) else printable(cell) for cell in row) for row in rows]
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]) - 1)] if rows else []
     return [
         gap.join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
@@ -65,8 +89,9 @@ def lines_of(rows: Sequence[tuple[str, ...]], *, gap: str = "  ") -> list[str]:
 
 
 def json_of(value: object) -> str:
-    """A value as JSON that people can read too."""
+    """A value as JSON that people can read too; what a terminal would obey is escaped, which JSON may be anywhere."""
     try:
-        return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+        text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     except UnicodeEncodeError:  # the name of a file that is no text
-        return json.dumps(msgspec.to_builtins(value), indent=2)
+        text = json.dumps(msgspec.to_builtins(value), indent=2)
+    return printable_lines(text)

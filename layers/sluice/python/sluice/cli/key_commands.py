@@ -13,7 +13,7 @@ from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.api.api_keys import add_key, list_keys, revoke_key
 from sluice.app.backends import backend_of
 from sluice.cli.data_options import Config, Data, settings_of
-from sluice.cli.formatting import iso, json_of, lines_of, span
+from sluice.cli.formatting import iso, json_of, lines_of, say, span
 from sluice.domain.api_key import ApiKey, Scope
 from sluice.domain.limits import DAY_S
 
@@ -87,7 +87,7 @@ def add(
         said = "This is the service's first key: from now on every caller without a key is refused, at once."
         if not sys.stdin.isatty():
             raise typer.BadParameter(f"{said} Say --yes to do it.", param_hint="--yes")
-        print(said, file=sys.stderr)
+        say(said, is_error=True)
         typer.confirm("Make it?", abort=True, err=True)
     try:
         new = add_key(
@@ -100,14 +100,14 @@ def add(
         )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="TENANT") from None
-    print(new.text.reveal())
+    say(new.text.reveal())
     life = f"expires {iso(new.key.expires_at)}" if new.key.expires_at else "never expires"
     scopes = ", ".join(new.key.scopes)
     place = backend.place_of_keys(settings)
-    print(f"Key {new.key.key_id} of tenant {tenant} ({scopes}; {life}) is in {place}.", file=sys.stderr)
+    say(f"Key {new.key.key_id} of tenant {tenant} ({scopes}; {life}) is in {place}.", is_error=True)
     if is_first:
-        print("From now on callers without a key are refused.", file=sys.stderr)
-    print("This is the only time it is shown. Callers send it as: authorization: Bearer KEY", file=sys.stderr)
+        say("From now on callers without a key are refused.", is_error=True)
+    say("This is the only time it is shown. Callers send it as: authorization: Bearer KEY", is_error=True)
 
 
 @commands.command("list")
@@ -129,11 +129,11 @@ def list_(
     keys = list_keys(backend_of(settings).open_keys(settings), tenant)
     views = [view_key(key, now) for key in keys]
     if as_json:
-        print(json_of(views))
+        say(json_of(views))
         return
     head = ("KEY", "TENANT", "SCOPES", "STATE", "CREATED", "EXPIRES")
     rows = [(v.key_id, v.tenant, ",".join(v.scopes), v.state, v.created_at, v.expires_at or "never") for v in views]
-    print("\n".join(lines_of([head, *rows])) if rows else "There are no keys.")
+    say("\n".join(lines_of([head, *rows])) if rows else "There are no keys.")
 
 
 @commands.command()
@@ -151,6 +151,6 @@ def revoke(
     try:
         key = revoke_key(backend_of(settings).open_keys(settings), key_id, clock=clock)
     except LookupError as error:
-        print(f"sluice: {error}", file=sys.stderr)
+        say(f"sluice: {error}", is_error=True)
         raise typer.Exit(1) from None
-    print(f"Key {key.key_id} of tenant {key.tenant} was revoked {span(clock.now() - key.revoked_at)} ago.")
+    say(f"Key {key.key_id} of tenant {key.tenant} was revoked {span(clock.now() - key.revoked_at)} ago.")

@@ -17,6 +17,7 @@ from sluice.adapters.directory.atomic_file import whole_file
 from sluice.app.one_machine import SERVING, RunningService, run_service
 from sluice.app.settings.validation import load_settings
 from sluice.app.stop_signal import ServingThreads, wait_for_stop
+from sluice.cli.formatting import say
 from sluice.domain.errors import ErrorCode, SluiceError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -78,9 +79,9 @@ def _announce(running: RunningService, ready_file: Path | None) -> None:
     """Print where the service listens, and write it to the ready file."""
     servers = running.servers
     if sys.stdout.isatty():
-        print(f"Serving {running.public_url} (docs at /docs), gRPC on port {servers.grpc_port}.")
+        say(f"Serving {running.public_url} (docs at /docs), gRPC on port {servers.grpc_port}.")
         if servers.open_to_all:
-            print("No API key is configured: only this machine may call. Add one: sluice keys add TENANT")
+            say("No API key is configured: only this machine may call. Add one: sluice keys add TENANT")
     if ready_file is not None:
         with whole_file(ready_file) as file:
             file.write(msgspec.json.encode({"pid": os.getpid(), **servers._asdict()}))

@@ -12,7 +12,7 @@ from sluice.app.aliyun import AliyunBackend, credentials_of, tablestore_access
 from sluice.app.backends import backend_of
 from sluice.app.settings.validation import SettingsError, load_settings
 from sluice.cli.data_options import Config
-from sluice.cli.formatting import lines_of
+from sluice.cli.formatting import lines_of, say
 
 commands = typer.Typer(
     help="Make and check the tables of a service in the cloud.",
@@ -54,6 +54,6 @@ def _report(do: Callable[..., list[Finding]], config: Config, timeout_s: float) 
         raise SettingsError(["storage.backend is not oss: there are tables only in the cloud"])
     findings = do(tablestore_access(settings, credentials_of(settings)), timeout_s=timeout_s)
     lines = lines_of([(finding.name, finding.standing, finding.detail) for finding in findings])
-    print("\n".join(lines))
+    say("\n".join(lines))
     if not all(finding.fine for finding in findings):
         raise typer.Exit(1)

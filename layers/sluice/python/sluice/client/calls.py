@@ -9,10 +9,11 @@ import ssl
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NoReturn, TypeVar
+from typing import TypeVar
 from urllib.parse import urljoin
 
 from sluice import __version__
+from sluice.client.answers import Answer
 from sluice.client.connections import Connections, Request, Timeouts, check_url
 from sluice.client.errors import UNEXPECTED_ANSWER, UNREACHABLE, SluiceApiError, problem_of, retry_after_of
 from sluice.domain.secret import Secret
@@ -32,13 +33,6 @@ USER_AGENT = f"sluice-client/{__version__}"
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 425, 429, 502, 503, 504})
-
-
-class Answer(dict[str, Any]):
-    """A JSON object. Raises UNEXPECTED_ANSWER for a member that it lacks."""
-
-    def __missing__(self, name: str) -> NoReturn:
-        raise SluiceApiError(UNEXPECTED_ANSWER, f"the answer has no {name}: it is not one of a Sluice service")
 
 
 class Calls:

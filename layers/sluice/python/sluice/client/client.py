@@ -94,7 +94,7 @@ class Client:
             body["expected_rows"] = expected_rows
         answer = self._calls.json("POST", "/v1/exports", body, headers=self._calls.key_header(idempotency_key))
         names = {sheet: [str(column.get("name")) for column in encoded] for sheet, encoded in declared.items()}
-        return Export(self._calls, str(answer["task_id"]), compress=self._compress, columns=names)
+        return Export(self._calls, answer.text("task_id"), compress=self._compress, columns=names)
 
     def send_table(
         self,
@@ -132,7 +132,7 @@ class Client:
         query: dict[str, object] = {"limit": page} | ({} if state is None else {"state": state})
         while True:
             answer = self._calls.json("GET", f"/v1/exports?{urlencode(query)}")
-            yield from map(Status.of, answer["tasks"])
-            if not answer["cursor"]:
+            yield from map(Status.of, answer.objects("tasks"))
+            query["cursor"] = answer.read("cursor", str | None)
+            if not query["cursor"]:
                 return
-            query["cursor"] = answer["cursor"]

@@ -8,12 +8,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sluice.client.calls import Answer, Calls
+from sluice.client.answers import Answer
+from sluice.client.calls import Calls
 from sluice.client.connections import Request
 from sluice.client.errors import UNEXPECTED_ANSWER, SluiceApiError
 from sluice.client.files import save_link
@@ -68,11 +69,14 @@ class Status:
 
     @classmethod
     def of(cls, task: Mapping[str, Any]) -> Status:
-        """Read an answer; members that this version does not know are left out."""
-        known: dict[str, Any] = {"task_id": task["task_id"], "state": task["state"]}
-        known |= {one.name: task[one.name] for one in fields(cls) if one.name in task}
-        known["warnings"] = {warning["kind"]: warning["count"] for warning in task.get("warnings", ())}
-        known["sheets"] = {sheet["name"]: sheet["rows"] for sheet in task.get("sheets", ())}
+        """Read an answer; members that this version does not know are left out. Raises UNEXPECTED_ANSWER."""
+        answer = Answer({"warnings": [], "sheets": [], **task})
+        warnings = {one.text("kind"): one.count("count") for one in answer.objects("warnings")}
+        sheets = {one.text("name"): one.read("rows", int | None) for one in answer.objects("sheets")}
+        answer |= {"task_id": answer["task_id"], "state": answer["state"], "warnings": warnings, "sheets": sheets}
+        known = answer.read_fields(cls)
+        for error in filter(None, map(known.get, ("error", "refusal", "attempt_error"))):
+            Answer(error).text("code")
         return cls(**known)
 
     @property
@@ -193,7 +197,7 @@ class Export:
     def link(self) -> Link:
         """Make a link to the file."""
         answer = self._calls.json("GET", f"{self._path}/file?redirect=false")
-        return Link(str(answer["url"]), str(answer["expires_at"]))
+        return Link(answer.text("url"), answer.text("expires_at"))
 
     def save_to(self, path: str | Path, *, on_bytes: Callable[[int], object] = lambda _: None) -> Status:
         """Save the file: whole and with the checksum that the service recorded, or not at all.
@@ -224,7 +228,7 @@ class Export:
         body = {name: value for name, value in changes.items() if value is not None}
         headers = self._calls.key_header(idempotency_key)
         answer = self._calls.json("POST", f"{self._path}/render", body, headers=headers)
-        return Export(self._calls, str(answer["task_id"]), compress=self._compress)
+        return Export(self._calls, answer.text("task_id"), compress=self._compress)
 
     def cancel(self) -> Status:
         """Stop an export that has not ended: from the return on it never gets a file. Nothing is ever deleted.
@@ -312,7 +316,7 @@ class Export:
 
 
 def _receipt(answer: Answer) -> Receipt:
-    return Receipt(answer["sequence"], answer["rows"], answer["sha256"], answer["replayed"])
+    return Receipt(answer.count("sequence"), answer.count("rows"), answer.text("sha256"), answer.read("replayed", bool))
 
 
 @contextmanager

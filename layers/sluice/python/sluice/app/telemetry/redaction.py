@@ -33,8 +33,9 @@ _SECRET_TEXT = re.compile(
     re.IGNORECASE,
 )
 
-# JSON leaves these as they are, but terminals and readers take them for line ends, commands or a change of direction.
-_UNPRINTABLE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]")
+# Terminals and readers take these for line ends, commands or a change of direction. JSON leaves them as they are,
+# but for the first, which other texts have.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]")
 
 
 class Budget(NamedTuple):

@@ -22,7 +22,7 @@ from sluice.cli.export.table_input import (
     kind_by_name,
     open_table,
 )
-from sluice.cli.formatting import json_of, lines_of, printable
+from sluice.cli.formatting import json_of, lines_of, say
 from sluice.cli.server_options import Token, open_client
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat
@@ -150,7 +150,7 @@ def export_file(
                     table, params, output=target, progress=progress, client=client, idempotency_key=idempotency_key
                 )
         exported = exported._replace(read_as=table.written, types=types_of(params))
-    print(json_of(exported._asdict()) if as_json else summary(exported))
+    say(json_of(exported._asdict()) if as_json else summary(exported))
 
 
 def types_of(params: ExportParams) -> str:
@@ -169,7 +169,7 @@ def summary(exported: Exported) -> str:
         ("  sha256", exported.sha256),
         *warnings,
     ]
-    return "\n".join([printable(exported.file), *lines_of(facts)])
+    return "\n".join([exported.file, *lines_of(facts)])
 
 
 def check_input(rows: Path) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from sluice.cli.formatting import printable
+
 if TYPE_CHECKING:
     import rich.progress
 
@@ -38,20 +40,20 @@ class NoProgress:
 
 
 class ProgressBar:
-    """Implements ``ProgressDisplay`` by one line that each stage reuses."""
+    """Implements ``ProgressDisplay`` by one line that each stage reuses; what a service says moves no cursor."""
 
     def __init__(self, shown: rich.progress.Progress) -> None:
         self._shown = shown
         self._line = shown.add_task("", total=None, note="")
 
     def stage(self, title: str, total: float | None) -> None:
-        self._shown.reset(self._line, total=total, description=title, note="")
+        self._shown.reset(self._line, total=total, description=printable(title), note="")
 
     def reach(self, done: float, note: str = "") -> None:
-        self._shown.update(self._line, completed=done, note=note)
+        self._shown.update(self._line, completed=done, note=printable(note))
 
     def note(self, text: str) -> None:
-        self._shown.update(self._line, note=text)
+        self._shown.update(self._line, note=printable(text))
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,7 +13,7 @@ import typer
 
 from sluice.api.task_view import view_task
 from sluice.cli.data_options import AsJson, Config, Data, find_ref, open_data
-from sluice.cli.formatting import counted, json_of, span
+from sluice.cli.formatting import counted, json_of, say, span
 from sluice.cli.server_options import Token
 from sluice.cli.task.remote import called, find_export, list_remotely, page_of_status
 from sluice.cli.task.report import report_task
@@ -24,7 +23,7 @@ from sluice.domain.attempts import free_at, is_leased
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.limits import DAY_S
-from sluice.domain.task import State, Task
+from sluice.domain.task import TERMINAL, State, Task
 from sluice.ports.bundle import Ports
 from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.sending.cancel_export import cancel_export, delete_export
@@ -71,12 +70,12 @@ def _opened(task: str, data: Data, config: Config) -> Iterator[tuple[Ports, Task
 
 
 def _say(sentence: str, *, as_json: bool, **facts: object) -> None:
-    print(json_of(facts) if as_json else sentence)
+    say(json_of(facts) if as_json else sentence)
 
 
 def _refused(sentence: str) -> typer.Exit:
     """Say why nothing was done."""
-    print(f"sluice: {sentence}", file=sys.stderr)
+    say(f"sluice: {sentence}", is_error=True)
     return typer.Exit(1)
 
 
@@ -112,11 +111,11 @@ def list_(
         newest = heapq.nlargest(limit, wanted, key=lambda task: task.created_at)
         now = ports.clock.now()
     if as_json:
-        print(json_of([{"tenant": task.tenant, "task": view_task(task, now)} for task in newest]))
+        say(json_of([{"tenant": task.tenant, "task": view_task(task, now)} for task in newest]))
     else:
         typer.echo(table_of(newest, now))
     for ref in damaged:
-        print(f"sluice: the record of task {ref.task_id} of {ref.tenant} cannot be read", file=sys.stderr)
+        say(f"sluice: the record of task {ref.task_id} of {ref.tenant} cannot be read", is_error=True)
 
 
 def _narrow(task: Task) -> Task:
@@ -195,11 +194,11 @@ def cancel(
         with called(server, token, data) as client:
             export = find_export(client, task)
             with _refused_if_ended(export.id):
-                state = State(export.cancel().state)
+                state = export.cancel().state
             task = export.id
     else:
         with _opened(task, data, config) as (ports, ref):
-            state = cancel_export(ports, ref).state
+            state = cancel_export(ports, ref).state.value
     _say(f"Task {task} is cancelled.", as_json=as_json, task_id=task, state=state)
 
 
@@ -221,7 +220,7 @@ def delete(
         with called(server, token, data) as client:
             export = find_export(client, task)
             with _deleted_already():
-                _check_ended(task, State(export.status().state))
+                _check_ended(task, export.status().state)
             export.delete()
             task = export.id
     else:
@@ -244,8 +243,8 @@ def _refused_if_ended(task: str) -> Iterator[None]:
         raise _refused(f"task {task} has ended, it is {state}; `sluice task delete` removes it") from None
 
 
-def _check_ended(task: str, state: State) -> None:
-    if not state.terminal:
+def _check_ended(task: str, state: str) -> None:
+    if state not in TERMINAL:
         raise _refused(f"task {task} has not ended, it is {state}; `sluice task cancel` stops it")
 
 
@@ -345,7 +344,7 @@ def trigger(
 @commands.command(hidden=True)
 def ring(task: TaskArgument, *, as_json: AsJson = False, data: Data = None, config: Config = None) -> None:
     """Do what `sluice task trigger` does; the former name."""
-    print("sluice: `sluice task ring` is called `sluice task trigger` now; the old name will go", file=sys.stderr)
+    say("sluice: `sluice task ring` is called `sluice task trigger` now; the old name will go", is_error=True)
     trigger(task, as_json=as_json, data=data, config=config)
 
 
@@ -372,7 +371,7 @@ def verify(
             found = verify_result(ports, ref)
         except SluiceError as error:
             if error.code in _LOST and keeps_chunks(find_task(ports, ref), ports.clock.now()):
-                print(f"sluice: its rows are kept: `sluice task retry {task}` makes the file again", file=sys.stderr)
+                say(f"sluice: its rows are kept: `sluice task retry {task}` makes the file again", is_error=True)
             raise
     _say(
         f"Task {task}: the file is whole, {found.size:,} bytes, sha256 {found.sha256}.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,9 +11,9 @@ from pathlib import Path
 import typer
 
 from sluice.cli.data_options import BEGINNING, only_one
-from sluice.cli.formatting import counted, json_of, lines_of, printable, size
+from sluice.cli.formatting import counted, json_of, lines_of, say, size
 from sluice.cli.server_options import open_client
-from sluice.cli.task.text import COLORS, short
+from sluice.cli.task.text import colored, short
 from sluice.client import Client, Export, Status
 from sluice.client.export import ENDED
 from sluice.domain.keys import TASK_ID
@@ -30,7 +29,7 @@ def called(server: str, token: str | None, data: Path | None = None) -> Iterator
     """
     if data is not None:
         raise typer.BadParameter("the service has its own data: leave out --data", param_hint="--server")
-    with open_client(server, token, lambda reason: print(f"sluice: {printable(reason)}", file=sys.stderr)) as client:
+    with open_client(server, token, lambda reason: say(f"sluice: {reason}", is_error=True)) as client:
         yield client
 
 
@@ -73,22 +72,21 @@ def page_of_status(status: Status) -> str:
 
 
 def _facts(status: Status) -> Iterator[tuple[str, str]]:
-    color = COLORS.get(State(status.state)) if status.state in set(State) else None
     yield "Task", status.task_id
-    yield "State", typer.style(status.state, fg=color, bold=True)
+    yield "State", colored(status.state)
     for title, error in (
         ("Error", status.error),
         (f"Attempt {status.attempts}", status.attempt_error),
         ("Refused", status.refusal),
     ):
         if error:
-            yield title, f"{error['code']}: {printable(str(error.get('message', '')))}"
+            yield title, f"{error['code']}: {error.get('message', '')}"
             yield "", f"who must act: {error.get('who', '')} (sluice explain {error['code']})"
     if status.format:
-        yield "File", f"{status.format}, {printable(status.filename or '')}"
+        yield "File", f"{status.format}, {status.filename or ''}"
     yield "Batches", f"{status.batches} received, {counted(status.rows_received, 'row')}"
     for name, rows in status.sheets.items():
-        yield "", f"sheet {printable(name)}" + ("" if rows is None else f": {counted(rows, 'row')}")
+        yield "", f"sheet {name}" + ("" if rows is None else f": {counted(rows, 'row')}")
     if status.state not in ENDED:
         eta = "" if status.eta_seconds is None else f", about {status.eta_seconds} s to go"
         yield "Progress", f"{status.progress_percent} %{eta}"
@@ -96,8 +94,8 @@ def _facts(status: Status) -> Iterator[tuple[str, str]]:
         yield "Result", f"{counted(status.rows_written, 'row')}, {counted(status.file_size_bytes, 'byte')}"
         yield "", f"sha256 {status.checksum_sha256}"
     if status.warnings:
-        yield "Warnings", ", ".join(f"{printable(kind)} {count:,}" for kind, count in sorted(status.warnings.items()))
+        yield "Warnings", ", ".join(f"{kind} {count:,}" for kind, count in sorted(status.warnings.items()))
     times = {name: getattr(status, f"{name}_at") for name in ("created", "sealed", "finished", "expires")}
     yield "Times", ", ".join(f"{name} {at}" for name, at in times.items() if at)
     if status.request_id:
-        yield "Request", printable(status.request_id)
+        yield "Request", status.request_id

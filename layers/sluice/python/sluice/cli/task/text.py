@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 
 import typer
 
-from sluice.cli.formatting import counted, lines_of, printable, size, span, when
+from sluice.cli.formatting import Styled, counted, lines_of, printable, size, span, when
 from sluice.cli.task.report import AttemptReport, TaskReport
 from sluice.cli.task.steps import OVERDUE_S
 from sluice.domain.task import State, Task
 from sluice.tables.formats import filename_of
 
 _NAME_CHARS_MAX = 40
-COLORS = {State.COMPLETED: typer.colors.GREEN, State.FAILED: typer.colors.RED}
+_COLORS = {State.COMPLETED: typer.colors.GREEN, State.FAILED: typer.colors.RED}
 
 
 def page_of(report: TaskReport) -> str:
@@ -22,12 +22,8 @@ def page_of(report: TaskReport) -> str:
 
 
 def _facts(report: TaskReport) -> Iterator[tuple[str, str]]:
-    state = State(report.state)
     yield "Task", f"{report.task_id} of tenant {report.tenant}"
-    yield (
-        "State",
-        f"{typer.style(report.state, fg=COLORS.get(state), bold=True)}, since {report.since} ({span(report.since_s)})",
-    )
+    yield "State", colored(report.state, f", since {report.since} ({span(report.since_s)})")
     yield "Next", f"{report.next.who} {report.next.what}"
     due = f"the sweeper checks it at {report.next.due_at}"
     if report.next.overdue_s:
@@ -38,24 +34,21 @@ def _facts(report: TaskReport) -> Iterator[tuple[str, str]]:
     yield "Due", due
     if report.upkeep is not None:
         failures = counted(report.upkeep.failures, "time")
-        yield (
-            "",
-            f"tried in vain {failures} in a row, the last ended with: {printable(report.upkeep.error)}; see the log",
-        )
+        yield "", f"tried in vain {failures} in a row, the last ended with: {report.upkeep.error}; see the log"
     yield from _error(report)
     yield from _content(report)
     yield from _composing(report)
     yield from _result(report)
     yield "Times", _times(report)
     if report.client_request_id:
-        yield "Request", printable(report.client_request_id)
+        yield "Request", report.client_request_id
 
 
 def _error(report: TaskReport) -> Iterator[tuple[str, str]]:
     if report.error is None:
         return
     again = "a retry may help" if report.error.retryable else "a retry alone does not help"
-    yield "Error", f"{report.error.code}: {printable(report.error.detail)}"
+    yield "Error", f"{report.error.code}: {report.error.detail}"
     if report.error.detail != report.error.meaning:
         yield "", report.error.meaning
     yield "", f"who must act: {report.error.who}; {again} (sluice explain {report.error.code})"
@@ -63,7 +56,7 @@ def _error(report: TaskReport) -> Iterator[tuple[str, str]]:
 
 def _content(report: TaskReport) -> Iterator[tuple[str, str]]:
     if report.format is not None:
-        yield "File", f"{report.format}, {counted(report.columns or 0, 'column')}, {printable(report.filename or '')}"
+        yield "File", f"{report.format}, {counted(report.columns or 0, 'column')}, {report.filename or ''}"
     if report.source_task:
         yield "Source", f"renders the rows of task {report.source_task}"
     batches = report.batches
@@ -78,7 +71,7 @@ def _content(report: TaskReport) -> Iterator[tuple[str, str]]:
         )
         yield "", f"missing below the highest: {listed}{more}"
     for name, rows in report.sheets.items():
-        yield "", f"sheet {printable(name)}: {counted(rows, 'row')}"
+        yield "", f"sheet {name}: {counted(rows, 'row')}"
 
 
 def _composing(report: TaskReport) -> Iterator[tuple[str, str]]:
@@ -121,7 +114,7 @@ def _attempts(attempts: list[AttemptReport]) -> Iterator[str]:
             "" if one.duration_s is None else f"{one.duration_s:.1f} s",
             one.outcome,
             f"{counted(one.rows_done, 'row')}, {counted(one.parts_done, 'part')}",
-            f"{one.error.code}: {printable(one.error.detail)}" if one.error else "",
+            f"{one.error.code}: {one.error.detail}" if one.error else "",
         )
         for one in attempts
     ]
@@ -146,6 +139,12 @@ def table_of(tasks: Iterable[Task], now: float) -> str:
         for task in tasks
     ]
     return "\n".join(lines_of([head, *rows])) if rows else "There are no tasks."
+
+
+def colored(state: str, more: str = "") -> Styled:
+    """A state in its colour, whatever a service or a row calls it, and more behind it."""
+    color = _COLORS.get(State(state)) if state in set(State) else None
+    return Styled(typer.style(printable(state), fg=color, bold=True) + printable(more))
 
 
 def short(name: str) -> str:
