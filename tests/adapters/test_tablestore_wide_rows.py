@@ -1,4 +1,4 @@
-"""A listing holds no columns of tables, and no answer that it asks for is larger than the service gives."""
+"""Listings and walks hold no columns of tables, and no answer they ask for is larger than the service gives."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, TableSpec
 from sluice.domain.shared_result import SHARED_MAX
-from sluice.domain.task import State, Task
+from sluice.domain.task import Attempt, State, Task
 from tests.contracts.task_builder import NOW, TENANT, a_task, widest_params
 from tests.support.tablestore_tables import TIMEOUT_S, access_to, drop_column, open_tasks
 
@@ -103,6 +103,20 @@ def test_what_lists_show_of_a_hundred_rows_is_always_one_answer(ots: TablestoreS
     shared, renders = dict(list(others.items())[:SHARED_MAX]), dict(list(others.items())[SHARED_MAX:])
     made = fill(tasks, ROWS_PER_BATCH_READ, longest, shared_with=shared, renders=renders, last_error="x" * 4_000)
     assert listed(ots, tasks, ROWS_PER_BATCH_READ) == (made, ["GetRange", "BatchGetRow"])
+
+
+def test_a_walk_over_the_widest_tables_costs_what_one_over_narrow_ones_does(
+    ots: TablestoreServer, tasks: TablestoreTasks
+) -> None:
+    made = fill(tasks, 4, widest_params())
+    tasks.log_attempt(made[0].ref, Attempt(epoch=1, owner="me", started_at=NOW))
+    for older in (0, 2):
+        for task in made[:older]:
+            drop_column(access_to(ots), task.ref, "listed_params")
+        ots.requests.clear()
+        assert sorted(tasks.scan(), key=lambda task: -task.created_at) == made
+        assert sorted(request.operation for request in ots.requests) == ["GetRange", *["GetRow"] * older]
+        assert [request.operation for request in ots.requests if "params" in request.columns] == ["GetRow"] * older
 
 
 def test_rows_with_more_to_show_are_read_one_at_a_time(ots: TablestoreServer, tasks: TablestoreTasks) -> None:

@@ -105,7 +105,8 @@ class ProposesTasks(Protocol):
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
         """Every row, in any order, not through an index. Memory does not depend on their number.
 
-        Calls ``on_damaged`` for one that cannot be read, and goes on.
+        Their parameters may be ``without_columns``, where it is costly to read
+        the others. Calls ``on_damaged`` for one that cannot be read, and goes on.
         """
 
 

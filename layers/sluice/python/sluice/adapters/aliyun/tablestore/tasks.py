@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
 
 from sluice.adapters.aliyun.tablestore.client import (
@@ -150,15 +150,17 @@ class TablestoreTasks:
         part = listing_of(tenant, state=state)
         position, end = _start(index, part, Position.read(cursor)), _key(index, [part], sdk.INF_MAX)
         tasks: list[Task] = []
-        damaged: list[TaskId] = []
+        damaged: list[TaskRef] = []
         start: Key | None = position
         while start is not None and len(tasks) <= limit:
             wanted = limit + 1 - len(tasks)
             found = self._client.read_range(start, end, index=index.name_in(self._table), limit=wanted)
-            tasks += [task for task in self._read(found.rows, damaged) if task.params and state in (None, task.state)]
+            listed = self._decode_listed(self._read_many(found.rows), damaged.append)
+            tasks += [task for task in listed if task.params and state in (None, task.state)]
             start = found.next_key
         page = tasks[:limit]
-        return TaskPage(page, Position.of(page[-1]).encode() if len(tasks) > limit else "", damaged)
+        cursor = Position.of(page[-1]).encode() if len(tasks) > limit else ""
+        return TaskPage(page, cursor, [ref.task_id for ref in damaged])
 
     def count(self, tenant: TenantId, state: State) -> int:
         """Count entries of an index. Only an ended task can be a tombstone, which has an entry elsewhere."""
@@ -185,15 +187,8 @@ class TablestoreTasks:
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
         """Walk the table itself; attempts lie among the tasks."""
         start, end = ([(column.name, bound) for column in TASKS.key] for bound in (sdk.INF_MIN, sdk.INF_MAX))
-        for row in self._client.read_rows(start, end, columns=TASK_COLUMNS, part_rows=_SCAN_ROWS):
-            if not is_task_key(row.key):
-                continue
-            try:
-                task = decode_task(row.columns)
-            except SluiceError:
-                on_damaged(read_key(row.key))
-            else:
-                yield task
+        rows = self._client.read_rows(start, end, columns=LISTED_COLUMNS, part_rows=_SCAN_ROWS)
+        return self._decode_listed((row for row in rows if is_task_key(row.key)), on_damaged)
 
     # The attempt log.
 
@@ -204,25 +199,26 @@ class TablestoreTasks:
         rows = self._client.read_rows(attempts_from(ref), task_key(ref))
         return [read_attempt(row.columns) for row in rows]
 
-    def _read(self, entries: Sequence[FoundRow], damaged: list[TaskId]) -> Iterator[Task]:
-        """Read the rows that the entries name, in their order; those that are gone are left out, ``damaged`` grows."""
-        for row in self._listed([task_key(read_key(entry.key)) for entry in entries]):
-            try:
-                yield decode_task(row.columns, listed=True)
-            except SluiceError:
-                damaged.append(read_key(row.key).task_id)
-
-    def _listed(self, keys: Sequence[Key]) -> Iterator[FoundRow]:
-        """Rows with what a listing has of their parameters; where a row has nothing less than all, one at a time."""
+    def _read_many(self, entries: Sequence[FoundRow]) -> Iterator[FoundRow]:
+        """Read the rows that the entries name, in their order; those that are gone are left out."""
+        keys = [task_key(read_key(entry.key)) for entry in entries]
         for start in range(0, len(keys), ROWS_PER_BATCH_READ):
             rows = self._client.read_many(keys[start : start + ROWS_PER_BATCH_READ], columns=LISTED_COLUMNS)
-            for row in filter(None, rows):
-                columns = read_listed(row.columns)
-                found = (
-                    self._client.read(row.key, columns=TASK_COLUMNS) if columns is None else FoundRow(row.key, columns)
-                )
-                if found is not None:
-                    yield found
+            yield from filter(None, rows)
+
+    def _decode_listed(self, rows: Iterable[FoundRow], on_damaged: Callable[[TaskRef], object]) -> Iterator[Task]:
+        """Tasks as a listing has them. A row that has nothing less than all its parameters is read by itself."""
+        for row in rows:
+            columns = read_listed(row.columns)
+            whole = FoundRow(row.key, columns) if columns else self._client.read(row.key, columns=TASK_COLUMNS)
+            if whole is None:
+                continue
+            try:
+                task = decode_task(whole.columns, listed=True)
+            except SluiceError:
+                on_damaged(read_key(row.key))
+            else:
+                yield task
 
 
 def _is_as(guard: Guard, row: FoundRow) -> bool:
