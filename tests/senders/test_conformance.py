@@ -166,11 +166,14 @@ def test_a_source_that_changed_is_told_and_may_begin_anew(
     with sender.start({**keyed, "rows": 1_000_000_000}) as process:
         next(said_by(process))
         process.kill()
-    changed = sender.failed({**keyed, "odd_row": 2, "odd_cell": 3, "odd_value": 17})
+    other = {**keyed, "odd_row": 2, "odd_cell": 3, "odd_value": 17}
+    changed = sender.failed(other)
     assert (changed["kind"], changed["code"]) == ("SourceChangedException", "BATCH_CONFLICT")
-    sender.done({**keyed, "restart": True, "odd_row": 2, "odd_cell": 3, "odd_value": 17})
+    anew = sender.done({**other, "restart": True})
     rows = expected(6_000)
     assert rows_of(tmp_path / "orders.csv") == [rows[0], (*rows[1][:3], "17", rows[1][4]), *rows[2:]]
+    again = sender.done(other)
+    assert (again["task_id"], again["batches"]) == (anew["task_id"], 0)  # later runs go on with the new one
 
 
 def test_a_download_that_is_cut_goes_on_where_it_was(sender: Sender, service: ServiceProcess, tmp_path: Path) -> None:
@@ -211,6 +214,14 @@ def test_a_download_with_another_byte_is_no_file(sender: Sender, service: Servic
         said = sender.failed(job(server.url, tmp_path))
     assert said["code"] == "RESULT_VERIFY_FAILED"
     assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("orders.csv", "as it was")]
+
+
+def test_a_file_that_is_replaced_is_open_to_no_others_than_before(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    (tmp_path / "orders.csv").touch(mode=0o600)
+    sender.done(job(service.url, tmp_path, rows=10))
+    assert (tmp_path / "orders.csv").stat().st_mode & 0o777 == 0o600
 
 
 def test_an_export_is_taken_up_by_its_id_in_another_process(

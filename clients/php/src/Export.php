@@ -19,7 +19,7 @@ class Export
     /** Batches have the first size up to this number, then twice it, three times: 10,000 batches hold any table. */
     private const BATCHES_OF_ONE_SIZE = 2000;
     private const POLL_SECONDS = 20;
-    /** How many keys are tried behind one whose exports were deleted. */
+    /** How many keys are tried behind one whose exports are over. */
     private const SUCCESSORS_MAX = 50;
 
     /** @var Calls */
@@ -42,6 +42,10 @@ class Export
     private $batches = 0;
     /** @var bool whether the numbers of batches are the caller's */
     private $isNumbered = false;
+    /** @var bool whether it was found by its id, so that only the service knows what it is */
+    private $isFound = false;
+    /** @var bool */
+    private $isClosedHere = false;
     /** @var callable(Progress): mixed|null */
     private $onProgress;
     /** @var Progress */
@@ -59,6 +63,7 @@ class Export
     {
         $export = new self($calls);
         $export->id = $taskId;
+        $export->isFound = true;
         return $export;
     }
 
@@ -154,6 +159,10 @@ class Export
      */
     public function write(iterable $rows, string $sheet = ''): self
     {
+        $this->refuseFound('write()');
+        if ($this->isClosedHere) {
+            throw new UsageException('write() has closed this export: of one table it takes all rows at once. In steps: push(), push(), close().');
+        }
         $this->open();
         if (!$this->status->isOpen()) {
             return $this;
@@ -171,21 +180,15 @@ class Export
     }
 
     /**
-     * Opens the export, or finds the one of its key.
+     * Opens the export, or finds the one of its key. One that has ended without a file, or was deleted, is over: then
+     * the key begins a new one.
      *
      * @return $this
-     * @throws ExportFailedException where the export of this key has ended without a file; see {@see restart()}
      */
     public function open(): self
     {
-        if ($this->id !== '') {
-            return $this;
-        }
-        $this->take($this->opened());
-        $failure = $this->status->failure();
-        if ($failure !== null) {
-            $this->id = '';
-            throw $failure;
+        if ($this->id === '') {
+            $this->take($this->opened());
         }
         return $this;
     }
@@ -194,17 +197,19 @@ class Export
      * Sends rows and returns once the service has stored them.
      *
      * Without a number, rows are cut into batches that are numbered in the order of the calls. With one, they are one
-     * batch: for jobs that run beside each other and know their place.
+     * batch: for jobs that run beside each other and know their place. Say the columns again where an export that was
+     * found by its id gets dates.
      *
      * @param iterable<mixed> $rows
      * @return $this
      */
     public function push(iterable $rows, ?int $sequence = null, string $sheet = ''): self
     {
-        $this->open();
         if ($sequence === null) {
-            return $this->send($rows, $sheet);
+            $this->refuseFound('push() without a number');
+            return $this->open()->send($rows, $sheet);
         }
+        $this->open();
         $this->isNumbered = true;
         $encoder = $this->encoder($sheet);
         $jsons = [];
@@ -228,16 +233,17 @@ class Export
     {
         $this->open();
         $totals = array_filter(['batches' => $batches, 'rows' => $rows], 'is_int');
-        if ($totals === [] && !$this->isNumbered && $this->status !== null) {
+        if ($totals === [] && !$this->isNumbered && !$this->isFound) {
             if (!$this->status->isOpen()) {
                 return $this;
             }
             $totals = ['batches' => $this->batches, 'rows' => array_sum($this->sent)];
-            if (!isset($this->sheets[''])) {
-                $totals['sheets'] = $this->sent + array_fill_keys(array_keys($this->sheets), 0);
+            if ($this->sheets !== [] && !isset($this->sheets[''])) {
+                $totals['sheets'] = (object) ($this->sent + array_fill_keys(array_keys($this->sheets), 0));
             }
         }
         $this->take($this->json('POST', '/close', $totals));
+        $this->isClosedHere = true;
         return $this;
     }
 
@@ -374,36 +380,41 @@ class Export
     }
 
     /**
-     * Gives up what was sent under the key, and begins anew under one behind it: for a source that has changed, or an
-     * export that has ended without a file. Ends what runs, deletes what is finished.
+     * Gives up what was sent under the key, and begins anew: for a source that has changed. Ends the export of this key
+     * where it runs, deletes it where it is finished; later runs under the key go on with the new one.
      *
      * @return $this
      */
     public function restart(): self
     {
-        $this->id = '';
+        $this->refuseFound('restart()');
+        $status = $this->open()->status();
+        if (!$status->isOpen() || $status->batches > 0) {
+            $this->delete();
+            $this->id = '';
+            $this->open();
+        }
+        $this->isClosedHere = false;
         $this->batches = 0;
         $this->sent = [];
         $this->progress = new Progress();
-        $this->firstKey();
-        for ($number = 1; $number <= self::SUCCESSORS_MAX; $number++) {
-            $answer = $this->openedUnder($number);
-            if ($answer === null) {
-                continue;
-            }
-            $status = $this->take($answer);
-            if ($status->isOpen() && $status->batches === 0) {
-                return $this;
-            }
-            if ($status->isCompleted() || !$status->hasEnded()) {
-                $this->delete();
-            }
-        }
-        throw new UsageException("The key was begun anew too often; take another.");
+        return $this;
     }
 
     /** @param iterable<mixed> $rows */
     private function send(iterable $rows, string $sheet): self
+    {
+        $before = $this->batches;
+        try {
+            return $this->sendAll($rows, $sheet);
+        } catch (\Throwable $error) {
+            $this->batches = $before; // the same rows again are the same batches again
+            throw $error;
+        }
+    }
+
+    /** @param iterable<mixed> $rows */
+    private function sendAll(iterable $rows, string $sheet): self
     {
         $encoder = $this->encoder($sheet);
         $window = new Window($this->calls, $this->id);
@@ -463,28 +474,23 @@ class Export
             $names = implode(', ', array_keys($this->sheets));
             throw new UsageException($sheet === '' ? "write() and push() name one of the sheets: $names." : "There is no sheet \"$sheet\" here; declared are: $names.");
         }
-        return new RowEncoder($this->sheets[$sheet] ?? [], $sheet, $this->calls->settings->utf8 === 'substitute');
+        return new RowEncoder($this->sheets[$sheet] ?? null, $sheet, $this->calls->settings->utf8 === 'substitute');
     }
 
-    /** @return array<string, mixed> the answer of the open; of a key whose exports were deleted, of the next behind it */
+    /** @return array<string, mixed> the answer of the open, of the first export of this key that is not over */
     private function opened(): array
-    {
-        $this->firstKey();
-        for ($number = 1; $number <= self::SUCCESSORS_MAX; $number++) {
-            $answer = $this->openedUnder($number);
-            if ($answer !== null) {
-                return $answer;
-            }
-        }
-        throw new UsageException('The exports of this key were deleted too often; take another.');
-    }
-
-    private function firstKey(): void
     {
         if ($this->sheets === []) {
             throw new UsageException('columns() or sheet() comes first.');
         }
         $this->key = $this->key !== '' ? $this->key : bin2hex(random_bytes(16));
+        for ($number = 1; $number <= self::SUCCESSORS_MAX; $number++) {
+            $answer = $this->openedUnder($number);
+            if ($answer !== null && Status::of($answer)->failure() === null) {
+                return $answer;
+            }
+        }
+        throw new UsageException('The key was begun anew too often; take another.');
     }
 
     /** @return array<string, mixed>|null null for one that was deleted: its key is not free again yet */
@@ -545,6 +551,13 @@ class Export
         $this->status = Status::of($answer);
         $this->id = $this->status->taskId;
         return $this->status;
+    }
+
+    private function refuseFound(string $what): void
+    {
+        if ($this->isFound) {
+            throw new UsageException("$what is for exports that are described here; one that was found by its id takes push(\$rows, \$sequence) and close().");
+        }
     }
 
     private function latest(): Status

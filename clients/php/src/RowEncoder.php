@@ -11,24 +11,27 @@ namespace Sluice;
  */
 final class RowEncoder
 {
-    /** @var array<int|string, string> the type of a column by its name, and by its place */
+    /** @var array<int|string, string> the type of a column by its name */
+    private $typesByName = [];
+    /** @var array<int, string> and by its place */
     private $types = [];
     /** @var array<int, string> */
     private $names = [];
+    /** @var bool */
+    private $isKnown;
     /** @var int */
     private $flags;
     /** @var string */
     private $sheet;
 
-    /** @param list<array<string, mixed>> $columns as {@see Column::listOf()} gives them */
-    public function __construct(array $columns, string $sheet, bool $substitutes)
+    /** @param list<array<string, mixed>>|null $columns as {@see Column::listOf()} gives them; null where nobody said them */
+    public function __construct(?array $columns, string $sheet, bool $substitutes)
     {
-        foreach ($columns as $place => $column) {
+        $this->isKnown = $columns !== null;
+        foreach ($columns ?? [] as $column) {
             $this->names[] = $column['name'];
-            $this->types[$column['name']] = $column['type'] ?? 'string';
-        }
-        foreach ($columns as $place => $column) {
-            $this->types += [$place => $column['type'] ?? 'string'];
+            $this->types[] = $column['type'] ?? 'string';
+            $this->typesByName[$column['name']] = $column['type'] ?? 'string';
         }
         $this->sheet = $sheet;
         $this->flags = JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_LINE_TERMINATORS
@@ -47,14 +50,15 @@ final class RowEncoder
         if (!is_array($row)) {
             $row = $this->arrayOf($row, $number);
         }
+        $isList = array_key_exists(0, $row) && array_key_last($row) === count($row) - 1;
         foreach ($row as $column => $cell) {
             if (is_object($cell)) {
-                $row[$column] = $this->cellOf($cell, $column, $number);
+                $row[$column] = $this->cellOf($cell, $column, $number, $isList);
             } elseif (is_array($cell)) {
                 throw $this->refused('INVALID_VALUE', 'A cell holds one value, not an array; json_encode() makes a text of it', $column, $number);
             }
         }
-        $json = json_encode($row, $this->flags);
+        $json = Json::encode($row, $this->flags);
         if ($json === false) {
             throw $this->whyNot($row, $number);
         }
@@ -82,11 +86,14 @@ final class RowEncoder
      * @param int|string $column
      * @return mixed
      */
-    private function cellOf($cell, $column, int $number)
+    private function cellOf($cell, $column, int $number, bool $isList)
     {
         if ($cell instanceof \DateTimeInterface) {
+            if (!$this->isKnown) {
+                throw new UsageException('How a date is sent depends on its column: say columns() for an export that was found by its id.');
+            }
             // The day that the program sees: with its offset, a date could become the day before.
-            $type = $this->types[$column] ?? '';
+            $type = ($isList ? $this->types : $this->typesByName)[$column] ?? '';
             return $cell->format($type === 'date' ? 'Y-m-d' : 'Y-m-d\TH:i:s.uP');
         }
         if ($cell instanceof \BackedEnum) {
@@ -115,7 +122,7 @@ final class RowEncoder
     private function whyNot(array $row, int $number): InvalidRowException
     {
         foreach ($row as $column => $cell) {
-            if (json_encode($cell, $this->flags) !== false) {
+            if (Json::encode($cell, $this->flags) !== false) {
                 continue;
             }
             if (is_string($cell)) {

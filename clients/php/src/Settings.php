@@ -63,6 +63,12 @@ final class Settings
         return $settings;
     }
 
+    /** @return array<string, mixed> without the values of curl's options: a proxy's password may be among them */
+    public function __debugInfo(): array
+    {
+        return ['curl' => array_keys($this->curl), 'logger' => $this->logger === null ? null : get_class($this->logger)] + get_object_vars($this);
+    }
+
     /** @param mixed $value */
     private static function fits(string $kind, $value): bool
     {

@@ -138,4 +138,125 @@ final class ClientTest extends TestCase
             }
         }
     }
+
+    public function testASecondWriteOfOneTableIsRefusedAndStepsAreNot(): void
+    {
+        $sluice = Client::fake();
+        $export = $sluice->export('a.csv')->columns(['a'])->write([['1']]);
+        try {
+            $export->write([['2']]);
+            self::fail('its rows would be in no file');
+        } catch (UsageException $error) {
+            self::assertStringContainsString('push()', $error->getMessage());
+        }
+        $sluice->export('b.csv')->columns(['a'])->push([['1']])->push([['2']])->close();
+        self::assertSame([['1'], ['2']], $sluice->rowsOf('b.csv'));
+        $shop = $sluice->export('c.xlsx')->sheet('0', ['a'])->sheet('1', ['a'])->write([['1']], '0')->write([['2']], '0')->write([['3']], '1');
+        self::assertSame([['1'], ['2'], ['3']], $sluice->rowsOf('c.xlsx'));
+        $this->expectException(UsageException::class);
+        $shop->write([['4']], '0');
+    }
+
+    public function testRunsAfterARestartGoOnWithTheNewExport(): void
+    {
+        $sluice = Client::fake();
+        $run = static function (array $rows) use ($sluice) {
+            $export = $sluice->export('orders.csv')->columns(['a'])->key('k');
+            try {
+                return $export->write($rows);
+            } catch (SourceChangedException $changed) {
+                return $export->restart()->write($rows);
+            }
+        };
+        $first = $sluice->export('orders.csv')->columns(['a'])->key('k')->push([['1'], ['2']])->id();
+        $second = $run([['1'], ['3']])->id();
+        self::assertNotSame($first, $second);
+        self::assertSame([$second, $second], [$run([['1'], ['3']])->id(), $run([['1'], ['3']])->id()]);
+        self::assertSame([['1'], ['3']], $sluice->rowsOf('orders.csv'));
+        $sluice->find($second)->delete();
+        self::assertNotContains($run([['1']])->id(), [$first, $second], 'one that was deleted is over');
+    }
+
+    public function testRowsThatFailedHalfWayAreTheSameBatchesWhenTheyAreSentAgain(): void
+    {
+        $sluice = Client::fake();
+        $export = $sluice->export('orders.csv')->columns(['a', 'b'])->key('k');
+        $rows = static function (int $bad): \Generator {
+            for ($number = 1; $number <= 12000; $number++) {
+                yield [(string) $number, $number === $bad ? "\xff" : 'x'];
+            }
+        };
+        try {
+            $export->write($rows(11000));
+            self::fail('the row is no text');
+        } catch (InvalidRowException $error) {
+            self::assertSame(11000, $error->row());
+        }
+        $export->write($rows(0));
+        self::assertCount(12000, $sluice->rowsOf('orders.csv'));
+    }
+
+    public function testAnExportFoundByItsIdTakesNumberedBatchesAndNothingThatNeedsItsDefinition(): void
+    {
+        $sluice = Client::fake();
+        $id = $sluice->export('a.csv')->columns(['d' => 'date'])->id();
+        $day = new \DateTimeImmutable('2026-11-02 00:00 +08:00');
+        $calls = [
+            static function () use ($sluice, $id): void { $sluice->find($id)->write([]); },
+            static function () use ($sluice, $id): void { $sluice->find($id)->push([['x']]); },
+            static function () use ($sluice, $id): void { $sluice->find($id)->restart(); },
+            static function () use ($sluice, $id, $day): void { $sluice->find($id)->push([[$day]], 1); },
+        ];
+        foreach ($calls as $number => $call) {
+            try {
+                $call();
+                self::fail("call $number was not refused");
+            } catch (UsageException $error) {
+                self::assertStringContainsString('found', $error->getMessage());
+            }
+        }
+        $sluice->find($id)->columns(['d' => 'date'])->push([[$day]], 1);
+        $found = $sluice->find($id);
+        $found->status();
+        $found->close();
+        self::assertSame([['2026-11-02']], $sluice->rowsOf('a.csv'));
+    }
+
+    public function testNumbersHaveTheirDigitsWhateverPhpIniSays(): void
+    {
+        $before = ini_get('serialize_precision');
+        try {
+            foreach (['17', '6', '-1'] as $precision) {
+                ini_set('serialize_precision', $precision);
+                $sluice = Client::fake();
+                $sluice->export('a.jsonl')->columns(['n' => 'number', 'm' => 'number'])->write([[19.99, 20250314.55]]);
+                self::assertSame([[19.99, 20250314.55]], $sluice->rowsOf('a.jsonl'));
+                self::assertSame($precision, ini_get('serialize_precision'));
+            }
+        } finally {
+            ini_set('serialize_precision', (string) $before);
+        }
+    }
+
+    public function testNoDumpAndNoTraceHasAKeyOrAPassword(): void
+    {
+        $before = ini_get('zend.exception_ignore_args');
+        ini_set('zend.exception_ignore_args', '0');
+        try {
+            $client = new Client('http://127.0.0.1:1', 'slc_of-nobody', ['tries' => 1, 'curl' => [CURLOPT_PROXYUSERPWD => 'me:password-of-proxy']]);
+            $client->export('a.csv')->columns(['a'])->open();
+            self::fail('nothing listens there');
+        } catch (\Sluice\TransportException $error) {
+            $ours = array_filter($error->getTrace(), static function (array $frame): bool {
+                return strncmp($frame['class'] ?? '', 'Sluice\\', 7) === 0 && $frame['class'] !== self::class;
+            });
+            self::assertGreaterThan(3, count($ours));
+            foreach ([print_r($ours, true), print_r($client, true), (string) $error] as $dump) {
+                self::assertFalse(strpos($dump, 'slc_of-nobody'));
+                self::assertFalse(strpos($dump, 'password-of-proxy'));
+            }
+        } finally {
+            ini_set('zend.exception_ignore_args', (string) $before);
+        }
+    }
 }

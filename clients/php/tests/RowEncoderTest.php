@@ -100,6 +100,14 @@ final class RowEncoderTest extends TestCase
         self::assertSame('{"2024":1,"2025":2}', $this->encoder(false, [2024 => 'number', 2025 => 'number'])->encode([2024 => 1, 2025 => 2], 1));
     }
 
+    public function testTheTypeOfADateIsThatOfItsPlaceInAListAndOfItsNameInAMap(): void
+    {
+        $day = new \DateTimeImmutable('2026-11-02 08:30 +08:00');
+        $encoder = new RowEncoder([['name' => '1', 'type' => 'datetime'], ['name' => '0', 'type' => 'date']], '', false);
+        self::assertSame('["2026-11-02T08:30:00.000000+08:00","2026-11-02"]', $encoder->encode([$day, $day], 1));
+        self::assertSame('{"1":"2026-11-02T08:30:00.000000+08:00","0":"2026-11-02"}', $encoder->encode([1 => $day, 0 => $day], 1));
+    }
+
     public function testTextThatIsNotUtf8MayBeSubstituted(): void
     {
         self::assertSame("[1,\"a\u{fffd}b\"]", $this->encoder(true)->encode([1, "a\xffb"], 1));

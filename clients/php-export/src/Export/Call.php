@@ -15,6 +15,7 @@ use Google\Protobuf\Internal\Message;
  */
 final class Call
 {
+    private const INTERNAL = 13;
     private const UNAVAILABLE = 14;
     private const UNKNOWN = 2;
     private const DEADLINE_EXCEEDED = 4;
@@ -51,8 +52,10 @@ final class Call
      * @param array<string, string|list<string>> $metadata
      * @param \Grpc\ChannelCredentials|null $credentials
      * @param int $timeout in microseconds; 0 for none
+     * @param Message|null $only the one message of a call that takes one: sent with its end, or the service may answer
+     *     before the end is out, and curl lose the answer
      */
-    public function __construct(string $url, string $answer, array $metadata, $credentials, int $timeout)
+    public function __construct(string $url, string $answer, array $metadata, $credentials, int $timeout, ?Message $only = null)
     {
         $this->answer = $answer;
         $this->handle = curl_init($url);
@@ -68,19 +71,21 @@ final class Call
         if ($timeout > 0) {
             $sent[] = 'grpc-timeout: ' . min($timeout, 99999999) . 'u';
         }
-        curl_setopt_array($this->handle, [
+        $this->isWritten = $only !== null;
+        curl_setopt_array($this->handle, ($only !== null ? [CURLOPT_POSTFIELDS => self::framed($only)] : [
+            CURLOPT_UPLOAD => true,
+            CURLOPT_READFUNCTION => function ($handle, $file, int $bytes) {
+                return $this->give($bytes);
+            },
+        ]) + [
             CURLOPT_HTTP_VERSION => $credentials === null ? CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE : CURL_HTTP_VERSION_2TLS,
             CURLOPT_PROTOCOLS => CURLPROTO_HTTP | CURLPROTO_HTTPS,
-            CURLOPT_UPLOAD => true,
             CURLOPT_CUSTOMREQUEST => 'POST',
             CURLOPT_HTTPHEADER => $sent,
             CURLOPT_CONNECTTIMEOUT => 10,
             CURLOPT_TIMEOUT_MS => intdiv($timeout, 1000),
             CURLOPT_TCP_KEEPALIVE => 1, // a peer that is gone without a word is noticed
             CURLOPT_NOSIGNAL => true,
-            CURLOPT_READFUNCTION => function ($handle, $file, int $bytes) {
-                return $this->give($bytes);
-            },
             CURLOPT_WRITEFUNCTION => function ($handle, string $bytes): int {
                 $this->incoming .= $bytes;
                 return strlen($bytes);
@@ -104,8 +109,7 @@ final class Call
     /** Sends a message; returns once the connection has taken it. Does nothing once the call has ended. */
     public function write(Message $message): void
     {
-        $bytes = $message->serializeToString();
-        $this->outgoing .= "\0" . pack('N', strlen($bytes)) . $bytes;
+        $this->outgoing .= self::framed($message);
         while ($this->outgoing !== '' && !$this->isDone) {
             $this->turn(self::TURN_SECONDS);
         }
@@ -130,11 +134,15 @@ final class Call
         return [$message ?? $this->errorOf($status), $status];
     }
 
-    /** @return array{0: Message|null, 1: object} of a call of one message */
+    /** @return array{0: Message|null, 1: object} of a call of one message; one whose answer is missing has failed */
     public function wait(): array
     {
         $message = $this->next();
         $status = $this->getStatus();
+        if ($message === null && $status->code === 0) {
+            $status->code = self::INTERNAL;
+            $status->details = 'the answer has no message';
+        }
         return [$message ?? $this->errorOf($status), $status];
     }
 
@@ -144,7 +152,8 @@ final class Call
         while (!$this->isDone) {
             $this->turn(self::TURN_SECONDS);
         }
-        if (isset($this->headers['grpc-status'])) {
+        $isWhole = $this->failure === 0 || ($this->headers['grpc-status'] ?? '0') !== '0';
+        if (isset($this->headers['grpc-status']) && $isWhole) {
             $code = (int) $this->headers['grpc-status'];
             $details = rawurldecode($this->headers['grpc-message'] ?? '');
         } elseif ($this->failure !== 0) {
@@ -245,6 +254,12 @@ final class Call
         if (!$this->isDone && $seconds > 0 && curl_multi_select($this->multi, $seconds) === -1) {
             usleep(1000);
         }
+    }
+
+    private static function framed(Message $message): string
+    {
+        $bytes = $message->serializeToString();
+        return "\0" . pack('N', strlen($bytes)) . $bytes;
     }
 
     private static function fileOf(string $pem): string

@@ -58,10 +58,7 @@ final class ExportServiceClient
         if (!isset(self::ANSWERS[$method])) {
             throw new \BadMethodCallException("The service has no call $method.");
         }
-        $call = $this->call($method, self::ANSWERS[$method], $arguments[1] ?? [], $arguments[2] ?? []);
-        $call->write($arguments[0]);
-        $call->writesDone();
-        return $call;
+        return $this->call($method, self::ANSWERS[$method], $arguments[1] ?? [], $arguments[2] ?? [], $arguments[0]);
     }
 
     /**
@@ -69,8 +66,8 @@ final class ExportServiceClient
      * @param array<string, string|list<string>> $metadata
      * @param array<string, mixed> $options
      */
-    private function call(string $method, string $answer, array $metadata, array $options): Call
+    private function call(string $method, string $answer, array $metadata, array $options, ?\Google\Protobuf\Internal\Message $only = null): Call
     {
-        return new Call($this->address . $method, $answer, $metadata, $this->credentials, (int) ($options['timeout'] ?? 0));
+        return new Call($this->address . $method, $answer, $metadata, $this->credentials, (int) ($options['timeout'] ?? 0), $only);
     }
 }

@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace Sluice\Http;
 
+use Sluice\Json;
 use Sluice\Settings;
 use Sluice\SluiceException;
 use Sluice\TransportException;
@@ -79,7 +80,7 @@ final class Calls
     {
         $content = null;
         if ($body !== null) {
-            $content = json_encode($body ?: new \stdClass(), JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES | JSON_PRESERVE_ZERO_FRACTION);
+            $content = Json::encode($body ?: new \stdClass(), JSON_UNESCAPED_UNICODE | JSON_UNESCAPED_SLASHES | JSON_PRESERVE_ZERO_FRACTION);
             if ($content === false) {
                 throw new UsageException('A name, an option or a key cannot be sent: ' . json_last_error_msg() . '.');
             }

@@ -40,6 +40,9 @@ final class Download
             throw new TransportException("$path cannot be written: " . (error_get_last()['message'] ?? ''), 'NOT_WRITTEN');
         }
         try {
+            if (is_file($path)) {
+                chmod($part, fileperms($path) & 0777); // open to no others than before
+            }
             $this->fill($file, $link);
             fclose($file);
             if (!@rename($part, $path)) {
@@ -68,8 +71,9 @@ final class Download
     /** @param resource $file */
     private function fill($file, string $link): void
     {
-        $length = function () use ($file): int {
-            return ftell($file);
+        $most = 0; // not the length: a server that begins anew each time and is cut each time makes no headway
+        $length = function () use ($file, &$most): int {
+            return $most = max($most, (int) ftell($file));
         };
         $this->calls->repeat(function () use ($file, &$link): void {
             $url = $link ?? ($this->newLink)();

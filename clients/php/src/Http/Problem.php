@@ -20,9 +20,7 @@ final class Problem
 {
     private const CLASSES = [
         InvalidRowException::class => ['ROW_WIDTH_MISMATCH', 'INVALID_VALUE', 'INVALID_TEXT', 'CELL_TOO_LONG'],
-        SourceChangedException::class => [
-            'IDEMPOTENCY_KEY_REUSED', 'BATCH_CONFLICT', 'BATCHES_EXTRA', 'TOTALS_MISMATCH', 'ALREADY_CLOSED',
-        ],
+        SourceChangedException::class => ['BATCH_CONFLICT', 'BATCHES_EXTRA', 'TOTALS_MISMATCH', 'ALREADY_CLOSED'],
         BusyException::class => [
             'STORE_UNAVAILABLE', 'STORAGE_FULL', 'QUEUE_FULL', 'QUOTA_EXCEEDED', 'RATE_LIMITED', 'SENDER_TOO_SLOW',
         ],
@@ -35,7 +33,7 @@ final class Problem
         ],
         UsageException::class => [
             'INVALID_REQUEST', 'UNSUPPORTED_FORMAT', 'UNSUPPORTED_ENCODING', 'TOO_MANY_BATCHES', 'TOO_MANY_ROWS',
-            'TOO_MANY_COLUMNS', 'BATCH_TOO_LARGE', 'SEQ_OUT_OF_RANGE', 'BATCHES_MISSING',
+            'TOO_MANY_COLUMNS', 'BATCH_TOO_LARGE', 'SEQ_OUT_OF_RANGE', 'BATCHES_MISSING', 'IDEMPOTENCY_KEY_REUSED',
         ],
     ];
     private const MEMBERS = ['type', 'title', 'status', 'detail', 'code', 'who', 'retryable', 'request_id'];

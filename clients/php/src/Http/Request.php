@@ -27,4 +27,10 @@ final class Request
         $this->body = $body;
         $this->sink = $sink;
     }
+
+    /** @return array<string, mixed> without the API key and the rows, which have no place in a dump or a trace */
+    public function __debugInfo(): array
+    {
+        return ['method' => $this->method, 'url' => $this->url, 'bytes' => strlen((string) $this->body)];
+    }
 }
