@@ -1,4 +1,4 @@
-"""What a service answers, held against what it may be: the rest of the client takes a text for a text."""
+"""What a service answers, compared with what it may be: the rest of the client takes a text for a text."""
 
 from __future__ import annotations
 
