@@ -141,7 +141,7 @@ def test_a_column_of_another_length_is_corrupt_even_under_the_right_digest(canon
 ])  # fmt: skip
 def test_another_form_is_corrupt_even_under_the_right_digest(canonical: bytes) -> None:
     chunk = chunk_of(canonical, rows=1)
-    refused(chunk.body, claim_of(chunk))
+    assert refused(chunk.body, claim_of(chunk)) == "form"
 
 
 def test_a_chunk_comes_back_as_it_was() -> None:

@@ -99,6 +99,12 @@ def test_null_is_nothing_and_the_empty_text_is_a_pair_of_quotes(*, quote_all: bo
     assert text == f',{a}\r\n"",{a}\r\n"",\r\n,\r\n"",""\r\n'
 
 
+def test_for_mysql_null_is_a_mark_backslashes_are_doubled_and_the_word_null_has_quotes() -> None:
+    rows = [(None, "x"), ("", "NULL"), ("\\", "null")]
+    text = write_csv(rows, AB, header=False, csv_dialect="mysql").text
+    assert text == '\\N,x\n"","NULL"\n\\\\,"null"\n'
+
+
 @pytest.mark.parametrize("kind", [ColumnType.NUMBER, ColumnType.DATE, ColumnType.DATETIME, ColumnType.BOOLEAN])
 def test_outside_string_columns_the_empty_text_is_null(kind: ColumnType) -> None:
     columns = (ColumnSpec("a"), ColumnSpec("b", kind))

@@ -127,6 +127,7 @@ def test_dates_without_a_format_are_as_sent() -> None:
         ("dddd, mmmm d", "Tuesday, March 4"),
         ("ddd mmmmm", "Tue M"),
         ("h:mm AM/PM", "9:06 AM"),
+        ("hhh:mmm AM/PM", "09:Mar AM"),
         ("ss.000", "05.123"),
         ("ss.0000000", "05.1234560"),
         ('yyyy"年"m"月"d"日"', "2025年3月4日"),

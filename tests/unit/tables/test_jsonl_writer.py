@@ -231,6 +231,14 @@ def test_a_large_batch_comes_in_blocks_of_bounded_size() -> None:
     assert max(map(len, blocks)) < 300_000
 
 
+def test_a_large_text_beside_values_of_other_types_leaves_them_what_they_are() -> None:
+    kinds = (ColumnType.STRING, ColumnType.NUMBER, ColumnType.BOOLEAN, ColumnType.DATE, ColumnType.STRING)
+    columns = tuple(ColumnSpec(kind.value[0] + str(place), kind) for place, kind in enumerate(kinds))
+    large = "x\n" * 200_000
+    written = text([(large, "1.50", "yes", "2025-03-14", None)], columns)
+    assert written == f'{{"s0":"{large}","n1":1.50,"b2":true,"d3":"2025-03-14","s4":null}}\n'.replace("x\n", "x\\n")
+
+
 def test_a_compressed_file_is_one_gzip_member_without_a_time() -> None:
     rows = [(str(number), "x") for number in range(5_000)]
     data = JSONL.write(rows, AB, compression_enabled=True).data

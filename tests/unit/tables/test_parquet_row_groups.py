@@ -85,6 +85,14 @@ def test_the_cuts_do_not_depend_on_how_the_rows_arrive(
     assert gather(rows, cut, **limits) == gather(rows, 41, **limits)
 
 
+@pytest.mark.parametrize(("bytes_max", "rows_max"), [(3 * size([b"x", None]), 99), (99_999, 3)])
+def test_a_group_is_given_out_with_the_row_that_fills_it_exactly(bytes_max: int, rows_max: int) -> None:
+    groups = RowGroups(2, bytes_max=bytes_max, rows_max=rows_max)
+    three = [Fields([b"x"] * 3, bytes(3)), Fields([b""] * 3, b"\1" * 3)]
+    assert [[group.rows for group in groups.add(three, 3)] for _ in range(2)] == [[3], [3]]
+    assert list(groups.rest()) == []
+
+
 def plan(columns: int, rows: int, cell_bytes: int) -> FilePlan:
     table = table_of([], strings(*map(str, range(columns))))
     return replace(table, rows=rows, size=rows * columns * cell_bytes)

@@ -12,8 +12,11 @@ from sluice.domain.options import ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch
+from sluice.tables.file_plan import Tally, Warned
 from sluice.tables.values.cell_checks import check_declaration, check_values
+from sluice.tables.values.nulled_cells import prepared
 from sluice.tables.values.number_formats import is_number_format, quote_foreign
+from tests.support.csv_files import table_of
 from tests.support.xlsx_tables import params_of
 
 SECRET = "s3cret-value"
@@ -178,6 +181,19 @@ def test_invalid_values_are_accepted_when_they_are_kept_as_text() -> None:
     batch = Batch.of_columns([["x", "1"], ["32.13.2025", ""]], 2)
     columns = (ColumnSpec("a", ColumnType.NUMBER), ColumnSpec("b", ColumnType.DATE))
     check_values(batch, columns, ExportOptions(on_invalid="text"))
+
+
+@pytest.mark.parametrize("on_invalid", ["error", "text", "null"])
+def test_what_no_type_accepts_becomes_null_only_where_that_was_asked_for(on_invalid: str) -> None:
+    columns = (ColumnSpec("a", ColumnType.NUMBER), ColumnSpec("b", ColumnType.DATE))
+    rows = [("x", "2025-03-14"), ("1", "0000-00-00"), (None, "")]
+    plan, tally = table_of(rows, columns, on_invalid=on_invalid), Tally()
+    (made,) = prepared([Batch.of_rows(rows, 2)], plan, tally)
+    if on_invalid == "null":
+        assert made.to_rows() == [(None, "2025-03-14"), ("1", None), (None, "")]
+        assert tally.warnings == {Warned.INVALID_AS_NULL: 2}
+    else:
+        assert (made.to_rows(), tally.warnings) == (rows, {})
 
 
 def test_a_declared_pair_of_words_is_accepted() -> None:

@@ -35,6 +35,12 @@ def test_slices_are_bounded_by_characters_too(chars_max: int, sizes: list[int]) 
     assert [part.rows for part in slices(batch, chars_max=chars_max)] == sizes
 
 
+def test_a_slice_that_is_longer_than_most_is_cut_again_only_beyond_twice_the_bound() -> None:
+    batch = Batch.of_columns([["x" * 19] * 4 + [""] * 8], 12)
+    assert [part.rows for part in slices(batch, chars_max=20)] == [2] * 6
+    assert [part.rows for part in slices(batch, chars_max=19)] == [1] * 4 + [2] * 4
+
+
 def test_a_batch_that_is_small_enough_is_not_copied() -> None:
     batch = Batch.of_columns([["a", "b"]], 2)
     assert next(slices(batch)) is batch

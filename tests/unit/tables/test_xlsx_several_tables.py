@@ -44,6 +44,11 @@ def values_of(sheet: Worksheet) -> list[list[object]]:
     return [list(row) for row in sheet.iter_rows(values_only=True)]
 
 
+def widths_of(sheet: Worksheet) -> list[tuple[int | None, int | None, int]]:
+    """The first and the last of neighbouring columns, and how many characters wide they are."""
+    return [(size.min, size.max, int(size.width)) for size in sheet.column_dimensions.values()]
+
+
 def test_every_table_has_worksheets_and_columns_of_its_own() -> None:
     written = write_tables(SHOP)
     orders, lines, refunds = written.openpyxl_sheets()
@@ -121,15 +126,18 @@ def test_an_index_sheet_says_which_rows_are_where() -> None:
     places = [cell.hyperlink.location for cell in index["A"][1:]]
     assert places == ["'it''s'!A1", "'it''s (2)'!A1", "'b'!A1", "'c'!A1"]
     assert [sheet.title for sheet in sheets] == ["it's", "it's (2)", "b", "c"]
+    assert widths_of(index) == [(1, 2, 34), (3, 5, 14)]
 
 
 def test_the_index_of_one_table_names_no_table() -> None:
     written = write_xlsx((ColumnSpec("n"),), [["x"]] * 5, limits=Limits(sheet_rows_max=4))
-    assert values_of(written.openpyxl_sheets()[-1]) == [
+    index = written.openpyxl_sheets()[-1]
+    assert values_of(index) == [
         ["Sheet", "First row", "Last row", "Rows"],
         ["Sheet1", 1, 3, 3],
         ["Sheet1 (2)", 4, 5, 2],
     ]
+    assert widths_of(index) == [(1, 1, 34), (2, 4, 14)]
 
 
 def test_a_workbook_without_a_split_has_no_index() -> None:

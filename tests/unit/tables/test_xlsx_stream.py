@@ -140,6 +140,23 @@ def test_a_file_never_exceeds_its_bound(options: ExportOptions, limits: Limits) 
         assert len(written.data) <= XLSX.size_bound(table_of(columns, rows, options=options, limits=limits))
 
 
+def test_the_memory_bound_counts_names_as_long_as_the_header_row_has_them() -> None:
+    def measured(name: str) -> tuple[int, int]:
+        columns = (ColumnSpec(name),) * 20
+        return XLSX.memory_bound(table_of(columns, []), 0), len(write_xlsx(columns, []).sheet_xml())
+
+    (bound, size), (least, smallest) = measured("\x07" * 255), measured("a")
+    assert bound - least > size - smallest > 20 * 250 * len("_x0007_")
+
+
+def test_a_text_may_be_as_long_as_a_cell_and_not_longer() -> None:
+    limits = Limits(cell_units_max=10)
+    XLSX.check_batch(Batch.of_rows([["y"], ["x" * 10]], 1), TEXT, ExportOptions(), limits)
+    with pytest.raises(SluiceError) as caught:
+        XLSX.check_batch(Batch.of_rows([["y"], ["x" * 11]], 1), TEXT, ExportOptions(), limits)
+    assert (caught.value.code, caught.value.facts["row"]) == (ErrorCode.CELL_TOO_LONG, 2)
+
+
 def test_the_bound_for_a_large_ordinary_table_keeps_parts_small() -> None:
     table = FilePlan(columns=COLUMNS, options=ExportOptions(), rows=2_000_000, size=300_000_000)
     assert XLSX.size_bound(table) <= 9_000 * 1024 * 1024

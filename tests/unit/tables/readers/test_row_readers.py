@@ -20,7 +20,7 @@ from sluice.tables.batch import Batch
 from sluice.tables.readers.csv import CsvOptions, CsvTable
 from sluice.tables.readers.json import DIGITS_MAX, read_json
 from sluice.tables.readers.json_lines import JsonLinesTable
-from sluice.tables.readers.records import RowShape
+from sluice.tables.readers.records import RowShape, missing_cells
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,4})?", fullmatch=True)
@@ -121,6 +121,19 @@ def test_whole_numbers_are_taken_up_to_a_length() -> None:
     assert read_json(f"[[{longest}]]".encode(), shape_of(1)).to_rows() == [(longest,)]
     with pytest.raises(SluiceError, match="too many digits"):
         read_json(f"[[{longest}9]]".encode(), shape_of(1))
+
+
+def test_brackets_and_commas_in_texts_count_for_neither_rows_nor_cells() -> None:
+    shape = RowShape(columns=(ColumnSpec("a"), ColumnSpec("b")), rows_max=2, cells_max=4)
+    rows = [["[[[],", "},{"], ["],[", ",,,"]]
+    assert read_json(json.dumps(rows).encode(), shape).to_rows() == [tuple(row) for row in rows]
+    with pytest.raises(SluiceError) as caught:
+        read_json(json.dumps([*rows, ["", ""]]).encode(), shape)
+    assert (caught.value.code, caught.value.facts) == (ErrorCode.BATCH_TOO_LARGE, {"batch_rows_max": 2})
+
+
+def test_objects_leave_out_the_cells_that_they_do_not_name() -> None:
+    assert missing_cells([{"c0": 1, "c1": 2, "c2": 3}, {"c1": None}, {}], shape_of(3)) == 5
 
 
 def test_a_nested_cell_is_named_by_row_and_column() -> None:

@@ -101,6 +101,14 @@ def test_csv_begins_with_its_header(text: str, said: str) -> None:
     assert caught.value.facts == {"field": "header", "line": 1}
 
 
+def test_a_header_of_the_most_columns_may_have_a_line_break_where_the_text_is_cut() -> None:
+    limits = Limits(columns_max=3)
+    assert CsvTable([b'"a\n', b'b",c,d\n'], limits).read_names() == ("a\nb", "c", "d")
+    with pytest.raises(SluiceError) as caught:
+        CsvTable([b'"a\n', b'b",c,d,e\n'], limits)
+    assert (caught.value.code, caught.value.facts) == (ErrorCode.TOO_MANY_COLUMNS, {"columns_max": 3})
+
+
 def test_a_header_that_is_no_csv_is_refused() -> None:
     with pytest.raises(SluiceError) as caught:
         csv_table('a,"b\n1,2\n')

@@ -52,7 +52,6 @@ class Replan(Exception):
     """What came does not fit the plan. The same rows fit ``plan``; blocks written so far are void."""
 
     def __init__(self, plan: FilePlan) -> None:
-        super().__init__(plan)
         self.plan = plan
 
 

@@ -46,8 +46,7 @@ class RowShape:
         return cls(
             columns=columns,
             rows_max=limits.batch_rows_max,
-            # Joined cells have a separator after each but the last of its column.
-            cells_max=limits.batch_bytes_max + len(columns),
+            cells_max=limits.batch_bytes_max,
             null_value=params.options.null_value,
             sheet=sheet,
             sheet_name=sheet_name,
@@ -59,7 +58,7 @@ class RowShape:
         return cls(
             columns=tuple(map(ColumnSpec, names)),
             rows_max=limits.batch_rows_max,
-            cells_max=limits.batch_bytes_max + len(names),
+            cells_max=limits.batch_bytes_max,
             null_value=null_value,
         )
 

@@ -53,7 +53,7 @@ def slices(batch: Batch, *, rows_max: int = SLICE_ROWS, chars_max: int = SLICE_C
     starts = [0] * len(batch.columns)
     for first in range(0, batch.rows, rows):
         piece = _piece(batch, pattern, range(first, min(first + rows, batch.rows)), starts)
-        if piece.rows > 1 and chars_of(piece) > 2 * chars_max:  # rows differ: these are longer than most
+        if chars_of(piece) > 2 * chars_max:  # rows differ: these are longer than most
             yield from slices(piece, rows_max=rows_max, chars_max=chars_max)
         else:
             yield piece

@@ -154,7 +154,7 @@ class XlsxFormat(Format):
         alone, however large, is rendered cell by cell.
         """
         columns = sum(len(part.columns) for part in plan.tables)
-        names = max(_header_bytes_max(part) - len(part.columns) * _COLUMN_FRAME for part in plan.tables)
+        names = max(map(_name_bytes_max, plan.tables))
         seen = _CHAR_BYTES_MAX * min(CHARS_SEEN, plan.size)
         cells = min(SLICE_CELLS, sum(part.rows * len(part.columns) for part in plan.tables))
         rendered = _SLICE_COPIES * slice_bytes_max(batch_bytes, growth=_ESCAPED_BYTES) + cells * _CELL_OBJECTS
@@ -181,5 +181,8 @@ def _check_formats(params: ExportParams) -> None:
 
 
 def _header_bytes_max(part: PlannedTable) -> int:
-    names = sum(len(column.name.encode("utf-8", "replace")) for column in part.columns)
-    return _ESCAPED_BYTES * names + len(part.columns) * _COLUMN_FRAME
+    return _name_bytes_max(part) + len(part.columns) * _COLUMN_FRAME
+
+
+def _name_bytes_max(part: PlannedTable) -> int:
+    return _ESCAPED_BYTES * sum(len(column.name.encode("utf-8", "replace")) for column in part.columns)
