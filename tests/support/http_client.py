@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from sluice.adapters.directory.links import LocalLinks
+from sluice.adapters.directory.links import LocalLinks, WatchAddresses
 from sluice.adapters.system_clock import SystemClock
 from sluice.api.http.app import RouteSet, build_http_app, operations_of
 from sluice.api.http.bodies.body import BodyTimeouts
@@ -51,6 +51,7 @@ class HttpRelay:
         self.app = build_http_app(
             self.memory.service,
             links=links,
+            watches=WatchAddresses(lambda: self.url, SECRET),
             closing=self.closing,
             body_timeouts=body_timeouts,
             requests_max=requests_max,

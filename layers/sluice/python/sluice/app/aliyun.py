@@ -42,6 +42,9 @@ class AliyunBackend:
     def open_links(self, settings: Settings, public_url: PublicUrl) -> None:
         del settings, public_url  # OSS serves the files
 
+    def open_watches(self, settings: Settings, public_url: PublicUrl) -> None:
+        del settings, public_url  # the functions have no secret of their own to sign with
+
     def open_keys(self, settings: Settings) -> KeyStore:
         return open_cloud_keys(settings, credentials_of(settings))
 

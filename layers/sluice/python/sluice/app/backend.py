@@ -25,7 +25,7 @@ from sluice.ports.task_store import TaskStore
 
 if TYPE_CHECKING:
     from sluice.adapters.directory.atomic_file import DiskRoom
-    from sluice.adapters.directory.links import LocalLinks
+    from sluice.adapters.directory.links import LocalLinks, WatchAddresses
 
 PublicUrl = str | Callable[[], str]
 """What links begin with; a function where it is known late."""
@@ -61,6 +61,9 @@ class Backend(Protocol):
 
     def open_links(self, settings: Settings, public_url: PublicUrl) -> LocalLinks | None:
         """Links to files that this service serves itself below ``public_url``; None where the store serves them."""
+
+    def open_watches(self, settings: Settings, public_url: PublicUrl) -> WatchAddresses | None:
+        """Addresses below ``public_url`` at which a browser watches one export; None where none are offered."""
 
     def open_keys(self, settings: Settings) -> KeyStore:
         """Open the store of API keys."""

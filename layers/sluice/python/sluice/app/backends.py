@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sluice.adapters.directory.atomic_file import RESERVE_FILE, DiskRoom, make_folder
 from sluice.adapters.directory.key_file import KeyFile
-from sluice.adapters.directory.links import LocalLinks, load_or_create_secret
+from sluice.adapters.directory.links import LocalLinks, WatchAddresses, load_or_create_secret
 from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.forwarding_store import RoomyStore, SplitStore
 from sluice.adapters.sqlite.tasks import SqliteTasks
@@ -64,6 +64,9 @@ class OneMachine:
         del settings, public_url
         return None  # a remote store serves the files
 
+    def open_watches(self, settings: Settings, public_url: PublicUrl) -> WatchAddresses:
+        return WatchAddresses(public_url, _link_secret(settings))
+
     def tidy(self, settings: Settings) -> int:
         """Of files beside the objects: what was begun aside and never got its name.
 
@@ -79,6 +82,10 @@ class OneMachine:
         return removed
 
 
+def _link_secret(settings: Settings) -> bytes:
+    return load_or_create_secret(make_root(settings) / LINK_SECRET_FILE, SystemRandomness())
+
+
 class DirectoryBackend(OneMachine):
     """Everything in the data directory of one machine."""
 
@@ -91,8 +98,7 @@ class DirectoryBackend(OneMachine):
             yield Stores(objects, tasks, self.open_links(settings, ""), SerialPool(), has_room=disk.has_room)
 
     def open_links(self, settings: Settings, public_url: PublicUrl) -> LocalLinks:
-        secret = load_or_create_secret(make_root(settings) / LINK_SECRET_FILE, SystemRandomness())
-        return LocalLinks(public_url, secret=secret, clock=SystemClock())
+        return LocalLinks(public_url, secret=_link_secret(settings), clock=SystemClock())
 
     def tidy(self, settings: Settings) -> int:
         store = DirectoryStore(settings.data_directory, randomness=SystemRandomness())

@@ -97,7 +97,10 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
             ports, interval_s=interval_s, tidy=tidy, memory=memory, stop_s=stop_s, walked=walked or None
         )
         health = build_health(settings, ports, telemetry, pool, sweeper, disk)
-        servers = stack.enter_context(open_servers(settings, ports, telemetry, links=links, health=health))
+        watches = backend.open_watches(settings, url)
+        servers = stack.enter_context(
+            open_servers(settings, ports, telemetry, links=links, watches=watches, health=health)
+        )
         url.http_port = servers.http_port
         sweeper.start()
         stack.callback(sweeper.stop)

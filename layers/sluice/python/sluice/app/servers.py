@@ -6,7 +6,7 @@ import ctypes
 import resource
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
-from sluice.adapters.directory.links import LocalLinks
+from sluice.adapters.directory.links import LocalLinks, WatchAddresses
 from sluice.api.auth import KeyRing, OpenRing, require_keys_unless_loopback
 from sluice.api.grpc.dispatch import Observe
 from sluice.api.grpc.server import GrpcLimits, GrpcServer, TlsFiles
@@ -57,7 +58,13 @@ class Servers(NamedTuple):
 
 @contextmanager
 def open_servers(
-    settings: Settings, ports: Ports, telemetry: Telemetry, *, links: LocalLinks | None, health: HealthApp
+    settings: Settings,
+    ports: Ports,
+    telemetry: Telemetry,
+    *,
+    links: LocalLinks | None,
+    watches: WatchAddresses | None,
+    health: HealthApp,
 ) -> Iterator[Servers]:
     """Listen until the context ends, then drain all ports at once within ``server.shutdown_grace_s``.
 
@@ -76,18 +83,7 @@ def open_servers(
     )
     closing = threading.Event()
     hosts = frozenset(filter(None, (settings.server.host, urlsplit(settings.server.public_url).hostname)))
-    app = build_http_app(
-        service,
-        routes=RouteSet.WITHOUT_FILES if links is None else RouteSet.ALL,
-        links=links,
-        closing=closing,
-        body_timeouts=BodyTimeouts(idle_s=settings.server.sender_timeout_s, total_s=settings.server.sender_timeout_s),
-        requests_max=settings.server.connections_max,
-        hosts=hosts,
-        trusted_proxies=settings.server.trusted_proxies,
-        tenant_share=settings.server.tenant_share,
-        observe=telemetry.metrics.observe_request,
-    )
+    app = _http_app(settings, service, telemetry, links=links, watches=watches, closing=closing, hosts=hosts)
     _allow_files()
     give_memory_back()
     listen = partial(_http_server, settings, ports, closing=closing)
@@ -147,6 +143,32 @@ def give_memory_back() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         for option, value in ((_M_ARENA_MAX, 2), (_M_MMAP_THRESHOLD, 256 * KIB), (_M_TRIM_THRESHOLD, 256 * KIB)):
             mallopt(option, value)
+
+
+def _http_app(
+    settings: Settings,
+    service: Service,
+    telemetry: Telemetry,
+    *,
+    links: LocalLinks | None,
+    watches: WatchAddresses | None,
+    closing: threading.Event,
+    hosts: Iterable[str],
+) -> Starlette:
+    timeout_s = settings.server.sender_timeout_s
+    return build_http_app(
+        service,
+        routes=RouteSet.WITHOUT_FILES if links is None else RouteSet.ALL,
+        links=links,
+        watches=watches,
+        closing=closing,
+        body_timeouts=BodyTimeouts(idle_s=timeout_s, total_s=timeout_s),
+        requests_max=settings.server.connections_max,
+        hosts=hosts,
+        trusted_proxies=settings.server.trusted_proxies,
+        tenant_share=settings.server.tenant_share,
+        observe=telemetry.metrics.observe_request,
+    )
 
 
 def _http_server(

@@ -1,4 +1,4 @@
-"""Links to objects of a local store: a holder of one may read one object until it expires."""
+"""Addresses whose possession is access: links to objects of a local store, and those that watch one task."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from sluice.adapters.directory.atomic_file import read_file, sync_folder, write_private
 from sluice.adapters.object_names import check_key
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import TaskRef
 from sluice.ports.clock import Clock, Randomness
 from sluice.ports.store_errors import StoreRefused
 
+Value = TypeVar("Value")
+
 SECRET_BYTES = 32
-_PURPOSE = b"sluice file link 1\0"
-"""Keeps these signatures apart from any other made with the same secret."""
+_FILE, _WATCH = b"sluice file link 1\0", b"sluice watch address 1\0"
+"""Keep these signatures apart from each other and from any other made with the same secret."""
 
 
 class LinkGrant(msgspec.Struct, frozen=True, array_like=True):
@@ -33,6 +37,31 @@ class LinkGrant(msgspec.Struct, frozen=True, array_like=True):
     """The task that has the object, of the tenant in whose folder it lies; empty in links of an older release."""
 
 
+class _Signer:
+    """Signs texts for one purpose, and reads them back."""
+
+    def __init__(self, secret: bytes, purpose: bytes) -> None:
+        if len(secret) < SECRET_BYTES:
+            raise ValueError(f"the secret of links has at least {SECRET_BYTES} bytes")
+        self._secret = secret
+        self._purpose = purpose
+
+    def token_of(self, value: object) -> str:
+        payload = _encode(msgspec.json.encode(value))
+        return f"{payload}.{self._sign(payload)}"
+
+    def read(self, token: str, kind: type[Value]) -> Value:
+        """The value of a token. Raises PERMISSION_DENIED unless we signed exactly this text for this purpose."""
+        payload, _, signature = token.partition(".")
+        # The signature is compared as text: then no other encoding of the same bytes passes.
+        if not hmac.compare_digest(_raw(self._sign(payload)), _raw(signature)):
+            raise SluiceError(ErrorCode.PERMISSION_DENIED, "The link is not one of ours.")
+        return msgspec.json.decode(base64.urlsafe_b64decode(payload), type=kind)
+
+    def _sign(self, payload: str) -> str:
+        return _encode(hmac.digest(self._secret, self._purpose + _raw(payload), hashlib.sha256))
+
+
 class LocalLinks:
     """Signs links to ``{base_url}/v1/files/{token}``, and reads their tokens back.
 
@@ -42,31 +71,44 @@ class LocalLinks:
     names_downloads = True
 
     def __init__(self, base_url: str | Callable[[], str], secret: bytes, clock: Clock) -> None:
-        if len(secret) < SECRET_BYTES:
-            raise ValueError(f"the secret of links has at least {SECRET_BYTES} bytes")
         self._base_url = base_url
-        self._secret = secret
+        self._signer = _Signer(secret, _FILE)
         self._clock = clock
 
     def mint_link(self, key: str, *, filename: str, expires_at: float, task_id: str = "") -> str:
         check_key(key)
-        payload = _encode(msgspec.json.encode(LinkGrant(key, filename, expires_at, task_id)))
-        base_url = self._base_url if isinstance(self._base_url, str) else self._base_url()
-        return f"{base_url.rstrip('/')}/v1/files/{payload}.{self._sign(payload)}"
+        token = self._signer.token_of(LinkGrant(key, filename, expires_at, task_id))
+        return f"{_text_of(self._base_url)}/v1/files/{token}"
 
     def verify(self, token: str) -> LinkGrant:
         """Read a token. Raises ``SluiceError``: PERMISSION_DENIED unless we signed exactly this text, or EXPIRED."""
-        payload, _, signature = token.partition(".")
-        # The signature is compared as text: then no other encoding of the same bytes passes.
-        if not hmac.compare_digest(_raw(self._sign(payload)), _raw(signature)):
-            raise SluiceError(ErrorCode.PERMISSION_DENIED, "The link is not one of ours.")
-        grant = msgspec.json.decode(base64.urlsafe_b64decode(payload), type=LinkGrant)
+        grant = self._signer.read(token, LinkGrant)
         if self._clock.now() >= grant.expires_at:
             raise SluiceError(ErrorCode.EXPIRED)
         return grant
 
-    def _sign(self, payload: str) -> str:
-        return _encode(hmac.digest(self._secret, _PURPOSE + _raw(payload), hashlib.sha256))
+
+class WatchAddresses:
+    """Signs addresses ``{base_url}/v1/watch/{token}``, and reads their tokens back.
+
+    Who has one may look at one task and fetch its file, as long as the task has one: it ends with the task, not by
+    a time of its own. ``base_url`` as for ``LocalLinks``.
+    """
+
+    def __init__(self, base_url: str | Callable[[], str], secret: bytes) -> None:
+        self._base_url = base_url
+        self._signer = _Signer(secret, _WATCH)
+
+    def mint(self, ref: TaskRef) -> str:
+        return f"{_text_of(self._base_url)}/v1/watch/{self._signer.token_of(ref)}"
+
+    def read(self, token: str) -> TaskRef:
+        """The task that a token is for. Raises PERMISSION_DENIED unless we signed exactly this text."""
+        return self._signer.read(token, TaskRef)
+
+
+def _text_of(base_url: str | Callable[[], str]) -> str:
+    return (base_url if isinstance(base_url, str) else base_url()).rstrip("/")
 
 
 def load_or_create_secret(path: Path, randomness: Randomness) -> bytes:

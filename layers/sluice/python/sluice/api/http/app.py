@@ -25,6 +25,7 @@ from sluice.api.http.operation import (
     HttpResources,
     Operation,
     OperationRoute,
+    SignsWatches,
     VerifiesLinks,
     json_response,
 )
@@ -56,6 +57,7 @@ def build_http_app(
     *,
     routes: RouteSet = RouteSet.ALL,
     links: VerifiesLinks | None = None,
+    watches: SignsWatches | None = None,
     closing: threading.Event | None = None,
     body_timeouts: BodyTimeouts | None = None,
     requests_max: int = 1_000,
@@ -67,13 +69,13 @@ def build_http_app(
     """Build the API over one service.
 
     ``links`` verifies the tokens of ``/v1/files``, for stores whose links lead
-    here. Callers that wait are answered once ``closing`` is set. One tenant has
-    at most ``tenant_share`` of the requests, downloads and tables under way. Without keys
+    here; ``watches`` signs and reads those of ``/v1/watch``. Callers that wait are answered once ``closing`` is set.
+    One tenant has at most ``tenant_share`` of the requests, downloads and tables under way. Without keys
     ``hosts`` are further names that callers may reach this by.
     ``trusted_proxies`` are the addresses and networks whose forwarded headers
     count; None where the headers say nothing of interest. ``observe`` is called with each answer, for metrics.
     """
-    operations = operations_of(routes)
+    operations = operations_of(routes, watched=watches is not None)
     document = cache(lambda: make_document(operations))
     ports = service.ports
     site = Middleware(SiteMiddleware, ring=service.access.ring, hosts=hosts, journal=ports.journal)
@@ -99,6 +101,7 @@ def build_http_app(
     app.state.resources = HttpResources(
         service=service,
         links=links,
+        watches=watches,
         closing=closing or threading.Event(),
         body_timeouts=body_timeouts or BodyTimeouts(),
         body_budget=BodyBudget(share=tenant_share),
@@ -109,12 +112,13 @@ def build_http_app(
     return app
 
 
-def operations_of(routes: RouteSet) -> tuple[Operation, ...]:
+def operations_of(routes: RouteSet, *, watched: bool = True) -> tuple[Operation, ...]:
+    """What is served; ``watched``: at the addresses of single exports too."""
     if routes is RouteSet.READ_ONLY:
         return tuple(operation for operation in exports.OPERATIONS if operation.scope is Scope.READ)
-    from sluice.api.http.routes import batches, stream  # noqa: PLC0415  # a server that only reads loads no formats
+    from sluice.api.http.routes import batches, stream, watch  # noqa: PLC0415  # a server that only reads loads no formats
 
-    operations = (*exports.OPERATIONS, *batches.OPERATIONS, *stream.OPERATIONS)
+    operations = (*exports.OPERATIONS, *batches.OPERATIONS, *stream.OPERATIONS, *(watch.OPERATIONS if watched else ()))
     if routes is RouteSet.WITHOUT_FILES:
         return operations
     from sluice.api.http.routes import files  # noqa: PLC0415  # only one machine serves files itself

@@ -37,6 +37,8 @@ _SENTENCES: dict[int, str] = {
 METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 """Those that every server knows, whether or not a path takes them (RFC 9110, 9.1, and RFC 5789)."""
 EXPORT_PATHS = "/v1/exports/"
+WATCH_PATHS = "/v1/watch/"
+"""Which pages of any site may read: possession of the address is access, and no credential of a browser counts."""
 
 
 class HttpError(Exception):
@@ -114,7 +116,7 @@ def _answer_routing(request: Request, error: HTTPException, journal: Journal) ->
     # The methods of all routes of the path; the framework's own answer names those of one.
     methods = ", ".join(sorted({"OPTIONS", *(method for one in routes for method in one.methods or ())}))
     if request.method == "OPTIONS" and routes:
-        return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Allow": methods})
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Allow": methods})  # to a preflight as well
     if error.status_code == HTTPStatus.NOT_FOUND and request.url.path.startswith(EXPORT_PATHS):
         known = record_error(SluiceError(ErrorCode.TASK_NOT_FOUND), journal)
         return problem_response(known, request_id=request_id)

@@ -182,6 +182,14 @@ class VerifiesLinks(Protocol):
         """Read a token. Raises ``SluiceError``: PERMISSION_DENIED unless it is one of ours, EXPIRED after its time."""
 
 
+class SignsWatches(Protocol):
+    def mint(self, ref: TaskRef) -> str:
+        """The address at which anyone who has it may watch the task."""
+
+    def read(self, token: str) -> TaskRef:
+        """The task of an address. Raises PERMISSION_DENIED unless it is one of ours."""
+
+
 def _limiter(threads: int) -> Callable[[], CapacityLimiter]:
     return lambda: CapacityLimiter(threads)
 
@@ -192,6 +200,7 @@ class HttpResources:
 
     service: Service
     links: VerifiesLinks | None = None
+    watches: SignsWatches | None = None
     closing: threading.Event = field(default_factory=threading.Event)
     """Set when the server drains: callers that wait are answered now."""
     keep_alive_s: float = 15
@@ -239,6 +248,7 @@ class HttpCall(Generic[Query]):
     resources: HttpResources
     principal: Principal
     query: Query
+    watched: str | None = None  # the path of the watch address that let the caller in
 
     @property
     def ports(self) -> Ports:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from sluice.api.http.bodies.models import OpenedView
 from sluice.api.http.operation import HttpCall, json_response
-from sluice.api.task_view import view_task
+from sluice.api.task_view import TaskView, view_task
 from sluice.domain.progress import eta_s
 from sluice.domain.task import State, Task
 
@@ -33,15 +33,25 @@ def task_response(
     sent = {"ETag": etag_of(task), **(headers or {})}
     if task.state in _RUNNING or status == HTTPStatus.ACCEPTED:
         sent["Retry-After"] = str(max(1, min(eta_s(task, now) or 1, RETRY_S_MAX)))
-    return json_response(view_task(task, now, stored=stored), status, sent)
+    return json_response(shown(call, task, stored=stored), status, sent)
+
+
+def shown(call: HttpCall[Any], task: Task, *, stored: list[tuple[int, int]] | None = None) -> TaskView:
+    """The task as this caller sees it: with the paths that it may go."""
+    view = view_task(task, call.ports.clock.now(), stored=stored)
+    if call.watched is None or view.download_path is None:
+        return view
+    return msgspec.structs.replace(view, download_path=f"{call.watched}/file")
 
 
 def opened_response(call: HttpCall[Any], task: Task, *, replayed: bool, stored: list[tuple[int, int]]) -> Response:
     """As ``created_response``, with the batches that need not be sent again."""
     answer = created_response(call, task, replayed=replayed)
-    shown = msgspec.structs.asdict(view_task(task, call.ports.clock.now(), stored=stored))
+    view = msgspec.structs.asdict(view_task(task, call.ports.clock.now(), stored=stored))
+    watches = call.resources.watches
+    watch_url = watches.mint(task.ref) if watches is not None else None
     headers = {name: value for name, value in answer.headers.items() if name not in {"content-length", "content-type"}}
-    return json_response(OpenedView(**shown, stored=stored), answer.status_code, headers)
+    return json_response(OpenedView(**view, stored=stored, watch_url=watch_url), answer.status_code, headers)
 
 
 def created_response(call: HttpCall[Any], task: Task, *, replayed: bool) -> Response:

@@ -119,9 +119,14 @@ class StoredBatches(msgspec.Struct, frozen=True):
 
 
 class OpenedView(TaskView, frozen=True, kw_only=True):
-    """The export. `stored` has the ranges of sequences that are stored already, both ends included, in order."""
+    """The export. `stored` has the ranges of sequences that are stored already, both ends included, in order.
+
+    `watch_url` may be given to a browser: who has it may look at this export and fetch its file, without a key and
+    from a page of any site, and nothing else; null where the service offers none.
+    """
 
     stored: list[tuple[int, int]]
+    watch_url: str | None
 
 
 class LinkView(msgspec.Struct, frozen=True):

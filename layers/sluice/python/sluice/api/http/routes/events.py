@@ -14,8 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from sluice.api.error_status import problem, record_error
 from sluice.api.http.errors import request_id_of
 from sluice.api.http.operation import HttpCall
-from sluice.api.http.responses import is_known
-from sluice.api.task_view import view_task
+from sluice.api.http.responses import is_known, shown
 from sluice.domain.errors import SluiceError
 from sluice.domain.task import Task
 from sluice.ports.store_errors import StoreError
@@ -89,5 +88,5 @@ async def _is_stopping(call: HttpCall[Any], poll_s: float) -> bool:
 
 
 def _event(call: HttpCall[Any], task: Task) -> bytes:
-    data = msgspec.json.encode(view_task(task, call.ports.clock.now()))
+    data = msgspec.json.encode(shown(call, task))
     return b"id: %d\ndata: %b\n\n" % (task.rev, data)

@@ -17,6 +17,7 @@ from sluice.api.http.errors import (
     HEAD_BYTES_MAX,
     REQUEST_ID_KEY,
     SHARE_KEY,
+    WATCH_PATHS,
     head_too_large,
     invalid_request,
     problem_response,
@@ -37,6 +38,15 @@ _ONCE = frozenset({b"authorization", b"content-type", b"idempotency-key"})
 """Fields of which two would be read one way here and another way by a proxy."""
 
 _ABSOLUTE = re.compile(rb"https?://(?P<host>[^/]*)(?P<path>/.*)?", re.IGNORECASE | re.DOTALL)
+
+_FOR_ANY_SITE = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD",
+    "Access-Control-Allow-Headers": "If-None-Match, Last-Event-ID",
+    "Access-Control-Expose-Headers": "ETag, Retry-After, X-Request-ID",
+    "Access-Control-Max-Age": "86400",
+}
+"""Without Access-Control-Allow-Credentials, so that a browser sends none."""
 
 Observe = Callable[[str, str, int, float], None]
 """Called with every answer: method, route template, status, seconds."""
@@ -78,6 +88,8 @@ class RequestMiddleware:
                 headers["X-Request-ID"] = scope[REQUEST_ID_KEY]
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers.setdefault("Cache-Control", "no-store")
+                if scope["path"].startswith(WATCH_PATHS):
+                    headers.update(_FOR_ANY_SITE)
             await send(message)
 
         try:
@@ -151,7 +163,10 @@ class SiteMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
-        refusal = self._refuse(scope["method"], Headers(scope=scope)) if scope["type"] == "http" else None
+        is_asked = scope["type"] == "http" and not (
+            scope["method"] == "OPTIONS" and scope["path"].startswith(WATCH_PATHS)
+        )
+        refusal = self._refuse(scope["method"], Headers(scope=scope)) if is_asked else None
         if refusal is not None:
             try:
                 is_refused = self._ring.is_open()
@@ -169,7 +184,7 @@ class SiteMiddleware:
             return SluiceError(ErrorCode.PERMISSION_DENIED, detail, field="Host")
         origin = headers.get("origin")
         is_foreign = headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
-        if method not in CHANGES_NOTHING and (
+        if method not in CHANGES_NOTHING | {"OPTIONS"} and (
             is_foreign or (origin is not None and origin.partition("://")[2] != host)
         ):
             detail = "Without API keys no page of another site may change anything: make one, `sluice keys add TENANT`."

@@ -1,0 +1,153 @@
+"""A watch address shows one export to whoever has it, from a page of any site, and opens nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from sluice.adapters.directory.links import LocalLinks, WatchAddresses
+from sluice.adapters.system_clock import SystemClock
+from sluice.api.http.app import RouteSet, operations_of
+from sluice.domain.keys import TaskId, TaskRef, TenantId
+from tests.support.http_client import SECRET, ApiClient, HttpRelay, code_of, definition, http_relay
+
+PAGE = {"Origin": "https://shop.example", "Sec-Fetch-Site": "cross-site"}
+FOR_ANY_SITE = "access-control-allow-origin"
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpRelay]:
+    with http_relay(tmp_path_factory.mktemp("watch")) as running:
+        yield running
+
+
+def opened(client: ApiClient, **how: object) -> tuple[str, str]:
+    """An export's id and the path of its watch address."""
+    answer = client.post("/v1/exports", json=definition(**how)).json()
+    address = urlsplit(answer["watch_url"])
+    assert f"{address.scheme}://{address.netloc}" == client.relay.url
+    return answer["task_id"], address.path
+
+
+def finish(client: ApiClient, task_id: str, rows: object = (("1",),)) -> None:
+    assert client.put_rows(task_id, 1, rows).status_code == 200
+    assert client.post(f"/v1/exports/{task_id}/close").status_code == 202
+    assert client.get(f"/v1/exports/{task_id}?wait=20").json()["state"] == "completed"
+
+
+def test_who_has_the_address_sees_the_export_and_fetches_its_file_without_a_key(relay: HttpRelay) -> None:
+    client, page = relay.client("watched"), relay.stranger()
+    task_id, address = opened(client, format="csv", columns=["id"])
+    seen = page.get(address)
+    assert (seen.status_code, seen.json()["state"], seen.json()["task_id"]) == (200, "open", task_id)
+    assert page.get(f"{address}/file").status_code == 409
+    finish(client, task_id)
+    seen = page.get(address, params={"wait": 20})
+    assert (seen.json()["state"], seen.json()["download_path"]) == ("completed", f"{address}/file")
+    assert page.get(address, headers={"If-None-Match": seen.headers["ETag"]}).status_code == 304
+    link = page.get(f"{address}/file")
+    assert link.status_code == 302
+    assert page.get(link.headers["Location"]).content == b"\xef\xbb\xbfid\r\n1\r\n"
+    assert page.get(f"{address}/file", params={"redirect": "false"}).json().keys() == {"url", "expires_at"}
+
+
+def test_its_events_are_those_of_the_export_until_it_has_ended(relay: HttpRelay) -> None:
+    client, page = relay.client("watched"), relay.stranger()
+    task_id, address = opened(client, format="csv", columns=["id"])
+    states = []
+    with page.stream("GET", f"{address}/events") as events:
+        assert events.headers["content-type"].startswith("text/event-stream")
+        for line in events.iter_lines():
+            if line.startswith("data: "):
+                seen = json.loads(line[6:])
+                states.append(seen["state"])
+                if len(states) == 1:
+                    finish(client, task_id)
+    assert (states[0], states[-1]) == ("open", "completed")
+    assert seen["download_path"] == f"{address}/file"
+
+
+def test_an_open_that_is_repeated_has_the_same_address_and_another_export_has_another(relay: HttpRelay) -> None:
+    client = relay.client("watched")
+    key = {"Idempotency-Key": "watched once"}
+    first, again = (client.post("/v1/exports", json=definition(), headers=key).json()["watch_url"] for _ in range(2))
+    assert first == again != client.post("/v1/exports", json=definition()).json()["watch_url"]
+
+
+def test_no_other_text_is_an_address(relay: HttpRelay) -> None:
+    client, page = relay.client("watched"), relay.stranger()
+    task_id, address = opened(client)
+    token = address.rpartition("/")[2]
+    payload, _, signature = token.partition(".")
+    wrong = ["", "x", f"{payload}.", f".{signature}", payload, f"{payload}.{signature}=", token.swapcase(), task_id]
+    wrong += [token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :] for place in range(len(token))]
+    other = WatchAddresses("", b"another secret of thirty-two bytes").mint(
+        TaskRef(TenantId("watched"), TaskId(task_id))
+    )
+    wrong.append(other.rpartition("/")[2])
+    link = LocalLinks("", SECRET, SystemClock()).mint_link("out/v1/aa/watched/x/f", filename="f", expires_at=1e12)
+    wrong.append(link.rpartition("/")[2])  # of the same secret, for another purpose
+    for text in wrong:
+        for path in ("", "/events", "/file"):
+            answer = httpx.get(f"{relay.url}/v1/watch/{text}{path}", trust_env=False)
+            assert answer.status_code in {403, 404}, (text, answer.text)
+    assert code_of(page.get(f"/v1/files/{token}")) == "PERMISSION_DENIED"
+
+
+def test_it_takes_no_method_that_changes_anything_and_no_key_goes_with_it(relay: HttpRelay) -> None:
+    client = relay.client("watched")
+    task_id, address = opened(client)
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        for path in ("", "/events", "/file", "/batches/1", "/close", "/cancel"):
+            answer = httpx.request(method, f"{relay.url}{address}{path}", trust_env=False)
+            assert answer.status_code in {404, 405}, (method, path, answer.text)
+    assert client.get(f"/v1/exports/{task_id}").json()["state"] == "open"
+
+
+def test_pages_of_other_sites_read_watch_addresses_errors_included_and_nothing_else(relay: HttpRelay) -> None:
+    client = relay.client("watched")
+    _, address = opened(client)
+    for path in (address, f"{address}/file", f"{address}x", f"{address}/none"):
+        answer = httpx.get(f"{relay.url}{path}", headers=PAGE, trust_env=False)
+        assert answer.headers[FOR_ANY_SITE] == "*"
+        assert "access-control-allow-credentials" not in answer.headers
+    asked = {**PAGE, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "if-none-match"}
+    preflight = httpx.options(f"{relay.url}{address}", headers=asked, trust_env=False)
+    assert (preflight.status_code, preflight.headers["access-control-allow-methods"]) == (204, "GET, HEAD")
+    assert "If-None-Match" in preflight.headers["access-control-allow-headers"]
+    others = {one.path for one in operations_of(RouteSet.ALL) if not one.path.startswith("/v1/watch/")}
+    for path in {"/", "/docs", "/openapi.json", "/health/live", *others}:
+        url = relay.url + path.format(task_id="x", sequence=1, token="x")
+        for method in ("GET", "OPTIONS", "HEAD"):
+            answer = httpx.request(method, url, headers=asked, trust_env=False)
+            assert not [name for name in answer.headers if name.startswith("access-control")], (method, path)
+
+
+def test_it_ends_with_the_export(relay: HttpRelay) -> None:
+    client, page = relay.client("watched"), relay.stranger()
+    task_id, address = opened(client, format="csv", columns=["id"])
+    finish(client, task_id)
+    assert client.delete(f"/v1/exports/{task_id}").status_code == 204
+    assert code_of(page.get(f"{address}/file")) in {"EXPIRED", "TASK_DELETED"}
+    assert page.get(address).json().get("state", "") != "completed"
+
+
+def test_those_who_watch_leave_the_requests_of_callers_with_keys_alone(tmp_path: Path) -> None:
+    with http_relay(tmp_path, requests_max=10, connections_max=100) as small:
+        client = small.client("watched")
+        task_id, address = opened(client)
+        refused, streams = 0, []
+        with httpx.Client(base_url=small.url, trust_env=False, limits=httpx.Limits(max_connections=None)) as pages:
+            for _ in range(10):
+                stream = pages.send(pages.build_request("GET", f"{address}/events"), stream=True)
+                streams.append(stream)
+                refused += stream.status_code == 503
+            assert 0 < refused < 10
+            assert client.get(f"/v1/exports/{task_id}").status_code == 200
+            for stream in streams:
+                stream.close()
