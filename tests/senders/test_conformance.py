@@ -61,6 +61,8 @@ def test_every_row_is_in_the_file_once_and_in_order(sender: Sender, service: Ser
     said = sender.done(job(service.url, tmp_path))
     assert rows_of(tmp_path / "orders.csv") == expected(ROWS)
     assert (said["rows"], said["sent"], said["replayed"], said["retries"]) == (ROWS, ROWS, 0, 0)
+    watched = httpx.get(said["watch_url"], trust_env=False).json()
+    assert (watched["task_id"], watched["state"]) == (said["task_id"], "completed")
 
 
 def test_a_table_of_no_rows_is_a_file_with_a_header(sender: Sender, service: ServiceProcess, tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ class Export
     private $isFound = false;
     /** @var bool */
     private $isClosedHere = false;
+    /** @var string|null */
+    private $watchUrl;
     /** @var callable(Progress): mixed|null */
     private $onProgress;
     /** @var Progress */
@@ -188,7 +190,9 @@ class Export
     public function open(): self
     {
         if ($this->id === '') {
-            $this->take($this->opened());
+            $answer = $this->opened();
+            $this->take($answer);
+            $this->watchUrl = is_string($answer['watch_url'] ?? null) ? $answer['watch_url'] : null;
         }
         return $this;
     }
@@ -321,6 +325,17 @@ class Export
             throw new TransportException('the answer has no link', 'UNEXPECTED_ANSWER', ['task_id' => $this->id]);
         }
         return $url;
+    }
+
+    /**
+     * An address at which a browser sees this export, follows its events and fetches its file, without the API key and
+     * from a page of any site: hand it to the page of who asked. Null where the service offers none, and for an export
+     * that was found by its id.
+     */
+    public function watchUrl(): ?string
+    {
+        $this->open();
+        return $this->watchUrl;
     }
 
     /**

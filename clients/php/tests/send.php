@@ -64,7 +64,7 @@ try {
     }
     say([
         'event' => 'done', 'task_id' => $export->id(), 'rows' => $export->rows(), 'warnings' => $export->warnings(),
-        'sent' => $last->rows, 'replayed' => $last->replayed, 'batches' => $last->batches, 'retries' => $last->retries,
+        'watch_url' => isset($job['columns']) ? $export->watchUrl() : null, 'sent' => $last->rows, 'replayed' => $last->replayed, 'batches' => $last->batches, 'retries' => $last->retries,
         'peak_bytes' => memory_get_peak_usage(),
     ]);
 } catch (Sluice\Throwable $error) {

@@ -133,7 +133,7 @@ final class FakeService
         return [
             'task_id' => $id, 'state' => $export['state'], 'filename' => $export['filename'], 'format' => $export['format'],
             'rows_received' => array_sum(array_map('count', $export['batches'])), 'batches' => count($export['batches']),
-            'progress_percent' => $isDone ? 100.0 : 0.0, 'warnings' => [],
+            'progress_percent' => $isDone ? 100.0 : 0.0, 'warnings' => [], 'watch_url' => "http://sluice.invalid/v1/watch/$id",
             'file_size_bytes' => $isDone ? strlen($export['file']) : null, 'checksum_sha256' => $isDone ? hash('sha256', $export['file']) : null,
         ];
     }
