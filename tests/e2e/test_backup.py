@@ -5,15 +5,17 @@ from __future__ import annotations
 import sqlite3
 import stat
 import threading
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from sluice.app.backends import BACKUP_MARKER
 from sluice.client import Client
 from tests.support.command_line import sluice
-from tests.support.running_service import ServiceProcess
+from tests.support.running_service import ServiceProcess, eventually
 
 pytestmark = pytest.mark.slow
 COLUMNS = [{"name": "id", "type": "number"}]
@@ -32,6 +34,10 @@ def finished(client: Client, task_id: str, batches: int, folder: Path) -> bytes:
     export.wait(60)
     export.save_to(folder / task_id)
     return (folder / task_id).read_bytes()
+
+
+def said(*arguments: str | Path, env: Mapping[str, str] | None = None) -> str:
+    return sluice(*arguments, env=env).stdout
 
 
 def test_a_backup_taken_while_serving_has_what_was_acknowledged(tmp_path: Path) -> None:
@@ -74,6 +80,50 @@ def test_a_backup_taken_while_serving_has_what_was_acknowledged(tmp_path: Path) 
             assert lines == ["id", *(str(sequence * 10 + row) for sequence in (1, 2, 3) for row in range(10))]
     finally:
         service.stop()
+
+
+def test_a_restore_beside_a_running_service_brings_no_revoked_key_back(tmp_path: Path) -> None:
+    data, copy, keys_file = tmp_path / "data", tmp_path / "copy", tmp_path / "etc" / "keys.json"
+    named = {"SLUICE_SECURITY_API_KEYS_FILE": str(keys_file)}
+
+    def keys(*arguments: str) -> str:
+        return sluice("keys", *arguments, "--data", data, env=named).stdout.strip()
+
+    revoked = keys("add", "shop")
+    service = ServiceProcess(data, env=named)
+    try:
+        assert f"The API keys of {keys_file} are in it." in said("backup", copy, "--data", data, env=named)
+        keys("revoke", revoked.split("_")[1])
+        made_since = keys("add", "shop")
+
+        def statuses() -> list[int]:
+            calls = [{"Authorization": f"Bearer {key}"} for key in (revoked, made_since)]
+            return [httpx.get(f"{service.url}/v1/exports", headers=call, trust_env=False).status_code for call in calls]
+
+        eventually(lambda: statuses() == [401, 200])
+        before = keys_file.read_bytes()
+        words = said("restore", copy, "--data", tmp_path / "drill", env=named)
+        assert f"{keys_file} was there and stays as it is" in words
+        assert keys_file.read_bytes() == before
+        assert statuses() == [401, 200]
+        words = said("restore", copy, "--data", tmp_path / "new")
+        assert "keys revoked since then are valid again" in words
+        assert (tmp_path / "new/keys.json").read_bytes() == (copy / "keys.json").read_bytes()
+    finally:
+        service.stop()
+
+
+def test_what_a_backup_has_not_is_said(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    ServiceProcess(data).stop()
+    bucket = {"SLUICE_STORAGE_BACKEND": "s3", "SLUICE_S3_URL": "s3://acme/x", "SLUICE_S3_REGION": "eu-central-1"}
+    words = said("backup", copy, "--data", data, env=bucket)
+    assert f"It has no API keys: there is no {data / 'keys.json'}." in words
+    assert "Files in the bucket are not copied." in words
+    words = said("restore", copy, "--data", tmp_path / "new", env=bucket)
+    assert "The backup has no API keys." in words
+    assert "only where the one that was backed up runs no more" in words
+    assert "bucket" not in said("restore", copy, "--data", tmp_path / "newer")
 
 
 def test_a_backup_names_what_is_wrong_and_copies_nothing(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -26,12 +26,17 @@ class BackupError(Exception):
     """Why nothing was copied, in one sentence with the way out."""
 
 
+KeysOutcome = Literal["copied", "kept", "none"]
+"""What became of the API keys; kept: of a restore, whose place for them has a file that is not replaced."""
+
+
 class Copied(NamedTuple):
     """What a copy has."""
 
     tasks: int
     objects: int
     bytes: int
+    keys: KeysOutcome
 
 
 class _Marker(msgspec.Struct):
@@ -42,7 +47,7 @@ class _Marker(msgspec.Struct):
 
 
 def back_up(settings: Settings, target: Path) -> Copied:
-    """Copy rows, objects, keys and the secret of links to ``target``, which is new or empty.
+    """Copy rows, objects, keys and the secret of links to ``target``, which is new or empty, and not in what is copied.
 
     Rows first, of one moment, by SQLite's own backup; then the objects. A
     chunk is stored before its row names it and removed after its task has
@@ -53,6 +58,8 @@ def back_up(settings: Settings, target: Path) -> Copied:
     source = settings.data_directory
     if not (source / TASKS_FILE).is_file():
         raise BackupError(f"no service has its data in {source}")
+    if any(_is_within(target, folder) for folder in (source, source / OBJECTS_FOLDER)):
+        raise BackupError(f"{target} is in the directory that it would be a copy of, and would be lost with it")
     _make_empty(target)
     _mark(target, _Marker(_UNFINISHED, 0, 0, 0))
     tasks = _copy_rows(source / TASKS_FILE, target / TASKS_FILE)
@@ -63,15 +70,20 @@ def back_up(settings: Settings, target: Path) -> Copied:
         except NO_FILE:  # its task ended meanwhile, or it is no object
             continue
         objects += 1
-    for path, name in ((settings.api_keys_path, _KEYS), (source / LINK_SECRET_FILE, LINK_SECRET_FILE)):
-        if path.is_file():
-            _copy(path, target / name, follows_links=True)
+    has_keys = _copy_if_there(settings.api_keys_path, target / _KEYS)
+    _copy_if_there(source / LINK_SECRET_FILE, target / LINK_SECRET_FILE)
     _mark(target, _Marker(_FORMAT, tasks, objects, size))
-    return Copied(tasks, objects, size)
+    return Copied(tasks, objects, size, "copied" if has_keys else "none")
 
 
 def restore(source: Path, settings: Settings) -> Copied:
-    """Copy a backup to the data directory of ``settings``, which is new or empty. Raises as ``back_up``."""
+    """Copy a backup to the data directory of ``settings``, which is new or empty, and not in the backup.
+
+    Nothing that is there is replaced: where ``security.api_keys_file`` names a
+    file that exists, it stays as it is, since a running service may have it,
+    and a key that was revoked after the backup would be valid again. Raises as
+    ``back_up``.
+    """
     try:
         marker = msgspec.json.decode((source / BACKUP_MARKER).read_bytes(), type=_Marker)
     except (OSError, UnicodeDecodeError, msgspec.MsgspecError):
@@ -87,20 +99,30 @@ def restore(source: Path, settings: Settings) -> Copied:
     if _count_rows(source / TASKS_FILE) != marker.tasks:
         raise BackupError(f"{source} is no whole backup: {TASKS_FILE} is damaged, or not the one that was copied")
     target = settings.data_directory
+    if _is_within(target, source):
+        raise BackupError(f"{target} is in the backup that it would be a copy of: name another folder")
     _make_empty(target)
     _mark(target, _Marker(_UNFINISHED, 0, 0, 0))
     for path in _files(source):
         name = path.relative_to(source)
-        if str(name) == _KEYS:
-            _copy(path, settings.api_keys_path)
-        elif str(name) not in {BACKUP_MARKER, TASKS_FILE}:
+        if str(name) not in {BACKUP_MARKER, TASKS_FILE, _KEYS}:
             _copy(path, target / name)
     _copy(source / TASKS_FILE, target / TASKS_FILE)
     with closing(sqlite3.connect(target / TASKS_FILE)) as rows:
         rows.execute("PRAGMA journal_mode = WAL")  # as a service makes it; the backup itself is one file
+    keys = _put_back_keys(source / _KEYS, settings.api_keys_path)  # they may lie outside: only when the rest is whole
     (target / BACKUP_MARKER).unlink()  # last: before, no service starts there
     sync_folder(target)
-    return Copied(marker.tasks, marker.objects, marker.bytes)
+    return Copied(marker.tasks, marker.objects, marker.bytes, keys)
+
+
+def _put_back_keys(source: Path, target: Path) -> KeysOutcome:
+    if not source.is_file():
+        return "none"
+    if os.path.lexists(target):
+        return "kept"
+    _copy(source, target)
+    return "copied"
 
 
 def _mark(folder: Path, marker: _Marker) -> None:
@@ -112,6 +134,12 @@ def _make_empty(folder: Path) -> None:
     make_folder(folder.absolute(), os.fsync)
     if any(folder.iterdir()):
         raise BackupError(f"{folder} is not empty: name a new folder")
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    """Whether ``path``, which need not exist, is ``folder`` or lies in it, by whatever names both are called."""
+    found = Path(os.path.realpath(path))  # raises nothing for links in a circle
+    return folder.exists() and any(place.exists() and place.samefile(folder) for place in (found, *found.parents))
 
 
 def _copy_rows(source: Path, target: Path) -> int:
@@ -146,6 +174,14 @@ def _files(folder: Path) -> Iterator[Path]:
     for path, _, names in os.walk(folder, onerror=refuse):
         for name in sorted(names):
             yield Path(path) / name
+
+
+def _copy_if_there(source: Path, target: Path) -> bool:
+    """Raises FileNotFoundError for a link that leads nowhere: a copy without the file would pass for a whole one."""
+    is_there = os.path.lexists(source)
+    if is_there:
+        _copy(source, target, follows_links=True)
+    return is_there
 
 
 def _copy(source: Path, target: Path, *, follows_links: bool = False) -> int:
