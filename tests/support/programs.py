@@ -31,6 +31,7 @@ PACKAGES = {
     "gunzip": "gzip",
     "unzip": "unzip",
     "openssl": "openssl",
+    "chromium": "chromium",
     "node": "nodejs",
 }
 """The Debian package of each program."""

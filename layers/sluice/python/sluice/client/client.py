@@ -94,7 +94,13 @@ class Client:
             body["expected_rows"] = expected_rows
         answer = self._calls.json("POST", "/v1/exports", body, headers=self._calls.key_header(idempotency_key))
         names = {sheet: [str(column.get("name")) for column in encoded] for sheet, encoded in declared.items()}
-        return Export(self._calls, answer.text("task_id"), compress=self._compress, columns=names)
+        return Export(
+            self._calls,
+            answer.text("task_id"),
+            compress=self._compress,
+            columns=names,
+            watch_url=answer.read("watch_url", str | None) if "watch_url" in answer else None,
+        )
 
     def send_table(
         self,

@@ -118,9 +118,18 @@ class Export:
     """An export by its id. Thread-safe; every call may be repeated."""
 
     def __init__(
-        self, calls: Calls, task_id: str, *, compress: bool, columns: Mapping[str, Sequence[str]] | None = None
+        self,
+        calls: Calls,
+        task_id: str,
+        *,
+        compress: bool,
+        columns: Mapping[str, Sequence[str]] | None = None,
+        watch_url: str | None = None,
     ) -> None:
         self.id = task_id
+        self.watch_url = watch_url
+        """For the browser of who asked: shows this export and its file without the API key. None unless it was opened
+        here, and where the service offers none."""
         self._columns = columns or {}
         """Names of the columns by sheet, for errors; of the one table by the empty text."""
         self._calls = calls
