@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import random
 import signal
 import subprocess
@@ -216,6 +217,24 @@ def test_a_download_with_another_byte_is_no_file(sender: Sender, service: Servic
         said = sender.failed(job(server.url, tmp_path))
     assert said["code"] == "RESULT_VERIFY_FAILED"
     assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("orders.csv", "as it was")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a small file system")
+def test_a_disk_without_room_is_named_and_the_old_file_stays(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "none", small], capture_output=True, check=False)
+    if mount.returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        (small / "orders.csv").write_text("as it was")
+        said = sender.failed(job(service.url, tmp_path, save_to=str(small / "orders.csv")))
+        assert (said["code"], said["retryable"]) == ("NOT_WRITTEN", False)
+        assert [(one.name, one.read_text()) for one in small.iterdir()] == [("orders.csv", "as it was")]
+    finally:
+        subprocess.run(["umount", small], check=True)
 
 
 def test_a_file_that_is_replaced_is_open_to_no_others_than_before(

@@ -96,7 +96,9 @@ final class CurlTransport implements Transport
             return new Response((int) curl_getinfo($handle, CURLINFO_RESPONSE_CODE), $inbox->headers, $inbox->body);
         }
         $failure = $inbox->failure !== '' ? $inbox->failure : (curl_error($handle) ?: curl_strerror($result));
-        return new Response(0, [], '', $failure, $inbox->failure !== '' || in_array($result, self::FINAL, true));
+        $response = new Response(0, [], '', $failure, $inbox->failure !== '' || in_array($result, self::FINAL, true));
+        $response->stopped = $inbox->stopped;
+        return $response;
     }
 
     /** @return array<int, mixed> */

@@ -62,7 +62,10 @@ final class Download
     public function stream()
     {
         $link = ($this->newLink)();
-        $file = tmpfile();
+        $file = @tmpfile();
+        if ($file === false) {
+            throw new TransportException('There is no temporary file; is the disk full?', 'NOT_WRITTEN');
+        }
         $this->fill($file, $link);
         rewind($file);
         return $file;
@@ -97,8 +100,8 @@ final class Download
                 ftruncate($file, 0);
                 rewind($file);
             }
-            if (fwrite($file, $block) !== strlen($block)) {
-                throw new \RuntimeException('the file cannot be written; is the disk full?');
+            if (@fwrite($file, $block) !== strlen($block)) {
+                throw new TransportException('The file cannot be written; is the disk full?', 'NOT_WRITTEN');
             }
         };
         $headers = $offset > 0 ? ['Range' => "bytes=$offset-"] : [];

@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace Sluice\Http;
 
+use Sluice\SluiceException;
+
 /** What has come of one answer. */
 final class Inbox
 {
@@ -13,6 +15,8 @@ final class Inbox
     public $body = '';
     /** @var string why no more is taken */
     public $failure = '';
+    /** @var SluiceException|null the same, where it is no fault of the answer */
+    public $stopped;
     /** @var int */
     private $status = 0;
     /** @var callable|null */
@@ -53,7 +57,8 @@ final class Inbox
             } else {
                 $this->body .= $bytes;
             }
-        } catch (\Throwable $error) {
+        } catch (SluiceException $error) { // thrown through curl it would be lost
+            $this->stopped = $error;
             $this->failure = $error->getMessage();
         }
         return $this->failure === '' ? strlen($bytes) : 0;

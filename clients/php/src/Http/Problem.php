@@ -54,6 +54,9 @@ final class Problem
      */
     public static function of(Response $response, string $server, string $taskId): ?SluiceException
     {
+        if ($response->stopped !== null) {
+            return $response->stopped;
+        }
         if ($response->status === 0) {
             $known = ['retryable' => !$response->isFinal, 'task_id' => $taskId];
             return new TransportException("$server cannot be reached: {$response->failure}", 'UNREACHABLE', $known);

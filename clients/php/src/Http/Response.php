@@ -18,6 +18,9 @@ final class Response
     /** @var bool whether the same request can get no answer either, such as one to a server with a foreign certificate */
     public $isFinal;
 
+    /** @var \Sluice\SluiceException|null what stopped us from taking the answer */
+    public $stopped;
+
     /** @param array<string, string> $headers */
     public function __construct(int $status, array $headers, string $body, string $failure = '', bool $isFinal = false)
     {
