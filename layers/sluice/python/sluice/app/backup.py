@@ -12,7 +12,15 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from sluice.adapters.directory.atomic_file import NO_FILE, PRIVATE_MODE, make_folder, open_file, sync_folder, whole_file
+from sluice.adapters.directory.atomic_file import (
+    NO_FILE,
+    PRIVATE_MODE,
+    make_folder,
+    open_file,
+    private_opener,
+    sync_folder,
+    whole_file,
+)
 from sluice.app.backends import BACKUP_MARKER, LINK_SECRET_FILE, OBJECTS_FOLDER, TASKS_FILE
 from sluice.app.settings.validation import Settings
 
@@ -66,12 +74,13 @@ def back_up(settings: Settings, target: Path) -> Copied:
     objects = size = 0
     for path in _files(source / OBJECTS_FOLDER):
         try:
-            size += _copy(path, target / path.relative_to(source))
+            size += _copy_new(path, target / path.relative_to(source))
         except NO_FILE:  # its task ended meanwhile, or it is no object
             continue
         objects += 1
     has_keys = _copy_if_there(settings.api_keys_path, target / _KEYS)
     _copy_if_there(source / LINK_SECRET_FILE, target / LINK_SECRET_FILE)
+    _sync_folders(target)
     _mark(target, _Marker(_FORMAT, tasks, objects, size))
     return Copied(tasks, objects, size, "copied" if has_keys else "none")
 
@@ -106,7 +115,8 @@ def restore(source: Path, settings: Settings) -> Copied:
     for path in _files(source):
         name = path.relative_to(source)
         if str(name) not in {BACKUP_MARKER, TASKS_FILE, _KEYS}:
-            _copy(path, target / name)
+            _copy_new(path, target / name)
+    _sync_folders(target)
     _copy(source / TASKS_FILE, target / TASKS_FILE)
     with closing(sqlite3.connect(target / TASKS_FILE)) as rows:
         rows.execute("PRAGMA journal_mode = WAL")  # as a service makes it; the backup itself is one file
@@ -185,9 +195,32 @@ def _copy_if_there(source: Path, target: Path) -> bool:
 
 
 def _copy(source: Path, target: Path, *, follows_links: bool = False) -> int:
+    """Copy to ``target``, which may be there, and bring it to the disk with its name."""
     if not target.parent.is_dir():
         make_folder(target.parent, os.fsync)
     opened = os.fdopen(open_file(source, follows_links=follows_links), "rb")
     with opened as reader, whole_file(target, mode=PRIVATE_MODE) as writer:
         shutil.copyfileobj(reader, writer, 1 << 20)
         return writer.tell()
+
+
+def _copy_new(source: Path, target: Path) -> int:
+    """Copy to a new file, and bring its content to the disk; its name is not there before ``_sync_folders``.
+
+    Each content by itself, since the system reports what the disk did not take to who wrote it alone. The marker says
+    that nothing here is to be used yet, so a file needs no other name until it is whole.
+    """
+    if not target.parent.is_dir():
+        make_folder(target.parent)
+    opened = os.fdopen(open_file(source), "rb")
+    with opened as reader, open(target, "xb", opener=private_opener) as writer:
+        shutil.copyfileobj(reader, writer, 1 << 20)
+        writer.flush()
+        os.fsync(writer.fileno())
+        return writer.tell()
+
+
+def _sync_folders(root: Path) -> None:
+    """Bring the names of all that is in a copy to the disk, each folder once."""
+    for path, _, _ in os.walk(root):
+        sync_folder(Path(path))
