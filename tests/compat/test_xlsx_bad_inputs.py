@@ -49,6 +49,13 @@ def test_row_44_a_lone_surrogate_is_refused_and_never_explodes_in_the_writer() -
         assert (caught.value.code, caught.value.facts) == (ErrorCode.INVALID_TEXT, {"row": 2, "column": "c"})
 
 
+@pytest.mark.parametrize("kind", list(ColumnType))
+def test_row_44_the_writer_refuses_a_lone_surrogate_in_a_column_of_any_type(kind: ColumnType) -> None:
+    with pytest.raises(SluiceError) as caught:
+        first_column(["", "\ud800"], kind, on_invalid="text")
+    assert (caught.value.code, caught.value.facts) == (ErrorCode.INVALID_TEXT, {"row": 2, "column": "c"})
+
+
 def test_row_45_a_nul_is_escaped_and_the_cell_is_whole() -> None:
     check(["before\0after"])
     assert first_column(["before\0after", "x"]) == ["before\0after", "x"]

@@ -183,6 +183,11 @@ def test_invalid_values_are_accepted_when_they_are_kept_as_text() -> None:
     check_values(batch, columns, ExportOptions(on_invalid="text"))
 
 
+def test_formats_are_limited_in_length() -> None:
+    check_declaration(params_of(ColumnSpec("a", format=f'"{"x" * 253}"')), Limits())
+    assert refusal(params_of(ColumnSpec("a", format=f'"{"x" * 254}"'))).facts == {"field": "columns[0].format"}
+
+
 @pytest.mark.parametrize("on_invalid", ["error", "text", "null"])
 def test_what_no_type_accepts_becomes_null_only_where_that_was_asked_for(on_invalid: str) -> None:
     columns = (ColumnSpec("a", ColumnType.NUMBER), ColumnSpec("b", ColumnType.DATE))

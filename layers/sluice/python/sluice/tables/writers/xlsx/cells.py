@@ -277,7 +277,9 @@ class XlsxBooleanColumn:
         self._is_standard = all(words.read(text) is truth for text, truth in _STANDARD_WORDS.items())
 
     def __call__(self, cells: Cells, rows: int, first_row: int) -> RenderedColumn:
-        digits = self._digits(cells.text, rows) if self._is_standard and isinstance(cells.text, str) else None
+        text, digits = cells.text, None
+        if self._is_standard and isinstance(text, str) and text.isascii():
+            digits = self._digits(text, rows)
         if digits is not None:
             return RenderedColumn(self._OPENING, digits, _VALUE_CLOSING)
         texts = cells.texts(rows)
