@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import string
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -147,6 +148,24 @@ def test_the_memory_bound_counts_names_as_long_as_the_header_row_has_them() -> N
 
     (bound, size), (least, smallest) = measured("\x07" * 255), measured("a")
     assert bound - least > size - smallest > 20 * 250 * len("_x0007_")
+
+
+def test_the_memory_bound_grows_with_the_columns_as_memory_does() -> None:
+    def measured(count: int) -> tuple[int, int]:
+        columns = tuple(ColumnSpec(f"c{number}") for number in range(count))
+        rows = [["x"] * count] * 3
+        plan, batches = table_of(columns, rows), list(batches_of(rows, count))
+        tracemalloc.start()
+        try:
+            for _ in XLSX.write(iter(batches), plan, Tally()):
+                pass
+            return XLSX.memory_bound(plan, plan.size), tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    measured(1)  # what is imported and kept for good
+    (least, smallest), (bound, peak) = measured(1_000), measured(5_000)
+    assert bound - least > peak - smallest > 0
 
 
 def test_a_text_may_be_as_long_as_a_cell_and_not_longer() -> None:
