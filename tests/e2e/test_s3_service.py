@@ -14,6 +14,7 @@ import pytest
 
 from infra.emulators.faults import Hold
 from sluice.domain.keys import is_shared_key
+from tests.support.command_line import sluice
 from tests.support.http_calls import CALLER
 from tests.support.running_service import QUICK, ServiceProcess, serving
 from tests.support.s3_server import SECRET_ACCESS_KEY, S3Fault, S3Server, serving_s3
@@ -125,6 +126,31 @@ def test_a_service_that_is_killed_goes_on_where_it_was(s3: S3Server, tmp_path: P
     with serving(tmp_path / "data", env=env) as service:
         wait(service, task_id)
         assert download(service, task_id).content == expected
+
+
+def test_a_service_with_a_new_directory_over_the_bucket_of_another_does_not_start(s3: S3Server, tmp_path: Path) -> None:
+    bucket = s3.add_bucket()
+    env = s3_settings(s3, bucket)
+    body = {"columns": [{"name": "id"}], "format": "csv", "filename": "a.csv"}
+    with serving(tmp_path / "data", env=env) as service:
+        task_id = CALLER.post(f"{service.url}/v1/exports", json=body).json()["task_id"]
+        exports = f"{service.url}/v1/exports/{task_id}"
+        CALLER.put(f"{exports}/batches/1", json=[["1"]]).raise_for_status()
+        sluice("backup", tmp_path / "copy", "--data", tmp_path / "data", env=env)
+        CALLER.put(f"{exports}/batches/2", json=[["2"]]).raise_for_status()
+    before = [item.key for item in s3_store(s3, bucket).list("")]
+    ports = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
+    for _ in range(2):
+        refused = sluice("serve", "--data", tmp_path / "new", *ports, env=env, exit_code=1).stderr
+        assert f"s3://{bucket}/some/prefix has the objects of another tasks.sqlite3" in refused
+        assert "a bucket or a prefix of its own" in refused
+    assert [item.key for item in s3_store(s3, bucket).list("")] == before
+    sluice("restore", tmp_path / "copy", "--data", tmp_path / "restored", env=env)
+    with serving(tmp_path / "restored", env=env) as service:
+        CALLER.put(f"{service.url}/v1/exports/{task_id}/batches/2", json=[["2"]]).raise_for_status()
+        CALLER.post(f"{service.url}/v1/exports/{task_id}/close", json={"batches": 2}).raise_for_status()
+        wait(service, task_id)
+        assert download(service, task_id).text.split() == ["\ufeffid", "1", "2"]
 
 
 def test_the_health_answer_says_that_the_store_is_away(s3: S3Server, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from sluice.ports.invoker import Invoker
 from sluice.ports.journal import Journal
 from sluice.ports.key_store import KeyStore
 from sluice.ports.object_store import MintsLinks, ObjectStore
-from sluice.ports.pool import OrderedPool
+from sluice.ports.pool import OrderedPool, nothing
 from sluice.ports.retry import STORE_CALLS
 from sluice.ports.task_store import TaskStore
 
@@ -51,6 +51,8 @@ class Stores(NamedTuple):
     """Starts a composer elsewhere when a trigger was lost; made over the objects as this process writes them."""
     has_room: Callable[[int], bool] = always_room
     """As in the ports."""
+    check_owner: Callable[[], None] = nothing
+    """Raises ``ForeignObjects`` where ``objects`` belong to other rows, which their first change would meet too."""
 
 
 class Backend(Protocol):

@@ -13,6 +13,7 @@ from sluice.adapters.directory.key_file import KeyFile
 from sluice.adapters.directory.links import LocalLinks, WatchAddresses, load_or_create_secret
 from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.forwarding_store import RoomyStore, SplitStore
+from sluice.adapters.owned_store import OwnedStore
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.app.backend import Backend, PublicUrl, Stores, assemble_ports
@@ -25,7 +26,7 @@ from sluice.ports.journal import Journal
 from sluice.ports.key_store import KeyStore
 from sluice.ports.object_store import ObjectStore
 from sluice.ports.pool import SerialPool
-from sluice.ports.store_errors import StoreRefused
+from sluice.ports.store_errors import ForeignObjects, StoreError, StoreRefused
 
 TASKS_FILE = "tasks.sqlite3"
 OBJECTS_FOLDER = "objects"
@@ -130,7 +131,9 @@ class S3Backend(OneMachine):
             objects = SplitStore(input=objects, output=results)
         links = S3Links(place(result_url, s3.download_endpoint or s3.endpoint), clock=SystemClock())
         with closing(self.open_tasks(settings)) as tasks:
-            yield Stores(objects, tasks, links, ThreadedPool(), call_s=s3.connect_timeout_s + s3.read_timeout_s)
+            owned = own(objects, tasks, place=" or ".join(dict.fromkeys((s3.url, result_url))))
+            call_s = s3.connect_timeout_s + s3.read_timeout_s
+            yield Stores(owned, tasks, links, ThreadedPool(), call_s=call_s, check_owner=owned.check)
 
 
 class OssFilesBackend(OneMachine):
@@ -142,7 +145,13 @@ class OssFilesBackend(OneMachine):
 
         objects = open_objects(settings, credentials_of(settings))
         with closing(self.open_tasks(settings)) as tasks:
-            yield Stores(objects.store, tasks, objects.links, objects.pool, call_s=objects.call_s)
+            owned = own(objects.store, tasks, place=f"the bucket {settings.oss.bucket}")
+            yield Stores(owned, tasks, objects.links, objects.pool, call_s=objects.call_s, check_owner=owned.check)
+
+
+def own(objects: ObjectStore, tasks: SqliteTasks, *, place: str) -> OwnedStore:
+    """A bucket for the rows of one data directory; many directories may be set to the same one by mistake."""
+    return OwnedStore(objects, tasks, proposed=SystemRandomness().bytes(16).hex(), place=place)
 
 
 def _aliyun() -> Backend:
@@ -173,17 +182,31 @@ def open_ports(
     invoker: Invoker | None = None,
     admission: Admission | None = None,
     links: LocalLinks | None = None,
+    checks_owner: bool = False,
 ) -> Iterator[Ports]:
     """Open the stores that ``storage.backend`` names; they close when the context ends.
 
     Putting a manifest calls ``invoker``, as the trigger of a bucket would.
     Without an invoker that call is dropped, and the sweeper of a process that
     has composers finds the task; in the cloud the trigger and the functions
-    have them. ``links`` replace those of the backend.
+    have them. ``links`` replace those of the backend. ``checks_owner``: raises
+    ``ForeignObjects`` at once, and not at the first change, where the objects
+    are those of other rows; a store that is away then is no error yet.
     """
     with backend_of(settings).open_stores(settings) as stores:
+        if checks_owner:
+            _refuse_foreign(stores)
         opened = stores if links is None else stores._replace(links=links)
         yield assemble_ports(settings, journal, opened, composers=invoker, admission=admission)
+
+
+def _refuse_foreign(stores: Stores) -> None:
+    try:
+        stores.check_owner()
+    except ForeignObjects:
+        raise
+    except StoreError:
+        pass  # away, or it does not let us in, which readiness says
 
 
 def make_root(settings: Settings) -> Path:

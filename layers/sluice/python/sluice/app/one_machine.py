@@ -83,7 +83,9 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
                 note = f"others on this machine may enter {', '.join(is_open)}: chmod -R go= {settings.data_directory}"
                 journal.record(Event.SETTING_RENAMED, note=note)
         links = backend.open_links(settings, url)
-        ports = stack.enter_context(open_ports(settings, journal, invoker=pool, admission=pool, links=links))
+        ports = stack.enter_context(
+            open_ports(settings, journal, invoker=pool, admission=pool, links=links, checks_owner=True)
+        )
         pool.rescue_with(partial(rescue, ports))
         started = stack.enter_context(ExitStack())
         stack.callback(pool.drain, deadline_s=settings.server.shutdown_grace_s)

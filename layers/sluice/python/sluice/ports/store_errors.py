@@ -41,6 +41,10 @@ class StoreRefused(StoreError):
         self.request_id = request_id
 
 
+class ForeignObjects(StoreRefused):
+    """The objects in the store belong to other task rows: nothing of them is changed."""
+
+
 class StoreFull(StoreRefused):
     """There is no room: nothing happened. It works again by itself once there is some."""
 

@@ -87,6 +87,21 @@ class SqliteTasks:
         """Close the file. To be called when no method runs; afterwards none works."""
         self._connections.close()
 
+    def identify(self, proposed: str) -> str:
+        """The id of this file, which its copies have too: ``proposed`` if it had none."""
+        with self._connections.writing() as db:  # writes nothing where there is one
+            db.execute(
+                "CREATE TABLE IF NOT EXISTS identity (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL)"
+            )
+            db.execute("INSERT INTO identity VALUES (1, ?) ON CONFLICT DO NOTHING", (proposed,))
+            (found,) = db.execute("SELECT id FROM identity").fetchone()
+            return str(found)
+
+    def is_empty(self) -> bool:
+        """Whether there is no row."""
+        with self._connections.reading() as db:
+            return db.execute("SELECT 1 FROM tasks LIMIT 1").fetchone() is None
+
     def read(self, ref: TaskRef) -> Task | None:
         with self._connections.reading() as db:
             return _read(db, ref)
