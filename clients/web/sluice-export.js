@@ -118,8 +118,12 @@ class SluiceExport extends HTMLElement {
   async #begin() {
     this.#parts.button.disabled = true;
     this.#say(this.#words.starting);
+    const followed = this.#address;
     try {
-      this.#follow(await this.start());
+      const address = await this.start();
+      if (followed === this.#address) {
+        this.#follow(address);
+      }
     } catch (error) {
       this.#fail(null, error.message);
     }
@@ -155,9 +159,13 @@ class SluiceExport extends HTMLElement {
   }
 
   async #look() {
+    const asked = this.#address;
     try {
-      const answer = await fetch(this.#address, { credentials: 'omit' });
+      const answer = await fetch(asked, { credentials: 'omit' });
       const seen = await answer.json();
+      if (asked !== this.#address) {
+        return; // it follows another export by now
+      }
       if (answer.ok) {
         this.#show(seen);
       } else if (answer.status < 500 && answer.status !== 429) {
@@ -165,9 +173,11 @@ class SluiceExport extends HTMLElement {
         return;
       }
     } catch {
-      this.#say(this.#words.lost);
+      if (asked === this.#address) {
+        this.#say(this.#words.lost);
+      }
     }
-    if (this.#address !== undefined && this.isConnected) {
+    if (asked === this.#address && asked !== undefined && this.isConnected) {
       this.#timer = setTimeout(() => this.#look(), PAUSE_MS);
     }
   }

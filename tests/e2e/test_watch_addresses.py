@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +14,9 @@ import pytest
 from sluice.adapters.directory.links import LocalLinks, WatchAddresses
 from sluice.adapters.system_clock import SystemClock
 from sluice.api.http.app import RouteSet, operations_of
+from sluice.api.http.watches import OF_ADDRESS_MAX
 from sluice.domain.keys import TaskId, TaskRef, TenantId
+from sluice.domain.lifecycle import Guard
 from tests.support.http_client import SECRET, ApiClient, HttpRelay, code_of, definition, http_relay
 
 PAGE = {"Origin": "https://shop.example", "Sec-Fetch-Site": "cross-site"}
@@ -86,10 +89,10 @@ def test_no_other_text_is_an_address(relay: HttpRelay) -> None:
     payload, _, signature = token.partition(".")
     wrong = ["", "x", f"{payload}.", f".{signature}", payload, f"{payload}.{signature}=", token.swapcase(), task_id]
     wrong += [token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :] for place in range(len(token))]
-    other = WatchAddresses("", b"another secret of thirty-two bytes").mint(
-        TaskRef(TenantId("watched"), TaskId(task_id))
-    )
-    wrong.append(other.rpartition("/")[2])
+    task = client.relay.memory.tasks.read(TaskRef(TenantId("watched"), TaskId(task_id)))
+    assert task is not None
+    assert WatchAddresses("", SECRET).mint(task).endswith(address)
+    wrong.append(WatchAddresses("", b"another secret of thirty-two bytes").mint(task).rpartition("/")[2])
     link = LocalLinks("", SECRET, SystemClock()).mint_link("out/v1/aa/watched/x/f", filename="f", expires_at=1e12)
     wrong.append(link.rpartition("/")[2])  # of the same secret, for another purpose
     for text in wrong:
@@ -137,17 +140,45 @@ def test_it_ends_with_the_export(relay: HttpRelay) -> None:
     assert page.get(address).json().get("state", "") != "completed"
 
 
-def test_those_who_watch_leave_the_requests_of_callers_with_keys_alone(tmp_path: Path) -> None:
-    with http_relay(tmp_path, requests_max=10, connections_max=100) as small:
-        client = small.client("watched")
-        task_id, address = opened(client)
-        refused, streams = 0, []
-        with httpx.Client(base_url=small.url, trust_env=False, limits=httpx.Limits(max_connections=None)) as pages:
-            for _ in range(10):
-                stream = pages.send(pages.build_request("GET", f"{address}/events"), stream=True)
-                streams.append(stream)
-                refused += stream.status_code == 503
-            assert 0 < refused < 10
-            assert client.get(f"/v1/exports/{task_id}").status_code == 200
-            for stream in streams:
-                stream.close()
+def test_an_address_shows_no_later_export_of_the_same_key(relay: HttpRelay) -> None:
+    """Once a row is gone the next export under its key has the same id."""
+    client, page = relay.client("watched"), relay.stranger()
+    key = {"Idempotency-Key": "once a month"}
+    first = client.post("/v1/exports", json=definition(), headers=key).json()
+    ref = TaskRef(TenantId("watched"), TaskId(first["task_id"]))
+    row = relay.memory.tasks.read(ref)
+    assert row is not None
+    assert relay.memory.tasks.remove(ref, Guard(state=row.state, rev=row.rev))
+    second = client.post("/v1/exports", json=definition(), headers=key).json()
+    assert second["task_id"] == first["task_id"]
+    for end in ("", "/events", "/file"):
+        answer = page.get(urlsplit(first["watch_url"]).path + end)
+        assert (answer.status_code, code_of(answer)) == (404, "TASK_NOT_FOUND")
+    assert page.get(urlsplit(second["watch_url"]).path).json()["state"] == "open"
+
+
+def test_those_who_watch_leave_callers_with_keys_and_downloads_alone(tmp_path: Path) -> None:
+    """One address, one tenant, and all who watch together have a bound each."""
+    with http_relay(tmp_path, requests_max=200, connections_max=400) as small, ExitStack() as stack:
+        client, other = small.client("watched"), small.client("another")
+        task_id, _ = opened(client, format="csv", columns=["id"])
+        finish(client, task_id)
+        link = client.get(f"/v1/exports/{task_id}/file").headers["Location"]
+        limits = httpx.Limits(max_connections=None)
+        pages = stack.enter_context(httpx.Client(base_url=small.url, trust_env=False, limits=limits))
+
+        def watching(path: str, count: int) -> int:
+            """How many of so many are let in, and stay."""
+            streams = [
+                stack.enter_context(pages.stream("GET", f"{path}/events", headers={"Connection": "close"}))
+                for _ in range(count)
+            ]
+            assert {stream.status_code for stream in streams} <= {200, 503}
+            return sum(stream.status_code == 200 for stream in streams)
+
+        addresses = [opened(client)[1] for _ in range(3)]
+        assert watching(addresses[0], OF_ADDRESS_MAX + 5) == OF_ADDRESS_MAX
+        assert watching(addresses[1], 10) == 0  # a tenant has half of the forty
+        assert watching(opened(other)[1], OF_ADDRESS_MAX) == OF_ADDRESS_MAX
+        assert client.get(f"/v1/exports/{task_id}").status_code == 200
+        assert pages.get(link).content == b"\xef\xbb\xbfid\r\n1\r\n"

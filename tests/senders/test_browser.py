@@ -75,7 +75,7 @@ def test_a_button_shows_progress_and_fetches_the_file(
     service: ServiceProcess, tmp_path: Path, language: str, collecting: str, ready: str, link: str
 ) -> None:
     with Client(service.url) as client, scripted_server(Shop(client, language).answer) as shop:
-        said = browsed(shop.url, tmp_path / "saved.csv", language)
+        said = browsed(shop.url, str(tmp_path / "saved.csv"), language)
     assert [one["error"] for one in said if "error" in one] == []
     assert [(one["axe"], one["found"]) for one in said if "axe" in one] == [
         ("before", []), ("while it runs", []), ("after", []),
@@ -86,10 +86,15 @@ def test_a_button_shows_progress_and_fetches_the_file(
     assert (tmp_path / "saved.csv").read_text("utf-8-sig") == "id\n1\n2\n3\n"
 
 
-def browsed(url: str, target: Path, language: str) -> list[dict[str, Any]]:
+def test_a_late_answer_about_another_export_is_not_shown(service: ServiceProcess) -> None:
+    with Client(service.url) as client, scripted_server(Shop(client, "en").answer) as shop:
+        assert browsed(shop.url, script="race.mjs") == [{"status": "Collecting rows: 7", "links": 0}]
+
+
+def browsed(url: str, *arguments: str, script: str = "run.mjs") -> list[dict[str, Any]]:
     node = shutil.which("node")
     assert node is not None
-    command = [node, "run.mjs", url, str(target), language]
+    command = [node, script, url, *arguments]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, (done.stdout[-2_000:], done.stderr[-2_000:])
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -76,13 +76,19 @@ class Client
     public function list(string $state = ''): \Generator
     {
         $cursor = '';
+        $seen = [];
         do {
             $query = array_filter(['state' => $state, 'cursor' => $cursor, 'limit' => '100'], 'strlen');
             $page = $this->calls->json('GET', '/v1/exports?' . http_build_query($query));
-            foreach ($page['tasks'] ?? [] as $task) {
-                yield Status::of($task);
+            $tasks = $page['tasks'] ?? null;
+            $cursor = $page['cursor'] ?? '';
+            if (!is_array($tasks) || !is_string($cursor) || isset($seen[$cursor])) {
+                throw new TransportException('the answer is no page of a list', 'UNEXPECTED_ANSWER');
             }
-            $cursor = (string) ($page['cursor'] ?? '');
+            foreach ($tasks as $task) {
+                yield Status::of(is_array($task) ? $task : []);
+            }
+            $seen[$cursor] = true;
         } while ($cursor !== '');
     }
 

@@ -46,25 +46,51 @@ final class Status
     {
         $status = new self();
         if (!is_string($answer['task_id'] ?? null) || !is_string($answer['state'] ?? null)) {
-            throw new TransportException('the answer is no status of an export', 'UNEXPECTED_ANSWER');
+            throw self::unexpected('task_id or state');
         }
         $status->taskId = $answer['task_id'];
         $status->state = $answer['state'];
-        $status->filename = (string) ($answer['filename'] ?? '');
-        $status->format = (string) ($answer['format'] ?? '');
-        $status->rows = (int) ($answer['rows_received'] ?? 0);
-        $status->rowsWritten = (int) ($answer['rows_written'] ?? 0);
-        $status->batches = (int) ($answer['batches'] ?? 0);
-        $status->percent = (float) ($answer['progress_percent'] ?? 0);
-        $status->secondsLeft = $answer['eta_seconds'] ?? null;
-        $status->bytes = $answer['file_size_bytes'] ?? null;
-        $status->sha256 = $answer['checksum_sha256'] ?? null;
-        $status->expiresAt = $answer['expires_at'] ?? null;
-        foreach ($answer['warnings'] ?? [] as $warning) {
-            $status->warnings[(string) $warning['kind']] = (int) $warning['count'];
+        $status->filename = self::member($answer, 'filename', 'is_string') ?? '';
+        $status->format = self::member($answer, 'format', 'is_string') ?? '';
+        $status->rows = self::member($answer, 'rows_received', 'is_int') ?? 0;
+        $status->rowsWritten = self::member($answer, 'rows_written', 'is_int') ?? 0;
+        $status->batches = self::member($answer, 'batches', 'is_int') ?? 0;
+        $status->percent = (float) (self::member($answer, 'progress_percent', 'is_numeric') ?? 0);
+        $status->secondsLeft = self::member($answer, 'eta_seconds', 'is_int');
+        $status->bytes = self::member($answer, 'file_size_bytes', 'is_int');
+        $status->sha256 = self::member($answer, 'checksum_sha256', 'is_string');
+        $status->expiresAt = self::member($answer, 'expires_at', 'is_string');
+        foreach (self::member($answer, 'warnings', 'is_array') ?? [] as $warning) {
+            $kind = is_array($warning) ? self::member($warning, 'kind', 'is_string') : null;
+            $count = is_array($warning) ? self::member($warning, 'count', 'is_int') : null;
+            if ($kind === null || $count === null) {
+                throw self::unexpected('warnings');
+            }
+            $status->warnings[$kind] = $count;
         }
+        self::member($answer, 'error', 'is_array');
         $status->answer = $answer;
         return $status;
+    }
+
+    /**
+     * @param array<string, mixed> $answer
+     * @param callable(mixed): bool $isKind
+     * @return mixed null where it is null or missing
+     * @throws TransportException where it is of another kind
+     */
+    private static function member(array $answer, string $name, callable $isKind)
+    {
+        $value = $answer[$name] ?? null;
+        if ($value !== null && !$isKind($value)) {
+            throw self::unexpected($name);
+        }
+        return $value;
+    }
+
+    private static function unexpected(string $name): TransportException
+    {
+        return new TransportException("the answer's $name is not what a Sluice service answers there", 'UNEXPECTED_ANSWER');
     }
 
     /** The rows may still come. */
@@ -92,11 +118,14 @@ final class Status
             return null;
         }
         $error = $this->answer['error'] ?? [];
-        $known = ['task_id' => $this->taskId, 'retryable' => ($error['retryable'] ?? false) === true, 'who' => (string) ($error['who'] ?? '')];
         return new ExportFailedException(
-            (string) ($error['message'] ?? "The export is {$this->state}."),
-            (string) ($error['code'] ?? strtoupper($this->state)),
-            $known
+            self::member($error, 'message', 'is_string') ?? "The export is {$this->state}.",
+            self::member($error, 'code', 'is_string') ?? strtoupper($this->state),
+            [
+                'task_id' => $this->taskId,
+                'retryable' => ($error['retryable'] ?? false) === true,
+                'who' => self::member($error, 'who', 'is_string') ?? '',
+            ]
         );
     }
 }

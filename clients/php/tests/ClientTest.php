@@ -259,4 +259,22 @@ final class ClientTest extends TestCase
             ini_set('zend.exception_ignore_args', (string) $before);
         }
     }
+
+    public function testMembersOfAnotherKindAreNoAnswerOfTheService(): void
+    {
+        $right = ['task_id' => 't', 'state' => 'failed', 'warnings' => [['kind' => 'k', 'count' => 1]], 'error' => ['code' => 'X', 'message' => 'm']];
+        self::assertSame(['k' => 1], \Sluice\Status::of($right)->warnings);
+        $odd = [
+            'task_id' => 5, 'state' => null, 'filename' => [], 'format' => [], 'rows_received' => 'x', 'progress_percent' => [],
+            'file_size_bytes' => 'x', 'checksum_sha256' => [], 'warnings' => 5, 'expires_at' => 1, 'error' => 'x',
+        ];
+        foreach ([...array_map(null, array_keys($odd), $odd), ['warnings', ['x']], ['warnings', [['kind' => 1]]], ['error', ['code' => []]]] as [$name, $value]) {
+            try {
+                \Sluice\Status::of([$name => $value] + $right)->failure();
+                self::fail("$name of another kind was taken");
+            } catch (\Sluice\TransportException $error) {
+                self::assertSame('UNEXPECTED_ANSWER', $error->code());
+            }
+        }
+    }
 }

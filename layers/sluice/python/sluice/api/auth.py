@@ -193,7 +193,9 @@ class Shares:
     Where there are no API keys every caller is the one tenant there is, and may take everything.
     """
 
-    def __init__(self, total: int, *, share: float = TENANT_SHARE, what: str) -> None:
+    def __init__(self, total: int, *, share: float = TENANT_SHARE, what: str, of: str = "tenant") -> None:
+        """``what`` is counted ``of`` each tenant, for the sentences of refusals."""
+        self._of = of
         self._total = total
         self._of_tenant_max = max(1, int(total * share))
         self._what = what
@@ -209,8 +211,9 @@ class Shares:
                     ErrorCode.QUEUE_FULL, f"As many {self._what} are under way as may be.", retry_after_s=1
                 )
             if principal.key_id != NO_KEY and self._taken[tenant] + amount > self._of_tenant_max:
-                detail = f"The tenant has as many {self._what} under way as one tenant may."
-                raise SluiceError(ErrorCode.QUEUE_FULL, detail, tenant_max=self._of_tenant_max, retry_after_s=1)
+                detail = f"The {self._of} has as many {self._what} under way as one {self._of} may."
+                facts = {f"{self._of}_max": self._of_tenant_max}
+                raise SluiceError(ErrorCode.QUEUE_FULL, detail, **facts, retry_after_s=1)
             self._taken[tenant] += amount
 
     def remove(self, principal: Principal, amount: int = 1) -> None:

@@ -47,6 +47,16 @@ class TaskRef(NamedTuple):
     task_id: TaskId
 
 
+class Watched(NamedTuple):
+    """What a watch address is for.
+
+    The id of a task with an idempotency key is that of every later task with the key, so the time tells them apart.
+    """
+
+    ref: TaskRef
+    created_at: float
+
+
 class ManifestRef(NamedTuple):
     """What a manifest's key says: whose it is, and the digest of its content."""
 

@@ -16,7 +16,8 @@ import msgspec
 from sluice.adapters.directory.atomic_file import read_file, sync_folder, write_private
 from sluice.adapters.object_names import check_key
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import TaskRef
+from sluice.domain.keys import Watched
+from sluice.domain.task import Task
 from sluice.ports.clock import Clock, Randomness
 from sluice.ports.store_errors import StoreRefused
 
@@ -99,12 +100,12 @@ class WatchAddresses:
         self._base_url = base_url
         self._signer = _Signer(secret, _WATCH)
 
-    def mint(self, ref: TaskRef) -> str:
-        return f"{_text_of(self._base_url)}/v1/watch/{self._signer.token_of(ref)}"
+    def mint(self, task: Task) -> str:
+        return f"{_text_of(self._base_url)}/v1/watch/{self._signer.token_of(Watched(task.ref, task.created_at))}"
 
-    def read(self, token: str) -> TaskRef:
-        """The task that a token is for. Raises PERMISSION_DENIED unless we signed exactly this text."""
-        return self._signer.read(token, TaskRef)
+    def read(self, token: str) -> Watched:
+        """What a token is for. Raises PERMISSION_DENIED unless we signed exactly this text."""
+        return self._signer.read(token, Watched)
 
 
 def _text_of(base_url: str | Callable[[], str]) -> str:

@@ -25,7 +25,6 @@ from sluice.api.http.operation import (
     HttpResources,
     Operation,
     OperationRoute,
-    SignsWatches,
     VerifiesLinks,
     json_response,
 )
@@ -34,6 +33,7 @@ from sluice.api.http.routes.docs import Page, docs_page, home_page, problem_page
 from sluice.api.http.routes.openapi import make_document
 from sluice.api.http.server.forwarded import ForwardedMiddleware
 from sluice.api.http.server.middleware import Observe, RequestMiddleware, SiteMiddleware
+from sluice.api.http.watches import SignsWatches, Watches
 from sluice.api.service import Service
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -101,7 +101,7 @@ def build_http_app(
     app.state.resources = HttpResources(
         service=service,
         links=links,
-        watches=watches,
+        watches=Watches(watches, requests_max=requests_max, tenant_share=tenant_share) if watches else None,
         closing=closing or threading.Event(),
         body_timeouts=body_timeouts or BodyTimeouts(),
         body_budget=BodyBudget(share=tenant_share),

@@ -29,6 +29,7 @@ from sluice.api.auth import NO_KEY, Principal, Shares
 from sluice.api.http.bodies.body import JSON, BodyBudget, BodyTimeouts
 from sluice.api.http.errors import KNOWN_KEY, SHARE_KEY, HttpError, invalid_request
 from sluice.api.http.server.middleware import CHANGES_NOTHING
+from sluice.api.http.watches import Watches
 from sluice.api.service import DECODED_MAX, DECODED_OF_TENANT_MAX, ROOM_POLL_S, Service
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -182,14 +183,6 @@ class VerifiesLinks(Protocol):
         """Read a token. Raises ``SluiceError``: PERMISSION_DENIED unless it is one of ours, EXPIRED after its time."""
 
 
-class SignsWatches(Protocol):
-    def mint(self, ref: TaskRef) -> str:
-        """The address at which anyone who has it may watch the task."""
-
-    def read(self, token: str) -> TaskRef:
-        """The task of an address. Raises PERMISSION_DENIED unless it is one of ours."""
-
-
 def _limiter(threads: int) -> Callable[[], CapacityLimiter]:
     return lambda: CapacityLimiter(threads)
 
@@ -200,7 +193,7 @@ class HttpResources:
 
     service: Service
     links: VerifiesLinks | None = None
-    watches: SignsWatches | None = None
+    watches: Watches | None = None
     closing: threading.Event = field(default_factory=threading.Event)
     """Set when the server drains: callers that wait are answered now."""
     keep_alive_s: float = 15

@@ -49,7 +49,7 @@ def opened_response(call: HttpCall[Any], task: Task, *, replayed: bool, stored: 
     answer = created_response(call, task, replayed=replayed)
     view = msgspec.structs.asdict(view_task(task, call.ports.clock.now(), stored=stored))
     watches = call.resources.watches
-    watch_url = watches.mint(task.ref) if watches is not None else None
+    watch_url = watches.mint(task) if watches is not None else None
     headers = {name: value for name, value in answer.headers.items() if name not in {"content-length", "content-type"}}
     return json_response(OpenedView(**view, stored=stored, watch_url=watch_url), answer.status_code, headers)
 

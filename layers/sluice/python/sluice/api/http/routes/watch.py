@@ -9,7 +9,6 @@ from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sluice.api.auth import NO_KEY, Principal
 from sluice.api.http.bodies.models import LinkView
 from sluice.api.http.errors import KNOWN_KEY, SHARE_KEY, WATCH_PATHS
 from sluice.api.http.operation import (
@@ -17,17 +16,19 @@ from sluice.api.http.operation import (
     HttpCall,
     NoQuery,
     Operation,
+    Result,
     json_response,
     read_query,
     resources_of,
 )
 from sluice.api.http.routes.exports import OPERATIONS as EXPORT_OPERATIONS
 from sluice.api.http.routes.exports import StatusQuery, follow_task, read_task
-from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import TaskRef
+from sluice.domain.keys import TaskRef, Watched
+from sluice.domain.task import Task
 from sluice.domain.timestamps import iso_time
 from sluice.usecases.reading.make_link import make_link
+from sluice.usecases.reading.read_task import read_status
 
 
 class WatchedFileQuery(Struct, frozen=True, kw_only=True):
@@ -39,12 +40,23 @@ class WatchCall(HttpCall[Any]):
 
     @property
     def task_ref(self) -> TaskRef:
+        return self._what.ref
+
+    @property
+    def _what(self) -> Watched:
         watches = self.resources.watches
         assert watches is not None  # the address was read
         return watches.read(self.request.path_params["token"])
 
     def check_key(self) -> None:
         """An address has no end of its own: reading the task says when it is over."""
+
+    async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """As for any caller. Raises TASK_NOT_FOUND for a row that a later export under the same key has."""
+        found = await super().run(work, *arguments)
+        if isinstance(found, Task) and found.created_at != self._what.created_at:
+            raise SluiceError(ErrorCode.TASK_NOT_FOUND)
+        return found
 
 
 async def _serve(
@@ -55,17 +67,17 @@ async def _serve(
     if resources.watches is None:
         raise SluiceError(ErrorCode.PERMISSION_DENIED, "The address is not one of ours.")
     token = request.path_params["token"]
-    ref = resources.watches.read(token)
-    is_open = resources.service.access.ring.is_open()
-    key_id = NO_KEY if is_open else "watch"
-    principal = Principal(tenant=ref.tenant, key_id=key_id, scopes=frozenset({Scope.READ}))
-    request.scope[SHARE_KEY] = resources.downloads.take(principal)
+    watched = resources.watches.read(token)
+    principal, request.scope[SHARE_KEY] = resources.watches.take(
+        watched, is_open=resources.service.access.ring.is_open()
+    )
     request.scope[KNOWN_KEY] = True
     asked = read_query(request.query_params, query)
     return await endpoint(WatchCall(request, resources, principal, asked, watched=f"{WATCH_PATHS}{token}"))
 
 
 async def link_watched(call: HttpCall[WatchedFileQuery]) -> Response:
+    await call.run(read_status, call.ports, call.task_ref)  # that it is the export of this address
     link = await call.run(make_link, call.ports, call.task_ref, None)
     if call.query.redirect:
         return Response(status_code=302, headers={"Location": link.url})
