@@ -50,7 +50,7 @@ class OneMachine:
         return SqliteTasks(self.tasks_file(settings))
 
     def open_keys(self, settings: Settings) -> KeyStore:
-        return KeyFile(settings.api_keys_path)
+        return KeyFile(settings.api_keys_path, beside=settings.data_directory)
 
     def place_of_keys(self, settings: Settings) -> str:
         return str(settings.api_keys_path)

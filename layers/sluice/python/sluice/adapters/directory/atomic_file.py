@@ -8,7 +8,7 @@ import stat
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from threading import Lock
@@ -178,22 +178,57 @@ class _DurableFolders:
             self._forget(folder)
 
 
-def make_folder(folder: Path, sync: Sync | None = None) -> None:
+def keep_owner(made: int, like: Path) -> bool:
+    """Give an open file to the owner of ``like``, where the process may; returns whether it is theirs.
+
+    A command that root runs beside a service of another user would make what the service cannot open. A file with
+    other names as well stays whose it is: one of them may be elsewhere.
+    """
+    owner, found = like.stat(), os.fstat(made)
+    if found.st_nlink > 1:
+        return found.st_uid == owner.st_uid
+    if (found.st_uid, found.st_gid) != (owner.st_uid, owner.st_gid):
+        with suppress(OSError):
+            os.fchown(made, owner.st_uid, owner.st_gid)
+            return True
+    return found.st_uid == owner.st_uid
+
+
+def make_folder(folder: Path, sync: Sync | None = None, *, keeps_owner: bool = False) -> None:
     """Make ``folder``, and those around it that are missing, for their owner alone; with ``sync`` it stays made.
 
-    Raises FileNotFoundError when another process removes one of them meanwhile.
+    With ``keeps_owner`` that is who owns the folder around it, where the process may give it to them. Raises
+    FileNotFoundError when another process removes one of them meanwhile.
     """
     if folder.is_dir():
         return
     if not folder.parent.is_dir():
-        make_folder(folder.parent, sync)
+        make_folder(folder.parent, sync, keeps_owner=keeps_owner)
     try:
-        folder.mkdir(mode=PRIVATE_FOLDER_MODE)
+        if keeps_owner:
+            _make_for_same_owner(folder)
+        else:
+            folder.mkdir(mode=PRIVATE_FOLDER_MODE)
     except FileExistsError:
         if not folder.is_dir():
             raise
     if sync is not None:
         sync_folder(folder.parent, sync)
+
+
+def _make_for_same_owner(folder: Path) -> None:
+    """Make a folder through a descriptor of the one around it, whose owner could put a link in the new one's place."""
+    with ExitStack() as opened:
+        around = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
+        opened.callback(os.close, around)
+        os.mkdir(folder.name, PRIVATE_FOLDER_MODE, dir_fd=around)
+        owner = os.fstat(around)
+        if owner.st_uid == os.geteuid():
+            return
+        made = os.open(folder.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=around)
+        opened.callback(os.close, made)
+        with suppress(OSError):
+            os.fchown(made, owner.st_uid, owner.st_gid)
 
 
 def private_opener(path: str, flags: int) -> int:
@@ -239,8 +274,12 @@ def read_file(path: Path, *, follows_links: bool = False) -> bytes:
 
 
 def write_private(path: Path, *pieces: bytes, sync: Sync = os.fsync) -> None:
-    """Write a new file that only its owner may read, and bring its content to the disk; its name is not there yet."""
+    """Write a new file that only its owner may read, and bring its content to the disk; its name is not there yet.
+
+    The owner is that of its folder, where the process may give it to them.
+    """
     with open(path, "xb", opener=private_opener) as file:
+        keep_owner(file.fileno(), path.parent)
         file.writelines(pieces)
         file.flush()
         sync(file.fileno())
@@ -273,7 +312,7 @@ def _move(staged: Path, target: Path) -> None:
         else:
             return
         with suppress(FileNotFoundError, FileExistsError):
-            make_folder(target.parent)
+            make_folder(target.parent, keeps_owner=True)
     raise OSError(errno.ENOENT, "the folder is removed again and again")
 
 

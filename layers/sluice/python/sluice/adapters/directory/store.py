@@ -41,7 +41,7 @@ class DirectoryStore:
         objects, uploads, staging = (root.absolute() / name for name in ("objects", "uploads", "staging"))
         with unknown_when_disk_fails():
             for folder in (objects, uploads, staging):
-                make_folder(folder, sync)
+                make_folder(folder, sync, keeps_owner=True)
         self._randomness = randomness
         self._sync = sync
         self._objects = ObjectFolder(objects)
