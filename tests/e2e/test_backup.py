@@ -122,7 +122,7 @@ def test_what_a_backup_has_not_is_said(tmp_path: Path) -> None:
     assert "Files in the bucket are not copied." in words
     words = said("restore", copy, "--data", tmp_path / "new", env=bucket)
     assert "The backup has no API keys." in words
-    assert "only where the one that was backed up runs no more" in words
+    assert "Once that runs no more, remove the objects in/owner and owner" in words
     assert "bucket" not in said("restore", copy, "--data", tmp_path / "newer")
 
 

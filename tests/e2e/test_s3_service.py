@@ -146,6 +146,10 @@ def test_a_service_with_a_new_directory_over_the_bucket_of_another_does_not_star
         assert "a bucket or a prefix of its own" in refused
     assert [item.key for item in s3_store(s3, bucket).list("")] == before
     sluice("restore", tmp_path / "copy", "--data", tmp_path / "restored", env=env)
+    with serving(tmp_path / "data", env=env):  # a restored copy beside it, to look at, or as a drill
+        refused = sluice("serve", "--data", tmp_path / "restored", *ports, env=env, exit_code=1).stderr
+    assert "if these rows are a backup of it, and its service runs no more, remove in/owner and owner" in refused
+    s3_store(s3, bucket).delete(["in/owner", "owner"])
     with serving(tmp_path / "restored", env=env) as service:
         CALLER.put(f"{service.url}/v1/exports/{task_id}/batches/2", json=[["2"]]).raise_for_status()
         CALLER.post(f"{service.url}/v1/exports/{task_id}/close", json={"batches": 2}).raise_for_status()

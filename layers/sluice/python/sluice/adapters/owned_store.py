@@ -15,7 +15,7 @@ OWNERS = {"in/owner": INPUT_PREFIX, "owner": OUTPUT_PREFIX}
 
 
 class IdentifiedRows(Protocol):
-    """Task rows that have an id, which a copy of them has too."""
+    """Task rows that have an id; a backup has it too, and what is restored from that a new one."""
 
     def identify(self, proposed: str) -> str:
         """The id, for ever the same: ``proposed`` where there was none."""
@@ -53,9 +53,11 @@ class OwnedStore(ForwardingStore):
         self._is_ours = True
 
     def _foreign(self) -> ForeignObjects:
+        advice = "put that back (a volume that is not mounted?), or give this service a bucket or a prefix of its own"
+        if not self._rows.is_empty():
+            advice += f"; if these rows are a backup of it, and its service runs no more, remove {' and '.join(OWNERS)}"
         return ForeignObjects(
-            f"{self._place} has the objects of another tasks.sqlite3, and nothing of them is changed: put that file "
-            "back (a volume that is not mounted? sluice restore), or give this service a bucket or a prefix of its own"
+            f"{self._place} has the objects of another tasks.sqlite3, and nothing of them is changed: {advice}"
         )
 
     def put(self, key: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:

@@ -21,6 +21,7 @@ from sluice.adapters.directory.atomic_file import (
     sync_folder,
     whole_file,
 )
+from sluice.adapters.sqlite.schema import forget_identity
 from sluice.app.backends import BACKUP_MARKER, LINK_SECRET_FILE, OBJECTS_FOLDER, TASKS_FILE
 from sluice.app.settings.validation import Settings
 
@@ -119,6 +120,8 @@ def restore(source: Path, settings: Settings) -> Copied:
     _sync_folders(target)
     _copy(source / TASKS_FILE, target / TASKS_FILE)
     with closing(sqlite3.connect(target / TASKS_FILE)) as rows:
+        forget_identity(rows)  # a bucket belongs to the service that was backed up, which may run still
+        rows.commit()
         rows.execute("PRAGMA journal_mode = WAL")  # as a service makes it; the backup itself is one file
     keys = _put_back_keys(source / _KEYS, settings.api_keys_path)  # they may lie outside: only when the rest is whole
     (target / BACKUP_MARKER).unlink()  # last: before, no service starts there

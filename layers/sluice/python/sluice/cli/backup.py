@@ -64,8 +64,8 @@ def restore(folder: Folder, *, data: Data = None, config: Config = None) -> None
     say(said[copied.keys])
     if _has_bucket(settings):
         say(
-            "Files are in the bucket: start a service here only where the one that was backed up runs no more. "
-            "Of two services each would end exports of the other and remove their files."
+            "Files are in the bucket, which is that of the service that was backed up. Once that runs no more, remove "
+            "the objects in/owner and owner from the bucket, and a service here may have it."
         )
 
 

@@ -67,6 +67,19 @@ def prepare(db: sqlite3.Connection, *, upgrades: Sequence[Upgrade] = UPGRADES) -
         db.execute(f"PRAGMA user_version = {newest}")
 
 
+def identify(db: sqlite3.Connection, proposed: str) -> str:
+    """The id of this file: ``proposed`` if it had none. Writes nothing where there is one."""
+    db.execute("CREATE TABLE IF NOT EXISTS identity (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL)")
+    db.execute("INSERT INTO identity VALUES (1, ?) ON CONFLICT DO NOTHING", (proposed,))
+    (found,) = db.execute("SELECT id FROM identity").fetchone()
+    return str(found)
+
+
+def forget_identity(db: sqlite3.Connection) -> None:
+    """Make a copy a file of its own, beside which the one that it was copied from may go on."""
+    db.execute("DROP TABLE IF EXISTS identity")
+
+
 def _add_missing_columns(db: sqlite3.Connection) -> None:
     for table, (columns, _) in _TABLES.items():
         present = {name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")}

@@ -15,7 +15,7 @@ import msgspec
 
 from sluice.adapters.page_cursor import Position
 from sluice.adapters.sqlite.connections import Connections, Synchronous
-from sluice.adapters.sqlite.schema import LIVE, prepare
+from sluice.adapters.sqlite.schema import LIVE, identify, prepare
 from sluice.adapters.task_columns import columns_of, decode_task, encode_fields, encode_task
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskId, TaskRef, TenantId
@@ -88,14 +88,9 @@ class SqliteTasks:
         self._connections.close()
 
     def identify(self, proposed: str) -> str:
-        """The id of this file, which its copies have too: ``proposed`` if it had none."""
-        with self._connections.writing() as db:  # writes nothing where there is one
-            db.execute(
-                "CREATE TABLE IF NOT EXISTS identity (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL)"
-            )
-            db.execute("INSERT INTO identity VALUES (1, ?) ON CONFLICT DO NOTHING", (proposed,))
-            (found,) = db.execute("SELECT id FROM identity").fetchone()
-            return str(found)
+        """The id of this file, for ever the same: ``proposed`` if it had none."""
+        with self._connections.writing() as db:
+            return identify(db, proposed)
 
     def is_empty(self) -> bool:
         """Whether there is no row."""
