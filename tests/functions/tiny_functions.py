@@ -116,6 +116,8 @@ def handler(event, context):
     if do == "hold":
         held = bytearray(say["mib"] * 2**20)
         time.sleep(60)
+    if do == "take":
+        bytearray(say["mib"] * 2**20)
     if do == "exit":
         os._exit(7)
     credentials = getattr(context, "credentials", None)
