@@ -150,11 +150,16 @@ def test_the_memory_bound_counts_names_as_long_as_the_header_row_has_them() -> N
     assert bound - least > size - smallest > 20 * 250 * len("_x0007_")
 
 
-def test_the_memory_bound_grows_with_the_columns_as_memory_does() -> None:
-    def measured(count: int) -> tuple[int, int]:
-        columns = tuple(ColumnSpec(f"c{number}") for number in range(count))
-        rows = [["x"] * count] * 3
-        plan, batches = table_of(columns, rows), list(batches_of(rows, count))
+@pytest.mark.parametrize(
+    "rows",
+    [[["x"] * 5_000] * 3, [["\x07" * 2_500]] * 200, [[None] * 100] * 1_000],
+    ids=["columns", "escaped text", "empty cells"],
+)
+def test_the_memory_bound_grows_as_memory_does(rows: list[list[str | None]]) -> None:
+    def measured(rows: list[list[str | None]]) -> tuple[int, int]:
+        width = len(rows[0])
+        plan = table_of(columns_of(*[ColumnType.STRING] * width), rows)
+        batches = list(batches_of(rows, width))
         tracemalloc.start()
         try:
             for _ in XLSX.write(iter(batches), plan, Tally()):
@@ -163,8 +168,8 @@ def test_the_memory_bound_grows_with_the_columns_as_memory_does() -> None:
         finally:
             tracemalloc.stop()
 
-    measured(1)  # what is imported and kept for good
-    (least, smallest), (bound, peak) = measured(1_000), measured(5_000)
+    measured([["x"]])  # what is imported and kept for good
+    (least, smallest), (bound, peak) = measured([["x"]]), measured(rows)
     assert bound - least > peak - smallest > 0
 
 

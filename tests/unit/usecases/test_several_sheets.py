@@ -190,6 +190,16 @@ def test_sheets_that_cannot_be_are_refused(sheets: tuple[TableSpec, ...], field:
     assert (caught.value.code, caught.value.facts["field"]) == (ErrorCode.INVALID_REQUEST, field)
 
 
+def test_an_unknown_time_zone_is_refused_for_sheets_too() -> None:
+    options = ExportOptions(timezone="Mars/Olympus")
+    with pytest.raises(SluiceError) as caught:
+        opened(
+            memory_ports(FakeClock()),
+            ExportParams(format=ExportFormat.XLSX, filename="t", sheets=(ORDERS,), options=options),
+        )
+    assert caught.value.facts["field"] == "options.timezone"
+
+
 def test_a_sheet_may_have_any_name_that_people_write() -> None:
     ports = memory_ports(FakeClock())
     names = ["订单　明细", "a\u00a0b", "🎁", "'quoted'", "History", "x" * 255, " ", "../../etc/passwd"]
