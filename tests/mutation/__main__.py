@@ -97,15 +97,19 @@ class Tests:
         self._data = CoverageData(str(MET))
         self._data.read()
 
-    def of(self, one: Sampled) -> list[str]:
-        """The tests that run the changed line; of a line that runs at import, those that run any of its module."""
+    def of(self, one: Sampled) -> tuple[list[str], bool]:
+        """The tests that run the changed line, and whether these are known to be all.
+
+        Of a line that runs at import, those that run any of its module; others may read what it made.
+        """
         by_line = self._data.contexts_by_lineno(str(one.path))
         first, last = one.mutation.line, one.mutation.last_line
         met = {name for line in range(first, last + 1) for name in by_line.get(line, ())}
         found = {name.partition("|")[0] for name in met - {""}}
-        if not found or "" in met:
+        is_known = bool(found) and "" not in met
+        if not is_known:
             found = {name.partition("|")[0] for names in by_line.values() for name in names} - {""}
-        return sorted(found, key=lambda name: (SUITES.index(name.split("/")[1]), name))
+        return sorted(found, key=lambda name: (SUITES.index(name.split("/")[1]), name)), is_known
 
 
 def is_noticed(one: Sampled, tests: Iterable[str], shadow: Path) -> bool:
@@ -172,13 +176,14 @@ def meet(sampled: list[Sampled], jobs: int) -> list[str]:
     def meet_one(one: Sampled) -> str:
         if str(one) in known:
             return "EQUIVALENT"
-        chosen = tests.of(one)
+        chosen, are_all = tests.of(one)
         shadow = shadows.get()
         try:
             if chosen and is_noticed(one, chosen, shadow):
                 return f"noticed by one of {len(chosen)}:"
-            part = one.path.relative_to(PACKAGE).parts[0]
-            return "noticed at length:" if is_noticed(one, WHOLE[part], shadow) else "SURVIVED"
+            whole = WHOLE[one.path.relative_to(PACKAGE).parts[0]]
+            whole = whole if are_all else ("tests/unit", *whole)
+            return "noticed at length:" if is_noticed(one, whole, shadow) else "SURVIVED"
         finally:
             shadows.put(shadow)
 

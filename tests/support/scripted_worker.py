@@ -1,8 +1,9 @@
 """A worker program that does what its task's manifest says, for tests of the pool.
 
 Speaks the protocol of `sluice.app.compose_worker`: settings and then a trigger a line in, signs of life, log lines and
-an outcome out. The digest of the trigger is the script: `ok`, `die`, `wait:PATH` (until the file exists, with signs of
-life) or `hang` (without). The settings `{"die": PATH}` have it die as it starts while the file exists.
+an outcome out. The digest of the trigger is the script: `ok`, `die`, `quiet` (without standard error from then on),
+`wait:PATH` (until the file exists, with signs of life) or `hang` (without). The settings `{"die": PATH}` have it die as
+it starts while the file exists.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ def act(script: str) -> None:
         sys.stderr.write("these are\nmy last words\n")
         sys.stderr.flush()
         os._exit(9)
+    if script == "quiet":
+        os.close(2)
     if script == "hang":
         os.kill(os.getpid(), signal.SIGSTOP)
     if script.startswith("wait:"):

@@ -20,6 +20,19 @@ def test_a_file_is_replaced_when_the_block_ends_well(tmp_path: Path) -> None:
     assert [found.name for found in tmp_path.iterdir()] == ["a.csv"]
 
 
+def test_a_file_is_on_disk_before_it_has_its_name_and_then_its_name_is_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.csv"
+    synced: list[tuple[int | Path, bool]] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append((os.fstat(descriptor).st_size, path.exists())))
+    place = "sluice.adapters.directory.atomic_file.sync_folder"
+    monkeypatch.setattr(place, lambda folder: synced.append((folder, path.exists())))
+    with whole_file(path) as file:
+        file.write(b"new")
+    assert synced == [(3, False), (tmp_path, True)]
+
+
 def test_a_block_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"old")

@@ -153,6 +153,15 @@ def test_a_worker_that_dies_is_replaced_and_its_task_rescued() -> None:
     assert heard.names().count(Event.WORKER_STARTED) == 2
 
 
+def test_a_worker_that_closes_its_standard_error_goes_on() -> None:
+    heard = Heard()
+    with running_pool(heard, PoolLimits(workers_max=1)) as pool:
+        for number in range(3):
+            pool.invoke(trigger(f"task-{number}", "quiet" if number == 0 else "ok"), epoch=1)
+        eventually(lambda: pool.active == pool.queued == 0)
+    assert (heard.started, heard.deaths()) == (["task-0", "task-1", "task-2"], [])
+
+
 def test_an_idle_worker_that_was_killed_is_replaced_without_losing_a_task() -> None:
     heard = Heard()
     with running_pool(heard, PoolLimits(workers_max=1)) as pool:
@@ -282,6 +291,14 @@ def test_workers_that_die_as_they_start_are_counted_until_one_starts(tmp_path: P
         assert {death["last_words"] for death in heard.deaths()} == {"there is no such thing"}
         obstacle.unlink()
         pool.invoke(trigger("task-a"), epoch=1)
-        eventually(lambda: heard.started == ["task-a"])
+        eventually(lambda: heard.started == ["task-a"] and pool.active == 0)
+        pool.check()
+        obstacle.touch()
+        [pid] = pool.pids
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: pool.pids == [])
+        for number in range(3, 5):  # counted anew
+            pool.invoke(trigger("task-a"), epoch=1)
+            eventually(lambda number=number: len(heard.rescued) == number)  # type: ignore[misc]  # bound at once
         pool.check()
     assert heard.names().count(Event.WORKER_STARTED) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -267,6 +268,16 @@ def test_what_a_process_that_died_left_behind_is_no_obstacle(store: KeyFile) -> 
 def _add_some(path: Path, count: int) -> None:
     for _ in range(count):
         add_key(KeyFile(path), "acme", scopes=[Scope.READ], clock=SystemClock(), randomness=SystemRandomness())
+
+
+def test_while_keys_are_changed_no_other_process_gets_the_lock(store: KeyFile) -> None:
+    def change(keys: Keys) -> Keys:
+        (lock,) = store._path.parent.glob("*.lock")
+        with lock.open() as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return keys
+
+    assert store.change(change) == ()
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.usecases import lease
 from sluice.usecases.lease import Fenced, Lease
+from sluice.usecases.upkeep.repair_task import release_lease
 from tests.contracts.task_builder import a_task
 from tests.support.fake_clock import FakeClock
 from tests.support.memory_ports import memory_ports
@@ -225,6 +226,16 @@ def test_attempts_run_out_for_every_kind(case: Case) -> None:
     for _ in range(timings.attempts_max - 2):
         lease.release(case.ports, case.acquire(), RuntimeError())
     assert not has_attempts_left(case.row(), now=case.row().created_at, timings=timings)
+
+
+def test_a_lease_is_given_back_for_the_attempt_that_is_named_and_no_other() -> None:
+    case = Case(COMPOSE, {})
+    attempt = case.acquire()
+    assert not release_lease(case.ports, case.ref, owner="another")
+    assert (case.row().state, case.row().owner) == (State.COMPOSING, attempt.owner)
+    assert release_lease(case.ports, case.ref, owner=attempt.owner)
+    assert (case.row().state, case.row().last_error_code) == (State.SEALED, ErrorCode.INTERNAL)
+    assert not release_lease(case.ports, case.ref)
 
 
 def test_a_heartbeat_without_an_answer_ends_nothing(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

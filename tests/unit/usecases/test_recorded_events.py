@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ import sluice
 from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import ManifestRef, TenantId
+from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
@@ -24,6 +26,7 @@ from sluice.ports.store_errors import OutcomeUnknown
 from sluice.tables.batch import Batch
 from sluice.usecases.composing.compose_export import Outcome, compose_export
 from sluice.usecases.params_cache import ParamsCache
+from sluice.usecases.sending.cancel_export import cancel_export
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
 from sluice.usecases.sending.put_batch import put_batch
@@ -50,6 +53,18 @@ class BadUploads(ForwardingStore):
         if not self.aborts:
             raise OutcomeUnknown("another reset")
         super().abort_upload(upload)
+
+
+class CancelsAtTheEnd(ForwardingStore):
+    """A store during whose last call the export is cancelled."""
+
+    def __init__(self, ports: Ports, ref: TaskRef) -> None:
+        super().__init__(ports.objects)
+        self._cancel = partial(cancel_export, ports, ref)
+
+    def complete_upload(self, upload: Upload, receipts: Sequence[PartReceipt]) -> None:
+        super().complete_upload(upload, receipts)
+        self._cancel()
 
 
 def journal_of(ports: Ports) -> RecordedJournal:
@@ -115,6 +130,16 @@ def test_an_upload_that_fails_is_recorded_with_what_failed(aborts: bool) -> None
     assert [str(fields["error"]) for fields in journal.of(Event.UPLOAD_ERROR)] == ["another reset"] * (not aborts)
     assert [fields["whole"] for fields in journal.of(Event.FILE_CLOSED)] == [False]
     assert journal.of(Event.WRITE_ERROR) == []
+
+
+def test_an_attempt_that_is_fenced_is_recorded_as_over() -> None:
+    ports = memory_ports(FakeClock())
+    task = sealed(ports)
+    fenced = replace(ports, objects=CancelsAtTheEnd(ports, task.ref))
+    assert compose_export(fenced, ManifestRef(task.ref, task.man_sha)) is Outcome.FENCED
+    assert len(journal_of(ports).of(Event.ATTEMPT_FENCED)) == 1
+    (attempt,) = ports.tasks.read_attempts(task.ref)
+    assert (attempt.outcome, attempt.ended_at) == ("fenced", ports.clock.now())
 
 
 def test_a_file_that_cannot_be_written_is_recorded_with_why() -> None:

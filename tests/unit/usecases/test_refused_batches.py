@@ -17,10 +17,11 @@ from sluice.ports.bundle import Ports
 from sluice.tables.batch import Batch
 from sluice.usecases.composing.compose_export import Outcome, compose_export
 from sluice.usecases.params_cache import ParamsCache
+from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.sending.cancel_export import cancel_export, delete_export
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
-from sluice.usecases.sending.put_batch import put_batch
+from sluice.usecases.sending.put_batch import note_refusal, put_batch
 from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
 from tests.support.fake_clock import FakeClock
 from tests.support.memory_ports import memory_ports
@@ -88,6 +89,17 @@ def test_batches_that_come_too_late_leave_no_chunk(end: Callable[[Sender], None]
     for sequence in range(2, 40):
         assert sender.refused(sequence, f"late {sequence}") is code
     assert sender.chunks() == before
+
+
+def test_a_refusal_shows_in_the_status_of_an_open_task_alone() -> None:
+    sender = Sender()
+    note_refusal(sender.ports, sender.ref, SluiceError(ErrorCode.INVALID_VALUE, row=2))
+    task = find_task(sender.ports, sender.ref)
+    assert (task.state, task.last_error_code) == (State.OPEN, ErrorCode.INVALID_VALUE)
+    cancel(sender)
+    before = find_task(sender.ports, sender.ref)
+    note_refusal(sender.ports, sender.ref, SluiceError(ErrorCode.BATCH_CONFLICT, sequence=1))
+    assert find_task(sender.ports, sender.ref) == before
 
 
 def test_another_version_of_a_batch_leaves_no_chunk() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -362,6 +362,29 @@ def test_an_export_whose_owner_s_row_is_damaged_ends_all_the_same() -> None:
     delete_export(exports.ports, second.ref)
     sweep_task(exports.ports, second.ref, SweepMemory(trusts_clock=True))
     assert [item.key for item in exports.ports.objects.list("in/") if second.task_id in item.key] == []
+
+
+class SlowReads(ForwardingStore):
+    """Reads a file byte by byte, and takes long for each."""
+
+    def __init__(self, exports: Exports, seconds: float) -> None:
+        super().__init__(exports.ports.objects)
+        self._clock = exports.clock
+        self._seconds = seconds
+
+    def read_range(self, key: str, start: int, end: int) -> Generator[bytes]:
+        for place in range(start, end):
+            self._clock.advance(self._seconds)
+            yield from super().read_range(key, place, place + 1)
+
+
+def test_anothers_file_may_be_read_for_longer_than_an_attempt_may_stand_still() -> None:
+    exports = Exports()
+    params = msgspec.structs.replace(PARAMS, format=ExportFormat.JSONL)
+    exports.make(params)
+    exports.ports = replace(exports.ports, objects=SlowReads(exports, 0.9 * exports.ports.timings.attempt_max_s))
+    exports.make(params)
+    assert exports.reused() == 1
 
 
 def test_an_attempt_whose_time_is_over_while_it_reads_anothers_file_begins_no_file_of_its_own() -> None:

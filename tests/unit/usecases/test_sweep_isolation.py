@@ -128,6 +128,16 @@ def test_any_error_at_one_task_leaves_the_others_their_turn_and_is_written_down(
     assert report_task(ports, poison).upkeep is None
 
 
+def test_a_task_that_was_put_off_in_its_row_has_its_turn_whenever_its_row_says() -> None:
+    clock = FakeClock()
+    ports, memory = memory_ports(clock), SweepMemory(trusts_clock=True)
+    poison = cancelled(ports)
+    objects = PoisonedObjects(ports.objects, poison, RuntimeError("a bug"))
+    assert sweep_tasks(replace(ports, objects=objects), memory=memory) == {Swept.ERROR: 1}
+    ports.tasks.update(poison, Guard(state=State.CANCELLED), {"due_at": clock.now()})
+    assert sweep_tasks(ports, memory=memory) == {Swept.GARBAGE: 1}
+
+
 def test_rows_that_can_be_neither_read_nor_written_wait_in_memory_however_many_they_are() -> None:
     """More of them than a sweep may look at, all more overdue than what can be helped."""
     clock, trigger, tasks = FakeClock(), RecordedInvoker(), PoisonedTasks()

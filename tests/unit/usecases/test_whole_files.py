@@ -5,22 +5,26 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+from dataclasses import replace
+from typing import cast
 from urllib.parse import unquote
 
 import pytest
 
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import ManifestRef, TaskRef, TenantId
+from sluice.domain.keys import ManifestRef, TaskRef, TenantId, parse_manifest_key
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.object_store import FILENAME
+from sluice.ports.task_store import ClaimedTask, TaskStore
 from sluice.tables.batch import Batch
 from sluice.tables.formats import filename_of
 from sluice.usecases.composing.compose_export import compose_export
 from sluice.usecases.params_cache import ParamsCache
+from sluice.usecases.reading.read_task import batch_ranges
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
 from sluice.usecases.sending.put_batch import put_batch
@@ -105,6 +109,48 @@ def test_a_close_whose_totals_are_not_what_was_received_is_refused(
     row = ports.tasks.read(ref)
     assert row is not None
     assert row.state is State.OPEN
+
+
+def test_a_close_names_the_batches_that_are_missing_also_the_first() -> None:
+    ports = memory_ports(FakeClock())
+    params = ExportParams(format=ExportFormat.CSV, filename="t", columns=(ColumnSpec("n"), ColumnSpec("s")))
+    ref = open_export(ports, TenantId("acme"), OpenRequest(params)).task.ref
+    put_batch(ports, ParamsCache(ports), ref, sequence=2, batch=Batch.of_rows(ROWS[2], 2))
+    with pytest.raises(SluiceError) as caught:
+        close_export(ports, ref, CloseRequest(batches=3))
+    assert (caught.value.code, caught.value.facts["missing"]) == (ErrorCode.BATCHES_MISSING, [1, 3])
+
+
+def test_the_batches_that_are_stored_are_listed_as_ranges() -> None:
+    ports = memory_ports(FakeClock())
+    ref = opened(ports, ExportFormat.CSV)
+    for sequence in (5, 6, 9, 12, 11):
+        put_batch(ports, ParamsCache(ports), ref, sequence=sequence, batch=Batch.of_rows(ROWS[1], 2))
+    assert batch_ranges(ports, ref) == [(1, 3), (5, 6), (9, 9), (11, 12)]
+
+
+def test_a_batch_that_comes_during_the_close_makes_it_start_over() -> None:
+    ports = memory_ports(FakeClock())
+    ref = opened(ports, ExportFormat.CSV)
+
+    class OvertakenTasks:
+        """Once, a batch is acknowledged after the claims were read."""
+
+        def __init__(self) -> None:
+            self._late = [BATCHES + 1]
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(ports.tasks, name)
+
+        def read_claims(self, of: TaskRef) -> ClaimedTask | None:
+            claimed = ports.tasks.read_claims(of)
+            while self._late:
+                put_batch(ports, ParamsCache(ports), ref, sequence=self._late.pop(), batch=Batch.of_rows(ROWS[1], 2))
+            return claimed
+
+    task = close_export(replace(ports, tasks=cast("TaskStore", OvertakenTasks())), ref, CloseRequest())
+    assert (task.state, task.total_batches) == (State.SEALED, BATCHES + 1)
+    assert sum(parse_manifest_key(item.key) is not None for item in ports.objects.list("in/")) == 1
 
 
 def test_a_chunk_that_is_not_what_was_acknowledged_makes_no_file() -> None:

@@ -29,7 +29,7 @@ class KeyFile:
         """``beside`` is a folder whose owner a new file is given to, where the process may: by default its own."""
         self._path = path
         self._beside = beside or path.parent
-        self._cached: tuple[tuple[int, ...], Keys] = ((), ())
+        self._cached: tuple[tuple[int, ...] | None, Keys] = (None, ())
 
     def read(self) -> Keys:
         """Look whether the file changed, and read it only then."""
@@ -67,14 +67,14 @@ class KeyFile:
         """What belongs to whom the file has to belong to."""
         return next(path for path in (self._path, self._beside, self._path.parent) if path.exists())
 
-    def _version(self) -> tuple[int, ...]:
-        """Differs whenever the file was replaced or written to; empty when there is none."""
+    def _version(self) -> tuple[int, ...] | None:
+        """Differs whenever the file was replaced or written to; None when there is none."""
         try:
             stat = self._path.stat()
         except FileNotFoundError:
             if self._path.is_symlink():  # to a place that is not mounted: no keys would mean that anyone may call
                 raise DamagedKeysError(self._words("it is a link that leads nowhere")) from None
-            return ()
+            return None
         return stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size
 
     def _load(self) -> Keys:

@@ -17,8 +17,6 @@ _CELLS_AT_ONCE = 10_000
 """A block with more would be copied several times on its way."""
 _WIDE_COLUMNS = 200
 """From here on a block would have few rows, and rows are put together one by one."""
-_ENDINGS_KEPT = 60_000
-"""Ready endings of references are dropped beyond this number, about six megabytes."""
 
 _NUMBER = b"\x01"
 """Stands for the row's number; escaped text never holds this character."""
@@ -39,6 +37,7 @@ class RowAssembler:
         self._block_rows = next((rows for rows in _BLOCKS if rows * len(letters) <= _CELLS_OF_BLOCK), _BLOCKS[-1])
         self._rows_at_once = max(1, _CELLS_AT_ONCE // len(letters))
         self._endings: dict[tuple[bytes, bool], list[bytes]] = {}
+        """By what follows: a column's own opening, or one of three that all columns share. Less than six megabytes."""
 
     def rows(self, columns: Iterable[RenderedColumn], count: int, first_number: int) -> Iterator[bytes]:
         """Yield ``count`` rows, the first numbered ``first_number``, in a few blocks; a row alone cell by cell."""
@@ -80,8 +79,6 @@ class RowAssembler:
         ready = self._endings.get(key)
         if ready is not None:
             return ready
-        if len(self._endings) * self._block_rows >= _ENDINGS_KEPT:
-            self._endings.clear()
         digits = len(str(self._block_rows)) - 1 if padded else 0
         self._endings[key] = made = [b'%0*d"%b' % (digits, low, after) for low in range(self._block_rows)]
         return made
