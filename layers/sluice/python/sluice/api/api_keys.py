@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -52,10 +52,13 @@ def add_key(
     clock: Clock,
     randomness: Randomness,
     life_s: float = 0,
+    show: Callable[[Secret], object] = lambda _: None,
 ) -> NewKey:
     """Make a key for ``tenant``; with ``life_s`` it expires after that time.
 
-    Raises ValueError for a tenant that is no tenant's name, and for no scopes.
+    ``show`` is called once with its text, before the store takes it: no key is
+    made that could not be shown. Raises what ``show`` does, and ValueError for
+    a tenant that is no tenant's name, and for no scopes.
     """
     if not TENANT_ID.fullmatch(tenant):
         raise ValueError("a tenant is 1 to 40 of a-z, 0-9 and -, and does not begin or end with -")
@@ -76,10 +79,14 @@ def add_key(
     def add(keys: Keys) -> Keys:
         if any(stored.key_id == key.key_id for stored in keys):
             raise ValueError("the new key's id is taken; make another")  # one in 2**60
+        if not shown:  # a store may ask again, when others change it at the same time
+            show(new.text)
+            shown.append(True)
         return (*keys, key)
 
+    new, shown = NewKey(Secret(f"slc_{key.key_id}_{secret}"), key), list[bool]()
     store.change(add)
-    return NewKey(Secret(f"slc_{key.key_id}_{secret}"), key)
+    return new
 
 
 def revoke_key(store: KeyStore, key_id: str, *, clock: Clock) -> ApiKey:

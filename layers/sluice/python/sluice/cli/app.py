@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from sluice import __version__
+from sluice.cli.standard_files import open_closed
 
 INTERRUPTED = 130
 """What shells expect of a program that Ctrl-C ended."""
@@ -142,6 +143,7 @@ def _listed() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command line and exit: 0 done, 1 failed, 2 wrong usage."""
+    open_closed()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _leave)

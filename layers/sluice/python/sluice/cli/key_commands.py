@@ -14,8 +14,10 @@ from sluice.api.api_keys import add_key, list_keys, revoke_key
 from sluice.app.backends import backend_of
 from sluice.cli.data_options import Config, Data, settings_of
 from sluice.cli.formatting import iso, json_of, lines_of, say, span
+from sluice.cli.standard_files import is_closed
 from sluice.domain.api_key import ApiKey, Scope
 from sluice.domain.limits import DAY_S
+from sluice.domain.secret import Secret
 
 DAYS_MAX = 36_500
 
@@ -25,6 +27,10 @@ commands = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+
+
+class NotShownError(Exception):
+    """The key cannot be printed."""
 
 
 class KeyState(StrEnum):
@@ -89,6 +95,8 @@ def add(
             raise typer.BadParameter(f"{said} Say --yes to do it.", param_hint="--yes")
         say(said, is_error=True)
         typer.confirm("Make it?", abort=True, err=True)
+    if is_closed("stdout"):
+        raise typer.BadParameter("standard output is closed, where the key would be shown: no key was made")
     try:
         new = add_key(
             store,
@@ -97,10 +105,13 @@ def add(
             clock=SystemClock(),
             randomness=SystemRandomness(),
             life_s=(expires_days or 0) * DAY_S,
+            show=_show,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="TENANT") from None
-    say(new.text.reveal())
+    except NotShownError as error:
+        say(f"sluice: no key was made, since it could not be shown: {error}", is_error=True)
+        raise typer.Exit(1) from None
     life = f"expires {iso(new.key.expires_at)}" if new.key.expires_at else "never expires"
     scopes = ", ".join(new.key.scopes)
     place = backend.place_of_keys(settings)
@@ -108,6 +119,14 @@ def add(
     if is_first:
         say("From now on callers without a key are refused.", is_error=True)
     say("This is the only time it is shown. Callers send it as: authorization: Bearer KEY", is_error=True)
+
+
+def _show(text: Secret) -> None:
+    try:
+        say(text.reveal())
+        sys.stdout.flush()
+    except OSError as error:  # not the store's, which would take it for its own disk's
+        raise NotShownError(error.strerror) from error
 
 
 @commands.command("list")
