@@ -63,7 +63,7 @@ def test_what_its_page_shows_works(name: str, code: str, tmp_path: Path) -> None
         assert len(rows) == 3_001
         assert rows[0] == ["id", "customer", "amount", "paid", "at"]
         assert rows[4][:4] == [4.0, "客户 4", 1.0, False]
-        assert code.splitlines().index("echo $export->wait()->url();              // a link made now; or:") == 4
+        assert code.splitlines().index("$export->saveTo('orders.xlsx');") == 5
     assert "Fatal" not in said
 
 

@@ -31,13 +31,16 @@ class Client
     }
 
     /**
-     * The client of the environment: SLUICE_URL, SLUICE_KEY.
+     * The client of the environment: SLUICE_URL (by default the service on this machine), SLUICE_KEY.
      *
      * @param array<string, mixed> $settings
      */
     public static function fromEnv(array $settings = []): self
     {
-        return new self(getenv('SLUICE_URL') ?: 'http://127.0.0.1:9091', getenv('SLUICE_KEY') ?: '', $settings);
+        $read = static function (string $name): string {
+            return (string) ($_SERVER[$name] ?? $_ENV[$name] ?? (getenv($name) ?: ''));
+        };
+        return new self($read('SLUICE_URL') ?: 'http://127.0.0.1:9091', $read('SLUICE_KEY'), $settings);
     }
 
     /** A client for tests: sends nothing, keeps the rows, and asserts. */
@@ -64,6 +67,9 @@ class Client
     /** Takes up an export by its id, in another process too; nothing is asked yet. */
     public function find(string $taskId): Export
     {
+        if ($taskId === '') {
+            throw new UsageException('find() takes the id of an export, as id() gave it.');
+        }
         return Export::known($this->calls, $taskId);
     }
 

@@ -87,7 +87,8 @@ final class Column
                 throw new UsageException("Column $name: give its name, or by name its type, a Sluice\\Column or an array of its members.");
             }
             if (!in_array($one['type'] ?? 'string', self::TYPES, true)) {
-                throw new UsageException("Column {$one['name']}: a type is one of " . implode(', ', self::TYPES) . '.');
+                $given = is_string($one['type']) ? "\"{$one['type']}\"" : gettype($one['type']);
+                throw new UsageException("Column {$one['name']}: $given is no type; there are " . implode(', ', self::TYPES) . '.');
             }
             $made[] = $one;
         }

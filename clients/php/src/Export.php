@@ -48,6 +48,8 @@ class Export
     private $isClosedHere = false;
     /** @var string|null */
     private $watchUrl;
+    /** @var list<iterable<mixed>> rows that cannot be read twice */
+    private $readBefore = [];
     /** @var callable(Progress): mixed|null */
     private $onProgress;
     /** @var Progress */
@@ -83,8 +85,7 @@ class Export
      */
     public function columns(array $columns): self
     {
-        $this->sheets[''] = Column::listOf($columns);
-        return $this;
+        return $this->declare('', $columns);
     }
 
     /**
@@ -98,8 +99,7 @@ class Export
         if ($name === '') {
             throw new UsageException('A sheet has a name.');
         }
-        $this->sheets[$name] = Column::listOf($columns);
-        return $this;
+        return $this->declare($name, $columns);
     }
 
     /**
@@ -176,6 +176,9 @@ class Export
         } catch (\Throwable $error) {
             if ($this->keyIsOurs) {
                 $this->cancelQuietly();
+                $this->id = $this->key = ''; // another write() begins anew
+                $this->batches = 0;
+                $this->sent = [];
             }
             throw $error;
         }
@@ -260,6 +263,10 @@ class Export
      */
     public function wait(float $seconds = 300): self
     {
+        $missing = array_diff_key($this->sheets, $this->sent);
+        if (!$this->isFound && !$this->isNumbered && $this->status !== null && $this->status->isOpen()) {
+            throw new UsageException('Nothing closes this export: ' . ($missing === [] || isset($missing['']) ? 'close() is missing.' : 'not written is ' . implode(', ', array_keys($missing)) . '.'));
+        }
         $until = Http\Retry::now() + $seconds;
         $poll = min(self::POLL_SECONDS, $this->calls->settings->answerTimeout / 2);
         while (true) {
@@ -416,9 +423,35 @@ class Export
         return $this;
     }
 
+    /** @param array<int|string, mixed> $columns */
+    private function declare(string $sheet, array $columns): self
+    {
+        if ($this->id !== '' && !$this->isFound) {
+            throw new UsageException('The export is open: its columns come before its first row.');
+        }
+        $this->sheets[$sheet] = Column::listOf($columns);
+        if (isset($this->sheets['']) && count($this->sheets) > 1) {
+            throw new UsageException('An export has columns(), or one or more of sheet(); not both.');
+        }
+        return $this;
+    }
+
+    /** A result that was read goes on behind the last row it gave, so its first rows would be in no file. */
+    private function refuseReadBefore(iterable $rows): void
+    {
+        $goesOn = $rows instanceof \PDOStatement || ($rows instanceof \Iterator && !$rows instanceof \SeekableIterator);
+        if ($goesOn && in_array($rows, $this->readBefore, true)) {
+            throw new UsageException('These rows were read before: run the query again, or make the generator anew.');
+        }
+        if ($goesOn) {
+            $this->readBefore[] = $rows;
+        }
+    }
+
     /** @param iterable<mixed> $rows */
     private function send(iterable $rows, string $sheet): self
     {
+        $this->refuseReadBefore($rows);
         $before = $this->batches;
         try {
             return $this->sendAll($rows, $sheet);
@@ -469,6 +502,8 @@ class Export
                 $this->progress->bytes += $bytes;
                 $this->progress->replayed += ($answer['replayed'] ?? false) === true ? 1 : 0;
                 $this->progress->retries = $window->retries;
+                $expected = $this->description['expected_rows'] ?? 0;
+                $this->progress->percent = $expected > 0 ? min(75.0, 75.0 * $this->progress->rows / $expected) : 0.0;
                 $this->tell();
             },
             static function (SluiceException $error) use ($rowsBefore, $sequence, $sheet): SluiceException {
@@ -477,7 +512,8 @@ class Export
                 }
                 $row = $error->row();
                 return $error->at(
-                    ($row === null ? [] : ['row' => $row + $rowsBefore, 'batch_row' => $row]) + ['batch' => $sequence] + ($sheet === '' ? [] : ['sheet' => $sheet])
+                    ($row === null ? [] : ['row' => $row + $rowsBefore, 'batch_row' => $row]) + ['batch' => $sequence] + ($sheet === '' ? [] : ['sheet' => $sheet]),
+                    '/^Row [0-9]+ \(batch [0-9]+\)(?:, column "[^"]*")?: /' // the place in the table is said behind
                 );
             }
         );

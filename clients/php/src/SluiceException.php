@@ -78,11 +78,12 @@ abstract class SluiceException extends \RuntimeException implements Throwable
      * The same error at another place.
      *
      * @param array<string, mixed> $facts that are added, or replace those of the same name
+     * @param string $without a pattern of what the message does not repeat
      * @return static
      */
-    public function at(array $facts): self
+    public function at(array $facts, string $without = '/$^/'): self
     {
-        return new static($this->detail, $this->code(), ['facts' => $facts + $this->facts()] + $this->known, $this->getPrevious());
+        return new static((string) preg_replace($without, '', $this->detail), $this->code(), ['facts' => $facts + $this->facts()] + $this->known, $this->getPrevious());
     }
 
     private function place(): string

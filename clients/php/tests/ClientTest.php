@@ -46,6 +46,9 @@ final class ClientTest extends TestCase
             'a name or a type' => [static function (): void { Column::listOf(['a' => 'number', 'date']); }],
             'no columns' => [static function (): void { Client::fake()->export('a.csv')->open(); }],
             'a sheet that is not declared' => [static function (): void { Client::fake()->export('a.xlsx')->sheet('A', ['x'])->write([], 'B'); }],
+            'columns and a sheet' => [static function (): void { Client::fake()->export('a.xlsx')->columns(['x'])->sheet('A', ['x']); }],
+            'columns of an open export' => [static function (): void { Client::fake()->export('a.csv')->columns(['x'])->open()->columns(['y']); }],
+            'no id' => [static function (): void { Client::fake()->find(''); }],
             'an empty key' => [static function (): void { Client::fake()->export('a.csv')->key(''); }],
         ];
     }
@@ -276,5 +279,71 @@ final class ClientTest extends TestCase
                 self::assertSame('UNEXPECTED_ANSWER', $error->code());
             }
         }
+    }
+
+    public function testRowsThatCannotBeReadTwiceAreNotTakenForTheWholeTable(): void
+    {
+        $pdo = new \PDO('sqlite::memory:');
+        $query = $pdo->query('SELECT 1 AS a UNION SELECT 2 UNION SELECT 3', \PDO::FETCH_NUM);
+        $sluice = Client::fake();
+        $sluice->export('a.csv')->columns(['a'])->key('k')->push([['9']]);
+        $export = $sluice->export('a.csv')->columns(['a'])->key('k');
+        try {
+            $export->write($query);
+            self::fail('other rows were sent before');
+        } catch (SourceChangedException $changed) {
+            $export->restart();
+        }
+        try {
+            $export->write($query);
+            self::fail('its first rows were read');
+        } catch (UsageException $error) {
+            self::assertStringContainsString('again', $error->getMessage());
+        }
+        $export->write($pdo->query('SELECT 1 AS a UNION SELECT 2 UNION SELECT 3', \PDO::FETCH_NUM));
+        self::assertCount(3, $sluice->rowsOf('a.csv'));
+    }
+
+    public function testAWriteThatFailedWithoutAKeyMayBeRepeated(): void
+    {
+        $sluice = Client::fake();
+        $export = $sluice->export('a.csv')->columns(['a']);
+        try {
+            $export->write([['1'], ["\xff"]]);
+            self::fail('the row is no text');
+        } catch (InvalidRowException $error) {
+            $export->write([['1'], ['2']]);
+        }
+        self::assertSame([['1'], ['2']], $sluice->rowsOf('a.csv'));
+    }
+
+    public function testWhatIsNeverClosedIsNotWaitedFor(): void
+    {
+        $sluice = Client::fake();
+        $shop = $sluice->export('a.xlsx')->sheet('A', ['x'])->sheet('B', ['x'])->write([], 'A');
+        foreach ([[$shop, 'B'], [$sluice->export('b.csv')->columns(['x'])->push([['1']]), 'close()']] as [$export, $missing]) {
+            try {
+                $export->wait(0);
+                self::fail('it would wait for ever');
+            } catch (UsageException $error) {
+                self::assertStringContainsString($missing, $error->getMessage());
+            }
+        }
+    }
+
+    public function testTheProgressOfAnAnnouncedTableCoversTheSending(): void
+    {
+        $seen = [];
+        Client::fake()->export('a.csv')->columns(['a'])->expect(12000)
+            ->onProgress(static function (\Sluice\Progress $progress) use (&$seen): void { $seen[] = $progress->percent; })
+            ->write(array_fill(0, 12000, ['x']))->wait();
+        self::assertSame([31.25, 62.5, 75.0, 100.0], $seen);
+    }
+
+    public function testARowWithANameTooManyIsAnInvalidRow(): void
+    {
+        $error = Problem::named('INVALID_REQUEST', 'An object has a name that is no column\'s.', ['facts' => ['row' => 2]]);
+        self::assertInstanceOf(InvalidRowException::class, $error);
+        self::assertInstanceOf(UsageException::class, Problem::named('INVALID_REQUEST', 'No JSON.', []));
     }
 }

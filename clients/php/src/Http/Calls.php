@@ -45,8 +45,11 @@ final class Calls
         if (isset($parts['user']) || isset($parts['query']) || isset($parts['fragment'])) {
             throw new UsageException('The address of the service has no user, no query and no fragment; the API key is given by itself.');
         }
-        if (preg_match('/[^\x21-\x7e]/', $server . $key)) {
-            throw new UsageException('The address of the service and the API key are printable ASCII text.');
+        if (preg_match('/[^\x21-\x7e]/', $server)) {
+            throw new UsageException('The address of the service is printable ASCII text, without blanks.');
+        }
+        if (preg_match('/[^\x21-\x7e]/', $key)) {
+            throw new UsageException('The API key has a character that no key has: a line break at its end, or "Bearer" before it?');
         }
         $this->server = rtrim($server, '/');
         $this->key = $key;

@@ -83,6 +83,9 @@ final class Problem
     /** @param array<string, mixed> $known as {@see SluiceException} takes it */
     public static function named(string $code, string $detail, array $known): SluiceException
     {
+        if ($code === 'INVALID_REQUEST' && isset($known['facts']['row'])) {
+            return new InvalidRowException($detail, $code, $known); // a row that is none: a name or a cell too many
+        }
         foreach (self::CLASSES as $class => $codes) {
             if (in_array($code, $codes, true)) {
                 return new $class($detail, $code, $known);
