@@ -170,7 +170,6 @@ class WorkerPool:
         with self._changed:
             self._draining = True
             self._queue.clear()
-            self._known.clear()
             self._changed.notify_all()
             threads = list(self._threads)
         give_up_at = self._clock.monotonic() + deadline_s
@@ -222,7 +221,7 @@ class WorkerPool:
     def _compose(self, manifest: ManifestRef) -> None:
         """Have the task composed. It may be asked for again as soon as its worker has answered."""
         died, is_ready, owner = False, False, self._randomness.bytes(8).hex()
-        known = self._known.get(manifest) or _Handled()
+        known = self._known[manifest]
         try:
             worker = known.worker = self._worker()
             is_ready = True
