@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from sluice.client import Client, Export, SluiceApiError, Status
+from tests.support.command_line import sluice
 from tests.support.http_calls import CALLER
-from tests.support.running_service import QUICK, ServiceProcess
+from tests.support.running_service import QUICK, ServiceProcess, eventually
 
 pytestmark = [
     pytest.mark.slow,
@@ -169,6 +170,26 @@ def test_a_file_that_is_larger_than_the_disk_takes_no_room_from_the_batches_of_o
         assert (large.status().file_size_bytes or 0) > 76_000_000
         other.close()
         assert other.wait(WAIT_S).state == "completed"
+
+
+def test_a_running_service_ends_exports_on_a_disk_that_is_full_to_its_last_byte(
+    service: ServiceProcess, disk: Path
+) -> None:
+    """Nothing asks for its readiness, which would give up the reserve."""
+    first, second = finished_export(service)[0], finished_export(service)[0]
+    reserve = disk / "data/reserve"
+    assert reserve.exists()
+    with Client(service.url, retry_for_s=0) as client:
+        filler = fill(disk)
+        with pytest.raises(SluiceApiError) as refused_open:
+            client.open(format="csv", filename="t", columns=COLUMNS)
+        assert refused_open.value.code == "STORAGE_FULL"
+        assert reserve.exists(), "what takes more room has none of it"
+        assert CALLER.delete(f"{service.url}/v1/exports/{first}").status_code == 204
+        assert not reserve.exists()
+        sluice("task", "delete", second, "--data", service.data)
+        eventually(lambda: os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize > 6 * MIB)
+        filler.unlink()
 
 
 def test_a_service_starts_on_a_full_disk_serves_what_it_has_and_recovers_by_itself(

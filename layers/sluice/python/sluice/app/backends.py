@@ -47,7 +47,7 @@ class OneMachine:
                 f"{root} has objects and no {TASKS_FILE}, whose rows say what they are: its restore was cut off, or "
                 "the file was removed. Restore into a new folder, or put the file back"
             )
-        return SqliteTasks(self.tasks_file(settings))
+        return SqliteTasks(self.tasks_file(settings), make_room=self.open_disk(settings).give_up_reserve)
 
     def open_keys(self, settings: Settings) -> KeyStore:
         return KeyFile(settings.api_keys_path, beside=settings.data_directory)

@@ -339,6 +339,14 @@ class DiskRoom:
         with unknown_when_disk_fails():
             return self._has(size + RESULTS_LEAVE * self._min_free_bytes)
 
+    def give_up_reserve(self) -> bool:
+        """Remove the reserve; returns whether there was one, so that there is room now."""
+        try:
+            (self._folder / RESERVE_FILE).unlink()
+        except OSError:
+            return False
+        return True
+
     def keep_reserve(self) -> None:
         """Make the reserve where there is room for it, and give it up where there is none.
 

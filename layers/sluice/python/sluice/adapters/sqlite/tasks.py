@@ -23,9 +23,11 @@ from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.domain.timestamps import TIME_MAX
+from sluice.ports.store_errors import StoreFull
 from sluice.ports.task_store import ClaimedTask, TaskPage, pass_by
 
 Rows = TypeVar("Rows")
+Changed = TypeVar("Changed")
 
 _SCAN_ROWS = 500
 """Rows that a scan holds at a time at most, so that it needs no transaction that stays open."""
@@ -78,10 +80,33 @@ class SqliteTasks:
     Every change is one transaction, on disk when the method returns.
     """
 
-    def __init__(self, path: Path, *, synchronous: Synchronous = "FULL", busy_timeout_s: float = 10) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        synchronous: Synchronous = "FULL",
+        busy_timeout_s: float = 10,
+        make_room: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """``make_room`` is called where a full disk is in the way of opening the file, or of a change of a task.
+
+        True: it is tried again, once. New tasks and batches are not, so that tasks can be ended, which makes more room.
+        """
+        self._make_room = make_room
         self._connections = Connections(path, synchronous=synchronous, busy_timeout_s=busy_timeout_s)
+        self._with_room(self._prepare)
+
+    def _prepare(self) -> None:
         with self._connections.writing() as db:
             prepare(db)
+
+    def _with_room(self, change: Callable[[], Changed]) -> Changed:
+        try:
+            return change()
+        except StoreFull:
+            if not self._make_room():
+                raise
+        return change()
 
     def close(self) -> None:
         """Close the file. To be called when no method runs; afterwards none works."""
@@ -153,24 +178,35 @@ class SqliteTasks:
         columns = encode_fields(fields)
         settings = "".join(f'"{name}" = ?, ' for name in columns)
         condition, values = _condition(ref, guard)
-        with self._connections.writing() as db:
-            updated = db.execute(
-                f"UPDATE tasks SET {settings} rev = rev + 1 WHERE {condition}", (*columns.values(), *values)
-            )
-            return updated.rowcount == 1
+
+        def change() -> bool:
+            with self._connections.writing() as db:
+                updated = db.execute(
+                    f"UPDATE tasks SET {settings} rev = rev + 1 WHERE {condition}", (*columns.values(), *values)
+                )
+                return updated.rowcount == 1
+
+        return self._with_room(change)
 
     def forget_claims(self, ref: TaskRef) -> None:
-        with self._connections.writing() as db:
-            db.execute(f"DELETE FROM claims {_OF_TASK}", ref)
+        def change() -> None:
+            with self._connections.writing() as db:
+                db.execute(f"DELETE FROM claims {_OF_TASK}", ref)
+
+        self._with_room(change)
 
     def remove(self, ref: TaskRef, guard: Guard) -> bool:
         condition, values = _condition(ref, guard)
-        with self._connections.writing() as db:
-            if db.execute(f"DELETE FROM tasks WHERE {condition}", values).rowcount == 0:
-                return False
-            db.execute(f"DELETE FROM claims {_OF_TASK}", ref)
-            db.execute(f"DELETE FROM attempts {_OF_TASK}", ref)
-            return True
+
+        def change() -> bool:
+            with self._connections.writing() as db:
+                if db.execute(f"DELETE FROM tasks WHERE {condition}", values).rowcount == 0:
+                    return False
+                db.execute(f"DELETE FROM claims {_OF_TASK}", ref)
+                db.execute(f"DELETE FROM attempts {_OF_TASK}", ref)
+                return True
+
+        return self._with_room(change)
 
     def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
         put_off = f"SELECT tenant, task_id FROM tasks WHERE {LIVE} AND due_at > ? LIMIT ?"
