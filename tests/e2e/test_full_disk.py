@@ -9,12 +9,16 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.client import Client, Export, SluiceApiError, Status
+from sluice.domain.lifecycle import Guard
+from sluice.ports.store_errors import StoreFull
+from tests.contracts.task_builder import a_full_task, a_task
 from tests.support.command_line import sluice
 from tests.support.http_calls import CALLER
 from tests.support.running_service import QUICK, ServiceProcess, eventually
@@ -66,6 +70,19 @@ def fill(disk: Path, *, leave: int = 0) -> Path:
         file.write(bytes(max(0, stat.f_bavail * stat.f_frsize - leave)))
         file.flush()
     return filler
+
+
+def fill_up(disk: Path) -> Path:
+    """Take all room to the last byte, also what is taken or freed by others meanwhile."""
+    filler = fill(disk, leave=MIB)
+    grow(filler)
+    return filler
+
+
+def grow(filler: Path) -> None:
+    with suppress(OSError), filler.open("ab", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
 
 
 def batch(size: int) -> list[list[str]]:
@@ -179,17 +196,31 @@ def test_a_running_service_ends_exports_on_a_disk_that_is_full_to_its_last_byte(
     first, second = finished_export(service)[0], finished_export(service)[0]
     reserve = disk / "data/reserve"
     assert reserve.exists()
-    with Client(service.url, retry_for_s=0) as client:
-        filler = fill(disk)
-        with pytest.raises(SluiceApiError) as refused_open:
-            client.open(format="csv", filename="t", columns=COLUMNS)
-        assert refused_open.value.code == "STORAGE_FULL"
-        assert reserve.exists(), "what takes more room has none of it"
-        assert CALLER.delete(f"{service.url}/v1/exports/{first}").status_code == 204
-        assert not reserve.exists()
-        sluice("task", "delete", second, "--data", service.data)
-        eventually(lambda: os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize > 6 * MIB)
+    filler = fill_up(disk)
+    assert CALLER.delete(f"{service.url}/v1/exports/{first}").status_code == 204
+    assert not reserve.exists()
+    sluice("task", "delete", second, "--data", service.data)
+    eventually(lambda: os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize > 6 * MIB)
+    filler.unlink()
+
+
+def test_room_is_made_for_changes_of_tasks_and_not_for_more_of_them(disk: Path) -> None:
+    made: list[Path] = []
+
+    def make_room() -> bool:
+        made.append(filler)
         filler.unlink()
+        return True
+
+    with closing(SqliteTasks(disk / "rows", make_room=make_room)) as tasks:
+        task = a_full_task()
+        assert tasks.create(task)
+        filler = fill_up(disk)
+        with pytest.raises(StoreFull):
+            tasks.create(a_task())
+        assert made == []
+        assert tasks.update(task.ref, Guard(state=task.state), {"deleted_at": 1.0})
+        assert made == [filler]
 
 
 def test_a_service_starts_on_a_full_disk_serves_what_it_has_and_recovers_by_itself(
@@ -209,9 +240,7 @@ def test_a_service_starts_on_a_full_disk_serves_what_it_has_and_recovers_by_itse
             assert client.export(export.id).status().state == "open"
             assert refused(again, export.id, 2)["code"] == "STORAGE_FULL"
             assert readiness(again)[0] == 503
-            with suppress(OSError), filler.open("ab", buffering=0) as file:  # what was left is taken too
-                while file.write(bytes(4096)):
-                    pass
+            grow(filler)  # what was left is taken too
             assert client.export(task).status().state == "completed"
             with pytest.raises(SluiceApiError) as failed:
                 client.open(format="csv", filename="t", columns=COLUMNS)
