@@ -40,7 +40,7 @@ NUMBERS = {
         "B-F18",
     ],
     "fourth fresh attack": [f"D-F{number}" for number in range(1, 11)],
-    "fifth fresh attack": [f"E-F{number}" for number in range(1, 21) if number != 15],
+    "fifth fresh attack": [f"E-F{number}" for number in range(1, 21)],
 }
 
 
