@@ -1,11 +1,11 @@
 """`make mutants`: a seeded sample of changes to the core, each met by every test that runs the changed line.
 
-    python -m tests.mutation [--count N] [--seed N] [--only PART] [--jobs N] [--again]
+    python -m tests.mutation [--count N] [--seed N] [--only PART] [--jobs N] [--again] [--learned]
 
-First all tests of the core run once, to learn which of them run which line; ``--again`` takes what the last such run
-learned, and meets only the changes that survived it. Then each change is made in a copy of the package. Minutes to an
-hour, so it is no part of `make test`. What no test noticed is listed with its line; a change that changes nothing that
-can be seen belongs into ``equivalents.txt`` with its reason.
+First all tests of the core run once, to learn which of them run which line; ``--learned`` takes what the last such run
+learned, where no test is new since. Then each change is made in a copy of the package; ``--again`` meets only the
+changes that survived the last time. Minutes to an hour, so it is no part of `make test`. What no test noticed is listed
+with its line; a change that changes nothing that can be seen belongs into ``equivalents.txt`` with its reason.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def main() -> None:
     parser.add_argument("--only", default="", choices=["", *CORE])
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--again", action="store_true")
-    parser.add_argument("--learned", action="store_true", help="take what the last run learned, for other changes")
+    parser.add_argument("--learned", action="store_true", help="take what the last run learned")
     options = parser.parse_args()
     OUTPUT.mkdir(parents=True, exist_ok=True)
     sampled = sample(options.count, options.seed, options.only)
@@ -210,9 +210,9 @@ def main() -> None:
         before = set(SURVIVORS.read_text().splitlines())
         meeting = [one for one in sampled if str(one) in before]
     else:
-        if not options.learned:
-            learn()
         meeting = sampled
+    if not options.learned:
+        learn()
     survivors = meet(meeting, options.jobs)
     equivalent = sum(str(one) in equivalents() for one in sampled)
     noticed = len(sampled) - len(survivors) - equivalent
