@@ -127,3 +127,17 @@ def test_a_query_that_is_not_utf_8_is_refused(client: ApiClient, method: str, re
     answer = client.request(method, f"{path}?{query}")
     assert (answer.status_code, code_of(answer)) == (400, "INVALID_TEXT")
     assert answer.json()["field"]
+
+
+def test_a_preflight_of_another_site_is_answered_for_watch_addresses_alone(client: ApiClient) -> None:
+    page = {"Origin": "https://shop.example", "Sec-Fetch-Site": "cross-site", "Access-Control-Request-Method": "GET"}
+    for path in ("/v1/exports", "/v1/exports/x", "/v1/files/x", "/docs", "/", "/v1/watching/x"):
+        answer = client.options(path, headers=page)
+        assert (answer.status_code, code_of(answer), answer.json()["field"]) == (403, "PERMISSION_DENIED", "Origin"), (
+            path
+        )
+    assert client.options("/v1/watch/x", headers=page).status_code == 204
+    for host in FOREIGN_HOSTS:
+        assert client.options("/v1/watch/x", headers={**page, "Host": host}).status_code == 403
+    for method in ("POST", "PUT", "DELETE"):
+        assert client.request(method, "/v1/watch/x", headers=page).status_code == 403

@@ -163,10 +163,7 @@ class SiteMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
-        is_asked = scope["type"] == "http" and not (
-            scope["method"] == "OPTIONS" and scope["path"].startswith(WATCH_PATHS)
-        )
-        refusal = self._refuse(scope["method"], Headers(scope=scope)) if is_asked else None
+        refusal = self._refuse(scope) if scope["type"] == "http" else None
         if refusal is not None:
             try:
                 is_refused = self._ring.is_open()
@@ -176,7 +173,9 @@ class SiteMiddleware:
                 app = problem_response(record_error(refusal, self._journal), request_id=request_id_of(scope))
         await app(scope, receive, send)
 
-    def _refuse(self, method: str, headers: Headers) -> SluiceError | StoreError | None:
+    def _refuse(self, scope: Scope) -> SluiceError | StoreError | None:
+        method, headers = scope["method"], Headers(scope=scope)
+        is_preflight = method == "OPTIONS" and scope["path"].startswith(WATCH_PATHS)
         host = headers.get("host", "")
         name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0].lower()
         if host and not is_loopback(name) and name not in self._hosts:
@@ -184,7 +183,7 @@ class SiteMiddleware:
             return SluiceError(ErrorCode.PERMISSION_DENIED, detail, field="Host")
         origin = headers.get("origin")
         is_foreign = headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
-        if method not in CHANGES_NOTHING | {"OPTIONS"} and (
+        if not (is_preflight or method in CHANGES_NOTHING) and (
             is_foreign or (origin is not None and origin.partition("://")[2] != host)
         ):
             detail = "Without API keys no page of another site may change anything: make one, `sluice keys add TENANT`."
