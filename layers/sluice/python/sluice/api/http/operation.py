@@ -241,7 +241,6 @@ class HttpCall(Generic[Query]):
     resources: HttpResources
     principal: Principal
     query: Query
-    watched: str | None = None  # the path of the watch address that let the caller in
 
     @property
     def ports(self) -> Ports:
@@ -251,6 +250,11 @@ class HttpCall(Generic[Query]):
     def task_ref(self) -> TaskRef:
         """The task that the path names. Raises TASK_NOT_FOUND for text that is no task id."""
         return make_ref(self.principal.tenant, self.request.path_params["task_id"])
+
+    @property
+    def watched(self) -> str | None:
+        """The path of the watch address that let the caller in; None for a caller with a key."""
+        return None
 
     def check_key(self) -> None:
         """Raise UNAUTHENTICATED once the caller's key is revoked or past its time: a long answer asks now and then."""

@@ -44,7 +44,7 @@ from sluice.domain.errors import ErrorCode
 from sluice.domain.limits import MIB
 from sluice.domain.task import State
 from sluice.domain.timestamps import iso_time
-from sluice.usecases.reading.make_link import make_link
+from sluice.usecases.reading.make_link import Link, make_link
 from sluice.usecases.reading.read_task import (
     PAGE_MAX,
     batch_ranges,
@@ -165,7 +165,11 @@ async def render_task(call: HttpCall[NoQuery]) -> Response:
 
 async def link_file(call: HttpCall[LinkQuery]) -> Response:
     link = await call.run(make_link, call.ports, call.task_ref, call.query.life_s or None)
-    if call.query.redirect:
+    return link_response(link, redirect=call.query.redirect)
+
+
+def link_response(link: Link, *, redirect: bool) -> Response:
+    if redirect:
         return Response(status_code=302, headers={"Location": link.url})
     return json_response(LinkView(link.url, iso_time(link.expires_at)))
 

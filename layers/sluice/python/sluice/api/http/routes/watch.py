@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sluice.api.http.bodies.models import LinkView
 from sluice.api.http.errors import KNOWN_KEY, SHARE_KEY, WATCH_PATHS
 from sluice.api.http.operation import (
     Declared,
@@ -17,36 +17,35 @@ from sluice.api.http.operation import (
     NoQuery,
     Operation,
     Result,
-    json_response,
     read_query,
     resources_of,
 )
 from sluice.api.http.routes.exports import OPERATIONS as EXPORT_OPERATIONS
-from sluice.api.http.routes.exports import StatusQuery, follow_task, read_task
+from sluice.api.http.routes.exports import StatusQuery, follow_task, link_response, read_task
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, Watched
 from sluice.domain.task import Task
-from sluice.domain.timestamps import iso_time
-from sluice.usecases.reading.make_link import make_link
-from sluice.usecases.reading.read_task import read_status
+from sluice.usecases.reading.make_link import link_to
+from sluice.usecases.reading.read_task import find_task
 
 
 class WatchedFileQuery(Struct, frozen=True, kw_only=True):
     redirect: Annotated[bool, Meta(description="false answers with the link as JSON.")] = True
 
 
+@dataclass(frozen=True)
 class WatchCall(HttpCall[Any]):
     """A request that came with a watch address. It may look at the address's task, and at nothing else."""
 
-    @property
-    def task_ref(self) -> TaskRef:
-        return self._what.ref
+    what: Watched
 
     @property
-    def _what(self) -> Watched:
-        watches = self.resources.watches
-        assert watches is not None  # the address was read
-        return watches.read(self.request.path_params["token"])
+    def task_ref(self) -> TaskRef:
+        return self.what.ref
+
+    @property
+    def watched(self) -> str:
+        return f"{WATCH_PATHS}{self.request.path_params['token']}"
 
     def check_key(self) -> None:
         """An address has no end of its own: reading the task says when it is over."""
@@ -54,7 +53,7 @@ class WatchCall(HttpCall[Any]):
     async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """As for any caller. Raises TASK_NOT_FOUND for a row that a later export under the same key has."""
         found = await super().run(work, *arguments)
-        if isinstance(found, Task) and found.created_at != self._what.created_at:
+        if isinstance(found, Task) and found.created_at != self.what.created_at:
             raise SluiceError(ErrorCode.TASK_NOT_FOUND)
         return found
 
@@ -62,26 +61,19 @@ class WatchCall(HttpCall[Any]):
 async def _serve(
     endpoint: Callable[[HttpCall[Any]], Awaitable[Response]], query: type[Struct], request: Request
 ) -> Response:
-    """Let in who has an address of ours, or raise PERMISSION_DENIED; with a share of its own, as links have."""
+    """Let in who has an address of ours, or raise PERMISSION_DENIED; with a share of its own."""
     resources = resources_of(request)
     if resources.watches is None:
         raise SluiceError(ErrorCode.PERMISSION_DENIED, "The address is not one of ours.")
-    token = request.path_params["token"]
-    watched = resources.watches.read(token)
-    principal, request.scope[SHARE_KEY] = resources.watches.take(
-        watched, is_open=resources.service.access.ring.is_open()
-    )
+    what = resources.watches.read(request.path_params["token"])
+    principal, request.scope[SHARE_KEY] = resources.watches.take(what, is_open=resources.service.access.ring.is_open())
     request.scope[KNOWN_KEY] = True
-    asked = read_query(request.query_params, query)
-    return await endpoint(WatchCall(request, resources, principal, asked, watched=f"{WATCH_PATHS}{token}"))
+    return await endpoint(WatchCall(request, resources, principal, read_query(request.query_params, query), what))
 
 
 async def link_watched(call: HttpCall[WatchedFileQuery]) -> Response:
-    await call.run(read_status, call.ports, call.task_ref)  # that it is the export of this address
-    link = await call.run(make_link, call.ports, call.task_ref, None)
-    if call.query.redirect:
-        return Response(status_code=302, headers={"Location": link.url})
-    return json_response(LinkView(link.url, iso_time(link.expires_at)))
+    task = await call.run(find_task, call.ports, call.task_ref)
+    return link_response(await call.run(link_to, call.ports, task), redirect=call.query.redirect)
 
 
 async def watch_export(request: Request) -> Response:
