@@ -6,7 +6,6 @@ namespace Sluice;
 
 use Sluice\Http\Calls;
 use Sluice\Http\Download;
-use Sluice\Http\Window;
 
 /**
  * One export: rows go in, a file comes out.
@@ -16,20 +15,16 @@ use Sluice\Http\Window;
  */
 class Export
 {
-    /** Batches have the first size up to this number, then twice it, three times: 10,000 batches hold any table. */
-    private const BATCHES_OF_ONE_SIZE = 2000;
     private const POLL_SECONDS = 20;
     /** How many keys are tried behind one whose exports are over. */
     private const SUCCESSORS_MAX = 50;
 
     /** @var Calls */
     private $calls;
-    /** @var array<string, mixed> what the service is told at the open */
-    private $description = ['options' => []];
-    /** @var array<string, list<array<string, mixed>>> columns by sheet; of the one table by the empty text */
-    private $sheets = [];
-    /** @var array<string, int> rows that were sent, by sheet */
-    private $sent = [];
+    /** @var Definition */
+    private $definition;
+    /** @var Sender|null of the export that is open; made with its first rows */
+    private $sender;
     /** @var string */
     private $key = '';
     /** @var bool */
@@ -38,10 +33,6 @@ class Export
     private $id = '';
     /** @var Status|null as last answered */
     private $status;
-    /** @var int */
-    private $batches = 0;
-    /** @var bool whether the numbers of batches are the caller's */
-    private $isNumbered = false;
     /** @var bool whether it was found by its id, so that only the service knows what it is */
     private $isFound = false;
     /** @var bool */
@@ -59,7 +50,7 @@ class Export
     public function __construct(Calls $calls, string $filename = '', string $format = '')
     {
         $this->calls = $calls;
-        $this->description += ['filename' => $filename, 'format' => $format];
+        $this->definition = new Definition($filename, $format);
         $this->progress = new Progress();
     }
 
@@ -110,7 +101,7 @@ class Export
      */
     public function options(array $options): self
     {
-        $this->description['options'] = $options + $this->description['options'];
+        $this->definition->addOptions($options);
         return $this;
     }
 
@@ -136,7 +127,7 @@ class Export
      */
     public function expect(int $rows): self
     {
-        $this->description['expected_rows'] = $rows;
+        $this->definition->expect($rows);
         return $this;
     }
 
@@ -171,14 +162,12 @@ class Export
         }
         try {
             $this->send($rows, $sheet);
-            $missing = array_diff_key($this->sheets, $this->sent);
-            return $missing === [] ? $this->close() : $this;
+            return $this->unwritten() === [] ? $this->close() : $this;
         } catch (\Throwable $error) {
             if ($this->keyIsOurs) {
                 $this->cancelQuietly();
                 $this->id = $this->key = ''; // another write() begins anew
-                $this->batches = 0;
-                $this->sent = [];
+                $this->sender = null;
             }
             throw $error;
         }
@@ -216,17 +205,7 @@ class Export
             $this->refuseFound('push() without a number');
             return $this->open()->send($rows, $sheet);
         }
-        $this->open();
-        $this->isNumbered = true;
-        $encoder = $this->encoder($sheet);
-        $jsons = [];
-        foreach ($rows as $row) {
-            $jsons[] = $encoder->encode($row, count($jsons) + 1);
-        }
-        $this->sent[$sheet] = ($this->sent[$sheet] ?? 0) + count($jsons);
-        $window = new Window($this->calls, $this->id);
-        $this->sendBatch($window, $sequence, '[' . implode(',', $jsons) . ']', 0, $sheet);
-        $window->drain();
+        $this->open()->sender()->sendNumbered($rows, $this->encoder($sheet), $sheet, $this->counting(), $sequence);
         return $this;
     }
 
@@ -240,14 +219,14 @@ class Export
     {
         $this->open();
         $totals = array_filter(['batches' => $batches, 'rows' => $rows], 'is_int');
-        if ($totals === [] && !$this->isNumbered && !$this->isFound) {
+        if ($totals === [] && !$this->sender()->isNumbered() && !$this->isFound) {
             if (!$this->status->isOpen()) {
                 return $this;
             }
-            $totals = ['batches' => $this->batches, 'rows' => array_sum($this->sent)];
-            if ($this->sheets !== [] && !isset($this->sheets[''])) {
-                $totals['sheets'] = (object) ($this->sent + array_fill_keys(array_keys($this->sheets), 0));
-            }
+            $sent = $this->sender()->rows();
+            $sheets = $this->definition->sheetNames();
+            $totals = ['batches' => $this->sender()->batches(), 'rows' => array_sum($sent)];
+            $totals += $sheets === [] ? [] : ['sheets' => (object) ($sent + array_fill_keys($sheets, 0))];
         }
         $this->take($this->json('POST', '/close', $totals));
         $this->isClosedHere = true;
@@ -263,9 +242,9 @@ class Export
      */
     public function wait(float $seconds = 300): self
     {
-        $missing = array_diff_key($this->sheets, $this->sent);
-        if (!$this->isFound && !$this->isNumbered && $this->status !== null && $this->status->isOpen()) {
-            throw new UsageException('Nothing closes this export: ' . ($missing === [] || isset($missing['']) ? 'close() is missing.' : 'not written is ' . implode(', ', array_keys($missing)) . '.'));
+        if (!$this->isFound && $this->status !== null && $this->status->isOpen() && !$this->sender()->isNumbered()) {
+            $missing = $this->unwritten();
+            throw new UsageException('Nothing closes this export: ' . ($missing === [] ? 'close() is missing.' : 'not written is ' . implode(', ', $missing) . '.'));
         }
         $until = Http\Retry::now() + $seconds;
         $poll = min(self::POLL_SECONDS, $this->calls->settings->answerTimeout / 2);
@@ -417,8 +396,7 @@ class Export
             $this->open();
         }
         $this->isClosedHere = false;
-        $this->batches = 0;
-        $this->sent = [];
+        $this->sender = null;
         $this->progress = new Progress();
         return $this;
     }
@@ -429,10 +407,7 @@ class Export
         if ($this->id !== '' && !$this->isFound) {
             throw new UsageException('The export is open: its columns come before its first row.');
         }
-        $this->sheets[$sheet] = Column::listOf($columns);
-        if (isset($this->sheets['']) && count($this->sheets) > 1) {
-            throw new UsageException('An export has columns(), or one or more of sheet(); not both.');
-        }
+        $this->definition->declare($sheet, $columns);
         return $this;
     }
 
@@ -452,91 +427,51 @@ class Export
     private function send(iterable $rows, string $sheet): self
     {
         $this->refuseReadBefore($rows);
-        $before = $this->batches;
-        try {
-            return $this->sendAll($rows, $sheet);
-        } catch (\Throwable $error) {
-            $this->batches = $before; // the same rows again are the same batches again
-            throw $error;
-        }
-    }
-
-    /** @param iterable<mixed> $rows */
-    private function sendAll(iterable $rows, string $sheet): self
-    {
-        $encoder = $this->encoder($sheet);
-        $window = new Window($this->calls, $this->id);
-        $settings = $this->calls->settings;
-        $rowCount = $this->sent[$sheet] ?? 0;
-        $json = '';
-        $held = 0;
-        foreach ($rows as $row) {
-            $one = $encoder->encode($row, $rowCount + $held + 1);
-            $json .= $held === 0 ? "[$one" : ",$one";
-            $held++;
-            $factor = min(1 << intdiv($this->batches, self::BATCHES_OF_ONE_SIZE), 8);
-            if (strlen($json) >= $settings->batchBytes * min($factor, 4) || $held >= $settings->batchRows * $factor) {
-                $this->sendBatch($window, ++$this->batches, "$json]", $rowCount, $sheet);
-                $rowCount += $held;
-                $json = '';
-                $held = 0;
-            }
-        }
-        if ($held > 0) {
-            $this->sendBatch($window, ++$this->batches, "$json]", $rowCount, $sheet);
-        }
-        $window->drain();
-        $this->sent[$sheet] = $rowCount + $held;
+        $this->sender()->send($rows, $this->encoder($sheet), $sheet, $this->counting());
         return $this;
     }
 
-    private function sendBatch(Window $window, int $sequence, string $json, int $rowsBefore, string $sheet): void
+    private function sender(): Sender
     {
-        $path = "/v1/exports/{$this->id}/batches/$sequence" . ($sheet === '' ? '' : '?sheet=' . rawurlencode($sheet));
-        $bytes = strlen($json);
-        $window->put(
-            $this->calls->request('PUT', $path, $json),
-            function (array $answer) use ($window, $bytes): void {
-                $this->progress->batches++;
-                $this->progress->rows += (int) ($answer['rows'] ?? 0);
-                $this->progress->bytes += $bytes;
-                $this->progress->replayed += ($answer['replayed'] ?? false) === true ? 1 : 0;
-                $this->progress->retries = $window->retries;
-                $expected = $this->description['expected_rows'] ?? 0;
-                $this->progress->percent = $expected > 0 ? min(75.0, 75.0 * $this->progress->rows / $expected) : 0.0;
-                $this->tell();
-            },
-            static function (SluiceException $error) use ($rowsBefore, $sequence, $sheet): SluiceException {
-                if ($error->status() === null) {
-                    return $error;
-                }
-                $row = $error->row();
-                return $error->at(
-                    ($row === null ? [] : ['row' => $row + $rowsBefore, 'batch_row' => $row]) + ['batch' => $sequence] + ($sheet === '' ? [] : ['sheet' => $sheet]),
-                    '/^Row [0-9]+ \(batch [0-9]+\)(?:, column "[^"]*")?: /' // the place in the table is said behind
-                );
-            }
-        );
+        return $this->sender = $this->sender ?? new Sender($this->calls, $this->id);
+    }
+
+    /** What counts an acknowledged batch. Given anew to each call: a sender that kept it would keep this export too. */
+    private function counting(): callable
+    {
+        return function (array $answer, int $bytes, int $retries): void {
+            $progress = $this->progress;
+            $progress->batches++;
+            $progress->rows += (int) ($answer['rows'] ?? 0);
+            $progress->bytes += $bytes;
+            $progress->replayed += ($answer['replayed'] ?? false) === true ? 1 : 0;
+            $progress->retries = $retries;
+            $expected = $this->definition->expectedRows();
+            $progress->percent = $expected > 0 ? min(75.0, 75.0 * $progress->rows / $expected) : 0.0;
+            $this->tell();
+        };
     }
 
     private function encoder(string $sheet): RowEncoder
     {
-        if ($this->sheets !== [] && !isset($this->sheets[$sheet])) {
-            $names = implode(', ', array_keys($this->sheets));
-            throw new UsageException($sheet === '' ? "write() and push() name one of the sheets: $names." : "There is no sheet \"$sheet\" here; declared are: $names.");
-        }
-        return new RowEncoder($this->sheets[$sheet] ?? null, $sheet, $this->calls->settings->utf8 === 'substitute');
+        return $this->definition->encoder($sheet, $this->calls->settings->utf8 === 'substitute');
+    }
+
+    /** @return list<int|string> declared sheets that were not written here yet */
+    private function unwritten(): array
+    {
+        return array_values(array_filter($this->definition->sheetNames(), function ($name): bool {
+            return !isset($this->sender()->rows()[$name]);
+        }));
     }
 
     /** @return array<string, mixed> the answer of the open, of the first export of this key that is not over */
     private function opened(): array
     {
-        if ($this->sheets === []) {
-            throw new UsageException('columns() or sheet() comes first.');
-        }
+        $body = $this->definition->body();
         $this->key = $this->key !== '' ? $this->key : bin2hex(random_bytes(16));
         for ($number = 1; $number <= self::SUCCESSORS_MAX; $number++) {
-            $answer = $this->openedUnder($number);
+            $answer = $this->openedUnder($number, $body);
             if ($answer !== null && Status::of($answer)->failure() === null) {
                 return $answer;
             }
@@ -544,19 +479,12 @@ class Export
         throw new UsageException('The key was begun anew too often; take another.');
     }
 
-    /** @return array<string, mixed>|null null for one that was deleted: its key is not free again yet */
-    private function openedUnder(int $number): ?array
+    /**
+     * @param array<string, mixed> $body
+     * @return array<string, mixed>|null null for one that was deleted: its key is not free again yet
+     */
+    private function openedUnder(int $number, array $body): ?array
     {
-        $body = $this->description;
-        if (isset($this->sheets[''])) {
-            $body['columns'] = $this->sheets[''];
-        } else {
-            $body['sheets'] = [];
-            foreach ($this->sheets as $name => $columns) {
-                $body['sheets'][] = ['name' => (string) $name, 'columns' => $columns];
-            }
-        }
-        $body['options'] = $body['options'] ?: new \stdClass();
         $key = $number === 1 ? $this->key : "{$this->key}#$number";
         try {
             return $this->calls->json('POST', '/v1/exports', $body, ['Idempotency-Key' => $key]);
