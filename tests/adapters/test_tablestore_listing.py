@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 
 import msgspec
 import pytest
 
-from infra.emulators.tablestore import TablestoreServer, serving_tablestore
+from infra.emulators.tablestore import TablestoreServer
 from sluice.adapters.aliyun.tablestore.schema import DUE_SHARDS
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
 from sluice.domain.lifecycle import Guard
 from sluice.domain.task import Attempt, State, Task
 from tests.contracts.task_builder import NOW, TENANT, a_task
-from tests.support.tablestore_tables import access_to, freeze_indexes, open_tasks
+from tests.support.tablestore_tables import access_to, freeze_indexes
 
 OPEN = Guard(state=State.OPEN)
-
-
-@pytest.fixture
-def ots() -> Iterator[TablestoreServer]:
-    with serving_tablestore() as ots:
-        yield ots
-
-
-@pytest.fixture
-def tasks(ots: TablestoreServer) -> Iterator[TablestoreTasks]:
-    with closing(open_tasks(ots)) as tasks:
-        yield tasks
 
 
 def fill(tasks: TablestoreTasks, count: int, **changes: object) -> list[Task]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
 
-from infra.emulators.tablestore import DropAnswer, Fault, Refuse, TablestoreServer, serving_tablestore
+from infra.emulators.tablestore import DropAnswer, Fault, Refuse, TablestoreServer
 from sluice.adapters.aliyun.tablestore.client import open_sdk
 from sluice.adapters.aliyun.tablestore.schema import DUE, LISTING, TABLES, TASKS
 from sluice.adapters.aliyun.tablestore.sdk import sdk
@@ -21,12 +20,6 @@ from tests.support.tablestore_tables import TABLE, TIMEOUT_S, access_to
 
 NAMES = [TABLE, f"{TABLE}_due", f"{TABLE}_listing", f"{TABLE}_state_listing", f"{TABLE}_keys"]
 CHANGES = {"CreateTable", "CreateIndex", "UpdateTable", "DeleteTable", "DropIndex"}
-
-
-@pytest.fixture
-def ots() -> Iterator[TablestoreServer]:
-    with serving_tablestore() as ots:
-        yield ots
 
 
 def create(ots: TablestoreServer) -> list[Finding]:

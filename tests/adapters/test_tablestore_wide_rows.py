@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import msgspec
-import pytest
 
 from infra.emulators.faults import Hold
-from infra.emulators.tablestore import Fault, TablestoreServer, serving_tablestore
+from infra.emulators.tablestore import Fault, TablestoreServer
 from sluice.adapters.aliyun.tablestore.client import ROWS_PER_BATCH_READ, Change, TablestoreClient
 from sluice.adapters.aliyun.tablestore.conditions import any_row
 from sluice.adapters.aliyun.tablestore.rows import LISTED_BYTES_MAX, task_key
@@ -24,21 +22,9 @@ from sluice.domain.schema import ColumnSpec, TableSpec
 from sluice.domain.shared_result import SHARED_MAX
 from sluice.domain.task import Attempt, State, Task
 from tests.contracts.task_builder import NOW, TENANT, a_task, widest_params
-from tests.support.tablestore_tables import TIMEOUT_S, access_to, drop_column, open_tasks
+from tests.support.tablestore_tables import TIMEOUT_S, access_to, drop_column
 
 LIMITS = Limits()
-
-
-@pytest.fixture
-def ots() -> Iterator[TablestoreServer]:
-    with serving_tablestore() as ots:
-        yield ots
-
-
-@pytest.fixture
-def tasks(ots: TablestoreServer) -> Iterator[TablestoreTasks]:
-    with closing(open_tasks(ots)) as tasks:
-        yield tasks
 
 
 def fill(tasks: TablestoreTasks, count: int, params: ExportParams, **changes: object) -> list[Task]:

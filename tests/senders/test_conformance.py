@@ -58,6 +58,13 @@ def expected(count: int) -> list[tuple[str, ...]]:
     return [row(number) for number in range(1, count + 1)]
 
 
+def forwarded(service: ServiceProcess, asked: Asked) -> httpx.Response:
+    """What the service answers, for what stands between it and a sender."""
+    headers = {name: value for name, value in asked.headers.items() if name not in {"host", "connection"}}
+    with httpx.Client(base_url=service.url, trust_env=False) as client:
+        return client.request(asked.method, asked.path, content=asked.body, headers=headers)
+
+
 def test_every_row_is_in_the_file_once_and_in_order(sender: Sender, service: ServiceProcess, tmp_path: Path) -> None:
     said = sender.done(job(service.url, tmp_path))
     assert rows_of(tmp_path / "orders.csv") == expected(ROWS)
@@ -184,9 +191,7 @@ def test_a_download_that_is_cut_goes_on_where_it_was(sender: Sender, service: Se
     ranges: list[str] = []
 
     def answer(asked: Asked) -> Answer:
-        headers = {name: value for name, value in asked.headers.items() if name not in {"host", "connection"}}
-        with httpx.Client(base_url=service.url) as client:
-            found = client.request(asked.method, asked.path, content=asked.body, headers=headers)
+        found = forwarded(service, asked)
         body = found.content.replace(service.url.encode(), server.url.encode())
         kept = {name: found.headers[name] for name in ("content-type", "content-range") if name in found.headers}
         if not asked.path.startswith("/v1/files/"):
@@ -205,9 +210,7 @@ def test_a_download_that_is_cut_goes_on_where_it_was(sender: Sender, service: Se
 
 def test_a_download_with_another_byte_is_no_file(sender: Sender, service: ServiceProcess, tmp_path: Path) -> None:
     def answer(asked: Asked) -> Answer:
-        headers = {name: value for name, value in asked.headers.items() if name not in {"host", "connection"}}
-        with httpx.Client(base_url=service.url) as client:
-            found = client.request(asked.method, asked.path, content=asked.body, headers=headers)
+        found = forwarded(service, asked)
         if asked.path.startswith("/v1/files/"):
             return Answer(200, bytes([found.content[0] ^ 1]) + found.content[1:])
         return Answer(found.status_code, found.content.replace(service.url.encode(), server.url.encode()))

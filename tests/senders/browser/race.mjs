@@ -1,10 +1,7 @@
 /** Gives the element another export to follow while an answer about the first is on its way; says what it shows then. */
-import { chromium } from 'playwright-core';
+import { launched } from './launch.mjs';
 
-const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-});
+const browser = await launched();
 try {
   const page = await browser.newPage();
   const answer = (route, seen) => route.fulfill({ json: seen, headers: { 'Access-Control-Allow-Origin': '*' } });
