@@ -20,8 +20,7 @@ from sluice.adapters.aliyun.tablestore.tables import check_tables
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.api.api_keys import NewKey, add_key, revoke_key
 from sluice.app.functions.probe import FINE, PROBE
-from sluice.client import Client, SluiceApiError
-from sluice.client.export import Export, Status
+from sluice.client import Client, Export, SluiceApiError, Status
 from sluice.domain.api_key import Scope
 from sluice.domain.limits import HOUR_S, Timings
 from sluice.ports.key_store import KeyStore

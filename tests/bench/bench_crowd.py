@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from sluice.client import Client
-from sluice.client.export import ENDED
 from sluice.client.rows import encode_rows
+from sluice.client.status import ENDED
 from sluice.demo.http_sender import ORDER_COLUMNS, order_batch
 from sluice.demo.order_table import BATCH_ROWS
 from sluice.domain.options import ExportFormat

@@ -65,7 +65,8 @@ def test_the_wheel_has_the_client_what_it_uses_and_no_more(wheel: Path) -> None:
         }
     used = {name if name in shipped else name.replace(".py", "/__init__.py") for name in used}
     assert used <= shipped
-    assert {name for name in shipped - used if not name.endswith("__init__.py")} == set()
+    unused = {name for name in shipped - used if not name.endswith("__init__.py")}
+    assert unused == {"sluice/client/aio.py", "sluice/client/progress.py"}  # a program imports these itself
 
 
 def test_the_page_s_example_runs_with_nothing_else_installed(python: Path, tmp_path: Path) -> None:
@@ -79,6 +80,19 @@ def test_the_page_s_example_runs_with_nothing_else_installed(python: Path, tmp_p
     assert len(rows) == 100_001
     listed = "import importlib.metadata as m; print([one.name for one in m.distributions()])"
     assert run(python, listed, tmp_path, {}) == "['sluice-client']\n"
+
+
+@pytest.mark.parametrize(("name", "rows"), [("frame", {"Orders": 4, "Notes": 2}), ("asyncio", 5_001)])
+def test_the_page_s_other_examples_run(name: str, rows: object, tmp_path: Path) -> None:
+    found = re.search(rf"<!-- tested: python {name} -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+    assert found
+    with serving(tmp_path / "data") as service:
+        run(Path(sys.executable), found[1].replace("http://127.0.0.1:9091", service.url), tmp_path, {})
+    if isinstance(rows, int):
+        assert len((tmp_path / "customers.csv").read_text("utf-8-sig").splitlines()) == rows
+    else:
+        book = CalamineWorkbook.from_path(str(tmp_path / "book.xlsx"))
+        assert {name: len(book.get_sheet_by_name(name).to_python()) for name in book.sheet_names} == rows
 
 
 def test_an_error_is_the_service_s(python: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ class Sender:
     programs: tuple[str, ...]
     """Of the system; the tests are skipped without one of them."""
     command: tuple[str, ...]
+    kinds: bool = True
+    """Whether its errors are of several classes, by what the caller does next; ``code`` says the rest."""
 
     def start(self, job: Mapping[str, object]) -> subprocess.Popen[str]:
         for program in self.programs:
@@ -78,4 +81,5 @@ def said_by(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 
 PHP = Sender("php", ("php", "php-curl"), ("php", "-d", "memory_limit=64M", "clients/php/tests/send.php"))
-SENDERS = (PHP,)
+PYTHON = Sender("python", (), (sys.executable, "tests/senders/send.py"), kinds=False)
+SENDERS = (PHP, PYTHON)

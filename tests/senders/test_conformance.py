@@ -178,7 +178,8 @@ def test_a_source_that_changed_is_told_and_may_begin_anew(
         process.kill()
     other = {**keyed, "odd_row": 2, "odd_cell": 3, "odd_value": 17}
     changed = sender.failed(other)
-    assert (changed["kind"], changed["code"]) == ("SourceChangedException", "BATCH_CONFLICT")
+    assert changed["code"] == "BATCH_CONFLICT"
+    assert not sender.kinds or changed["kind"] == "SourceChangedException"
     anew = sender.done({**other, "restart": True})
     rows = expected(6_000)
     assert rows_of(tmp_path / "orders.csv") == [rows[0], (*rows[1][:3], "17", rows[1][4]), *rows[2:]]
@@ -272,7 +273,8 @@ def test_a_key_that_is_none_and_one_that_may_not_write_are_refused_by_name(sende
     with serving(data, env=QUICK) as service:
         for key, code in (("", "UNAUTHENTICATED"), ("slc_wrong", "UNAUTHENTICATED"), (reader, "PERMISSION_DENIED")):
             said = sender.failed(job(service.url, tmp_path, key=key, rows=10))
-            assert (said["kind"], said["code"]) == ("AuthException", code)
+            assert said["code"] == code
+            assert not sender.kinds or said["kind"] == "AuthException"
             assert not key or key not in said["message"]
 
 

@@ -3,8 +3,10 @@
 from sluice.client.client import Client
 from sluice.client.connections import Timeouts
 from sluice.client.errors import UNEXPECTED_ANSWER, UNREACHABLE, SluiceApiError
-from sluice.client.export import Export, Link, Receipt, Status
+from sluice.client.export import Export
+from sluice.client.frames import Frame
 from sluice.client.rows import Columns, Row
+from sluice.client.status import Link, Receipt, Status
 
 __all__ = [
     "UNEXPECTED_ANSWER",
@@ -12,6 +14,7 @@ __all__ = [
     "Client",
     "Columns",
     "Export",
+    "Frame",
     "Link",
     "Receipt",
     "Row",

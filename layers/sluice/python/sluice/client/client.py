@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
@@ -11,11 +12,17 @@ from urllib.parse import urlencode, urlsplit
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.client.calls import RETRY_FOR_S, Calls
 from sluice.client.connections import TIMEOUTS, Timeouts
-from sluice.client.export import IN_FLIGHT, Export, Receipt, Status
-from sluice.client.rows import Columns, Row, cut, encode_columns
+from sluice.client.errors import SluiceApiError
+from sluice.client.export import IN_FLIGHT, Export
+from sluice.client.frames import Frame, Table
+from sluice.client.rows import Columns, Row, encode_columns
+from sluice.client.status import ENDED, Receipt, Status
 from sluice.domain.secret import Secret
 from sluice.ports.clock import Clock, Randomness
 
+_OVER = ENDED - {"completed"}
+_SUCCESSORS_MAX = 50
+"""Exports of one key, one after the other; the second is opened under the key with ``#2`` behind it."""
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -100,34 +107,79 @@ class Client:
             compress=self._compress,
             columns=names,
             watch_url=answer.read("watch_url", str | None) if "watch_url" in answer else None,
+            opened_as=Status.of(answer).state,
         )
 
     def send_table(
         self,
-        rows: Iterable[Row],
+        rows: Iterable[Row] | Frame,
         *,
         format: str,  # noqa: A002 - the API's name
-        columns: Columns,
+        columns: Columns | None = None,
         filename: str = "",
         options: Mapping[str, object] | None = None,
+        expected_rows: int | None = None,
         idempotency_key: str | None = None,
+        restart: bool = False,
         in_flight: int = IN_FLIGHT,
         on_batch: Callable[[Receipt], object] = lambda _: None,
     ) -> Export:
         """Open an export, send all rows and close it; the file is written next: ``wait`` for it.
 
-        Rows are read once, a few batches ahead. Where this fails, the export
-        is cancelled, unless it has a key: then the same call goes on with it.
+        Rows are read once, a few batches ahead. A data frame says its columns
+        itself. Where this fails, the export is cancelled, unless it has a key:
+        then the same call goes on with it, and what an earlier run has closed
+        is not read at all. One that failed, was cancelled or deleted, or has
+        expired is over: the key begins a new one. ``restart`` gives up what
+        was sent under the key, the file too, for rows that have changed.
         """
-        export = self.open(
-            format=format, columns=columns, filename=filename, options=options, idempotency_key=idempotency_key
-        )
-        if idempotency_key is not None:
-            export.send(cut(rows), in_flight=in_flight, on_batch=on_batch)
-            return export
-        with export.cancel_on_error():
-            export.send(cut(rows), in_flight=in_flight, on_batch=on_batch)
-        return export
+        table = Table.of(rows, columns)
+
+        def open_under(key: str | None) -> Export:
+            return self.open(
+                format=format,
+                columns=table.columns,
+                filename=filename,
+                options=options,
+                expected_rows=expected_rows,
+                idempotency_key=key,
+            )
+
+        def send(export: Export) -> Status:
+            return export.send(table.batches(), in_flight=in_flight, on_batch=on_batch)
+
+        return self._send(open_under, send, idempotency_key, restart=restart)
+
+    def send_sheets(
+        self,
+        sheets: Mapping[str, Frame | tuple[Iterable[Row], Columns]],
+        *,
+        filename: str = "",
+        options: Mapping[str, object] | None = None,
+        idempotency_key: str | None = None,
+        restart: bool = False,
+        in_flight: int = IN_FLIGHT,
+        on_batch: Callable[[Receipt], object] = lambda _: None,
+    ) -> Export:
+        """As ``send_table``, for a workbook of several sheets: the rows and columns of each, by its name."""
+        tables = {
+            name: Table.of(*(given if isinstance(given, tuple) else (given, None))) for name, given in sheets.items()
+        }
+
+        def open_under(key: str | None) -> Export:
+            return self.open(
+                format="xlsx",
+                sheets={name: table.columns for name, table in tables.items()},
+                filename=filename,
+                options=options,
+                idempotency_key=key,
+            )
+
+        def send(export: Export) -> Status:
+            batches = {name: table.batches() for name, table in tables.items()}
+            return export.send_sheets(batches, in_flight=in_flight, on_batch=on_batch)
+
+        return self._send(open_under, send, idempotency_key, restart=restart)
 
     def export(self, task_id: str) -> Export:
         """An export by its id; nothing is sent."""
@@ -142,3 +194,36 @@ class Client:
             query["cursor"] = answer.read("cursor", str | None)
             if not query["cursor"]:
                 return
+
+    def _send(
+        self,
+        open_under: Callable[[str | None], Export],
+        send: Callable[[Export], Status],
+        key: str | None,
+        *,
+        restart: bool,
+    ) -> Export:
+        """Send to the export of this key, unless an earlier run has closed it; to a new one where there is no key."""
+        export = open_under(None) if key is None else self._current(open_under, key, restart=restart)
+        if export.opened_as == "open":
+            with export.cancel_on_error() if key is None else nullcontext():
+                send(export)
+        return export
+
+    def _current(self, open_under: Callable[[str | None], Export], key: str, *, restart: bool) -> Export:
+        """Open the first export of this key that is not over; with ``restart``, end the one that has rows before."""
+        for number in range(1, _SUCCESSORS_MAX + 1):
+            try:
+                export = open_under(key if number == 1 else f"{key}#{number}")
+            except SluiceApiError as error:
+                if error.code != "TASK_DELETED":
+                    raise
+                continue  # its key is not free again yet
+            if export.opened_as in _OVER:
+                continue
+            if restart and (export.opened_as != "open" or export.status().batches):
+                export.delete()
+                restart = False
+                continue
+            return export
+        raise ValueError("the key was begun anew too often; take another")

@@ -8,9 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from sluice.client.answers import Answer
@@ -19,99 +18,14 @@ from sluice.client.connections import Request
 from sluice.client.errors import UNEXPECTED_ANSWER, SluiceApiError
 from sluice.client.files import save_link
 from sluice.client.rows import Row, encode_rows
+from sluice.client.status import Link, Receipt, Status
 
-ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
 IN_FLIGHT = 4
 POLL_S = 20.0
 """How long the service may wait before it answers that nothing has changed."""
 _PAUSE_S = 0.1
 """Between two questions, for a service that stops and answers at once."""
 _GZIP_BYTES_MIN = 1_024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """An export as it was when the service answered. Times are ISO 8601 in UTC."""
-
-    task_id: str
-    state: str
-    """open, sealed, composing; completed, failed, cancelled, expired."""
-    format: str | None = None
-    filename: str | None = None
-    rows_expected: int | None = None
-    """As announced at the open, else as closed."""
-    rows_received: int = 0
-    rows_written: int = 0
-    batches: int = 0
-    sheets: Mapping[str, int | None] = field(default_factory=dict)
-    """Rows of each declared sheet; None before the close."""
-    progress_percent: float = 0.0
-    """Of the way to the file; where the rows were announced, sending them is 75 of it."""
-    eta_seconds: int | None = None
-    file_size_bytes: int | None = None
-    checksum_sha256: str | None = None
-    error: Mapping[str, Any] | None = None
-    """Why there is no file: ``code``, ``message``, ``who``, ``retryable``."""
-    request_id: str | None = None
-    """Of the request that opened it; the service's log has it as ``session_id``."""
-    refusal: Mapping[str, Any] | None = None
-    """Why the last stream of rows was refused, while the export is open: the members of ``error``, ``stored`` (the
-    first and last of each run of stored batches) and ``open_until``."""
-    attempts: int = 0
-    attempt_error: Mapping[str, Any] | None = None
-    """Why the last attempt failed, while the export is tried again: the members of ``error``."""
-    created_at: str | None = None
-    sealed_at: str | None = None
-    finished_at: str | None = None
-    expires_at: str | None = None
-    warnings: Mapping[str, int] = field(default_factory=dict)
-    """What the writer counted, by kind."""
-
-    @classmethod
-    def of(cls, task: Mapping[str, Any]) -> Status:
-        """Read an answer; members that this version does not know are left out. Raises UNEXPECTED_ANSWER."""
-        answer = Answer({"warnings": [], "sheets": [], **task})
-        warnings = {one.text("kind"): one.count("count") for one in answer.objects("warnings")}
-        sheets = {one.text("name"): one.read("rows", int | None) for one in answer.objects("sheets")}
-        answer |= {"task_id": answer["task_id"], "state": answer["state"], "warnings": warnings, "sheets": sheets}
-        known = answer.read_fields(cls)
-        for error in filter(None, map(known.get, ("error", "refusal", "attempt_error"))):
-            Answer(error).text("code")
-        return cls(**known)
-
-    @property
-    def failure(self) -> SluiceApiError | None:
-        """Why the export has no file and never will; None while it may have one."""
-        if self.state == "completed" or self.state not in ENDED:
-            return None
-        error = self.error or {"code": self.state.upper(), "message": f"The export is {self.state}."}
-        return SluiceApiError(
-            str(error["code"]),
-            str(error.get("message") or error["code"]),
-            facts={"task": self.task_id},
-            retryable=error.get("retryable") is True,
-            who=str(error.get("who") or ""),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The service has stored a batch."""
-
-    sequence: int
-    rows: int
-    sha256: str
-    """First half of the digest of the rows as they are stored."""
-    replayed: bool
-    """The service had the batch already."""
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """Possession of the URL is access to the file until ``expires_at``."""
-
-    url: str = field(repr=False)
-    expires_at: str
 
 
 class Export:
@@ -125,8 +39,11 @@ class Export:
         compress: bool,
         columns: Mapping[str, Sequence[str]] | None = None,
         watch_url: str | None = None,
+        opened_as: str | None = None,
     ) -> None:
         self.id = task_id
+        self.opened_as = opened_as
+        """The state that the open found: an earlier run under its key may have closed it. None unless opened here."""
         self.watch_url = watch_url
         """For the browser of who asked: shows this export and its file without the API key. None unless it was opened
         here, and where the service offers none."""
@@ -142,7 +59,7 @@ class Export:
     def put(self, sequence: int, rows: Sequence[Row], *, sheet: str | None = None) -> Receipt:
         """Store a batch; ``sequence`` counts from 1, in any order. Errors name the row of the batch."""
         request = self._batch(sequence, rows, sheet)
-        return _receipt(self._calls.repeat(lambda: self._calls.attempt(request)))
+        return Receipt.of(self._calls.repeat(lambda: self._calls.attempt(request)))
 
     def close(
         self, *, batches: int | None = None, rows: int | None = None, sheets: Mapping[str, int] | None = None
@@ -163,14 +80,17 @@ class Export:
 
         Errors name the row of the table. ``on_batch`` is called in the order of the batches.
         """
-        sequence = rows = 0
-        with self._window(in_flight, on_batch) as put:
-            for sequence, batch in enumerate(batches, start=1):
-                with _rows_counted_from(rows, sequence):
-                    request = self._batch(sequence, batch, None)
-                put(request, sequence, rows)
-                rows += len(batch)
-        return self.close(batches=sequence, rows=rows)
+        return self._send({None: batches}, in_flight, on_batch)
+
+    def send_sheets(
+        self,
+        sheets: Mapping[str, Iterable[Sequence[Row]]],
+        *,
+        in_flight: int = IN_FLIGHT,
+        on_batch: Callable[[Receipt], object] = lambda _: None,
+    ) -> Status:
+        """As ``send``, for the batches of each sheet by its name, one sheet after the other."""
+        return self._send(sheets, in_flight, on_batch)
 
     def status(self) -> Status:
         return Status.of(self._calls.json("GET", self._path))
@@ -278,6 +198,25 @@ class Export:
         )
         raise SluiceApiError(UNEXPECTED_ANSWER, detail)
 
+    def _send(
+        self,
+        sheets: Mapping[str, Iterable[Sequence[Row]]] | Mapping[None, Iterable[Sequence[Row]]],
+        in_flight: int,
+        on_batch: Callable[[Receipt], object],
+    ) -> Status:
+        sequence = 0
+        totals = dict.fromkeys(sheets, 0)
+        of_all_sheets = ((sheet, batch) for sheet, batches in sheets.items() for batch in batches)
+        with self._window(in_flight, on_batch) as put:
+            for sequence, (sheet, batch) in enumerate(of_all_sheets, start=1):
+                place = _Place(sequence, totals[sheet], sheet)
+                with place.in_errors():
+                    request = self._batch(sequence, batch, sheet)
+                put(request, place)
+                totals[sheet] += len(batch)
+        named = {sheet: rows for sheet, rows in totals.items() if sheet is not None}
+        return self.close(batches=sequence, rows=sum(totals.values()), sheets=named or None)
+
     def _batch(self, sequence: int, rows: Sequence[Row], sheet: str | None) -> Request:
         body = encode_rows(rows, self._columns.get(sheet or "", ()))
         headers = {}
@@ -291,30 +230,30 @@ class Export:
     @contextmanager
     def _window(
         self, in_flight: int, on_batch: Callable[[Receipt], object]
-    ) -> Iterator[Callable[[Request, int, int], None]]:
+    ) -> Iterator[Callable[[Request, _Place], None]]:
         """Put batches from threads of its own, at most ``in_flight`` at a time.
 
         Only first tries are made there: pauses and repeats are the caller's,
         so that the oldest batch is settled first and Ctrl-C ends a pause.
         """
-        waiting: deque[tuple[Request, int, int, Future[Answer]]] = deque()
+        waiting: deque[tuple[Request, _Place, Future[Answer]]] = deque()
 
         def settle() -> None:
-            request, sequence, rows_before, first = waiting.popleft()
+            request, place, first = waiting.popleft()
             tries = [first.result]
-            with _rows_counted_from(rows_before, sequence):
+            with place.in_errors():
                 answer = self._calls.repeat(lambda: tries.pop()() if tries else self._calls.attempt(request))
-            on_batch(_receipt(answer))
+            on_batch(Receipt.of(answer))
 
         connections = self._calls.new_connections()
         pool = ThreadPoolExecutor(in_flight, thread_name_prefix="sluice-client")
         try:
 
-            def put(request: Request, sequence: int, rows_before: int) -> None:
+            def put(request: Request, place: _Place) -> None:
                 if len(waiting) == in_flight:
                     settle()
                 first = pool.submit(self._calls.attempt, request, connections=connections)
-                waiting.append((request, sequence, rows_before, first))
+                waiting.append((request, place, first))
 
             yield put
             while waiting:
@@ -324,19 +263,26 @@ class Export:
             connections.close()
 
 
-def _receipt(answer: Answer) -> Receipt:
-    return Receipt(answer.count("sequence"), answer.count("rows"), answer.text("sha256"), answer.read("replayed", bool))
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a batch is in what is sent."""
 
+    sequence: int
+    rows_before: int
+    """Of the same sheet."""
+    sheet: str | None
 
-@contextmanager
-def _rows_counted_from(rows_before: int, sequence: int) -> Iterator[None]:
-    """Count the row of an error from the start of the table; name the batch where an error has no row."""
-    try:
-        yield
-    except SluiceApiError as error:
-        row = error.facts.get("row")
-        if isinstance(row, int):
-            error.facts |= {"row": row + rows_before, "batch": sequence, "batch_row": row}
-        elif error.status is not None:
-            error.facts.setdefault("batch", sequence)
-        raise
+    @contextmanager
+    def in_errors(self) -> Iterator[None]:
+        """Count the row of an error from the start of the table; name the batch where an error has no row."""
+        try:
+            yield
+        except SluiceApiError as error:
+            row = error.facts.get("row")
+            if isinstance(row, int):
+                error.facts |= {"row": row + self.rows_before, "batch": self.sequence, "batch_row": row}
+            elif error.status is not None:
+                error.facts.setdefault("batch", self.sequence)
+            if self.sheet is not None:
+                error.facts.setdefault("sheet", self.sheet)
+            raise

@@ -15,7 +15,7 @@ from sluice.cli.formatting import counted, json_of, lines_of, say, size
 from sluice.cli.server_options import open_client
 from sluice.cli.task.text import colored, short
 from sluice.client import Client, Export, Status
-from sluice.client.export import ENDED
+from sluice.client.status import ENDED
 from sluice.domain.keys import TASK_ID
 from sluice.domain.task import State
 from sluice.usecases.reading.read_task import PAGE_MAX

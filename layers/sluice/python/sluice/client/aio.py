@@ -1,0 +1,183 @@
+"""The client for programs of asyncio: the same calls, awaited.
+
+Each runs in a thread of the client's own, so that the loop goes on; the standard library has no HTTP of asyncio's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+from sluice.client.client import Client
+from sluice.client.export import Export
+from sluice.client.frames import Frame
+from sluice.client.rows import Columns, Row
+from sluice.client.status import Link, Receipt, Status
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CALLS_MAX = 32
+"""Calls of one client that are under way at a time; further ones wait for their turn."""
+_ROWS_AT_ONCE = 1_000
+"""Rows that are taken from an asynchronous source in one step between the loop and the thread."""
+
+
+class AsyncClient:
+    """``Client`` for one event loop: takes what it takes. Close it, or use it in an ``async with`` block."""
+
+    def __init__(self, url: str, token: str = "", **settings: Any) -> None:
+        """Raise ``ValueError`` for an address or a key that cannot be one."""
+        self._client = Client(url, token, **settings)
+        self._threads = ThreadPoolExecutor(CALLS_MAX, thread_name_prefix="sluice-client")
+
+    def __repr__(self) -> str:
+        return f"Async{self._client!r}"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; calls that are under way end first."""
+        await asyncio.to_thread(self._threads.shutdown)
+        self._client.close()
+
+    async def open(self, **described: Any) -> AsyncExport:
+        """As ``Client.open``."""
+        return AsyncExport(self, await self.run(partial(self._client.open, **described)))
+
+    async def send_table(
+        self, rows: AsyncIterable[Row] | Iterable[Row] | Frame, *, columns: Columns | None = None, **how: Any
+    ) -> AsyncExport:
+        """As ``Client.send_table``; ``rows`` may be asynchronous.
+
+        Where the call is cancelled, sending ends behind the batches that are
+        under way, and the export is cancelled unless it has a key.
+        """
+        given = _rows_of(rows) if isinstance(rows, AsyncIterable) else rows
+        with _Stop(how) as stop:
+            call = partial(self._client.send_table, given, columns=columns, **stop.how)
+            return AsyncExport(self, await self.run(call))
+
+    async def send_sheets(self, sheets: Mapping[str, Frame | tuple[Iterable[Row], Columns]], **how: Any) -> AsyncExport:
+        """As ``Client.send_sheets``, and as ``send_table`` where it is cancelled."""
+        with _Stop(how) as stop:
+            return AsyncExport(self, await self.run(partial(self._client.send_sheets, sheets, **stop.how)))
+
+    def export(self, task_id: str) -> AsyncExport:
+        """An export by its id; nothing is sent."""
+        return AsyncExport(self, self._client.export(task_id))
+
+    async def list(self, *, state: str | None = None, page: int = 50) -> AsyncIterator[Status]:
+        """As ``Client.list``."""
+        found = self._client.list(state=state, page=page)
+        while (status := await self.run(partial(next, found, None))) is not None:
+            yield status
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Do ``call`` in a thread of this client."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+class AsyncExport:
+    """``Export``, awaited."""
+
+    def __init__(self, client: AsyncClient, export: Export) -> None:
+        self.id = export.id
+        self.watch_url = export.watch_url
+        self.opened_as = export.opened_as
+        self._client = client
+        self._export = export
+
+    def __repr__(self) -> str:
+        return f"Async{self._export!r}"
+
+    async def put(self, sequence: int, rows: Iterable[Row], *, sheet: str | None = None) -> Receipt:
+        return await self._run(self._export.put, sequence, list(rows), sheet=sheet)
+
+    async def close(self, **totals: Any) -> Status:
+        return await self._run(self._export.close, **totals)
+
+    async def status(self) -> Status:
+        return await self._run(self._export.status)
+
+    async def wait(self, timeout_s: float | None = None, **how: Any) -> Status:
+        return await self._run(self._export.wait, timeout_s, **_in_loop(how))
+
+    async def link(self) -> Link:
+        return await self._run(self._export.link)
+
+    async def save_to(self, path: str | Path, **how: Any) -> Status:
+        return await self._run(self._export.save_to, path, **_in_loop(how))
+
+    async def render(self, **changes: Any) -> AsyncExport:
+        return AsyncExport(self._client, await self._run(self._export.render, **changes))
+
+    async def cancel(self) -> Status:
+        return await self._run(self._export.cancel)
+
+    async def delete(self) -> None:
+        await self._run(self._export.delete)
+
+    async def _run(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        return await self._client.run(partial(call, *arguments, **named))
+
+
+class _Stop:
+    """Ends what a thread sends once the caller has gone."""
+
+    def __init__(self, how: Mapping[str, Any]) -> None:
+        self.how = _in_loop(how)
+        self._given = self.how.get("on_batch")
+        self.how["on_batch"] = self._on_batch
+        self._is_over = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over = True
+
+    def _on_batch(self, receipt: Receipt) -> None:
+        if self._is_over:
+            raise CancelledError
+        if self._given is not None:
+            self._given(receipt)
+
+
+def _in_loop(how: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments whose callbacks, made from a thread, run in the loop."""
+    loop = asyncio.get_running_loop()
+    return {
+        name: partial(loop.call_soon_threadsafe, given) if name.startswith("on_") else given
+        for name, given in how.items()
+    }
+
+
+def _rows_of(source: AsyncIterable[Row]) -> Iterator[Row]:
+    """The rows of an asynchronous source for the thread that sends them; they are made in the loop."""
+    loop, rows = asyncio.get_running_loop(), aiter(source)
+
+    async def some() -> list[Row]:
+        found: list[Row] = []
+        async for row in rows:
+            found.append(row)
+            if len(found) == _ROWS_AT_ONCE:
+                break
+        return found
+
+    def read() -> Iterator[Row]:
+        while found := asyncio.run_coroutine_threadsafe(some(), loop).result():
+            yield from found
+
+    return read()

@@ -1,0 +1,154 @@
+"""The client for asyncio: sources of the loop, many calls at a time, and what is left when a call is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from sluice.client import Receipt, Row, SluiceApiError, Status
+from sluice.client.aio import AsyncClient
+from sluice.client.progress import ProgressLine
+from tests.support.http_client import HttpRelay, http_relay
+
+COLUMNS = {"id": "number", "name": "string"}
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[HttpRelay]:
+    with http_relay(tmp_path / "service") as running:
+        yield running
+
+
+def connect(relay: HttpRelay) -> AsyncClient:
+    return AsyncClient(relay.url, relay.memory.token())
+
+
+async def numbered(count: int) -> AsyncIterator[Row]:
+    for number in range(1, count + 1):
+        if number % 700 == 0:
+            await asyncio.sleep(0)
+        yield [number, f"name {number}"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 1_000, 12_345])
+def test_rows_of_the_loop_are_the_rows_of_the_file(relay: HttpRelay, tmp_path: Path, count: int) -> None:
+    stored: list[tuple[int, threading.Thread]] = []
+
+    async def main() -> Status:
+        async with connect(relay) as sluice:
+            export = await sluice.send_table(
+                numbered(count),
+                format="csv",
+                columns=COLUMNS,
+                on_batch=lambda receipt: stored.append((receipt.rows, threading.current_thread())),
+            )
+            done = await export.wait()
+            assert await export.save_to(tmp_path / "rows.csv") == done
+            return done
+
+    assert asyncio.run(main()).rows_written == count
+    expected = "".join(f"{number},name {number}\r\n" for number in range(1, count + 1))
+    assert (tmp_path / "rows.csv").read_bytes().decode("utf-8-sig") == "id,name\r\n" + expected
+    assert sum(rows for rows, _ in stored) == count
+    assert {thread for _, thread in stored} <= {threading.main_thread()}
+
+
+def test_what_the_source_raises_is_raised_and_the_export_cancelled(relay: HttpRelay) -> None:
+    async def broken() -> AsyncIterator[Row]:
+        async for row in numbered(2_500):
+            yield row
+        raise LookupError("the database is gone")
+
+    async def main() -> list[str]:
+        async with connect(relay) as sluice:
+            with pytest.raises(LookupError, match="the database is gone"):
+                await sluice.send_table(broken(), format="csv", columns=COLUMNS)
+            return [status.state async for status in sluice.list()]
+
+    assert asyncio.run(main()) == ["cancelled"]
+
+
+@pytest.mark.parametrize("kind", ["of the loop", "of a list"])
+def test_a_call_that_is_cancelled_ends_what_it_sends(relay: HttpRelay, kind: str) -> None:
+    read = 0
+
+    def endless() -> Iterator[Row]:
+        nonlocal read
+        while True:
+            read += 1
+            yield [read, "x"]
+
+    async def endless_in_the_loop() -> AsyncIterator[Row]:
+        for row in endless():
+            yield row
+
+    async def main() -> tuple[list[str], int]:
+        async with connect(relay) as sluice:
+            begun = asyncio.Event()
+            rows = endless() if kind == "of a list" else endless_in_the_loop()
+            sending = asyncio.create_task(
+                sluice.send_table(rows, format="csv", columns=COLUMNS, on_batch=lambda _: begun.set())
+            )
+            await begun.wait()
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+        async with connect(relay) as sluice:  # the first is closed: its threads have ended
+            return [status.state async for status in sluice.list()], read
+
+    states, read_then = asyncio.run(main())
+    assert states == ["cancelled"]
+    assert read == read_then
+
+
+def test_steps_sheets_and_errors_are_those_of_the_client(relay: HttpRelay) -> None:
+    async def main() -> None:
+        async with connect(relay) as sluice:
+            export = await sluice.open(format="csv", columns=COLUMNS, idempotency_key="k")
+            assert (await sluice.open(format="csv", columns=COLUMNS, idempotency_key="k")).id == export.id
+            receipts = await asyncio.gather(*(export.put(number, [[number, "x"]]) for number in range(1, 41)))
+            assert [receipt.sequence for receipt in receipts] == list(range(1, 41))
+            assert (await export.close(batches=40, rows=40)).rows_received == 40
+            states: list[str] = []
+            assert (await export.wait(on_progress=lambda status: states.append(status.state))).state == "completed"
+            await asyncio.sleep(0)
+            assert states[-1] == "completed"
+            other = await export.render(format="xlsx")
+            assert (await other.wait()).format == "xlsx"
+            assert (await other.link()).url
+            book = await sluice.send_sheets({"A": ([[1]], ["a"]), "B": ([[2], [3]], ["b"])})
+            assert (await book.wait()).sheets == {"A": 1, "B": 2}
+            await book.delete()
+            with pytest.raises(SluiceApiError, match="TASK_DELETED"):
+                await sluice.export(book.id).status()
+            with pytest.raises(SluiceApiError, match="ALREADY_COMPLETED"):
+                await export.cancel()
+
+    asyncio.run(main())
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_progress_line_is_for_terminals_and_shows_no_control_characters() -> None:
+    shown, piped = Terminal(), io.StringIO()
+    for line in (ProgressLine(shown), ProgressLine(piped)):
+        line(Receipt(1, 1_000, "", replayed=False))
+        line(Receipt(2, 500, "", replayed=True))
+        line(Status(task_id="t", state="comp\x1b[2Josing", progress_percent=80.4))
+        line(Status(task_id="t", state="completed", rows_written=1_500))
+    assert shown.getvalue().split("\r\x1b[K") == [
+        "",
+        "1,000 rows sent",
+        "1,500 rows sent",
+        "comp[2Josing, 80 %",
+        "completed, 1,500 rows\n",
+    ]
+    assert piped.getvalue() == ""
