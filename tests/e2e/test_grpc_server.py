@@ -221,6 +221,6 @@ def test_every_limit_reaches_the_core() -> None:
     limits = GrpcLimits(
         message_bytes_max=11, metadata_bytes_max=12, calls_per_connection_max=13, handshake_timeout_s=1.4,
         idle_timeout_s=1.5, connection_age_s=1.6, connection_grace_s=1.7, keepalive_time_s=1.8,
-        keepalive_timeout_s=1.9, ping_interval_s=2, connections_max=14,
+        keepalive_timeout_s=1.9, ping_interval_s=2, connections_max=14, lookahead_bytes=15,
     )  # fmt: skip
-    assert {value for _, value in server_options(limits)} == {0, 11, 12, 13, 14, *range(1_400, 2_100, 100)}
+    assert {value for _, value in server_options(limits)} == {0, 11, 12, 13, 14, 15, *range(1_400, 2_100, 100)}

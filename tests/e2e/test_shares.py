@@ -22,6 +22,7 @@ from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TenantId
+from sluice.domain.limits import MIB
 from sluice.proto import export_pb2 as pb
 from tests.support.fake_clock import FakeClock
 from tests.support.grpc_client import GrpcClient, OpenStream, opening, refusal_of, serving
@@ -65,6 +66,35 @@ def test_one_tenants_silent_streams_leave_calls_to_the_others(memory: MemoryServ
         other.call("ListTasks", pb.ListTasksRequest())
         end(streams)
         until_answered(greedy)
+
+
+def test_calls_that_wait_for_messages_leave_room_for_those_of_others(memory: MemoryService) -> None:
+    """Room is for eight messages of the largest size, half of them one tenant's, however many calls there may be."""
+    limits = GrpcLimits(message_bytes_max=MIB, messages_bytes_max=MIB, message_timeout_s=3)
+    with serving(memory, limits=limits) as target, ExitStack() as stack:
+        greedy, other = (stack.enter_context(closing(GrpcClient(target, memory.token(t)))) for t in ("greedy", "other"))
+        streams = silent_streams(greedy, 4)
+        one_more = greedy.open_stream(timeout_s=WAIT_S)
+        one_more.write(opening())
+        other.call("ListTasks", pb.ListTasksRequest())
+        end(streams[:1])
+        assert one_more.read().task_id, "it waited for the room of the one that ended"
+        said = greedy.refused("ListTasks", pb.ListTasksRequest())
+        assert (said.code, said.facts["tenant_max"]) == ("QUEUE_FULL", 4 * MIB)
+        other.call("ListTasks", pb.ListTasksRequest())
+        end([*streams, one_more])
+        until_answered(greedy)
+
+
+def test_a_stream_whose_rows_are_all_there_leaves_its_room_while_it_waits_for_its_file(memory: MemoryService) -> None:
+    limits = GrpcLimits(message_bytes_max=MIB, messages_bytes_max=MIB, message_timeout_s=WAIT_S)
+    with serving(memory, limits=limits) as target, closing(GrpcClient(target, memory.token())) as client:
+        streams = []
+        for _ in range(5):
+            streams += silent_streams(client, 1)
+            streams[-1].done()
+        client.call("ListTasks", pb.ListTasksRequest())
+        end(streams)
 
 
 def until_answered(client: GrpcClient) -> None:

@@ -6,12 +6,14 @@ import gzip
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 import psutil
 import pytest
+from grpc import StatusCode
 
 from sluice.domain.limits import MIB, Limits
 from sluice.proto import export_pb2 as pb
@@ -220,3 +222,18 @@ def test_a_refused_message_takes_a_bounded_memory_and_leaves_no_more_however_oft
     # Small blocks of a message may keep large ones from going back to the system; the next message takes them again.
     assert max(left) - before < min(one_peak, MESSAGES * 7 * MIB)
     assert all_peak <= AT_ONCE * FACTOR * LIMITS.batch_bytes_max + 6 * 3 * 8 * MIB
+
+
+def test_messages_of_many_calls_at_a_time_take_no_more_than_there_is_room_for(tmp_path: Path) -> None:
+    """Calls whose turn does not come: beyond the room, gRPC's core takes no message from the network."""
+    calls, room, size = 48, 8, 8 * MIB
+    request = pb.PutBatchRequest(task_id="x", batch=pb.DataBatch(records=[pb.Record(values=["x" * (size - 1_000)])]))
+    with grpc_process(tmp_path, is_busy=True, messages_bytes_max=room * size) as server, ExitStack() as stack:
+        clients = [stack.enter_context(closing(GrpcClient(server.target, server.token))) for _ in range(calls)]
+        before = reset_peak(server.pid)
+        with ThreadPoolExecutor(calls) as threads:
+            said = [threads.submit(client.refused, "PutBatch", request, timeout=10) for client in clients]
+            assert {one.result().status for one in said} == {StatusCode.DEADLINE_EXCEEDED}
+        peak = server.peak_bytes() - before
+    print(f"{calls} messages of 8 MiB at a time: {peak / MIB:.0f} MiB")
+    assert peak <= 2.5 * room * size  # each once in the core and once in Python

@@ -1,4 +1,4 @@
-"""A gRPC server in a process of its own, so that its memory can be measured: `grpc_process.py FOLDER`.
+"""A gRPC server in a process of its own, to measure its memory: `grpc_process.py FOLDER LIMITS`.
 
 Prints its target and a credential as JSON, and ends with its standard input.
 """
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from sluice.api.grpc.server import GrpcLimits
 from sluice.app.servers import give_memory_back
 from tests.support.grpc_client import serving
 from tests.support.memory_service import MemoryService
@@ -35,8 +36,15 @@ class GrpcProcess(NamedTuple):
 
 
 @contextmanager
-def grpc_process(folder: Path) -> Iterator[GrpcProcess]:
-    command = [sys.executable, "-m", "tests.support.grpc_process", str(folder)]
+def grpc_process(folder: Path, *, is_busy: bool = False, **limits: int) -> Iterator[GrpcProcess]:
+    """``limits`` are fields of ``GrpcLimits``; one that is busy never decodes a message."""
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.grpc_process",
+        str(folder),
+        json.dumps({"is_busy": is_busy, "limits": limits}),
+    ]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdin is not None
@@ -48,13 +56,18 @@ def grpc_process(folder: Path) -> Iterator[GrpcProcess]:
             assert process.wait(20) == 0
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, *, is_busy: bool, limits: dict[str, int]) -> None:
     give_memory_back()  # as a service does
     memory = MemoryService(folder, paused=True)
-    with serving(memory) as target:
+    with serving(memory, limits=GrpcLimits(**limits)) as target:
+        turns = 0
+        while is_busy and memory.service.decoding.acquire(blocking=False):
+            turns += 1
         print(json.dumps([target, memory.token()]), flush=True)
         sys.stdin.read()
+        for _ in range(turns):
+            memory.service.decoding.release()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), **json.loads(sys.argv[2]))

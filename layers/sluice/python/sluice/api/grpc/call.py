@@ -1,17 +1,17 @@
-"""One call: who makes it, and its requests as they come."""
+"""One call: who makes it, and what it may wait for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from sluice.api.auth import Principal
-from sluice.api.grpc.receive_deadline import Wait
+from sluice.api.grpc.messages import Turn
 from sluice.api.service import ROOM_POLL_S, Service
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, TenantId, make_ref
@@ -19,10 +19,6 @@ from sluice.ports.log_context import bound_context, trace_id_of
 from sluice.usecases.sending.open_export import Opened
 
 COMPONENT = "grpc"
-CHECKS = 2
-"""How often the end of a stream is asked for again; see ``Requests``."""
-
-RequestT = TypeVar("RequestT", bound=Message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +29,8 @@ class GrpcCall:
     principal: Principal
     authorization: str | None = None
     context: grpc.ServicerContext
+    decoding: Turn
+    """Taken from the parsing of a message with rows until ``put_wire_batch`` has read them."""
     request_id: str
     trace_parent: str = ""
 
@@ -75,53 +73,3 @@ class GrpcCall:
 
 
 Answers = Iterator[Message]
-
-
-class Requests(Generic[RequestT]):
-    """The messages of a call, parsed one at a time. Ends only when the client has said that it is done.
-
-    gRPC's core hands the end of a stream and the news that the stream broke to
-    the server as two events, and in Python the first can be seen alone: a
-    client that died, or whose message was too large, then looks like one that
-    half-closed. Asking for another message makes a round through the core's
-    queue of events, behind the news, after which a broken stream raises
-    ``grpc.RpcError``. (Seen with grpcio 1.85 in up to one of five broken
-    streams, and always found out by the first question.)
-    """
-
-    def __init__(
-        self,
-        raw: Iterator[bytes],
-        parse: Callable[[bytes], RequestT],
-        *,
-        wait: Wait,
-        decoding: AbstractContextManager[object],
-    ) -> None:
-        self._raw = raw
-        self._parse = parse
-        self._wait = wait
-        self._decoding = decoding
-
-    @property
-    def overdue(self) -> bool:
-        """Whether the stream was broken off because no message came in time."""
-        return self._wait.overdue
-
-    def __iter__(self) -> Iterator[RequestT]:
-        return self
-
-    def __next__(self) -> RequestT:
-        """Raises ``grpc.RpcError`` for a broken stream, INVALID_REQUEST for bytes that are no message."""
-        with self._wait:
-            data = next(self._raw, None)
-            if data is None:
-                if any(next(self._raw, None) is not None for _ in range(CHECKS)):
-                    raise AssertionError("a message came after the end of its stream")
-                raise StopIteration
-        try:
-            with self._decoding:
-                return self._parse(data)
-        except DecodeError:
-            raise SluiceError(
-                ErrorCode.INVALID_REQUEST, "The message is not one of the contract, or has text that is not UTF-8."
-            ) from None

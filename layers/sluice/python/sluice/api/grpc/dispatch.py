@@ -10,10 +10,11 @@ import grpc
 
 from sluice.api.auth import Principal, Shares
 from sluice.api.error_status import forget_frames
-from sluice.api.grpc.call import COMPONENT, Answers, GrpcCall, Requests
+from sluice.api.grpc.call import COMPONENT, Answers, GrpcCall
 from sluice.api.grpc.call_threads import is_refusing
 from sluice.api.grpc.errors import REQUEST_ID_KEY, abort, log_error
 from sluice.api.grpc.health import CHECK, Health
+from sluice.api.grpc.messages import MessageRoom, Requests, Turn
 from sluice.api.grpc.receive_deadline import ReceiveDeadline
 from sluice.api.grpc.service import METHODS, SERVICE_NAME, Method
 from sluice.api.grpc.strangers import Strangers
@@ -42,8 +43,11 @@ class Dispatcher(grpc.GenericRpcHandler):
         strangers: Strangers,
         metadata_bytes_max: int,
         shares: Shares,
+        messages: Shares,
+        message_bytes_max: int,
         observe: Observe,
     ) -> None:
+        """``shares`` counts calls, ``messages`` the bytes of their messages, one of which has ``message_bytes_max``."""
         self._service = service
         self._observe = observe
         self._metadata_bytes_max = metadata_bytes_max
@@ -51,6 +55,8 @@ class Dispatcher(grpc.GenericRpcHandler):
         self._deadline = deadline
         self._strangers = strangers
         self._shares = shares
+        self._messages = messages
+        self._message_bytes_max = message_bytes_max
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """Called with the headers, when no byte of a message was read. None for no method of ours."""
@@ -88,19 +94,26 @@ class Dispatcher(grpc.GenericRpcHandler):
                 with bound_context(request_id=request_id, component=COMPONENT):
                     log_error(error, journal)
                 abort(context, error, request_id)
+            decoding = Turn(self._service.decoding)
+            wait = self._deadline.wait(context.cancel)
+            room = self._room_of(principal, context, wait_s=wait.timeout_s)
             try:
                 call = GrpcCall(
                     service=self._service,
                     principal=principal,
                     authorization=headers.get("authorization"),
                     context=context,
+                    decoding=decoding,
                     request_id=request_id,
                     trace_parent=read_trace_parent(headers.get("traceparent")),
                 )
-                wait = self._deadline.wait(context.cancel)
-                requests = Requests(raw, method.parse, wait=wait, decoding=self._service.decoding)
+                requests = Requests(
+                    raw, method.parse, wait=wait, room=room, decoding=decoding, has_rows=method.has_rows
+                )
                 yield from _answered(call, method.answer(call, requests))
             finally:
+                decoding.give_back()
+                room.give_back()
                 give_back()
 
         return behaviour
@@ -117,6 +130,16 @@ class Dispatcher(grpc.GenericRpcHandler):
         if is_refusing():
             raise SluiceError(ErrorCode.QUEUE_FULL, "There is no thread left for the call.", retry_after_s=1)
         return self._shares.take(principal)
+
+    def _room_of(self, principal: Principal, context: grpc.ServicerContext, *, wait_s: float) -> MessageRoom:
+        return MessageRoom(
+            self._messages,
+            principal,
+            message_bytes_max=self._message_bytes_max,
+            clock=self._service.ports.clock,
+            wait_s=wait_s,
+            is_active=context.is_active,
+        )
 
     def _observed(self, method: str, responses: Answers, context: grpc.ServicerContext) -> Answers:
         """Pass the responses on, and call ``observe`` when the call has ended."""

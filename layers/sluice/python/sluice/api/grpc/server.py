@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 from collections.abc import Sequence
@@ -29,12 +30,16 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     message_bytes_max: int = 8 * MIB
     """One message, also after decompression. As a message, a batch has up to three times its canonical bytes."""
+    messages_bytes_max: int = 384 * MIB
+    """Of all calls, those that wait for a message counted with the largest. At least eight of ``message_bytes_max``."""
+    lookahead_bytes: int = MIB
+    """What a client may send ahead of what is asked for. Over a link of 20 ms a stream has 40 to 50 MB/s with it."""
     metadata_bytes_max: int = 16 * KIB
     """The headers of one call."""
     calls_max: int = 100
     """Calls at a time, a thread each; a stream holds its thread until it has its result."""
     tenant_share: float = TENANT_SHARE
-    """Of the calls, for one tenant."""
+    """Of the calls and the bytes of their messages, for one tenant."""
     connections_max: int = 8_000
     """More are turned away, the newest first, for gRPC's core knows no strangers: so far more than callers need."""
     strangers_max: int = 1_000
@@ -57,6 +62,8 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
     """A client that pings more often, with nothing to send, is warned and cut."""
 
 
+MESSAGES_MIN = 8
+"""Messages of the largest size for which there is room, however large that is."""
 REFUSALS_MAX = 16
 """Threads for saying no, beside those of calls and health checks."""
 
@@ -103,6 +110,8 @@ class GrpcServer:
             strangers=self._strangers,
             metadata_bytes_max=limits.metadata_bytes_max,
             shares=Shares(limits.calls_max, share=limits.tenant_share, what="calls"),
+            messages=Shares(_messages_bytes(limits), share=limits.tenant_share, what="bytes of messages"),
+            message_bytes_max=limits.message_bytes_max,
             observe=observe or (lambda _kind, _method, _status, _duration_s: None),
         )
         self._server.add_generic_rpc_handlers((dispatcher,))
@@ -150,11 +159,20 @@ class GrpcServer:
         self._pool.shutdown(wait=True)
 
 
+def _messages_bytes(limits: GrpcLimits) -> int:
+    """How much the messages of all calls may take: also of one tenant's at least one."""
+    for_one = math.ceil(limits.message_bytes_max / limits.tenant_share)
+    return max(limits.messages_bytes_max, MESSAGES_MIN * limits.message_bytes_max, for_one)
+
+
 def server_options(limits: GrpcLimits) -> list[tuple[str, int]]:
     """The limits in the words of gRPC's core."""
     return [
         ("grpc.so_reuseport", 0),  # a taken port is an error, not a second server that gets half of the calls
         ("grpc.max_receive_message_length", limits.message_bytes_max),
+        # Otherwise the core gives each connection a window that grows to many megabytes, of which nothing here knows.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", limits.lookahead_bytes),
         ("grpc.max_metadata_size", limits.metadata_bytes_max),
         ("grpc.absolute_max_metadata_size", limits.metadata_bytes_max),
         ("grpc.max_concurrent_streams", limits.calls_per_connection_max),

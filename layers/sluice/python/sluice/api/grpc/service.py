@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 
-from sluice.api.grpc.call import Answers, GrpcCall, Requests
+from sluice.api.grpc.call import Answers, GrpcCall
+from sluice.api.grpc.messages import Requests
 from sluice.api.grpc.requests import parse_definition, parse_export_request, read_render, read_totals
 from sluice.api.grpc.responses import batch_ack, link_response, opened_response, status_response
 from sluice.api.grpc.stream import first_response, open_task, put_wire_batch, stream_export
@@ -31,6 +32,8 @@ class Method(NamedTuple):
     scope: Scope
     parse: Callable[[bytes], Any]
     answer: Callable[[GrpcCall, Requests[Any]], Answers]
+    has_rows: Callable[[Any], bool] = lambda _: False
+    """Whether a message is one that ``put_wire_batch`` gets."""
 
 
 def open_export(call: GrpcCall, metadata: pb.ExportMetadata) -> pb.ExportResponse:
@@ -87,22 +90,27 @@ def _status(call: GrpcCall, task: Task) -> pb.TaskStatusResponse:
     return status_response(task, link, now=ports.clock.now(), stored=stored_ranges(ports, task))
 
 
-def unary(scope: Scope, parse: Callable[[bytes], Any], behaviour: Callable[[GrpcCall, Any], Message]) -> Method:
+def unary(
+    scope: Scope,
+    parse: Callable[[bytes], Any],
+    behaviour: Callable[[GrpcCall, Any], Message],
+    *,
+    has_rows: bool = False,
+) -> Method:
     """A method of one request and one response."""
 
     def answer(call: GrpcCall, requests: Requests[Any]) -> Answers:
-        request = next(requests, None)
-        if request is None:
-            raise SluiceError(ErrorCode.INVALID_REQUEST, "The call has no request.")
-        yield behaviour(call, request)
+        yield behaviour(call, requests.only())
 
-    return Method(scope, parse, answer)
+    return Method(scope, parse, answer, lambda _: has_rows)
 
 
 METHODS: dict[str, Method] = {
-    "StreamExport": Method(Scope.WRITE, parse_export_request, stream_export),
+    "StreamExport": Method(
+        Scope.WRITE, parse_export_request, stream_export, lambda message: message.WhichOneof("payload") == "batch"
+    ),
     "OpenExport": unary(Scope.WRITE, parse_definition(pb.ExportMetadata), open_export),
-    "PutBatch": unary(Scope.WRITE, pb.PutBatchRequest.FromString, put_batch),
+    "PutBatch": unary(Scope.WRITE, pb.PutBatchRequest.FromString, put_batch, has_rows=True),
     "CloseExport": unary(Scope.WRITE, parse_definition(pb.CloseExportRequest), close),
     "CancelExport": unary(Scope.WRITE, parse_definition(pb.TaskStatusRequest), cancel),
     "RenderExport": unary(Scope.WRITE, parse_definition(pb.RenderExportRequest), render),

@@ -9,8 +9,9 @@ from functools import partial
 import grpc
 
 from sluice.api.error_status import record_rejected_batch
-from sluice.api.grpc.call import GrpcCall, Requests
+from sluice.api.grpc.call import GrpcCall
 from sluice.api.grpc.errors import Logged, log_error
+from sluice.api.grpc.messages import Requests
 from sluice.api.grpc.requests import read_open, read_totals
 from sluice.api.grpc.responses import ack_response, failure_response, opened_response, outcome_response
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -206,15 +207,20 @@ def first_response(call: GrpcCall, opened: Opened) -> pb.ExportResponse:
 
 
 def put_wire_batch(call: GrpcCall, ref: TaskRef, batch: pb.DataBatch, *, sequence: int) -> BatchReceipt:
-    """Check, store and acknowledge. A refusal is recorded as that of a batch; nothing of it is stored."""
+    """Check, store and acknowledge. A refusal is recorded as that of a batch; nothing of it is stored.
+
+    Called with the turn for decoding, which is given back before anything is stored.
+    """
     ports, params_cache = call.service.ports, call.service.params_cache
     try:
         check_sequence(sequence, ports.limits)
         params = params_cache.read(ref).params
         shape = RowShape.of(params, batch.sheet, ports.limits)
-        with call.service.decoding:
-            rows = read_message(batch, shape)
+        rows = read_message(batch, shape)
+        call.decoding.give_back()
         return put_batch(ports, params_cache, ref, sequence=sequence, batch=rows, sheet=shape.sheet)
     except SluiceError as error:
         record_rejected_batch(error, ref, sequence, ports.journal)
         raise Logged(error) from error
+    finally:
+        call.decoding.give_back()

@@ -1,0 +1,170 @@
+"""The messages of a call as they come, and how much memory those of all calls may take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from threading import BoundedSemaphore
+from typing import Generic, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from sluice.api.auth import Principal, Shares
+from sluice.api.grpc.receive_deadline import Wait
+from sluice.api.service import ROOM_POLL_S
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.ports.clock import Clock
+
+CHECKS = 2
+"""How often the end of a stream is asked for again; see ``Requests``."""
+
+RequestT = TypeVar("RequestT", bound=Message)
+
+
+class Turn:
+    """One call's turn among those that decode. Not thread-safe: a call has one thread."""
+
+    def __init__(self, turns: BoundedSemaphore) -> None:
+        self._turns = turns
+        self._is_taken = False
+
+    def take(self) -> None:
+        """Wait for the turn, unless it is taken."""
+        if not self._is_taken:
+            self._turns.acquire()
+            self._is_taken = True
+
+    def give_back(self) -> None:
+        """Repeatable."""
+        if self._is_taken:
+            self._is_taken = False
+            self._turns.release()
+
+
+class MessageRoom:
+    """One call's share of the bytes that the messages of all calls may take while they arrive and are handled.
+
+    The size of a message is not known before it is there, and gRPC's core
+    takes it from the network once it is asked for: so there must be room for
+    the largest before that.
+    """
+
+    def __init__(
+        self,
+        shares: Shares,
+        principal: Principal,
+        *,
+        message_bytes_max: int,
+        clock: Clock,
+        wait_s: float,
+        is_active: Callable[[], bool],
+    ) -> None:
+        self._shares = shares
+        self._principal = principal
+        self._message_bytes_max = message_bytes_max
+        self._clock = clock
+        self._wait_s = wait_s
+        self._is_active = is_active
+        self._size = 0
+
+    def take(self) -> None:
+        """Wait for room for a message. Raises QUEUE_FULL when there is none in time, or the caller has gone."""
+        if self._size:
+            return
+        give_up_at = self._clock.monotonic() + self._wait_s
+        while not self._size:
+            try:
+                self._shares.add(self._principal, self._message_bytes_max)
+                self._size = self._message_bytes_max
+            except SluiceError:
+                if not self._is_active() or self._clock.monotonic() >= give_up_at:
+                    raise
+                self._clock.sleep(ROOM_POLL_S)
+
+    def shrink(self, size: int) -> None:
+        """Keep room for what has come, when no more will be asked for."""
+        self._shares.remove(self._principal, self._size - size)
+        self._size = size
+
+    def give_back(self) -> None:
+        """Repeatable."""
+        self.shrink(0)
+
+
+class Requests(Generic[RequestT]):
+    """The messages of a call, parsed one at a time. Ends only when the client has said that it is done.
+
+    gRPC's core hands the end of a stream and the news that the stream broke to
+    the server as two events, and in Python the first can be seen alone: a
+    client that died, or whose message was too large, then looks like one that
+    half-closed. Asking for another message makes a round through the core's
+    queue of events, behind the news, after which a broken stream raises
+    ``grpc.RpcError``. (Seen with grpcio 1.85 in up to one of five broken
+    streams, and always found out by the first question.)
+
+    A message that has rows comes with the turn for decoding taken: parsed
+    messages that wait for one would be many times what was sent.
+    """
+
+    def __init__(
+        self,
+        raw: Iterator[bytes],
+        parse: Callable[[bytes], RequestT],
+        *,
+        wait: Wait,
+        room: MessageRoom,
+        decoding: Turn,
+        has_rows: Callable[[RequestT], bool],
+    ) -> None:
+        self._raw = raw
+        self._parse = parse
+        self._wait = wait
+        self._room = room
+        self._decoding = decoding
+        self._has_rows = has_rows
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the stream was broken off because no message came in time."""
+        return self._wait.overdue
+
+    def __iter__(self) -> Iterator[RequestT]:
+        return self
+
+    def __next__(self) -> RequestT:
+        """Raises ``grpc.RpcError`` for a broken stream, INVALID_REQUEST for bytes that are no message, QUEUE_FULL."""
+        return self._parsed(self._received())
+
+    def only(self) -> RequestT:
+        """The message of a call that has one; raises as ``__next__``, and INVALID_REQUEST where there is none."""
+        try:
+            data = self._received()
+        except StopIteration:
+            raise SluiceError(ErrorCode.INVALID_REQUEST, "The call has no request.") from None
+        self._room.shrink(len(data))
+        return self._parsed(data)
+
+    def _received(self) -> bytes:
+        self._room.take()
+        with self._wait:
+            data = next(self._raw, None)
+            if data is None:
+                self._room.give_back()
+                if any(next(self._raw, None) is not None for _ in range(CHECKS)):
+                    raise AssertionError("a message came after the end of its stream")
+                raise StopIteration
+        return data
+
+    def _parsed(self, data: bytes) -> RequestT:
+        self._decoding.take()
+        keeps_turn = False
+        try:
+            message = self._parse(data)
+            keeps_turn = self._has_rows(message)
+        except DecodeError:
+            raise SluiceError(
+                ErrorCode.INVALID_REQUEST, "The message is not one of the contract, or has text that is not UTF-8."
+            ) from None
+        finally:
+            if not keeps_turn:
+                self._decoding.give_back()
+        return message
