@@ -123,6 +123,8 @@ def main() -> None:
             task_id=error.facts.get("task"),
             message=str(error),
         )
+    except ValueError as error:  # what Python says of a wrong argument
+        say(event="failed", code="USAGE", retryable=False, message=str(error))
     except OSError as error:  # what Python says where a file cannot be written
         say(event="failed", code="NOT_WRITTEN", retryable=False, message=str(error))
 

@@ -15,7 +15,7 @@ import httpx
 import openpyxl
 import pytest
 
-from tests.senders.sender import COLUMNS, SENDERS, Sender, row, said_by
+from tests.senders.sender import COLUMNS, PYTHON, SENDERS, Sender, row, said_by
 from tests.support.flaky_proxy import TROUBLES, flaky_proxy
 from tests.support.running_service import QUICK, ServiceProcess, serving
 from tests.support.scripted_server import Answer, Asked, scripted_server
@@ -185,6 +185,25 @@ def test_a_source_that_changed_is_told_and_may_begin_anew(
     assert rows_of(tmp_path / "orders.csv") == [rows[0], (*rows[1][:3], "17", rows[1][4]), *rows[2:]]
     again = sender.done(other)
     assert (again["task_id"], again["batches"]) == (anew["task_id"], 0)  # later runs go on with the new one
+
+
+def test_what_goes_on_under_a_key_is_no_export_of_another_key_and_the_same_for_every_client(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    def keyed(key: str, rows: int) -> dict[str, object]:
+        return job(service.url, tmp_path, rows=rows, idempotency_key=f"{key} {sender.name}")
+
+    others = {f"part{number}": sender.done(keyed(f"part{number}", 5))["task_id"] for number in ("#2", ":2", "-2")}
+    ids = {sender.done({**keyed("part", count), "restart": True})["task_id"] for count in (6, 7, 8)}
+    assert len(ids | set(others.values())) == 6
+    for name, task_id in others.items():
+        again = sender.done(keyed(name, 5))
+        assert (again["task_id"], again["batches"], len(rows_of(tmp_path / "orders.csv"))) == (task_id, 0, 5)
+    for client in (sender, PYTHON):
+        last = client.done(keyed("part", 9))
+        assert (last["task_id"] in ids, last["batches"], len(rows_of(tmp_path / "orders.csv"))) == (True, 0, 8)
+    own = sender.failed({**keyed("", 5), "idempotency_key": "sluice:2:part"})
+    assert own["code"] == "USAGE"
 
 
 def test_a_download_that_is_cut_goes_on_where_it_was(sender: Sender, service: ServiceProcess, tmp_path: Path) -> None:

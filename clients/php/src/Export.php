@@ -18,6 +18,8 @@ class Export
     private const POLL_SECONDS = 20;
     /** How many keys are tried behind one whose exports are over. */
     private const SUCCESSORS_MAX = 50;
+    /** What the keys begin with under which a key of the caller's goes on; no caller's key begins so. */
+    private const OWN_KEYS = 'sluice:';
 
     /** @var Calls */
     private $calls;
@@ -114,6 +116,9 @@ class Export
     {
         if ($key === '' || preg_match('/[\x00-\x1f\x7f]/', $key) || !preg_match('//u', $key)) {
             throw new UsageException('A key is printable text.');
+        }
+        if (strpos($key, self::OWN_KEYS) === 0) {
+            throw new UsageException("No key begins with '" . self::OWN_KEYS . "': the client makes such keys itself.");
         }
         $this->key = $key;
         $this->keyIsOurs = false;
@@ -485,7 +490,7 @@ class Export
      */
     private function openedUnder(int $number, array $body): ?array
     {
-        $key = $number === 1 ? $this->key : "{$this->key}#$number";
+        $key = $number === 1 ? $this->key : self::OWN_KEYS . $number . ':' . hash('sha256', $this->key);
         try {
             return $this->calls->json('POST', '/v1/exports', $body, ['Idempotency-Key' => $key]);
         } catch (ExportFailedException $error) {

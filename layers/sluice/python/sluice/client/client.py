@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -22,7 +23,9 @@ from sluice.ports.clock import Clock, Randomness
 
 _OVER = ENDED - {"completed"}
 _SUCCESSORS_MAX = 50
-"""Exports of one key, one after the other; the second is opened under the key with ``#2`` behind it."""
+"""Exports of one key, one after the other."""
+_OWN_KEYS = "sluice:"
+"""What the keys begin with under which a key of the caller's goes on; no caller's key begins so."""
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -212,9 +215,12 @@ class Client:
 
     def _current(self, open_under: Callable[[str | None], Export], key: str, *, restart: bool) -> Export:
         """Open the first export of this key that is not over; with ``restart``, end the one that has rows before."""
+        if key.startswith(_OWN_KEYS):
+            raise ValueError(f"no key begins with {_OWN_KEYS!r}: the client makes such keys itself")
+        digest = hashlib.sha256(key.encode()).hexdigest()
         for number in range(1, _SUCCESSORS_MAX + 1):
             try:
-                export = open_under(key if number == 1 else f"{key}#{number}")
+                export = open_under(key if number == 1 else f"{_OWN_KEYS}{number}:{digest}")
             except SluiceApiError as error:
                 if error.code != "TASK_DELETED":
                     raise
