@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TenantId
-from sluice.domain.limits import MIB
+from sluice.domain.limits import MIB, Limits
 from sluice.proto import export_pb2 as pb
 from tests.support.fake_clock import FakeClock
 from tests.support.grpc_client import GrpcClient, OpenStream, opening, refusal_of, serving
@@ -225,6 +226,27 @@ def dripping_table(client: ApiClient) -> socket.socket:
     head = f"POST /v1/exports/stream?format=csv HTTP/1.1\r\nHost: x\r\nAuthorization: {key}\r\n"
     connection.sendall(f"{head}Content-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n2\r\na\n\r\n".encode())
     return connection
+
+
+def test_packed_bodies_are_unpacked_in_their_tenants_turn_and_not_in_that_of_all(tmp_path: Path) -> None:
+    """A few kilobytes may become megabytes: unpacked where all calls are served, they would stop them all."""
+    large = gzip.compress(b" " * (Limits().input_bytes_max + 1_000))
+    packed = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    with http_relay(tmp_path) as relay, ThreadPoolExecutor(2) as threads:
+        greedy, other = relay.client("greedy"), relay.client("other")
+        task_id, turns = greedy.open(), 0
+        while relay.memory.service.decoding.acquire(blocking=False):
+            turns += 1
+        first = threads.submit(greedy.put, f"/v1/exports/{task_id}/batches/1", json=[["1", "a"]])
+        while not relay.app.state.resources.turns:
+            assert not first.done()
+        second = threads.submit(greedy.put, f"/v1/exports/{task_id}/batches/2", content=large, headers=packed)
+        for _ in range(30):
+            assert other.get("/v1/exports").status_code == 200
+        assert not second.done()
+        for _ in range(turns):
+            relay.memory.service.decoding.release()
+        assert (first.result(WAIT_S).status_code, second.result(WAIT_S).status_code) == (200, 413)
 
 
 def revoke_all(memory: MemoryService) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from threading import BoundedSemaphore
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -16,7 +17,7 @@ OVERALL = ""
 """The name that stands for the whole process."""
 CHECK = "/grpc.health.v1.Health/Check"
 CHECKS_MAX = 8
-"""Checks at a time. They need no credential, so they get few of the calls there are."""
+"""Checks that wait for their request. They need no credential, so they get few of the calls there are."""
 CHECK_TIMEOUT_S = 5
 
 _Answer = health_pb2.HealthCheckResponse
@@ -32,7 +33,9 @@ class Health:
     def __init__(self, deadline: ReceiveDeadline) -> None:
         self._deadline = deadline
         self._serving = {OVERALL: True}
-        self._free = BoundedSemaphore(CHECKS_MAX)
+        self._waiting: dict[object, Callable[[], object]] = {}
+        """What ends each check that waits for its request, the one that began first before the others."""
+        self._lock = Lock()
 
     def report(self, component: str, *, serving: bool) -> None:
         self._serving[component] = serving
@@ -48,13 +51,10 @@ class Health:
     def _check(
         self, requests: Iterator[bytes], context: grpc.ServicerContext
     ) -> Iterator[health_pb2.HealthCheckResponse]:
-        if is_refusing() or not self._free.acquire(blocking=False):
+        if is_refusing():
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many health checks at once")
-        try:
-            with self._deadline.wait(context.cancel, timeout_s=CHECK_TIMEOUT_S):
-                data = next(requests, b"")
-        finally:
-            self._free.release()
+        with self._place(context.cancel), self._deadline.wait(context.cancel, timeout_s=CHECK_TIMEOUT_S):
+            data = next(requests, b"")
         try:
             component = health_pb2.HealthCheckRequest.FromString(data).service
         except DecodeError:
@@ -63,3 +63,19 @@ class Health:
         if serving is None:
             context.abort(grpc.StatusCode.NOT_FOUND, "there is no such component")
         yield _Answer(status=_Answer.SERVING if serving else _Answer.NOT_SERVING)
+
+    @contextmanager
+    def _place(self, cancel: Callable[[], object]) -> Iterator[None]:
+        """Wait for a request. The check that has waited longest makes room: one that asks does so at once."""
+        place = object()
+        with self._lock:
+            longest = next(iter(self._waiting)) if len(self._waiting) == CHECKS_MAX else None
+            pushed_out = self._waiting.pop(longest) if longest is not None else None
+            self._waiting[place] = cancel
+        if pushed_out is not None:
+            pushed_out()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting.pop(place, None)

@@ -1,7 +1,4 @@
-"""One operation of the HTTP API, declared once: its route, its scope, its parameters, its body, its answers.
-
-Routes are made of declarations here; ``routes/openapi.py`` makes the document of the same ones.
-"""
+"""One operation of the HTTP API, declared once for ``routes`` and for the document that ``routes/openapi.py`` makes."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes
 from weakref import WeakValueDictionary
 
@@ -39,6 +36,7 @@ from sluice.ports.bundle import Ports
 from sluice.usecases.reading.read_task import find_task
 
 Result = TypeVar("Result")
+Turns: TypeAlias = WeakValueDictionary[str, CapacityLimiter]
 Query = TypeVar("Query", bound=msgspec.Struct)
 
 Declared = dict[str, Any]
@@ -201,12 +199,12 @@ class HttpResources:
     body_timeouts: BodyTimeouts = field(default_factory=BodyTimeouts)
     body_budget: BodyBudget = field(default_factory=BodyBudget)
     workers: CapacityLimiter = field(default_factory=_limiter(WORKERS))
-    worker_turns: WeakValueDictionary[str, CapacityLimiter] = field(default_factory=WeakValueDictionary)
+    worker_turns: Turns = field(default_factory=WeakValueDictionary)
     """Of each tenant that has a worker or waits for one; ``list_turns`` are of those that list."""
-    list_turns: WeakValueDictionary[str, CapacityLimiter] = field(default_factory=WeakValueDictionary)
+    list_turns: Turns = field(default_factory=WeakValueDictionary)
     decoders: CapacityLimiter = field(default_factory=_limiter(DECODED_MAX))
     """Batches that are decoded: a limiter of its own, since ``workers`` answer all other calls."""
-    turns: WeakValueDictionary[str, CapacityLimiter] = field(default_factory=WeakValueDictionary)
+    turns: Turns = field(default_factory=WeakValueDictionary)
     """Of each tenant that decodes or waits for it."""
     requests: Shares = field(default_factory=lambda: Shares(1_000, what="requests"))
     """Requests under way, those that wait included."""
@@ -270,16 +268,19 @@ class HttpCall(Generic[Query]):
                 return await self._run_if_connected(work, *arguments)
 
     async def run_listing(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """As ``run``, for what reads much and makes much of it: a tenant has few at a time, whatever it asks for."""
+        """As ``run``, for what reads much: a tenant has few at a time, whatever it asks for."""
         async with self._turn(self.resources.list_turns, LISTS_OF_TENANT, LISTS_OF_TENANT):
             return await self.run(work, *arguments)
 
-    def _turn(
-        self, turns: WeakValueDictionary[str, CapacityLimiter], turns_max: int, of_tenant: int
-    ) -> CapacityLimiter:
+    @property
+    def decoding_turn(self) -> CapacityLimiter:
+        """The turn to unpack and to decode what the caller sends."""
+        return self._turn(self.resources.turns, DECODED_MAX, DECODED_OF_TENANT_MAX)
+
+    def _turn(self, turns: Turns, turns_max: int, of_tenant: int) -> CapacityLimiter:
         """The turns of the caller's tenant. Without keys every caller is the one tenant there is."""
-        own = CapacityLimiter(turns_max if self.principal.key_id == NO_KEY else of_tenant)
-        return turns.setdefault(self.principal.tenant, own)
+        size = turns_max if self.principal.key_id == NO_KEY else of_tenant
+        return turns.setdefault(self.principal.tenant, CapacityLimiter(size))
 
     async def _run_if_connected(self, work: Callable[..., Result], *arguments: Any) -> Result:
         if await self.request.is_disconnected():
@@ -288,7 +289,7 @@ class HttpCall(Generic[Query]):
 
     async def decode(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Decode a batch in a thread. It waits for its turn without one; a tenant has a part of the turns."""
-        async with self._turn(self.resources.turns, DECODED_MAX, DECODED_OF_TENANT_MAX):
+        async with self.decoding_turn:
             return await to_thread.run_sync(work, *arguments, limiter=self.resources.decoders)
 
     async def run_with_room(self, work: Callable[..., Result], *arguments: Any) -> Result:

@@ -10,6 +10,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from anyio import CapacityLimiter
 from starlette.requests import ClientDisconnect, Request
 
 from sluice.api.auth import TENANT_SHARE, Principal, Shares
@@ -133,10 +134,13 @@ class BodyDigest:
             raise SluiceError(ErrorCode.CHECKSUM_MISMATCH, "The body does not have the checksum that was sent.")
 
 
-async def read_body(request: Request, reserved: ReservedBytes, *, bytes_max: int, timeouts: BodyTimeouts) -> bytes:
+async def read_body(
+    request: Request, reserved: ReservedBytes, *, bytes_max: int, timeouts: BodyTimeouts, turn: CapacityLimiter
+) -> bytes:
     """Read a whole body, unpacked. Nothing over ``bytes_max`` is ever buffered, packed or not.
 
-    Raises BATCH_TOO_LARGE (at once when ``Content-Length`` says so),
+    A packed body is unpacked in its ``turn`` and little by little: a few bytes may become millions, and the event loop
+    is everybody's. Raises BATCH_TOO_LARGE (at once when ``Content-Length`` says so),
     UNSUPPORTED_ENCODING, CHECKSUM_MISMATCH, and 408 for a caller too slow.
     """
     declared = request.headers.get("content-length", "")
@@ -145,13 +149,22 @@ async def read_body(request: Request, reserved: ReservedBytes, *, bytes_max: int
     gunzip = make_gunzip(request)
     digest = BodyDigest(request)
     body = bytearray()
+
+    def keep(piece: bytes) -> None:
+        reserved.add(len(piece))
+        body.extend(piece)
+        _check_size(len(body), bytes_max)
+
     async with _within(timeouts.total_s), aclosing(body_blocks(request, timeouts)) as blocks:
         async for block in blocks:
             digest.update(block)
-            for piece in gunzip.feed(block) if gunzip else (block,):
-                reserved.add(len(piece))
-                body += piece
-                _check_size(len(body), bytes_max)
+            if gunzip is None:
+                keep(block)
+                continue
+            async with turn:
+                for piece in gunzip.feed(block):
+                    keep(piece)
+                    await asyncio.sleep(0)  # the others' turn
     if gunzip:
         gunzip.finish()
     digest.check()

@@ -62,7 +62,11 @@ async def put_rows(call: HttpCall[BatchQuery]) -> Response:
         shape = RowShape.of(params, call.query.sheet, call.ports.limits)
         with resources.body_budget.reserve(call.principal) as reserved:
             body = await read_body(
-                call.request, reserved, bytes_max=resources.body_bytes_max, timeouts=resources.body_timeouts
+                call.request,
+                reserved,
+                bytes_max=resources.body_bytes_max,
+                timeouts=resources.body_timeouts,
+                turn=call.decoding_turn,
             )
             read = await call.decode(_decode, resources, media, shape, body, sequence)
             call.check_key()  # a body may have taken minutes

@@ -200,7 +200,13 @@ async def _read_body(call: HttpCall[Any], read: Callable[[bytes], Read], *, defa
     with resources.body_budget.reserve(call.principal) as reserved:
         if "content-type" in call.request.headers or default is None:
             media_of(call.request, allowed=(JSON,))
-        body = await read_body(call.request, reserved, bytes_max=MODEL_BYTES_MAX, timeouts=resources.body_timeouts)
+        body = await read_body(
+            call.request,
+            reserved,
+            bytes_max=MODEL_BYTES_MAX,
+            timeouts=resources.body_timeouts,
+            turn=call.decoding_turn,
+        )
         call.check_key()  # the body may have taken minutes
         if default is not None and not body.strip():
             return default
