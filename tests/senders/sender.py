@@ -82,4 +82,5 @@ def said_by(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 PHP = Sender("php", ("php", "php-curl"), ("php", "-d", "memory_limit=64M", "clients/php/tests/send.php"))
 PYTHON = Sender("python", (), (sys.executable, "tests/senders/send.py"), kinds=False)
-SENDERS = (PHP, PYTHON)
+TYPESCRIPT = Sender("typescript", ("node",), ("node", "--max-old-space-size=32", "clients/typescript/tests/send.js"))
+SENDERS = (PHP, PYTHON, TYPESCRIPT)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sluice.client import Client, Export
+from tests.senders.test_typescript import CODE
 from tests.support.npm_packages import install_packages
 from tests.support.programs import skip_without
 from tests.support.running_service import QUICK, ServiceProcess, serving
@@ -22,6 +23,10 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent / "browser"
 ELEMENT = (ROOT / "clients/web/sluice-export.js").read_bytes()
+MODULES = ROOT / "clients/typescript/src"
+WATCHING = f"""<!doctype html><title>Orders</title><meta charset="utf-8"><link rel="icon" href="data:,"><body>
+<script type="importmap">{{"imports": {{"@sluice/client/watch": "/modules/watch.js"}}}}</script>
+<script type="module">{CODE["watch"]}</script>"""
 PAGE = """<!doctype html>
 <html lang="{language}"><head><title>Orders</title><meta charset="utf-8"><link rel="icon" href="data:,">
 <script type="module" src="/sluice-export.js"></script>
@@ -89,6 +94,21 @@ def test_a_button_shows_progress_and_fetches_the_file(
 def test_a_late_answer_about_another_export_is_not_shown(service: ServiceProcess) -> None:
     with Client(service.url) as client, scripted_server(Shop(client, "en").answer) as shop:
         assert browsed(shop.url, script="race.mjs") == [{"status": "Collecting rows: 7", "links": 0}]
+
+
+def test_the_watching_example_of_the_javascript_client_works_without_a_bundler(service: ServiceProcess) -> None:
+    def answer(asked: Asked) -> Answer:
+        if asked.path == "/":
+            return Answer(200, WATCHING.encode(), {"content-type": "text/html"})
+        if asked.path.startswith("/modules/"):
+            module = (MODULES / asked.path.removeprefix("/modules/")).read_bytes()
+            return Answer(200, module, {"content-type": "text/javascript"})
+        return shop.answer(asked)
+
+    with Client(service.url) as client, scripted_server(answer) as server:
+        shop = Shop(client, "en")
+        said = browsed(server.url, script="watch.mjs")
+    assert said == [{"title": "open, 2 rows"}, {"title": "completed, 3 rows", "saved": "订单.csv"}]
 
 
 def browsed(url: str, *arguments: str, script: str = "run.mjs") -> list[dict[str, Any]]:

@@ -1,0 +1,104 @@
+import { UsageError } from './errors.js';
+
+/** @typedef {Iterable<unknown> | AsyncIterable<unknown>} Rows */
+/** @typedef {{ done?: boolean, value?: unknown }} Step */
+
+/** Reads rows one by one; waiting for the next ends when the reader is interrupted. */
+export class RowReader {
+  #iterator;
+  /** @type {((error: unknown) => void) | null} ends the waiting */
+  #reject = null;
+  /** @type {{ error: unknown } | null} */
+  #interrupted = null;
+  #isOver = false;
+
+  /**
+   * @param {Rows} rows
+   * @throws {UsageError} for what is no iterable
+   */
+  constructor(rows) {
+    const source = /** @type {any} */ (rows);
+    const make =
+      typeof rows === 'object' && rows !== null ? (source[Symbol.asyncIterator] ?? source[Symbol.iterator]) : undefined;
+    if (typeof make !== 'function') {
+      const what = typeof source?.then === 'function' ? 'a promise: await it first' : typeof rows;
+      throw new UsageError(`Rows are an iterable or an async iterable of rows, not ${what}.`);
+    }
+    this.#iterator = make.call(rows);
+  }
+
+  /**
+   * The next row, at once where the source has it at once.
+   *
+   * @returns {Step | Promise<Step>}
+   */
+  next() {
+    if (this.#interrupted !== null) throw this.#interrupted.error;
+    const step = this.#iterator.next();
+    if (typeof step.then === 'function') return this.#waited(step);
+    if (typeof step.value?.then === 'function') {
+      return this.#waited(step.value.then((/** @type {unknown} */ value) => ({ done: step.done, value })));
+    }
+    this.#isOver = step.done;
+    return step;
+  }
+
+  /** @param {unknown} error that whoever waits for a row gets */
+  interrupt(error) {
+    this.#interrupted = { error };
+    this.#reject?.(error);
+  }
+
+  /** Lets the source go; what it says then changes nothing. */
+  async close() {
+    if (this.#isOver) return;
+    try {
+      const closed = this.#iterator.return?.();
+      if (this.#reject === null)
+        await closed; // a source that is waited for would close only behind its next row
+      else closed?.catch?.(() => {});
+    } catch {
+      // what failed before is what matters
+    }
+  }
+
+  /**
+   * @param {PromiseLike<Step>} step
+   * @returns {Promise<Step>}
+   */
+  #waited(step) {
+    return new Promise((resolve, reject) => {
+      this.#reject = reject;
+      step.then(
+        (one) => {
+          this.#reject = null;
+          this.#isOver = one.done === true;
+          resolve(one);
+        },
+        (error) => {
+          this.#reject = null;
+          this.#isOver = true;
+          reject(error);
+        },
+      );
+    });
+  }
+}
+
+/** Sources that go on behind the last row that was read, so that a second reading would miss the first rows. */
+export class ReadBefore {
+  /** @type {WeakSet<object>} */
+  #sources = new WeakSet();
+
+  /**
+   * @param {any} rows
+   * @throws {UsageError} for such a source that was taken before
+   */
+  take(rows) {
+    if (!['next', 'getReader', 'pipe'].some((name) => typeof rows?.[name] === 'function')) return;
+    if (this.#sources.has(rows)) {
+      throw new UsageError('These rows were read before: run the query again, or make the generator anew.');
+    }
+    this.#sources.add(rows);
+  }
+}
