@@ -4,7 +4,7 @@ import { BEGINNING, counted } from './progress.js';
 import { ReadBefore } from './row-reader.js';
 import { Sender } from './sender.js';
 import { statusOf } from './status.js';
-import { newKey, openTask, Task } from './task.js';
+import { OWN_KEYS, Task, newKey, openTask } from './task.js';
 
 /** @typedef {import('./row-reader.js').Rows} Rows */
 /** @typedef {import('./status.js').Status} Status */
@@ -55,6 +55,7 @@ export class Export {
     if (key !== undefined && (typeof key !== 'string' || !/^[^\x00-\x1f\x7f\p{Surrogate}]+$/u.test(key))) {
       throw new UsageError('A key is printable text.');
     }
+    if (key?.startsWith(OWN_KEYS)) throw new UsageError(`No key begins with '${OWN_KEYS}': the client makes such keys.`);
     this.#calls = calls;
     this.#definition = new Definition(file, described);
     this.#key = key ?? '';

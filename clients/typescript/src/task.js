@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { Download } from './download.js';
 import { ExportFailedError, NotReadyError, TransportError, UsageError } from './errors.js';
 import { now, sleep } from './retry.js';
@@ -12,6 +12,8 @@ const POLL_SECONDS = 20;
 const GIVE_UP_MS = 5000;
 /** How many keys are tried behind one whose exports are over. */
 const SUCCESSORS_MAX = 50;
+/** What the keys begin with under which a key of the caller's goes on; no caller's key begins so. */
+export const OWN_KEYS = 'sluice:';
 
 /** The calls about one export of the service, by its id. */
 export class Task {
@@ -131,7 +133,7 @@ export class Task {
  */
 export async function openTask(calls, key, body, signal) {
   for (let number = 1; number <= SUCCESSORS_MAX; number++) {
-    const one = number === 1 ? key : `${key}#${number}`;
+    const one = number === 1 ? key : `${OWN_KEYS}${number}:${createHash('sha256').update(key).digest('hex')}`;
     const headers = { 'Idempotency-Key': Buffer.from(one).toString('latin1') }; // a header is bytes: those of UTF-8
     try {
       const answer = await calls.json('POST', '/v1/exports', { body, headers, signal });
