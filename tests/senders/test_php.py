@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from python_calamine import CalamineWorkbook
 
+from tests.support.php_scripts import examples, run_php
 from tests.support.programs import skip_without
 from tests.support.running_service import serving
 
@@ -16,8 +17,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients/php"
-PAGE = (CLIENT / "README.md").read_text(encoding="utf-8")
-CODE = re.findall(r"<!-- tested: (\w+) -->\n```php\n(.*?)```", PAGE, re.DOTALL)
+CODE = examples(CLIENT / "README.md")
 PREPARED = """<?php
 require 'sluice.php';
 $pdo = new PDO('sqlite::memory:');
@@ -27,18 +27,6 @@ $pdo->beginTransaction();
 for ($id = 1; $id <= 3000; $id++) { $put->execute([$id, "客户 $id", $id / 4, $id % 2, '2026-11-30 08:00:00']); }
 $pdo->commit();
 """
-
-
-def php(code: str, folder: Path, url: str, *, seconds: int = 120) -> str:
-    script = folder / "script.php"
-    script.write_text(code, encoding="utf-8")
-    command = ["php", "-d", "memory_limit=64M", "-d", "display_errors=stderr", "-d", "error_reporting=-1", str(script)]
-    environment = {"SLUICE_URL": url, "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder)}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, ""), (done.stdout, done.stderr)
-    return done.stdout
 
 
 def test_its_unit_tests_pass() -> None:
@@ -51,13 +39,13 @@ def test_its_unit_tests_pass() -> None:
     assert int(re.search(r"OK \((\d+) tests", done.stdout)[1]) > 40  # type: ignore[index]
 
 
-@pytest.mark.parametrize(("name", "code"), CODE, ids=[name for name, _ in CODE])
+@pytest.mark.parametrize(("name", "code"), CODE.items(), ids=CODE)
 def test_what_its_page_shows_works(name: str, code: str, tmp_path: Path) -> None:
     for program in ("php", "php-curl", "php-sqlite"):
         skip_without(program)
     (tmp_path / "sluice.php").symlink_to(CLIENT / "sluice.php")
     with serving(tmp_path / "data") as service:
-        said = php(PREPARED + code, tmp_path, service.url)
+        said = run_php(PREPARED + code, tmp_path, service.url)
     if name == "export":
         rows = CalamineWorkbook.from_path(tmp_path / "orders.xlsx").get_sheet_by_index(0).to_python()
         assert len(rows) == 3_001
@@ -68,4 +56,4 @@ def test_what_its_page_shows_works(name: str, code: str, tmp_path: Path) -> None
 
 
 def test_every_example_of_the_page_is_run() -> None:
-    assert PAGE.count("```php") == len(CODE) >= 4
+    assert (CLIENT / "README.md").read_text(encoding="utf-8").count("```php") == len(CODE) >= 4

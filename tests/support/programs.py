@@ -22,6 +22,10 @@ PACKAGES = {
     "php-sqlite": "php-sqlite3",
     "php-protobuf": "php-google-protobuf",
     "phpunit": "phpunit",
+    "php-laravel": "php-laravel-framework",
+    "php-symfony": "php-symfony-framework-bundle",
+    "php-messenger": "php-symfony-messenger",
+    "php-console": "php-symfony-console",
     "protoc": "protobuf-compiler",
     "soffice": "libreoffice-calc-nogui",
     "postgres": "postgresql",
@@ -42,6 +46,10 @@ _PLACES = {
     "php-curl": "usr/lib/php/*/curl.so",
     "php-sqlite": "usr/lib/php/*/pdo_sqlite.so",
     "php-protobuf": "usr/share/php/Google/Protobuf",
+    "php-laravel": "usr/share/php/Illuminate/Foundation",
+    "php-symfony": "usr/share/php/Symfony/Bundle/FrameworkBundle",
+    "php-messenger": "usr/share/php/Symfony/Component/Messenger",
+    "php-console": "usr/share/php/Symfony/Component/Console",
 }
 """Where programs and extensions are that are not on the path."""
 _REASON = re.compile(r"there is no `[a-z-]+` here \(Debian's package ([a-z-]+)\)")

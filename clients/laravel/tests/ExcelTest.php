@@ -1,0 +1,150 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Sluice\Laravel\Tests;
+
+use Illuminate\Support\Facades\DB;
+use Illuminate\Support\Facades\Storage;
+use Maatwebsite\Excel\Concerns;
+use Maatwebsite\Excel\Exporter;
+use Sluice\Laravel\Excel\Exportable;
+use Sluice\Laravel\Facades\Sluice;
+
+require_once __DIR__ . '/excel_interfaces.php';
+require_once __DIR__ . '/excel_exports.php';
+
+/** In place of the object that the original's trait asks: remembers what it was asked. */
+final class Original
+{
+    /** @var list<array<mixed>> */
+    public $asked = [];
+
+    public function __call(string $method, array $arguments)
+    {
+        $this->asked[] = [$method, get_class($arguments[0]), $arguments[1]];
+        return true;
+    }
+}
+
+/** Against interfaces of our own writing, not the package. */
+final class ExcelTest extends TestCase
+{
+    public function testADownloadLeadsToAFileOfTheMappedRows(): void
+    {
+        $response = (new InvoicesExport())->download('invoices.xlsx');
+        self::assertSame(302, $response->getStatusCode());
+        self::assertSame([1, '客户 1', 0.25, '2026-11-30', true], $this->sluice->rowsOf('invoices.xlsx')[0]);
+        self::assertCount(2500, $this->sluice->rowsOf('invoices.xlsx'));
+    }
+
+    public function testTheColumnsAreThoseOfHeadingsFormatsAndWidthsOrOfTheFirstRows(): void
+    {
+        $columns = (new \Sluice\Laravel\Excel\SheetMapping(new InvoicesExport()))->columns();
+        self::assertSame([
+            ['name' => 'No', 'type' => 'number'],
+            ['name' => 'Customer', 'type' => 'string', 'width' => 21],
+            ['name' => 'Amount', 'type' => 'number', 'format' => '#,##0.00'],
+            ['name' => 'Day', 'type' => 'date', 'format' => 'dd/mm/yyyy'],
+            ['name' => 'Paid', 'type' => 'boolean'],
+        ], $columns);
+    }
+
+    public function testAStoredFileIsOnTheDisk(): void
+    {
+        self::assertTrue((new InvoicesExport())->store('reports/invoices.csv', 'local'));
+        self::assertSame(2500, substr_count(Storage::disk('local')->get('reports/invoices.csv'), "\n"));
+    }
+
+    public function testAQueuedExportIsOneUniqueJobAndItsChainGoesOnWhenTheFileIsOnTheDisk(): void
+    {
+        (new InvoicesExport())->queue('invoices.xlsx')->chain([new SaysDone()]);
+        (new InvoicesExport())->queue('invoices.xlsx');
+        self::assertSame(1, DB::table('jobs')->count());
+        $this->work();
+        self::assertTrue(Storage::disk('local')->exists('invoices.xlsx'));
+        self::assertSame(['completed invoices.xlsx 2500'], $this->events());
+        $this->work();
+        self::assertSame('chain went on', $this->events()[1]);
+    }
+
+    public function testEveryRowSourceIsTakenAndRowsOfOneItem(): void
+    {
+        DB::table('items')->insert([['order_id' => 1, 'name' => 'a'], ['order_id' => 2, 'name' => 'b']]);
+        $sources = [
+            'collection' => new class implements Concerns\FromCollection { use Exportable; public function collection() { return collect([[1, 'a'], ['x' => 2, 'y' => 'b']]); } },
+            'array' => new class implements Concerns\FromArray { use Exportable; public function array(): array { return [[1, 'a'], (object) ['x' => 2, 'y' => 'b']]; } },
+            'generator' => new class implements Concerns\FromGenerator { use Exportable; public function generator(): \Generator { yield [1, 'a']; yield [2, 'b']; } },
+            'iterator' => new class implements Concerns\FromIterator { use Exportable; public function iterator(): \Iterator { return new \ArrayIterator([[1, 'a'], [2, 'b']]); } },
+            'rows of one' => new class implements Concerns\FromArray, Concerns\WithMapping {
+                use Exportable;
+                public function array(): array { return [1]; }
+                public function map($row): array { return [[$row, 'a'], [$row + 1, 'b']]; }
+            },
+            'no row of one' => new class implements Concerns\FromArray, Concerns\WithMapping {
+                use Exportable;
+                public function array(): array { return [1, 0, 2]; }
+                public function map($row): array { return $row === 0 ? [] : [$row, $row === 1 ? 'a' : 'b']; }
+            },
+            'models' => new class implements Concerns\FromQuery {
+                use Exportable;
+                public function query() { return Item::query()->select(['order_id', 'name'])->orderBy('id'); }
+            },
+        ];
+        foreach ($sources as $name => $export) {
+            $export->download("$name.xlsx");
+            self::assertSame([[1, 'a'], [2, 'b']], $this->sluice->rowsOf("$name.xlsx"), $name);
+            self::assertSame("[1,\"a\"]\n[2,\"b\"]\n", $export->raw(), $name);
+        }
+    }
+
+    public function testSeveralSheetsAreTables(): void
+    {
+        $shop = new class implements Concerns\WithMultipleSheets {
+            use Exportable;
+            public function sheets(): array { return [new InvoicesExport(), new InvoicesExport('Again')]; }
+        };
+        $shop->download('shop.xlsx');
+        self::assertCount(5000, $this->sluice->rowsOf('shop.xlsx'));
+        $this->app->instance(Exporter::class, $original = new Original());
+        $shop->download('shop.csv');
+        self::assertSame([['download', get_class($shop), 'shop.csv']], $original->asked);
+    }
+
+    public function testWhatCannotBeMappedIsLeftWholeToTheOriginalWithOneLineInTheLog(): void
+    {
+        $this->app->instance(Exporter::class, $original = new Original());
+        $left = [
+            'WithEvents' => [new class extends InvoicesExport implements Concerns\WithEvents { public function registerEvents(): array { return []; } }, 'a.xlsx'],
+            'format ods' => [new InvoicesExport(), 'a.ods'],
+            'several rows' => [new class extends InvoicesExport { public function headings(): array { return [['a'], ['b']]; } }, 'a.xlsx'],
+            'A1:B3' => [new class extends InvoicesExport { public function columnFormats(): array { return ['A1:B3' => '0.00']; } }, 'a.xlsx'],
+            'prepareRows' => [new class extends InvoicesExport { public function prepareRows($rows) { return $rows; } }, 'a.xlsx'],
+            '2 sources' => [new class extends InvoicesExport implements Concerns\FromArray { public function array(): array { return []; } }, 'a.xlsx'],
+            'none of the database' => [new class extends InvoicesExport { public function query() { return new \stdClass(); } }, 'a.xlsx'],
+            'enclosure' => [new class extends InvoicesExport implements Concerns\WithCustomCsvSettings { public function getCsvSettings(): array { return ['enclosure' => "'"]; } }, 'a.csv'],
+        ];
+        foreach ($left as $why => [$export, $name]) {
+            foreach (['download', 'store', 'queue'] as $call) {
+                $original->asked = [];
+                $export->{$call}($name);
+                self::assertSame([[$call, get_class($export), $name]], $original->asked, $why);
+            }
+            self::assertSame(3, substr_count(file_get_contents(storage_path('logs/laravel.log')), $why));
+        }
+        Sluice::assertNothingExported();
+        self::assertSame(0, DB::table('jobs')->count());
+    }
+
+    public function testNumbersOfDaysBecomeDaysAndSettingsOfCsvOptions(): void
+    {
+        $export = new class implements Concerns\FromArray, Concerns\WithColumnFormatting, Concerns\WithCustomCsvSettings {
+            use Exportable;
+            public function array(): array { return [[46356, 46356.75], [null, null]]; }
+            public function columnFormats(): array { return ['A' => 'yyyy-mm-dd', 'B' => 'yyyy-mm-dd hh:mm']; }
+            public function getCsvSettings(): array { return ['delimiter' => ';', 'use_bom' => false, 'line_ending' => "\n", 'output_encoding' => 'GBK']; }
+        };
+        $export->download('days.csv');
+        self::assertSame([['2026-11-30', '2026-11-30T18:00:00'], [null, null]], $this->sluice->rowsOf('days.csv'));
+    }
+}

@@ -1,0 +1,26 @@
+"""PHP scripts on the real interpreter, and the code that pages of PHP packages show."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+
+def examples(page: Path) -> dict[str, str]:
+    """The code blocks of a page that are marked as tested, by name."""
+    text = page.read_text(encoding="utf-8")
+    return dict(re.findall(r"<!-- tested: ([\w-]+) -->\n```php\n(.*?)```", text, re.DOTALL))
+
+
+def run_php(code: str, folder: Path, url: str, *, seconds: int = 120) -> str:
+    """What the script prints, run in ``folder``; it must end well and complain of nothing."""
+    script = folder / "script.php"
+    script.write_text(code, encoding="utf-8")
+    command = ["php", "-d", "memory_limit=64M", "-d", "display_errors=stderr", "-d", "error_reporting=-1", str(script)]
+    environment = {"SLUICE_URL": url, "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder)}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), (done.stdout, done.stderr)
+    return done.stdout
