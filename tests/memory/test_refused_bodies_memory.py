@@ -191,6 +191,36 @@ def test_refused_bodies_in_parallel_are_decoded_two_at_a_time(
     assert process.peak_bytes() - before <= AT_ONCE * FACTOR * LIMITS.batch_bytes_max + 2 * waiting
 
 
+LONG_ROWS = {
+    CSV: b'a,b\n"' + b"x" * (SIZE - 20_000) + "😀".encode() + b'",y\n',
+    "text/csv": b'a,b\n"' + b"x\n" * (SIZE // 2 - 10_000) + b'",y\n',
+    NDJSON: b'["' + b"x" * (SIZE - 20_000) + "😀".encode() + b'","y"]\n',
+    JSON: b'[["' + b"x" * (SIZE - 20_000) + "😀".encode() + b'","y"]]',
+}
+"""Tables of one row; the emoji makes Python keep four bytes for each of its characters."""
+
+
+@pytest.mark.parametrize("kind", LONG_ROWS)
+def test_rows_of_megabytes_are_read_of_two_tables_at_a_time(
+    process: HttpProcess, client: httpx.Client, kind: str
+) -> None:
+    tables = 12
+    packed = gzip.compress(LONG_ROWS[kind])
+    headers = {"Content-Type": kind, "Content-Encoding": "gzip"}
+
+    def send() -> tuple[int, str]:
+        answer = client.post("/v1/exports/stream?format=csv&columns=a,b", content=packed, headers=headers)
+        return answer.status_code, answer.json().get("code", "")
+
+    assert send() == (413, LARGE)
+    before = reset_peak(process.pid)
+    with ThreadPoolExecutor(tables) as threads:
+        answers = [one.result() for one in [threads.submit(send) for _ in range(tables)]]
+    assert set(answers) <= {(413, LARGE), (503, "QUEUE_FULL")}
+    print(f"{kind}: {(process.peak_bytes() - before) / MIB:.0f} MiB, {answers.count((413, LARGE))} of {tables} read")
+    assert process.peak_bytes() - before <= AT_ONCE * FACTOR * LIMITS.batch_bytes_max + tables * MIB
+
+
 @pytest.mark.parametrize("shape", ["empty values", "short values", "empty records"])
 def test_a_refused_message_takes_a_bounded_memory_and_leaves_no_more_however_often_it_comes(
     tmp_path: Path, shape: str

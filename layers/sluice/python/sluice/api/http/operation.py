@@ -214,6 +214,8 @@ class HttpResources:
     """Bodies of any length, each of which takes a thread from its first byte to its last."""
     tables: Shares = field(default_factory=lambda: Shares(SENDERS_MAX, what="tables"))
     """The same bodies, by tenant."""
+    long_rows: Shares = field(default_factory=lambda: Shares(DECODED_MAX, what="tables with a row of more than 1 MiB"))
+    """Those of them that had a row of ``LONG_ROW_BYTES``, which takes many times its size while it is read."""
     readers: CapacityLimiter = field(default_factory=_limiter(16))
     """Blocks of files that are read for downloads."""
 

@@ -13,7 +13,16 @@ from itertools import chain
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
 from sluice.tables.readers.batching import TOO_LARGE, Hints, ReadRows, TableBatch, cut_batches, one_batch
-from sluice.tables.readers.lines import BLOCK_BYTES, LineTooLongError, first_line, line_blocks, to_utf8
+from sluice.tables.readers.lines import (
+    BLOCK_BYTES,
+    LONG_ROW_BYTES,
+    LineTooLongError,
+    OnLongRow,
+    first_line,
+    line_blocks,
+    no_matter,
+    to_utf8,
+)
 from sluice.tables.readers.records import RowShape, batch_of_texts, too_wide
 
 csv.field_size_limit(sys.maxsize)
@@ -56,7 +65,13 @@ class CsvTable:
     """
 
     def __init__(
-        self, blocks: Iterable[bytes], limits: Limits, options: CsvOptions | None = None, *, hints: Hints | None = None
+        self,
+        blocks: Iterable[bytes],
+        limits: Limits,
+        options: CsvOptions | None = None,
+        *,
+        hints: Hints | None = None,
+        on_long_row: OnLongRow = no_matter,
     ) -> None:
         """Raises INVALID_REQUEST with ``field: header`` for a header that is missing or blank."""
         self._limits = limits
@@ -66,7 +81,11 @@ class CsvTable:
         line, text = first_line(text)
         self.delimiter, is_said = find_delimiter(line.decode(errors="replace"), self._options)
         self._lines = _CountedLines(
-            text, limits.input_bytes_max, delimiter=self.delimiter, width_max=limits.columns_max
+            text,
+            limits.input_bytes_max,
+            delimiter=self.delimiter,
+            width_max=limits.columns_max,
+            on_long_row=on_long_row,
         )
         self._records = csv.reader(self._lines, delimiter=self.delimiter, strict=True)
         self._header_line = 1 + is_said
@@ -187,13 +206,22 @@ class _CountedLines:
     it, so a row of more than ``width_max`` cells is refused here.
     """
 
-    def __init__(self, blocks: Iterable[bytes], row_bytes_max: int, *, delimiter: str, width_max: int) -> None:
+    def __init__(
+        self,
+        blocks: Iterable[bytes],
+        row_bytes_max: int,
+        *,
+        delimiter: str,
+        width_max: int,
+        on_long_row: OnLongRow,
+    ) -> None:
         self.width_max = width_max
         self._cell = re.compile(_CELL.format(delimiter=re.escape(delimiter)))
         self._delimiter = delimiter
         self._open_cells = 0
         """Of the row that has not ended: those counted so far, none of the block in which it began behind another."""
-        self._blocks = line_blocks(blocks, row_bytes_max)
+        self._blocks = line_blocks(blocks, row_bytes_max, on_long_row=on_long_row)
+        self._on_long_row = on_long_row
         self._row_bytes_max = row_bytes_max
         self._given = 0
         """Lines."""
@@ -261,4 +289,6 @@ class _CountedLines:
             raise LineTooLongError
         else:
             self._open += len(block)
+            if self._open > LONG_ROW_BYTES:
+                self._on_long_row()
         return lines

@@ -13,7 +13,16 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
 from sluice.tables.readers.batching import TOO_LARGE, Hints, ReadRows, TableBatch, cut_batches, one_batch
 from sluice.tables.readers.json import exact_json, has_commas, is_exact
-from sluice.tables.readers.lines import BLOCK_BYTES, UTF8_BOM, LineTooLongError, first_line, line_blocks
+from sluice.tables.readers.lines import (
+    BLOCK_BYTES,
+    LONG_ROW_BYTES,
+    UTF8_BOM,
+    LineTooLongError,
+    OnLongRow,
+    first_line,
+    line_blocks,
+    no_matter,
+)
 from sluice.tables.readers.records import (
     RowShape,
     batch_of_rows,
@@ -67,12 +76,18 @@ class JsonLinesTable:
     """
 
     def __init__(
-        self, blocks: Iterable[bytes], limits: Limits, *, hints: Hints | None = None, is_array: bool = False
+        self,
+        blocks: Iterable[bytes],
+        limits: Limits,
+        *,
+        hints: Hints | None = None,
+        is_array: bool = False,
+        on_long_row: OnLongRow = no_matter,
     ) -> None:
         self._limits = limits
         self._hints = hints or Hints()
         self.kind_name = "a JSON array" if is_array else "JSON Lines"
-        self._lines = _elements_of(blocks, limits) if is_array else _lines_of(blocks, limits)
+        self._lines = (_elements_of if is_array else _lines_of)(blocks, limits, on_long_row)
         self._first: dict[str, object] | None = None
         self._missing: int | None = None
         """Cells that the objects of one batch have left out so far."""
@@ -161,11 +176,11 @@ class JsonLinesTable:
         yield ReadRows(rows, lines.numbers, lines.bytes)
 
 
-def _lines_of(blocks: Iterable[bytes], limits: Limits) -> Iterator[_LineBlock]:
+def _lines_of(blocks: Iterable[bytes], limits: Limits, on_long_row: OnLongRow) -> Iterator[_LineBlock]:
     """Yield the lines that are not blank, some at a time. Raises BATCH_TOO_LARGE for one that is too long."""
     rows = count = 0
     try:
-        for block in line_blocks(blocks, limits.input_bytes_max):
+        for block in line_blocks(blocks, limits.input_bytes_max, on_long_row=on_long_row):
             texts = block.split(b"\n")
             if not texts[-1]:
                 texts.pop()
@@ -181,9 +196,9 @@ def _lines_of(blocks: Iterable[bytes], limits: Limits) -> Iterator[_LineBlock]:
         raise SluiceError(ErrorCode.BATCH_TOO_LARGE, TOO_LARGE, row=rows + 1, line=count + 1) from None
 
 
-def _elements_of(blocks: Iterable[bytes], limits: Limits) -> Iterator[_LineBlock]:
+def _elements_of(blocks: Iterable[bytes], limits: Limits, on_long_row: OnLongRow) -> Iterator[_LineBlock]:
     """Yield the elements of one array, some at a time, before what is wrong behind them is raised."""
-    reader = _ArrayReader(limits.input_bytes_max)
+    reader = _ArrayReader(limits.input_bytes_max, on_long_row)
     _, blocks = first_line(blocks)
     yield from reader.feed(next(blocks, b"").removeprefix(UTF8_BOM))
     for block in blocks:
@@ -194,8 +209,9 @@ def _elements_of(blocks: Iterable[bytes], limits: Limits) -> Iterator[_LineBlock
 class _ArrayReader:
     """Finds the elements of an array in a text that comes in pieces; what they hold is for their decoder to judge."""
 
-    def __init__(self, element_bytes_max: int) -> None:
+    def __init__(self, element_bytes_max: int, on_long_row: OnLongRow) -> None:
         self._element_bytes_max = element_bytes_max
+        self._on_long_row = on_long_row
         self._text = bytearray()
         self._wait_for = 0
         """Bytes below which a part of an element is not looked at again: however long, it costs a few looks."""
@@ -206,6 +222,8 @@ class _ArrayReader:
         """Yield the elements that are whole."""
         self._text += data
         if len(self._text) < self._wait_for:
+            if len(self._text) > LONG_ROW_BYTES:
+                self._on_long_row()
             return
         place = 0
         texts: list[bytes] = []
@@ -216,6 +234,8 @@ class _ArrayReader:
             self._expected = _NEXT[bytes(found["then"] or b"")]
         del self._text[:place]
         self._wait_for = 2 * len(self._text)
+        if self._wait_for > LONG_ROW_BYTES:
+            self._on_long_row()
         self._rows += len(texts)
         if texts:
             yield _LineBlock(texts, (), sum(map(len, texts)))

@@ -13,7 +13,7 @@ from sluice.domain.limits import Limits
 from sluice.tables.readers.batching import Hints, TableReader
 from sluice.tables.readers.csv import CsvOptions, CsvTable
 from sluice.tables.readers.json_lines import JsonLinesTable
-from sluice.tables.readers.lines import BLOCK_BYTES, UTF8_BOM, first_line
+from sluice.tables.readers.lines import BLOCK_BYTES, UTF8_BOM, OnLongRow, first_line, no_matter
 
 
 class TableKind(StrEnum):
@@ -46,6 +46,7 @@ def open_reader(
     options: CsvOptions,
     hints: Hints,
     otherwise: TableKind = TableKind.CSV,
+    on_long_row: OnLongRow = no_matter,
 ) -> TableReader:
     """Begin to read a table of ``kind``; without one its first line tells, and ``otherwise`` is what it may also be.
 
@@ -61,8 +62,9 @@ def open_reader(
         detail = f"The input is JSON, not CSV as it is said to be; {hints.kind}."
         raise SluiceError(ErrorCode.UNSUPPORTED_ENCODING, detail, found=seen.value)
     if kind is TableKind.CSV:
-        return CsvTable(blocks, limits, options, hints=hints)
-    return JsonLinesTable(blocks, limits, hints=hints, is_array=kind is TableKind.JSON)
+        return CsvTable(blocks, limits, options, hints=hints, on_long_row=on_long_row)
+    is_array = kind is TableKind.JSON
+    return JsonLinesTable(blocks, limits, hints=hints, is_array=is_array, on_long_row=on_long_row)
 
 
 def kind_of(line: bytes) -> TableKind | None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from typing import TypeAlias
 
-from sluice.domain.limits import KIB
+from sluice.domain.limits import KIB, MIB
 
 UTF8_BOM = codecs.BOM_UTF8
 BLOCK_BYTES = 64 * KIB
 """A block of several lines is about so large, however large the blocks are that come."""
+LONG_ROW_BYTES = MIB
+OnLongRow: TypeAlias = Callable[[], object]
+"""Called whenever a row turns out to have more than ``LONG_ROW_BYTES``, before it is text: then it takes many times
+its size. What it raises passes through."""
 
 _UNDECODABLE = "sluice.undecodable"
 codecs.register_error(_UNDECODABLE, lambda error: ("\udfff", error.end))  # type: ignore[attr-defined]  # of a decoder
@@ -20,7 +25,11 @@ class LineTooLongError(Exception):
     """A line is longer than a row may be."""
 
 
-def line_blocks(blocks: Iterable[bytes], line_bytes_max: int) -> Iterator[bytes]:
+def no_matter() -> None:
+    """An ``OnLongRow`` of readers that are alone."""
+
+
+def line_blocks(blocks: Iterable[bytes], line_bytes_max: int, *, on_long_row: OnLongRow = no_matter) -> Iterator[bytes]:
     """Yield blocks of whole lines with their line feeds, without a byte order mark before the first.
 
     Only the last line may lack its line feed. Which lines come does not depend
@@ -39,6 +48,8 @@ def line_blocks(blocks: Iterable[bytes], line_bytes_max: int) -> Iterator[bytes]
         if end < len(piece):
             rest.append(piece[end:])
             size += len(piece) - end
+            if size > LONG_ROW_BYTES:
+                on_long_row()
     if size:
         yield b"".join(rest)
 

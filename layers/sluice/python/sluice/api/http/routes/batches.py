@@ -31,6 +31,7 @@ from sluice.tables.readers.batching import Hints, TableBatch, TableReader
 from sluice.tables.readers.csv import CsvOptions
 from sluice.tables.readers.json import read_json
 from sluice.tables.readers.kinds import TableKind, open_reader
+from sluice.tables.readers.lines import OnLongRow, no_matter
 from sluice.tables.readers.protobuf import read_protobuf
 from sluice.tables.readers.records import RowShape
 from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, put_batch
@@ -106,10 +107,17 @@ def read_rows(body: bytes, media: Media, shape: RowShape, limits: Limits, *, seq
             return open_table((body,), media, limits, shape.names).batch(shape)
 
 
-def open_table(body: Iterable[bytes], media: Media, limits: Limits, names: tuple[str, ...] = ()) -> TableReader:
+def open_table(
+    body: Iterable[bytes],
+    media: Media,
+    limits: Limits,
+    names: tuple[str, ...] = (),
+    *,
+    on_long_row: OnLongRow = no_matter,
+) -> TableReader:
     """Begin to read a table, from as much of the body as has its header or first row. ``names`` are those declared."""
     written = CsvOptions(delimiter=media.delimiter, has_header=media.has_header, names=names)
-    return open_reader(body, KINDS[media.kind], limits, options=written, hints=HINTS)
+    return open_reader(body, KINDS[media.kind], limits, options=written, hints=HINTS, on_long_row=on_long_row)
 
 
 EXAMPLES: Mapping[str, object] = {

@@ -49,6 +49,7 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.task import Task
 from sluice.tables.readers.batching import TableBatch
 from sluice.tables.readers.gunzip import Gunzip
+from sluice.tables.readers.lines import OnLongRow
 from sluice.tables.readers.records import RowShape
 from sluice.tables.readers.typed_table import DetectedTable, tolerant
 from sluice.usecases.sending.ingest_table import ingest_table
@@ -111,14 +112,38 @@ async def send_table(call: HttpCall[TableQuery]) -> Response:
         open_until_then.callback(resources.tables.take(call.principal))
         blocks = await open_until_then.enter_async_context(aclosing(body_blocks(call.request, resources.body_timeouts)))
         body = _pulled(call, blocks, BodyDigest(call.request), make_gunzip(call.request))
-        task = await to_thread.run_sync(_ingest, call, media, request, body, limiter=resources.senders)
+        long_row = _LongRow(call)
+        open_until_then.callback(long_row.give_back)
+        task = await to_thread.run_sync(_ingest, call, media, request, body, long_row.take, limiter=resources.senders)
     return task_response(call, task, status=202, headers={"Location": task_path(task)})
 
 
-def _ingest(call: HttpCall[TableQuery], media: Media, request: OpenRequest, body: Iterator[bytes]) -> Task:
+class _LongRow:
+    """The place among ``long_rows`` of a table that had a long row; it keeps it to its end."""
+
+    def __init__(self, call: HttpCall[TableQuery]) -> None:
+        self._shares, self._principal = call.resources.long_rows, call.principal
+        self._is_taken = False
+
+    def take(self) -> None:
+        """Raises QUEUE_FULL where all places are taken."""
+        if not self._is_taken:
+            self._shares.add(self._principal)
+            self._is_taken = True
+
+    def give_back(self) -> None:
+        if self._is_taken:
+            self._shares.remove(self._principal)
+
+
+def _ingest(
+    call: HttpCall[TableQuery], media: Media, request: OpenRequest, body: Iterator[bytes], on_long_row: OnLongRow
+) -> Task:
     """Make the export of a body. Columns that are not declared are those that it names, all of them strings."""
     ports, params = call.ports, request.params
-    table = open_table(body, media, ports.limits, tuple(column.name for column in params.columns))
+    table = open_table(
+        body, media, ports.limits, tuple(column.name for column in params.columns), on_long_row=on_long_row
+    )
     if not params.columns and call.query.infer:
         detected = DetectedTable(table, table.read_names(), params.options, ports.limits)
         params = tolerant(msgspec.structs.replace(params, columns=detected.columns))
