@@ -20,6 +20,7 @@ from sluice.client import Client
 from sluice.proto import export_pb2 as pb
 from sluice.proto import export_pb2_grpc
 from tests.support.command_line import sluice
+from tests.support.http_calls import CALLER
 from tests.support.programs import skip_without
 from tests.support.running_service import ServiceProcess, eventually
 
@@ -85,7 +86,7 @@ def wait_for(url: str) -> None:
     give_up_at = time.monotonic() + 30
     while True:
         try:
-            if httpx.get(f"{url}/openapi.json").status_code == 200:
+            if CALLER.get(f"{url}/openapi.json").status_code == 200:
                 return
         except httpx.TransportError:
             pass
@@ -98,7 +99,7 @@ def test_an_export_goes_through_nginx_from_its_stream_to_its_link(path: str, tmp
     with nginx(tmp_path, path=path) as (url, _):
         lines = ("id,text", *(f"{number},text {number}" for number in range(ROWS)))
         body = (f"{line}\n".encode() for line in lines)  # chunked, of unknown length
-        answer = httpx.post(
+        answer = CALLER.post(
             f"{url}/v1/exports/stream?format=csv&filename=orders&columns=id:number,text",
             content=body,
             headers={"Content-Type": "text/csv"},
@@ -111,13 +112,13 @@ def test_an_export_goes_through_nginx_from_its_stream_to_its_link(path: str, tmp
             with httpx.stream("GET", f"{url}/v1/exports/{export.id}/events", timeout=60) as events:
                 assert events.headers["Content-Type"].startswith("text/event-stream")
                 assert any("completed" in line for line in events.iter_lines())
-            link = httpx.get(f"{url}/v1/exports/{export.id}/file?redirect=false").json()["url"]
+            link = CALLER.get(f"{url}/v1/exports/{export.id}/file?redirect=false").json()["url"]
             assert link.startswith(url)
-            whole = httpx.get(link)
+            whole = CALLER.get(link)
             assert whole.text.count("\n") == ROWS + 1
-            part = httpx.get(link, headers={"Range": "bytes=100-199"})
+            part = CALLER.get(link, headers={"Range": "bytes=100-199"})
             assert (part.status_code, part.content) == (206, whole.content[100:200])
-            stranger = httpx.get(f"{url}/v1/exports", headers={"Host": "elsewhere.example"})
+            stranger = CALLER.get(f"{url}/v1/exports", headers={"Host": "elsewhere.example"})
             assert stranger.status_code >= 400
             assert urlsplit(link).netloc == urlsplit(url).netloc
 
@@ -128,7 +129,7 @@ def finished_link(url: str, headers: dict[str, str]) -> str:
         export.put(1, [[1, "a"]])
         export.close()
         export.wait(60)
-    answer = httpx.get(f"{url}/v1/exports/{export.id}/file?redirect=false", headers=headers)
+    answer = CALLER.get(f"{url}/v1/exports/{export.id}/file?redirect=false", headers=headers)
     return str(answer.json()["url"])
 
 
@@ -140,7 +141,7 @@ def test_without_a_public_url_links_lead_to_where_nginx_was_called(tmp_path: Pat
     with nginx(tmp_path, env={"SLUICE_SERVER_TRUSTED_PROXIES": "127.0.0.1"}) as (url, _):
         link = finished_link(url, FORGED)
         assert link.startswith(f"{url}/v1/files/")
-        assert httpx.get(link).text.endswith("1,a\r\n")
+        assert CALLER.get(link).text.endswith("1,a\r\n")
     assert '"ForwardedHeaderIgnored"' not in (tmp_path / "data.log").read_text()
 
 
@@ -156,7 +157,7 @@ def test_of_a_proxy_that_is_not_trusted_nothing_counts_and_one_line_says_so(tmp_
 def test_the_log_names_the_address_of_a_caller_that_was_not_let_in(tmp_path: Path) -> None:
     with nginx(tmp_path, env={"SLUICE_SERVER_TRUSTED_PROXIES": "127.0.0.1"}) as (url, _):
         sluice("keys", "add", "acme", "--yes", "--data", tmp_path / "data")
-        eventually(lambda: httpx.get(f"{url}/v1/exports", headers=FORGED).status_code == 401)
+        eventually(lambda: CALLER.get(f"{url}/v1/exports", headers=FORGED).status_code == 401)
     log = [json.loads(line) for line in (tmp_path / "data.log").read_text().splitlines() if line.startswith("{")]
     clients = {line["fields"]["client"] for line in log if line["event"] == "AuthenticationFailed"}
     assert clients == {"192.0.2.9"}  # 127.0.0.1, who called nginx, is trusted here, so its word counts

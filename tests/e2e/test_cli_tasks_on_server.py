@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -18,6 +17,7 @@ from sluice.usecases.lease import fail_task
 from sluice.usecases.reading.read_task import find_task
 from tests.support.command_line import sluice
 from tests.support.data_directory import compose, data_directory, open_task, seal
+from tests.support.http_calls import CALLER
 from tests.support.http_client import ApiClient, HttpRelay, http_relay
 from tests.support.scripted_server import Answer, Asked, scripted_server
 
@@ -139,9 +139,7 @@ def test_an_export_that_completes_between_the_look_and_the_call_keeps_its_file(t
         def forward(asked: Asked) -> Answer:
             if asked.method != "GET":
                 relay.memory.invoker.join()
-            answer = httpx.request(
-                asked.method, relay.url + asked.path, headers=asked.headers, content=asked.body, trust_env=False
-            )
+            answer = CALLER.request(asked.method, relay.url + asked.path, headers=asked.headers, content=asked.body)
             return Answer(answer.status_code, answer.content, {"Content-Type": answer.headers.get("content-type", "")})
 
         with scripted_server(forward) as proxy:
@@ -153,7 +151,7 @@ def test_an_export_that_completes_between_the_look_and_the_call_keeps_its_file(t
         assert "sluice task delete" in said
         assert caller.json("show", task_id)["state"] == "completed"
         link = caller.run("link", task_id).strip()
-        assert httpx.get(link, trust_env=False).content.endswith(b"2,b\r\n")
+        assert CALLER.get(link).content.endswith(b"2,b\r\n")
 
 
 def test_delete_removes_what_has_ended_alone_and_can_be_repeated(caller: Caller) -> None:
@@ -175,7 +173,7 @@ def test_wait_ends_with_the_file_or_with_the_time(caller: Caller) -> None:
 def test_link_prints_a_link_that_opens(caller: Caller) -> None:
     done = caller.finished()
     link = caller.run("link", done).strip()
-    assert httpx.get(link, trust_env=False).content.endswith(b"2,b\r\n")
+    assert CALLER.get(link).content.endswith(b"2,b\r\n")
     assert caller.json("link", done).keys() == {"url", "expires_at"}
     assert "NOT_READY" in caller.run("link", caller.opened(), exit_code=1)
 

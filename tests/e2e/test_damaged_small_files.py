@@ -8,12 +8,12 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pytest
 
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from tests.support.certificate import self_signed
 from tests.support.command_line import sluice
+from tests.support.http_calls import CALLER
 from tests.support.running_service import ServiceProcess
 
 PORTS = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
@@ -92,15 +92,15 @@ def test_keys_that_are_damaged_while_a_service_runs_make_it_not_ready_until_they
     try:
         for content in DAMAGED_KEYS:
             (data / "keys.json").write_bytes(content)
-            answer = httpx.get(listed, headers={"Authorization": f"Bearer {key}"}, trust_env=False)
+            answer = CALLER.get(listed, headers={"Authorization": f"Bearer {key}"})
             assert (answer.status_code, answer.json()["code"]) == (503, "STORE_UNAVAILABLE")
-            wait_until(lambda: httpx.get(ready, trust_env=False).status_code == 503)
-            said = httpx.get(ready, trust_env=False).json()["checks"]
+            wait_until(lambda: CALLER.get(ready).status_code == 503)
+            said = CALLER.get(ready).json()["checks"]
             assert said["keys"] == "no caller is let in: see the log, or sluice keys list"
             assert {name for name, word in said.items() if word != "ok"} == {"keys"}
             (data / "keys.json").write_bytes(good)
-            wait_until(lambda: httpx.get(ready, trust_env=False).status_code == 200)
-            assert httpx.get(listed, headers={"Authorization": f"Bearer {key}"}, trust_env=False).status_code == 200
+            wait_until(lambda: CALLER.get(ready).status_code == 200)
+            assert CALLER.get(listed, headers={"Authorization": f"Bearer {key}"}).status_code == 200
     finally:
         service.stop()
     assert "is damaged: it is not UTF-8; put back that of a backup" in service.log.read_text()

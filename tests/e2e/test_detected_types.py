@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import httpx
 import pytest
 
 from sluice.client import Client
 from sluice.proto import export_pb2 as pb
 from sluice.proto.export_pb2_grpc import ExportServiceStub
 from tests.support.command_line import sluice
+from tests.support.http_calls import CALLER
 from tests.support.running_service import ServiceProcess, serving
 
 NAMES = ["n", "price", "day", "at", "paid"]
@@ -65,7 +65,7 @@ def finished(service: ServiceProcess, task_id: str) -> tuple[bytes, dict[str, in
     with Client(service.url) as client:
         export = client.export(task_id)
         done = export.wait()
-        return httpx.get(export.link().url, trust_env=False).content, dict(done.warnings)
+        return CALLER.get(export.link().url).content, dict(done.warnings)
 
 
 Sender = Callable[[ServiceProcess, str, Path], tuple[bytes, dict[str, int]]]
@@ -85,7 +85,7 @@ def by_stream(service: ServiceProcess, kind: str, folder: Path) -> tuple[bytes, 
     del folder
     media, body = TABLES[kind]
     address = f"{service.url}/v1/exports/stream?format=jsonl&infer=true"
-    answer = httpx.post(address, content=body, headers={"Content-Type": media}, trust_env=False)
+    answer = CALLER.post(address, content=body, headers={"Content-Type": media})
     assert answer.status_code == 202, answer.text
     return finished(service, answer.json()["task_id"])
 

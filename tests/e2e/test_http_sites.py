@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.support.command_line import sluice
+from tests.support.http_calls import CALLER
 from tests.support.http_client import PROBLEM, ApiClient, HttpRelay, code_of, definition, http_relay
 from tests.support.running_service import eventually, serving
 
@@ -69,13 +69,13 @@ def test_the_port_for_health_and_metrics_has_the_same_rule(tmp_path: Path) -> No
         url = f"http://127.0.0.1:{service.metrics_port}"
 
         def status(path: str, host: str) -> int:
-            return httpx.get(f"{url}{path}", headers={"Host": host}, trust_env=False).status_code
+            return CALLER.get(f"{url}{path}", headers={"Host": host}).status_code
 
         for path in MONITORING:
             expected = 404 if path == "/nothing" else 200
             assert {status(path, host) for host in FOREIGN_HOSTS} == {403}, path
             assert {status(path, host) for host in (*OWN_HOSTS, "own.example")} == {expected}, path
-        answer = httpx.get(f"{url}/metrics", headers={"Host": "evil.example"}, trust_env=False)
+        answer = CALLER.get(f"{url}/metrics", headers={"Host": "evil.example"})
         assert (answer.json()["code"], answer.json()["field"]) == ("PERMISSION_DENIED", "Host")
         assert "sluice_build_info" not in answer.text
         sluice("keys", "add", "acme", "--yes", "--data", service.data)

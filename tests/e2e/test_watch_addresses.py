@@ -17,6 +17,7 @@ from sluice.api.http.app import RouteSet, operations_of
 from sluice.api.http.watches import OF_ADDRESS_MAX
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
+from tests.support.http_calls import CALLER
 from tests.support.http_client import SECRET, ApiClient, HttpRelay, code_of, definition, http_relay
 
 PAGE = {"Origin": "https://shop.example", "Sec-Fetch-Site": "cross-site"}
@@ -97,7 +98,7 @@ def test_no_other_text_is_an_address(relay: HttpRelay) -> None:
     wrong.append(link.rpartition("/")[2])  # of the same secret, for another purpose
     for text in wrong:
         for path in ("", "/events", "/file"):
-            answer = httpx.get(f"{relay.url}/v1/watch/{text}{path}", trust_env=False)
+            answer = CALLER.get(f"{relay.url}/v1/watch/{text}{path}")
             assert answer.status_code in {403, 404}, (text, answer.text)
     assert code_of(page.get(f"/v1/files/{token}")) == "PERMISSION_DENIED"
 
@@ -107,7 +108,7 @@ def test_it_takes_no_method_that_changes_anything_and_no_key_goes_with_it(relay:
     task_id, address = opened(client)
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         for path in ("", "/events", "/file", "/batches/1", "/close", "/cancel"):
-            answer = httpx.request(method, f"{relay.url}{address}{path}", trust_env=False)
+            answer = CALLER.request(method, f"{relay.url}{address}{path}")
             assert answer.status_code in {404, 405}, (method, path, answer.text)
     assert client.get(f"/v1/exports/{task_id}").json()["state"] == "open"
 
@@ -116,7 +117,7 @@ def test_pages_of_other_sites_read_watch_addresses_errors_included_and_nothing_e
     client = relay.client("watched")
     _, address = opened(client)
     for path in (address, f"{address}/file", f"{address}x", f"{address}/none"):
-        answer = httpx.get(f"{relay.url}{path}", headers=PAGE, trust_env=False)
+        answer = CALLER.get(f"{relay.url}{path}", headers=PAGE)
         assert answer.headers[FOR_ANY_SITE] == "*"
         assert "access-control-allow-credentials" not in answer.headers
     asked = {**PAGE, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "if-none-match"}
@@ -127,7 +128,7 @@ def test_pages_of_other_sites_read_watch_addresses_errors_included_and_nothing_e
     for path in {"/", "/docs", "/openapi.json", "/health/live", *others}:
         url = relay.url + path.format(task_id="x", sequence=1, token="x")
         for method in ("GET", "OPTIONS", "HEAD"):
-            answer = httpx.request(method, url, headers=asked, trust_env=False)
+            answer = CALLER.request(method, url, headers=asked)
             assert not [name for name in answer.headers if name.startswith("access-control")], (method, path)
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from tests.senders.sender import COLUMNS, PYTHON, SENDERS, Sender, row, said_by
 from tests.support.flaky_proxy import TROUBLES, flaky_proxy
+from tests.support.http_calls import CALLER
 from tests.support.running_service import QUICK, ServiceProcess, serving
 from tests.support.scripted_server import Answer, Asked, scripted_server
 
@@ -61,15 +62,14 @@ def expected(count: int) -> list[tuple[str, ...]]:
 def forwarded(service: ServiceProcess, asked: Asked) -> httpx.Response:
     """What the service answers, for what stands between it and a sender."""
     headers = {name: value for name, value in asked.headers.items() if name not in {"host", "connection"}}
-    with httpx.Client(base_url=service.url, trust_env=False) as client:
-        return client.request(asked.method, asked.path, content=asked.body, headers=headers)
+    return CALLER.request(asked.method, service.url + asked.path, content=asked.body, headers=headers)
 
 
 def test_every_row_is_in_the_file_once_and_in_order(sender: Sender, service: ServiceProcess, tmp_path: Path) -> None:
     said = sender.done(job(service.url, tmp_path))
     assert rows_of(tmp_path / "orders.csv") == expected(ROWS)
     assert (said["rows"], said["sent"], said["replayed"], said["retries"]) == (ROWS, ROWS, 0, 0)
-    watched = httpx.get(said["watch_url"], trust_env=False).json()
+    watched = CALLER.get(said["watch_url"]).json()
     assert (watched["task_id"], watched["state"]) == (said["task_id"], "completed")
 
 
