@@ -113,7 +113,7 @@ def test_every_query_parameter_and_header_is_declared(document: dict[str, Any]) 
     options = set(ExportOptions.__struct_fields__)
     assert parameters(table, "query") == options | {"format", "filename", "columns", "infer", "expected_rows"}
     assert parameters(table, "header") == {"Idempotency-Key", "X-Content-SHA256", "Content-Encoding"}
-    assert parameters(found(document, "GET", "/v1/exports"), "query") == {"state", "limit", "cursor"}
+    assert parameters(found(document, "GET", "/v1/exports"), "query") == {"state", "request_id", "limit", "cursor"}
     assert parameters(found(document, "GET", "/v1/exports/{id}"), "query") == {"wait"}
     assert parameters(found(document, "GET", "/v1/exports/{id}/file"), "query") == {"redirect", "life_s"}
     put = found(document, "PUT", "/v1/exports/{id}/batches/{sequence}")

@@ -26,6 +26,12 @@ class ListTasksRequest extends \Google\Protobuf\Internal\Message
      * Generated from protobuf field <code>string cursor = 3;</code>
      */
     protected $cursor = '';
+    /**
+     * only those that the request with this id opened; a page may be empty and have a cursor
+     *
+     * Generated from protobuf field <code>string request_id = 4;</code>
+     */
+    protected $request_id = '';
 
     /**
      * Constructor.
@@ -36,6 +42,8 @@ class ListTasksRequest extends \Google\Protobuf\Internal\Message
      *     @type string $state
      *     @type int $limit
      *     @type string $cursor
+     *     @type string $request_id
+     *           only those that the request with this id opened; a page may be empty and have a cursor
      * }
      */
     public function __construct($data = NULL) {
@@ -105,6 +113,32 @@ class ListTasksRequest extends \Google\Protobuf\Internal\Message
     {
         GPBUtil::checkString($var, True);
         $this->cursor = $var;
+
+        return $this;
+    }
+
+    /**
+     * only those that the request with this id opened; a page may be empty and have a cursor
+     *
+     * Generated from protobuf field <code>string request_id = 4;</code>
+     * @return string
+     */
+    public function getRequestId()
+    {
+        return $this->request_id;
+    }
+
+    /**
+     * only those that the request with this id opened; a page may be empty and have a cursor
+     *
+     * Generated from protobuf field <code>string request_id = 4;</code>
+     * @param string $var
+     * @return $this
+     */
+    public function setRequestId($var)
+    {
+        GPBUtil::checkString($var, True);
+        $this->request_id = $var;
 
         return $this;
     }

@@ -78,9 +78,9 @@ class AsyncClient:
         """An export by its id; nothing is sent."""
         return AsyncExport(self, self._client.export(task_id))
 
-    async def list(self, *, state: str | None = None, page: int = 50) -> AsyncIterator[Status]:
+    async def list(self, **wanted: Any) -> AsyncIterator[Status]:
         """As ``Client.list``."""
-        found = self._client.list(state=state, page=page)
+        found = self._client.list(**wanted)
         while (status := await self.run(partial(next, found, None))) is not None:
             yield status
 

@@ -188,9 +188,12 @@ class Client:
         """An export by its id; nothing is sent."""
         return Export(self._calls, task_id, compress=self._compress)
 
-    def list(self, *, state: str | None = None, page: int = 50) -> Iterator[Status]:
-        """All exports of the key's tenant, newest first, fetched ``page`` at a time."""
-        query: dict[str, object] = {"limit": page} | ({} if state is None else {"state": state})
+    def list(self, *, state: str | None = None, request_id: str | None = None, page: int = 50) -> Iterator[Status]:
+        """All exports of the key's tenant, newest first, fetched ``page`` at a time; of a state or a request."""
+        wanted = {"state": state, "request_id": request_id}
+        query: dict[str, object] = {"limit": page} | {
+            name: value for name, value in wanted.items() if value is not None
+        }
         while True:
             answer = self._calls.json("GET", f"/v1/exports?{urlencode(query)}")
             yield from map(Status.of, answer.objects("tasks"))

@@ -84,6 +84,7 @@ def list_(
     *,
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's tasks.")] = None,
     state: Annotated[State | None, typer.Option(help="Only tasks in this state.")] = None,
+    request: Annotated[str | None, typer.Option(help="Only tasks that the request with this id opened.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many, newest first.")] = 50,
     as_json: AsJson = False,
     data: Data = None,
@@ -102,12 +103,18 @@ def list_(
         if tenant is not None:
             raise typer.BadParameter("a service shows the tenant of the key alone", param_hint="--tenant")
         with called(server, token, data) as client:
-            typer.echo(list_remotely(client, state=state, limit=limit, as_json=as_json))
+            typer.echo(list_remotely(client, state=state, request=request, limit=limit, as_json=as_json))
         return
     damaged: list[TaskRef] = []
     with open_data(data, config) as ports:
         scanned = ports.tasks.scan(damaged.append)
-        wanted = (_narrow(task) for task in scanned if tenant in {None, task.tenant} and state in {None, task.state})
+        wanted = (
+            _narrow(task)
+            for task in scanned
+            if tenant in {None, task.tenant}
+            and state in {None, task.state}
+            and request in {None, task.client_request_id}
+        )
         newest = heapq.nlargest(limit, wanted, key=lambda task: task.created_at)
         now = ports.clock.now()
     if as_json:

@@ -44,9 +44,9 @@ def find_export(client: Client, task: str) -> Export:
     return client.export(only_one(found, "no task of this key's tenant has an id that begins so"))
 
 
-def list_remotely(client: Client, *, state: State | None, limit: int, as_json: bool) -> str:
+def list_remotely(client: Client, *, state: State | None, request: str | None = None, limit: int, as_json: bool) -> str:
     """The newest tasks of the key's tenant, as a table or as JSON."""
-    tasks = list(islice(client.list(state=state, page=min(limit, PAGE_MAX)), limit))
+    tasks = list(islice(client.list(state=state, request_id=request, page=min(limit, PAGE_MAX)), limit))
     if as_json:
         return json_of([{"task": asdict(one)} for one in tasks])
     head = ("TASK", "STATE", "FORMAT", "ROWS", "SIZE", "CREATED", "FILE", "NOTE")

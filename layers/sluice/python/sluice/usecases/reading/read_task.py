@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.manifest import sequence_ranges
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import refusal_of
@@ -13,6 +13,8 @@ from sluice.ports.log_context import note_export
 from sluice.ports.task_store import TaskPage
 
 PAGE_MAX = 500
+SEARCHED_MAX = 5_000
+"""Tasks that are looked through for one page of a search."""
 
 
 def find_task(ports: Ports, ref: TaskRef) -> Task:
@@ -60,16 +62,31 @@ def stored_ranges(ports: Ports, task: Task) -> list[tuple[int, int]]:
 
 
 def list_exports(
-    ports: Ports, tenant: TenantId, *, state: State | None = None, limit: int = 50, cursor: str = ""
+    ports: Ports,
+    tenant: TenantId,
+    *,
+    state: State | None = None,
+    request_id: str = "",
+    limit: int = 50,
+    cursor: str = "",
 ) -> TaskPage:
     """A page of the tenant's tasks, newest first; those that it deleted are left out, so a page may be short.
 
+    Of those that a ``request_id`` opened, one page looks through at most
+    ``SEARCHED_MAX`` tasks: it may be empty, with a cursor to look on from.
     Raises INVALID_REQUEST for a bad limit or cursor.
     """
     if not 1 <= limit <= PAGE_MAX:
         raise SluiceError(ErrorCode.INVALID_REQUEST, f"limit is from 1 to {PAGE_MAX}", field="limit")
-    try:
-        page = ports.tasks.page(tenant, state=state, limit=limit, cursor=cursor)
-    except ValueError:
-        raise SluiceError(ErrorCode.INVALID_REQUEST, "not a cursor of this listing", field="cursor") from None
-    return page._replace(tasks=[task for task in page.tasks if not task.deleted_at])
+    damaged: list[TaskId] = []
+    for _ in range(SEARCHED_MAX // limit + 1 if request_id else 1):
+        try:
+            page = ports.tasks.page(tenant, state=state, limit=limit, cursor=cursor)
+        except ValueError:
+            raise SluiceError(ErrorCode.INVALID_REQUEST, "not a cursor of this listing", field="cursor") from None
+        damaged += page.damaged
+        tasks = [task for task in page.tasks if not task.deleted_at and request_id in {"", task.client_request_id}]
+        cursor = page.cursor
+        if tasks or not cursor:
+            break
+    return TaskPage(tasks, cursor, damaged)

@@ -1,9 +1,9 @@
-"""The JSON that goes in and out besides the task: one definition for reading, writing and the OpenAPI document."""
+"""The JSON that goes in and out besides the task, and what lists take: one definition for reading, writing and OpenAPI."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import inspect
@@ -15,9 +15,11 @@ from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, TableSpec
+from sluice.domain.task import State
 from sluice.tables.readers.json import exact_json
 from sluice.tables.readers.lines import UTF8_BOM
 from sluice.tables.values.cell_checks import check_counts
+from sluice.usecases.reading.read_task import PAGE_MAX, SEARCHED_MAX
 from sluice.usecases.sending.close_export import CloseRequest
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
@@ -222,3 +224,18 @@ def _refused(message: str) -> SluiceError:
     if said.startswith("Invalid enum value"):
         said = "Not one of the allowed values"
     return invalid_request(f"{field or 'The request'}: {said.replace('`', '')[:200]}", field=field)
+
+
+class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
+    state: Annotated[State | msgspec.UnsetType, msgspec.Meta(description="Only exports in this state.")] = msgspec.UNSET
+    request_id: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=128,
+            description="Only the exports that the request with this id opened (`X-Request-Id`, `request_id` of the "
+            f"export). A page looks through {SEARCHED_MAX:,} exports, so it may be empty: look on while there is a "
+            "`cursor`.",
+        ),
+    ] = ""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX, description="How many exports a page has at most.")] = 50
+    cursor: Annotated[str, msgspec.Meta(description="The `cursor` of the page before.")] = ""

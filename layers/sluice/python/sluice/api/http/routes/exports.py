@@ -13,6 +13,7 @@ from sluice.api.http.bodies.body import JSON, media_of, read_body
 from sluice.api.http.bodies.models import (
     CloseBody,
     LinkView,
+    ListQuery,
     OpenBody,
     OpenedView,
     RenderBody,
@@ -42,11 +43,9 @@ from sluice.api.task_view import TaskView, view_task
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode
 from sluice.domain.limits import MIB
-from sluice.domain.task import State
 from sluice.domain.timestamps import iso_time
 from sluice.usecases.reading.make_link import Link, make_link
 from sluice.usecases.reading.read_task import (
-    PAGE_MAX,
     batch_ranges,
     find_task,
     list_exports,
@@ -63,12 +62,6 @@ MODEL_BYTES_MAX = 8 * MIB
 WAIT_S_MAX = 60
 
 Read = TypeVar("Read")
-
-
-class ListQuery(Struct, frozen=True, kw_only=True):
-    state: Annotated[State | UnsetType, Meta(description="Only exports in this state.")] = UNSET
-    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX, description="How many exports a page has at most.")] = 50
-    cursor: Annotated[str, Meta(description="The `cursor` of the page before.")] = ""
 
 
 class StatusQuery(Struct, frozen=True, kw_only=True):
@@ -120,7 +113,12 @@ async def list_tasks(call: HttpCall[ListQuery]) -> Response:
 def _list(call: HttpCall[ListQuery]) -> Response:
     query = call.query
     page = list_exports(
-        call.ports, call.principal.tenant, state=query.state or None, limit=query.limit, cursor=query.cursor
+        call.ports,
+        call.principal.tenant,
+        state=query.state or None,
+        request_id=query.request_id,
+        limit=query.limit,
+        cursor=query.cursor,
     )
     now = call.ports.clock.now()
     tasks = [view_task(task, now) for task in page.tasks]
