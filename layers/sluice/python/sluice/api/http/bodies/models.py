@@ -1,4 +1,4 @@
-"""The JSON that goes in and out besides the task, and what lists take: one definition for reading, writing and OpenAPI."""
+"""The JSON that goes in and out besides the task, and what lists take: one definition for all readers of it."""
 
 from __future__ import annotations
 
