@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace Sluice\Laravel;
 
 use Illuminate\Database\Eloquent\Builder as EloquentBuilder;
+use Illuminate\Database\Eloquent\Model;
 use Illuminate\Database\Eloquent\Relations\Relation;
 use Illuminate\Database\Query\Builder as QueryBuilder;
 use Sluice\UsageException;
@@ -101,12 +102,35 @@ final class OrderedRows
         $pages = $descending
             ? $this->query->lazyByIdDesc(self::PAGE_ROWS, $this->qualified($key), $key)
             : $this->query->lazyById(self::PAGE_ROWS, $this->qualified($key), $key);
+        $isFirst = true;
         foreach ($pages as $row) {
             if ($row->{$key} === null) { // the next page would begin at the first row again
                 throw new UsageException("The column $key is empty in a row, so it is no key.");
             }
+            if (!self::isAsStored($row, $key)) { // the next page would begin behind what the model shows, wherever that is
+                if (!$isFirst) {
+                    throw new UsageException("The model shows the column $key of some rows otherwise than the database has it: order by another one.");
+                }
+                yield from $this->oneStatement();
+                return;
+            }
+            $isFirst = false;
             yield $row;
         }
+    }
+
+    /**
+     * Whether the key has no accessor and no cast that changes it: pages begin behind what a model shows.
+     *
+     * @param mixed $row
+     */
+    private static function isAsStored($row, string $key): bool
+    {
+        $shown = $row->{$key};
+        if (!is_int($shown) && !is_string($shown)) {
+            return false;
+        }
+        return !$row instanceof Model || (string) $shown === (string) $row->getRawOriginal($key);
     }
 
     /**
@@ -122,6 +146,9 @@ final class OrderedRows
             && !$base->aggregate && $base->limit === null && $base->offset === null;
         foreach ($base->wheres as $where) {
             $isPlain = $isPlain && strncmp($where['boolean'], 'and', 3) === 0 && strtolower($where['type']) !== 'raw';
+        }
+        foreach ($base->columns ?? [] as $column) { // what is called like the key may be something else
+            $isPlain = $isPlain && is_string($column) && stripos($column, ' as ') === false;
         }
         $selected = array_map(function ($column): string { return is_string($column) ? $this->bare($column) : ''; }, $base->columns ?? ['*']);
         return $isPlain && count($this->unique) === 1 && in_array($ordered, [[], $this->unique], true)

@@ -40,7 +40,7 @@ abstract class QueuedExport extends PushJob
         return [];
     }
 
-    /** @return array<string, mixed> as {@see Export::options()} takes them */
+    /** @return array<string, mixed> as {@see Export::options()} takes them; `timezone` is that of the application where it is not here */
     public function options(): array
     {
         return [];
@@ -72,7 +72,7 @@ abstract class QueuedExport extends PushJob
 
     protected function describe(Client $sluice): Export
     {
-        return $sluice->export($this->filename())->columns($this->columns())->options($this->options())->key($this->key());
+        return $sluice->export($this->filename())->columns($this->columns())->options($this->options() + ['timezone' => date_default_timezone_get()])->key($this->key());
     }
 
     protected function send(Export $export): void

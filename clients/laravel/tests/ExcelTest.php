@@ -147,4 +147,30 @@ final class ExcelTest extends TestCase
         $export->download('days.csv');
         self::assertSame([['2026-11-30', '2026-11-30T18:00:00'], [null, null]], $this->sluice->rowsOf('days.csv'));
     }
+
+    public function testMomentsAreWhatTheClockOfTheApplicationShows(): void
+    {
+        $zone = date_default_timezone_get();
+        date_default_timezone_set('Asia/Shanghai');
+        try {
+            $moment = new \DateTimeImmutable('2026-11-30 08:00:00');
+            $sheet = new \Sluice\Laravel\Excel\SheetMapping(new class ($moment) implements Concerns\FromArray {
+                private $moment;
+
+                public function __construct(\DateTimeImmutable $moment)
+                {
+                    $this->moment = $moment;
+                }
+
+                public function array(): array
+                {
+                    return [[$this->moment, $this->moment->modify('+250 milliseconds')]];
+                }
+            });
+            self::assertSame([['2026-11-30 08:00:00', '2026-11-30 08:00:00.250000']], iterator_to_array($sheet->rows(), false));
+            self::assertSame(['datetime', 'datetime'], array_column($sheet->columns(), 'type'));
+        } finally {
+            date_default_timezone_set($zone);
+        }
+    }
 }

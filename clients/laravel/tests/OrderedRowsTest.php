@@ -105,4 +105,48 @@ final class OrderedRowsTest extends TestCase
         $this->expectException(UsageException::class);
         $this->idsOf(DB::table('orders'), ['amount']);
     }
+
+    /** Pages begin behind what a model shows: behind `ORD-001000`, which is no id, there is nothing or everything. */
+    public function testAKeyThatTheModelShowsOtherwiseIsReadInOneStatement(): void
+    {
+        $ids = [];
+        foreach (OrderedRows::of(NumberedOrder::query()) as $row) {
+            $ids[] = $row->id;
+            self::assertLessThanOrEqual(2500, count($ids));
+        }
+        self::assertSame(array_map(static function (int $id): string { return sprintf('ORD-%06d', $id); }, range(1, 2500)), $ids);
+    }
+
+    public function testWhatIsOnlyCalledLikeTheKeyIsNoKey(): void
+    {
+        $query = DB::table('orders')->select('*')->selectRaw('id % 7 as id');
+        self::assertCount(2500, $this->idsOf($query, ['id']));
+    }
+
+    public function testAKeyThatSomeRowsShowOtherwiseIsAnErrorAndNoEndlessRun(): void
+    {
+        $this->expectException(UsageException::class);
+        $this->expectExceptionMessage('otherwise than the database has it');
+        iterator_to_array((function () { yield from OrderedRows::of(OddOrder::query()); })(), false);
+    }
+}
+
+class NumberedOrder extends \Illuminate\Database\Eloquent\Model
+{
+    protected $table = 'orders';
+
+    public function getIdAttribute($id): string
+    {
+        return sprintf('ORD-%06d', $id);
+    }
+}
+
+class OddOrder extends \Illuminate\Database\Eloquent\Model
+{
+    protected $table = 'orders';
+
+    public function getIdAttribute($id)
+    {
+        return $id < 1200 ? $id : "0$id";
+    }
 }

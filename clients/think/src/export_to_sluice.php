@@ -14,7 +14,7 @@ if (!function_exists('export_to_sluice')) {
      * @param \think\db\BaseQuery $query with an order that is unique, or none
      * @param array<int|string, mixed> $columns as {@see Export::columns()} takes them; read from the rows by their names
      * @param string $key says which rows are meant, so that a run that stopped goes on; empty where none is to
-     * @param array<string, mixed> $options as {@see Export::options()} takes them
+     * @param array<string, mixed> $options as {@see Export::options()} takes them; `timezone` is that of the program where it is not here
      * @param list<string> $uniqueBy columns that no two rows have alike, with joins, groups, unions
      */
     function export_to_sluice($query, string $filename, array $columns, string $key = '', array $options = [], array $uniqueBy = []): Export
@@ -26,7 +26,7 @@ if (!function_exists('export_to_sluice')) {
             }
         };
         $rows = $cells(OrderedRows::of($query, $uniqueBy)); // refused before anything is opened
-        $export = app(Client::class)->export($filename)->columns($columns)->options($options);
+        $export = app(Client::class)->export($filename)->columns($columns)->options($options + ['timezone' => date_default_timezone_get()]);
         return ($key === '' ? $export : $export->key($key))->write($rows);
     }
 }

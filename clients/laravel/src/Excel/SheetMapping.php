@@ -95,6 +95,9 @@ final class SheetMapping
         foreach ($this->cells() as $row) {
             foreach ($row as $place => $cell) {
                 $type = $columns[$place]['type'] ?? '';
+                if ($cell instanceof \DateTimeInterface) { // as the program's clock shows it, as the original writes it
+                    $row[$place] = $cell->format($type === 'date' ? 'Y-m-d' : ((int) $cell->format('u') === 0 ? 'Y-m-d H:i:s' : 'Y-m-d H:i:s.u'));
+                }
                 if (($type === 'date' || $type === 'datetime') && (is_int($cell) || is_float($cell))) {
                     $seconds = (int) round(($cell - self::EXCEL_EPOCH_DAYS) * 86400); // as Date::dateTimeToExcel() gave it
                     $row[$place] = gmdate($type === 'date' ? 'Y-m-d' : 'Y-m-d\TH:i:s', $seconds);
