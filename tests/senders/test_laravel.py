@@ -90,7 +90,8 @@ def test_a_job_whose_worker_is_killed_goes_on_and_then_the_chain(service: Servic
     assert events.read_text() == f"completed orders.csv {ORDERS}\nchain went on\n"
     assert len(service.events("TaskStarted")) == exports + 1, "both runs sent the same export"
     fetched = (
-        "Sluice::export('orders.csv')->columns((new OrdersExport())->columns())->key('orders')->saveTo('orders.csv');"
+        "Sluice::export('orders.csv')->columns((new OrdersExport())->columns())->options(['timezone' => 'UTC'])"
+        "->key('orders')->saveTo('orders.csv');"
     )
     run_php(PREPARED + FACADE + fetched, tmp_path, service.url)
     lines = (tmp_path / "orders.csv").read_text(encoding="utf-8-sig").splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import subprocess
 from pathlib import Path
@@ -53,6 +54,35 @@ def test_what_its_page_shows_works(name: str, code: str, tmp_path: Path) -> None
         assert rows[4][:4] == [4.0, "客户 4", 1.0, False]
         assert code.splitlines().index("$export->saveTo('orders.xlsx');") == 5
     assert "Fatal" not in said
+
+
+SENDING = """
+require 'sluice.php';
+$export = Sluice\\Client::fromEnv()->export('orders.csv')->columns(['a'])->key('k');
+for ($number = 1; $number <= 10000; $number++) { $export->push([[$number]]); }
+"""
+JOINING = """<?php
+require 'sluice.php';
+file_put_contents('sending.php', '<?php ' . base64_decode('%s'));
+$other = proc_open(['php', 'sending.php'], [], $pipes);
+$mine = Sluice\\Client::fromEnv()->export('orders.csv')->columns(['a'])->key('k');
+while ($mine->status()->batches < 2) { usleep(10000); }
+try {
+    echo $mine->restartIfStopped(60) ? 'begun anew' : 'closed';
+} catch (Sluice\\NotReadyException $running) {
+    echo 'another run sends: ', $mine->status()->state;
+}
+proc_terminate($other, 9);
+"""
+
+
+def test_what_another_run_is_sending_is_not_given_up(tmp_path: Path) -> None:
+    for program in ("php", "php-curl"):
+        skip_without(program)
+    (tmp_path / "sluice.php").symlink_to(CLIENT / "sluice.php")
+    with serving(tmp_path / "data") as service:
+        code = JOINING % base64.b64encode(SENDING.encode()).decode()
+        assert run_php(code, tmp_path, service.url) == "another run sends: open"
 
 
 def test_every_example_of_the_page_is_run() -> None:

@@ -81,13 +81,18 @@ abstract class PushJob implements ShouldQueue, ShouldBeUnique
         $events->dispatch(new ExportCompleted($this, $status));
     }
 
-    /** Rows that changed since an earlier run stopped half-way: that run is given up, once, and all are sent anew. */
+    /**
+     * Rows that changed since an earlier run stopped half-way: that run is given up, once, and all are sent anew. What
+     * another worker has closed stays; while one sends, this job comes back.
+     */
     private function sendOrRestart(Export $export): void
     {
         try {
             $this->send($export);
         } catch (SourceChangedException $changed) {
-            $this->send($export->restart());
+            if ($export->restartIfStopped()) {
+                $this->send($export);
+            }
         }
     }
 

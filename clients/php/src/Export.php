@@ -406,6 +406,33 @@ class Export
         return $this;
     }
 
+    /**
+     * As `restart()`, for what an earlier run left half-way: one that was closed meanwhile stays, and so does one that
+     * another run still sends, whose batches grow while this waits.
+     *
+     * @return bool whether it begins anew, and all rows are to be written again
+     * @throws NotReadyException while another run sends under this key
+     */
+    public function restartIfStopped(float $seconds = 5): bool
+    {
+        $this->refuseFound('restartIfStopped()');
+        $seen = $this->open()->status();
+        $until = Http\Retry::now() + $seconds;
+        while ($seen->isOpen()) {
+            $now = $this->status();
+            if ($now->isOpen() && $now->batches !== $seen->batches) {
+                throw new NotReadyException('Another run is sending under this key', 'NOT_READY', ['task_id' => $this->id, 'retryable' => true, 'who' => 'client']);
+            }
+            if (Http\Retry::now() >= $until) {
+                $this->restart();
+                return true;
+            }
+            $seen = $now;
+            Calls::sleep(min(0.5, $seconds / 4));
+        }
+        return false;
+    }
+
     /** @param array<int|string, mixed> $columns */
     private function declare(string $sheet, array $columns): self
     {

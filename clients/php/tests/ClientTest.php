@@ -180,6 +180,21 @@ final class ClientTest extends TestCase
         self::assertNotContains($run([['1']])->id(), [$first, $second], 'one that was deleted is over');
     }
 
+    public function testARunThatStoppedIsGivenUpAndOneThatWasClosedMeanwhileStays(): void
+    {
+        $sluice = Client::fake();
+        $orders = static function () use ($sluice) { return $sluice->export('orders.csv')->columns(['a'])->key('k'); };
+        $stopped = $orders()->push([['1']]);
+        $mine = $orders()->open();
+        self::assertTrue($mine->restartIfStopped(0.1));
+        self::assertNotSame($stopped->id(), $mine->id());
+        $other = $orders()->write([['2']]);
+        self::assertSame($mine->id(), $other->id());
+        self::assertFalse($mine->restartIfStopped(0.1));
+        self::assertSame('completed', $other->status()->state);
+        self::assertSame([['2']], $sluice->rowsOf('orders.csv'));
+    }
+
     public function testRowsThatFailedHalfWayAreTheSameBatchesWhenTheyAreSentAgain(): void
     {
         $sluice = Client::fake();

@@ -56,7 +56,14 @@ final class ExportHandler
             try {
                 $export->write($source->rows($message->arguments));
             } catch (SourceChangedException $changed) { // since a run that stopped half-way: that one is given up
-                $export->restart()->write($source->rows($message->arguments));
+                try {
+                    $isAnew = $export->restartIfStopped();
+                } catch (NotReadyException $other) { // another worker is sending it
+                    throw new RecoverableMessageHandlingException($other->getMessage(), 0, $other);
+                }
+                if ($isAnew) {
+                    $export->write($source->rows($message->arguments));
+                }
             }
             return $export->id();
         });
