@@ -24,7 +24,7 @@ def client(relay: HttpRelay) -> ApiClient:
 @pytest.mark.parametrize(
     ("path", "known"),
     [
-        ("/v1/exports?status=open", ["cursor", "limit", "state"]),
+        ("/v1/exports?status=open", ["cursor", "limit", "request_id", "state"]),
         ("/v1/exports/{task}?wait=0&Wait=5", ["wait"]),
         ("/v1/exports/{task}/events?since=1", []),
         ("/v1/exports/{task}/file?redirct=false", ["life_s", "redirect"]),

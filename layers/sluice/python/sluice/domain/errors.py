@@ -92,7 +92,10 @@ def _operator(sentence: str) -> Meaning:
 MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.IDEMPOTENCY_KEY_REUSED: _client("The idempotency key was used before with other parameters."),
     ErrorCode.TASK_NOT_FOUND: _client("There is no such task for this credential.", Level.INFO),
-    ErrorCode.TASK_DELETED: _client("The task was deleted; its key cannot be used again yet.", Level.INFO),
+    ErrorCode.TASK_DELETED: _client(
+        "The export was deleted; its key is not free again yet: take another.",
+        Level.INFO,
+    ),
     ErrorCode.SEQ_OUT_OF_RANGE: _client("A batch sequence is a whole number from 1 up."),
     ErrorCode.ROW_WIDTH_MISMATCH: _client("A row does not have one cell for each declared column."),
     ErrorCode.INVALID_VALUE: _client("A value does not fit the type of its column."),
@@ -256,7 +259,7 @@ def _place(facts: dict[str, object]) -> str:
 
 _DATES = "a date such as 2025-03-14, perhaps with a time and an offset: 2025-03-14T09:26:53+08:00"
 _ACCEPTED = {
-    "number": "a number such as 12.50, -3 or 1.2e9, without a currency or a separator of thousands",
+    "number": "a number such as 12.50, -3 or 1.2e9, with a point, without a currency or a separator of thousands",
     "date": _DATES,
     "datetime": _DATES,
     "boolean": "true or false, 1 or 0, yes or no, y or n, t or f, on or off, or the column's own pair",

@@ -24,6 +24,7 @@ from starlette.types import Scope as AsgiScope
 
 from sluice.api.auth import NO_KEY, Principal, Shares
 from sluice.api.http.bodies.body import JSON, BodyBudget, BodyTimeouts
+from sluice.api.http.bodies.kinds import plain_types, values_of
 from sluice.api.http.errors import KNOWN_KEY, SHARE_KEY, HttpError, invalid_request
 from sluice.api.http.server.middleware import CHANGES_NOTHING
 from sluice.api.http.watches import Watches
@@ -369,32 +370,14 @@ def _unreadable(message: str, model: type[msgspec.Struct]) -> SluiceError:
     assert found is not None  # msgspec names the field
     assert isinstance(info, inspect.StructType)
     name = found[1]
-    kinds = _plain_types(next(declared.type for declared in info.fields if declared.encode_name == name))
-    values: list[object] = []
-    for kind in kinds:
-        match kind:
-            case inspect.EnumType(cls) if cls is ExportFormat:
-                return SluiceError(ErrorCode.UNSUPPORTED_FORMAT, formats=[known.value for known in ExportFormat])
-            case inspect.EnumType(cls):
-                values += [member.value for member in cls]
-            case inspect.LiteralType(literals):
-                values += literals
+    kinds = plain_types(next(declared.type for declared in info.fields if declared.encode_name == name))
+    if any(isinstance(kind, inspect.EnumType) and kind.cls is ExportFormat for kind in kinds):
+        return SluiceError(ErrorCode.UNSUPPORTED_FORMAT, formats=[known.value for known in ExportFormat])
     bound = _BOUND.search(message)
-    if values:
-        allowed = " or ".join(filter(None, (", ".join(map(repr, values[:-1])), repr(values[-1]))))
+    if values := values_of(kinds):
+        allowed = values
     elif bound:
         allowed = f"{_BOUNDS[bound[1]]} than or equal to {bound[2].removesuffix('.0')}"
     else:
         allowed = next((_KINDS[type(kind)] for kind in kinds if type(kind) in _KINDS), "another value")
     return invalid_request(f"{name} should be {allowed}", field=name)
-
-
-def _plain_types(kind: inspect.Type) -> list[inspect.Type]:
-    """The types that a value may have, without what is only said about them."""
-    match kind:
-        case inspect.Metadata(inner):
-            return _plain_types(inner)
-        case inspect.UnionType(types):
-            return [plain for one in types for plain in _plain_types(one)]
-        case _:
-            return [kind]

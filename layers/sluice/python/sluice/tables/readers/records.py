@@ -187,7 +187,8 @@ def _row_of_object(record: object, row: int, shape: RowShape) -> list[object]:
     if not record.keys() <= shape.name_set:
         unknown = sorted(record.keys() - shape.name_set)[:KEYS_SHOWN_MAX]
         keys = [key[:KEY_CHARS_MAX].encode(errors="replace").decode() for key in unknown]
-        raise SluiceError(ErrorCode.INVALID_REQUEST, "An object has a name that is no column's.", row=row, keys=keys)
+        detail = f"An object has a name that is no column's: {', '.join(map(repr, keys))}."
+        raise SluiceError(ErrorCode.INVALID_REQUEST, detail, row=row, keys=keys)
     if len(shape.name_set) < shape.width:
         raise SluiceError(ErrorCode.INVALID_REQUEST, "Two columns have the same name: send arrays.", row=row)
     return [record.get(name) for name in shape.names]

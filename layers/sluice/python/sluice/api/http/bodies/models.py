@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import inspect
 
+from sluice.api.http.bodies.kinds import kinds_at, values_of
 from sluice.api.http.errors import invalid_request
 from sluice.api.task_view import TaskView
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -196,7 +197,7 @@ def read_model(body: bytes, model: type[Struct], *, check: Callable[[object], ob
     try:
         return msgspec.convert(_with_objects(value, model), model)
     except msgspec.ValidationError as error:
-        raise _refused(str(error)) from None
+        raise _refused(str(error), model) from None
 
 
 def _with_objects(value: object, model: type[msgspec.Struct]) -> object:
@@ -215,15 +216,15 @@ def _is_object(kind: inspect.Type) -> bool:
     return any(isinstance(one, (inspect.StructType, inspect.DictType)) for one in kinds)
 
 
-def _refused(message: str) -> SluiceError:
-    """Say which field is wrong; the value that was sent is not repeated."""
+def _refused(message: str, model: type[msgspec.Struct]) -> SluiceError:
+    """Say which field is wrong and what it may be; the value that was sent is not repeated."""
     said, _, path = message.partition(" - at `$")
     field = path.strip("`.")
     if field == "format":
         return SluiceError(ErrorCode.UNSUPPORTED_FORMAT, formats=[known.value for known in ExportFormat])
     if said.startswith("Invalid enum value"):
-        said = "Not one of the allowed values"
-    return invalid_request(f"{field or 'The request'}: {said.replace('`', '')[:200]}", field=field)
+        said = f"Not one of the values it may have: {values_of(kinds_at(model, field))}"
+    return invalid_request(f"{field or 'The request'}: {said.replace('`', '')[:400]}", field=field)
 
 
 class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
