@@ -106,6 +106,46 @@ def test_a_call_that_is_cancelled_ends_what_it_sends(relay: HttpRelay, kind: str
     assert read == read_then
 
 
+def test_a_call_that_is_cancelled_while_no_row_comes_ends(relay: HttpRelay) -> None:
+    ended: list[str] = []
+    silent_now = asyncio.Event()
+
+    async def silent() -> AsyncIterator[Row]:
+        try:
+            yield [1, "x"]
+            silent_now.set()
+            await asyncio.Event().wait()
+        finally:
+            ended.append("the source")
+
+    async def main() -> list[str]:
+        async with connect(relay) as sluice:
+            sending = asyncio.create_task(sluice.send_table(silent(), format="csv", columns=COLUMNS))
+            await silent_now.wait()
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+        async with connect(relay) as sluice:  # the first is closed: its threads have ended
+            return [status.state async for status in sluice.list()]
+
+    assert asyncio.run(asyncio.wait_for(main(), 60)) == ["cancelled"]
+    assert ended == ["the source"]
+
+
+def test_waiting_that_is_cancelled_asks_no_further(relay: HttpRelay) -> None:
+    async def main() -> None:
+        async with connect(relay) as sluice:
+            export = await sluice.open(format="csv", columns=COLUMNS)
+            seen = asyncio.Event()
+            waiting = asyncio.create_task(export.wait(poll_s=0.05, on_progress=lambda _: seen.set()))
+            await seen.wait()
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
 def test_steps_sheets_and_errors_are_those_of_the_client(relay: HttpRelay) -> None:
     async def main() -> None:
         async with connect(relay) as sluice:

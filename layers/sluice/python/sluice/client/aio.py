@@ -6,8 +6,9 @@ Each runs in a thread of the client's own, so that the loop goes on; the standar
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -64,8 +65,8 @@ class AsyncClient:
         Where the call is cancelled, sending ends behind the batches that are
         under way, and the export is cancelled unless it has a key.
         """
-        given = _rows_of(rows) if isinstance(rows, AsyncIterable) else rows
         with _Stop(how) as stop:
+            given = stop.rows_of(rows) if isinstance(rows, AsyncIterable) else rows
             call = partial(self._client.send_table, given, columns=columns, **stop.how)
             return AsyncExport(self, await self.run(call))
 
@@ -112,7 +113,10 @@ class AsyncExport:
         return await self._run(self._export.status)
 
     async def wait(self, timeout_s: float | None = None, **how: Any) -> Status:
-        return await self._run(self._export.wait, timeout_s, **_in_loop(how))
+        """As ``Export.wait``. A call that is cancelled asks no further question."""
+        with _Stop({}) as stop:
+            how["on_progress"] = stop.before(_in_loop(how).get("on_progress"))
+            return await self._run(self._export.wait, timeout_s, **how)
 
     async def link(self) -> Link:
         return await self._run(self._export.link)
@@ -134,25 +138,57 @@ class AsyncExport:
 
 
 class _Stop:
-    """Ends what a thread sends once the caller has gone."""
+    """Ends what a thread sends once the caller has gone, also where it waits for a row of the loop."""
 
     def __init__(self, how: Mapping[str, Any]) -> None:
         self.how = _in_loop(how)
-        self._given = self.how.get("on_batch")
-        self.how["on_batch"] = self._on_batch
-        self._is_over = False
+        self.how["on_batch"] = self.before(self.how.get("on_batch"))
+        self._over = threading.Event()
+        self._reading: Future[list[Row]] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._is_over = True
+        self._over.set()
+        if self._reading is not None:
+            self._reading.cancel()
 
-    def _on_batch(self, receipt: Receipt) -> None:
-        if self._is_over:
+    def rows_of(self, source: AsyncIterable[Row]) -> Iterator[Row]:
+        """The rows of an asynchronous source for the thread that sends them; they are made in the loop."""
+        loop, rows = asyncio.get_running_loop(), aiter(source)
+
+        async def some() -> list[Row]:
+            found: list[Row] = []
+            async for row in rows:
+                found.append(row)
+                if len(found) == _ROWS_AT_ONCE:
+                    break
+            return found
+
+        def read() -> Iterator[Row]:
+            while not self._over.is_set():
+                self._reading = asyncio.run_coroutine_threadsafe(some(), loop)
+                if self._over.is_set():  # it was not there to be cancelled
+                    self._reading.cancel()
+                found = self._reading.result()
+                if not found:
+                    return
+                yield from found
             raise CancelledError
-        if self._given is not None:
-            self._given(receipt)
+
+        return read()
+
+    def before(self, callback: Callable[[Any], object] | None) -> Callable[[Any], None]:
+        """The callback of a thread, which ends the thread's call once the caller has gone."""
+
+        def called(what: Any) -> None:
+            if self._over.is_set():
+                raise CancelledError
+            if callback is not None:
+                callback(what)
+
+        return called
 
 
 def _in_loop(how: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,22 +198,3 @@ def _in_loop(how: Mapping[str, Any]) -> dict[str, Any]:
         name: partial(loop.call_soon_threadsafe, given) if name.startswith("on_") else given
         for name, given in how.items()
     }
-
-
-def _rows_of(source: AsyncIterable[Row]) -> Iterator[Row]:
-    """The rows of an asynchronous source for the thread that sends them; they are made in the loop."""
-    loop, rows = asyncio.get_running_loop(), aiter(source)
-
-    async def some() -> list[Row]:
-        found: list[Row] = []
-        async for row in rows:
-            found.append(row)
-            if len(found) == _ROWS_AT_ONCE:
-                break
-        return found
-
-    def read() -> Iterator[Row]:
-        while found := asyncio.run_coroutine_threadsafe(some(), loop).result():
-            yield from found
-
-    return read()
