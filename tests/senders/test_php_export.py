@@ -108,3 +108,20 @@ def test_a_service_that_is_not_there_is_a_status_and_no_exception(tmp_path: Path
 def test_its_messages_are_those_of_the_contract() -> None:
     skip_without("protoc")
     subprocess.run([sys.executable, "infra/gen_php_messages.py", "--check"], cwd=ROOT, check=True)
+
+
+def test_a_deadline_of_any_length_is_the_one_that_was_said(tmp_path: Path) -> None:
+    """Eight digits are all that gRPC's header takes, in whichever unit."""
+    skip_without("php")
+    code = f"""<?php
+    require '{ROOT}/clients/php-export/autoload.php';
+    $text = new ReflectionMethod(Export\\Call::class, 'timeoutText');
+    $text->setAccessible(true);
+    foreach ([1, 99999999, 100000001, 600000000, 86400000000, 360000000000000] as $microseconds) {{
+        echo $text->invoke(null, $microseconds), ' ';
+    }}
+    """
+    script = tmp_path / "deadlines.php"
+    script.write_text(code)
+    said = subprocess.run(["php", str(script)], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["1u", "99999999u", "100001m", "600000m", "86400000m", "99999999H"]

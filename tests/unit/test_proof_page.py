@@ -16,7 +16,7 @@ NUMBERS = {
     "fresh attack": list("ABCDEFGHIJKLM"),
     "third fresh attack": ["C-F1", "C-F2", "C-F3", "C-F4", "C-F5"],
     "sixth fresh attack": ["F-1", "F-3", "F-9", "F-10", "F-11"],
-    "seventh fresh attack": ["G-1", "G-2", "G-3", "G-8"],
+    "seventh fresh attack": ["G-1", "G-2", "G-3", "G-4", "G-5", "G-6", "G-7", "G-8"],
     "second fresh attack": [
         "A-F1",
         "A-F2",

@@ -70,7 +70,10 @@ abstract class PushJob implements ShouldQueue, ShouldBeUnique
     {
         try {
             $export = $this->describe($sluice);
-            $this->sendOrRestart($export);
+            if (!$this->isSent($export)) {
+                $this->release();
+                return;
+            }
             $export->wait($this->comesBack() ? $this->patience : $this->uniqueFor);
         } catch (SluiceError $error) {
             $this->comeBackOrFail($error);
@@ -84,16 +87,22 @@ abstract class PushJob implements ShouldQueue, ShouldBeUnique
     /**
      * Rows that changed since an earlier run stopped half-way: that run is given up, once, and all are sent anew. What
      * another worker has closed stays; while one sends, this job comes back.
+     *
+     * @return bool false where all are to be sent by another instance of this job, which has counted no rows yet
      */
-    private function sendOrRestart(Export $export): void
+    private function isSent(Export $export): bool
     {
         try {
             $this->send($export);
         } catch (SourceChangedException $changed) {
             if ($export->restartIfStopped()) {
+                if ($this->comesBack()) {
+                    return false;
+                }
                 $this->send($export);
             }
         }
+        return true;
     }
 
     private function comesBack(): bool

@@ -173,4 +173,54 @@ final class ExcelTest extends TestCase
             date_default_timezone_set($zone);
         }
     }
+
+    /** @return array<string, array{object, int, list<mixed>}> an export, its rows, and its first cells */
+    public function sourcesThatAreReadOnce(): array
+    {
+        $iterator = static function (\Traversable $rows): object {
+            return new class ($rows) implements Concerns\FromIterator {
+                private $rows;
+
+                public function __construct(\Traversable $rows)
+                {
+                    $this->rows = $rows;
+                }
+
+                public function iterator(): \Iterator
+                {
+                    return $this->rows;
+                }
+            };
+        };
+        $heap = new \SplMinHeap();
+        foreach ([3, 1, 2] as $number) {
+            $heap->insert([$number]);
+        }
+        $counts = new class () implements Concerns\FromArray, Concerns\WithMapping {
+            private $no = 0;
+
+            public function array(): array
+            {
+                return array_fill(0, 1500, ['x']);
+            }
+
+            public function map($row): array
+            {
+                return [++$this->no, $row[0]];
+            }
+        };
+        $pages = new \NoRewindIterator(new \ArrayIterator(array_map(static function (int $n): array { return [$n]; }, range(1, 1500))));
+        return ['a heap' => [$iterator($heap), 3, [1]], 'pages' => [$iterator($pages), 1500, [1]], 'a running number' => [$counts, 1500, [1, 'x']]];
+    }
+
+    /** @dataProvider sourcesThatAreReadOnce */
+    public function testRowsAreReadAndMappedOnceThoughTheirTypesAreSeenFirst(object $export, int $count, array $first): void
+    {
+        $sheet = new \Sluice\Laravel\Excel\SheetMapping($export);
+        self::assertSame('number', $sheet->columns()[0]['type']);
+        $rows = iterator_to_array($sheet->rows(), false);
+        self::assertCount($count, $rows);
+        self::assertSame($first, $rows[0]);
+        self::assertSame($count, end($rows)[0]);
+    }
 }

@@ -67,6 +67,7 @@ final class Sender
         foreach ($rows as $row) {
             $jsons[] = $encoder->encode($row, count($jsons) + 1);
         }
+        self::refuseCutSource($rows);
         $this->rows[$sheet] = ($this->rows[$sheet] ?? 0) + count($jsons);
         $this->put($sequence, '[' . implode(',', $jsons) . ']', 0, $sheet, $onBatch);
         $this->window->drain();
@@ -107,11 +108,25 @@ final class Sender
                 $held = 0;
             }
         }
+        self::refuseCutSource($rows);
         if ($held > 0) {
             $this->put(++$this->batches, "$json]", $sent, $sheet, $onBatch);
         }
         $this->window->drain();
         return $sent + $held;
+    }
+
+    /**
+     * A silent PDO (ERRMODE_SILENT, the default of PHP 7) ends the rows of a query that failed half-way like those of one
+     * that is whole.
+     *
+     * @param iterable<mixed> $rows
+     */
+    private static function refuseCutSource(iterable $rows): void
+    {
+        if ($rows instanceof \PDOStatement && !in_array($rows->errorCode(), [null, '', '00000'], true)) {
+            throw new UsageException('The query failed while its rows were read: ' . implode(' ', $rows->errorInfo()), 'SOURCE_FAILED');
+        }
     }
 
     private function put(int $sequence, string $json, int $rowsBefore, string $sheet, callable $onBatch): void

@@ -11,7 +11,7 @@ namespace Sluice;
  */
 interface Throwable extends \Throwable
 {
-    /** An error code of the service (docs/errors.md), `UNREACHABLE`, `UNEXPECTED_ANSWER` or `USAGE`. */
+    /** An error code of the service (docs/errors.md), `UNREACHABLE`, `UNEXPECTED_ANSWER`, `SOURCE_FAILED` or `USAGE`. */
     public function code(): string;
 
     /** The HTTP status; null where there was no answer, and for an export that failed. */

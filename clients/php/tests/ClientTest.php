@@ -361,4 +361,23 @@ final class ClientTest extends TestCase
         self::assertInstanceOf(InvalidRowException::class, $error);
         self::assertInstanceOf(UsageException::class, Problem::named('INVALID_REQUEST', 'No JSON.', []));
     }
+
+    /** What a silent connection gives is as far as the query came: that is no table. */
+    public function testAQueryThatFailsHalfWayIsNoWholeTable(): void
+    {
+        $pdo = new \PDO('sqlite::memory:', null, null, [\PDO::ATTR_ERRMODE => \PDO::ERRMODE_SILENT]);
+        $numbers = 'WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 5000) ';
+        $query = $pdo->query($numbers . 'SELECT CASE WHEN id = 3000 THEN abs(-9223372036854775807 - 1) ELSE id END FROM n', \PDO::FETCH_NUM);
+        $sluice = Client::fake();
+        try {
+            $sluice->export('orders.csv')->columns(['id' => 'number'])->write($query);
+            self::fail('2,001 rows are missing');
+        } catch (UsageException $error) {
+            self::assertSame('SOURCE_FAILED', $error->code());
+            self::assertStringContainsString('overflow', $error->getMessage());
+        }
+        self::assertSame('cancelled', $sluice->list()->current()->state);
+        $whole = $pdo->query($numbers . 'SELECT id FROM n', \PDO::FETCH_NUM);
+        self::assertCount(5000, $sluice->export('whole.csv')->columns(['id' => 'number'])->write($whole) ? $sluice->rowsOf('whole.csv') : []);
+    }
 }

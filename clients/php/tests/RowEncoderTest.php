@@ -21,7 +21,34 @@ final class Model
 {
     public function toArray(): array
     {
-        return ['id' => 7, 'name' => 'of a model'];
+        return ['id' => 7, 'name' => 'of a model', 'day' => null, 'at' => null];
+    }
+}
+
+/** As Eloquent's: its own array hides the name, and has the day in UTC. */
+final class HidingModel
+{
+    private $attributes = ['id' => 7, 'name' => 'hidden', 'day' => '2026-11-30', 'at' => null];
+
+    public function getAttributes(): array
+    {
+        return $this->attributes;
+    }
+
+    public function hasGetMutator(string $name): bool
+    {
+        return $name === 'made';
+    }
+
+    public function getAttribute(string $name)
+    {
+        $made = ['made' => 'by an accessor', 'day' => new \DateTimeImmutable('2026-11-30 00:00', new \DateTimeZone('Asia/Shanghai'))];
+        return $made[$name] ?? $this->attributes[$name];
+    }
+
+    public function toArray(): array
+    {
+        return ['id' => 7, 'day' => '2026-11-29T16:00:00.000000Z', 'at' => null];
     }
 }
 
@@ -55,7 +82,7 @@ final class RowEncoderTest extends TestCase
             'a date keeps its day' => [[1, $evening, $evening, $evening], '[1,"2025-03-01T00:30:00.500000+08:00","2025-03-01","2025-03-01T00:30:00.500000+08:00"]'],
             'a date by name' => [['day' => $evening], '{"day":"2025-03-01"}'],
             'a text' => [[1, new Text()], '[1,"as text"]'],
-            'a model' => [new Model(), '{"id":7,"name":"of a model"}'],
+            'a model' => [new Model(), '{"id":7,"name":"of a model","day":null,"at":null}'],
             'PDO::FETCH_OBJ' => [(object) ['id' => 1], '{"id":1}'],
             'an iterator' => [new \ArrayIterator([1, 2]), '[1,2]'],
         ];
@@ -119,5 +146,24 @@ final class RowEncoderTest extends TestCase
         eval('enum Paid: string { case Yes = "y"; } enum Bare { case One; }');
         self::assertSame('[1,"y"]', $this->encoder()->encode([1, \Paid::Yes], 1));
         self::assertSame('INVALID_VALUE', $this->refusal([1, \Bare::One])->code());
+    }
+
+    public function testAModelIsReadByTheNamesOfTheColumns(): void
+    {
+        $columns = ['made' => 'string'] + self::COLUMNS;
+        $json = $this->encoder(false, $columns)->encode(new HidingModel(), 1);
+        self::assertSame('{"made":"by an accessor","id":7,"name":"hidden","day":"2026-11-30","at":null}', $json);
+    }
+
+    public function testWhatAnObjectDoesNotShowIsNotTakenForEmpty(): void
+    {
+        foreach ([new HidingModel(), new Model()] as $row) {
+            try {
+                $this->encoder(false, ['id' => 'number', 'secret' => 'string'])->encode($row, 3);
+                self::fail('it is not empty');
+            } catch (InvalidRowException $error) {
+                self::assertSame(['INVALID_REQUEST', 3, 'secret'], [$error->code(), $error->row(), $error->column()]);
+            }
+        }
     }
 }

@@ -72,6 +72,7 @@ export class RowEncoder {
       cells = Object.fromEntries(row);
     } else if (isObject(row) && typeof row.toJSON === 'function' && !ArrayBuffer.isView(row)) {
       cells = row.toJSON(); // a model of an ORM
+      if (isObject(cells) && !Array.isArray(cells)) return this.#shownBy(row, cells, number);
     }
     if (Array.isArray(cells)) return cells;
     if (!isObject(cells) || ArrayBuffer.isView(cells) || !hasCells(cells)) {
@@ -81,6 +82,24 @@ export class RowEncoder {
         'INVALID_REQUEST',
         this.#at(number),
       );
+    }
+    return cells;
+  }
+
+  /**
+   * The declared columns of a model. Its JSON leaves out what it hides, which is not empty.
+   *
+   * @param {Record<string, any>} model
+   * @param {Record<string, any>} json
+   * @param {number} number
+   * @returns {Record<string, unknown>}
+   */
+  #shownBy(model, json, number) {
+    const cells = { ...json };
+    for (const name of this.#names) {
+      if (cells[name] === undefined) cells[name] = model[name];
+      if (cells[name] === undefined)
+        throw this.#refused('INVALID_REQUEST', 'The object shows nothing of this name', name, number);
     }
     return cells;
   }

@@ -6,9 +6,14 @@ import { RowEncoder } from '../src/row-encoder.js';
 const encoder = (substitutes = false) => new RowEncoder(['id', 'name', 'day', 'at'], '', substitutes);
 const moment = new Date('2025-03-01T00:30:00.500+08:00');
 
+/** As an ORM's: its JSON hides the day. */
 class Model {
+  constructor() {
+    Object.defineProperty(this, 'day', { value: '2026-11-30', enumerable: false });
+  }
+
   toJSON() {
-    return { id: 7, name: 'of a model' };
+    return { id: 7, name: 'of a model', at: null };
   }
 }
 
@@ -45,7 +50,7 @@ const ROWS = {
     '{"id":1,"name":"x"}',
   ],
   'an object without a prototype': [Object.assign(Object.create(null), { id: 1 }), '{"id":1}'],
-  'a model': [new Model(), '{"id":7,"name":"of a model"}'],
+  'a model': [new Model(), '{"id":7,"name":"of a model","at":null,"day":"2026-11-30"}'],
   numbers: [[0.1, -0.5, 1e300, -0], '[0.1,-0.5,1e+300,0]'],
   'a number beyond 2^53, as JavaScript has it': [[9007199254740993], '[9007199254740992]'],
   'a bigint has all digits': [
@@ -123,5 +128,12 @@ test('text that is not Unicode may be substituted', () => {
 test('an error of one of several sheets names it', () => {
   assert.throws(() => new RowEncoder([], 'Orders', false).encode([NaN], 2), {
     message: /row 2, column 1, sheet Orders/,
+  });
+});
+
+test('what a model does not show is not taken for empty', () => {
+  assert.throws(() => new RowEncoder(['id', 'secret'], '', false).encode(new Model(), 3), (error) => {
+    assert.deepEqual([error.code, error.row, error.column], ['INVALID_REQUEST', 3, 'secret']);
+    return true;
   });
 });

@@ -8,7 +8,7 @@ use Illuminate\Contracts\Support\Arrayable;
 use Illuminate\Support\Collection;
 use Maatwebsite\Excel\Concerns;
 use Sluice\Laravel\OrderedRows;
-use Sluice\Laravel\SampledTypes;
+use Sluice\Laravel\SampledRows;
 use Sluice\UsageException;
 
 /** One sheet of an export of Laravel-Excel: its columns and rows, as its concerns say. */
@@ -24,6 +24,8 @@ final class SheetMapping
     private $sheet;
     /** @var list<array<string, mixed>>|null */
     private $columns;
+    /** @var SampledRows|null of which the first were read for the types of the columns; a source may be read only once */
+    private $begun;
     /** @var iterable<mixed>|null rows that are in memory anyway */
     private $kept;
 
@@ -72,7 +74,8 @@ final class SheetMapping
     {
         if ($this->columns === null) {
             $names = $this->hasHeadings() ? array_values($this->sheet->headings()) : [];
-            $types = SampledTypes::of($this->cells());
+            $this->begun = new SampledRows($this->cells());
+            $types = $this->begun->types();
             $said = method_exists($this->sheet, 'columnTypes') ? $this->sheet->columnTypes() : [];
             $formats = $this->byPlace($this->formats());
             $widths = $this->byPlace($this->widths());
@@ -92,7 +95,9 @@ final class SheetMapping
     public function rows(): \Generator
     {
         $columns = $this->columns();
-        foreach ($this->cells() as $row) {
+        $begun = $this->begun ?? new SampledRows($this->cells());
+        $this->begun = null;
+        foreach ($begun->rows() as $row) {
             foreach ($row as $place => $cell) {
                 $type = $columns[$place]['type'] ?? '';
                 if ($cell instanceof \DateTimeInterface) { // as the program's clock shows it, as the original writes it

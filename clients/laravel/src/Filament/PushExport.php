@@ -12,7 +12,7 @@ use Sluice\Client;
 use Sluice\Export;
 use Sluice\Laravel\OrderedRows;
 use Sluice\Laravel\PushJob;
-use Sluice\Laravel\SampledTypes;
+use Sluice\Laravel\SampledRows;
 use Sluice\Status;
 
 /**
@@ -29,6 +29,8 @@ final class PushExport extends PushJob
 
     private const KEYS_OF_ONE_QUERY = 500; // databases bound the parameters of a statement
 
+    /** @var SampledRows|null of a run, whose first rows were read for the types of the columns */
+    private $begun;
     /** @var bool */
     public $deleteWhenMissingModels = true;
     /** @var FilamentExport */
@@ -80,7 +82,8 @@ final class PushExport extends PushJob
             auth()->setUser($this->export->user); // formatters may ask who the file is for
         }
         $said = method_exists($this->export->exporter, 'columnTypes') ? $this->export->exporter::columnTypes() : [];
-        $sampled = SampledTypes::of($this->rows([$this, 'natural']));
+        $this->begun = new SampledRows($this->rows());
+        $sampled = $this->begun->types(function (array $row): array { return $this->natural(...$row); });
         $columns = [];
         foreach (array_keys($this->columnMap) as $place => $name) {
             $type = $said[$name] ?? $sampled[$place] ?? 'string';
@@ -93,7 +96,13 @@ final class PushExport extends PushJob
 
     protected function send(Export $export): void
     {
-        $export->write($this->rows());
+        $begun = $this->begun ?? new SampledRows($this->rows());
+        $this->begun = null;
+        $export->write((static function () use ($begun): \Generator {
+            foreach ($begun->rows() as [$cells]) {
+                yield $cells;
+            }
+        })());
     }
 
     protected function completed(Export $export, Status $status): void
@@ -108,25 +117,27 @@ final class PushExport extends PushJob
     }
 
     /**
-     * What the exporter made a text of, where that text says no more.
+     * The cells of a record before the exporter made texts of them, where the text says no more.
      *
-     * @param mixed $text
-     * @return mixed
+     * @param list<mixed> $cells
+     * @return list<mixed>
      */
-    private function natural($text, object $record, string $name)
+    private function natural(array $cells, object $record): array
     {
-        $value = data_get($record, $name);
-        if ($value instanceof \DateTimeInterface) {
-            return $text === $value->format('Y-m-d H:i:s') ? $value : $text;
+        foreach (array_keys($this->columnMap) as $place => $name) {
+            $value = data_get($record, $name);
+            $text = $cells[$place] ?? null;
+            if ($value instanceof \DateTimeInterface) {
+                $cells[$place] = $text === $value->format('Y-m-d H:i:s') ? $value : $text;
+            } elseif ((is_int($value) || is_float($value)) && $text === (string) $value) {
+                $cells[$place] = $value;
+            }
         }
-        return (is_int($value) || is_float($value)) && $text === (string) $value ? $value : $text;
+        return $cells;
     }
 
-    /**
-     * @param callable(mixed, object, string): mixed|null $seen what to give in place of a cell, its record and its column
-     * @return \Generator<int, list<mixed>>
-     */
-    private function rows(?callable $seen = null): \Generator
+    /** @return \Generator<int, array{list<mixed>, object}> the cells of each record, and the record */
+    private function rows(): \Generator
     {
         $exporter = $this->exporter();
         $query = EloquentSerializeFacade::unserialize($this->query);
@@ -140,12 +151,7 @@ final class PushExport extends PushJob
         foreach ($this->records === null ? [null] : array_chunk($this->records, self::KEYS_OF_ONE_QUERY) as $keys) {
             $part = $keys === null ? $query : (clone $query)->whereKey($keys);
             foreach (OrderedRows::of($part, $query->getQuery()->joins ? [$query->getModel()->getQualifiedKeyName()] : []) as $record) {
-                $cells = array_values($exporter($record));
-                if ($seen !== null) {
-                    $records = array_fill(0, count($cells), $record);
-                    $cells = array_map($seen, $cells, $records, array_keys($this->columnMap));
-                }
-                yield $cells;
+                yield [array_values($exporter($record)), $record];
             }
         }
     }

@@ -69,7 +69,7 @@ final class Call
             }
         }
         if ($timeout > 0) {
-            $sent[] = 'grpc-timeout: ' . min($timeout, 99999999) . 'u';
+            $sent[] = 'grpc-timeout: ' . self::timeoutText($timeout);
         }
         $this->isWritten = $only !== null;
         curl_setopt_array($this->handle, ($only !== null ? [CURLOPT_POSTFIELDS => self::framed($only)] : [
@@ -254,6 +254,18 @@ final class Call
         if (!$this->isDone && $seconds > 0 && curl_multi_select($this->multi, $seconds) === -1) {
             usleep(1000);
         }
+    }
+
+    /** A time-out in the smallest unit that has room for it: at most eight digits, rounded up. */
+    private static function timeoutText(int $microseconds): string
+    {
+        foreach (['u' => 1, 'm' => 1000, 'S' => 1000000] as $unit => $size) {
+            $count = intdiv($microseconds + $size - 1, $size);
+            if ($count <= 99999999) {
+                return $count . $unit;
+            }
+        }
+        return '99999999H';
     }
 
     private static function framed(Message $message): string
