@@ -38,8 +38,18 @@ final class OrderedRows
         if (!self::takes($query)) {
             throw new UsageException('Rows are read from a query of Eloquent or of the query builder, not from ' . (is_object($query) ? get_class($query) : gettype($query)) . '.');
         }
-        $rows = new self($query instanceof Relation ? $query->getQuery() : $query, $uniqueBy);
+        $rows = new self($query instanceof Relation ? self::queryOf($query) : $query, $uniqueBy);
         return $rows->read();
+    }
+
+    /** The query of a relation, of which one through another table would have that table's columns in place of its own. */
+    private static function queryOf(Relation $relation): EloquentBuilder
+    {
+        $query = clone $relation->getQuery();
+        if ($query->toBase()->joins && in_array($query->toBase()->columns, [null, ['*']], true)) {
+            $query->select($relation->getRelated()->getTable() . '.*');
+        }
+        return $query;
     }
 
     /**

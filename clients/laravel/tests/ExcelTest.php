@@ -223,4 +223,22 @@ final class ExcelTest extends TestCase
         self::assertSame($first, $rows[0]);
         self::assertSame($count, end($rows)[0]);
     }
+
+    public function testDurationsAndTimesOfDayAreNumbersOfTheirFormat(): void
+    {
+        $sheet = new \Sluice\Laravel\Excel\SheetMapping(new class () implements Concerns\FromArray, Concerns\WithColumnFormatting {
+            public function array(): array
+            {
+                return [[2.75, 0.5, 45991.5]];
+            }
+
+            public function columnFormats(): array
+            {
+                return ['A' => '[h]:mm', 'B' => 'h:mm', 'C' => 'yyyy-mm-dd hh:mm'];
+            }
+        });
+        self::assertSame([[2.75, 0.5, '2025-11-30T12:00:00']], iterator_to_array($sheet->rows(), false));
+        self::assertSame(['number', 'number', 'datetime'], array_column($sheet->columns(), 'type'));
+        self::assertSame(['[h]:mm', 'h:mm', 'yyyy-mm-dd hh:mm'], array_column($sheet->columns(), 'format'));
+    }
 }

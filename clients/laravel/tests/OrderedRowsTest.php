@@ -21,6 +21,12 @@ final class OrderedRowsTest extends TestCase
         application(self::$folder);
         migrate();
         addOrders(2500);
+        \Illuminate\Support\Facades\Schema::create('links', static function ($table): void {
+            $table->id();
+            $table->unsignedBigInteger('order_id');
+            $table->unsignedBigInteger('item_id');
+        });
+        DB::table('links')->insert([['id' => 901, 'order_id' => 2, 'item_id' => 1], ['id' => 902, 'order_id' => 2, 'item_id' => 2]]);
         DB::table('items')->insert([['order_id' => 2, 'name' => 'a'], ['order_id' => 2, 'name' => 'b'], ['order_id' => 1, 'name' => 'c']]);
     }
 
@@ -70,6 +76,12 @@ final class OrderedRowsTest extends TestCase
     public function testARelationIsReadAsItsQuery(): void
     {
         self::assertSame([1, 2], $this->idsOf(Order::find(2)->items()));
+    }
+
+    /** The other table has an id too, and PDO keeps the last of two. */
+    public function testARelationThroughAnotherTableHasItsOwnColumns(): void
+    {
+        self::assertSame([1, 2], $this->idsOf(Order::find(2)->itemsByLink(), ['items.id']));
     }
 
     public function testAJoinIsReadByColumnsThatAreNamed(): void

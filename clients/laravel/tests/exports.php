@@ -20,6 +20,11 @@ final class Order extends Model
     {
         return $this->hasMany(Item::class);
     }
+
+    public function itemsByLink()
+    {
+        return $this->belongsToMany(Item::class, 'links');
+    }
 }
 
 final class Item extends Model

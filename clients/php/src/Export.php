@@ -43,6 +43,8 @@ class Export
     private $watchUrl;
     /** @var list<iterable<mixed>> rows that cannot be read twice */
     private $readBefore = [];
+    /** @var array<int, \WeakReference> those of all exports whose reading ended with an error */
+    private static $failed = [];
     /** @var callable(Progress): mixed|null */
     private $onProgress;
     /** @var Progress */
@@ -443,23 +445,40 @@ class Export
         return $this;
     }
 
-    /** A result that was read goes on behind the last row it gave, so its first rows would be in no file. */
+    /**
+     * A result that was read goes on behind the last row it gave, so its first rows would be in no file: of this export,
+     * or of another one that is made because this failed.
+     */
     private function refuseReadBefore(iterable $rows): void
     {
-        $goesOn = $rows instanceof \PDOStatement || ($rows instanceof \Iterator && !$rows instanceof \SeekableIterator);
-        if ($goesOn && in_array($rows, $this->readBefore, true)) {
+        if (!self::goesOn($rows)) {
+            return;
+        }
+        $failed = self::$failed[spl_object_id($rows)] ?? null;
+        if (in_array($rows, $this->readBefore, true) || ($failed !== null && $failed->get() === $rows)) {
             throw new UsageException('These rows were read before: run the query again, or make the generator anew.');
         }
-        if ($goesOn) {
-            $this->readBefore[] = $rows;
-        }
+        $this->readBefore[] = $rows;
+    }
+
+    private static function goesOn(iterable $rows): bool
+    {
+        return $rows instanceof \PDOStatement || ($rows instanceof \Iterator && !$rows instanceof \SeekableIterator);
     }
 
     /** @param iterable<mixed> $rows */
     private function send(iterable $rows, string $sheet): self
     {
         $this->refuseReadBefore($rows);
-        $this->sender()->send($rows, $this->encoder($sheet), $sheet, $this->counting());
+        try {
+            $this->sender()->send($rows, $this->encoder($sheet), $sheet, $this->counting());
+        } catch (\Throwable $error) {
+            if (self::goesOn($rows)) {
+                self::$failed = array_filter(self::$failed, static function (\WeakReference $one): bool { return $one->get() !== null; });
+                self::$failed[spl_object_id($rows)] = \WeakReference::create($rows);
+            }
+            throw $error;
+        }
         return $this;
     }
 

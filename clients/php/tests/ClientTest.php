@@ -380,4 +380,67 @@ final class ClientTest extends TestCase
         $whole = $pdo->query($numbers . 'SELECT id FROM n', \PDO::FETCH_NUM);
         self::assertCount(5000, $sluice->export('whole.csv')->columns(['id' => 'number'])->write($whole) ? $sluice->rowsOf('whole.csv') : []);
     }
+
+    /** As a job does that is repeated: it describes the export anew, and has the statement that was read half-way. */
+    public function testRowsThatFailedInOneExportAreNoTableOfAnother(): void
+    {
+        $pdo = new \PDO('sqlite::memory:');
+        $broken = $pdo->query("SELECT 1 AS a UNION SELECT x'ff' UNION SELECT 3 ORDER BY 1", \PDO::FETCH_NUM);
+        $sluice = Client::fake();
+        $codes = [];
+        for ($attempt = 0; $attempt < 2; $attempt++) {
+            try {
+                $sluice->export('a.csv')->columns(['a'])->write($broken);
+            } catch (\Sluice\SluiceException $error) {
+                $codes[] = $error->code();
+            }
+        }
+        self::assertSame(['INVALID_TEXT', 'USAGE'], $codes);
+        $again = $pdo->prepare('SELECT ? AS a');
+        foreach (['1', '2'] as $number) { // a statement that was read to its end may be run again
+            $again->setFetchMode(\PDO::FETCH_NUM);
+            $again->execute([$number]);
+            $sluice->export("$number.csv")->columns(['a'])->write($again);
+            self::assertSame([[$number]], $sluice->rowsOf("$number.csv"));
+        }
+    }
+
+    /** The handler of a signal may throw while a call waits; its late answer is not that of the next call. */
+    public function testTheAnswerToACallThatWasBrokenOffIsNoOtherCallsAnswer(): void
+    {
+        $transport = new class () implements \Sluice\Http\Transport {
+            public $started = [];
+            public $abandoned = 0;
+            public $breaks = true;
+
+            public function start(\Sluice\Http\Request $request): void
+            {
+                $this->started[] = $request;
+            }
+
+            public function results(float $seconds): array
+            {
+                if ($this->breaks) {
+                    $this->breaks = false;
+                    throw new \RuntimeException('time is over');
+                }
+                return array_map(static function (\Sluice\Http\Request $one): array {
+                    return [$one, new Response(200, [], json_encode(['url' => $one->url]))];
+                }, array_splice($this->started, 0));
+            }
+
+            public function abandon(): void
+            {
+                $this->abandoned++;
+            }
+        };
+        $calls = new \Sluice\Http\Calls('http://localhost', '', Settings::of([]), static function () use ($transport) { return $transport; });
+        try {
+            $calls->json('GET', '/first');
+            self::fail('it was broken off');
+        } catch (\RuntimeException $over) {
+            self::assertSame(1, $transport->abandoned);
+        }
+        self::assertSame('http://localhost/second', $calls->json('GET', '/second')['url']);
+    }
 }

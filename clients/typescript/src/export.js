@@ -1,7 +1,7 @@
 import { Definition } from './definition.js';
 import { UsageError } from './errors.js';
 import { BEGINNING, counted } from './progress.js';
-import { ReadBefore } from './row-reader.js';
+import { takeOnce } from './row-reader.js';
 import { Sender } from './sender.js';
 import { statusOf } from './status.js';
 import { OWN_KEYS, Task, newKey, openTask } from './task.js';
@@ -38,7 +38,6 @@ export class Export {
   /** @type {Sender | null} of the export that is open; made with its first rows */
   #sender = null;
   #isClosedHere = false;
-  #readBefore = new ReadBefore();
   #progress = BEGINNING;
   /** The end of what was begun last. @type {Promise<unknown>} */
   #turn = Promise.resolve();
@@ -332,7 +331,7 @@ export class Export {
    * @param {AbortSignal} [signal]
    */
   async #send(task, rows, sheet, signal) {
-    this.#readBefore.take(rows);
+    takeOnce(rows);
     await this.#sending(task).send(rows, this.#how(task, sheet, signal));
   }
 

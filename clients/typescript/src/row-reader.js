@@ -85,20 +85,17 @@ export class RowReader {
   }
 }
 
-/** Sources that go on behind the last row that was read, so that a second reading would miss the first rows. */
-export class ReadBefore {
-  /** @type {WeakSet<object>} */
-  #sources = new WeakSet();
+/** Sources that were read, of all exports: they go on behind the last row, so that another reading would miss the first. */
+const readBefore = new WeakSet();
 
-  /**
-   * @param {any} rows
-   * @throws {UsageError} for such a source that was taken before
-   */
-  take(rows) {
-    if (!['next', 'getReader', 'pipe'].some((name) => typeof rows?.[name] === 'function')) return;
-    if (this.#sources.has(rows)) {
-      throw new UsageError('These rows were read before: run the query again, or make the generator anew.');
-    }
-    this.#sources.add(rows);
+/**
+ * @param {any} rows
+ * @throws {UsageError} for such a source that was taken before, also by an export that failed
+ */
+export function takeOnce(rows) {
+  if (!['next', 'getReader', 'pipe'].some((name) => typeof rows?.[name] === 'function')) return;
+  if (readBefore.has(rows)) {
+    throw new UsageError('These rows were read before: run the query again, or make the generator anew.');
   }
+  readBefore.add(rows);
 }

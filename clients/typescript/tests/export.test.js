@@ -34,6 +34,21 @@ about('a second write of one table is refused, and steps are not', async () => {
   assert.deepEqual(await linesOf(steps), ['1', '2']);
 });
 
+about('rows that were read in one export that failed are no table of another', async () => {
+  for (const make of [
+    function* () {
+      yield* [['1'], ['\ud800'], ['3']];
+    },
+    async function* () {
+      yield* [['1'], ['\ud800'], ['3']];
+    },
+  ]) {
+    const rows = make();
+    await assert.rejects(client().export('a.csv', { columns: ['a'] }).write(rows), { code: 'INVALID_TEXT' });
+    await assert.rejects(client().export('a.csv', { columns: ['a'] }).write(rows), { name: 'UsageError', message: /again/ });
+  }
+});
+
 about('rows may come from lists, generators, asynchronous generators, streams and promises', async () => {
   const sources = {
     list: () => [['1'], ['2']],

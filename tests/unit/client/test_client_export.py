@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -384,3 +386,31 @@ def test_an_answer_without_what_is_needed_is_not_one_of_the_service() -> None:
         pytest.raises(SluiceApiError, match="UNEXPECTED_ANSWER"),
     ):
         export_at(server.url).put(1, [[1]])
+
+
+def test_rows_that_a_call_which_failed_has_read_are_no_table(client: Client) -> None:
+    """As a loop that tries again with the same cursor: it would go on where it stopped."""
+    bad: list[list[object]] = [[1, "a"], [2, float("nan")], [3, "c"]]
+    for source in (iter(bad), (row for row in bad), zip([1, 2, 3], ["a", float("nan"), "c"], strict=True)):
+        with pytest.raises(SluiceApiError, match="INVALID_VALUE"):
+            client.send_table(source, columns=COLUMNS, format="csv")
+        for key in (None, "k"):
+            with pytest.raises(ValueError, match="read before"):
+                client.send_table(source, columns=COLUMNS, format="csv", idempotency_key=key)
+        with pytest.raises(ValueError, match="read before"):
+            client.send_sheets({"A": (source, COLUMNS)})
+
+
+def test_a_cursor_that_was_read_to_its_end_may_be_executed_again(client: Client) -> None:
+    with closing(sqlite3.connect(":memory:")) as database:
+        cursor = database.cursor()
+        for count in (2, 3):
+            cursor.execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) SELECT i, 'x' FROM n",
+                (count,),
+            )
+            assert client.send_table(cursor, columns=COLUMNS, format="csv").wait().rows_written == count
+    spent = (row for row in ROWS[:2])
+    client.send_table(spent, columns=COLUMNS, format="csv")
+    with pytest.raises(ValueError, match="read before"):
+        client.send_table(spent, columns=COLUMNS, format="csv")

@@ -192,15 +192,21 @@ final class SheetMapping
         return $letters;
     }
 
-    /** The type that values have which are shown in a format of spreadsheets. */
+    /**
+     * The type that values have which are shown in a format of spreadsheets. Durations and times of day are numbers
+     * there, parts of a day, and no moments.
+     */
     private static function typeOf(string $format): string
     {
+        if (preg_match('/\[(?:h+|m+|s+)\]/i', $format)) {
+            return 'number';
+        }
         $code = (string) preg_replace('/"[^"]*"|\\\\.|\[[^\]]*\]/', '', $format); // without literal text, colours and locales
         if ($code === '@' || strcasecmp($code, 'General') === 0) {
             return 'string';
         }
         if (preg_match('/[hs]/i', $code)) {
-            return 'datetime';
+            return preg_match('/[yd]/i', $code) ? 'datetime' : 'number';
         }
         return preg_match('/[ymd]/i', $code) ? 'date' : 'number';
     }

@@ -118,11 +118,19 @@ final class Calls
     /** One try. */
     public function exchange(Request $request): Response
     {
-        $this->transport->start($request);
-        do {
-            $results = $this->transport->results(1.0);
-        } while ($results === []);
-        return $results[0][1];
+        try {
+            $this->transport->start($request);
+            while (true) {
+                foreach ($this->transport->results(1.0) as [$one, $response]) {
+                    if ($one === $request) {
+                        return $response;
+                    }
+                }
+            }
+        } catch (\Throwable $error) { // a handler of a signal may throw anywhere; the late answer is no other call's
+            $this->transport->abandon();
+            throw $error;
+        }
     }
 
     /**

@@ -38,18 +38,34 @@ final class Window
      */
     public function put(Request $request, callable $done, callable $placed): void
     {
-        $this->sent[spl_object_id($request)] = [$request, new Retry($this->calls->settings), $done, $placed];
-        $this->transport->start($request);
-        do {
-            $this->turn(count($this->sent) > $this->calls->settings->inFlight ? 1.0 : 0.0);
-        } while (count($this->sent) > $this->calls->settings->inFlight);
+        $this->guard(function () use ($request, $done, $placed): void {
+            $this->sent[spl_object_id($request)] = [$request, new Retry($this->calls->settings), $done, $placed];
+            $this->transport->start($request);
+            do {
+                $this->turn(count($this->sent) > $this->calls->settings->inFlight ? 1.0 : 0.0);
+            } while (count($this->sent) > $this->calls->settings->inFlight);
+        });
     }
 
     /** Waits until nothing is on its way. */
     public function drain(): void
     {
-        while ($this->sent !== []) {
-            $this->turn(1.0);
+        $this->guard(function (): void {
+            while ($this->sent !== []) {
+                $this->turn(1.0);
+            }
+        });
+    }
+
+    /** Gives up all that is on its way when anything is thrown, by the handler of a signal too. */
+    private function guard(callable $work): void
+    {
+        try {
+            $work();
+        } catch (\Throwable $error) {
+            $this->transport->abandon();
+            $this->sent = $this->due = [];
+            throw $error;
         }
     }
 
@@ -69,14 +85,8 @@ final class Window
             Calls::sleep($seconds);
             return;
         }
-        try {
-            foreach ($this->transport->results($seconds) as [$request, $response]) {
-                $this->settle($request, $response);
-            }
-        } catch (\Throwable $error) {
-            $this->transport->abandon();
-            $this->sent = $this->due = [];
-            throw $error;
+        foreach ($this->transport->results($seconds) as [$request, $response]) {
+            $this->settle($request, $response);
         }
     }
 

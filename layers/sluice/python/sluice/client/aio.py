@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from sluice.client.client import Client
 from sluice.client.export import Export
 from sluice.client.frames import Frame
-from sluice.client.rows import Columns, Row
+from sluice.client.rows import READ_ONCE, Columns, Row
 from sluice.client.status import Link, Receipt, Status
 
 P = ParamSpec("P")
@@ -65,7 +65,7 @@ class AsyncClient:
         Where the call is cancelled, sending ends behind the batches that are
         under way, and the export is cancelled unless it has a key.
         """
-        with _Stop(how) as stop:
+        with _Stop(how) as stop, READ_ONCE.reading(rows if isinstance(rows, AsyncIterable) else None):
             given = stop.rows_of(rows) if isinstance(rows, AsyncIterable) else rows
             call = partial(self._client.send_table, given, columns=columns, **stop.how)
             return AsyncExport(self, await self.run(call))

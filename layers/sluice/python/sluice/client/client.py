@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
@@ -149,7 +149,8 @@ class Client:
             )
 
         def send(export: Export) -> Status:
-            return export.send(table.batches(), in_flight=in_flight, on_batch=on_batch)
+            with table.batches() as batches:
+                return export.send(batches, in_flight=in_flight, on_batch=on_batch)
 
         return self._send(open_under, send, idempotency_key, restart=restart)
 
@@ -179,8 +180,9 @@ class Client:
             )
 
         def send(export: Export) -> Status:
-            batches = {name: table.batches() for name, table in tables.items()}
-            return export.send_sheets(batches, in_flight=in_flight, on_batch=on_batch)
+            with ExitStack() as reading:
+                batches = {name: reading.enter_context(table.batches()) for name, table in tables.items()}
+                return export.send_sheets(batches, in_flight=in_flight, on_batch=on_batch)
 
         return self._send(open_under, send, idempotency_key, restart=restart)
 

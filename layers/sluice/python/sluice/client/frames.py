@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
-from sluice.client.rows import BATCH_ROWS_MAX, Columns, Row, cut, encode_columns
+from sluice.client.rows import BATCH_ROWS_MAX, READ_ONCE, Columns, Row, cut, encode_columns
 
 Frame: TypeAlias = Any
 """A ``DataFrame`` of pandas or polars, or a ``Table``, ``RecordBatch`` or ``RecordBatchReader`` of pyarrow."""
@@ -25,21 +26,27 @@ class Table:
 
     columns: list[dict[str, object]]
     rows: Iterable[Row]
+    source: object
+    """What was given."""
 
     @classmethod
     def of(cls, rows: Iterable[Row] | Frame, columns: Columns | None) -> Table:
         """Raise ``ValueError`` where neither says the columns. ``columns`` beside a frame name those of the file."""
         library = type(rows).__module__.partition(".")[0]
         given = None if columns is None else encode_columns(columns)
+        source = rows
         if library in _LIBRARIES and library in sys.modules:
             found, rows = _LIBRARIES[library](rows)
             given = given or [{"name": name, "type": kind} for name, kind in found]
         if given is None:
             raise ValueError("columns are missing: only a data frame says its own")
-        return cls(given, rows)
+        return cls(given, rows, source)
 
-    def batches(self) -> Iterator[list[Row]]:
-        return cut(self.rows)
+    @contextmanager
+    def batches(self) -> Iterator[Iterator[list[Row]]]:
+        """Raise ``ValueError`` for rows that an earlier call began to read."""
+        with READ_ONCE.reading(self.source):
+            yield cut(self.rows)
 
 
 _Found: TypeAlias = tuple[list[tuple[str, str]], Iterator[Row]]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from threading import Lock
 from typing import Any, TypeAlias
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from sluice.client.errors import SluiceApiError
 
@@ -59,6 +62,47 @@ def cut(rows: Iterable[Row]) -> Iterator[list[Row]]:
         chars += row_chars
     if batch:
         yield batch
+
+
+class ReadOnce:
+    """Iterators that calls have begun to read: they go on where that stopped, so their first rows would be in no file.
+
+    A generator is never read twice; another iterator, such as a cursor that is executed again, where the call that
+    read it succeeded. Thread-safe.
+    """
+
+    _KEPT_MAX = 100
+    """Of those that cannot be referred to weakly, as ``zip``."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._weak: WeakValueDictionary[int, Any] = WeakValueDictionary()
+        self._kept: dict[int, object] = {}
+
+    @contextmanager
+    def reading(self, source: object) -> Iterator[None]:
+        """Raise ``ValueError`` for a source that was begun before."""
+        if not isinstance(source, (Iterator, AsyncIterator)):
+            yield
+            return
+        with self._lock:
+            if self._weak.get(id(source)) is source or self._kept.get(id(source)) is source:
+                raise ValueError("these rows were read before: run the query again, or make the iterator anew")
+            try:
+                self._weak[id(source)] = source
+            except TypeError:
+                self._kept[id(source)] = source
+                if len(self._kept) > self._KEPT_MAX:
+                    del self._kept[next(iter(self._kept))]
+        yield
+        if not isinstance(source, (Generator, AsyncGenerator)):
+            with self._lock:
+                self._weak.pop(id(source), None)
+                self._kept.pop(id(source), None)
+
+
+READ_ONCE = ReadOnce()
+"""Of all clients of the process: a call that is made again may be another's."""
 
 
 def encode_columns(columns: Columns) -> list[dict[str, object]]:
