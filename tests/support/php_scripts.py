@@ -1,16 +1,16 @@
-"""PHP scripts on the real interpreter, and the code that pages of PHP packages show."""
+"""PHP scripts on the real interpreter, and what pages of PHP packages show."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 from pathlib import Path
 
+from tests.support import page_examples
+
 
 def examples(page: Path) -> dict[str, str]:
-    """The code blocks of a page that are marked as tested, by name."""
-    text = page.read_text(encoding="utf-8")
-    return dict(re.findall(r"<!-- tested: ([\w-]+) -->\n```php\n(.*?)```", text, re.DOTALL))
+    """The PHP of a page that is marked as tested, by name."""
+    return page_examples.examples(page, "php")
 
 
 def run_php(code: str, folder: Path, url: str, *, seconds: int = 120) -> str:
