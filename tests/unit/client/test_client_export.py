@@ -96,6 +96,24 @@ def test_the_same_key_goes_on_with_the_same_export(client: Client) -> None:
         client.open(format="csv", columns=COLUMNS, idempotency_key="a\nb")
 
 
+def test_who_sends_a_table_has_the_export_before_a_row_is_read(client: Client) -> None:
+    happened: list[object] = []
+
+    def rows() -> Iterator[list[object]]:
+        happened.append("read")
+        yield from ROWS[:2]
+
+    def send() -> Export:
+        return client.send_table(
+            rows(), columns=COLUMNS, format="csv", idempotency_key="once", on_open=lambda one: happened.append(one.id)
+        )
+
+    export = send()
+    assert happened == [export.id, "read"]
+    assert send().id == export.id
+    assert happened == [export.id, "read", export.id], "an earlier run has closed it"
+
+
 @pytest.mark.parametrize(
     ("bad", "column"), [([9, "x", "too wide"], None), (["x", "no number"], "id"), ([1, float("nan")], "name")]
 )

@@ -124,6 +124,7 @@ class Client:
         expected_rows: int | None = None,
         idempotency_key: str | None = None,
         restart: bool = False,
+        on_open: Callable[[Export], object] = lambda _: None,
         in_flight: int = IN_FLIGHT,
         on_batch: Callable[[Receipt], object] = lambda _: None,
     ) -> Export:
@@ -135,6 +136,7 @@ class Client:
         is not read at all. One that failed, was cancelled or deleted, or has
         expired is over: the key begins a new one. ``restart`` gives up what
         was sent under the key, the file too, for rows that have changed.
+        ``on_open`` is called with the export before its rows are read.
         """
         table = Table.of(rows, columns)
 
@@ -152,7 +154,7 @@ class Client:
             with table.batches() as batches:
                 return export.send(batches, in_flight=in_flight, on_batch=on_batch)
 
-        return self._send(open_under, send, idempotency_key, restart=restart)
+        return self._send(open_under, send, idempotency_key, restart=restart, on_open=on_open)
 
     def send_sheets(
         self,
@@ -162,6 +164,7 @@ class Client:
         options: Mapping[str, object] | None = None,
         idempotency_key: str | None = None,
         restart: bool = False,
+        on_open: Callable[[Export], object] = lambda _: None,
         in_flight: int = IN_FLIGHT,
         on_batch: Callable[[Receipt], object] = lambda _: None,
     ) -> Export:
@@ -184,7 +187,7 @@ class Client:
                 batches = {name: reading.enter_context(table.batches()) for name, table in tables.items()}
                 return export.send_sheets(batches, in_flight=in_flight, on_batch=on_batch)
 
-        return self._send(open_under, send, idempotency_key, restart=restart)
+        return self._send(open_under, send, idempotency_key, restart=restart, on_open=on_open)
 
     def export(self, task_id: str) -> Export:
         """An export by its id; nothing is sent."""
@@ -210,11 +213,13 @@ class Client:
         key: str | None,
         *,
         restart: bool,
+        on_open: Callable[[Export], object],
     ) -> Export:
         """Send to the export of this key, unless an earlier run has closed it; to a new one where there is no key."""
         export = open_under(None) if key is None else self._current(open_under, key, restart=restart)
-        if export.opened_as == "open":
-            with export.cancel_on_error() if key is None else nullcontext():
+        with export.cancel_on_error() if key is None else nullcontext():
+            on_open(export)
+            if export.opened_as == "open":
                 send(export)
         return export
 
