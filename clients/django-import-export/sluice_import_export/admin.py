@@ -8,7 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Literal
 
 from django import forms
 from django.conf import settings
@@ -169,7 +169,7 @@ def send_whole(client: Client, table: Table, *, on_open: Callable[[Export], obje
         opened.append(export)
         on_open(export)
 
-    def send(*, restart: bool) -> Export:
+    def send(*, restart: Literal[False, "stopped"]) -> Export:
         return client.send_table(table.rows(), columns=table.columns, on_open=remember, restart=restart, **how)
 
     try:
@@ -178,7 +178,7 @@ def send_whole(client: Client, table: Table, *, on_open: Callable[[Export], obje
         except SluiceApiError as error:
             if error.code != "BATCH_CONFLICT" or how["idempotency_key"] is None:
                 raise
-        return send(restart=True)
+        return send(restart="stopped")
     except BaseException as error:
         if opened and not (isinstance(error, SluiceApiError) and error.retryable):
             _cancel(opened[-1])

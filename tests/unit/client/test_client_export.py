@@ -432,3 +432,32 @@ def test_a_cursor_that_was_read_to_its_end_may_be_executed_again(client: Client)
     client.send_table(spent, columns=COLUMNS, format="csv")
     with pytest.raises(ValueError, match="read before"):
         client.send_table(spent, columns=COLUMNS, format="csv")
+
+
+def test_a_run_that_stopped_is_given_up_and_one_that_is_closed_or_sent_stays(relay: HttpRelay) -> None:
+    class Moving(FakeClock):
+        """While one waits, another run sends a batch."""
+
+        def sleep(self, seconds: float) -> None:
+            running.put(running.status().batches + 1, ROWS[:1])
+            super().sleep(seconds)
+
+    def send(client: Client, key: str) -> Export:
+        return client.send_table(iter(ROWS[:3]), columns=COLUMNS, format="csv", idempotency_key=key, restart="stopped")
+
+    def connect(clock: FakeClock) -> Client:
+        return Client(relay.url, relay.memory.token(), clock=clock, randomness=SeededRandomness(1))
+
+    with connect(FakeClock()) as client, connect(Moving()) as beside:
+        stopped = client.open(format="csv", columns=COLUMNS, idempotency_key="k")
+        stopped.put(1, ROWS[:2])
+        anew = send(client, "k")
+        assert anew.id != stopped.id
+        assert stopped.status().state == "cancelled"
+        assert send(client, "k").id == anew.id, "it is closed"
+        assert anew.wait().rows_written == 3
+        running = client.open(format="csv", columns=COLUMNS, idempotency_key="other")
+        running.put(1, ROWS[:1])
+        with pytest.raises(SluiceApiError, match="NOT_READY: Another run"):
+            send(beside, "other")
+        assert running.status().state == "open"

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, TypeAlias
 from urllib.parse import urlencode, urlsplit
 
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
@@ -21,6 +21,9 @@ from sluice.client.status import ENDED, Receipt, Status
 from sluice.domain.secret import Secret
 from sluice.ports.clock import Clock, Randomness
 
+Restart: TypeAlias = Literal[True, False, "stopped"]
+QUIET_S = 5.0
+"""A run whose batches do not grow for so long has stopped."""
 _OVER = ENDED - {"completed"}
 _SUCCESSORS_MAX = 50
 """Exports of one key, one after the other."""
@@ -123,7 +126,7 @@ class Client:
         options: Mapping[str, object] | None = None,
         expected_rows: int | None = None,
         idempotency_key: str | None = None,
-        restart: bool = False,
+        restart: Restart = False,
         on_open: Callable[[Export], object] = lambda _: None,
         in_flight: int = IN_FLIGHT,
         on_batch: Callable[[Receipt], object] = lambda _: None,
@@ -135,7 +138,9 @@ class Client:
         then the same call goes on with it, and what an earlier run has closed
         is not read at all. One that failed, was cancelled or deleted, or has
         expired is over: the key begins a new one. ``restart`` gives up what
-        was sent under the key, the file too, for rows that have changed.
+        was sent under the key, the file too, for rows that have changed;
+        "stopped" only what a run left half-way: one that is closed stays, and
+        NOT_READY is raised while another run sends.
         ``on_open`` is called with the export before its rows are read.
         """
         table = Table.of(rows, columns)
@@ -163,7 +168,7 @@ class Client:
         filename: str = "",
         options: Mapping[str, object] | None = None,
         idempotency_key: str | None = None,
-        restart: bool = False,
+        restart: Restart = False,
         on_open: Callable[[Export], object] = lambda _: None,
         in_flight: int = IN_FLIGHT,
         on_batch: Callable[[Receipt], object] = lambda _: None,
@@ -212,7 +217,7 @@ class Client:
         send: Callable[[Export], Status],
         key: str | None,
         *,
-        restart: bool,
+        restart: Restart,
         on_open: Callable[[Export], object],
     ) -> Export:
         """Send to the export of this key, unless an earlier run has closed it; to a new one where there is no key."""
@@ -223,7 +228,7 @@ class Client:
                 send(export)
         return export
 
-    def _current(self, open_under: Callable[[str | None], Export], key: str, *, restart: bool) -> Export:
+    def _current(self, open_under: Callable[[str | None], Export], key: str, *, restart: Restart) -> Export:
         """Open the first export of this key that is not over; with ``restart``, end the one that has rows before."""
         if key.startswith(_OWN_KEYS):
             raise ValueError(f"no key begins with {_OWN_KEYS!r}: the client makes such keys itself")
@@ -237,9 +242,24 @@ class Client:
                 continue  # its key is not free again yet
             if export.opened_as in _OVER:
                 continue
-            if restart and (export.opened_as != "open" or export.status().batches):
+            if restart and self._is_given_up(export, restart):
                 export.delete()
                 restart = False
                 continue
             return export
         raise ValueError("the key was begun anew too often; take another")
+
+    def _is_given_up(self, export: Export, restart: Restart) -> bool:
+        if export.opened_as != "open":
+            return restart is True
+        seen = export.status()
+        clock = self._calls.clock
+        quiet_until = clock.monotonic() + (QUIET_S if restart == "stopped" and seen.batches else 0)
+        while seen.state == "open" and clock.monotonic() < quiet_until:
+            clock.sleep(QUIET_S / 10)
+            now = export.status()
+            if now.state == "open" and now.batches != seen.batches:
+                detail = "Another run is sending under this key."
+                raise SluiceApiError("NOT_READY", detail, facts={"task": export.id}, retryable=True, who="client")
+            seen = now
+        return seen.batches > 0 and (seen.state == "open" or restart is True)
