@@ -43,7 +43,7 @@ def compiled(modules: Mapping[str, bytes], python: Path, *, shown_folder: str) -
 
 def _compile(names: list[str], scratch: Path, python: Path, shown_folder: str) -> None:
     """One process in one order, so that what it interns is always the same."""
-    command = [str(python), "-S", "-s", "-c", _PROGRAM, str(scratch), shown_folder]
+    command = [str(python), "-P", "-S", "-s", "-c", _PROGRAM, str(scratch), shown_folder]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment |= {"PYTHONHASHSEED": "0"}
     done = subprocess.run(  # noqa: S603 - a Python that we looked for ourselves

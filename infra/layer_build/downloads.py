@@ -80,7 +80,7 @@ def _download(lock: Path, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         platforms = [f"--platform={name}" for name in PLATFORMS]
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--prefer-binary", "--require-hashes", f"--requirement={lock}", f"--dest={scratch}/files"]
         command += [f"--python-version={PYTHON}", "--implementation=cp", *platforms]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - pip, with our options

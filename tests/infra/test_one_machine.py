@@ -132,6 +132,11 @@ def test_the_image_s_command_exists() -> None:
     assert done.returncode == 0
 
 
+def test_nothing_in_the_image_imports_from_a_working_directory() -> None:
+    [text] = [rest for word, rest in instructions() if word == "ENV"]
+    assert dict(item.split("=", 1) for item in text.split())["PYTHONSAFEPATH"] == "1"
+
+
 def test_the_image_s_variables_are_settings_with_these_values() -> None:
     [text] = [rest for word, rest in instructions() if word == "ENV"]
     variables = dict(item.split("=", 1) for item in text.split())

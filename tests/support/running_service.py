@@ -38,13 +38,14 @@ class ServiceProcess:
         arguments: tuple[str, ...] = (),
         name: str = "",
         pass_fds: tuple[int, ...] = (),
+        cwd: Path | None = None,
     ) -> None:
         self.data = data
         name = name or data.name
         self.log = data.with_name(name + ".log")
         ready = data.with_name(name + ".ready")
         ready.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "sluice", "serve", "--data", str(data), "--ready-file", str(ready)]
+        command = [sys.executable, "-P", "-m", "sluice", "serve", "--data", str(data), "--ready-file", str(ready)]
         command += ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0", *arguments]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -55,6 +56,7 @@ class ServiceProcess:
                 stderr=log,
                 start_new_session=True,
                 pass_fds=pass_fds,
+                cwd=cwd,
             )
         ports = self._wait_until_ready(ready)
         self.grpc_port, self.http_port, self.metrics_port = (
@@ -109,9 +111,10 @@ def serving(
     env: Mapping[str, str] | None = None,
     arguments: tuple[str, ...] = (),
     pass_fds: tuple[int, ...] = (),
+    cwd: Path | None = None,
 ) -> Iterator[ServiceProcess]:
     """A running service, stopped by SIGTERM at the end, by SIGKILL if that does not help."""
-    service = ServiceProcess(data, env=env, arguments=arguments, pass_fds=pass_fds)
+    service = ServiceProcess(data, env=env, arguments=arguments, pass_fds=pass_fds, cwd=cwd)
     try:
         yield service
         assert service.stop() == 0

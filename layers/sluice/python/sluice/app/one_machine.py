@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,6 +16,7 @@ import msgspec
 from sluice.adapters.directory.atomic_file import PRIVATE_MODE, DiskRoom, open_to_others
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.workers.pool import PoolLimits, WorkerPool
+from sluice.adapters.workers.process import module_command
 from sluice.api.http.routes.health import HealthApp, HealthChecks
 from sluice.api.http.server.forwarded import forwarded_url
 from sluice.app.backends import backend_of, open_ports
@@ -139,7 +139,7 @@ def build_pool(settings: Settings, journal: Journal) -> WorkerPool:
         silence_s=max(SILENCE_MIN_S, timings.lease_s + timings.skew_s),
     )
     return WorkerPool(
-        [sys.executable, "-m", "sluice.app.compose_worker"],
+        module_command("sluice.app.compose_worker"),
         settings=msgspec.json.encode(settings_for_child(settings)),
         limits=limits,
         clock=SystemClock(),

@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sluice.adapters.system_clock import SystemClock
+from sluice.adapters.workers.process import module_command
 
 CLOCK = SystemClock()
 START_S = 60
@@ -47,7 +47,7 @@ class WatchedService:
 def watched_service(folder: Path) -> Iterator[WatchedService]:
     """Start the service over ``folder``/data on free ports; stop it when the context ends."""
     ready, log = folder / "ready.json", folder / "service.log"
-    command = [sys.executable, "-m", "sluice", "serve", "--data", str(folder / "data"), "--ready-file", str(ready)]
+    command = [*module_command("sluice"), "serve", "--data", str(folder / "data"), "--ready-file", str(ready)]
     command += ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]
     config = folder / "config.yaml"
     config.write_text("logging: {level: DEBUG}\n", encoding="utf-8")

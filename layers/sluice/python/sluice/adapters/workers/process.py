@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import select
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, NamedTuple
 
 import msgspec
@@ -27,6 +29,19 @@ LAST_WORDS_CHARS = 900
 _SLICES = 8
 """A silence is waited for in so many waits, each of which a stop of the whole machine uses up at most one of."""
 _READ_BYTES = 1 << 16
+
+
+SOURCES = Path(__file__).resolve().parents[3]
+"""The folder that our package is imported from."""
+
+
+def module_command(module: str) -> list[str]:
+    """Give the command line that starts one of our modules, which imports nothing from where it is started.
+
+    Unless that is where our own code is: ``python -m sluice`` in a source tree imports from there itself.
+    """
+    safe_path = [] if Path.cwd() == SOURCES else ["-P"]
+    return [sys.executable, *safe_path, "-m", module]
 
 
 class ComposeRequest(msgspec.Struct, frozen=True):
