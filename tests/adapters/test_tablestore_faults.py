@@ -25,6 +25,7 @@ from sluice.adapters.aliyun.tablestore.client import TablestoreClient
 from sluice.adapters.aliyun.tablestore.rows import task_key
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
 from sluice.adapters.retrying import RetryingTasks
+from sluice.domain.attempts import LeaseEnds
 from sluice.domain.lifecycle import Guard
 from sluice.domain.task import Attempt, State, Task
 from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
@@ -92,6 +93,7 @@ REPEATED = {
     "page": Call("GetRange", lambda s, p: p.task.ref in _listed(s), True, requests=2),
     "page rows": Call("BatchGetRow", lambda s, p: p.task.ref in _listed(s), True, requests=2),
     "count": Call("GetRange", lambda s, _: s.count(TENANT, State.OPEN) >= 1, True),
+    "count leased": Call("GetRange", lambda s, _: s.count_leased(TENANT, LeaseEnds(0, NOW)), 0),
     "due": Call("GetRange", lambda s, p: p.task.ref in s.due(NOW, limit=1000), True, requests=8),
     "log_attempt": Call("PutRow", lambda s, p: s.log_attempt(p.task.ref, ATTEMPT), None),
     "forget_claims": Call("UpdateRow", lambda s, p: s.forget_claims(p.task.ref), None, requests=2),

@@ -9,6 +9,7 @@ from functools import partial
 import msgspec
 import pytest
 
+from sluice.domain.attempts import LeaseEnds
 from sluice.domain.keys import TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.task import State, Task
@@ -143,6 +144,16 @@ class TaskListingContract(OpensTasks):
         store.update(a_task("0").ref, Guard(state=State.OPEN), {"state": State.SEALED})
         self.soon(lambda: (store.count(TENANT, State.OPEN), store.count(TENANT, State.SEALED)), (2, 2))
         self.soon(lambda: store.count(OTHER, State.OPEN), 1)
+
+    def test_composers_at_work_are_counted_by_their_leases(self, store: TaskStore) -> None:
+        for number, until in enumerate((99.5, 100, 150, 200, 200.5)):
+            _create(store, [a_task(str(number), state=State.COMPOSING, lease_until=float(until))])
+        _create(store, [a_task("open", lease_until=150.0)])
+        _create(store, [a_task("theirs", tenant=OTHER, state=State.COMPOSING, lease_until=150.0)])
+        self.soon(lambda: store.count_leased(TENANT, LeaseEnds(100, 200)), 3)
+        store.update(a_task("2").ref, Guard(state=State.COMPOSING), {"state": State.SEALED})
+        self.soon(lambda: store.count_leased(TENANT, LeaseEnds(100, 200)), 2)
+        self.soon(lambda: store.count_leased(OTHER, LeaseEnds(100, 200)), 1)
 
 
 def _listed_as(task: Task) -> Task:

@@ -5,14 +5,16 @@ On one machine a composer's worker may die alone, which its service sees, or wit
 
 from __future__ import annotations
 
-from sluice.domain.attempts import free_at
+import msgspec
+
+from sluice.domain.attempts import POSTPONE_S, free_at
 from sluice.domain.errors import ErrorCode
 from sluice.domain.keys import TaskRef
 from tests.support.simulation.actions import Actions
 from tests.support.simulation.scenarios import begin, compose, row_of, sealed
 from tests.support.simulation.settling import settle
 from tests.support.simulation.simulation import Simulation
-from tests.support.simulation.world import TIMINGS
+from tests.support.simulation.world import LIMITS, TIMINGS
 
 DEATHS = 2 * TIMINGS.attempts_max
 
@@ -85,3 +87,45 @@ def test_a_service_frees_only_the_attempt_that_its_own_worker_made() -> None:
     freed = sim.finish(sim.spawn("release", Actions(sim).release(ref, owner, alone=True)))
     assert freed.result is False
     assert sim.finish(second).result == "completed"
+
+
+def one_composer_for_each_tenant() -> tuple[Simulation, TaskRef, TaskRef]:
+    """Two tasks of one tenant that wait; the rows of the second are those of the first."""
+    sim = Simulation(limits=msgspec.structs.replace(LIMITS, tenant_composing_max=1))
+    sim.world.bear_outages_for(100_000)
+    first = sealed(sim)
+    second = sim.finish(sim.spawn("render", Actions(sim).render(first, "again"))).result
+    assert isinstance(second, TaskRef)
+    sim.world.triggers.waiting.clear()
+    return sim, first, second
+
+
+def test_while_a_task_rests_that_takes_its_service_down_its_tenant_s_others_are_composed() -> None:
+    sim, first, second = one_composer_for_each_tenant()
+    for _ in range(2):
+        assert die(sim, first, 5, alone=False) == "died"
+    composer = compose(sim, first)
+    sim.advance(composer, 5)
+    sim.kill(composer)
+    assert sim.finish(compose(sim, second)).result == "postponed", "its composer may be alive"
+    resting = row_of(sim, first)
+    sim.pass_time(resting.lease_until + TIMINGS.skew_s - sim.world.time.now() + 0.5)
+    assert sim.world.time.now() < free_at(resting, TIMINGS)
+    assert sim.finish(compose(sim, first)).result == "busy", "it rests"
+    assert sim.finish(compose(sim, second)).result == "completed"
+    settle(sim)
+
+
+def test_a_task_whose_composer_died_waits_for_its_tenant_s_share_as_any_other() -> None:
+    sim, first, second = one_composer_for_each_tenant()
+    assert die(sim, first, 5, alone=False) == "died"
+    holder = compose(sim, second)
+    sim.advance(holder, 5)
+    before = row_of(sim, first)
+    assert sim.finish(compose(sim, first)).result == "postponed"
+    task = row_of(sim, first)
+    assert (task.state, task.epoch, task.strikes) == ("composing", before.epoch, 0)
+    assert sim.world.time.now() + POSTPONE_S - 3 < task.due_at <= sim.world.time.now() + POSTPONE_S
+    assert sim.finish(holder).result == "completed"
+    assert sim.finish(compose(sim, first)).result == "completed"
+    settle(sim)

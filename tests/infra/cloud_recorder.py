@@ -38,6 +38,7 @@ TASK_CALLS = {
     "read_claim": [("GetRow", "")],
     "page": [("GetRange", "_listing"), ("GetRange", "_state_listing"), ("BatchGetRow", "")],
     "count": [("GetRange", "_state_listing")],
+    "count_leased": [("GetRange", "_state_listing"), ("GetRow", "")],
     "create": [("PutRow", "")],
     "claim": [("UpdateRow", "")],
     "update": [("UpdateRow", "")],

@@ -17,6 +17,7 @@ from sluice.adapters.aliyun.tablestore.keys import TablestoreKeys
 from sluice.adapters.aliyun.tablestore.schema import TablestoreAccess
 from sluice.adapters.aliyun.tablestore.tables import create_tables
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
+from sluice.domain.attempts import LeaseEnds
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.secret import Secret
@@ -107,6 +108,7 @@ TASK_USES: dict[str, Callable[[Any], object]] = {
     "read_claim": lambda tasks: tasks.read_claim(a_task().ref, 1),
     "page": lambda tasks: [tasks.page(TENANT, state=state, limit=9, cursor="") for state in (None, State.OPEN)],
     "count": lambda tasks: tasks.count(TENANT, State.OPEN),
+    "count_leased": lambda tasks: tasks.count_leased(TENANT, LeaseEnds(0, 2e9)),
     "due": lambda tasks: tasks.due(2e9, limit=5),
     "scan": lambda tasks: list(tasks.scan()),
     "update": lambda tasks: tasks.update(a_task().ref, GUARD, {"phase": "x"}),
@@ -122,6 +124,7 @@ def test_the_task_store_makes_the_calls_that_the_policies_allow(
 ) -> None:
     tasks = TablestoreTasks(access, timeout_s=5)
     assert TASK_USES.keys() == TASK_CALLS.keys()
+    tasks.create(a_task("composed", state=State.COMPOSING))
     for name, use in TASK_USES.items():
         ots.requests.clear()
         use(tasks)

@@ -7,6 +7,7 @@ from functools import partial
 from math import inf
 from typing import Protocol, TypeVar
 
+from sluice.domain.attempts import LeaseEnds
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
@@ -97,6 +98,9 @@ class GatedTasks:
 
     def count(self, tenant: TenantId, state: State) -> int:
         return self._gate("tasks.count", lambda: self._tasks.count(tenant, state))
+
+    def count_leased(self, tenant: TenantId, ends: LeaseEnds) -> int:
+        return self._gate("tasks.count_leased", lambda: self._tasks.count_leased(tenant, ends))
 
     def create(self, task: Task) -> bool:
         return self._gate("tasks.create", lambda: self._tasks.create(task))

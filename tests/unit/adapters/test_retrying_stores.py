@@ -10,6 +10,7 @@ import pytest
 from sluice.adapters.memory.store import MemoryStore
 from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.adapters.retrying import RetryingStore, RetryingTasks
+from sluice.domain.attempts import LeaseEnds
 from sluice.domain.events import Event
 from sluice.domain.lifecycle import Guard
 from sluice.domain.task import Attempt, State
@@ -90,6 +91,7 @@ REPEATED_TASK_CALLS: dict[str, Callable[[RetryingTasks], object]] = {
     "read_claim": lambda t: t.read_claim(a_task().ref, 1),
     "page": lambda t: t.page(TENANT, state=State.OPEN, limit=3, cursor=""),
     "count": lambda t: t.count(TENANT, State.OPEN),
+    "count_leased": lambda t: t.count_leased(TENANT, LeaseEnds(0, NOW)),
     "forget_claims": lambda t: t.forget_claims(a_task().ref),
     "due": lambda t: t.due(NOW, limit=3),
     "log_attempt": lambda t: t.log_attempt(a_task().ref, Attempt(epoch=1, owner="me", started_at=NOW)),

@@ -440,8 +440,13 @@ def test_the_default_limits_are_those_of_the_domain_but_for_a_tenant_s_share_of_
     assert Settings().limits() == Limits(tenant_composing_max=8)
 
 
-@pytest.mark.parametrize(("composers", "share", "expected"), [(1, "", 1), (4, "", 4), (5, "", 4), (10, "0", 0)])
-def test_a_tenant_leaves_a_fifth_of_the_composers_to_others(composers: int, share: str, expected: int) -> None:
+@pytest.mark.parametrize(
+    ("composers", "share", "expected"),
+    [(1, "", 1), (2, "", 1), (3, "", 2), (4, "", 3), (5, "", 4), (10, "0", 0)],
+)
+def test_a_tenant_leaves_a_fifth_of_the_composers_to_others_and_one_at_least_where_there_are_two(
+    composers: int, share: str, expected: int
+) -> None:
     env = {"SLUICE_CONCURRENCY_MAX_CONCURRENT_TASKS": str(composers)}
     if share:
         env["SLUICE_CONCURRENCY_TENANT_COMPOSING_MAX"] = share

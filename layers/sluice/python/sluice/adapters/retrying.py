@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from math import inf
 
 from sluice.adapters.forwarding_store import ForwardingStore
+from sluice.domain.attempts import LeaseEnds
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
@@ -119,6 +120,9 @@ class RetryingTasks:
 
     def count(self, tenant: TenantId, state: State) -> int:
         return self._retry.call(lambda: self._tasks.count(tenant, state))
+
+    def count_leased(self, tenant: TenantId, ends: LeaseEnds) -> int:
+        return self._retry.call(lambda: self._tasks.count_leased(tenant, ends))
 
     def create(self, task: Task) -> bool:
         return self._tasks.create(task)

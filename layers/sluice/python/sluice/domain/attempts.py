@@ -77,13 +77,21 @@ class Failure(NamedTuple):
     summary: str
 
 
-def is_leased(task: Task, *, now: float, timings: Timings) -> bool:
-    """Whether a worker may still be alive that holds the row, or the row has a pause; asked of a row that is worked on.
+class LeaseEnds(NamedTuple):
+    """Between which times, both among them, the lease ends of a worker that may be alive."""
 
-    A lease further ahead than any can be was taken by a clock that was wrong: it has lapsed.
-    """
-    latest = now + LEASES_AHEAD_MAX * (timings.lease_s + timings.skew_s)
-    return now <= free_at(task, timings) and task.lease_until <= latest
+    earliest: float
+    latest: float
+
+
+def lease_ends(now: float, timings: Timings) -> LeaseEnds:
+    """A lease further ahead than any can be was taken by a clock that was wrong: it has lapsed."""
+    return LeaseEnds(now - timings.skew_s, now + LEASES_AHEAD_MAX * (timings.lease_s + timings.skew_s))
+
+
+def is_leased(task: Task, *, now: float, timings: Timings) -> bool:
+    """Whether a worker may be alive that holds the row, or the row has a pause; asked of a row that is worked on."""
+    return now <= free_at(task, timings) and task.lease_until <= lease_ends(now, timings).latest
 
 
 def free_at(task: Task, timings: Timings) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from typing import NamedTuple, Protocol
 
+from sluice.domain.attempts import LeaseEnds
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
@@ -63,6 +64,9 @@ class ReadsTasks(Protocol):
 
     def count(self, tenant: TenantId, state: State) -> int:
         """How many of the tenant's tasks are in ``state``. May lag behind by a little."""
+
+    def count_leased(self, tenant: TenantId, ends: LeaseEnds) -> int:
+        """How many of the tenant's tasks are COMPOSING under a lease that ends then. May lag behind by a little."""
 
 
 class ChangesTasks(Protocol):

@@ -9,6 +9,7 @@ from threading import RLock
 import msgspec
 
 from sluice.adapters.page_cursor import Position
+from sluice.domain.attempts import LeaseEnds
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
@@ -59,6 +60,15 @@ class MemoryTasks:
     def count(self, tenant: TenantId, state: State) -> int:
         with self._lock:
             return sum(task.tenant == tenant and task.state == state for task in self._tasks.values())
+
+    def count_leased(self, tenant: TenantId, ends: LeaseEnds) -> int:
+        with self._lock:
+            return sum(
+                task.tenant == tenant
+                and task.state is State.COMPOSING
+                and ends.earliest <= task.lease_until <= ends.latest
+                for task in self._tasks.values()
+            )
 
     def create(self, task: Task) -> bool:
         with self._lock:

@@ -17,6 +17,7 @@ from sluice.adapters.page_cursor import Position
 from sluice.adapters.sqlite.connections import Connections, Synchronous
 from sluice.adapters.sqlite.schema import LIVE, identify, prepare
 from sluice.adapters.task_columns import columns_of, decode_task, encode_fields, encode_task
+from sluice.domain.attempts import LeaseEnds
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
@@ -158,6 +159,12 @@ class SqliteTasks:
             (count,) = db.execute(
                 "SELECT count(*) FROM tasks WHERE tenant = ? AND state = ?", (tenant, state)
             ).fetchone()
+            return int(count)
+
+    def count_leased(self, tenant: TenantId, ends: LeaseEnds) -> int:
+        with self._connections.reading() as db:
+            query = "SELECT count(*) FROM tasks WHERE tenant = ? AND state = ? AND lease_until BETWEEN ? AND ?"
+            (count,) = db.execute(query, (tenant, State.COMPOSING, *ends)).fetchone()
             return int(count)
 
     def create(self, task: Task) -> bool:

@@ -246,7 +246,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def limits(self) -> Limits:
         """Give the bounds of a task; only those that no file format or store dictates can be set.
 
-        Unless it is set, one tenant has four of five composers, so that others never wait for all of its files.
+        Unless it is set, one tenant has four of five composers, so that others never wait for all of its files: at
+        least one is left to others, unless there is only one.
         """
         composers, share = self.concurrency.max_concurrent_tasks, self.concurrency.tenant_composing_max
         return Limits(
@@ -260,7 +261,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             prefetched_chunks=self.performance.prefetched_chunks,
             open_tasks_max=self.concurrency.open_tasks_max,
             renders_max=self.concurrency.renders_max,
-            tenant_composing_max=composers - composers // 5 if share is None else share,
+            tenant_composing_max=max(1, composers - max(1, composers // 5)) if share is None else share,
         )
 
     def timings(self) -> Timings:

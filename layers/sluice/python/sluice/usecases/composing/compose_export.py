@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import partial
 
-from sluice.domain.attempts import COMPOSE, has_attempts_left, is_leased
+from sluice.domain.attempts import COMPOSE, has_attempts_left, is_leased, lease_ends
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef
@@ -79,9 +79,8 @@ def _judge(ports: Ports, task: Task | None, trigger: ManifestRef, *, has_room: b
         return Outcome.DROPPED
     if task.state is State.COMPOSING and is_leased(task, now=ports.clock.now(), timings=ports.timings):
         return Outcome.BUSY
-    share = ports.limits.tenant_composing_max
-    if task.state is State.SEALED and share and ports.tasks.count(task.tenant, State.COMPOSING) >= share:
-        # the tenant has its share of composers: its task waits, and loses no attempt
+    if _has_its_share(ports, task):
+        # its task waits, and loses no attempt
         apply_transition(ports, task.ref, postpone(task, now=ports.clock.now()))
         return Outcome.POSTPONED
     now = ports.clock.now()
@@ -91,6 +90,17 @@ def _judge(ports: Ports, task: Task | None, trigger: ManifestRef, *, has_room: b
         apply_transition(ports, task.ref, postpone(task, now=now))
         return Outcome.NO_ROOM
     return None
+
+
+def _has_its_share(ports: Ports, task: Task) -> bool:
+    """Whether so many composers are at work for the task's tenant as may be.
+
+    A row whose lease has lapsed has none, though it shows no other state until it is taken over: it may rest for long.
+    """
+    share = ports.limits.tenant_composing_max
+    if not share or ports.tasks.count(task.tenant, State.COMPOSING) < share:
+        return False
+    return ports.tasks.count_leased(task.tenant, lease_ends(ports.clock.now(), ports.timings)) >= share
 
 
 def _attempt(ports: Ports, lease: ComposeLease, task: Task) -> Outcome:

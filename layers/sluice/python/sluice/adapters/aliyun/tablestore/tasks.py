@@ -50,6 +50,7 @@ from sluice.adapters.aliyun.tablestore.schema import (
 from sluice.adapters.aliyun.tablestore.sdk import sdk
 from sluice.adapters.page_cursor import Position
 from sluice.adapters.task_columns import Columns, decode_task
+from sluice.domain.attempts import LeaseEnds
 from sluice.domain.errors import SluiceError
 from sluice.domain.keys import TASK_ID, TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
@@ -163,13 +164,26 @@ class TablestoreTasks:
         return TaskPage(page, cursor, [ref.task_id for ref in damaged])
 
     def count(self, tenant: TenantId, state: State) -> int:
-        """Count entries of an index. Only an ended task can be a tombstone, which has an entry elsewhere."""
+        """Count entries of an index."""
+        return sum(1 for _ in self._entries(tenant, state))
+
+    def count_leased(self, tenant: TenantId, ends: LeaseEnds) -> int:
+        """Read one column of each row that an index names; a composer may read rows one by one."""
+        count = 0
+        for entry in self._entries(tenant, State.COMPOSING):
+            row = self._client.read(task_key(read_key(entry.key)), columns=["state", "lease_until"])
+            is_composing = row is not None and row.columns.get("state") == State.COMPOSING
+            count += row is not None and is_composing and ends.earliest <= row.columns["lease_until"] <= ends.latest
+        return count
+
+    def _entries(self, tenant: TenantId, state: State) -> Iterator[FoundRow]:
+        """Only an ended task can be a tombstone, which has an entry elsewhere."""
         parts = [listing_of(tenant, state=state)]
         if state.terminal:
             parts.append(listing_of(tenant, state=state, gone=True))
-        index = STATE_LISTING.name_in(self._table)
-        bounds = ([_key(STATE_LISTING, [part], end) for end in (sdk.INF_MIN, sdk.INF_MAX)] for part in parts)
-        return sum(1 for start, end in bounds for _ in self._client.read_rows(start, end, index=index))
+        for part in parts:
+            start, end = (_key(STATE_LISTING, [part], bound) for bound in (sdk.INF_MIN, sdk.INF_MAX))
+            yield from self._client.read_rows(start, end, index=STATE_LISTING.name_in(self._table))
 
     def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
         """Merge the shards. An entry that is being moved may be seen at both places.
