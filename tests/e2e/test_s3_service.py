@@ -157,6 +157,41 @@ def test_a_service_with_a_new_directory_over_the_bucket_of_another_does_not_star
         assert download(service, task_id).text.split() == ["\ufeffid", "1", "2"]
 
 
+def test_a_service_whose_settings_are_missing_or_another_bucket_s_does_not_start_and_fails_no_export(
+    s3: S3Server, tmp_path: Path
+) -> None:
+    bucket, data = s3.add_bucket(), tmp_path / "data"
+    env = s3_settings(s3, bucket)
+    body = {"columns": [{"name": "id"}], "format": "csv", "filename": "a.csv"}
+    with serving(data, env=env) as service:
+        task_id = CALLER.post(f"{service.url}/v1/exports", json=body).json()["task_id"]
+        CALLER.put(f"{service.url}/v1/exports/{task_id}/batches/1", json=[["1"]]).raise_for_status()
+    ports = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
+    commands = (
+        ("serve", "--data", data, *ports),
+        ("backup", tmp_path / "copy", "--data", data),
+        ("task", "list", "--data", data),
+    )
+    place = f"s3://{bucket}/some/prefix"
+    for command in commands:
+        refused = sluice(*command, exit_code=1).stderr
+        assert f"STORE_UNAVAILABLE: the exports in tasks.sqlite3 have their objects in {place}" in refused
+        assert "and not in the data directory" in refused
+    assert not (tmp_path / "copy").exists()
+    assert [path for path in (data / "objects").rglob("*") if path.is_file()] == []
+    for url in (f"s3://{bucket}/typo", "s3://no-such-bucket/some/prefix"):
+        other = {**env, "SLUICE_S3_URL": url, "SLUICE_PERFORMANCE_RETRIES": "0"}
+        for command in (commands[0], commands[2]):
+            assert f"in {place} (backend s3), and not in {url}" in sluice(*command, env=other, exit_code=1).stderr
+    assert list(s3_store(s3, bucket, prefix="typo").list("")) == []
+    sluice("backup", tmp_path / "copy", "--data", data, env=env)
+    assert f"in {place}" in sluice("restore", tmp_path / "copy", "--data", tmp_path / "new", exit_code=1).stderr
+    assert not (tmp_path / "new").exists()
+    with serving(data, env=env) as service:
+        CALLER.post(f"{service.url}/v1/exports/{task_id}/close", json={"batches": 1}).raise_for_status()
+        wait(service, task_id)
+
+
 def test_the_health_answer_says_that_the_store_is_away(s3: S3Server, tmp_path: Path) -> None:
     env = {**s3_settings(s3, "no-such-bucket"), "SLUICE_PERFORMANCE_RETRIES": "0"}
     with serving(tmp_path / "data", env=env) as service:

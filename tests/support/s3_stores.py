@@ -61,13 +61,15 @@ def live_s3() -> Iterator[tuple[S3Place, S3Store]]:
         store.delete([item.key for item in store.list("")])
 
 
-def s3_place(s3: S3Server, bucket: str = "", *, read_timeout_s: float = 20) -> S3Place:
+def s3_place(s3: S3Server, bucket: str = "", *, prefix: str = "some/prefix", read_timeout_s: float = 20) -> S3Place:
     """Below a prefix of a bucket of the server; a new one unless named."""
-    url = f"s3://{bucket or s3.add_bucket()}/some/prefix"
+    url = f"s3://{bucket or s3.add_bucket()}/{prefix}"
     return S3Place(url=url, region=REGION, endpoint=s3.url, read_timeout_s=read_timeout_s)
 
 
-def s3_store(s3: S3Server, bucket: str = "", *, read_timeout_s: float = 20, repeats: int = 3) -> S3Store:
+def s3_store(
+    s3: S3Server, bucket: str = "", *, prefix: str = "some/prefix", read_timeout_s: float = 20, repeats: int = 3
+) -> S3Store:
     with environment(CREDENTIALS):
-        place = s3_place(s3, bucket, read_timeout_s=read_timeout_s)
+        place = s3_place(s3, bucket, prefix=prefix, read_timeout_s=read_timeout_s)
         return S3Store(place, randomness=SystemRandomness(), repeats=repeats)

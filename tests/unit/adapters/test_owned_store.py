@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from sluice.adapters.forwarding_store import ForwardingStore
+from sluice.adapters.forwarding_store import ForwardingStore, SplitStore
 from sluice.adapters.memory.store import MemoryStore
-from sluice.adapters.owned_store import OWNERS, OwnedStore
+from sluice.adapters.owned_store import OWNERS, OwnedStore, settle_beside
+from sluice.adapters.sqlite.schema import forget_identity
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.domain.keys import TaskId, TaskRef, TenantId, chunk_key, result_key
 from sluice.domain.limits import DAY_S
-from sluice.ports.object_store import ObjectStore, Upload
+from sluice.domain.task import State
+from sluice.ports.object_store import ObjectsPlace, ObjectStore, Upload
 from sluice.ports.store_errors import ForeignObjects, NoSuchObject, OutcomeUnknown, StoreError
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
 from tests.contracts.task_builder import a_task
@@ -26,6 +28,7 @@ from tests.support.memory_ports import memory_ports
 LOST = TaskRef(TenantId("acme"), TaskId("z" * 26))
 KEPT = [chunk_key(LOST, 1, "0" * 32), result_key(LOST, epoch=1, nonce="0" * 16, extension="csv")]
 KEYS = sorted(OWNERS)
+HERE = ObjectsPlace("s3", "s3://acme")
 
 
 class Places:
@@ -40,8 +43,10 @@ class Places:
     def rows(self, name: str) -> SqliteTasks:
         return self._opened.enter_context(closing(SqliteTasks(self._folder / name)))
 
-    def store(self, rows: SqliteTasks, *, proposed: str, bucket: ObjectStore | None = None) -> OwnedStore:
-        return OwnedStore(bucket or self.bucket, rows, proposed=proposed, place="s3://acme")
+    def store(
+        self, rows: SqliteTasks, *, proposed: str, bucket: ObjectStore | None = None, place: ObjectsPlace = HERE
+    ) -> OwnedStore:
+        return OwnedStore(bucket or self.bucket, rows, proposed=proposed, place=place)
 
     def keys(self) -> list[str]:
         return [item.key for item in self.bucket.list("")]
@@ -154,3 +159,116 @@ def test_a_bucket_that_is_away_is_asked_again_and_later_no_more(places: Places) 
     calls = bucket.calls
     store.put("in/v1/y", b"")
     assert bucket.calls == calls
+
+
+BESIDE = ObjectsPlace("directory")
+OTHER = ObjectsPlace("s3", "s3://acme/typo")
+
+
+def with_a_batch(rows: SqliteTasks, objects: ObjectStore | None = None) -> TaskRef:
+    """Add a row whose chunk is there where ``objects`` are given."""
+    task = a_task(batches_received=1)
+    if objects is not None:
+        objects.put(chunk_key(task.ref, 1, "0" * 32), b"x")
+    rows.create(task)
+    return task.ref
+
+
+def test_rows_whose_objects_are_in_a_bucket_are_not_opened_over_their_directory(places: Places) -> None:
+    rows, beside = places.rows("a"), MemoryStore(clock=places.clock)
+    with_a_batch(rows, places.store(rows, proposed="A"))
+    for _ in range(2):
+        with pytest.raises(ForeignObjects, match=r"in s3://acme \(backend s3\), and not in the data directory \("):
+            settle_beside(rows, beside, BESIDE)
+    assert rows.read_place() == HERE
+
+
+def test_rows_whose_objects_lie_beside_them_take_no_bucket(places: Places) -> None:
+    rows = places.rows("a")
+    settle_beside(rows, MemoryStore(clock=places.clock), BESIDE)
+    with_a_batch(rows)
+    for _ in range(2):
+        with pytest.raises(ForeignObjects, match=r"in the data directory \(.*\), and not in s3://acme \("):
+            places.store(rows, proposed="A")
+    assert (places.keys(), rows.read_place()) == ([], BESIDE)
+
+
+def test_rows_with_objects_take_no_empty_bucket_and_read_nothing_there(places: Places) -> None:
+    rows, typo = places.rows("a"), MemoryStore(clock=places.clock)
+    ref = with_a_batch(rows, places.store(rows, proposed="A"))
+    with pytest.raises(ForeignObjects, match=r"in s3://acme \(backend s3\), and not in s3://acme/typo \(backend s3\)"):
+        places.store(rows, proposed="A", bucket=typo, place=OTHER)
+    same_name = places.store(rows, proposed="A", bucket=typo)  # of another endpoint, say
+    for read in (same_name.get, same_name.head, lambda key: list(same_name.read_range(key, 0, 1))):
+        with pytest.raises(ForeignObjects, match="has none of them"):
+            read(chunk_key(ref, 1, "0" * 32))
+    assert list(typo.list("")) == []
+    assert rows.read_place() == HERE
+
+
+def test_results_that_are_in_another_bucket_than_is_set_are_missed_too(places: Places) -> None:
+    rows, typo = places.rows("a"), MemoryStore(clock=places.clock)
+    done = a_task(state=State.COMPLETED, result_key=result_key(a_task().ref, epoch=1, nonce="0" * 16, extension="csv"))
+    places.store(rows, proposed="A").put(done.result_key, b"x")
+    rows.create(done)
+    split = SplitStore(input=places.bucket, output=typo)
+    with pytest.raises(ForeignObjects, match="has none of them"):
+        places.store(rows, proposed="A", bucket=split).check()
+    assert list(typo.list("")) == []
+
+
+def test_another_name_of_the_same_bucket_is_taken_and_noted(places: Places) -> None:
+    rows = places.rows("a")
+    with_a_batch(rows, places.store(rows, proposed="A"))
+    places.store(rows, proposed="A", place=OTHER)
+    assert rows.read_place() == OTHER
+
+
+def test_another_bucket_that_cannot_be_asked_is_refused(places: Places) -> None:
+    rows = places.rows("a")
+    with_a_batch(rows, places.store(rows, proposed="A"))
+    with pytest.raises(ForeignObjects, match="and not in s3://acme/typo"):
+        places.store(rows, proposed="A", bucket=Away(places.bucket), place=OTHER)
+    places.store(rows, proposed="A", bucket=Away(places.bucket))  # its own that is away
+
+
+def test_rows_without_objects_may_begin_anywhere(places: Places) -> None:
+    rows, beside = places.rows("a"), MemoryStore(clock=places.clock)
+    rows.create(a_task())
+    for _ in range(2):
+        settle_beside(rows, beside, BESIDE)
+        assert rows.read_place() == BESIDE
+        places.store(rows, proposed="A").check()
+        assert rows.read_place() == HERE
+
+
+def test_rows_of_an_earlier_release_are_noted_where_their_objects_are_found(places: Places) -> None:
+    rows, beside = places.rows("a"), MemoryStore(clock=places.clock)
+    with_a_batch(rows, beside)
+    with pytest.raises(ForeignObjects, match="have their objects in another store: s3://acme"):
+        places.store(rows, proposed="A").check()
+    assert places.keys() == []
+    settle_beside(rows, beside, BESIDE)
+    assert rows.read_place() == BESIDE
+    owned = places.rows("owned")
+    with_a_batch(owned)
+    owned.identify("B")
+    with pytest.raises(ForeignObjects, match="in a bucket"):
+        settle_beside(owned, beside, BESIDE)
+    lost = places.rows("lost")
+    with_a_batch(lost)
+    with pytest.raises(ForeignObjects, match=r"the data directory .* has none of them"):
+        settle_beside(lost, MemoryStore(clock=places.clock), BESIDE)
+    assert lost.read_place() is None
+
+
+def test_a_copy_of_rows_takes_the_copy_of_their_bucket_under_another_name(places: Places, tmp_path: Path) -> None:
+    rows, copied = places.rows("a"), MemoryStore(clock=places.clock)
+    ref = with_a_batch(rows, places.store(rows, proposed="A"))
+    with closing(sqlite3.connect(tmp_path / "a")) as source, closing(sqlite3.connect(tmp_path / "copy")) as copy:
+        source.backup(copy)
+        forget_identity(copy)
+        copy.commit()
+    copied.put(chunk_key(ref, 1, "0" * 32), b"x")
+    places.store(places.rows("copy"), proposed="B", bucket=copied, place=OTHER)
+    assert places.rows("copy").read_place() == OTHER

@@ -59,7 +59,10 @@ class Backend(Protocol):
     """One choice of ``storage.backend``: where objects, task rows, links and API keys are."""
 
     def open_stores(self, settings: Settings) -> AbstractContextManager[Stores]:
-        """Open the stores until the context ends. Nothing is asked of a remote one before the first call."""
+        """Open the stores until the context ends. Raises ``ForeignObjects`` where the rows' objects are elsewhere.
+
+        Nothing is asked of a remote store before the first call, unless the rows note another one.
+        """
 
     def open_links(self, settings: Settings, public_url: PublicUrl) -> LocalLinks | None:
         """Links to files that this service serves itself below ``public_url``; None where the store serves them."""

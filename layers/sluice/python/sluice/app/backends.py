@@ -13,7 +13,7 @@ from sluice.adapters.directory.key_file import KeyFile
 from sluice.adapters.directory.links import LocalLinks, WatchAddresses, load_or_create_secret
 from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.forwarding_store import RoomyStore, SplitStore
-from sluice.adapters.owned_store import OwnedStore
+from sluice.adapters.owned_store import OwnedStore, settle_beside
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.app.backend import Backend, PublicUrl, Stores, assemble_ports
@@ -24,7 +24,7 @@ from sluice.ports.bundle import Ports
 from sluice.ports.invoker import Invoker
 from sluice.ports.journal import Journal
 from sluice.ports.key_store import KeyStore
-from sluice.ports.object_store import ObjectStore
+from sluice.ports.object_store import ObjectsPlace, ObjectStore
 from sluice.ports.pool import SerialPool
 from sluice.ports.store_errors import ForeignObjects, StoreError, StoreRefused
 
@@ -96,6 +96,7 @@ class DirectoryBackend(OneMachine):
         store = DirectoryStore(root, randomness=SystemRandomness(), check_room=disk.check_result)
         objects = RoomyStore(store, disk.check)
         with closing(self.open_tasks(settings)) as tasks:
+            settle_beside(tasks, store, objects_place(settings))
             yield Stores(objects, tasks, self.open_links(settings, ""), SerialPool(), has_room=disk.has_room)
 
     def open_links(self, settings: Settings, public_url: PublicUrl) -> LocalLinks:
@@ -131,7 +132,7 @@ class S3Backend(OneMachine):
             objects = SplitStore(input=objects, output=results)
         links = S3Links(place(result_url, s3.download_endpoint or s3.endpoint), clock=SystemClock())
         with closing(self.open_tasks(settings)) as tasks:
-            owned = own(objects, tasks, place=" or ".join(dict.fromkeys((s3.url, result_url))))
+            owned = own(objects, tasks, settings)
             call_s = s3.connect_timeout_s + s3.read_timeout_s
             yield Stores(owned, tasks, links, ThreadedPool(), call_s=call_s, check_owner=owned.check)
 
@@ -145,13 +146,23 @@ class OssFilesBackend(OneMachine):
 
         objects = open_objects(settings, credentials_of(settings))
         with closing(self.open_tasks(settings)) as tasks:
-            owned = own(objects.store, tasks, place=f"the bucket {settings.oss.bucket}")
+            owned = own(objects.store, tasks, settings)
             yield Stores(owned, tasks, objects.links, objects.pool, call_s=objects.call_s, check_owner=owned.check)
 
 
-def own(objects: ObjectStore, tasks: SqliteTasks, *, place: str) -> OwnedStore:
+def own(objects: ObjectStore, tasks: SqliteTasks, settings: Settings) -> OwnedStore:
     """A bucket for the rows of one data directory; many directories may be set to the same one by mistake."""
-    return OwnedStore(objects, tasks, proposed=SystemRandomness().bytes(16).hex(), place=place)
+    return OwnedStore(objects, tasks, proposed=SystemRandomness().bytes(16).hex(), place=objects_place(settings))
+
+
+def objects_place(settings: Settings) -> ObjectsPlace:
+    """Say which store the settings of one machine name."""
+    backend, s3, oss = settings.storage.backend, settings.s3, settings.oss
+    names = {
+        "s3": (s3.url, s3.result_url or s3.url),
+        "oss_files": (f"the bucket {oss.bucket}", f"the bucket {oss.result_bucket or oss.bucket}"),
+    }
+    return ObjectsPlace(backend, " or ".join(dict.fromkeys(names.get(backend, ()))))
 
 
 def _aliyun() -> Backend:

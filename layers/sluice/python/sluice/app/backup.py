@@ -21,8 +21,9 @@ from sluice.adapters.directory.atomic_file import (
     sync_folder,
     whole_file,
 )
-from sluice.adapters.sqlite.schema import forget_identity
-from sluice.app.backends import BACKUP_MARKER, LINK_SECRET_FILE, OBJECTS_FOLDER, TASKS_FILE
+from sluice.adapters.owned_store import elsewhere, is_other_kind
+from sluice.adapters.sqlite.schema import forget_identity, may_have_objects, read_place
+from sluice.app.backends import BACKUP_MARKER, LINK_SECRET_FILE, OBJECTS_FOLDER, TASKS_FILE, objects_place
 from sluice.app.settings.validation import Settings
 
 _KEYS = "keys.json"
@@ -62,13 +63,15 @@ def back_up(settings: Settings, target: Path) -> Copied:
     chunk is stored before its row names it and removed after its task has
     ended, so every row finds its objects, but for tasks that ended for good
     meanwhile. Unfinished uploads are left out: they are made again. Raises
-    ``BackupError``, and OSError when the copy cannot be written.
+    ``BackupError``, ``ForeignObjects`` where the settings name another store
+    than the rows' objects are in, and OSError when the copy cannot be written.
     """
     source = settings.data_directory
     if not (source / TASKS_FILE).is_file():
         raise BackupError(f"no service has its data in {source}")
     if any(_is_within(target, folder) for folder in (source, source / OBJECTS_FOLDER)):
         raise BackupError(f"{target} is in the directory that it would be a copy of, and would be lost with it")
+    _refuse_other_store(source / TASKS_FILE, settings)
     _make_empty(target)
     _mark(target, _Marker(_UNFINISHED, 0, 0, 0))
     tasks = _copy_rows(source / TASKS_FILE, target / TASKS_FILE)
@@ -111,6 +114,7 @@ def restore(source: Path, settings: Settings) -> Copied:
     target = settings.data_directory
     if _is_within(target, source):
         raise BackupError(f"{target} is in the backup that it would be a copy of: name another folder")
+    _refuse_other_store(source / TASKS_FILE, settings, is_alone=True)
     _make_empty(target)
     _mark(target, _Marker(_UNFINISHED, 0, 0, 0))
     for path in _files(source):
@@ -163,6 +167,15 @@ def _copy_rows(source: Path, target: Path) -> int:
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, whatever is copied of it next
         count: int = copy.execute("SELECT count(*) FROM tasks").fetchone()[0]
     return count
+
+
+def _refuse_other_store(rows_file: Path, settings: Settings, *, is_alone: bool = False) -> None:
+    """A copy of the rows without their files would pass for a whole one. ``is_alone``: nothing has the file open."""
+    mode = "mode=ro&immutable=1" if is_alone else "mode=ro"
+    with closing(sqlite3.connect(f"{rows_file.absolute().as_uri()}?{mode}", uri=True)) as rows:
+        noted, here = read_place(rows), objects_place(settings)
+        if is_other_kind(noted, here) and may_have_objects(rows):
+            raise elsewhere(noted, here)
 
 
 def _count_rows(file: Path) -> int | None:

@@ -11,7 +11,7 @@ from sluice.app.settings.validation import SettingsError
 from sluice.cli.formatting import printable, printable_lines
 from sluice.client.errors import SluiceApiError
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.ports.store_errors import NewerSchemaError, StoreError, StoreFull, StoreRefused
+from sluice.ports.store_errors import ForeignObjects, NewerSchemaError, StoreError, StoreFull, StoreRefused
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -40,6 +40,8 @@ def describe(error: Exception) -> CommandFailure:
             text = _sluice_error(error)
         case SettingsError() | KeysMissingError():
             text, exit_code = f"sluice: {error}", WRONG_USAGE
+        case ForeignObjects():
+            text = f"sluice: {error.code_shown}: {printable(str(error))}"
         case StoreRefused() | NewerSchemaError() if not isinstance(error, StoreFull):
             text = f"sluice: {printable(str(error))}"
         case StoreError():

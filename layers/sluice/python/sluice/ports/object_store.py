@@ -13,6 +13,22 @@ FILENAME = "filename"
 """Metadata that names downloads of the object, as percent-encoded UTF-8, where a link itself cannot."""
 
 
+class ObjectsPlace(NamedTuple):
+    """Which store has the objects, in the words of the settings; no secret."""
+
+    backend: str
+    """Its name in the settings."""
+    name: str = ""
+    """Its bucket or buckets; empty for objects beside the rows, which may be moved together."""
+
+    def __str__(self) -> str:
+        return f"{self.name or 'the data directory'} (backend {self.backend})"
+
+
+SOME_BUCKET = ObjectsPlace("s3 or oss_files", "a bucket")
+"""What is known of rows that owned a bucket before they noted which."""
+
+
 class ObjectInfo(NamedTuple):
     """What is known of a whole object without reading it."""
 

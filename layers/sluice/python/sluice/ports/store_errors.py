@@ -42,7 +42,7 @@ class StoreRefused(StoreError):
 
 
 class ForeignObjects(StoreRefused):
-    """The objects in the store belong to other task rows: nothing of them is changed."""
+    """The objects in the store belong to other task rows, or those of the rows are in another: nothing is changed."""
 
 
 class StoreFull(StoreRefused):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from sluice.adapters.task_columns import Column, Value, columns_of
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, Task
+from sluice.ports.object_store import SOME_BUCKET, ObjectsPlace
 from sluice.ports.store_errors import NewerSchemaError
 
 Upgrade = Callable[[sqlite3.Connection], None]
@@ -78,6 +79,34 @@ def identify(db: sqlite3.Connection, proposed: str) -> str:
 def forget_identity(db: sqlite3.Connection) -> None:
     """Make a copy a file of its own, beside which the one that it was copied from may go on."""
     db.execute("DROP TABLE IF EXISTS identity")
+
+
+def read_place(db: sqlite3.Connection) -> ObjectsPlace | None:
+    """Which store has the objects of these rows. An owner of a bucket that noted none yet has them in a bucket."""
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    found = db.execute("SELECT backend, name FROM objects_place").fetchone() if "objects_place" in tables else None
+    if found is not None:
+        return ObjectsPlace(*found)
+    owns = "identity" in tables and db.execute("SELECT 1 FROM identity").fetchone() is not None
+    return SOME_BUCKET if owns else None
+
+
+def note_place(db: sqlite3.Connection, place: ObjectsPlace) -> None:
+    """Note which store has the objects, in the place of what was noted.
+
+    In a table beside ``identity``, which stays as earlier releases write it.
+    """
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS objects_place "
+        "(one INTEGER PRIMARY KEY CHECK (one = 1), backend TEXT NOT NULL, name TEXT NOT NULL)"
+    )
+    db.execute("INSERT OR REPLACE INTO objects_place VALUES (1, ?, ?)", place)
+
+
+def may_have_objects(db: sqlite3.Connection) -> bool:
+    """Whether there is a row whose chunks, file or garbage may be there; a tombstone has none."""
+    query = "SELECT 1 FROM tasks WHERE params <> '' AND (batches_received > 0 OR man_sha <> '') LIMIT 1"
+    return db.execute(query).fetchone() is not None
 
 
 def _add_missing_columns(db: sqlite3.Connection) -> None:

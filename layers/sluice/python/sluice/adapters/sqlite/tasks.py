@@ -15,15 +15,16 @@ import msgspec
 
 from sluice.adapters.page_cursor import Position
 from sluice.adapters.sqlite.connections import Connections, Synchronous
-from sluice.adapters.sqlite.schema import LIVE, identify, prepare
+from sluice.adapters.sqlite.schema import LIVE, identify, may_have_objects, note_place, prepare, read_place
 from sluice.adapters.task_columns import columns_of, decode_task, encode_fields, encode_task
 from sluice.domain.attempts import LeaseEnds
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import TaskId, TaskRef, TenantId
+from sluice.domain.keys import TASK_ID, TENANT_ID, TaskId, TaskRef, TenantId, input_folder, output_folder
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.domain.timestamps import TIME_MAX
+from sluice.ports.object_store import ObjectsPlace
 from sluice.ports.store_errors import StoreFull
 from sluice.ports.task_store import ClaimedTask, TaskPage, pass_by
 
@@ -59,6 +60,16 @@ Of parameters that are damaged as much as shows it, since they may be as long.
 _CLAIM = _names(Claim)
 _ATTEMPT = _names(Attempt)
 _OF_TASK = "WHERE tenant = ? AND task_id = ?"
+_WITH_OBJECTS = (
+    (f"task_id FROM tasks WHERE {LIVE} AND batches_received > 0", input_folder),
+    ("task_id FROM tasks WHERE state = 'open' AND batches_received > 0", input_folder),
+    (
+        """CASE WHEN result_of = '' THEN task_id ELSE result_of END FROM tasks
+        WHERE state = 'completed' AND result_key <> '' AND deleted_at = 0""",
+        output_folder,
+    ),
+)
+"""Tasks with objects, and where those are."""
 
 _TENANT, _TASK_ID, _CREATED_AT, _PARAMS = map(
     Task.__struct_fields__.index, ("tenant", "task_id", "created_at", "params")
@@ -122,6 +133,35 @@ class SqliteTasks:
         """Whether there is no row."""
         with self._connections.reading() as db:
             return db.execute("SELECT 1 FROM tasks LIMIT 1").fetchone() is None
+
+    def read_place(self) -> ObjectsPlace | None:
+        """Which store has the objects of these rows; None where it was not noted yet."""
+        with self._connections.reading() as db:
+            return read_place(db)
+
+    def note_place(self, place: ObjectsPlace) -> None:
+        """Write down which store has them from now on."""
+        with self._connections.writing() as db:
+            note_place(db, place)
+
+    def may_have_objects(self) -> bool:
+        """Whether there is a row whose chunks, file or garbage may be there."""
+        with self._connections.reading() as db:
+            return may_have_objects(db)
+
+    def sample_folders(self, limit: int) -> list[str]:
+        """Folders of objects that have to be there unless they were lost, of some rows of each kind."""
+        with self._connections.reading() as db:
+            found = [
+                (folder, *row)
+                for query, folder in _WITH_OBJECTS
+                for row in db.execute(f"SELECT tenant, {query} LIMIT ?", (limit,))
+            ]
+        return [
+            folder(TaskRef(tenant, task_id))
+            for folder, tenant, task_id in found
+            if TENANT_ID.fullmatch(str(tenant)) and TASK_ID.fullmatch(str(task_id))  # else it is damaged
+        ]
 
     def read(self, ref: TaskRef) -> Task | None:
         with self._connections.reading() as db:
