@@ -167,6 +167,12 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("a tombstone has no parameters")
         return self.params
 
+    def without_columns(self) -> Task:
+        """What a caller may keep for long: all that is shown of a task. The columns of its tables may be megabytes."""
+        if self.params is None:
+            return self
+        return msgspec.structs.replace(self, params=self.params.without_columns())
+
     def rows_by_sheet(self) -> dict[str, int | None]:
         """The rows of each declared sheet by its name, None before the seal; nothing for a task of one table."""
         sheets = self.params.sheets if self.params else ()

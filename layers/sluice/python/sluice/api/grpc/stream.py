@@ -74,20 +74,12 @@ class ExportStream:
         return self._task.task_id if self._task else ""
 
     def answer(self, requests: Iterator[pb.ExportRequest]) -> Responses:
-        request = next(requests, None)
-        if request is None or request.WhichOneof("payload") != "metadata":
-            raise SluiceError(ErrorCode.INVALID_REQUEST, "The first message is the metadata.", field="metadata")
-        self._metadata = request.metadata
-        if self._metadata.wait_timeout_s < 0:
-            raise SluiceError(ErrorCode.INVALID_REQUEST, "wait_timeout_s is 0 or more seconds.", field="wait_timeout_s")
-        opened = open_task(self._call, self._metadata)
-        self._task = task = opened.task
-        first = first_response(self._call, opened)
+        self._task, first = self._open(next(requests, None))
         if self._wants("early_response"):
             yield first
-        totals = yield from self._store(task.ref, requests)
+        totals = yield from self._store(self._task.ref, requests)
         is_said = totals is not None
-        task = close_export(self._ports, task.ref, totals or CloseRequest(), is_said=is_said)
+        task = close_export(self._ports, self._task.ref, totals or CloseRequest(), is_said=is_said).without_columns()
         self._sealed = True
         is_unchecked = ends_unchecked(task.live_params, is_said=is_said)
         if self._wants("wait"):
@@ -97,6 +89,16 @@ class ExportStream:
         error = error_of(task)
         if error is not None:
             raise Logged(error, is_answered=True)  # it was recorded where the task failed or was cancelled
+
+    def _open(self, request: pb.ExportRequest | None) -> tuple[Task, pb.ExportResponse]:
+        """Open the task. Nothing of its columns is kept from here on: a stream may take hours."""
+        if request is None or request.WhichOneof("payload") != "metadata":
+            raise SluiceError(ErrorCode.INVALID_REQUEST, "The first message is the metadata.", field="metadata")
+        self._metadata = switches_of(request.metadata)
+        if self._metadata.wait_timeout_s < 0:
+            raise SluiceError(ErrorCode.INVALID_REQUEST, "wait_timeout_s is 0 or more seconds.", field="wait_timeout_s")
+        opened = open_task(self._call, request.metadata)
+        return opened.task.without_columns(), first_response(self._call, opened)
 
     def note_refused(self, error: SluiceError) -> None:
         """Have the status say why the stream ended before its task was sealed; it can be continued."""
@@ -189,6 +191,16 @@ class ExportStream:
             task = waiting.read(partial(find_changed, self._ports), task)
         waiting.check()
         return task
+
+
+SWITCHES = ("early_response", "wait", "wait_timeout_s", "ack_batches", "totals_follow")
+"""Of the metadata: how the stream itself goes."""
+
+
+def switches_of(metadata: pb.ExportMetadata) -> pb.ExportMetadata:
+    """A copy of the switches alone. A message keeps what it was parsed into, cleared or not."""
+    sent = {field.name: value for field, value in metadata.ListFields() if field.name in SWITCHES}
+    return pb.ExportMetadata(**sent)
 
 
 def open_task(call: GrpcCall, metadata: pb.ExportMetadata) -> Opened:

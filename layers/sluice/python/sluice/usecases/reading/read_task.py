@@ -40,14 +40,17 @@ def batch_ranges(ports: Ports, ref: TaskRef) -> list[tuple[int, int]]:
 
 
 def find_changed(ports: Ports, task: Task) -> Task:
-    """The row as of now, read only if it changed since ``task`` was read. Raises as ``find_task``."""
-    return task if ports.tasks.read_rev(task.ref) == task.rev else find_task(ports, task.ref)
+    """The row as of now, read only if it changed since ``task`` was read. Raises as ``find_task``.
+
+    Without columns, as ``read_status`` gives it: its caller holds it until the next change.
+    """
+    return task if ports.tasks.read_rev(task.ref) == task.rev else find_task(ports, task.ref).without_columns()
 
 
 def read_status(ports: Ports, ref: TaskRef) -> Task:
-    """The row as of now; does not read the claims. Raises TASK_NOT_FOUND and TASK_DELETED."""
+    """The row as of now, ``without_columns``; does not read the claims. Raises TASK_NOT_FOUND and TASK_DELETED."""
     try:
-        task = find_task(ports, ref)
+        task = find_task(ports, ref).without_columns()
     except SluiceError:
         ports.journal.record(Event.STATUS_NOT_FOUND, tenant=ref.tenant)
         raise

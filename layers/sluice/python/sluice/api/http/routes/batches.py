@@ -59,8 +59,7 @@ async def put_rows(call: HttpCall[BatchQuery]) -> Response:
     try:
         check_sequence(sequence, call.ports.limits)
         media = media_of(call.request, allowed=(JSON, NDJSON, CSV, PROTOBUF))
-        params = (await call.run(resources.service.params_cache.read, ref)).params
-        shape = RowShape.of(params, call.query.sheet, call.ports.limits)
+        await call.run(_check_sheet, resources, ref, call.query.sheet)
         with resources.body_budget.reserve(call.principal) as reserved:
             body = await read_body(
                 call.request,
@@ -69,7 +68,7 @@ async def put_rows(call: HttpCall[BatchQuery]) -> Response:
                 timeouts=resources.body_timeouts,
                 turn=call.decoding_turn,
             )
-            read = await call.decode(_decode, resources, media, shape, body, sequence)
+            read = await call.decode(_decode, call, media, body, sequence)
             call.check_key()  # a body may have taken minutes
             receipt = await call.run(_store, resources, ref, sequence, read)
     except SluiceError as error:
@@ -85,9 +84,16 @@ def read_sequence(text: str) -> int:
     return int(text)
 
 
-def _decode(resources: HttpResources, media: Media, shape: RowShape, body: bytes, sequence: int) -> TableBatch:
-    with resources.service.decoding:  # shared with gRPC
-        return read_rows(body, media, shape, resources.ports.limits, sequence=sequence)
+def _check_sheet(resources: HttpResources, ref: TaskRef, sheet: str) -> None:
+    """Raise where the task takes no such rows. Keeps nothing: columns may be megabytes, and a body takes minutes."""
+    resources.service.params_cache.read(ref).params.find_sheet(sheet)
+
+
+def _decode(call: HttpCall[BatchQuery], media: Media, body: bytes, sequence: int) -> TableBatch:
+    service, limits = call.resources.service, call.ports.limits
+    with service.decoding:  # shared with gRPC
+        shape = RowShape.of(service.params_cache.read(call.task_ref).params, call.query.sheet, limits)
+        return read_rows(body, media, shape, limits, sequence=sequence)
 
 
 def _store(resources: HttpResources, ref: TaskRef, sequence: int, read: TableBatch) -> BatchReceipt:
