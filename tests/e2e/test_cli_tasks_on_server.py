@@ -208,6 +208,16 @@ def test_a_wrong_key_or_address_is_said(relay: HttpRelay) -> None:
         assert "slc_wrong" not in done.stderr
 
 
+def test_delete_removes_a_cancelled_export_as_it_says(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as ports:
+        cancelled = open_task(ports)
+    sluice("task", "cancel", cancelled.task_id, "--data", tmp_path)
+    assert sluice("task", "delete", cancelled.task_id, "--data", tmp_path).stdout.endswith("is deleted.\n")
+    with data_directory(tmp_path) as ports, pytest.raises(SluiceError) as caught:
+        find_task(ports, cancelled)
+    assert caught.value.code is ErrorCode.TASK_DELETED
+
+
 def test_delete_works_on_a_directory_too(tmp_path: Path) -> None:
     with data_directory(tmp_path) as ports:
         running, done = open_task(ports), open_task(ports)

@@ -146,6 +146,28 @@ def test_below_the_threshold_batches_are_refused_and_exports_are_finished_once_t
         assert len(finished_export(service)[1]) > MIB
 
 
+def test_below_the_threshold_nothing_is_opened_and_what_is_there_is_closed_cancelled_and_deleted(
+    service: ServiceProcess, disk: Path
+) -> None:
+    finished, _ = finished_export(service)
+    with Client(service.url, retry_for_s=0) as client:
+        known = client.open(format="csv", filename="t", columns=COLUMNS, idempotency_key="known")
+        closed, cancelled = (client.open(format="csv", filename="t", columns=COLUMNS) for _ in range(2))
+        filler = fill(disk, leave=6 * MIB)
+        with pytest.raises(SluiceApiError) as refused_open:
+            client.open(format="csv", filename="t", columns=COLUMNS)
+        assert (refused_open.value.code, refused_open.value.status) == ("STORAGE_FULL", 507)
+        assert client.open(format="csv", filename="t", columns=COLUMNS, idempotency_key="known").id == known.id
+        closed.close()
+        assert cancelled.cancel().state == "cancelled"
+        for _ in range(2):
+            known.delete()
+        client.export(finished).delete()
+        filler.unlink()
+        assert client.open(format="csv", filename="t", columns=COLUMNS).status().state == "open"
+        assert closed.wait(WAIT_S).state == "completed"
+
+
 def test_where_no_file_has_room_nothing_is_rendered_again_while_batches_are_taken(
     service: ServiceProcess, disk: Path
 ) -> None:

@@ -233,6 +233,7 @@ def fields(name: str, task: Task) -> TaskFields:
     return STEPS[name][0](task).fields
 
 
+NO_COLUMNS = {"params": PARAMS.without_columns()}
 ENDED = {"lease_until": 0, "finished_at": NOW, "expires_at": NOW + TIMINGS.retention_s, "due_at": NOW}
 LEASED = {"lease_until": NOW + TIMINGS.lease_s, "due_at": NOW + TIMINGS.lease_s + TIMINGS.skew_s}
 REASON = {"last_error_code": "CHUNK_MISSING", "last_error": "gone"}
@@ -241,8 +242,8 @@ REASON = {"last_error_code": "CHUNK_MISSING", "last_error": "gone"}
 @pytest.mark.parametrize(
     ("name", "task", "expected"),
     [
-        ("cancel", row(State.COMPOSING), ENDED),
-        ("delete", row(State.COMPLETED, gc_round=2), {"deleted_at": NOW, "due_at": NOW, "gc_round": 0}),
+        ("cancel", row(State.COMPOSING), ENDED | NO_COLUMNS),
+        ("delete", row(State.COMPLETED, gc_round=2), {"deleted_at": NOW, "due_at": NOW, "gc_round": 0} | NO_COLUMNS),
         ("heartbeat", row(State.COMPOSING), {"rows_done": 7, "parts_done": 2, "phase": "uploading"} | LEASED),
         (
             "release",
@@ -258,7 +259,7 @@ REASON = {"last_error_code": "CHUNK_MISSING", "last_error": "gone"}
         ("postpone", row(State.SEALED), {"due_at": NOW + 15}),
         ("trigger_again", row(State.SEALED), {"due_at": NOW + TIMINGS.trigger_grace_s}),
         ("make_due", row(State.COMPOSING), {"due_at": NOW}),
-        ("expire_idle", row(State.OPEN), ENDED | {"expires_at": NOW}),
+        ("expire_idle", row(State.OPEN), ENDED | {"expires_at": NOW} | NO_COLUMNS),
         ("expire_result", row(State.COMPLETED), {"gc_round": 0, "due_at": NOW + TIMINGS.link_s}),
         (
             "put_off",

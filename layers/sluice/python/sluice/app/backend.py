@@ -51,6 +51,8 @@ class Stores(NamedTuple):
     """Starts a composer elsewhere when a trigger was lost; made over the objects as this process writes them."""
     has_room: Callable[[int], bool] = always_room
     """As in the ports."""
+    give_back_room: Callable[[], object] = nothing
+    """As in the ports."""
     check_owner: Callable[[], None] = nothing
     """Raises ``ForeignObjects`` where ``objects`` belong to other rows, which their first change would meet too."""
 
@@ -120,6 +122,7 @@ def assemble_ports(
         journal=journal,
         pool=stores.pool,
         has_room=stores.has_room,
+        give_back_room=stores.give_back_room,
         limits=settings.limits(),
         timings=settings.timings(),
     )

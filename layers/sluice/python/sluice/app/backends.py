@@ -47,7 +47,13 @@ class OneMachine:
                 f"{root} has objects and no {TASKS_FILE}, whose rows say what they are: its restore was cut off, or "
                 "the file was removed. Restore into a new folder, or put the file back"
             )
-        return SqliteTasks(self.tasks_file(settings), make_room=self.open_disk(settings).give_up_reserve)
+        disk = self.open_disk(settings)
+        return SqliteTasks(
+            self.tasks_file(settings),
+            make_room=disk.give_up_reserve,
+            check_room=disk.check,
+            has_room=disk.has_room,
+        )
 
     def open_keys(self, settings: Settings) -> KeyStore:
         return KeyFile(settings.api_keys_path, beside=settings.data_directory)
@@ -97,7 +103,14 @@ class DirectoryBackend(OneMachine):
         objects = RoomyStore(store, disk.check)
         with closing(self.open_tasks(settings)) as tasks:
             settle_beside(tasks, store, objects_place(settings))
-            yield Stores(objects, tasks, self.open_links(settings, ""), SerialPool(), has_room=disk.has_room)
+            yield Stores(
+                objects,
+                tasks,
+                self.open_links(settings, ""),
+                SerialPool(),
+                has_room=disk.has_room,
+                give_back_room=tasks.give_back_room,
+            )
 
     def open_links(self, settings: Settings, public_url: PublicUrl) -> LocalLinks:
         return LocalLinks(public_url, secret=_link_secret(settings), clock=SystemClock())
@@ -134,7 +147,8 @@ class S3Backend(OneMachine):
         with closing(self.open_tasks(settings)) as tasks:
             owned = own(objects, tasks, settings)
             call_s = s3.connect_timeout_s + s3.read_timeout_s
-            yield Stores(owned, tasks, links, ThreadedPool(), call_s=call_s, check_owner=owned.check)
+            stores = Stores(owned, tasks, links, ThreadedPool(), call_s=call_s, check_owner=owned.check)
+            yield stores._replace(give_back_room=tasks.give_back_room)
 
 
 class OssFilesBackend(OneMachine):
@@ -147,7 +161,8 @@ class OssFilesBackend(OneMachine):
         objects = open_objects(settings, credentials_of(settings))
         with closing(self.open_tasks(settings)) as tasks:
             owned = own(objects.store, tasks, settings)
-            yield Stores(owned, tasks, objects.links, objects.pool, call_s=objects.call_s, check_owner=owned.check)
+            stores = Stores(owned, tasks, objects.links, objects.pool, call_s=objects.call_s, check_owner=owned.check)
+            yield stores._replace(give_back_room=tasks.give_back_room)
 
 
 def own(objects: ObjectStore, tasks: SqliteTasks, settings: Settings) -> OwnedStore:

@@ -267,6 +267,7 @@ class SweeperLoop:
             lambda: sweep_tasks(self._ports, memory=self._memory, is_watched=False, on_step=self._step)
         )
         self._failed_in_a_row = 0 if succeeded else self._failed_in_a_row + 1
+        self._guarded(self._ports.give_back_room)
 
     def walk_if_due(self) -> None:
         """Once the clock is believed: tidy up what the process before left, and compare the stores weekly.

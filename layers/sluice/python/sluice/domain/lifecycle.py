@@ -157,11 +157,11 @@ def seal(task: Task, manifest: Manifest, *, now: float, timings: Timings) -> Tra
 
 
 def cancel(task: Task, *, now: float, timings: Timings) -> Transition:
-    """End a task that has not ended, without a file."""
+    """End a task that has not ended, without a file. Its columns go: nothing can use them any more."""
     return Transition(
         guard=Guard(state=task.state, rev=task.rev, epoch=task.epoch),
         target=State.CANCELLED,
-        fields=_ended(now, kept_s=timings.retention_s),
+        fields={**_without_columns(task), **_ended(now, kept_s=timings.retention_s)},
         is_mine=lambda row: row.state is State.CANCELLED,
     )
 
@@ -174,7 +174,11 @@ def delete(task: Task, *, now: float) -> Transition:
     return Transition(
         guard=Guard(state=task.state, rev=task.rev),
         target=State.EXPIRED if task.state is State.COMPLETED else task.state,
-        fields={"deleted_at": now, "due_at": now, "gc_round": 0} if task.params else {"deleted_at": now},
+        fields=(
+            {**_without_columns(task), "deleted_at": now, "due_at": now, "gc_round": 0}
+            if task.params
+            else {"deleted_at": now}
+        ),
         is_mine=lambda row: row.deleted_at > 0,
     )
 
@@ -299,7 +303,7 @@ def expire_idle(task: Task, *, now: float) -> Transition:
     return Transition(
         guard=Guard(state=State.OPEN, rev=task.rev),
         target=State.EXPIRED,
-        fields=_ended(now, kept_s=0),
+        fields={**_without_columns(task), **_ended(now, kept_s=0)},
         is_mine=lambda row: row.state is State.EXPIRED,
     )
 
@@ -351,6 +355,11 @@ def _content(params: ExportParams, manifest: Manifest, *, now: float, timings: T
         "due_at": now + timings.trigger_grace_s,
         **NO_ERROR,  # of a refused stream
     }
+
+
+def _without_columns(task: Task) -> TaskFields:
+    """What an end sets after which no row is taken and nothing is rendered: columns may be megabytes."""
+    return {"params": task.live_params.without_columns()}
 
 
 def _ended(now: float, *, kept_s: float) -> TaskFields:

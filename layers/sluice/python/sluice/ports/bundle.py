@@ -12,7 +12,7 @@ from sluice.ports.clock import Clock, Randomness
 from sluice.ports.invoker import Invoker
 from sluice.ports.journal import Journal
 from sluice.ports.object_store import MintsLinks, ObjectStore
-from sluice.ports.pool import OrderedPool, SerialPool
+from sluice.ports.pool import OrderedPool, SerialPool, nothing
 from sluice.ports.task_store import TaskStore
 
 
@@ -37,6 +37,8 @@ class Ports:
     pool: OrderedPool = field(default_factory=SerialPool)
     has_room: Callable[[int], bool] = always_room
     """Whether the store takes a result of so many bytes now. Reserves nothing."""
+    give_back_room: Callable[[], object] = nothing
+    """Gives room of task rows that are gone back to the disk, where they are on one; bounded, raises as a store."""
     limits: Limits = field(default_factory=Limits)
     timings: Timings = field(default_factory=Timings)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sluice.domain.keys import TaskRef
 from sluice.domain.limits import MIB
 from sluice.domain.params import ExportParams
-from sluice.domain.task import Task
+from sluice.domain.task import State, Task
 from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import note_export
@@ -17,6 +17,9 @@ from sluice.usecases.reading.read_task import find_task
 
 COLUMN_BYTES = 300
 """Of a column's objects without its texts; 200,000 columns are 60 MB."""
+
+_WITHOUT_COLUMNS = frozenset({State.CANCELLED, State.EXPIRED})
+"""States of a task that takes no row any more, and whose file is not made again."""
 
 
 class CachedParams(NamedTuple):
@@ -55,7 +58,7 @@ class ParamsCache:
         self._lock = threading.Lock()
 
     def read(self, ref: TaskRef) -> CachedParams:
-        """The task's definition; raises as ``find_task``, and for a task that takes no batches and kept none."""
+        """The task's definition; raises as ``find_task``, CANCELLED and EXPIRED, and for a task that kept none."""
         with self._lock:
             cached, until = self._known.get(ref, (None, 0))
             if cached is not None and self._ports.clock.monotonic() < until:
@@ -63,14 +66,19 @@ class ParamsCache:
                 note_export(ref.task_id, opened_by=cached.opened_by, trace_parent=cached.trace_parent)
                 return cached
         task = find_task(self._ports, ref)
-        if task.params is None:
+        if task.params is None or task.state in _WITHOUT_COLUMNS:
             raise ended_error(task)
         return self.remember(task)
 
     def remember(self, task: Task) -> CachedParams:
-        """Keep the definition of a task that was just opened or read, and that has its parameters still."""
+        """Keep the definition of a task that was just opened or read, unless its end took the columns out of it.
+
+        The task has its parameters still.
+        """
         weight = _weight(task.live_params)
         cached = CachedParams(task.live_params, task.created_at, task.client_request_id, task.trace_parent, weight)
+        if task.state in _WITHOUT_COLUMNS:
+            return cached
         with self._lock:
             self._forget(task.ref)
             self._known[task.ref] = cached, self._ports.clock.monotonic() + self._age_max_s

@@ -27,6 +27,9 @@ _UNKNOWN = {
 }
 """Errors of the disk or of sharing it. Any other error is a bug of ours or a damaged file, and stays what it is."""
 
+LOG_BYTES_KEPT = 4 << 20
+"""Of the write-ahead log, which one large change may make longer than the file: it is cut to so much afterwards."""
+
 
 class _FileConnection(sqlite3.Connection):
     """Knows which write-ahead log it has open."""
@@ -67,13 +70,19 @@ class Connections:
 
         Threads of this process queue at a lock, because SQLite's own waiting is sleeping and trying again.
         """
+        with self.alone() as db:
+            db.execute("BEGIN IMMEDIATE")
+            yield db
+            db.execute("COMMIT")
+
+    @contextmanager
+    def alone(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection outside any transaction, while no other thread of this process writes."""
         if not self._writing.acquire(timeout=self._busy_timeout_s):
             raise OutcomeUnknown("another thread is writing")
         try:
             with self._lend() as db:
-                db.execute("BEGIN IMMEDIATE")
                 yield db
-                db.execute("COMMIT")
         finally:
             self._writing.release()
 
@@ -133,6 +142,7 @@ class Connections:
         )
         try:
             db.execute(f"PRAGMA synchronous = {self._synchronous}")
+            db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_KEPT}")
             db.text_factory = _text
         except BaseException:
             db.close()
@@ -172,6 +182,7 @@ def _make_file(path: Path) -> None:
     with suppress(OSError):  # SQLite meets the same, and says it in its own way
         os.close(os.open(staged, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))  # the files beside it get its mode
     with closing(sqlite3.connect(staged, isolation_level=None)) as db:
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before anything is written; see free_pages.py
         db.execute("PRAGMA journal_mode = WAL")
     with suppress(FileExistsError):
         os.link(staged, path)

@@ -19,7 +19,11 @@ def _share_results(_: sqlite3.Connection) -> None:
     """Version 2: a result may be another task's too. A sweeper that does not know that would delete it."""
 
 
-UPGRADES: tuple[Upgrade, ...] = (_share_results,)
+def _pack_definitions(_: sqlite3.Connection) -> None:
+    """Version 3: long parameters are packed. A release that does not know it would take their rows for damaged."""
+
+
+UPGRADES: tuple[Upgrade, ...] = (_share_results, _pack_definitions)
 """From version 1 to 2, from 2 to 3 and so on. A new column needs none, since it is added from its struct, unless a
 release that does not know it could do harm: a higher version keeps that release from the file."""
 

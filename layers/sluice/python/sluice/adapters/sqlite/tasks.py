@@ -7,6 +7,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,16 +16,30 @@ import msgspec
 
 from sluice.adapters.page_cursor import Position
 from sluice.adapters.sqlite.connections import Connections, Synchronous
+from sluice.adapters.sqlite.free_pages import (
+    CONVERTED_BYTES_MAX,
+    SPARE_PAGES,
+    STEPS_MAX,
+    Pages,
+    convert,
+    count_pages,
+    give_back_step,
+    shrink,
+)
+from sluice.adapters.sqlite.packed import LISTED, pack, unpack
 from sluice.adapters.sqlite.schema import LIVE, identify, may_have_objects, note_place, prepare, read_place
-from sluice.adapters.task_columns import columns_of, decode_task, encode_fields, encode_task
+from sluice.adapters.task_columns import Columns, Value, columns_of, decode_task, encode_fields, encode_task
 from sluice.domain.attempts import LeaseEnds
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TASK_ID, TENANT_ID, TaskId, TaskRef, TenantId, input_folder, output_folder
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
+from sluice.domain.params import ExportParams
 from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.domain.timestamps import TIME_MAX
+from sluice.ports.bundle import always_room
 from sluice.ports.object_store import ObjectsPlace
+from sluice.ports.pool import nothing
 from sluice.ports.store_errors import StoreFull
 from sluice.ports.task_store import ClaimedTask, TaskPage, pass_by
 
@@ -34,7 +49,7 @@ Changed = TypeVar("Changed")
 _SCAN_ROWS = 500
 """Rows that a scan holds at a time at most, so that it needs no transaction that stays open."""
 _SCAN_CHARS = 4 << 20
-"""Of parameters, which may be megabytes in a row; a scan holds no more rows than reach it."""
+"""Of parameters as they are stored, which may be megabytes in a row; a scan holds no more rows than reach it."""
 
 
 def _names(struct: type[msgspec.Struct]) -> str:
@@ -48,7 +63,8 @@ def _marks(struct: type[msgspec.Struct]) -> str:
 _TASK = _names(Task)
 _LISTED = _TASK.replace(
     '"params"',
-    """CASE WHEN NOT json_valid(params) THEN substr(params, 1, 99)
+    f"""CASE WHEN typeof(params) = 'blob' THEN {LISTED}
+    WHEN NOT json_valid(params) THEN substr(params, 1, 99)
     WHEN json_type(params, '$.sheets') = 'array' THEN json_set(params, '$.sheets',
         (SELECT json_group_array(json_remove(value, '$.columns')) FROM json_each(params, '$.sheets')))
     ELSE json_remove(params, '$.columns') END""",
@@ -99,12 +115,21 @@ class SqliteTasks:
         synchronous: Synchronous = "FULL",
         busy_timeout_s: float = 10,
         make_room: Callable[[], bool] = lambda: False,
+        check_room: Callable[[], None] = nothing,
+        has_room: Callable[[int], bool] = always_room,
     ) -> None:
-        """``make_room`` is called where a full disk is in the way of opening the file, or of a change of a task.
+        """``check_room`` raises ``StoreFull`` where the disk has no room for one more task: others need what is left.
+
+        ``has_room`` says whether so many bytes more may be written.
+
+        ``make_room`` is called where a full disk is in the way of opening the file, or of a change of a task.
 
         True: it is tried again, once. New tasks and batches are not, so that tasks can be ended, which makes more room.
         """
         self._make_room = make_room
+        self._check_room = check_room
+        self._has_room = has_room
+        self._is_converted = False
         self._connections = Connections(path, synchronous=synchronous, busy_timeout_s=busy_timeout_s)
         self._with_room(self._prepare)
 
@@ -119,6 +144,32 @@ class SqliteTasks:
             if not self._make_room():
                 raise
         return change()
+
+    def give_back_room(self) -> None:
+        """Give pages that no row needs back to the disk, bounded; the rest at the next call. Others write meanwhile.
+
+        A file that an older release made is written anew at the first call, if its rows are not too many. Raises
+        ``StoreFull``, once, where the disk has no room for that.
+        """
+        pages = count_pages(self._connections)
+        if not pages.can_go_back:
+            self._convert(pages)
+        elif pages.free > SPARE_PAGES:
+            for _ in range(STEPS_MAX):
+                if not self._with_room(partial(give_back_step, self._connections)):
+                    break
+            shrink(self._connections)
+
+    def _convert(self, pages: Pages) -> None:
+        if self._is_converted or pages.row_bytes > CONVERTED_BYTES_MAX:
+            return
+        self._is_converted = True  # or it was tried
+        if not self._has_room(2 * pages.row_bytes):
+            raise StoreFull(
+                "the file of task rows is of an older release and keeps the room of removed rows for itself: "
+                f"{2 * pages.row_bytes:,} bytes must be free to write it anew, which the next start does"
+            )
+        convert(self._connections)
 
     def close(self) -> None:
         """Close the file. To be called when no method runs; afterwards none works."""
@@ -208,8 +259,10 @@ class SqliteTasks:
             return int(count)
 
     def create(self, task: Task) -> bool:
+        self._check_room()
+        row = tuple(_packed(encode_task(task), task.params).values())
         with self._connections.writing() as db:
-            return db.execute(_CREATE, tuple(encode_task(task).values())).rowcount == 1
+            return db.execute(_CREATE, row).rowcount == 1
 
     def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
         with self._connections.writing() as db:
@@ -222,7 +275,7 @@ class SqliteTasks:
             return True
 
     def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
-        columns = encode_fields(fields)
+        columns = _packed(encode_fields(fields), fields.get("params"))
         settings = "".join(f'"{name}" = ?, ' for name in columns)
         condition, values = _condition(ref, guard)
 
@@ -308,8 +361,14 @@ def _convert(rows: list[Any], kind: type[Rows]) -> Rows:
         raise SluiceError(ErrorCode.TASK_DAMAGED) from error
 
 
+def _packed(columns: Columns, params: ExportParams | None) -> dict[str, Value | bytes]:
+    """The columns as they are stored: parameters, if they are among them, as ``packed`` has it."""
+    return {**columns, "params": pack(params)} if "params" in columns else {**columns}
+
+
 def _decode(row: Sequence[Any], *, listed: bool = False) -> Task:
-    return decode_task(dict(zip(Task.__struct_fields__, row, strict=True)), listed=listed)
+    columns = dict(zip(Task.__struct_fields__, row, strict=True))
+    return decode_task({**columns, "params": unpack(columns["params"])}, listed=listed)
 
 
 def _decode_all(

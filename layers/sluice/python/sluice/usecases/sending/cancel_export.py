@@ -37,18 +37,21 @@ def cancel_export(ports: Ports, ref: TaskRef) -> Task:
 def delete_export(ports: Ports, ref: TaskRef) -> None:
     """Cancel a task that is running; remove one that has ended, with its file and its chunks.
 
-    A removed task answers TASK_DELETED from then on. Links that were given out
+    One that is cancelled has ended, so a second call removes what the first one cancelled. A removed task answers
+    TASK_DELETED from then on. Links that were given out
     die at once where the service serves them; elsewhere when the sweeper
     collects the file, at its next round, or when the last task that shares it
     ends. Repeatable.
     """
+    was_running = False
     for _ in range(CHANGES_MAX):
         task = ports.tasks.read(ref)
         if task is None:
             raise SluiceError(ErrorCode.TASK_NOT_FOUND)
         note_task(task)
-        if task.deleted_at or task.state is State.CANCELLED:
+        if task.deleted_at or (was_running and task.state is State.CANCELLED):
             return
+        was_running = not task.state.terminal
         if task.state.terminal and apply_transition(ports, ref, delete(task, now=ports.clock.now())):
             ports.journal.record(Event.TASK_DELETED, task_id=ref.task_id, tenant=ref.tenant)
             return

@@ -44,8 +44,8 @@ def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
 
     Repeatable under the same idempotency key: the same task comes back. Raises
     IDEMPOTENCY_KEY_REUSED for other parameters, TASK_DELETED when the key's
-    task is gone, the format's complaints about the table, QUEUE_FULL and
-    QUOTA_EXCEEDED. A refused request is not remembered.
+    task is gone, the format's complaints about the table, QUEUE_FULL,
+    QUOTA_EXCEEDED, and ``StoreFull`` where a row has no room. A refused request is not remembered.
     """
     params = check_params(request.params, ports.limits)
     task_id = choose_task_id(ports, tenant, request.idempotency_key)
