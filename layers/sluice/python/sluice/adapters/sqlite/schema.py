@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 from sluice.adapters.task_columns import Column, Value, columns_of
+from sluice.domain.keys import TASK_ID, TENANT_ID, TaskRef, input_folder, output_folder
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, Task
 from sluice.ports.object_store import SOME_BUCKET, ObjectsPlace
@@ -111,6 +112,32 @@ def may_have_objects(db: sqlite3.Connection) -> bool:
     """Whether there is a row whose chunks, file or garbage may be there; a tombstone has none."""
     query = "SELECT 1 FROM tasks WHERE params <> '' AND (batches_received > 0 OR man_sha <> '') LIMIT 1"
     return db.execute(query).fetchone() is not None
+
+
+_WITH_OBJECTS = (
+    (f"task_id FROM tasks WHERE {LIVE} AND batches_received > 0", input_folder),
+    ("task_id FROM tasks WHERE state = 'open' AND batches_received > 0", input_folder),
+    (
+        """CASE WHEN result_of = '' THEN task_id ELSE result_of END FROM tasks
+        WHERE state = 'completed' AND result_key <> '' AND deleted_at = 0""",
+        output_folder,
+    ),
+)
+"""Tasks with objects, and where those are."""
+
+
+def sample_folders(db: sqlite3.Connection, limit: int) -> list[str]:
+    """Folders of objects that have to be there unless they were lost, of some rows of each kind."""
+    found = [
+        (folder, *row)
+        for query, folder in _WITH_OBJECTS
+        for row in db.execute(f"SELECT tenant, {query} LIMIT ?", (limit,))
+    ]
+    return [
+        folder(TaskRef(tenant, task_id))
+        for folder, tenant, task_id in found
+        if TENANT_ID.fullmatch(str(tenant)) and TASK_ID.fullmatch(str(task_id))  # else it is damaged
+    ]
 
 
 def _add_missing_columns(db: sqlite3.Connection) -> None:

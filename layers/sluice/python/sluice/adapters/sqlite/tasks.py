@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from sluice.adapters.page_cursor import Position
+from sluice.adapters.sqlite import schema
 from sluice.adapters.sqlite.connections import Connections, Synchronous
 from sluice.adapters.sqlite.free_pages import (
     CONVERTED_BYTES_MAX,
@@ -27,11 +28,10 @@ from sluice.adapters.sqlite.free_pages import (
     shrink,
 )
 from sluice.adapters.sqlite.packed import LISTED, pack, unpack
-from sluice.adapters.sqlite.schema import LIVE, identify, may_have_objects, note_place, prepare, read_place
 from sluice.adapters.task_columns import Columns, Value, columns_of, decode_task, encode_fields, encode_task
 from sluice.domain.attempts import LeaseEnds
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import TASK_ID, TENANT_ID, TaskId, TaskRef, TenantId, input_folder, output_folder
+from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.params import ExportParams
@@ -76,16 +76,6 @@ Of parameters that are damaged as much as shows it, since they may be as long.
 _CLAIM = _names(Claim)
 _ATTEMPT = _names(Attempt)
 _OF_TASK = "WHERE tenant = ? AND task_id = ?"
-_WITH_OBJECTS = (
-    (f"task_id FROM tasks WHERE {LIVE} AND batches_received > 0", input_folder),
-    ("task_id FROM tasks WHERE state = 'open' AND batches_received > 0", input_folder),
-    (
-        """CASE WHEN result_of = '' THEN task_id ELSE result_of END FROM tasks
-        WHERE state = 'completed' AND result_key <> '' AND deleted_at = 0""",
-        output_folder,
-    ),
-)
-"""Tasks with objects, and where those are."""
 
 _TENANT, _TASK_ID, _CREATED_AT, _PARAMS = map(
     Task.__struct_fields__.index, ("tenant", "task_id", "created_at", "params")
@@ -135,7 +125,7 @@ class SqliteTasks:
 
     def _prepare(self) -> None:
         with self._connections.writing() as db:
-            prepare(db)
+            schema.prepare(db)
 
     def _with_room(self, change: Callable[[], Changed]) -> Changed:
         try:
@@ -178,7 +168,7 @@ class SqliteTasks:
     def identify(self, proposed: str) -> str:
         """The id of this file, for ever the same: ``proposed`` if it had none."""
         with self._connections.writing() as db:
-            return identify(db, proposed)
+            return schema.identify(db, proposed)
 
     def is_empty(self) -> bool:
         """Whether there is no row."""
@@ -188,31 +178,22 @@ class SqliteTasks:
     def read_place(self) -> ObjectsPlace | None:
         """Which store has the objects of these rows; None where it was not noted yet."""
         with self._connections.reading() as db:
-            return read_place(db)
+            return schema.read_place(db)
 
     def note_place(self, place: ObjectsPlace) -> None:
         """Write down which store has them from now on."""
         with self._connections.writing() as db:
-            note_place(db, place)
+            schema.note_place(db, place)
 
     def may_have_objects(self) -> bool:
         """Whether there is a row whose chunks, file or garbage may be there."""
         with self._connections.reading() as db:
-            return may_have_objects(db)
+            return schema.may_have_objects(db)
 
     def sample_folders(self, limit: int) -> list[str]:
         """Folders of objects that have to be there unless they were lost, of some rows of each kind."""
         with self._connections.reading() as db:
-            found = [
-                (folder, *row)
-                for query, folder in _WITH_OBJECTS
-                for row in db.execute(f"SELECT tenant, {query} LIMIT ?", (limit,))
-            ]
-        return [
-            folder(TaskRef(tenant, task_id))
-            for folder, tenant, task_id in found
-            if TENANT_ID.fullmatch(str(tenant)) and TASK_ID.fullmatch(str(task_id))  # else it is damaged
-        ]
+            return schema.sample_folders(db, limit)
 
     def read(self, ref: TaskRef) -> Task | None:
         with self._connections.reading() as db:
@@ -309,8 +290,8 @@ class SqliteTasks:
         return self._with_room(change)
 
     def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
-        put_off = f"SELECT tenant, task_id FROM tasks WHERE {LIVE} AND due_at > ? LIMIT ?"
-        live = f"SELECT tenant, task_id FROM tasks WHERE {LIVE} AND due_at <= ? ORDER BY due_at LIMIT ?"
+        put_off = f"SELECT tenant, task_id FROM tasks WHERE {schema.LIVE} AND due_at > ? LIMIT ?"
+        live = f"SELECT tenant, task_id FROM tasks WHERE {schema.LIVE} AND due_at <= ? ORDER BY due_at LIMIT ?"
         due = "SELECT tenant, task_id FROM tasks WHERE due_at <= ? ORDER BY due_at LIMIT ?"
         with self._connections.reading() as db:
             asked = ((put_off, latest), (live, now), (due, now))
