@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 
 from sluice.adapters.forwarding_store import ForwardingStore, SplitStore
 from sluice.adapters.memory.store import MemoryStore
-from sluice.adapters.owned_store import OWNERS, OwnedStore, settle_beside
+from sluice.adapters.owned_store import LOOK_AGAIN_S, OWNERS, OwnedStore, settle_beside
 from sluice.adapters.sqlite.schema import forget_identity
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.domain.keys import TaskId, TaskRef, TenantId, chunk_key, result_key
@@ -46,7 +46,7 @@ class Places:
     def store(
         self, rows: SqliteTasks, *, proposed: str, bucket: ObjectStore | None = None, place: ObjectsPlace = HERE
     ) -> OwnedStore:
-        return OwnedStore(bucket or self.bucket, rows, proposed=proposed, place=place)
+        return OwnedStore(bucket or self.bucket, rows, proposed=proposed, place=place, clock=self.clock)
 
     def keys(self) -> list[str]:
         return [item.key for item in self.bucket.list("")]
@@ -94,6 +94,60 @@ def test_a_walk_over_new_rows_removes_nothing_of_the_bucket_of_others(places: Pl
     assert places.keys() == sorted([*KEPT, *KEYS])
     again = replace(ports, tasks=places.rows("a"), objects=places.store(places.rows("a"), proposed="C"))
     assert reconcile_stores(again).orphans_removed == 2, "its own walk removes what no row names"
+
+
+class Between(ForwardingStore):
+    """A bucket at which another service comes between what one looks for and what it puts."""
+
+    def __init__(self, store: ObjectStore, other: Callable[[], object]) -> None:
+        super().__init__(store)
+        self._other = [other]
+
+    def put(self, key: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
+        while self._other:
+            self._other.pop()()
+        super().put(key, data, metadata=metadata)
+
+
+def test_of_two_services_that_begin_in_a_new_bucket_at_once_one_goes_on(places: Places) -> None:
+    """Both have seen an empty bucket; what the second puts replaces what the first did, which looks again."""
+    first, second = places.rows("a"), places.rows("b")
+    seen: list[str] = []
+
+    def begin_first() -> None:
+        with pytest.raises(ForeignObjects):
+            places.store(first, proposed="A", bucket=Slow(places)).check()
+        seen.append("refused")
+
+    class Slow(ForwardingStore):
+        """The second puts its own while the first waits."""
+
+        def __init__(self, at: Places) -> None:
+            super().__init__(at.bucket)
+
+        def get(self, key: str) -> bytes:
+            data = super().get(key)
+            for owner in KEYS:
+                places.bucket.put(owner, b"B")
+            return data
+
+    bucket = Between(places.bucket, begin_first)
+    ours = places.store(second, proposed="B", bucket=bucket)
+    ours.check()
+    assert seen == ["refused"]
+    ours.put("in/v1/x", b"x")
+
+
+def test_an_owner_that_was_put_later_is_noticed(places: Places) -> None:
+    ours = places.store(places.rows("a"), proposed="A")
+    ours.put("in/v1/x", b"x")
+    for key in KEYS:
+        places.bucket.put(key, b"B")
+    places.clock.advance(LOOK_AGAIN_S)
+    for change in (lambda: ours.put("in/v1/y", b"y"), lambda: ours.delete(["in/v1/x"]), lambda: ours.get("in/v1/x")):
+        with pytest.raises(ForeignObjects):
+            change()
+    assert places.bucket.get("in/v1/x") == b"x"
 
 
 def test_a_bucket_of_an_earlier_release_goes_to_rows_that_have_tasks_and_to_no_empty_ones(places: Places) -> None:

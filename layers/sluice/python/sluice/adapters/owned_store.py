@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
+from math import inf
 from typing import Protocol
 
 from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.domain.keys import INPUT_PREFIX, OUTPUT_PREFIX
+from sluice.ports.clock import Clock
 from sluice.ports.object_store import (
     SOME_BUCKET,
     ObjectInfo,
@@ -23,6 +25,12 @@ from sluice.ports.store_errors import ForeignObjects, NoSuchObject, StoreError
 
 OWNERS = {"in/owner": INPUT_PREFIX, "owner": OUTPUT_PREFIX}
 """Objects that have the id of the rows, and what lies in the same place: of two buckets each has one."""
+SETTLE_TIMES = 10
+SETTLE_S_MAX = 10.0
+"""Who puts the owner waits so many times as long as the look at the bucket took, at most this, and looks again: stores
+keep the last of two services that put theirs in the same moment."""
+LOOK_AGAIN_S = 600
+"""After this the owner is looked at again: one that was put later than that is noticed before the weekly walk."""
 _SAMPLED = 5
 """Rows of which at least one has to have its objects where no owner says that they are there."""
 
@@ -100,7 +108,9 @@ class OwnedStore(ForwardingStore):
     Reads too: an export whose chunks are missing, since this is another store, would fail for good.
     """
 
-    def __init__(self, store: ObjectStore, rows: IdentifiedRows, *, proposed: str, place: ObjectsPlace) -> None:
+    def __init__(
+        self, store: ObjectStore, rows: IdentifiedRows, *, proposed: str, place: ObjectsPlace, clock: Clock
+    ) -> None:
         """``proposed`` is an id for rows that have none yet.
 
         Raises ``ForeignObjects`` where the objects of ``rows`` are known to be in another store.
@@ -109,7 +119,8 @@ class OwnedStore(ForwardingStore):
         self._rows = rows
         self._proposed = proposed
         self._place = place
-        self._is_ours = False
+        self._clock = clock
+        self._ours_until = -inf
         noted = rows.read_place()
         _refuse_other_kind(rows, noted, place)
         if noted not in {None, SOME_BUCKET, place} and rows.may_have_objects():
@@ -125,7 +136,8 @@ class OwnedStore(ForwardingStore):
 
         A bucket that says nothing becomes that of rows whose objects are in it, and of rows that have none.
         """
-        if self._is_ours:
+        started = self._clock.monotonic()
+        if started < self._ours_until:
             return
         noted = self._rows.read_place()
         found = {key: self._owner(key) for key in OWNERS}
@@ -138,15 +150,21 @@ class OwnedStore(ForwardingStore):
             if not _has_any(self._store, folders):
                 raise elsewhere(noted, self._place)
         rows_id = self._rows.identify(self._proposed).encode()
-        for key, owner in found.items():
-            if owner is None:
-                self._store.put(key, rows_id)
-                owner = self._owner(key)  # another service may have put its own meanwhile  # noqa: PLW2901
-            if owner != rows_id:
-                raise self._foreign()
+        missing = [key for key, owner in found.items() if owner is None]
+        if set(found.values()) - {None, rows_id}:
+            raise self._foreign()
+        if missing:
+            self._claim(missing, rows_id, started)
         if noted != self._place:
             self._rows.note_place(self._place)
-        self._is_ours = True
+        self._ours_until = self._clock.monotonic() + LOOK_AGAIN_S
+
+    def _claim(self, missing: Sequence[str], rows_id: bytes, started: float) -> None:
+        for key in missing:
+            self._store.put(key, rows_id)
+        self._clock.sleep(min(SETTLE_S_MAX, SETTLE_TIMES * (self._clock.monotonic() - started)))
+        if any(self._owner(key) != rows_id for key in OWNERS):
+            raise self._foreign()
 
     def _owner(self, key: str) -> bytes | None:
         try:

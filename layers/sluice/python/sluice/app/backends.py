@@ -167,7 +167,8 @@ class OssFilesBackend(OneMachine):
 
 def own(objects: ObjectStore, tasks: SqliteTasks, settings: Settings) -> OwnedStore:
     """A bucket for the rows of one data directory; many directories may be set to the same one by mistake."""
-    return OwnedStore(objects, tasks, proposed=SystemRandomness().bytes(16).hex(), place=objects_place(settings))
+    proposed = SystemRandomness().bytes(16).hex()
+    return OwnedStore(objects, tasks, proposed=proposed, place=objects_place(settings), clock=SystemClock())
 
 
 def objects_place(settings: Settings) -> ObjectsPlace:
