@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.compiled_clients import JAVA_FLAGS, compiled_java
 from tests.support.programs import skip_without
 
 ROOT = Path(__file__).parents[2]
@@ -38,14 +39,19 @@ class Sender:
     programs: tuple[str, ...]
     """Of the system; the tests are skipped without one of them."""
     command: tuple[str, ...]
+    compiled: Callable[[], Path] | None = None
+    """Compiles it where that was not done, and says where it is: the ``{compiled}`` of the command."""
     kinds: bool = True
     """Whether its errors are of several classes, by what the caller does next; ``code`` says the rest."""
 
     def start(self, job: Mapping[str, object]) -> subprocess.Popen[str]:
         for program in self.programs:
             skip_without(program)
+        command = self.command
+        if self.compiled is not None:
+            command = tuple(part.replace("{compiled}", str(self.compiled())) for part in command)
         process = subprocess.Popen(
-            self.command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         assert process.stdin is not None
         process.stdin.write(json.dumps(job))
@@ -83,4 +89,10 @@ def said_by(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 PHP = Sender("php", ("php", "php-curl"), ("php", "-d", "memory_limit=64M", "clients/php/tests/send.php"))
 PYTHON = Sender("python", (), (sys.executable, "tests/senders/send.py"), kinds=False)
 TYPESCRIPT = Sender("typescript", ("node",), ("node", "--max-old-space-size=32", "clients/typescript/tests/send.js"))
-SENDERS = (PHP, PYTHON, TYPESCRIPT)
+JAVA = Sender(
+    "java",
+    ("javac",),
+    ("java", *JAVA_FLAGS, "-Xmx64m", "-cp", "{compiled}", "io.sluice.client.Send"),
+    compiled=compiled_java,
+)
+SENDERS = (PHP, PYTHON, TYPESCRIPT, JAVA)

@@ -37,6 +37,8 @@ PACKAGES = {
     "openssl": "openssl",
     "chromium": "chromium",
     "node": "nodejs",
+    "javac": "default-jdk-headless",
+    "go": "golang-go",
 }
 """The Debian package of each program."""
 LEFT_OUT = Path(__file__).parents[2] / "build/tests-left-out"
@@ -52,7 +54,7 @@ _PLACES = {
     "php-console": "usr/share/php/Symfony/Component/Console",
 }
 """Where programs and extensions are that are not on the path."""
-_REASON = re.compile(r"there is no `[a-z-]+` here \(Debian's package ([a-z-]+)\)")
+_REASON = re.compile(r"there is no `[a-z-]+` here \(Debian's package ([a-z0-9-]+)\)")
 
 
 def has(program: str) -> bool:

@@ -21,3 +21,9 @@ def test_the_last_line_counts_the_tests_and_has_one_command(tmp_path: Path, monk
         == "3 tests did not run. This changes that: apt-get install libreoffice-calc-nogui php-cli"
     )
     assert left_out_line([]) == ""
+
+
+def test_a_package_whose_name_has_a_digit_is_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "LEFT_OUT", tmp_path / "build/left-out")
+    note_left_out([why_not("php-sqlite")])
+    assert programs.LEFT_OUT.read_text() == "php-sqlite3\n"
