@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.compiled_clients import JAVA_FLAGS, compiled_java
+from tests.support.compiled_clients import JAVA_FLAGS, compiled_go, compiled_java
 from tests.support.programs import skip_without
 
 ROOT = Path(__file__).parents[2]
@@ -95,4 +95,5 @@ JAVA = Sender(
     ("java", *JAVA_FLAGS, "-Xmx64m", "-cp", "{compiled}", "io.sluice.client.Send"),
     compiled=compiled_java,
 )
-SENDERS = (PHP, PYTHON, TYPESCRIPT, JAVA)
+GO = Sender("go", ("go",), ("{compiled}/send",), compiled=compiled_go)
+SENDERS = (PHP, PYTHON, TYPESCRIPT, JAVA, GO)

@@ -16,6 +16,8 @@ BUILT = ROOT / "build/clients"
 JAVA_FLAGS = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
 """What makes short runs short: no second compiler, no threads that collect."""
 JAVAC_FLAGS = ("-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC")
+GO = {"GOCACHE": str(ROOT / "build/go-cache"), "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOPROXY": "off"}
+"""What Go compiled stays in `build`; it needs no compiler of C and no network."""
 
 
 def run(*command: str, folder: Path = ROOT, variables: Mapping[str, str] | None = None) -> str:
@@ -42,6 +44,22 @@ def compile_java(folder: Path) -> None:
     files = map(str, java_sources())
     checks = ("--release", "17", "-encoding", "UTF-8", "-Xlint:all,-serial", "-Werror")
     run("javac", *JAVAC_FLAGS, *checks, "-d", str(folder), *files)
+
+
+def go_sources() -> list[Path]:
+    return sorted(path for path in (ROOT / "clients/go").rglob("*") if path.suffix in {".go", ".mod"})
+
+
+@cache
+def compiled_go() -> Path:
+    """The folder of `send`, the sender of the suite, and of `unit`, the client's own tests."""
+    return _compiled("go", go_sources(), compile_go)
+
+
+def compile_go(folder: Path) -> None:
+    client = ROOT / "clients/go"
+    run("go", "build", "-o", str(folder / "send"), "./tests/send", folder=client, variables=GO)
+    run("go", "test", "-c", "-o", str(folder / "unit"), ".", folder=client, variables=GO)
 
 
 def _compiled(name: str, sources: list[Path], compile_into: Callable[[Path], None]) -> Path:

@@ -1,0 +1,228 @@
+// The sender of the conformance suite (tests/senders): does one job, given as JSON on standard input, and says on
+// standard output, in a line of JSON each, how far it is and how it ended.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	sluice "sluice.example/client"
+)
+
+type job struct {
+	URL            string             `json:"url"`
+	Key            string             `json:"key"`
+	Settings       map[string]float64 `json:"settings"`
+	Filename       string             `json:"filename"`
+	Options        map[string]any     `json:"options"`
+	IdempotencyKey string             `json:"idempotency_key"`
+	Columns        columns            `json:"columns"`
+	Rows           int64              `json:"rows"`
+	Sheets         sheets             `json:"sheets"`
+	OddRow         int64              `json:"odd_row"`
+	OddCell        int                `json:"odd_cell"`
+	OddValue       any                `json:"odd_value"`
+	Restart        bool               `json:"restart"`
+	TaskID         string             `json:"task_id"`
+	WaitS          *float64           `json:"wait_s"`
+	SaveTo         string             `json:"save_to"`
+}
+
+// columns by name with their types in order, or names alone.
+type columns []sluice.Column
+
+func (c *columns) UnmarshalJSON(text []byte) error {
+	var names []string
+	if json.Unmarshal(text, &names) == nil {
+		for _, name := range names {
+			*c = append(*c, sluice.Column{Name: name})
+		}
+		return nil
+	}
+	return eachMember(text, func(name string, value json.RawMessage) error {
+		column := sluice.Column{Name: name}
+		*c = append(*c, column)
+		return json.Unmarshal(value, &(*c)[len(*c)-1].Type)
+	})
+}
+
+type sheet struct {
+	Columns columns `json:"columns"`
+	Rows    int64   `json:"rows"`
+	name    string
+}
+
+type sheets []sheet
+
+func (s *sheets) UnmarshalJSON(text []byte) error {
+	return eachMember(text, func(name string, value json.RawMessage) error {
+		one := sheet{name: name}
+		err := json.Unmarshal(value, &one)
+		*s = append(*s, one)
+		return err
+	})
+}
+
+// eachMember of an object, in order.
+func eachMember(text []byte, each func(string, json.RawMessage) error) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	if _, err := decoder.Token(); err != nil {
+		return err
+	}
+	for decoder.More() {
+		name, err := decoder.Token()
+		if err != nil {
+			return err
+		}
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return err
+		}
+		if err := each(name.(string), value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func say(what map[string]any) {
+	line, err := json.Marshal(what)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(string(line))
+}
+
+// row of the table that every sender sends; the suite knows it too.
+func (j *job) row(number int64) []any {
+	cells := []any{
+		number, fmt.Sprintf("客户 %d 😀, \"quoted\"\n=1+1", number), number%2 == 0, float64(number) / 4,
+		fmt.Sprintf("2025031400000%07d", number),
+	}
+	if number%7 == 0 {
+		cells[3] = nil
+	}
+	if number == j.OddRow {
+		cells[j.OddCell] = j.OddValue
+		if j.OddValue == "broken text" {
+			cells[j.OddCell] = "broken \xff text"
+		}
+	}
+	return cells
+}
+
+func (j *job) rows(count int64) sluice.Rows {
+	return func(yield func(any) bool) error {
+		for number := int64(1); number <= count && yield(j.row(number)); number++ {
+		}
+		return nil
+	}
+}
+
+func (j *job) client() (*sluice.Client, error) {
+	seconds := func(name string) time.Duration { return time.Duration(j.Settings[name] * float64(time.Second)) }
+	return sluice.New(j.URL, j.Key, sluice.Settings{
+		Tries: int(j.Settings["tries"]), Pause: seconds("pause"), PauseMax: seconds("pause_max"),
+		FirstContact: seconds("first_contact"),
+	})
+}
+
+func (j *job) definition(last *sluice.Progress) sluice.Definition {
+	described := sluice.Definition{
+		Filename: j.Filename, Columns: j.Columns, Options: j.Options, Key: j.IdempotencyKey,
+		OnProgress: func(progress sluice.Progress) {
+			*last = progress
+			say(map[string]any{"event": "progress", "rows": progress.Rows, "state": progress.State})
+		},
+	}
+	for _, one := range j.Sheets {
+		described.Sheets = append(described.Sheets, sluice.Sheet{Name: one.name, Columns: one.Columns})
+	}
+	return described
+}
+
+func (j *job) run(ctx context.Context) error {
+	client, err := j.client()
+	if err != nil {
+		return err
+	}
+	var last sluice.Progress
+	orders := client.Find(j.TaskID)
+	if j.TaskID == "" {
+		if orders, err = client.Export(j.definition(&last)); err != nil {
+			return err
+		}
+	}
+	if j.Restart {
+		if err := orders.Restart(ctx); err != nil {
+			return err
+		}
+	}
+	if j.Columns != nil {
+		if err := orders.Write(ctx, j.rows(j.Rows)); err != nil {
+			return err
+		}
+	}
+	for _, one := range j.Sheets {
+		if err := orders.WriteSheet(ctx, one.name, j.rows(one.Rows)); err != nil {
+			return err
+		}
+	}
+	wait := 120.0
+	if j.WaitS != nil {
+		wait = *j.WaitS
+	}
+	status, err := orders.Wait(ctx, time.Duration(wait*float64(time.Second)))
+	if err != nil {
+		return err
+	}
+	if j.SaveTo != "" {
+		if err := orders.SaveTo(ctx, j.SaveTo); err != nil {
+			return err
+		}
+	}
+	watch, err := orders.WatchURL(ctx)
+	if err == nil {
+		say(map[string]any{
+			"event": "done", "task_id": status.TaskID, "rows": status.Rows, "warnings": status.Warnings, "watch_url": watch,
+			"sent": last.Rows, "replayed": last.Replayed, "batches": last.Batches, "retries": last.Retries,
+		})
+	}
+	return err
+}
+
+var kinds = map[error]string{
+	sluice.ErrInvalidRow: "InvalidRow", sluice.ErrSourceChanged: "SourceChanged", sluice.ErrBusy: "Busy",
+	sluice.ErrAuth: "Auth", sluice.ErrExportFailed: "ExportFailed", sluice.ErrNotReady: "NotReady",
+	sluice.ErrTransport: "Transport", sluice.ErrUsage: "Usage", sluice.ErrRefused: "Refused",
+}
+
+func main() {
+	var one job
+	if err := json.NewDecoder(os.Stdin).Decode(&one); err != nil {
+		panic(err)
+	}
+	err := one.run(context.Background())
+	var failure *sluice.Error
+	if err != nil && !errors.As(err, &failure) {
+		panic(err)
+	}
+	if err == nil {
+		return
+	}
+	said := map[string]any{
+		"event": "failed", "code": failure.Code, "row": failure.Row, "column": failure.Column, "status": failure.Status,
+		"retryable": failure.Retryable, "task_id": failure.TaskID, "request_id": failure.RequestID, "message": failure.Error(),
+	}
+	for kind, name := range kinds {
+		if errors.Is(err, kind) {
+			said["kind"] = name + "Exception" // the suite has the names of PHP
+		}
+	}
+	say(said)
+}
