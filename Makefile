@@ -16,7 +16,7 @@ SERIAL := $(shell grep -rl --include='test_*.py' 'mark\.serial' tests)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cloud-demo layers s test php-versions quick coverage check fmt bench soak mutants proto lock clean
+.PHONY: help install demo cloud-demo layers s test php-versions more-languages quick coverage check fmt bench soak mutants proto lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,10 @@ test: install ## Run every test; as root with apt-get, also install the programs
 
 php-versions: install ## Run the PHP client on PHP 7.4 to 8.5 as WebAssembly (needs Node.js; npm installs half a gigabyte)
 	$(PYTEST) -n 2 --php_versions -m php_versions tests/senders/test_php_versions.py
+
+more-languages: install ## Run the clients of Java and Go (as root with apt-get, installs their toolchains)
+	@$(BIN)/python -m tests.support.programs --install --all
+	$(PYTEST) -n 2 --dist worksteal --more_languages -m more_languages tests/senders
 
 quick: install ## Run the tests that take milliseconds
 	$(PYTEST) -n 2 -m "not slow and not serial" tests/unit tests/contracts tests/properties

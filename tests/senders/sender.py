@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.compiled_clients import JAVA_FLAGS, compiled_go, compiled_java
 from tests.support.programs import skip_without
 
@@ -96,4 +98,4 @@ JAVA = Sender(
     compiled=compiled_java,
 )
 GO = Sender("go", ("go",), ("{compiled}/send",), compiled=compiled_go)
-SENDERS = (PHP, PYTHON, TYPESCRIPT, JAVA, GO)
+SENDERS = (PHP, PYTHON, TYPESCRIPT, *(pytest.param(one, marks=pytest.mark.more_languages) for one in (JAVA, GO)))

@@ -13,7 +13,7 @@ from tests.support.compiled_clients import JAVA_FLAGS, JAVAC_FLAGS, compiled_jav
 from tests.support.programs import skip_without
 from tests.support.running_service import QUICK, ServiceProcess, serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.more_languages]
 
 CLIENT = Path(__file__).parents[2] / "clients/java"
 PAGE = (CLIENT / "README.md").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """Programs of the system that some tests run, the packages they come in, and what did not run for want of them.
 
 python -m tests.support.programs --install    # where that is possible: as root, with apt-get
+python -m tests.support.programs --install --all    # also what `make more-languages` runs
 python -m tests.support.programs --left-out   # the last line of `make test`
 """
 
@@ -41,6 +42,8 @@ PACKAGES = {
     "go": "golang-go",
 }
 """The Debian package of each program."""
+TOOLCHAINS = {"javac", "go"}
+"""Large ones, of tests that `make test` leaves out."""
 LEFT_OUT = Path(__file__).parents[2] / "build/tests-left-out"
 """A package for each test that was skipped, of all runs of `make test`."""
 _PLACES = {
@@ -81,10 +84,14 @@ def note_left_out(reasons: Iterable[str]) -> None:
             file.writelines(f"{package}\n" for package in packages)
 
 
-def install() -> None:
-    """Install what is missing where that is possible. What cannot be installed is left out, and said at the end."""
+def install(*, toolchains: bool) -> None:
+    """Install what is missing where that is possible, ``TOOLCHAINS`` if they are asked for.
+
+    What cannot be installed is left out, and said at the end.
+    """
     LEFT_OUT.unlink(missing_ok=True)
-    missing = sorted({package for program, package in PACKAGES.items() if not has(program)})
+    wanted = [program for program in PACKAGES if toolchains or program not in TOOLCHAINS]
+    missing = sorted({PACKAGES[program] for program in wanted if not has(program)})
     if not missing or os.getuid() != 0 or shutil.which("apt-get") is None:
         return
     print(f"Installing {', '.join(missing)}, which some tests run.", flush=True)
@@ -107,6 +114,6 @@ def left_out_line(packages: Iterable[str]) -> str:
 
 if __name__ == "__main__":
     if "--install" in sys.argv:
-        install()
+        install(toolchains="--all" in sys.argv)
     elif line := left_out_line(LEFT_OUT.read_text().split() if LEFT_OUT.exists() else []):
         print(line)
