@@ -22,13 +22,15 @@ from tests.bench.bench_cold_start import measure_starts
 from tests.bench.bench_crowd import measure_crowds
 from tests.bench.bench_memory import measure_memory
 from tests.bench.bench_relay import measure_relay
+from tests.bench.bench_senders import measure_senders
 from tests.bench.bench_service import measure_links
 from tests.bench.bench_writers import measure_growth_by_columns, measure_growth_by_rows, measure_writers
 from tests.bench.page import page_of
 from tests.bench.plan import FULL, QUICK, Plan
 from tests.bench.plots import draw
-from tests.bench.recording import HERE, RESULTS, record
+from tests.bench.recording import APART, HERE, RESULTS, record, with_apart
 from tests.bench.results import Results, load_results, save_results
+from tests.bench.sender_table import versions
 
 OUTPUT = HERE.parents[1] / "build/bench"
 MAKE = "make bench"
@@ -41,6 +43,7 @@ SECTIONS: dict[str, Callable[[Plan], list[object]]] = {
     "memory": lambda plan: list(measure_memory(plan)),
     "crowds": lambda plan: list(measure_crowds(plan)),
     "starts": lambda plan: list(measure_starts(plan.rounds) if plan.starts else []),
+    "senders": lambda plan: list(measure_senders(plan)),
 }
 """The fields of ``Results`` that are measured, in this order."""
 
@@ -56,6 +59,9 @@ def main(arguments: list[str] | None = None) -> None:
         OUTPUT.mkdir(parents=True, exist_ok=True)
         results = run(plan, options.only or list(SECTIONS), command=_command(options))
     print(f"\n{page_of(results)}")
+    if options.record and options.only:
+        record(with_apart(load_results(RESULTS), results, options.only))
+        return
     if options.record or options.redraw:
         record(results)
     _draw(results, HERE if options.record or options.redraw else OUTPUT)
@@ -69,6 +75,7 @@ def run(plan: Plan, sections: list[str], *, command: str) -> Results:
         command=command,
         load=os.getloadavg()[0],
         rounds=plan.rounds,
+        versions=versions() if "senders" in sections else {},
     )
     started = time.monotonic()
     for name in sections:
@@ -93,8 +100,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--record", action="store_true", help="rewrite the pages and the plots from this whole run")
     parser.add_argument("--redraw", action="store_true", help="the same from the recorded run; nothing is measured")
     options = parser.parse_args(arguments)
-    if options.record and (options.quick or options.only):
-        parser.error("only a whole run is recorded: ratios are of one run, side by side")
+    if options.record and (options.quick or not set(options.only or []) <= APART):
+        alone = ", ".join(sorted(APART))
+        parser.error(f"only a whole run is recorded, or --only {alone}: ratios are of one run, side by side")
     return options
 
 

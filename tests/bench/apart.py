@@ -38,10 +38,10 @@ def measure_here(subject: Subject, orders: Orders, folder: Path) -> Measured:
     """Run ``subject`` once in this process: its modules and its input are there before the clock starts."""
     run = prepare_of(subject)(orders, folder)
     (PROC / "clear_refs").write_text("5")  # the peak starts at what is resident now
-    before = _resident_bytes("VmRSS")
+    before = resident_bytes("VmRSS")
     started = time.perf_counter()
     file_bytes = run()
-    return Measured(time.perf_counter() - started, file_bytes, _resident_bytes("VmHWM") - before)
+    return Measured(time.perf_counter() - started, file_bytes, resident_bytes("VmHWM") - before)
 
 
 def _measure_php(orders: Orders) -> Measured:
@@ -57,7 +57,7 @@ def _answer(command: list[str]) -> Measured:
     return Measured(**json.loads(done.stdout))
 
 
-def _resident_bytes(line_name: str) -> int:
+def resident_bytes(line_name: str) -> int:
     lines = (PROC / "status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(line_name))
 

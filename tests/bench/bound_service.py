@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -42,6 +43,17 @@ def _on_one_core() -> Iterator[None]:
 def cpu_seconds(service: ServiceProcess) -> float:
     times = psutil.Process(service.process.pid).cpu_times()
     return float(times.user + times.system)
+
+
+def tree_cpu_seconds(pid: int) -> float:
+    """Of a process and all that it started, those that have ended included."""
+    process = psutil.Process(pid)
+    seconds = 0.0
+    for one in [process, *process.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = one.cpu_times()
+            seconds += times.user + times.system + times.children_user + times.children_system
+    return seconds
 
 
 def sender_pool(senders: int) -> ProcessPoolExecutor:

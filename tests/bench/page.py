@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tests.bench.page_table import PageTable
-from tests.bench.results import Composed, Crowd, Linked, Results, Written
+from tests.bench.results import Composed, Crowd, Linked, Results, Sent, Written
+from tests.bench.sender_table import RIVALS, XLSWRITER
 from tests.bench.subject_table import REFERENCES, SUBJECTS
 from tests.bench.targets import targets_of
 
@@ -27,6 +28,7 @@ def tables_of(results: Results) -> list[PageTable]:
         memory_table(results.memory),
         crowds_table(results.crowds),
         starts_table(results),
+        senders_table(results.senders),
     ]
 
 
@@ -201,3 +203,41 @@ def starts_table(results: Results) -> PageTable:
     ]
     head = ("function", "import ms", "without bytecode ms", "peak MB", "modules")
     return PageTable("starts", "Starting a deployed function, from the layers", head, rows)
+
+
+def senders_table(sent: Sequence[Sent]) -> PageTable:
+    """A line for each subject, number of rows and link; the ratio is of the subject's own CPU."""
+    reference = next((one for one in sent if one.subject == XLSWRITER), None)
+    rows = [
+        (
+            one.subject,
+            f"{one.rows:,}",
+            f"{one.link_ms}" if one.link_ms else EMPTY,
+            f"{min(one.pushed_s):.2f}",
+            f"{min(one.finished_s):.2f}",
+            f"{one.best_cpu_s:.2f}",
+            f"{one.all_cpu_s:.2f}",
+            f"{one.peak_bytes / MIB:.0f}" if one.peak_bytes else EMPTY,
+            f"{one.grown_bytes / MIB:.1f}",
+            f"{reference.best_cpu_s / one.best_cpu_s:.1f}" if reference and one.rows == reference.rows else EMPTY,
+        )
+        for one in sent
+    ]
+    head = (
+        *("subject", "rows", "link ms", "pushed s", "file s", "own CPU s", "all CPU s"),
+        *("PHP's peak MiB", "memory +MiB", f"1/CPU, x {XLSWRITER}"),
+    )
+    return PageTable("senders", "Senders, and those who write in PHP", head, rows)
+
+
+def senders_heading(results: Results) -> str:
+    """When, where, how, with which programs, and without which."""
+    if not results.senders:
+        return "Not measured in this run."
+    had = ", ".join(" ".join((_PROGRAMS.get(name, name), known)).strip() for name, known in results.versions.items())
+    missing = [one.name for one in RIVALS if one.needs not in results.versions]
+    without = f" Not to be had there: {', '.join(missing)}." if missing else ""
+    return f"{results.apart.get('senders', 'With the others.')} With {had}.{without}"
+
+
+_PROGRAMS = {"php": "PHP", "node": "Node.js"} | {one.needs: one.name for one in RIVALS}

@@ -21,6 +21,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     crowds: tuple[int, ...] = (10, 20)
     crowd_rows: int = 50_000
     starts: bool = True
+    sender_rows: int = 200_000
 
 
 FULL = Plan()
@@ -37,4 +38,5 @@ QUICK = Plan(
     crowds=(10,),
     crowd_rows=5_000,
     starts=False,
+    sender_rows=20_000,
 )

@@ -13,6 +13,7 @@ def figures_of(results: Results) -> str:
         "18-digit numbers, Chinese and Latin text, decimals, datetimes, booleans, line breaks, emoji). Speeds count as",
         "ratios, of one run, side by side; what was asked for in rows per second is scaled by XlsxWriter's speed.",
         f"The machine's load before the start was {results.load:.1f}.",
+        *(f"The lines about {name} are of a run of their own: {head}" for name, head in results.apart.items()),
         "",
         "| what | must reach | seen | reached |",
         "|---|---|---|---|",

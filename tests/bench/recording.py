@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tests.bench.page import heading_of, tables_of
+import msgspec
+
+from tests.bench.page import heading_of, senders_heading, tables_of
 from tests.bench.readme_figures import figures_of
 from tests.bench.results import Results, load_results, save_results
 
@@ -14,6 +16,8 @@ HERE = Path(__file__).resolve().parent
 PAGE = HERE / "README.md"
 FRONT = HERE.parents[1] / "README.md"
 RESULTS = HERE / "results.json"
+APART = {"senders"}
+"""Sections that may be recorded by themselves: what they are compared with is in them."""
 
 
 def record(results: Results, *, page: Path = PAGE, front: Path = FRONT, kept: Path = RESULTS) -> None:
@@ -24,9 +28,17 @@ def record(results: Results, *, page: Path = PAGE, front: Path = FRONT, kept: Pa
     rewrite(front, {"figures": figures_of(results)})
 
 
+def with_apart(kept: Results, run: Results, sections: Iterable[str]) -> Results:
+    """The kept run with sections of another, of which the page says so."""
+    changed = {name: getattr(run, name) for name in sections}
+    heads = kept.apart | dict.fromkeys(changed, heading_of(run))
+    return msgspec.structs.replace(kept, **changed, versions=run.versions, apart=heads)
+
+
 def blocks_of(results: Results) -> dict[str, str]:
     """The blocks of the benchmarks' own page, by name."""
-    return {"run": heading_of(results)} | {table.name: table.as_markdown() for table in tables_of(results)}
+    heads = {"run": heading_of(results), "senders-run": senders_heading(results)}
+    return heads | {table.name: table.as_markdown() for table in tables_of(results)}
 
 
 def rewrite(page: Path, blocks: Mapping[str, str]) -> None:

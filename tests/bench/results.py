@@ -97,6 +97,36 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     modules: int
 
 
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """A table that a program sent to a service or wrote itself, once in every round, in a process of its own."""
+
+    subject: str
+    rows: int
+    link_ms: int
+    """There and back, that the link to the service took; 0 on the machine itself."""
+    pushed_s: list[float]
+    """Until the subject had given all rows away; our clients, until all were acknowledged."""
+    finished_s: list[float]
+    """Until the file was there."""
+    cpu_s: list[float]
+    """Of the subject's process, without what making the rows took."""
+    service_cpu_s: list[float]
+    """Of the service and its composers."""
+    peak_bytes: int
+    """What PHP's allocator had at most, the block of rows included; 0 for other languages. The most of all rounds."""
+    grown_bytes: int
+    """As for a writer."""
+
+    @property
+    def best_cpu_s(self) -> float:
+        return min(self.cpu_s)
+
+    @property
+    def all_cpu_s(self) -> float:
+        """Of both sides, in the round in which that was least."""
+        return min(mine + theirs for mine, theirs in zip(self.cpu_s, self.service_cpu_s, strict=True))
+
+
 class Results(msgspec.Struct, kw_only=True):
     """One run. A section that did not run is empty."""
 
@@ -115,6 +145,11 @@ class Results(msgspec.Struct, kw_only=True):
     memory: list[Composed] = []
     crowds: list[Crowd] = []
     starts: list[Started] = []
+    senders: list[Sent] = []
+    versions: dict[str, str] = {}
+    """Of what the senders and their rivals were, by name."""
+    apart: dict[str, str] = {}
+    """What the page says of the run of a section that was recorded by itself, by section."""
 
     @property
     def all_by_rows(self) -> list[Written]:

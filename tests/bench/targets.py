@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tests.bench.results import Composed, Linked, Results, Written
+from tests.bench.results import Composed, Linked, Results, Sent, Written
+from tests.bench.sender_table import FOUR, ONE, PHP_XLSXWRITER, XLSWRITER
 from tests.bench.subject_table import CSV_WRITER, XLSXWRITER
 
 MB = 1_000_000
@@ -25,6 +26,8 @@ XLSX_LINK_S, CSV_LINK_S = 6, 3
 CLOUD_MB, EMBEDDED_MB, GROWTH_MB = 100.0, 64.0, 5.0
 PEAK_SIZES = (10_000, 1_000_000, 10_000_000)
 GROWTH_SIZES = (100_000, 2_000_000)
+CPU_RATIOS = {XLSWRITER: 6, PHP_XLSXWRITER: 40}
+FLAT_MB, WINDOW_RATIO = 2.0, 2
 
 
 class Target(NamedTuple):
@@ -51,6 +54,7 @@ def targets_of(results: Results) -> list[Target]:
         _relay(results, "gRPC", GRPC_ROWS_PER_S, their_rate),
         *_memory(results.memory),
         *_links(results.links, MILLION / their_rate if their_rate else None),
+        *_senders(results.senders),
     ]
 
 
@@ -127,3 +131,40 @@ def _link(name: str, most_s: int, ours_s: float | None, their_s: float | None) -
         return target
     seen = f"{their_s / ours_s:.1f} x ({ours_s:.2f} s to {their_s:.1f} s)"
     return target._replace(seen=seen, reached=their_s / ours_s > least)
+
+
+def _senders(sent: Sequence[Sent]) -> list[Target]:
+    near = sorted((one for one in sent if one.subject == FOUR and not one.link_ms), key=lambda one: one.rows)
+    theirs = {one.subject: one for one in sent if not one.link_ms}
+    far = {one.subject: min(one.pushed_s) for one in sent if one.link_ms}
+    return [
+        *(_cpu(rival, least, near[-1] if near else None, theirs.get(rival)) for rival, least in CPU_RATIOS.items()),
+        _flat(near),
+        _window(far.get(FOUR), far.get(ONE)),
+    ]
+
+
+def _cpu(rival: str, least: int, ours: Sent | None, theirs: Sent | None) -> Target:
+    target = Target("senders: PHP's CPU for a table", f"≤ 1/{least} of {rival}'s")
+    if not ours or not theirs:
+        return target
+    ratio = theirs.best_cpu_s / ours.best_cpu_s
+    seen = f"1/{ratio:.1f} ({ours.best_cpu_s:.2f} s to {theirs.best_cpu_s:.2f} s)"
+    return target._replace(seen=seen, reached=ratio >= least)
+
+
+def _flat(near: Sequence[Sent]) -> Target:
+    """From the fewest rows to the most, of the resident set: what curl holds is in it, and varies a little."""
+    target = Target("senders: growth of PHP's memory with ten times the rows", f"≤ {FLAT_MB:.0f} MB")
+    if len(near) < len(GROWTH_SIZES):
+        return target
+    grown_mb = (near[-1].grown_bytes - near[0].grown_bytes) / MB
+    return target._replace(seen=f"{grown_mb:.1f} MB", reached=grown_mb <= FLAT_MB)
+
+
+def _window(four_s: float | None, one_s: float | None) -> Target:
+    target = Target("senders: four batches in flight over a link of 20 ms", f"≥ {WINDOW_RATIO} x one at a time")
+    if not four_s or not one_s:
+        return target
+    seen = f"{one_s / four_s:.1f} x ({four_s:.2f} s to {one_s:.2f} s)"
+    return target._replace(seen=seen, reached=one_s / four_s >= WINDOW_RATIO)

@@ -5,19 +5,25 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from http.client import HTTPConnection
+from time import perf_counter
 
 import pytest
+from python_calamine import CalamineWorkbook
 
 from sluice.domain.options import ExportFormat
 from tests.bench.apart import measure_apart
 from tests.bench.bench_crowd import run_crowd
 from tests.bench.bench_memory import compose_embedded
 from tests.bench.bench_relay import GRPC, Setup, measure_service
+from tests.bench.bench_senders import LINK_MS, Stage, Way, measure_ways, stage, ways
 from tests.bench.bench_service import SENDERS, time_both
 from tests.bench.bench_writers import measure_rounds
 from tests.bench.bound_service import sender_pool, service_on_one_core
 from tests.bench.orders import Orders
+from tests.bench.sender_table import FOUR, OURS, RIVALS, Sender, can_run, versions
 from tests.bench.subject_table import subject_named
+from tests.support.programs import skip_without
 from tests.support.running_service import ServiceProcess
 
 pytestmark = [
@@ -71,3 +77,49 @@ def test_a_slow_subject_has_one_round() -> None:
     subjects = [subject_named("csv.writer"), subject_named("ours CSV")._replace(slow=True)]
     rounds = {one.subject: len(one.seconds) for one in measure_rounds(subjects, Orders(50, 3), 2)}
     assert rounds == {"csv.writer": 2, "ours CSV": 1}
+
+
+@pytest.fixture(scope="module")
+def sending() -> Iterator[Stage]:
+    with stage() as here:
+        yield here
+
+
+@pytest.mark.parametrize("sender", OURS, ids=lambda one: one.name)
+def test_a_sender_is_measured(sending: Stage, sender: Sender) -> None:
+    if sender.needs:
+        skip_without(sender.needs)
+    (measured,) = measure_ways(sending, [Way(sender, 2_500)], 1)
+    assert 0 < measured.pushed_s[0] <= measured.finished_s[0]
+    assert measured.service_cpu_s[0] > 0
+    assert (measured.subject, measured.rows) == (sender.name, 2_500)
+
+
+@pytest.mark.parametrize("sender", RIVALS, ids=lambda one: one.name)
+def test_a_rival_of_the_senders_is_measured(sending: Stage, sender: Sender) -> None:
+    skip_without("php")
+    if not can_run(sender, versions()):
+        pytest.skip(f"{sender.name} is not below build/bench/php")
+    took = sending.run(Way(sender, 1_200))
+    (sheet,) = CalamineWorkbook.from_path(str(sending.folder / f"{sender.program}.xlsx")).sheet_names
+    rows = CalamineWorkbook.from_path(str(sending.folder / f"{sender.program}.xlsx")).get_sheet_by_name(sheet)
+    assert len(list(rows.iter_rows())) == 1_201
+    assert took.cpu_s > 0
+    assert took.service_cpu_s == 0
+
+
+def test_a_sender_is_measured_with_fewer_rows_and_over_a_link_too() -> None:
+    skip_without("php-curl")
+    lines = [(way.rows, way.link_ms) for way in ways(2_000) if way.sender.name == FOUR]
+    assert lines == [(2_000, 0), (200, 0), (2_000, LINK_MS)]
+
+
+def test_a_long_link_is_long_both_ways_and_not_narrow(sending: Stage) -> None:
+    """A connection asks twice and gets two answers: at least twice the way there and back."""
+    connection = HTTPConnection("127.0.0.1", sending.far_port, timeout=60)
+    started = perf_counter()
+    for _ in range(2):
+        connection.request("GET", "/health/live")
+        assert connection.getresponse().read()
+    assert perf_counter() - started >= 2 * LINK_MS / 1000
+    connection.close()

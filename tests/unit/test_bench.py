@@ -21,8 +21,9 @@ from tests.bench.page import page_of, ratio_range, tables_of
 from tests.bench.page_table import PageTable
 from tests.bench.plots import draw
 from tests.bench.readme_figures import figures_of
-from tests.bench.recording import FRONT, PAGE, RESULTS, blocks_of, record, rewrite, with_block
-from tests.bench.results import Composed, Crowd, Linked, Pushed, Results, Started, Written, load_results
+from tests.bench.recording import FRONT, PAGE, RESULTS, blocks_of, record, rewrite, with_apart, with_block
+from tests.bench.results import Composed, Crowd, Linked, Pushed, Results, Sent, Started, Written, load_results
+from tests.bench.sender_table import FOUR, ONE, PHP_XLSXWRITER, SENDERS, XLSWRITER, can_run
 from tests.bench.soak import GROWTH_BYTES_MAX, MIB, Sample, growth
 from tests.bench.subject_table import SUBJECTS, Subject, is_installed, prepare_of, subject_named
 from tests.bench.targets import targets_of
@@ -49,6 +50,26 @@ def pushed(face: str, rows_per_s: float, senders: int = 1) -> Pushed:
     return Pushed(
         face=face, senders=senders, rows_per_s=rows_per_s, rows_per_cpu_s=2 * rows_per_s, p50_ms=5.5, p99_ms=9.25
     )
+
+
+def sent(subject: str, cpu_s: float, *, rows: int = 200_000, link_ms: int = 0, **changes: object) -> Sent:
+    one = Sent(
+        subject=subject, rows=rows, link_ms=link_ms, pushed_s=[1.5, 1.0], finished_s=[3.0, 2.0],
+        cpu_s=[2 * cpu_s, cpu_s], service_cpu_s=[0.5, 1.5], peak_bytes=4 << 20, grown_bytes=4_000_000,
+    )  # fmt: skip
+    return msgspec.structs.replace(one, **changes)
+
+
+def all_sent(**ours: object) -> list[Sent]:
+    """Senders that just reach what they must."""
+    return [
+        msgspec.structs.replace(sent(FOUR, 0.25, grown_bytes=6_000_000), **ours),
+        sent(XLSWRITER, 1.5, service_cpu_s=[0.0, 0.0]),
+        sent(PHP_XLSXWRITER, 10.0, service_cpu_s=[0.0, 0.0]),
+        sent(FOUR, 0.03, rows=20_000),
+        sent(FOUR, 0.25, link_ms=20),
+        sent(ONE, 0.25, link_ms=20, pushed_s=[2.0]),
+    ]
 
 
 def whole_run(**changes: object) -> Results:
@@ -83,6 +104,8 @@ def whole_run(**changes: object) -> Results:
                   jain=0.97, queries=9, p50_ms=1, p90_ms=2, p99_ms=3, max_ms=4)
         ],
         starts=[Started(function="compose", import_ms=283, without_bytecode_ms=1234, peak_bytes=46_000_000, modules=6)],
+        senders=all_sent(),
+        versions={"php": "8.2.36", "xlswriter": "2.0.3", "php_xlsxwriter": ""},
     )  # fmt: skip
     return msgspec.structs.replace(results, **changes)
 
@@ -141,7 +164,7 @@ def test_the_php_program_writes_the_whole_table() -> None:
 
 
 def test_a_run_that_just_reaches_everything_says_so() -> None:
-    assert [target.verdict for target in targets_of(whole_run())] == ["yes"] * 10
+    assert [target.verdict for target in targets_of(whole_run())] == ["yes"] * 14
 
 
 @pytest.mark.parametrize(
@@ -152,8 +175,11 @@ def test_a_run_that_just_reaches_everything_says_so() -> None:
         ({"links": [Linked(rows=1_000_000, xlsx_s=6.1, csv_s=3.1, peak_bytes=1)]}, {8, 9}),
         ({"memory": [Composed(home="embedded", rows=rows, peak_bytes=peak, seconds=1)
                      for rows, peak in ((100_000, 50_000_000), (2_000_000, 55_100_000))]}, {7}),
+        ({"senders": all_sent(cpu_s=[0.251])}, {10, 11}),
+        ({"senders": all_sent(grown_bytes=6_100_000)}, {12}),
+        ({"senders": [sent(FOUR, 1, link_ms=20), sent(ONE, 1, link_ms=20, pushed_s=[1.9])]}, {13}),
     ],
-    ids=["writers", "relay", "links", "memory"],
+    ids=["writers", "relay", "links", "memory", "cpu", "flat", "window"],
 )  # fmt: skip
 def test_what_is_missed_is_told(changes: dict[str, object], missed: set[int]) -> None:
     verdicts = [target.verdict for target in targets_of(whole_run(**changes))]
@@ -163,11 +189,11 @@ def test_what_is_missed_is_told(changes: dict[str, object], missed: set[int]) ->
 def test_a_speed_of_another_moment_is_compared_with_xlsxwriter_s_best() -> None:
     quicker = [written("XlsxWriter, typed", [0.5], rows=10_000)]
     verdicts = [target.verdict for target in targets_of(whole_run(by_rows=quicker))]
-    assert verdicts == ["yes", "yes", "NO", "NO", "yes", "yes", "yes", "yes", "NO", "NO"]
+    assert verdicts == ["yes", "yes", "NO", "NO", "yes", "yes", "yes", "yes", "NO", "NO", *["yes"] * 4]
 
 
 def test_what_was_not_measured_is_not_called_reached() -> None:
-    nothing = whole_run(writers=[], relay=[], links=[], memory=[])
+    nothing = whole_run(writers=[], relay=[], links=[], memory=[], senders=[])
     assert {target.verdict for target in targets_of(nothing)} == {"not measured"}
 
 
@@ -252,7 +278,36 @@ def test_the_recorded_figures_are_those_of_the_recorded_run() -> None:
     assert f"<!-- bench: figures -->\n{figures_of(results)}\n<!-- end" in front, "python -m tests.bench --redraw"
 
 
-@pytest.mark.parametrize("more", [["--quick"], ["--only", "relay"]])
+def test_senders_may_be_recorded_by_themselves_and_the_pages_say_so(tmp_path: Path) -> None:
+    page, front, kept = tmp_path / "page.md", tmp_path / "front.md", tmp_path / "results.json"
+    shutil.copy(PAGE, page)
+    shutil.copy(FRONT, front)
+    later = whole_run(
+        date="2026-12-24", command="make bench ONLY='senders'", writers=[], senders=all_sent(cpu_s=[0.5, 0.125])
+    )
+    record(with_apart(whole_run(), later, ["senders"]), page=page, front=front, kept=kept)
+    recorded = page.read_text()
+    assert "<!-- bench: run -->\n2026-11-22, " in recorded
+    assert "<!-- bench: senders-run -->\n2026-12-24, " in recorded
+    assert "With PHP 8.2.36, php-ext-xlswriter 2.0.3, PHP_XLSXWriter. Not to be had there: openspout, PhpSp" in recorded
+    assert "| ≤ 1/6 of php-ext-xlswriter's | 1/12.0 (0.12 s to 1.50 s) | yes |" in recorded
+    assert "| ours XLSX | 247,190 |" in recorded
+    assert "The lines about senders are of a run of their own: 2026-12-24, " in front.read_text()
+
+
+def test_the_cpu_of_both_sides_is_that_of_one_round() -> None:
+    assert sent(FOUR, 0.25).best_cpu_s == 0.25
+    assert sent(FOUR, 0.25).all_cpu_s == 1.0
+
+
+def test_senders_run_where_what_they_need_is_there() -> None:
+    assert [one.name for one in SENDERS if can_run(one, {})] == ["Python client"]
+    rivals = {"php": "8.2", "xlswriter": "2.0.3", "openspout": ""}
+    assert {one.name for one in SENDERS if can_run(one, rivals)} >= {"Python client", XLSWRITER, "openspout"}
+    assert PHP_XLSXWRITER not in {one.name for one in SENDERS if can_run(one, rivals)}
+
+
+@pytest.mark.parametrize("more", [["--quick"], ["--only", "relay"], ["--only", "senders", "relay"]])
 def test_a_part_of_a_run_is_not_recorded(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--record", *more])

@@ -4,11 +4,14 @@ declare(strict_types=1);
 
 namespace Sluice;
 
+use function ini_get;
+use function json_encode;
+
 /** JSON in which a number has all its digits and no more, whatever php.ini says (`serialize_precision`). */
 final class Json
 {
-    private const SETTING = 'serialize_precision';
-    private const SHORTEST_THAT_IS_EXACT = '-1';
+    public const SETTING = 'serialize_precision';
+    public const SHORTEST_THAT_IS_EXACT = '-1';
 
     /**
      * @param mixed $value

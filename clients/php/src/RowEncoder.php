@@ -4,6 +4,12 @@ declare(strict_types=1);
 
 namespace Sluice;
 
+// By their full names these are a step each; otherwise every cell and row would cost a call.
+use function ini_get;
+use function is_array;
+use function is_object;
+use function json_encode;
+
 /**
  * Rows of one table as JSON. A cell is null, a boolean, a number, a text, a date, a backed enum or what has a text form.
  *
@@ -50,6 +56,26 @@ final class RowEncoder
         if (!is_array($row)) {
             $row = $this->arrayOf($row, $number);
         }
+        foreach ($row as $cell) {
+            if (is_object($cell) || is_array($cell)) {
+                $row = $this->plain($row, $number);
+                break;
+            }
+        }
+        $isExact = ini_get(Json::SETTING) === Json::SHORTEST_THAT_IS_EXACT; // asked here, to save a call for each row
+        $json = $isExact ? json_encode($row, $this->flags) : Json::encode($row, $this->flags);
+        if ($json === false) {
+            throw $this->whyNot($row, $number);
+        }
+        if ($json[0] === '{') {
+            $this->checkNames($row, $number);
+        }
+        return $json;
+    }
+
+    /** The row with a plain value in place of each object. */
+    private function plain(array $row, int $number): array
+    {
         $isList = array_key_exists(0, $row) && array_key_last($row) === count($row) - 1;
         foreach ($row as $column => $cell) {
             if (is_object($cell)) {
@@ -58,14 +84,7 @@ final class RowEncoder
                 throw $this->refused('INVALID_VALUE', 'A cell holds one value, not an array; json_encode() makes a text of it', $column, $number);
             }
         }
-        $json = Json::encode($row, $this->flags);
-        if ($json === false) {
-            throw $this->whyNot($row, $number);
-        }
-        if ($json[0] === '{') {
-            $this->checkNames($row, $number);
-        }
-        return $json;
+        return $row;
     }
 
     /** @param mixed $row */

@@ -7,6 +7,8 @@ namespace Sluice;
 use Sluice\Http\Calls;
 use Sluice\Http\Window;
 
+use function strlen;
+
 /** Sends the rows of one export in numbered batches, some at a time, and counts them. */
 final class Sender
 {
@@ -92,25 +94,27 @@ final class Sender
     /** @param iterable<mixed> $rows */
     private function sendAll(iterable $rows, RowEncoder $encoder, string $sheet, callable $onBatch): int
     {
-        $settings = $this->calls->settings;
         $sent = $this->rows[$sheet] ?? 0;
-        $json = '';
-        $held = 0;
+        $jsons = [];
+        $held = $bytes = 0;
+        [$bytesMax, $rowsMax] = $this->batchSize();
         foreach ($rows as $row) {
-            $one = $encoder->encode($row, $sent + $held + 1);
-            $json .= $held === 0 ? "[$one" : ",$one";
-            $held++;
-            $factor = min(1 << intdiv($this->batches, self::BATCHES_OF_ONE_SIZE), 8);
-            if (strlen($json) >= $settings->batchBytes * min($factor, 4) || $held >= $settings->batchRows * $factor) {
-                $this->put(++$this->batches, "$json]", $sent, $sheet, $onBatch);
+            $jsons[] = $json = $encoder->encode($row, $sent + ++$held);
+            $bytes += strlen($json) + 1;
+            if ($bytes >= $bytesMax || $held >= $rowsMax) {
+                $jsons[0] = '[' . $jsons[0]; // here, where it copies one row and not all
+                $batch = implode(',', $jsons);
+                $batch .= ']';
+                $jsons = [];
+                $this->put(++$this->batches, $batch, $sent, $sheet, $onBatch);
                 $sent += $held;
-                $json = '';
-                $held = 0;
+                $held = $bytes = 0;
+                [$bytesMax, $rowsMax] = $this->batchSize();
             }
         }
         self::refuseCutSource($rows);
         if ($held > 0) {
-            $this->put(++$this->batches, "$json]", $sent, $sheet, $onBatch);
+            $this->put(++$this->batches, '[' . implode(',', $jsons) . ']', $sent, $sheet, $onBatch);
         }
         $this->window->drain();
         return $sent + $held;
@@ -127,6 +131,14 @@ final class Sender
         if ($rows instanceof \PDOStatement && !in_array($rows->errorCode(), [null, '', '00000'], true)) {
             throw new UsageException('The query failed while its rows were read: ' . implode(' ', $rows->errorInfo()), 'SOURCE_FAILED');
         }
+    }
+
+    /** @return array{int, int} the bytes and the rows at which the next batch is sent */
+    private function batchSize(): array
+    {
+        $settings = $this->calls->settings;
+        $factor = min(1 << intdiv($this->batches, self::BATCHES_OF_ONE_SIZE), 8);
+        return [$settings->batchBytes * min($factor, 4), $settings->batchRows * $factor];
     }
 
     private function put(int $sequence, string $json, int $rowsBefore, string $sheet, callable $onBatch): void

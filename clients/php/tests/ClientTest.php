@@ -11,6 +11,7 @@ use Sluice\Http\Problem;
 use Sluice\Http\Response;
 use Sluice\Http\Retry;
 use Sluice\InvalidRowException;
+use Sluice\Progress;
 use Sluice\Settings;
 use Sluice\SourceChangedException;
 use Sluice\UsageException;
@@ -212,6 +213,20 @@ final class ClientTest extends TestCase
         }
         $export->write($rows(0));
         self::assertCount(12000, $sluice->rowsOf('orders.csv'));
+    }
+
+    public function testABatchEndsWithTheRowThatReachesItsBytesAndOnlyThen(): void
+    {
+        foreach ([[1019, [262145, 1025]], [1018, [262912]]] as [$characters, $expected]) { // 1,024 bytes a row, or 1,023
+            $bytes = [];
+            $row = [str_repeat('x', $characters)];
+            Client::fake()->export('a.csv')->columns(['a'])->onProgress(static function (Progress $progress) use (&$bytes): void {
+                $bytes[$progress->batches] = $progress->bytes;
+            })->write(array_fill(0, 257, $row));
+            self::assertSame($expected, array_values(array_map(static function (int $all, int $before): int {
+                return $all - $before;
+            }, $bytes, array_merge([0], array_slice($bytes, 0, -1)))));
+        }
     }
 
     public function testAnExportFoundByItsIdTakesNumberedBatchesAndNothingThatNeedsItsDefinition(): void

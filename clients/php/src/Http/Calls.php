@@ -110,7 +110,7 @@ final class Calls
             $headers['Content-Encoding'] = 'gzip';
         }
         if ($method === 'PUT') {
-            $headers['X-Content-SHA256'] = hash('sha256', $json);
+            $headers['X-Content-SHA256'] = self::sha256($json);
         }
         return new Request($method, $this->server . $path, $headers, $json);
     }
@@ -195,6 +195,12 @@ final class Calls
     public static function sleep(float $seconds): void
     {
         usleep((int) ($seconds * 1e6));
+    }
+
+    /** OpenSSL's is several times as fast on most processors. */
+    private static function sha256(string $bytes): string
+    {
+        return (function_exists('openssl_digest') ? openssl_digest($bytes, 'sha256') : false) ?: hash('sha256', $bytes);
     }
 
     private function packs(): bool

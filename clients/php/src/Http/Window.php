@@ -30,7 +30,7 @@ final class Window
     }
 
     /**
-     * Sends a request; waits where too many are on their way.
+     * Sends a request, once fewer than `in_flight` are on their way.
      *
      * @param callable(array<string, mixed>): void $done takes the answer
      * @param callable(SluiceException): SluiceException $placed says where in the table an error is
@@ -39,11 +39,12 @@ final class Window
     public function put(Request $request, callable $done, callable $placed): void
     {
         $this->guard(function () use ($request, $done, $placed): void {
+            while (count($this->sent) >= $this->calls->settings->inFlight) {
+                $this->turn(1.0);
+            }
             $this->sent[spl_object_id($request)] = [$request, new Retry($this->calls->settings), $done, $placed];
             $this->transport->start($request);
-            do {
-                $this->turn(count($this->sent) > $this->calls->settings->inFlight ? 1.0 : 0.0);
-            } while (count($this->sent) > $this->calls->settings->inFlight);
+            $this->turn(0.0);
         });
     }
 
