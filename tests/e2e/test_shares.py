@@ -17,6 +17,7 @@ import pytest
 from sluice.api.api_keys import list_keys, revoke_key
 from sluice.api.auth import LOCAL_TENANT, NO_KEY, TENANT_SHARE, Principal, Shares
 from sluice.api.grpc import call_threads
+from sluice.api.grpc.messages import MessageRoom
 from sluice.api.grpc.server import GrpcLimits
 from sluice.api.http.routes.health import HealthApp, HealthChecks
 from sluice.api.http.server.server import HttpServer, ListenOn
@@ -71,20 +72,45 @@ def test_one_tenants_silent_streams_leave_calls_to_the_others(memory: MemoryServ
 
 def test_calls_that_wait_for_messages_leave_room_for_those_of_others(memory: MemoryService) -> None:
     """Room is for eight messages of the largest size, half of them one tenant's, however many calls there may be."""
-    limits = GrpcLimits(message_bytes_max=MIB, messages_bytes_max=MIB, message_timeout_s=3)
+    limits = GrpcLimits(message_bytes_max=MIB, messages_bytes_max=MIB, message_timeout_s=WAIT_S)
     with serving(memory, limits=limits) as target, ExitStack() as stack:
         greedy, other = (stack.enter_context(closing(GrpcClient(target, memory.token(t)))) for t in ("greedy", "other"))
         streams = silent_streams(greedy, 4)
         one_more = greedy.open_stream(timeout_s=WAIT_S)
         one_more.write(opening())
-        other.call("ListTasks", pb.ListTasksRequest())
+        for _ in range(20):
+            other.call("ListTasks", pb.ListTasksRequest())
+        assert one_more.call.is_active()
         end(streams[:1])
         assert one_more.read().task_id, "it waited for the room of the one that ended"
-        said = greedy.refused("ListTasks", pb.ListTasksRequest())
-        assert (said.code, said.facts["tenant_max"]) == ("QUEUE_FULL", 4 * MIB)
-        other.call("ListTasks", pb.ListTasksRequest())
         end([*streams, one_more])
         until_answered(greedy)
+
+
+def test_a_call_gets_no_room_once_its_time_is_over_or_its_caller_has_gone() -> None:
+    clock = FakeClock()
+    caller = Principal(tenant=TenantId("t"), key_id="key", scopes=frozenset())
+    shares = Shares(4, share=0.5, what="bytes of messages")
+
+    def room(*, is_active: bool = True) -> MessageRoom:
+        return MessageRoom(shares, caller, message_bytes_max=2, clock=clock, wait_s=5, is_active=lambda: is_active)
+
+    first, began = room(), clock.monotonic()
+    first.take()
+    first.take()  # it has its room
+    with pytest.raises(SluiceError, match="QUEUE_FULL"):
+        room().take()
+    assert clock.monotonic() - began >= 5
+    began = clock.monotonic()
+    with pytest.raises(SluiceError, match="QUEUE_FULL"):
+        room(is_active=False).take()
+    assert clock.monotonic() == began
+    first.shrink(1)
+    with pytest.raises(SluiceError, match="QUEUE_FULL"):
+        room().take()
+    first.give_back()
+    first.give_back()
+    room().take()
 
 
 def test_a_stream_whose_rows_are_all_there_leaves_its_room_while_it_waits_for_its_file(memory: MemoryService) -> None:
