@@ -81,15 +81,20 @@ def list_exports(
     """
     if not 1 <= limit <= PAGE_MAX:
         raise SluiceError(ErrorCode.INVALID_REQUEST, f"limit is from 1 to {PAGE_MAX}", field="limit")
+    step = PAGE_MAX if request_id else limit
     damaged: list[TaskId] = []
-    for _ in range(SEARCHED_MAX // limit + 1 if request_id else 1):
+    tasks: list[Task] = []
+    for _ in range(SEARCHED_MAX // PAGE_MAX if request_id else 1):
         try:
-            page = ports.tasks.page(tenant, state=state, limit=limit, cursor=cursor)
+            page = ports.tasks.page(tenant, state=state, limit=step, cursor=cursor)
         except ValueError:
             raise SluiceError(ErrorCode.INVALID_REQUEST, "not a cursor of this listing", field="cursor") from None
+        found = [task for task in page.tasks if not task.deleted_at and request_id in {"", task.client_request_id}]
+        if len(found) > limit:  # one id opened many: from here on in steps that cannot have too many
+            step = limit
+            continue
+        tasks, cursor = found, page.cursor
         damaged += page.damaged
-        tasks = [task for task in page.tasks if not task.deleted_at and request_id in {"", task.client_request_id}]
-        cursor = page.cursor
         if tasks or not cursor:
             break
     return TaskPage(tasks, cursor, damaged)
