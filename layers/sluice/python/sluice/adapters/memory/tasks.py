@@ -54,7 +54,7 @@ class MemoryTasks:
         listed.sort(key=_rank)
         if after is not None:
             listed = [task for task in listed if _rank(task) > (-after.created_at, after.task_id)]
-        page = [msgspec.structs.replace(task, params=task.live_params.without_columns()) for task in listed[:limit]]
+        page = [task.without_columns() for task in listed[:limit]]
         return TaskPage(page, Position.of(page[-1]).encode() if len(listed) > limit else "")
 
     def count(self, tenant: TenantId, state: State) -> int:

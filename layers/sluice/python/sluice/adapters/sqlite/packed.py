@@ -25,9 +25,8 @@ Stored = str | bytes
 """A text that was written plainly; bytes where it was packed, or lost bits."""
 
 
-def pack(params: ExportParams | None) -> Stored:
-    """The canonical JSON, packed where that is at most half as long."""
-    text = encode_params(params)
+def pack(text: str, params: ExportParams | None) -> Stored:
+    """``text``, the JSON of ``params``, packed where that is at most half as long."""
     plain = text.encode()
     if params is None or len(plain) < PACKED_FROM:
         return text

@@ -344,7 +344,7 @@ def _convert(rows: list[Any], kind: type[Rows]) -> Rows:
 
 def _packed(columns: Columns, params: ExportParams | None) -> dict[str, Value | bytes]:
     """The columns as they are stored: parameters, if they are among them, as ``packed`` has it."""
-    return {**columns, "params": pack(params)} if "params" in columns else {**columns}
+    return {**columns, "params": pack(str(columns["params"]), params)} if "params" in columns else {**columns}
 
 
 def _decode(row: Sequence[Any], *, listed: bool = False) -> Task:

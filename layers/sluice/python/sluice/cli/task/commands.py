@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated
 
-import msgspec
 import typer
 
 from sluice.api.task_view import view_task
@@ -23,7 +22,7 @@ from sluice.domain.attempts import free_at, is_leased
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.limits import DAY_S
-from sluice.domain.task import TERMINAL, State, Task
+from sluice.domain.task import TERMINAL, State
 from sluice.ports.bundle import Ports
 from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.sending.cancel_export import cancel_export, delete_export
@@ -109,7 +108,7 @@ def list_(
     with open_data(data, config) as ports:
         scanned = ports.tasks.scan(damaged.append)
         wanted = (
-            _narrow(task)
+            task.without_columns()  # those of many wide tables would fill the memory
             for task in scanned
             if tenant in {None, task.tenant}
             and state in {None, task.state}
@@ -123,11 +122,6 @@ def list_(
         typer.echo(table_of(newest, now))
     for ref in damaged:
         say(f"sluice: the record of task {ref.task_id} of {ref.tenant} cannot be read", is_error=True)
-
-
-def _narrow(task: Task) -> Task:
-    """The task as a list shows it: the columns of many wide tables would fill the memory."""
-    return task if task.params is None else msgspec.structs.replace(task, params=task.params.without_columns())
 
 
 @commands.command()
