@@ -5,12 +5,12 @@ declare(strict_types=1);
 namespace Sluice\Laravel;
 
 use Illuminate\Database\Eloquent\Builder as EloquentBuilder;
-use Illuminate\Database\Eloquent\Model;
 use Illuminate\Database\Eloquent\Relations\Relation;
 use Illuminate\Database\Query\Builder as QueryBuilder;
 use Sluice\Client;
 use Sluice\Column;
 use Sluice\Export;
+use Sluice\ModelCells;
 use Sluice\UsageException;
 
 /** A query as a job of the queue: extend it, and dispatch it. See {@see PushJob} for what it does with errors. */
@@ -56,11 +56,12 @@ abstract class QueuedExport extends PushJob
     {
         $cells = [];
         $this->names = $this->names ?? array_column(Column::listOf($this->columns()), 'name');
+        $had = ModelCells::of($row, $this->names) ?? get_object_vars($row);
         foreach ($this->names as $name) {
-            if (!self::has($row, $name)) {
+            if (!array_key_exists($name, $had)) {
                 throw new UsageException("The rows of this query have no \"$name\": select it, or say in map() what is in that column.");
             }
-            $cells[] = $row->{$name};
+            $cells[] = $had[$name];
         }
         return $cells;
     }
@@ -86,15 +87,5 @@ abstract class QueuedExport extends PushJob
         foreach ($rows as $row) {
             yield $this->map($row);
         }
-    }
-
-    /** @param mixed $row */
-    private static function has($row, string $name): bool
-    {
-        if (!$row instanceof Model) {
-            return property_exists($row, $name);
-        }
-        return array_key_exists($name, $row->getAttributes()) || $row->hasGetMutator($name)
-            || (method_exists($row, 'hasAttributeMutator') && $row->hasAttributeMutator($name));
     }
 }

@@ -91,7 +91,7 @@ final class RowEncoder
     private function arrayOf($row, int $number): array
     {
         if (is_object($row)) {
-            $cells = $this->cellsOfModel($row);
+            $cells = ModelCells::of($row, $this->isKnown ? $this->names : null);
             if ($cells === null) {
                 $cells = method_exists($row, 'toArray') ? $row->toArray() : ($row instanceof \Traversable ? iterator_to_array($row) : get_object_vars($row));
             }
@@ -105,39 +105,6 @@ final class RowEncoder
         }
         $facts = $this->placeOf($number);
         throw new InvalidRowException('A row is an array of cells or an object, not ' . gettype($row), 'INVALID_REQUEST', ['facts' => $facts, 'who' => 'client']);
-    }
-
-    /**
-     * What a model of Eloquent or ThinkORM has in the declared columns, accessors and casts included. Its own array
-     * would leave out what it hides, and make texts of its dates.
-     *
-     * @return array<string, mixed>|null null for what is no such model
-     */
-    private function cellsOfModel(object $row): ?array
-    {
-        if (method_exists($row, 'getAttributes') && method_exists($row, 'getAttribute')) {
-            $had = $row->getAttributes();
-            $value = [$row, 'getAttribute'];
-            $makes = static function (string $name) use ($row): bool {
-                return (method_exists($row, 'hasGetMutator') && $row->hasGetMutator($name))
-                    || (method_exists($row, 'hasAttributeGetMutator') && $row->hasAttributeGetMutator($name));
-            };
-        } elseif (method_exists($row, 'getData') && method_exists($row, 'getAttr')) {
-            $had = $row->getData();
-            $value = [$row, 'getAttr'];
-            $makes = static function (string $name) use ($row): bool {
-                return method_exists($row, 'get' . str_replace('_', '', ucwords($name, '_')) . 'Attr');
-            };
-        } else {
-            return null;
-        }
-        $cells = [];
-        foreach ($this->isKnown ? $this->names : array_keys($had) as $name) {
-            if (array_key_exists($name, $had) || $makes((string) $name)) {
-                $cells[$name] = $value($name);
-            }
-        }
-        return $cells;
     }
 
     /**

@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace Sluice\Think;
 
+use Sluice\ModelCells;
 use Sluice\UsageException;
 
 /** The rows of a query of ThinkORM, each once and in the same order at every run, read by `cursor()`. */
@@ -44,14 +45,13 @@ final class OrderedRows
      */
     public static function cellsOf($row, array $names): array
     {
-        $data = is_array($row) ? $row : $row->getData();
+        $had = is_array($row) ? $row : ModelCells::of($row, $names) ?? [];
         $cells = [];
         foreach ($names as $name) {
-            $getter = 'get' . str_replace('_', '', ucwords($name, '_')) . 'Attr';
-            if (!array_key_exists($name, $data) && (is_array($row) || !method_exists($row, $getter))) {
+            if (!array_key_exists($name, $had)) {
                 throw new UsageException("The rows of this query have no \"$name\": select it.");
             }
-            $cells[] = is_array($row) ? $row[$name] : $row->getAttr($name);
+            $cells[] = $had[$name];
         }
         return $cells;
     }
