@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 from tests.support import page_examples
+from tests.support.programs import skip_without
+
+ROOT = Path(__file__).parents[2]
 
 
 def examples(page: Path) -> dict[str, str]:
@@ -24,3 +28,15 @@ def run_php(code: str, folder: Path, url: str, *, seconds: int = 120) -> str:
     )
     assert (done.returncode, done.stderr) == (0, ""), (done.stdout, done.stderr)
     return done.stdout
+
+
+def phpunit(package: Path, *needed: str) -> int:
+    """How many tests of a package ran; all of them must pass. Skips the caller's test without one of the programs."""
+    for program in ("php", *needed, "phpunit"):
+        skip_without(program)
+    command = ["phpunit", "-c", str(package)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout
+    found = re.search(r"OK \((\d+) tests", done.stdout)
+    assert found, done.stdout
+    return int(found[1])
