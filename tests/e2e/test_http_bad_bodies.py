@@ -22,8 +22,9 @@ from starlette.types import Message
 
 from sluice.api.auth import NO_KEY, Principal
 from sluice.api.http.bodies.body import BodyBudget, BodyTimeouts
-from sluice.api.http.operation import LISTS_OF_TENANT, WORKERS, WORKERS_OF_TENANT, HttpCall, HttpResources
+from sluice.api.http.operation import WORKERS, WORKERS_OF_TENANT, HttpCall, HttpResources
 from sluice.api.http.routes.batches import BatchQuery
+from sluice.api.service import LISTS_OF_TENANT
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import SluiceError
 from sluice.domain.keys import TenantId

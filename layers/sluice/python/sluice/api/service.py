@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 
-from sluice.api.auth import AccessControl, KeyRing, OpenRing, RateLimiter
+from sluice.api.auth import AccessControl, KeyRing, OpenRing, RateLimiter, Shares
 from sluice.ports.bundle import Ports
 from sluice.usecases.params_cache import ParamsCache
 
@@ -15,7 +15,11 @@ DECODED_OF_TENANT_MAX = 1
 """Of one tenant, over HTTP, where there are API keys: the others always have a turn."""
 WAITING_MAX = 16
 ROOM_POLL_S = 0.1
-"""How often an open that waits looks whether there is room."""
+"""How often a call that waits looks whether there is room."""
+LISTS_MAX = 40
+"""Lists that are read at a time for callers of gRPC, each of which may read many rows for one page."""
+LISTS_OF_TENANT = 2
+"""Of one tenant, over each API: an answer takes the processor for tens of milliseconds, and more would be no faster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,8 @@ class Service:
     """How long an open waits for room in the queue, without a thread that another call needs."""
     waiting: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(WAITING_MAX))
     """Opens over gRPC that wait, a thread each; more are refused at once."""
+    lists: Shares = field(default_factory=lambda: Shares(LISTS_MAX, share=LISTS_OF_TENANT / LISTS_MAX, what="lists"))
+    """Lists over gRPC that are read."""
 
     @classmethod
     def over(

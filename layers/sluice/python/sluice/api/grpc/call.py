@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -19,6 +19,10 @@ from sluice.ports.log_context import bound_context, trace_id_of
 from sluice.usecases.sending.open_export import Opened
 
 COMPONENT = "grpc"
+LIST_WAIT_S = 30
+"""How long a list waits for its turn."""
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,26 @@ class GrpcCall:
             except SluiceError as error:
                 if error.code is not ErrorCode.QUEUE_FULL or not self._wait_for_room(give_up_at):
                     raise
+
+    def run_listing(self, work: Callable[[], Result]) -> Result:
+        """Do what reads much: a tenant has few at a time, and more wait for a turn.
+
+        Raises QUEUE_FULL when there is none in time, or the caller has gone.
+        """
+        clock = self.service.ports.clock
+        give_up_at = clock.monotonic() + LIST_WAIT_S
+        while True:
+            try:
+                give_back = self.service.lists.take(self.principal)
+            except SluiceError:
+                if not self.context.is_active() or clock.monotonic() >= give_up_at:
+                    raise
+                clock.sleep(ROOM_POLL_S)
+                continue
+            try:
+                return work()
+            finally:
+                give_back()
 
     def _wait_for_room(self, give_up_at: float) -> bool:
         clock, admission = self.service.ports.clock, self.service.ports.admission

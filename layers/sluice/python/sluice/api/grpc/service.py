@@ -76,17 +76,21 @@ def list_tasks(call: GrpcCall, request: pb.ListTasksRequest) -> pb.ListTasksResp
         state = State(request.state) if request.state else None
     except ValueError:
         raise SluiceError(ErrorCode.INVALID_REQUEST, "There is no such state.", field="state") from None
-    page = list_exports(
-        ports,
-        call.tenant,
-        state=state,
-        request_id=request.request_id,
-        limit=request.limit or PAGE_DEFAULT,
-        cursor=request.cursor,
-    )
-    now = ports.clock.now()
-    tasks = [status_response(task, None, now=now) for task in page.tasks]
-    return pb.ListTasksResponse(tasks=tasks, cursor=page.cursor, damaged=page.damaged)
+
+    def read_page() -> pb.ListTasksResponse:
+        page = list_exports(
+            ports,
+            call.tenant,
+            state=state,
+            request_id=request.request_id,
+            limit=request.limit or PAGE_DEFAULT,
+            cursor=request.cursor,
+        )
+        now = ports.clock.now()
+        tasks = [status_response(task, None, now=now) for task in page.tasks]
+        return pb.ListTasksResponse(tasks=tasks, cursor=page.cursor, damaged=page.damaged)
+
+    return call.run_listing(read_page)
 
 
 def _status(call: GrpcCall, task: Task) -> pb.TaskStatusResponse:

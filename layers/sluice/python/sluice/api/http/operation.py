@@ -28,7 +28,7 @@ from sluice.api.http.bodies.kinds import plain_types, values_of
 from sluice.api.http.errors import KNOWN_KEY, SHARE_KEY, HttpError, invalid_request
 from sluice.api.http.server.middleware import CHANGES_NOTHING
 from sluice.api.http.watches import Watches
-from sluice.api.service import DECODED_MAX, DECODED_OF_TENANT_MAX, ROOM_POLL_S, Service
+from sluice.api.service import DECODED_MAX, DECODED_OF_TENANT_MAX, LISTS_OF_TENANT, ROOM_POLL_S, Service
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, make_ref
@@ -46,8 +46,6 @@ Declared = dict[str, Any]
 WORKERS = 40
 WORKERS_OF_TENANT = 20
 """Of one tenant, where there are API keys: a call of another finds a thread, however many wait."""
-LISTS_OF_TENANT = 2
-"""Answers that take the processor for tens of milliseconds, of one tenant at a time: more would be no faster."""
 SENDERS_MAX = 16
 """Tables of any length that are sent at a time."""
 DOWNLOADS_PART = 0.4
