@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 import socket
 import ssl
 import sys
@@ -28,12 +29,14 @@ from infra.provision.stage import (
 )
 from infra.provision.template import TemplateError, build_template, build_watch_template, template_body
 from infra.provision.template_checks import check_template
+from sluice.app.settings.schema import WATCH_SECRET_BYTES
 from sluice.ports.retry import PROVISIONING
 
 STS_VERSION = "2015-04-01"
 DAY_S = 86_400
 HTTPS_PORT = 443
 DOMAIN, OLD_ENDPOINT = "SLUICE_OSS_DOWNLOAD_DOMAIN", "SLUICE_OSS_DOWNLOAD_ENDPOINT"
+WATCH_SECRET = "SLUICE_SECURITY_WATCH_SECRET"  # noqa: S105 - the name of a variable; made once, or addresses given out end
 DOMAIN_TIMEOUT_S = 30
 FAILED, DECLINED = 1, 3
 
@@ -210,6 +213,7 @@ def _write_outputs(stack: Stack, options: argparse.Namespace) -> None:
         raise StackError(f"the stack tells no {missing}; run `up` with this version") from missing
     variables["SLUICE_STORAGE_RETENTION_S"] = str(retention_days * DAY_S)
     before = read_variables(options.env_file)
+    variables[WATCH_SECRET] = before.get(WATCH_SECRET) or secrets.token_hex(WATCH_SECRET_BYTES)
     own = options.download_domain or before.get(DOMAIN, "")
     if own and not own.endswith(".aliyuncs.com"):
         variables[DOMAIN] = own

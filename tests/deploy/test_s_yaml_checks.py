@@ -92,7 +92,7 @@ MISTAKES = [
     ("memorySize: 512", "memorySize: 500", "is not a multiple of 64"),
     ("timeout: 3600", "timeout: 86401", "greater than the maximum"),
     ("path: /docs\n", "path: /v1/*\n", "/v1/* leads to more than one function"),
-    ("methods: [GET, HEAD]\n            disableURL", "methods: [GET]\n            disableURL", "lets HEAD through"),
+    ("methods: [GET, HEAD, OPTIONS]\n            dis", "methods: [GET]\n            dis", "lets HEAD through"),
     ("functionName: ${resources.query.props.functionName}", "functionName: ${resources.sweep.props.functionName}",
      "answers no HTTP"),
 ]  # fmt: skip
@@ -128,7 +128,7 @@ def test_grpc_has_a_route_only_where_there_is_tls() -> None:
         [senders, _] = read_description(file, VARIABLES).domains()
         routes = senders.props["routeConfig"]["routes"]
         assert [route["path"] for route in routes if route["functionName"] == "sluice-dev-relay-grpc"] == expected
-        assert len(routes) == 4 + len(expected)
+        assert len(routes) == (6 if expected else 4)  # and that of watch addresses
     assert [path for path, text in PAGES_OF_SENDERS.items() if ".fcapp.run:8089" not in text] == []
 
 
@@ -169,6 +169,19 @@ def test_only_a_stage_for_work_keeps_instances() -> None:
     assert [one.name for one in trial.functions() if "provisionConfig" in one.props] == []
     assert [one.name for one in work.functions() if "provisionConfig" in one.props] == ["relay_grpc", "relay_http"]
     assert [one.props["protocol"] for one in work.domains()] == ["HTTPS", "HTTPS"]
+
+
+def test_only_a_stage_for_work_has_an_address_to_watch_exports_at_and_its_reader_answers_there() -> None:
+    trial, work = (read_description(file, VARIABLES) for file in (S_YAML, PROD_YAML))
+    watched = {"SLUICE_SERVER_PUBLIC_URL", "SLUICE_SECURITY_WATCH_SECRET"}
+    for stage, expected in ((trial, []), (work, ["query", "relay_http"])):
+        functions = [one for one in stage.functions() if watched & one.props["environmentVariables"].keys()]
+        assert sorted(one.name for one in functions) == expected
+        assert all(watched < one.props["environmentVariables"].keys() for one in functions)
+        assert all("SLUICE_OSS_BUCKET" in one.props["environmentVariables"] for one in functions)
+    (routes,) = (one.props["routeConfig"]["routes"] for one in work.domains() if one.name == "api_domain")
+    (route,) = (one for one in routes if one["path"] == "/v1/watch/*")
+    assert (route["functionName"], route["methods"]) == ("sluice-dev-query", ["GET", "HEAD", "OPTIONS"])
 
 
 def strict(node: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,7 @@ def test_the_first_up_checks_creates_waits_and_writes_every_variable(desk: Desk)
     assert {line.partition("=")[0] for line in lines if not line.startswith("#")} == {
         *VARIABLES,
         "SLUICE_STORAGE_RETENTION_S",
+        "SLUICE_SECURITY_WATCH_SECRET",
     }
     assert "SLUICE_OSS_BUCKET=InputBucket-of-sluice-dev" in lines
     assert "SLUICE_STORAGE_RETENTION_S=604800" in lines
@@ -356,6 +358,23 @@ def test_outputs_writes_the_file_again(desk: Desk) -> None:
     assert lines[:2] == ["# mine", "OTHER=1"]
     assert lines.count("SLUICE_OSS_BUCKET=InputBucket-of-sluice-dev") == 1
     assert "SLUICE_OSS_BUCKET=old" not in lines
+
+
+def test_the_secret_of_watch_addresses_is_made_once_and_not_printed(desk: Desk) -> None:
+    code, said, error = desk.run("up")
+    assert code == 0, error
+    (line,) = secret_lines(desk)
+    assert re.fullmatch(r"SLUICE_SECURITY_WATCH_SECRET=[0-9a-f]{64}", line)
+    assert line.partition("=")[2] not in said + error
+    assert desk.run("outputs")[0] == 0
+    assert secret_lines(desk) == [line]
+    desk.env_file.unlink()
+    assert desk.run("outputs")[0] == 0
+    assert secret_lines(desk) != [line]
+
+
+def secret_lines(desk: Desk) -> list[str]:
+    return [line for line in desk.env_file.read_text().splitlines() if "WATCH_SECRET" in line]
 
 
 @pytest.fixture

@@ -126,6 +126,7 @@ def test_the_error_shows_every_problem() -> None:
         ({"SLUICE_SERVER_TRUSTED_PROXIES": "*"}, "each is an address, or a network"),
         ({"SLUICE_SECURITY_RATE_LIMIT_BURST": "5"}, "a burst needs a rate"),
         ({"SLUICE_SECURITY_TLS_KEY_FILE": "key.pem"}, "both the certificate and its key"),
+        ({"SLUICE_SECURITY_WATCH_SECRET": "w" * 31}, "at least 32 bytes"),
         ({"SLUICE_OSS_ACCESS_KEY_ID": "id"}, "both an id and a secret"),
         ({"SLUICE_OSS_SECURITY_TOKEN": "t"}, "belongs to an access key"),
         ({"SLUICE_STORAGE_BACKEND": "oss"}, "tablestore.instance (default): the oss backend needs each of these"),

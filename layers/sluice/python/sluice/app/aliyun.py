@@ -18,6 +18,7 @@ from sluice.adapters.aliyun.tablestore.schema import KEYS, TablestoreAccess
 from sluice.adapters.aliyun.tablestore.tasks import TablestoreTasks
 from sluice.adapters.cached_keys import RememberedKeys
 from sluice.adapters.directory.key_file import KeyFile
+from sluice.adapters.directory.links import WatchAddresses
 from sluice.adapters.forwarding_store import SplitStore
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.thread_pool import ThreadedPool
@@ -42,8 +43,8 @@ class AliyunBackend:
     def open_links(self, settings: Settings, public_url: PublicUrl) -> None:
         del settings, public_url  # OSS serves the files
 
-    def open_watches(self, settings: Settings, public_url: PublicUrl) -> None:
-        del settings, public_url  # the functions have no secret of their own to sign with
+    def open_watches(self, settings: Settings, public_url: PublicUrl) -> WatchAddresses | None:
+        return watches_of(settings, public_url)
 
     def open_keys(self, settings: Settings) -> KeyStore:
         return open_cloud_keys(settings, credentials_of(settings))
@@ -62,6 +63,12 @@ class AliyunBackend:
     def tidy(self, settings: Settings) -> int:
         del settings
         return 0  # a killed process leaves nothing that a client could see
+
+
+def watches_of(settings: Settings, public_url: PublicUrl) -> WatchAddresses | None:
+    """Addresses that every process with the same ``security.watch_secret`` reads; None without it, or an address."""
+    secret = settings.security.watch_secret
+    return WatchAddresses(public_url, secret.reveal().encode()) if secret and public_url else None
 
 
 @contextmanager

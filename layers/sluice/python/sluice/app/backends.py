@@ -72,7 +72,8 @@ class OneMachine:
         return None  # a remote store serves the files
 
     def open_watches(self, settings: Settings, public_url: PublicUrl) -> WatchAddresses:
-        return WatchAddresses(public_url, _link_secret(settings))
+        shared = settings.security.watch_secret
+        return WatchAddresses(public_url, shared.reveal().encode() if shared else _link_secret(settings))
 
     def tidy(self, settings: Settings) -> int:
         """Of files beside the objects: what was begun aside and never got its name.

@@ -28,7 +28,7 @@ from sluice.api.http.operation import (
     VerifiesLinks,
     json_response,
 )
-from sluice.api.http.routes import exports
+from sluice.api.http.routes import exports, watch
 from sluice.api.http.routes.docs import Page, docs_page, home_page, problem_page
 from sluice.api.http.routes.openapi import make_document
 from sluice.api.http.server.forwarded import ForwardedMiddleware
@@ -114,11 +114,12 @@ def build_http_app(
 
 def operations_of(routes: RouteSet, *, watched: bool = True) -> tuple[Operation, ...]:
     """What is served; ``watched``: at the addresses of single exports too."""
+    watches = watch.OPERATIONS if watched else ()
     if routes is RouteSet.READ_ONLY:
-        return tuple(operation for operation in exports.OPERATIONS if operation.scope is Scope.READ)
-    from sluice.api.http.routes import batches, stream, watch  # noqa: PLC0415  # a server that only reads loads no formats
+        return (*(operation for operation in exports.OPERATIONS if operation.scope is Scope.READ), *watches)
+    from sluice.api.http.routes import batches, stream  # noqa: PLC0415  # a server that only reads loads no formats
 
-    operations = (*exports.OPERATIONS, *batches.OPERATIONS, *stream.OPERATIONS, *(watch.OPERATIONS if watched else ()))
+    operations = (*exports.OPERATIONS, *batches.OPERATIONS, *stream.OPERATIONS, *watches)
     if routes is RouteSet.WITHOUT_FILES:
         return operations
     from sluice.api.http.routes import files  # noqa: PLC0415  # only one machine serves files itself

@@ -16,6 +16,7 @@ from sluice.api.http.app import RouteSet, build_http_app
 from sluice.api.http.bodies.body import BodyTimeouts
 from sluice.api.http.operation import json_response
 from sluice.api.http.server.server import HttpServer, ListenOn
+from sluice.app.aliyun import watches_of
 from sluice.app.functions.platform_headers import split_head
 from sluice.app.functions.web_function import HOST, WebFunction, run_web_function
 from sluice.domain.limits import HOUR_S
@@ -102,6 +103,7 @@ def serve_http(function: WebFunction, port: int, *, routes: RouteSet) -> Iterato
     app = build_http_app(
         function.service,
         routes=routes,
+        watches=watches_of(function.settings, server.public_url),
         closing=closing,
         body_timeouts=BodyTimeouts(idle_s=server.idle_timeout_s, total_s=server.request_timeout_s),
     )

@@ -32,6 +32,10 @@ NameOrNone = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]*$")]
 Text = Annotated[str, Meta(min_length=1)]
 
 
+WATCH_SECRET_BYTES = 32
+"""The least that signs watch addresses."""
+
+
 class BackendSettings(NamedTuple):
     """What a choice of ``storage.backend`` means for the other settings."""
 
@@ -209,6 +213,7 @@ class Security(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_burst: CountOrOff = 0
     tls_certificate_file: str = ""
     tls_key_file: str = ""
+    watch_secret: Secret = Secret("")
 
 
 class Logging(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
 
-from sluice.app.settings.schema import BACKENDS, Settings, Storage
+from sluice.app.settings.schema import BACKENDS, WATCH_SECRET_BYTES, Settings, Storage
 from sluice.app.settings.source import Given, from_environment, from_file, from_flags, with_new_names
 from sluice.domain.secret import Secret
 
@@ -225,6 +225,11 @@ RULES = (
         ("security.tls_certificate_file", "security.tls_key_file"),
         lambda s: bool(s.security.tls_certificate_file) == bool(s.security.tls_key_file),
         "TLS needs both the certificate and its key",
+    ),
+    Rule(
+        ("security.watch_secret",),
+        lambda s: not s.security.watch_secret or len(s.security.watch_secret.reveal().encode()) >= WATCH_SECRET_BYTES,
+        f"a secret that signs has at least {WATCH_SECRET_BYTES} bytes; `openssl rand -hex 32` makes one",
     ),
     Rule(
         ("oss.access_key_id", "oss.access_key_secret"),
