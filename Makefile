@@ -47,7 +47,7 @@ test: install ## Run every test; as root with apt-get, also install the programs
 	@$(BIN)/python -m tests.support.programs --install
 	$(PYTEST) -n 5 --dist worksteal -m "not serial"
 	SLUICE_TEST_STORES=cloud $(PYTEST) -n 4 --dist worksteal $(OVER_THE_CLOUD)
-	$(PYTEST) -n 3 --dist loadfile -m serial $(SERIAL)
+	$(PYTEST) -n 4 --dist loadfile -m serial $(SERIAL)
 	@$(BIN)/python -m tests.support.programs --left-out
 
 php-versions: install ## Run the PHP client on PHP 7.4 to 8.5 as WebAssembly (needs Node.js; npm installs half a gigabyte)

@@ -161,7 +161,7 @@ class World:
         self.full_until = 0.0
         """Until then there is no room for a result."""
         self._timings = TIMINGS
-        self._unskewed: Ports | None = None
+        self._wired: dict[float, Ports] = {}
         self._limits = limits
         self._gate = gate
         self._pause = pause
@@ -180,13 +180,13 @@ class World:
     def bear_outages_for(self, seconds: float) -> None:
         """Let attempts that do not count against a task be made for longer than it takes to use the others up."""
         self._timings = msgspec.structs.replace(TIMINGS, outage_s=seconds)
-        self._unskewed = None
+        self._wired.clear()
 
     def ports(self, *, skew_s: float = 0.0) -> Ports:
         """The ports of one process whose clock is off by ``skew_s``, wired as in production."""
-        if skew_s == 0 and self._unskewed is None:
-            self._unskewed = self._wire(0.0)
-        return self._unskewed if skew_s == 0 and self._unskewed is not None else self._wire(skew_s)
+        if skew_s not in self._wired:
+            self._wired[skew_s] = self._wire(skew_s)
+        return self._wired[skew_s]
 
     def _wire(self, skew_s: float) -> Ports:
         clock = ActorClock(self.time, skew_s=skew_s, pause=self._pause)

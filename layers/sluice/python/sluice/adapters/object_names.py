@@ -16,20 +16,22 @@ COMPONENT_CHARS_MAX = 200
 PARTS_MAX = 10_000
 """The most parts of one upload, as OSS and S3 have it."""
 
-_COMPONENT = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
+_COMPONENT = re.compile(rf"(?!\.\.?(?:/|\Z))[A-Za-z0-9_.-]{{1,{COMPONENT_CHARS_MAX}}}", re.ASCII)
+_KEY = re.compile(rf"{_COMPONENT.pattern}(?:/{_COMPONENT.pattern})*", re.ASCII)
+_START = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _METADATA_NAME = re.compile(r"[a-z0-9-]+", re.ASCII)
 _METADATA_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?", re.ASCII)
 
 
 def check_key(key: str) -> None:
     """Raise ValueError unless ``key`` is a plain relative path."""
-    if len(key) > KEY_CHARS_MAX or not all(map(is_component, key.split("/"))):
+    if len(key) > KEY_CHARS_MAX or not _KEY.fullmatch(key):
         raise ValueError("an object's key is a relative path of letters, digits and _ . - without dot folders")
 
 
 def is_component(name: str) -> bool:
     """Whether ``name`` may stand between the slashes of a key."""
-    return len(name) <= COMPONENT_CHARS_MAX and name not in {".", ".."} and bool(_COMPONENT.fullmatch(name))
+    return bool(_COMPONENT.fullmatch(name))
 
 
 def check_prefix(prefix: str) -> None:
@@ -37,7 +39,7 @@ def check_prefix(prefix: str) -> None:
     folders, _, start = prefix.rpartition("/")
     if folders or prefix.startswith("/"):
         check_key(folders)
-    if start and not _COMPONENT.fullmatch(start):
+    if start and not _START.fullmatch(start):
         raise ValueError("a prefix is the beginning of a key")
 
 
