@@ -213,6 +213,7 @@ def _grpc_server(settings: Settings, service: Service, *, observe: Observe) -> G
             tenant_share=settings.server.tenant_share,
             connections_max=settings.server.connections_max * GRPC_CONNECTIONS_TIMES,
             strangers_max=settings.server.connections_max,
+            callers_max=settings.server.connections_max,
             message_timeout_s=settings.server.sender_timeout_s,
             idle_timeout_s=settings.server.idle_timeout_s,
         ),

@@ -12,12 +12,12 @@ from sluice.api.auth import Principal, Shares
 from sluice.api.error_status import forget_frames
 from sluice.api.grpc.call import COMPONENT, Answers, GrpcCall
 from sluice.api.grpc.call_threads import is_refusing
+from sluice.api.grpc.connections import Connections
 from sluice.api.grpc.errors import REQUEST_ID_KEY, abort, log_error
 from sluice.api.grpc.health import CHECK, Health
 from sluice.api.grpc.messages import MessageRoom, Requests, Turn
 from sluice.api.grpc.receive_deadline import ReceiveDeadline
 from sluice.api.grpc.service import METHODS, SERVICE_NAME, Method
-from sluice.api.grpc.strangers import Strangers
 from sluice.api.service import Service
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.ports.log_context import bound_context, choose_request_id, read_trace_parent
@@ -40,7 +40,7 @@ class Dispatcher(grpc.GenericRpcHandler):
         *,
         health: Health,
         deadline: ReceiveDeadline,
-        strangers: Strangers,
+        connections: Connections,
         metadata_bytes_max: int,
         shares: Shares,
         messages: Shares,
@@ -53,7 +53,7 @@ class Dispatcher(grpc.GenericRpcHandler):
         self._metadata_bytes_max = metadata_bytes_max
         self._health = health
         self._deadline = deadline
-        self._strangers = strangers
+        self._connections = connections
         self._shares = shares
         self._messages = messages
         self._message_bytes_max = message_bytes_max
@@ -87,10 +87,11 @@ class Dispatcher(grpc.GenericRpcHandler):
             return _refusal(log_error(error, journal).error, request_id)
 
         def behaviour(raw: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
-            self._strangers.let_in(context.peer())
+            leave = self._connections.let_in(context.peer(), principal.tenant)
             try:
                 give_back = self._take_share(principal)
             except SluiceError as error:
+                leave()
                 with bound_context(request_id=request_id, component=COMPONENT):
                     log_error(error, journal)
                 abort(context, error, request_id)
@@ -115,6 +116,7 @@ class Dispatcher(grpc.GenericRpcHandler):
                 decoding.give_back()
                 room.give_back()
                 give_back()
+                leave()
 
         return behaviour
 

@@ -13,11 +13,11 @@ import msgspec
 
 from sluice.api.auth import TENANT_SHARE, Shares
 from sluice.api.grpc.call_threads import CallThreads
+from sluice.api.grpc.connections import Connections
 from sluice.api.grpc.dispatch import Dispatcher, Observe
 from sluice.api.grpc.health import CHECKS_MAX, Health
 from sluice.api.grpc.receive_deadline import ReceiveDeadline
 from sluice.api.grpc.service import SERVICE_NAME
-from sluice.api.grpc.strangers import Strangers
 from sluice.api.service import Service
 from sluice.domain.limits import HOUR_S, KIB, MIB, MINUTE_S
 
@@ -44,6 +44,8 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
     """More are turned away, the newest first, for gRPC's core knows no strangers: so far more than callers need."""
     strangers_max: int = 1_000
     """Connections on which no caller was let in; the oldest end first."""
+    callers_max: int = 1_000
+    """The others. Of the tenant with most of them those end that were used longest ago and have no call."""
     calls_per_connection_max: int = 100
     message_timeout_s: float = MINUTE_S
     """A call's request, or a stream's next message, must be there, whole, within this time."""
@@ -97,7 +99,7 @@ class GrpcServer:
         self._tls = tls
         self._deadline = ReceiveDeadline(timeout_s=limits.message_timeout_s, clock=service.ports.clock)
         self._health = Health(self._deadline)
-        self._strangers = Strangers(strangers_max=limits.strangers_max)
+        self._connections = Connections(strangers_max=limits.strangers_max, callers_max=limits.callers_max)
         self._pool = CallThreads(limits.calls_max + CHECKS_MAX + REFUSALS_MAX)
         self._serving: list[threading.Thread] = []
         self._server = grpc.server(
@@ -107,7 +109,7 @@ class GrpcServer:
             service,
             health=self._health,
             deadline=self._deadline,
-            strangers=self._strangers,
+            connections=self._connections,
             metadata_bytes_max=limits.metadata_bytes_max,
             shares=Shares(limits.calls_max, share=limits.tenant_share, what="calls"),
             messages=Shares(_messages_bytes(limits), share=limits.tenant_share, what="bytes of messages"),
@@ -133,7 +135,7 @@ class GrpcServer:
         self._deadline.start()
         before = threading.enumerate()
         self._server.start()
-        self._strangers.start(port)
+        self._connections.start(port)
         self._serving = [one for one in threading.enumerate() if one not in before and one.name.endswith("(_serve)")]
         return port
 
@@ -155,7 +157,7 @@ class GrpcServer:
         self._health.report_nothing_serving()
         self._server.stop(deadline_s).wait()
         self._deadline.stop()
-        self._strangers.stop()
+        self._connections.stop()
         self._pool.shutdown(wait=True)
 
 

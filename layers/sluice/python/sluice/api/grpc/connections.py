@@ -1,12 +1,16 @@
-"""Makes room at the gRPC port: ends connections on which no caller was let in, once there are too many of them."""
+"""Makes room at the gRPC port: ends connections without a known caller, and idle ones of callers, beyond a number."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import socket
+from collections import Counter
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
+from itertools import count
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
@@ -27,24 +31,38 @@ _MAPPED = bytes(10) + b"\xff\xff"
 _NOT_LOOKED_AT = 0
 
 
-class Strangers:
-    """Keeps the connections without a known caller below a number, whatever comes: the oldest end first.
+@dataclass(slots=True)
+class _Known:
+    """A connection on which a caller was let in."""
 
-    gRPC's core bounds all connections by turning the newest away, and does not know callers. Its sockets are this
-    process's: they are found among its descriptors, and shut down by a duplicate, so that the core, which sees an
-    end as if it came from the other side, closes its own.
+    tenant: str
+    calls: int = 0
+    """Under way."""
+    used: int = 0
+    """The number of the last call: the higher, the later."""
+
+
+class Connections:
+    """Keeps those without a known caller below a number, the oldest end first, and those of callers below another.
+
+    Of callers' connections the tenant that has most of them loses one without a call, the one that was used longest
+    ago; its client opens another when it needs one. gRPC's core bounds all connections by turning the newest away,
+    and does not know callers. Its sockets are this process's: they are found among its descriptors, and shut down by
+    a duplicate, so that the core, which sees an end as if it came from the other side, closes its own.
     """
 
-    def __init__(self, *, strangers_max: int) -> None:
+    def __init__(self, *, strangers_max: int, callers_max: int) -> None:
         self._strangers_max = strangers_max
+        self._callers_max = callers_max
         self._port = b""
         self._lock = Lock()
-        self._known: set[bytes] = set()
+        self._known: dict[bytes, _Known] = {}
+        self._calls = count(1)
         self._since: dict[tuple[int, bytes], int] = {}
         """By descriptor and peer, the look that saw a connection first; ``_NOT_LOOKED_AT`` if other or ended."""
         self._look_number = _NOT_LOOKED_AT
         self._stopping = Event()
-        self._thread = Thread(target=self._watch, name="grpc-strangers", daemon=True)
+        self._thread = Thread(target=self._watch, name="grpc-connections", daemon=True)
 
     def start(self, port: int) -> None:
         """Watch the connections to ``port`` of this process."""
@@ -56,19 +74,32 @@ class Strangers:
         if self._thread.is_alive():
             self._thread.join()
 
-    def let_in(self, peer: str) -> None:
-        """A caller was let in on the connection of ``peer``, as gRPC writes it. It stays known until it is gone."""
-        known = read_peer(peer)
-        if known is not None:
+    def let_in(self, peer: str, tenant: str) -> Callable[[], None]:
+        """A caller was let in on the connection of ``peer``, as gRPC writes it; call what this returns at the end.
+
+        The connection stays known until it is gone.
+        """
+        address = read_peer(peer)
+        if address is None:
+            return lambda: None
+        with self._lock:
+            known = self._known.setdefault(address, _Known(tenant))
+            known.tenant = tenant
+            known.calls += 1
+            known.used = next(self._calls)
+
+        def leave() -> None:
             with self._lock:
-                self._known.add(known)
+                known.calls -= 1
+
+        return leave
 
     def look(self) -> int:
         """End what is too many now, and return the number. Those that came since the last look are left alone."""
         with self._lock:
             known = frozenset(self._known)
         names = os.listdir(_DESCRIPTORS)  # noqa: PTH208  # names alone, of thousands
-        if max(len(names), len(known)) <= self._strangers_max:
+        if max(len(names), len(known)) <= min(self._strangers_max, self._callers_max):
             return 0
         self._look_number += 1
         since: dict[tuple[int, bytes], int] = {}
@@ -79,15 +110,39 @@ class Strangers:
                 since[descriptor, peer] = self._first_look_at(descriptor) if seen is None else seen
         self._since = since
         ours = {one: look for one, look in since.items() if look != _NOT_LOOKED_AT}
-        with self._lock:
-            self._known -= known - {peer for _, peer in ours}
         strangers = sorted((one for one in ours if one[1] not in known), key=ours.__getitem__)
         too_many = strangers[: max(len(strangers) - self._strangers_max, 0)]
         ended = [one for one in too_many if ours[one] < self._look_number]
+        idle = self._forget(known - {peer for _, peer in ours})
+        ended += [one for one in ours if one[1] in idle]
         for descriptor, peer in ended:
             self._since[descriptor, peer] = _NOT_LOOKED_AT
             _shut_down(descriptor, peer)
         return len(ended)
+
+    def _forget(self, gone: Collection[bytes]) -> set[bytes]:
+        """Forget the peers that are gone, and those of callers whose connections are too many; return the latter."""
+        with self._lock:
+            for peer in gone:
+                del self._known[peer]
+            too_many = len(self._known) - self._callers_max
+            if too_many <= 0:
+                return set()
+            of_tenant = Counter(known.tenant for known in self._known.values())
+            idle: dict[str, list[bytes]] = {}
+            for peer, known in sorted(self._known.items(), key=lambda item: -item[1].used):
+                if not known.calls:
+                    idle.setdefault(known.tenant, []).append(peer)
+            chosen: set[bytes] = set()
+            while len(chosen) < too_many and idle:
+                tenant = max(idle, key=of_tenant.__getitem__)
+                peer = idle[tenant].pop()  # the one that was used longest ago
+                if not idle[tenant]:
+                    del idle[tenant]
+                of_tenant[tenant] -= 1
+                chosen.add(peer)
+                del self._known[peer]
+            return chosen
 
     def _first_look_at(self, descriptor: int) -> int:
         own = _end_of(_LIBC.getsockname, descriptor)
