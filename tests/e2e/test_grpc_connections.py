@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from sluice.api.grpc import connections
-from sluice.api.grpc.connections import Connections, read_peer
+from sluice.api.grpc.connections import CallerConnections, read_peer
 from sluice.api.grpc.server import GrpcLimits
 from sluice.proto import export_pb2 as pb
 from tests.support.grpc_client import GrpcClient, serving
@@ -37,7 +37,7 @@ def is_open(mute: socket.socket) -> bool:
 
 
 def served(port: int) -> int:
-    """Connections that this process has at its port."""
+    """CallerConnections that this process has at its port."""
     own = psutil.Process().net_connections("tcp")
     return sum(one.laddr.port == port and one.status == psutil.CONN_ESTABLISHED for one in own)
 
@@ -115,7 +115,7 @@ def test_the_oldest_end_first_and_neither_new_ones_nor_known_ones_nor_those_of_o
                 stack.enter_context(listener.accept()[0])
             return made
 
-        watching = Connections(strangers_max=3, callers_max=3)
+        watching = CallerConnections(strangers_max=3, callers_max=3)
         watching.start(listeners[0].getsockname()[1])
         stack.callback(watching.stop)
         first, elsewhere = connect(listeners[0], 5), connect(listeners[1], 5)
@@ -164,7 +164,7 @@ def test_the_tenant_with_most_connections_loses_those_that_were_used_longest_ago
     monkeypatch.setattr(connections, "LOOK_S", 3_600)  # the test looks itself
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        watching = Connections(strangers_max=2, callers_max=6)
+        watching = CallerConnections(strangers_max=2, callers_max=6)
         watching.start(listener.getsockname()[1])
         stack.callback(watching.stop)
 

@@ -42,7 +42,7 @@ class _Known:
     """The number of the last call: the higher, the later."""
 
 
-class Connections:
+class CallerConnections:
     """Keeps those without a known caller below a number, the oldest end first, and those of callers below another.
 
     Of callers' connections the tenant that has most of them loses one without a call, the one that was used longest

@@ -12,7 +12,7 @@ from sluice.api.auth import Principal, Shares
 from sluice.api.error_status import forget_frames
 from sluice.api.grpc.call import COMPONENT, Answers, GrpcCall
 from sluice.api.grpc.call_threads import is_refusing
-from sluice.api.grpc.connections import Connections
+from sluice.api.grpc.connections import CallerConnections
 from sluice.api.grpc.errors import REQUEST_ID_KEY, abort, log_error
 from sluice.api.grpc.health import CHECK, Health
 from sluice.api.grpc.messages import MessageRoom, Requests, Turn
@@ -40,7 +40,7 @@ class Dispatcher(grpc.GenericRpcHandler):
         *,
         health: Health,
         deadline: ReceiveDeadline,
-        connections: Connections,
+        connections: CallerConnections,
         metadata_bytes_max: int,
         shares: Shares,
         messages: Shares,

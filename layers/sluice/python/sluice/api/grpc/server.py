@@ -13,7 +13,7 @@ import msgspec
 
 from sluice.api.auth import TENANT_SHARE, Shares
 from sluice.api.grpc.call_threads import CallThreads
-from sluice.api.grpc.connections import Connections
+from sluice.api.grpc.connections import CallerConnections
 from sluice.api.grpc.dispatch import Dispatcher, Observe
 from sluice.api.grpc.health import CHECKS_MAX, Health
 from sluice.api.grpc.receive_deadline import ReceiveDeadline
@@ -43,7 +43,7 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
     connections_max: int = 8_000
     """More are turned away, the newest first, for gRPC's core knows no strangers: so far more than callers need."""
     strangers_max: int = 1_000
-    """Connections on which no caller was let in; the oldest end first."""
+    """CallerConnections on which no caller was let in; the oldest end first."""
     callers_max: int = 1_000
     """The others. Of the tenant with most of them those end that were used longest ago and have no call."""
     calls_per_connection_max: int = 100
@@ -99,7 +99,7 @@ class GrpcServer:
         self._tls = tls
         self._deadline = ReceiveDeadline(timeout_s=limits.message_timeout_s, clock=service.ports.clock)
         self._health = Health(self._deadline)
-        self._connections = Connections(strangers_max=limits.strangers_max, callers_max=limits.callers_max)
+        self._connections = CallerConnections(strangers_max=limits.strangers_max, callers_max=limits.callers_max)
         self._pool = CallThreads(limits.calls_max + CHECKS_MAX + REFUSALS_MAX)
         self._serving: list[threading.Thread] = []
         self._server = grpc.server(
