@@ -37,7 +37,7 @@ def is_open(mute: socket.socket) -> bool:
 
 
 def served(port: int) -> int:
-    """CallerConnections that this process has at its port."""
+    """Connections that this process has at its port."""
     own = psutil.Process().net_connections("tcp")
     return sum(one.laddr.port == port and one.status == psutil.CONN_ESTABLISHED for one in own)
 

@@ -43,7 +43,7 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
     connections_max: int = 8_000
     """More are turned away, the newest first, for gRPC's core knows no strangers: so far more than callers need."""
     strangers_max: int = 1_000
-    """CallerConnections on which no caller was let in; the oldest end first."""
+    """Connections on which no caller was let in; the oldest end first."""
     callers_max: int = 1_000
     """The others. Of the tenant with most of them those end that were used longest ago and have no call."""
     calls_per_connection_max: int = 100
