@@ -204,6 +204,24 @@ def test_a_value_that_a_type_would_shorten_is_refused_at_once_and_again_when_wri
     PARQUET.check_rows_of(rows, one(kind, code), on_invalid="text")
 
 
+def test_where_invalid_values_become_null_so_do_those_that_a_type_would_shorten_and_all_are_counted(
+    tmp_path: Path,
+) -> None:
+    columns = (ColumnSpec("n", NUMBER, format="0.00"), ColumnSpec("w", NUMBER, format="0"), ColumnSpec("d", DATE))
+    rows: list[Row] = [
+        ("1.5", "2", "2025-01-01"),
+        ("1.234", "9223372036854775808", "2025-01-01 10:00"),
+        ("n/a", "1.5", None),
+        (None, "3", "0000-00-00"),
+    ]
+    PARQUET.check_rows_of(rows, columns, on_invalid="null")
+    written = PARQUET.write(rows, columns, on_invalid="null")
+    day = date(2025, 1, 1)
+    kept = [(Decimal("1.50"), 2, day), (None, None, None), (None, None, None), (None, 3, None)]
+    assert read_parquet(written.data, tmp_path).rows == kept
+    assert written.tally.warnings == {Warned.INVALID_AS_NULL: 6}
+
+
 @pytest.mark.parametrize("code", ["", "0", "0.00"])
 @pytest.mark.parametrize("invalid", ["n/a", "1\0002", "1e400"])
 def test_a_value_that_is_no_number_is_refused_also_when_it_was_stored_for_another_format(

@@ -114,6 +114,15 @@ def test_the_text_that_means_null_cuts_as_null_does() -> None:
     assert from_texts[0].to_rows()[0] == (None, "x" * 30)
 
 
+def test_in_json_the_text_that_means_null_elsewhere_is_a_text_and_weighs_as_one() -> None:
+    shape = shape_of(null_value="N" * 100)
+    body = b"\n".join([b'["%b","%b"]' % (b"N" * 100, b"N" * 100)] * 40)
+    batches = [read.batch for read in JsonLinesTable([body], SMALL).batches(shape)]
+    assert batches == [read.batch for read in JsonLinesTable([body], SMALL).batches(shape_of())]
+    assert len(batches) > 1
+    assert batches[0].to_rows()[0] == ("N" * 100, "N" * 100)
+
+
 @given(st.lists(st.integers(1, 200), max_size=40), st.lists(st.integers(1, 9), max_size=40), st.integers(0, 400))
 def test_groups_and_their_bounds_do_not_move_a_cut(lengths: list[int], sizes: list[int], slack: int) -> None:
     rows = [["x" * length] for length in lengths]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -109,7 +110,8 @@ class JsonLinesTable:
         return tuple(self._first)
 
     def batches(self, shape: RowShape) -> Iterator[TableBatch]:
-        return cut_batches(self._groups(shape), shape, self._limits, batch_of_rows)
+        # JSON has a null of its own: the text that means null elsewhere is a text here, and weighs as one.
+        return cut_batches(self._groups(shape), replace(shape, null_value=None), self._limits, batch_of_rows)
 
     def batch(self, shape: RowShape) -> TableBatch:
         return one_batch(self._groups(shape, is_one=True), shape, batch_of_rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from operator import or_
 from typing import NamedTuple
 
 from sluice.domain.errors import ErrorCode
@@ -30,33 +31,50 @@ class ParquetColumn:
 
     def __init__(self, column: ColumnSpec, options: ExportOptions) -> None:
         self._column = column
+        self._misfits_are_null = options.on_invalid == "null"
         self.kind = kind_of(column, options)
 
     def check(self, cells: Cells, rows: int) -> None:
-        """Raise INVALID_VALUE for the first cell that does not fit; it costs one call when all are plain."""
-        if not (isinstance(cells.text, str) and self.kind.are_plain(cells.text)):
-            self._format_all(cells.texts(rows), 0)
+        """Raise INVALID_VALUE for the first cell that does not fit; it costs one call when all are plain.
+
+        None is raised where such cells become null.
+        """
+        if not self._misfits_are_null and not (isinstance(cells.text, str) and self.kind.are_plain(cells.text)):
+            self._format_all(cells.texts(rows), 0, misfits=None)
 
     def fields(self, cells: Cells, rows: int, *, rows_before: int, warnings: Counter[str]) -> Fields:
-        """Format ``rows`` cells, at least one. Raises INVALID_VALUE, whose row counts from ``rows_before``."""
+        """Format ``rows`` cells, at least one. Raises INVALID_VALUE, whose row counts from ``rows_before``.
+
+        Where cells that do not fit become null they are counted among ``warnings``.
+        """
         texts = cells.texts(rows)
+        misfits: list[int] = []
         if isinstance(cells.text, str) and self.kind.are_plain(cells.text):
             values = cells.text.encode().split(_NUL)
         else:
-            values = [text.encode() for text in self._format_all(texts, rows_before)]
+            formatted = self._format_all(texts, rows_before, misfits=misfits if self._misfits_are_null else None)
+            values = [text.encode() for text in formatted]
             if self.kind.is_invalid is not None and (invalid := sum(map(self.kind.is_invalid, texts))):
                 warnings[Warned.INVALID_AS_TEXT] += invalid
         nulls = bytes([not text for text in texts]) if self.kind.empty_is_null else cells.nulls or bytes(rows)
+        if misfits:
+            warnings[Warned.INVALID_AS_NULL] += len(misfits)
+            nulls = bytes(map(or_, nulls, bytes(map(set(misfits).__contains__, range(rows)))))
         return Fields(values, nulls)
 
-    def _format_all(self, texts: list[str], rows_before: int) -> list[str]:
-        index, formatted = 0, []
-        try:
-            for index, text in enumerate(texts):  # noqa: B007 -- says afterwards which one it was
-                # As it would be among plain ones: a file may not depend on a cell's neighbours.
-                stays = (not text and self.kind.empty_is_null) or (SEPARATOR not in text and self.kind.are_plain(text))
+    def _format_all(self, texts: list[str], rows_before: int, *, misfits: list[int] | None) -> list[str]:
+        """Format each cell. The numbers of those that do not fit go to ``misfits``, or the first of them is raised."""
+        formatted = []
+        for index, text in enumerate(texts):
+            # As it would be among plain ones: a file may not depend on a cell's neighbours.
+            stays = (not text and self.kind.empty_is_null) or (SEPARATOR not in text and self.kind.are_plain(text))
+            try:
                 formatted.append(text if stays else self.kind.format(text))
-        except Misfit as misfit:
-            facts = {"column_type": self._column.type.value} | ({"reason": misfit.reason} if misfit.reason else {})
-            raise cell_error(ErrorCode.INVALID_VALUE, rows_before + index, self._column, **facts) from None
+            except Misfit as misfit:
+                if misfits is None:
+                    facts = {"reason": misfit.reason} if misfit.reason else {}
+                    facts["column_type"] = self._column.type.value
+                    raise cell_error(ErrorCode.INVALID_VALUE, rows_before + index, self._column, **facts) from None
+                misfits.append(index)
+                formatted.append("")
         return formatted
