@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -17,19 +18,21 @@ import pytest
 from sluice.api.api_keys import list_keys, revoke_key
 from sluice.api.auth import LOCAL_TENANT, NO_KEY, TENANT_SHARE, Principal, Shares
 from sluice.api.grpc import call_threads
-from sluice.api.grpc.messages import MessageRoom
+from sluice.api.grpc.connections import CallerConnections
+from sluice.api.grpc.message_room import IDLE_S, MessageRoom, MessageRooms
 from sluice.api.grpc.server import GrpcLimits
 from sluice.api.http.routes.health import HealthApp, HealthChecks
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TenantId
-from sluice.domain.limits import MIB, Limits
+from sluice.domain.limits import KIB, MIB, Limits
 from sluice.proto import export_pb2 as pb
 from tests.support.fake_clock import FakeClock
-from tests.support.grpc_client import GrpcClient, OpenStream, opening, refusal_of, serving
+from tests.support.grpc_client import GrpcClient, OpenStream, opening, refusal_of, rows_of, sending, serving
 from tests.support.http_client import ApiClient, HttpRelay, code_of, http_relay
 from tests.support.memory_service import MemoryService
+from tests.support.raw_http2 import ACK, DATA, FRAME_BYTES_MAX, SETTINGS, WINDOW_UPDATE, RawConnection, raw_connection
 
 CALLS = 8
 WAIT_S = 60
@@ -50,7 +53,7 @@ def silent_streams(client: GrpcClient, count: int) -> list[OpenStream]:
     """Streams that were opened and say no more."""
     streams = [client.open_stream(timeout_s=WAIT_S) for _ in range(count)]
     for stream in streams:
-        stream.write(opening())
+        stream.write(opening(ack_batches=True))
         stream.read()
     return streams
 
@@ -70,21 +73,71 @@ def test_one_tenants_silent_streams_leave_calls_to_the_others(memory: MemoryServ
         until_answered(greedy)
 
 
-def test_calls_that_wait_for_messages_leave_room_for_those_of_others(memory: MemoryService) -> None:
+def test_calls_whose_messages_are_on_their_way_leave_room_for_those_of_others(memory: MemoryService) -> None:
     """Room is for eight messages of the largest size, half of them one tenant's, however many calls there may be."""
     limits = GrpcLimits(message_bytes_max=MIB, messages_bytes_max=MIB, message_timeout_s=WAIT_S)
     with serving(memory, limits=limits) as target, ExitStack() as stack:
-        greedy, other = (stack.enter_context(closing(GrpcClient(target, memory.token(t)))) for t in ("greedy", "other"))
-        streams = silent_streams(greedy, 4)
+        port = int(target.rpartition(":")[2])
+        key = memory.token("greedy")
+        halves = [stack.enter_context(half_a_message(port, key, 512 * KIB)) for _ in range(4)]
+        greedy = stack.enter_context(closing(GrpcClient(target, key)))
+        other = stack.enter_context(closing(GrpcClient(target, memory.token("other"))))
         one_more = greedy.open_stream(timeout_s=WAIT_S)
         one_more.write(opening())
         for _ in range(20):
             other.call("ListTasks", pb.ListTasksRequest())
-        assert one_more.call.is_active()
-        end(streams[:1])
-        assert one_more.read().task_id, "it waited for the room of the one that ended"
-        end([*streams, one_more])
-        until_answered(greedy)
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(one_more.read)
+            time.sleep(3 * IDLE_S)  # a slow machine looks less often, and would give the room back no sooner
+            assert not answer.done()
+            halves[0].close()
+            assert answer.result(WAIT_S).task_id, "it waited for the room of the one that ended"
+        one_more.cancel()
+
+
+@pytest.mark.parametrize("tenants", [1, 2])
+def test_streams_that_wait_for_their_senders_take_no_room_from_other_calls(memory: MemoryService, tenants: int) -> None:
+    """Room for 16 largest messages, eight of a tenant: without giving it back so many would keep all others waiting."""
+    limits = GrpcLimits(message_bytes_max=MIB, messages_bytes_max=16 * MIB, message_timeout_s=10 * WAIT_S)
+    with serving(memory, limits=limits) as target, ExitStack() as stack:
+        keys = [memory.token(f"slow{number}") for number in range(tenants)]
+        clients = [stack.enter_context(closing(GrpcClient(target, key))) for key in keys]
+        streams = [stream for client in clients for stream in silent_streams(client, 20 // tenants)]
+        for client in clients:
+            client.call("ListTasks", pb.ListTasksRequest())
+        for stream in streams:
+            stream.write(sending(rows_of(1, 2), 1))
+            assert stream.read().batch_ack.records == 2
+        end(streams)
+
+
+@contextmanager
+def half_a_message(port: int, key: str, size: int) -> Iterator[RawConnection]:
+    """A connection on which ``size`` bytes of a message came, and no more do."""
+    with raw_connection(f"127.0.0.1:{port}") as raw:
+        raw.greet()
+        raw.frame(SETTINGS, flags=ACK)
+        raw.call(1, "/export.ExportService/StreamExport", {"authorization": f"Bearer {key}"})
+        data, window, frames = b"\0" + (2 * size).to_bytes(4) + bytes(size), 65_535, raw.frames()
+        while data:
+            piece = data[: min(window, FRAME_BYTES_MAX)]
+            if piece:
+                raw.frame(DATA, piece, stream=1)
+                data, window = data[len(piece) :], window - len(piece)
+            else:
+                frame = next(frames)
+                window += int.from_bytes(frame.payload) if (frame.kind, frame.stream) == (WINDOW_UPDATE, 0) else 0
+        yield raw
+
+
+class Caller:
+    """What gRPC says of who called."""
+
+    def __init__(self, *, is_active: bool) -> None:
+        self.is_active = lambda: is_active
+
+    def cancel(self) -> None:
+        raise AssertionError("it is not broken off")
 
 
 def test_a_call_gets_no_room_once_its_time_is_over_or_its_caller_has_gone() -> None:
@@ -92,8 +145,11 @@ def test_a_call_gets_no_room_once_its_time_is_over_or_its_caller_has_gone() -> N
     caller = Principal(tenant=TenantId("t"), key_id="key", scopes=frozenset())
     shares = Shares(4, share=0.5, what="bytes of messages")
 
+    connections = CallerConnections(strangers_max=1, callers_max=1)
+    rooms = MessageRooms(shares, connections, message_bytes_max=2, clock=clock)
+
     def room(*, is_active: bool = True) -> MessageRoom:
-        return MessageRoom(shares, caller, message_bytes_max=2, clock=clock, wait_s=5, is_active=lambda: is_active)
+        return rooms.room(connections.let_in("", "t"), caller, wait_s=5, call=Caller(is_active=is_active))
 
     first, began = room(), clock.monotonic()
     first.take()
@@ -335,7 +391,7 @@ def test_a_long_poll_ends_when_its_key_is_revoked(relay: HttpRelay) -> None:
 def test_a_grpc_stream_ends_when_its_key_is_revoked(memory: MemoryService) -> None:
     with grpc_clients(memory, "acme") as (client,):
         stream = client.open_stream(timeout_s=WAIT_S)
-        stream.write(opening())
+        stream.write(opening(ack_batches=True))
         stream.read()
         revoke_all(memory)
         stream.write(pb.ExportRequest(batch=pb.DataBatch(records=[pb.Record(values=["1", "a"])])))
@@ -345,7 +401,7 @@ def test_a_grpc_stream_ends_when_its_key_is_revoked(memory: MemoryService) -> No
 def test_a_grpc_call_that_waits_for_its_file_ends_when_its_key_is_revoked(memory: MemoryService) -> None:
     with grpc_clients(memory, "acme") as (client,):
         stream = client.open_stream(timeout_s=WAIT_S)
-        stream.write(opening())
+        stream.write(opening(ack_batches=True))
         stream.read()
         stream.done()
         revoke_all(memory)

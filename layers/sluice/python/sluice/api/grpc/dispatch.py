@@ -15,7 +15,8 @@ from sluice.api.grpc.call_threads import is_refusing
 from sluice.api.grpc.connections import CallerConnections
 from sluice.api.grpc.errors import REQUEST_ID_KEY, abort, log_error
 from sluice.api.grpc.health import CHECK, Health
-from sluice.api.grpc.messages import MessageRoom, Requests, Turn
+from sluice.api.grpc.message_room import MessageRooms
+from sluice.api.grpc.messages import Requests, Turn
 from sluice.api.grpc.receive_deadline import ReceiveDeadline
 from sluice.api.grpc.service import METHODS, SERVICE_NAME, Method
 from sluice.api.service import Service
@@ -43,11 +44,10 @@ class Dispatcher(grpc.GenericRpcHandler):
         connections: CallerConnections,
         metadata_bytes_max: int,
         shares: Shares,
-        messages: Shares,
-        message_bytes_max: int,
+        rooms: MessageRooms,
         observe: Observe,
     ) -> None:
-        """``shares`` counts calls, ``messages`` the bytes of their messages, one of which has ``message_bytes_max``."""
+        """``shares`` counts calls, ``rooms`` the bytes of their messages."""
         self._service = service
         self._observe = observe
         self._metadata_bytes_max = metadata_bytes_max
@@ -55,8 +55,7 @@ class Dispatcher(grpc.GenericRpcHandler):
         self._deadline = deadline
         self._connections = connections
         self._shares = shares
-        self._messages = messages
-        self._message_bytes_max = message_bytes_max
+        self._rooms = rooms
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """Called with the headers, when no byte of a message was read. None for no method of ours."""
@@ -87,17 +86,17 @@ class Dispatcher(grpc.GenericRpcHandler):
             return _refusal(log_error(error, journal).error, request_id)
 
         def behaviour(raw: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
-            leave = self._connections.let_in(context.peer(), principal.tenant)
+            visit = self._connections.let_in(context.peer(), principal.tenant)
             try:
                 give_back = self._take_share(principal)
             except SluiceError as error:
-                leave()
+                visit.leave()
                 with bound_context(request_id=request_id, component=COMPONENT):
                     log_error(error, journal)
                 abort(context, error, request_id)
             decoding = Turn(self._service.decoding)
             wait = self._deadline.wait(context.cancel)
-            room = self._room_of(principal, context, wait_s=wait.timeout_s)
+            room = self._rooms.room(visit, principal, wait_s=wait.timeout_s, call=context)
             try:
                 call = GrpcCall(
                     service=self._service,
@@ -109,14 +108,19 @@ class Dispatcher(grpc.GenericRpcHandler):
                     trace_parent=read_trace_parent(headers.get("traceparent")),
                 )
                 requests = Requests(
-                    raw, method.parse, wait=wait, room=room, decoding=decoding, has_rows=method.has_rows
+                    raw,
+                    method.parse,
+                    wait=wait,
+                    room=room,
+                    decoding=decoding,
+                    has_rows=method.has_rows,
                 )
                 yield from _answered(call, method.answer(call, requests))
             finally:
                 decoding.give_back()
                 room.give_back()
                 give_back()
-                leave()
+                visit.leave()
 
         return behaviour
 
@@ -132,16 +136,6 @@ class Dispatcher(grpc.GenericRpcHandler):
         if is_refusing():
             raise SluiceError(ErrorCode.QUEUE_FULL, "There is no thread left for the call.", retry_after_s=1)
         return self._shares.take(principal)
-
-    def _room_of(self, principal: Principal, context: grpc.ServicerContext, *, wait_s: float) -> MessageRoom:
-        return MessageRoom(
-            self._messages,
-            principal,
-            message_bytes_max=self._message_bytes_max,
-            clock=self._service.ports.clock,
-            wait_s=wait_s,
-            is_active=context.is_active,
-        )
 
     def _observed(self, method: str, responses: Answers, context: grpc.ServicerContext) -> Answers:
         """Pass the responses on, and call ``observe`` when the call has ended."""

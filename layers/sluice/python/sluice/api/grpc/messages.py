@@ -1,4 +1,4 @@
-"""The messages of a call as they come, and how much memory those of all calls may take."""
+"""The messages of a call as they come."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from sluice.api.auth import Principal, Shares
+from sluice.api.grpc.message_room import MessageRoom
 from sluice.api.grpc.receive_deadline import Wait
-from sluice.api.service import ROOM_POLL_S
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.ports.clock import Clock
 
 CHECKS = 2
 """How often the end of a stream is asked for again; see ``Requests``."""
@@ -38,56 +36,6 @@ class Turn:
         if self._is_taken:
             self._is_taken = False
             self._turns.release()
-
-
-class MessageRoom:
-    """One call's share of the bytes that the messages of all calls may take while they arrive and are handled.
-
-    The size of a message is not known before it is there, and gRPC's core
-    takes it from the network once it is asked for: so there must be room for
-    the largest before that.
-    """
-
-    def __init__(
-        self,
-        shares: Shares,
-        principal: Principal,
-        *,
-        message_bytes_max: int,
-        clock: Clock,
-        wait_s: float,
-        is_active: Callable[[], bool],
-    ) -> None:
-        self._shares = shares
-        self._principal = principal
-        self._message_bytes_max = message_bytes_max
-        self._clock = clock
-        self._wait_s = wait_s
-        self._is_active = is_active
-        self._size = 0
-
-    def take(self) -> None:
-        """Wait for room for a message. Raises QUEUE_FULL when there is none in time, or the caller has gone."""
-        if self._size:
-            return
-        give_up_at = self._clock.monotonic() + self._wait_s
-        while not self._size:
-            try:
-                self._shares.add(self._principal, self._message_bytes_max)
-                self._size = self._message_bytes_max
-            except SluiceError:
-                if not self._is_active() or self._clock.monotonic() >= give_up_at:
-                    raise
-                self._clock.sleep(ROOM_POLL_S)
-
-    def shrink(self, size: int) -> None:
-        """Keep room for what has come, when no more will be asked for."""
-        self._shares.remove(self._principal, self._size - size)
-        self._size = size
-
-    def give_back(self) -> None:
-        """Repeatable."""
-        self.shrink(0)
 
 
 class Requests(Generic[RequestT]):
@@ -152,6 +100,7 @@ class Requests(Generic[RequestT]):
                 if any(next(self._raw, None) is not None for _ in range(CHECKS)):
                     raise AssertionError("a message came after the end of its stream")
                 raise StopIteration
+        self._room.arrived(len(data))
         return data
 
     def _parsed(self, data: bytes) -> RequestT:

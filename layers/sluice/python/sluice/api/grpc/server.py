@@ -16,6 +16,7 @@ from sluice.api.grpc.call_threads import CallThreads
 from sluice.api.grpc.connections import CallerConnections
 from sluice.api.grpc.dispatch import Dispatcher, Observe
 from sluice.api.grpc.health import CHECKS_MAX, Health
+from sluice.api.grpc.message_room import MessageRooms
 from sluice.api.grpc.receive_deadline import ReceiveDeadline
 from sluice.api.grpc.service import SERVICE_NAME
 from sluice.api.service import Service
@@ -105,6 +106,13 @@ class GrpcServer:
         self._server = grpc.server(
             cast("ThreadPoolExecutor", self._pool), interceptors=list(interceptors), options=server_options(limits)
         )
+        rooms = MessageRooms(
+            Shares(_messages_bytes(limits), share=limits.tenant_share, what="bytes of messages"),
+            self._connections,
+            message_bytes_max=limits.message_bytes_max,
+            clock=service.ports.clock,
+        )
+        self._connections.on_look = rooms.look
         dispatcher = Dispatcher(
             service,
             health=self._health,
@@ -112,8 +120,7 @@ class GrpcServer:
             connections=self._connections,
             metadata_bytes_max=limits.metadata_bytes_max,
             shares=Shares(limits.calls_max, share=limits.tenant_share, what="calls"),
-            messages=Shares(_messages_bytes(limits), share=limits.tenant_share, what="bytes of messages"),
-            message_bytes_max=limits.message_bytes_max,
+            rooms=rooms,
             observe=observe or (lambda _kind, _method, _status, _duration_s: None),
         )
         self._server.add_generic_rpc_handlers((dispatcher,))
