@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +248,17 @@ def test_retry_of_a_task_whose_rows_cannot_be_read_is_refused_with_the_reason(tm
     assert f"CHUNK_{damage.upper()}" in said
     with data_directory(tmp_path) as ports:
         assert [row.task_id for row in ports.tasks.scan()] == [ref.task_id]
+
+
+def test_a_row_whose_id_lost_bits_is_no_affair_of_commands_about_another_task(tmp_path: Path) -> None:
+    with data_directory(tmp_path) as ports:
+        damaged, ref = failed(ports), completed(ports)
+    with closing(sqlite3.connect(tmp_path / "tasks.sqlite3", isolation_level=None)) as db:
+        db.execute("UPDATE tasks SET task_id = CAST(x'fffe41' AS TEXT) WHERE task_id = ?", (damaged.task_id,))
+    for command in ("show", "verify"):
+        assert task_json(command, ref.task_id, data=tmp_path)["task_id"] == ref.task_id
+    assert "the record of task \\xff\\xfeA of shop cannot be read" in sluice("task", "list", "--data", tmp_path).stderr
+    task("delete", ref.task_id, data=tmp_path)
 
 
 def test_verify_says_when_the_file_is_gone(tmp_path: Path) -> None:

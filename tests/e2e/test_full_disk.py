@@ -62,6 +62,13 @@ def started(disk: Path, tmp_path: Path) -> ServiceProcess:
     return ServiceProcess(data, env=ENV)
 
 
+def test_a_file_made_on_this_machine_has_whatever_room_there_is(disk: Path) -> None:
+    rows = disk / "rows.csv"
+    rows.write_text("id,name\n1,a\n")
+    sluice("export", rows, "-o", disk / "rows.xlsx")
+    assert (disk / "rows.xlsx").stat().st_size > 0
+
+
 def fill(disk: Path, *, leave: int = 0) -> Path:
     """Take all room but ``leave`` bytes, with a file to remove later."""
     filler = disk / "filler"

@@ -176,7 +176,7 @@ def test_what_broke_off_is_told_to_the_journal(memory: MemoryService, client: Gr
 @pytest.mark.parametrize("batches", [0, 1])
 def test_a_silent_stream_is_broken_off_and_can_be_continued(tmp_path: Path, batches: int) -> None:
     memory = MemoryService(tmp_path)
-    with serving_client(memory, limits=GrpcLimits(message_timeout_s=0.3)) as client:
+    with serving_client(memory, limits=GrpcLimits(message_timeout_s=1.5)) as client:
         stream = client.open_stream()
         stream.write(opening(request_id="r"), *[sending(rows_of(1, 2), 1)] * batches)
         stream.read()
@@ -193,14 +193,14 @@ def test_a_silent_stream_is_broken_off_and_can_be_continued(tmp_path: Path, batc
 
 def test_waiting_for_the_result_is_not_silence(tmp_path: Path) -> None:
     memory = MemoryService(tmp_path, paused=True)
-    with serving_client(memory, limits=GrpcLimits(message_timeout_s=0.2)) as client:
-        outcome = client.export([opening(wait_timeout_s=1), sending(rows_of(1, 2), 1)])
+    with serving_client(memory, limits=GrpcLimits(message_timeout_s=1.5)) as client:
+        outcome = client.export([opening(wait_timeout_s=3), sending(rows_of(1, 2), 1)])
         assert (outcome.refusal, outcome.last.status) == (None, pb.TASK_STATUS_QUEUED)
 
 
 def test_a_request_that_never_comes_frees_its_call(tmp_path: Path) -> None:
     memory = MemoryService(tmp_path)
-    with serving_client(memory, limits=GrpcLimits(message_timeout_s=0.3)) as client:
+    with serving_client(memory, limits=GrpcLimits(message_timeout_s=1.5)) as client:
         stream = client.open_stream()  # the headers of a call, and nothing else
         silent = raw_stream(client.channel, "/export.ExportService/QueryTaskStatus")
         call = silent(iter(stream._queue.get, None), metadata=client.metadata, timeout=20)

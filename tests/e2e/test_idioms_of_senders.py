@@ -69,6 +69,26 @@ def test_a_zero_date_becomes_null_and_is_counted(client: ApiClient, kind: str) -
         assert text.splitlines() == ["at,n,b", ",,true", "2025-03-14,2,", ",,false"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "invalid"),
+    [
+        ("parquet", {}, "n/a"),
+        ("csv", {}, "1\x002"),
+        ("csv", {"csv_encoding": "gb2312"}, "7 \U0001f600"),
+        ("xlsx", {}, "x" * 40_000),
+    ],
+)
+def test_what_becomes_null_is_stored_though_the_file_could_not_have_it(
+    client: ApiClient, kind: str, options: dict[str, str], invalid: str
+) -> None:
+    columns = [{"name": "n", "type": "number"}, {"name": "s"}]
+    task_id = opened(client, format=kind, columns=columns, options={"on_invalid": "null", **options})
+    assert client.put_rows(task_id, 1, [["1", "a"], [invalid, "b"]]).status_code == 200
+    assert client.finish(task_id)["warnings"] == [{"kind": "invalid_as_null", "count": 1}]
+    surrogate = client.put_rows(opened(client, format=kind, columns=columns), 1, [["\ud800", "b"]])
+    assert (surrogate.status_code, surrogate.json()["code"]) == (400, "INVALID_TEXT")
+
+
 def test_the_stored_rows_stay_so_another_file_may_keep_them_as_text(client: ApiClient) -> None:
     task_id = opened(client, columns=[{"name": "at", "type": "date"}], options={"on_invalid": "null"})
     assert client.put_rows(task_id, 1, [["0000-00-00"]]).status_code == 200

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -14,13 +15,15 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from google.protobuf.message import Message
 
 from sluice.api.api_keys import list_keys, revoke_key
-from sluice.api.auth import LOCAL_TENANT, NO_KEY, TENANT_SHARE, Principal, Shares
+from sluice.api.auth import LOCAL_TENANT, NO_KEY, TENANT_SHARE, KeyRing, Principal, Shares
 from sluice.api.grpc import call_threads
 from sluice.api.grpc.connections import CallerConnections
 from sluice.api.grpc.message_room import IDLE_S, MessageRoom, MessageRooms
 from sluice.api.grpc.server import GrpcLimits
+from sluice.api.grpc.service import METHODS
 from sluice.api.http.routes.health import HealthApp, HealthChecks
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.domain.errors import SluiceError
@@ -29,7 +32,17 @@ from sluice.domain.keys import TenantId
 from sluice.domain.limits import KIB, MIB, Limits
 from sluice.proto import export_pb2 as pb
 from tests.support.fake_clock import FakeClock
-from tests.support.grpc_client import GrpcClient, OpenStream, opening, refusal_of, rows_of, sending, serving
+from tests.support.grpc_client import (
+    GrpcClient,
+    OpenStream,
+    batch_of,
+    metadata_of,
+    opening,
+    refusal_of,
+    rows_of,
+    sending,
+    serving,
+)
 from tests.support.http_client import ApiClient, HttpRelay, code_of, http_relay
 from tests.support.memory_service import MemoryService
 from tests.support.raw_http2 import ACK, DATA, FRAME_BYTES_MAX, SETTINGS, WINDOW_UPDATE, RawConnection, raw_connection
@@ -373,6 +386,51 @@ def test_a_body_whose_key_is_revoked_while_it_arrives_is_not_stored(relay: HttpR
         connection.sendall(body)
         assert connection.recv(1_000).startswith(b"HTTP/1.1 401 ")
     assert list(tasks.scan()) == before
+
+
+MESSAGES: dict[str, Callable[[str], Message]] = {
+    "OpenExport": lambda _: metadata_of(("a",)),
+    "PutBatch": lambda task_id: pb.PutBatchRequest(task_id=task_id, batch=batch_of([("1", "a")], 1)),
+    "CloseExport": lambda task_id: pb.CloseExportRequest(task_id=task_id),
+    "CancelExport": lambda task_id: pb.TaskStatusRequest(task_id=task_id),
+    "RenderExport": lambda task_id: pb.RenderExportRequest(task_id=task_id),
+    "QueryTaskStatus": lambda task_id: pb.TaskStatusRequest(task_id=task_id),
+    "CreateDownloadLink": lambda task_id: pb.TaskStatusRequest(task_id=task_id),
+    "ListTasks": lambda _: pb.ListTasksRequest(),
+    "StreamExport": lambda _: opening(),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_message_over_grpc_whose_key_is_revoked_before_it_comes_does_nothing(
+    memory: MemoryService, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_in, come = threading.Event(), threading.Event()
+    authenticate = KeyRing.authenticate
+
+    def watched(ring: KeyRing, header: str | None) -> Principal:
+        principal = authenticate(ring, header)
+        let_in.set()
+        return principal
+
+    def message() -> Iterator[bytes]:
+        assert come.wait(WAIT_S)
+        yield MESSAGES[method](task_id).SerializeToString()
+
+    with serving(memory) as target, closing(GrpcClient(target, memory.token())) as client:
+        task_id = client.call("OpenExport", metadata_of(("ID", "Name"))).task_id
+        before = list(memory.tasks.scan())
+        monkeypatch.setattr(KeyRing, "authenticate", watched)
+        path = f"/export.ExportService/{method}"
+        ask: grpc.StreamStreamMultiCallable[bytes, bytes] = client.channel.stream_stream(path)
+        call = ask(message(), metadata=client.metadata, timeout=WAIT_S)
+        assert let_in.wait(WAIT_S)
+        revoke_all(memory)
+        come.set()
+        with pytest.raises(grpc.RpcError) as refused:
+            list(call)
+        assert refusal_of(refused.value).code == "UNAUTHENTICATED"
+        assert list(memory.tasks.scan()) == before
 
 
 def test_a_long_poll_ends_when_its_key_is_revoked(relay: HttpRelay) -> None:

@@ -66,11 +66,14 @@ def test_a_column_that_lost_bits_costs_its_own_row_alone(damaged: Damaged, colum
 
 
 @pytest.mark.parametrize("column", ["tenant", "task_id"])
-def test_a_scan_goes_on_behind_a_row_whose_name_is_damaged(damaged: Damaged, column: str) -> None:
-    ref = damaged.spoil(column, DAMAGES["no UTF-8"])
+@pytest.mark.parametrize("damage", ["no UTF-8", "bytes"])
+def test_a_scan_goes_on_behind_a_row_whose_name_is_damaged_and_names_it_by_texts(
+    damaged: Damaged, column: str, damage: str
+) -> None:
+    ref = damaged.spoil(column, DAMAGES[damage])
     found: list[TaskRef] = []
     assert {task.ref for task in damaged.tasks.scan(found.append)} == {one for one in damaged.refs if one != ref}
-    assert len(found) == 1
+    assert [list(map(type, one)) for one in found] == [[str, str]]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

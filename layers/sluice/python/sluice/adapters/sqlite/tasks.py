@@ -363,7 +363,10 @@ def _decode_all(
 
 
 def _ref_of(row: Sequence[Any]) -> TaskRef:
-    return TaskRef(row[_TENANT], row[_TASK_ID])
+    """Whose row it is, as texts also where they lost bits."""
+    names = (one if isinstance(one, bytes) else str(one).encode() for one in (row[_TENANT], row[_TASK_ID]))
+    tenant, task_id = (name.decode(errors="backslashreplace") for name in names)
+    return TaskRef(TenantId(tenant), TaskId(task_id))
 
 
 def _condition(ref: TaskRef, guard: Guard) -> tuple[str, list[object]]:

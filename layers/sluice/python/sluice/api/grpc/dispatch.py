@@ -114,6 +114,7 @@ class Dispatcher(grpc.GenericRpcHandler):
                     room=room,
                     decoding=decoding,
                     has_rows=method.has_rows,
+                    check_key=call.check_key,
                 )
                 yield from _answered(call, method.answer(call, requests))
             finally:

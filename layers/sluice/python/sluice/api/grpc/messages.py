@@ -62,13 +62,16 @@ class Requests(Generic[RequestT]):
         room: MessageRoom,
         decoding: Turn,
         has_rows: Callable[[RequestT], bool],
+        check_key: Callable[[], None],
     ) -> None:
+        """``check_key`` raises once the caller may call no more; it is asked after each message."""
         self._raw = raw
         self._parse = parse
         self._wait = wait
         self._room = room
         self._decoding = decoding
         self._has_rows = has_rows
+        self._check_key = check_key
 
     @property
     def overdue(self) -> bool:
@@ -79,7 +82,11 @@ class Requests(Generic[RequestT]):
         return self
 
     def __next__(self) -> RequestT:
-        """Raises ``grpc.RpcError`` for a broken stream, INVALID_REQUEST for bytes that are no message, QUEUE_FULL."""
+        """Read the next message.
+
+        Raises ``grpc.RpcError`` for a broken stream, INVALID_REQUEST for bytes that are no message, QUEUE_FULL, and
+        UNAUTHENTICATED for a key that is revoked by now.
+        """
         return self._parsed(self._received())
 
     def only(self) -> RequestT:
@@ -101,6 +108,7 @@ class Requests(Generic[RequestT]):
                     raise AssertionError("a message came after the end of its stream")
                 raise StopIteration
         self._room.arrived(len(data))
+        self._check_key()
         return data
 
     def _parsed(self, data: bytes) -> RequestT:

@@ -139,7 +139,6 @@ class ExportStream:
         """
         totals: CloseRequest | None = None
         for request in requests:
-            self._call.check_key()
             if totals is not None:
                 raise SluiceError(ErrorCode.INVALID_REQUEST, "Nothing comes after the totals.", field="close")
             match request.WhichOneof("payload"):

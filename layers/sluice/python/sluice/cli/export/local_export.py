@@ -105,7 +105,8 @@ def export_locally(table: TableInput, params: ExportParams, *, output: Path, pro
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".sluice-", dir=output.parent))
         # Defaults, whatever the environment says of a service: the same rows give the same file anywhere.
-        settings = Settings(storage=Storage(data_directory=folder))
+        # The file has whatever room the disk has, since no service's batches need theirs there.
+        settings = Settings(storage=Storage(data_directory=folder, min_free_bytes=0))
         ports = stack.enter_context(open_ports(settings, journal, invoker=trigger))
         progress.stage("reading", table.size)
         batches = _batches(table, params, ports.limits, progress)

@@ -8,7 +8,7 @@ from itertools import compress
 
 from sluice.domain.options import ExportOptions
 from sluice.domain.schema import ColumnSpec, ColumnType
-from sluice.tables.batch import Batch, Cells
+from sluice.tables.batch import Batch, Cells, is_text
 from sluice.tables.file_plan import FilePlan, Tally, Warned
 from sluice.tables.values.booleans import boolean_words
 from sluice.tables.values.cell_checks import type_check
@@ -34,6 +34,17 @@ def prepared(batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> Iterator
         passed = [batch]
         del batch  # nor any other name: it must be gone before the next one is decoded
         yield passed.pop()
+
+
+def as_written(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions) -> Batch:
+    """The batch as its writer will see it, for checks before it is stored; as sent where it cannot be stored at all."""
+    if options.on_invalid != "null" or not all(map(_can_be_stored, batch.columns)):
+        return batch
+    return _prepare(batch, columns, options, Counter())
+
+
+def _can_be_stored(cells: Cells) -> bool:
+    return is_text(cells.text) if isinstance(cells.text, str) else all(map(is_text, cells.text))
 
 
 def _prepare(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions, warnings: Counter[str]) -> Batch:

@@ -18,6 +18,7 @@ from sluice.ports.store_errors import StoreError
 from sluice.tables.batch import Batch
 from sluice.tables.chunk_codec import encode_batch
 from sluice.tables.formats import FORMATS
+from sluice.tables.values.nulled_cells import as_written
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.params_cache import ParamsCache
 
@@ -60,7 +61,8 @@ def put_batch(
         raise SluiceError(ErrorCode.BATCH_TOO_LARGE, batch_rows_max=ports.limits.batch_rows_max)
     if len(batch.columns) != len(columns):
         raise SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, row=1, cells=len(batch.columns), columns=len(columns))
-    FORMATS[params.format].check_batch(batch, columns, params.options, ports.limits)
+    written = as_written(batch, columns, params.options)
+    FORMATS[params.format].check_batch(written, columns, params.options, ports.limits)
     chunk = encode_batch(batch)
     if chunk.size > ports.limits.batch_bytes_max:
         raise SluiceError(ErrorCode.BATCH_TOO_LARGE, bytes=chunk.size, batch_bytes_max=ports.limits.batch_bytes_max)
