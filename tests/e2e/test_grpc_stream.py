@@ -17,7 +17,7 @@ import pytest
 from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import INPUT_PREFIX
+from sluice.domain.keys import INPUT_PREFIX, TenantId
 from sluice.domain.limits import Limits
 from sluice.domain.task import State
 from sluice.ports.object_store import ObjectStore
@@ -414,10 +414,10 @@ def test_a_bug_is_told_without_its_words(tmp_path: Path) -> None:
 
 def test_a_queue_without_room_is_told_before_a_task_is_made(tmp_path: Path) -> None:
     class Full:
-        def admit(self) -> None:
+        def admit(self, tenant: TenantId) -> None:
             raise SluiceError(ErrorCode.QUEUE_FULL, retry_after_s=7)
 
-        def has_room(self) -> bool:
+        def has_room(self, tenant: TenantId) -> bool:
             return False
 
     memory = MemoryService(tmp_path, admission=Full())

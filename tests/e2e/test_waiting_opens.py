@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sluice.api.service import WAITING_MAX
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import TenantId
 from sluice.proto import export_pb2 as pb
 from tests.support.grpc_client import GrpcClient, metadata_of, serving_client
 from tests.support.http_client import code_of, definition, http_relay
@@ -24,12 +25,12 @@ class Queue:
         self.freed = threading.Event()
         self.refused = threading.Semaphore(0)
 
-    def admit(self) -> None:
+    def admit(self, tenant: TenantId) -> None:
         if not self.freed.is_set():
             self.refused.release()
             raise SluiceError(ErrorCode.QUEUE_FULL, retry_after_s=7)
 
-    def has_room(self) -> bool:
+    def has_room(self, tenant: TenantId) -> bool:
         return self.freed.is_set()
 
 

@@ -44,10 +44,10 @@ def rows_of(first: int, count: int) -> list[list[str]]:
 class FullQueue:
     """An admission that has no room."""
 
-    def admit(self) -> None:
+    def admit(self, tenant: TenantId) -> None:
         raise SluiceError(ErrorCode.QUEUE_FULL, queued=7, retry_after_s=30)
 
-    def has_room(self) -> bool:
+    def has_room(self, tenant: TenantId) -> bool:
         return False
 
 

@@ -11,7 +11,7 @@ from sluice.adapters.forwarding_store import TriggeringStore
 from sluice.adapters.retrying import RetryingStore, RetryingTasks
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import ManifestRef
+from sluice.domain.keys import ManifestRef, TenantId
 from sluice.domain.limits import Limits, Timings
 from sluice.ports.bundle import Ports
 from sluice.ports.object_store import ObjectStore
@@ -105,10 +105,10 @@ class StrictJournal:
 
 
 class OpenDoor:
-    def admit(self) -> None:
+    def admit(self, tenant: TenantId) -> None:
         """Let everybody in."""
 
-    def has_room(self) -> bool:
+    def has_room(self, tenant: TenantId) -> bool:
         return True
 
 

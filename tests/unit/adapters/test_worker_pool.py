@@ -1,4 +1,4 @@
-"""The pool composes first in, first out, a bounded number at once, and survives its workers."""
+"""The pool composes each tenant's tasks first in, first out, a bounded number at once, and survives its workers."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId
 
 WORKER = Path(__file__).parents[2] / "support/scripted_worker.py"
 WAIT_S = 20
+ACME = TenantId("acme")
 
 
 class Heard:
@@ -53,7 +54,7 @@ class Heard:
 
 
 def trigger(task: str, script: str = "ok") -> ManifestRef:
-    return ManifestRef(TaskRef(TenantId("acme"), TaskId(task)), script)
+    return ManifestRef(TaskRef(ACME, TaskId(task)), script)
 
 
 @contextmanager
@@ -90,6 +91,26 @@ def test_tasks_are_composed_in_the_order_of_their_bells() -> None:
     assert heard.started == [f"task-{number}" for number in range(20)]
 
 
+def test_tenants_take_turns_however_many_tasks_one_has(tmp_path: Path) -> None:
+    heard, gate = Heard(), tmp_path / "gate"
+
+    def of(tenant: str, task: str) -> ManifestRef:
+        return ManifestRef(TaskRef(TenantId(tenant), TaskId(task)), "ok")
+
+    with running_pool(heard, PoolLimits(workers_max=1)) as pool:
+        pool.invoke(trigger("first", f"wait:{gate}"), epoch=1)
+        eventually(lambda: pool.active == 1)
+        for number in range(5):
+            pool.invoke(of("greedy", f"g{number}"), epoch=1)
+        pool.invoke(of("modest", "m0"), epoch=1)
+        pool.invoke(of("modest", "m1"), epoch=1)
+        pool.invoke(of("other", "o0"), epoch=1)
+        assert (pool.queued, len(pool.waiting)) == (8, 8)
+        gate.touch()
+        eventually(lambda: len(heard.started) == 9)
+    assert heard.started == ["first", "g0", "m0", "o0", "g1", "m1", "g2", "g3", "g4"]
+
+
 def test_no_more_tasks_run_at_once_than_allowed_and_the_limit_is_noted(tmp_path: Path) -> None:
     heard, gate = Heard(), tmp_path / "gate"
     with running_pool(heard, PoolLimits(workers_max=2)) as pool:
@@ -118,15 +139,33 @@ def test_a_task_that_is_queued_or_running_is_not_queued_again(tmp_path: Path) ->
 def test_a_full_queue_refuses_an_open_with_a_hint(tmp_path: Path) -> None:
     heard, gate = Heard(), tmp_path / "gate"
     with running_pool(heard, PoolLimits(workers_max=1, queue_max=2)) as pool:
-        pool.admit()
+        pool.admit(ACME)
         for number in range(4):
             pool.invoke(trigger(f"task-{number}", f"wait:{gate}"), epoch=1)
         eventually(lambda: pool.active == 1)
-        assert not pool.has_room()
+        assert not pool.has_room(ACME)
         with pytest.raises(SluiceError) as refused:
-            pool.admit()
+            pool.admit(ACME)
         assert refused.value.code is ErrorCode.QUEUE_FULL
         assert refused.value.facts["retry_after_s"] == 10
+        gate.touch()
+
+
+def test_a_queue_that_one_tenant_filled_has_room_for_anothers_exports(tmp_path: Path) -> None:
+    heard, gate, modest = Heard(), tmp_path / "gate", TenantId("modest")
+    with running_pool(heard, PoolLimits(workers_max=1, queue_max=4)) as pool:
+        pool.invoke(trigger("first", f"wait:{gate}"), epoch=1)
+        eventually(lambda: pool.active == 1)
+        for number in range(4):
+            pool.invoke(trigger(f"task-{number}"), epoch=1)
+        assert pool.is_full
+        assert not pool.has_room(ACME)
+        for number in range(2):
+            pool.admit(modest)
+            pool.invoke(ManifestRef(TaskRef(modest, TaskId(f"m{number}")), "ok"), epoch=1)
+        with pytest.raises(SluiceError, match="QUEUE_FULL"):
+            pool.admit(modest)
+        pool.admit(TenantId("third"))
         gate.touch()
 
 
@@ -136,10 +175,10 @@ def test_there_is_room_again_when_the_queue_is_worked_off(tmp_path: Path) -> Non
         for number in range(2):
             pool.invoke(trigger(f"task-{number}", f"wait:{gate}"), epoch=1)
         eventually(lambda: pool.active == 1)
-        assert not pool.has_room()
+        assert not pool.has_room(ACME)
         gate.touch()
-        eventually(pool.has_room)
-        pool.admit()
+        eventually(lambda: pool.has_room(ACME))
+        pool.admit(ACME)
 
 
 def test_a_worker_that_dies_is_replaced_and_its_task_rescued() -> None:
@@ -202,10 +241,10 @@ def test_the_first_export_that_is_let_in_finds_a_worker_started_for_it_and_only_
     heard = Heard()
     with running_pool(heard, PoolLimits(workers_max=2)) as pool:
         assert pool.pids == []
-        pool.admit()
+        pool.admit(ACME)
         eventually(lambda: len(pool.pids) == 1)
         ready = pool.pids
-        pool.admit()
+        pool.admit(ACME)
         pool.invoke(trigger("task-1"), epoch=1)
         eventually(lambda: heard.started == ["task-1"])
         assert pool.pids == ready
@@ -223,7 +262,7 @@ def test_a_worker_that_cannot_be_started_early_refuses_no_export() -> None:
         randomness=SystemRandomness(),
         note=heard.note,
     )
-    pool.admit()
+    pool.admit(ACME)
     pool.invoke(trigger("task-1"), epoch=1)
     eventually(lambda: Event.WORKER_DIED in heard.names())
     assert pool.drain(deadline_s=WAIT_S)

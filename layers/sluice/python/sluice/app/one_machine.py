@@ -181,7 +181,7 @@ def build_health(
     key_store = backend_of(settings).open_keys(settings)
 
     def room() -> None:
-        if not pool.has_room():
+        if pool.is_full:
             raise SluiceError(ErrorCode.QUEUE_FULL, queued=pool.queued)
 
     def room_on_disk() -> None:

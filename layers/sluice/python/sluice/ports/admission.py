@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from sluice.domain.keys import TenantId
+
 
 class Admission(Protocol):
-    def admit(self) -> None:
-        """Let one more export be opened, or raise ``SluiceError`` QUEUE_FULL with ``retry_after_s``.
+    def admit(self, tenant: TenantId) -> None:
+        """Let ``tenant`` open one more export, or raise ``SluiceError`` QUEUE_FULL with ``retry_after_s``.
 
         Never waits: who has time to wait asks ``has_room`` until then. Reserves nothing.
         """
 
-    def has_room(self) -> bool:
+    def has_room(self, tenant: TenantId) -> bool:
         """Whether ``admit`` would let an export in now. Cheap, and of no consequence."""

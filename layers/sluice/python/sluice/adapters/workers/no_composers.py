@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice.domain.keys import ManifestRef
+from sluice.domain.keys import ManifestRef, TenantId
 
 
 class NoComposers:
@@ -14,8 +14,8 @@ class NoComposers:
     def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:
         """Drop the trigger."""
 
-    def admit(self) -> None:
+    def admit(self, tenant: TenantId) -> None:
         """Let the export in."""
 
-    def has_room(self) -> bool:
+    def has_room(self, tenant: TenantId) -> bool:  # noqa: ARG002 - the port's signature
         return True

@@ -1,18 +1,18 @@
-"""Composers in worker processes: a bounded first-in first-out queue before a bounded number of them."""
+"""Composers in worker processes: a bounded queue, in which tenants take turns, before a bounded number of them."""
 
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from sluice.adapters.workers.fair_queue import FairQueue
 from sluice.adapters.workers.process import WorkerDied, WorkerProcess
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import ManifestRef, TaskRef
+from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.ports.clock import Clock, Randomness
 from sluice.ports.journal import Journal
 
@@ -45,7 +45,8 @@ class _Handled:
 class WorkerPool:
     """Implements ``Invoker`` and ``Admission`` by processes on this machine.
 
-    Each worker composes one task at a time. A task is queued at most once.
+    Each worker composes one task at a time. A task is queued at most once, and
+    tenants take turns: one with a thousand keeps another waiting for one of them.
     The bound of the queue holds for new exports, at ``admit``; a sealed task
     is never turned away, since its rows are accepted. ``note`` gets the log
     lines of the workers, from the pool's threads. A worker gets ``settings``
@@ -73,7 +74,7 @@ class WorkerPool:
         self._note = note
         self._rescue: Callable[[ManifestRef, str, bool], object] = _leave
         self._changed = threading.Condition()
-        self._queue: deque[ManifestRef] = deque()
+        self._queue = FairQueue()
         self._known: dict[ManifestRef, _Handled] = {}
         self._workers: dict[threading.Thread, WorkerProcess] = {}
         self._threads: list[threading.Thread] = []
@@ -143,13 +144,13 @@ class WorkerPool:
         if queued + active > self._limits.workers_max:
             self._journal.record(Event.CONCURRENCY_LIMIT_REACHED, **fields)
 
-    def admit(self) -> None:
+    def admit(self, tenant: TenantId) -> None:
         """Raise QUEUE_FULL unless there is room in the queue.
 
         The first export has the first worker started, so that it is ready when the rows are there.
         """
         with self._changed:
-            if self._has_room():
+            if self._queue.has_room(tenant, self._limits.queue_max):
                 if not self._threads and not self._draining:
                     self._add_thread()
                 return
@@ -157,9 +158,14 @@ class WorkerPool:
         self._journal.record(Event.CONCURRENCY_LIMIT_REACHED, queued=queued, active=self._active)
         raise SluiceError(ErrorCode.QUEUE_FULL, queued=queued, retry_after_s=RETRY_AFTER_S)
 
-    def has_room(self) -> bool:
+    def has_room(self, tenant: TenantId) -> bool:
         with self._changed:
-            return self._has_room()
+            return self._queue.has_room(tenant, self._limits.queue_max)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a tenant that has what waits gets no further export in."""
+        return len(self._queue) >= self._limits.queue_max
 
     def drain(self, *, deadline_s: float) -> bool:
         """Take no more requests; let running tasks end within the deadline, then kill their workers.
@@ -182,9 +188,6 @@ class WorkerPool:
         for thread in threads:
             thread.join()
         return not running
-
-    def _has_room(self) -> bool:
-        return len(self._queue) < self._limits.queue_max
 
     def _add_thread(self) -> None:
         thread = threading.Thread(target=self._serve, name=f"composer-{len(self._threads) + 1}", daemon=True)
@@ -211,7 +214,7 @@ class WorkerPool:
             self._changed.wait_for(lambda: self._queue or self._draining)
             if self._draining:
                 return None
-            manifest = self._queue.popleft()
+            manifest = self._queue.pop()
             self._active += 1
             self._changed.notify_all()
             queued, active = len(self._queue), self._active

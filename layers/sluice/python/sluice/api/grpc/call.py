@@ -89,7 +89,7 @@ class GrpcCall:
         if not self.service.waiting.acquire(blocking=False):
             return False
         try:
-            while not admission.has_room() and clock.monotonic() < give_up_at and self.context.is_active():
+            while not admission.has_room(self.tenant) and clock.monotonic() < give_up_at and self.context.is_active():
                 clock.sleep(ROOM_POLL_S)
         finally:
             self.service.waiting.release()

@@ -305,7 +305,7 @@ class HttpCall(Generic[Query]):
 
     async def wait_for_room(self, give_up_at: float) -> bool:
         """Whether there is room for an export before the time is up, the caller gone or the service stopping."""
-        while not self.ports.admission.has_room():
+        while not self.ports.admission.has_room(self.principal.tenant):
             is_over = self.ports.clock.monotonic() >= give_up_at or self.resources.closing.is_set()
             if is_over or await self.request.is_disconnected():
                 return False

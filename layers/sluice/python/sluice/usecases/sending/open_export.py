@@ -62,7 +62,7 @@ def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
         if existing is not None:
             note_task(existing)
             return replay(existing, params)
-    ports.admission.admit()
+    ports.admission.admit(tenant)
     check_quota(ports, tenant, State.OPEN)
     opened = create_task(ports, task, params)
     note_task(opened.task)

@@ -69,7 +69,7 @@ def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> O
     existing = ports.tasks.read(ref) if request.idempotency_key is not None else None
     if existing is not None:
         return replay(existing, params)
-    ports.admission.admit()
+    ports.admission.admit(source.tenant)
     if not request.is_repair:
         check_quota(ports, source.tenant, State.SEALED)
     _check_room(ports, source, params)
