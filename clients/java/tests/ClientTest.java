@@ -259,6 +259,7 @@ public final class ClientTest {
         refused(UsageException.class, "USAGE", () -> found.write(rows(1)));
         refused(UsageException.class, "USAGE", () -> found.push(rows(1)));
         refused(UsageException.class, "USAGE", found::restart);
+        refused(UsageException.class, "USAGE", found::restartIfStopped);
         found.pushBatch(2, List.of(List.of(2))).pushBatch(1, List.of(List.of(1)));
         refused(UsageException.class, "BATCHES_MISSING", () -> found.close(3, 2));
         same("1|2", linesOf(found.close(2, 2)));
