@@ -252,27 +252,27 @@ class Client:
 
     def _is_ended(self, export: Export, restart: Restart) -> bool:
         """Give up what was sent to it before; whether its key begins a new one."""
-        if restart != "stopped":
-            if export.opened_as == "open" and not export.status().batches:
-                return False
-            export.delete()
-            return True
-        if export.opened_as != "open":
+        if restart == "stopped":
+            return export.opened_as == "open" and self._has_stopped(export)
+        if export.opened_as == "open" and not export.status().batches:
             return False
+        export.delete()
+        return True
+
+    def _has_stopped(self, export: Export) -> bool:
+        """Cancel what a run left half-way, and never delete it: a run may have finished it in this moment."""
         try:
             seen = self._look_on(export)
-            export.opened_as = seen.state  # what another run has closed meanwhile is not sent again
             if seen.state == "open" and seen.batches:
-                export.cancel()  # never deleted: a run may have finished it in this moment
-                return True
-            return seen.state in _OVER
+                seen = export.cancel()
         except SluiceApiError as error:
-            if error.code == "ALREADY_COMPLETED":
-                export.opened_as = "completed"
-                return False
-            if error.code not in _OVER_CODES:
+            if error.code in _OVER_CODES:
+                return True
+            if error.code != "ALREADY_COMPLETED":
                 raise
-            return True
+            seen = export.status()
+        export.opened_as = seen.state  # what another run has closed meanwhile is not sent again
+        return seen.state in _OVER
 
     def _look_on(self, export: Export) -> Status:
         """Its status, once nothing was added for a while."""

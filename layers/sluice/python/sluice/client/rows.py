@@ -69,11 +69,10 @@ _READERS = ("fetchone", "read_next_batch")
 
 
 class ReadOnce:
-    """Iterators and cursors that calls have begun to read: they go on where that stopped, so that their first rows would
-    be in no file.
+    """Iterators and cursors that calls have begun to read.
 
-    A generator is never read twice; another iterator, such as a cursor that is executed again, where the call that
-    read it succeeded. Thread-safe.
+    They go on where that stopped, so that their first rows would be in no file. A generator is never read twice;
+    another iterator, such as a cursor that is executed again, where the call that read it succeeded. Thread-safe.
     """
 
     _KEPT_MAX = 100
