@@ -16,7 +16,7 @@ import (
 // What an error asks of its caller: errors.Is(err, sluice.ErrBusy).
 var (
 	ErrInvalidRow    = errors.New("mend the data at the row and column that the error has")
-	ErrSourceChanged = errors.New("other rows were sent under this key before, or other totals than came: Restart")
+	ErrSourceChanged = errors.New("other rows were sent under this key before, or other totals than came: RestartIfStopped")
 	ErrBusy          = errors.New("later, after RetryAfter: a queue, a quota, a rate or a disk is full")
 	ErrAuth          = errors.New("the key is missing, unknown, or may not do this")
 	ErrExportFailed  = errors.New("there will be no file: it failed, was cancelled, was deleted or has expired")

@@ -244,34 +244,3 @@ func (e *Export) Delete(ctx context.Context) error {
 	}
 	return task.call(ctx, "DELETE", "", nil, nil)
 }
-
-// Restart gives up what was sent under the key, and begins anew: for a source that has changed. It ends the export of
-// this key where it runs, and deletes it where it is finished; later runs under the key go on with the new one.
-func (e *Export) Restart(ctx context.Context) error {
-	e.turn.Lock()
-	defer e.turn.Unlock()
-	if err := e.refuseFound("Restart"); err != nil {
-		return err
-	}
-	task, err := e.opened(ctx)
-	if err != nil {
-		return err
-	}
-	status, err := task.status(ctx, "")
-	if err != nil {
-		return err
-	}
-	e.set(func() { e.status = status })
-	if !status.isOpen() || status.Batches > 0 {
-		if err := task.call(ctx, "DELETE", "", nil, nil); err != nil {
-			return err
-		}
-		e.set(func() { e.task = nil })
-		if _, err := e.opened(ctx); err != nil {
-			return err
-		}
-	}
-	e.isClosedHere = false
-	e.set(func() { e.sender, e.progress = nil, Progress{State: "open"} })
-	return nil
-}

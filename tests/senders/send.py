@@ -8,21 +8,29 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from sluice.client import Client, Export, Receipt, SluiceApiError, Status
+from sluice.client import Client, Export, Receipt, SluiceApiError, Status, verify_webhook
+from sluice.client.client import QUIET_S
 
 HURRY = 50.0
 """How much faster this sender's clock runs: its pauses and waits are seconds, and the suite's are not."""
 
 
 class HurriedClock:
+    def __init__(self, hurry: float) -> None:
+        self._hurry = hurry
+
     def now(self) -> float:
         return time.time()
 
     def monotonic(self) -> float:
-        return time.monotonic() * HURRY
+        return time.monotonic() * self._hurry
 
     def sleep(self, seconds: float) -> None:
-        time.sleep(seconds / HURRY)
+        time.sleep(seconds / self._hurry)
+
+
+class SourceError(Exception):
+    """What a source of rows raises, as a database whose server has gone."""
 
 
 class Sending:
@@ -30,6 +38,8 @@ class Sending:
 
     def __init__(self, job: dict[str, Any]) -> None:
         self.job = job
+        self.hurry = QUIET_S / job["look_s"] if "look_s" in job else HURRY
+        self.rows = Rows(job) if job.get("source") == "list" else rows(job, job.get("rows", 0))
         self.sent = self.replayed = self.batches = self.retries = 0
 
     def run(self) -> None:
@@ -39,11 +49,11 @@ class Sending:
             job["url"],
             token=job.get("key", ""),
             retry_for_s=max(120, 5 * tries),
-            clock=HurriedClock(),
+            clock=HurriedClock(self.hurry),
             on_retry=self.retrying,
         ) as client:
-            export = client.export(job["task_id"]) if "task_id" in job else self.send(client)
-            done = export.wait(job.get("wait_s", 120) * HURRY, on_progress=self.waiting)
+            export = client.export(job["task_id"]) if "task_id" in job else self.sent_by(client)
+            done = export.wait(job.get("wait_s", 120) * self.hurry, on_progress=self.waiting)
             if "save_to" in job:
                 export.save_to(job["save_to"])
             say(
@@ -58,6 +68,15 @@ class Sending:
                 retries=self.retries,
             )
 
+    def sent_by(self, client: Client) -> Export:
+        """As a program that tries again with the rows that it has."""
+        for _ in range(self.job.get("again", 0)):
+            try:
+                return self.send(client)
+            except SluiceApiError as error:
+                say(event="progress", rows=self.sent, state=error.code)
+        return self.send(client)
+
     def send(self, client: Client) -> Export:
         job = self.job
         how: dict[str, Any] = {
@@ -71,7 +90,7 @@ class Sending:
             sheets = job["sheets"].items()
             return client.send_sheets({name: (rows(job, one["rows"]), one["columns"]) for name, one in sheets}, **how)
         kind = job["filename"].rpartition(".")[2]
-        return client.send_table(rows(job, job["rows"]), format=kind, columns=job["columns"], **how)
+        return client.send_table(self.rows, format=kind, columns=job["columns"], **how)
 
     def stored(self, receipt: Receipt) -> None:
         self.sent += receipt.rows
@@ -100,7 +119,19 @@ def row(number: int, job: dict[str, Any]) -> list[object]:
 
 def rows(job: dict[str, Any], count: int) -> Iterator[list[object]]:
     for number in range(1, count + 1):
+        if number == job.get("fails_at"):
+            raise SourceError("the database went away")
         yield row(number, job)
+
+
+class Rows:
+    """They begin anew at each reading."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.job = job
+
+    def __iter__(self) -> Iterator[list[object]]:
+        return rows(self.job, self.job["rows"])
 
 
 def say(**what: object) -> None:
@@ -110,7 +141,13 @@ def say(**what: object) -> None:
 def main() -> None:
     job = json.load(sys.stdin)
     try:
-        Sending(job).run()
+        if "notice" in job:
+            headers, secrets = job["headers"], job["secrets"]
+            say(event="done", notice=verify_webhook(job["notice"].encode(), headers, secrets))
+        else:
+            Sending(job).run()
+    except SourceError as error:
+        say(event="failed", code="SOURCE", retryable=False, message=str(error))
     except SluiceApiError as error:
         say(
             event="failed",

@@ -2,7 +2,11 @@
 
 The job's members: ``url``, ``key``, ``settings`` (by the names of the client), ``filename``, ``options``,
 ``idempotency_key``, ``columns`` and ``rows`` (how many of the table below), or ``sheets``; ``odd_row``, ``odd_cell``,
-``odd_value`` (a row that differs in one cell), ``restart``, ``task_id``, ``wait_s``, ``save_to``.
+``odd_value`` (a row that differs in one cell), ``fails_at`` (the row at which the source of rows throws an error of
+its own, which is said as the code SOURCE), ``source`` ("once" can be read once, "list" again and again), ``again`` (how
+often the same rows are given to another export after an error of the client), ``restart`` (true, or "stopped": what the
+client calls `restartIfStopped`, for ``look_s`` seconds), ``task_id``, ``wait_s``, ``save_to``. Or ``notice``,
+``headers`` and ``secrets`` of a webhook, which is verified and nothing else.
 """
 
 from __future__ import annotations
@@ -45,6 +49,8 @@ class Sender:
     """Compiles it where that was not done, and says where it is: the ``{compiled}`` of the command."""
     kinds: bool = True
     """Whether its errors are of several classes, by what the caller does next; ``code`` says the rest."""
+    sends_any_key: bool = True
+    """Whether a key may be text of any language: that of Java would send a question mark for what is not ASCII."""
 
     def start(self, job: Mapping[str, object]) -> subprocess.Popen[str]:
         for program in self.programs:
@@ -96,6 +102,8 @@ JAVA = Sender(
     ("javac",),
     ("java", *JAVA_FLAGS, "-Xmx64m", "-cp", "{compiled}", "io.sluice.client.Send"),
     compiled=compiled_java,
+    sends_any_key=False,
 )
 GO = Sender("go", ("go",), ("{compiled}/send",), compiled=compiled_go)
+ALL = (PHP, PYTHON, TYPESCRIPT, JAVA, GO)
 SENDERS = (PHP, PYTHON, TYPESCRIPT, *(pytest.param(one, marks=pytest.mark.more_languages) for one in (JAVA, GO)))

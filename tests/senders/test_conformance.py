@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
+import hmac
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -204,6 +211,162 @@ def test_what_goes_on_under_a_key_is_no_export_of_another_key_and_the_same_for_e
         assert (last["task_id"] in ids, last["batches"], len(rows_of(tmp_path / "orders.csv"))) == (True, 0, 8)
     own = sender.failed({**keyed("", 5), "idempotency_key": "sluice:2:part"})
     assert own["code"] == "USAGE"
+
+
+@contextmanager
+def running(sender: Sender, job: dict[str, object]) -> Iterator[subprocess.Popen[str]]:
+    """A sender that has sent its first batches, and goes on; it is killed at the end."""
+    with sender.start(job) as process:
+        said = said_by(process)
+        next(said)
+        reading = threading.Thread(target=lambda: [None for _ in said])  # a pipe that is full would stop it
+        reading.start()
+        try:
+            yield process
+        finally:
+            process.kill()
+            reading.join()
+
+
+def wait_for_quiet(service: ServiceProcess) -> None:
+    """Until the service has taken what was on its way when a sender ended."""
+    seen, now = -1, 0
+    while seen != now:
+        time.sleep(0.5)
+        tasks = CALLER.get(f"{service.url}/v1/exports").json()["tasks"]
+        seen, now = now, sum(one["batches"] for one in tasks)
+
+
+def test_what_a_run_left_half_way_begins_anew_and_what_another_one_sends_or_has_finished_stays(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    keyed = job(service.url, tmp_path, rows=6_000, idempotency_key=f"stopped {sender.name}", restart="stopped")
+    other = {**keyed, "odd_row": 2, "odd_cell": 3, "odd_value": 17}
+    with running(sender, {**keyed, "rows": 1_000_000_000}):
+        said = sender.failed({**other, "look_s": 20})
+        assert (said["code"], said["retryable"]) == ("NOT_READY", True)
+        first = f"{service.url}/v1/exports/{said['task_id']}"
+        assert CALLER.get(first).json()["state"] == "open"
+    wait_for_quiet(service)
+    anew = sender.done({**other, "look_s": 0.3})
+    rows = expected(6_000)
+    rows[1] = (*rows[1][:3], "17", rows[1][4])
+    assert anew["task_id"] != said["task_id"]
+    assert CALLER.get(first).json()["state"] == "cancelled"
+    assert rows_of(tmp_path / "orders.csv") == rows
+    again = sender.done({**keyed, "look_s": 0.3})  # with the rows of the first run, when another run has its file
+    assert (again["task_id"], again["batches"]) == (anew["task_id"], 0)
+    assert rows_of(tmp_path / "orders.csv") == rows
+
+
+def test_what_another_run_finishes_in_the_moment_of_giving_it_up_keeps_its_file(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    keyed = job(service.url, tmp_path, rows=60_000, idempotency_key=f"finished {sender.name}")
+    with sender.start({**keyed, "fails_at": 50_003}) as process:
+        *_, last = said_by(process)
+    assert last["code"] == "SOURCE", last
+    wait_for_quiet(service)
+
+    def answer(asked: Asked) -> Answer:
+        if asked.method == "DELETE" or asked.path.endswith("/cancel"):
+            sender.done(keyed)
+        found = forwarded(service, asked)
+        return Answer(found.status_code, found.content.replace(service.url.encode(), server.url.encode()))
+
+    with scripted_server(answer) as server:
+        changed = {**keyed, "url": server.url, "odd_row": 2, "odd_cell": 3, "odd_value": 17}
+        said = sender.done({**changed, "restart": "stopped", "look_s": 0.3})
+        assert [asked.method for asked in server.asked if asked.path.endswith("/cancel")] == ["POST"]
+    assert said["batches"] == 0
+    assert rows_of(tmp_path / "orders.csv") == expected(60_000)
+
+
+@pytest.mark.parametrize("source", ["once", "list"])
+@pytest.mark.parametrize("keyed", [True, False], ids=["keyed", "without a key"])
+def test_rows_of_a_call_that_failed_are_read_from_the_first_or_refused(
+    sender: Sender, service: ServiceProcess, tmp_path: Path, source: str, *, keyed: bool
+) -> None:
+    """As a loop that tries again with the same result of a query: it would go on where the first call stopped."""
+    refused = iter([True])
+
+    def answer(asked: Asked) -> Answer:
+        if asked.method == "PUT" and next(refused, False):
+            problem = {"code": "PERMISSION_DENIED", "title": "no", "detail": "not now", "retryable": False}
+            return Answer(403, json.dumps(problem).encode())
+        found = forwarded(service, asked)
+        return Answer(found.status_code, found.content.replace(service.url.encode(), server.url.encode()))
+
+    key = {"idempotency_key": f"{source} {sender.name}"} if keyed else {}
+    with scripted_server(answer) as server:
+        said = sender.run(job(server.url, tmp_path, source=source, again=1, **key))
+    assert next(refused, None) is None
+    if source == "list":
+        assert said["event"] == "done", said
+        assert rows_of(tmp_path / "orders.csv") == expected(ROWS)
+    else:
+        assert (said["event"], said["code"]) == ("failed", "USAGE"), said
+        assert "read before" in said["message"]
+        assert not (tmp_path / "orders.csv").exists()
+
+
+@pytest.mark.parametrize("keyed", [True, False], ids=["keyed", "without a key"])
+def test_a_query_that_fails_half_way_is_no_file_and_its_error_is_named(
+    sender: Sender, service: ServiceProcess, tmp_path: Path, *, keyed: bool
+) -> None:
+    name = f"half-way {keyed} {sender.name}.csv"
+    key = {"idempotency_key": f"half-way {sender.name}"} if keyed else {}
+    whole = job(service.url, tmp_path, filename=name, rows=60_000, **key)
+    said = sender.failed({**whole, "fails_at": 50_003})
+    assert (said["code"], said["message"]) == ("SOURCE", "the database went away")
+    [left] = [one for one in CALLER.get(f"{service.url}/v1/exports").json()["tasks"] if one["filename"] == name]
+    assert left["state"] == ("open" if keyed else "cancelled")
+    assert CALLER.get(f"{service.url}/v1/exports/{left['task_id']}/file").status_code in {409, 410}
+    done = sender.done(whole)
+    assert (done["task_id"] == left["task_id"], done["replayed"] > 0) == (keyed, keyed)
+    assert rows_of(tmp_path / "orders.csv") == expected(60_000)
+
+
+def test_a_key_of_any_language_is_the_same_export_for_every_client_or_refused(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    keyed = job(service.url, tmp_path, rows=5, idempotency_key=f"订单 é {sender.name}")
+    if sender.sends_any_key:
+        assert sender.done(keyed)["task_id"] == PYTHON.done(keyed)["task_id"]
+    else:
+        said = sender.failed(keyed)
+        assert (said["code"], "ASCII" in said["message"]) == ("USAGE", True)
+
+
+def test_a_notice_is_taken_from_who_has_the_secret_and_from_this_time_alone(sender: Sender) -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    notice = '{"type": "export.completed", "name": "订单"}'
+
+    def headers(*, seconds: int = 0, body: str = notice) -> dict[str, str]:
+        at = str(int(time.time()) + seconds)
+        key = base64.b64decode(secret.removeprefix("whsec_"))
+        signature = base64.b64encode(hmac.digest(key, f"msg_1.{at}.{body}".encode(), hashlib.sha256)).decode()
+        return {"Webhook-Id": "msg_1", "webhook-timestamp": at, "WEBHOOK-SIGNATURE": f"v1a,xx v1,{signature}"}
+
+    genuine = {"notice": notice, "headers": headers(), "secrets": ["whsec_b2xk", secret]}
+    assert sender.done(genuine)["notice"] == json.loads(notice)
+    assert sender.done({**genuine, "headers": headers(seconds=-280)})["notice"] == json.loads(notice)
+    forged: dict[str, dict[str, object]] = {
+        "another body": {"notice": notice + " "},
+        "another secret": {"secrets": ["whsec_b2xk"]},
+        "long ago": {"headers": headers(seconds=-310)},
+        "of the future": {"headers": headers(seconds=320)},
+        "another id": {"headers": {**headers(), "Webhook-Id": "msg_2"}},
+        "another time": {"headers": {**headers(), "webhook-timestamp": str(int(time.time()) - 9)}},
+        "no time": {"headers": {**headers(), "webhook-timestamp": "now"}},
+        "no signature": {"headers": {**headers(), "WEBHOOK-SIGNATURE": ""}},
+        "no object": {"notice": "[]", "headers": headers(body="[]")},
+    }
+    for what, change in forged.items():
+        said = sender.failed({**genuine, **change})
+        assert said["code"] == "NOT_GENUINE", (what, said)
+        assert not sender.kinds or said["kind"] == "AuthException", what
+    assert sender.failed({**genuine, "secrets": ["whsec_"]})["code"] == "USAGE"
 
 
 def test_a_download_that_is_cut_goes_on_where_it_was(sender: Sender, service: ServiceProcess, tmp_path: Path) -> None:

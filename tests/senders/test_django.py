@@ -104,6 +104,31 @@ def site(service: ServiceProcess, tmp_path_factory: pytest.TempPathFactory) -> I
         site.end()
 
 
+WITHOUT_OPENPYXL = f"""
+import sys
+sys.modules["openpyxl"] = None
+sys.path[:0] = [{str(PACKAGE)!r}]
+from django.conf import settings
+import django
+apps = ("admin", "auth", "contenttypes", "sessions", "messages")
+settings.configure(INSTALLED_APPS=[*(f"django.contrib.{{app}}" for app in apps), "import_export"])
+django.setup()
+from import_export.formats.base_formats import CSV, TSV, XLSX
+from sluice_import_export.admin import SluiceExportMixin
+class Few(SluiceExportMixin):
+    export_formats = [CSV, TSV]
+class Both(SluiceExportMixin):
+    export_formats = [CSV, XLSX]
+for admin in (SluiceExportMixin(), Few(), Both()):
+    print([one().get_title() for one in admin.get_export_formats()][:3])
+"""
+
+
+def test_xlsx_is_offered_without_openpyxl() -> None:
+    ended = subprocess.run([sys.executable, "-c", WITHOUT_OPENPYXL], capture_output=True, text=True, check=False)
+    assert ended.stdout.splitlines() == ["['csv', 'xlsx', 'tsv']", "['csv', 'tsv']", "['csv', 'xlsx']"], ended.stderr
+
+
 def exports_of(service: ServiceProcess) -> int:
     with Client(service.url) as client:
         return len(list(client.list()))

@@ -18,18 +18,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.more_languages]
 CLIENT = Path(__file__).parents[2] / "clients/java"
 PAGE = (CLIENT / "README.md").read_text(encoding="utf-8")
 CODE = dict(re.findall(r"<!-- tested: (\w+) -->\n```java\n(.*?)```", PAGE, re.DOTALL))
-ORDERS = """
-    static final class Orders {
-        static java.util.stream.Stream<Object[]> stream() {
-            return java.util.stream.IntStream.rangeClosed(1, 3000)
-                    .mapToObj(id -> new Object[] {id, "客户 " + id, id / 4.0, id % 2 == 1, "2026-11-30 08:00:00"});
-        }
-
-        static Iterable<Object[]> read() {
-            return stream().toList();
-        }
-    }
-"""
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +30,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
 def examples() -> str:
     """All examples as methods of one class: one compilation, one JVM."""
     imports = sorted({line for code in CODE.values() for line in code.splitlines() if line.startswith("import ")})
-    methods = [
-        f"static void {name}_() throws Exception {{\n{re.sub(r'^import .*$', '', code, flags=re.MULTILINE)}}}\n"
-        for name, code in CODE.items()
-    ]
-    calls = "".join(f'System.out.println("## {name}"); {name}_();\n' for name in CODE)
-    body = f"{ORDERS}{''.join(methods)}public static void main(String[] none) throws Exception {{\n{calls}}}\n"
-    return "\n".join([*imports, "public class Examples {", body, "}"])
+    codes = {name: re.sub(r"^import .*$", "", code, flags=re.MULTILINE) for name, code in CODE.items()}
+    orders = codes.pop("orders")
+    methods = [f"static void {name}_() throws Exception {{\n{code}}}\n" for name, code in codes.items()]
+    calls = "".join(f'System.out.println("## {name}"); {name}_();\n' for name in codes)
+    body = f"{''.join(methods)}public static void main(String[] none) throws Exception {{\n{calls}}}\n"
+    return "\n".join([*imports, "public class Examples {", body, "}", orders])
 
 
 def test_its_unit_tests_pass(service: ServiceProcess) -> None:
@@ -65,7 +52,7 @@ def test_what_its_page_shows_works(service: ServiceProcess, tmp_path: Path) -> N
     run("javac", *JAVAC_FLAGS, *encoding, "-cp", path, "-d", str(tmp_path), "Examples.java", folder=tmp_path)
     output = run("java", *JAVA_FLAGS, "-cp", path, "Examples", folder=tmp_path, variables={"SLUICE_URL": service.url})
     said = dict(re.findall(r"## (\w+)\n([^#]*)", output))
-    assert said.keys() == CODE.keys()
+    assert said.keys() | {"orders"} == CODE.keys()
     rows = CalamineWorkbook.from_path(tmp_path / "orders.xlsx").get_sheet_by_index(0).to_python()
     assert len(rows) == 3_001
     assert rows[0] == ["id", "customer", "amount", "paid", "at"]

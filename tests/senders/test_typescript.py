@@ -24,11 +24,6 @@ PAGE = (CLIENT / "README.md").read_text(encoding="utf-8")
 CODE = dict(re.findall(r"<!-- tested: (\w+) -->\n```js\n(.*?)```", PAGE, re.DOTALL))
 IN_A_BROWSER = {"watch"}
 """Examples that `test_browser.py` runs."""
-ORDERS = """
-export async function* readOrders() {
-  for (let id = 1; id <= 3000; id++) yield [id, `客户 ${id}`, id / 4, id % 2 === 1, '2026-11-30 08:00:00'];
-}
-"""
 CALLER = """
 import { Client, InvalidRowError, type Progress, type Status } from '@sluice/client';
 import { watch } from '@sluice/client/watch';
@@ -114,7 +109,7 @@ def test_its_package_has_types_that_hold_for_callers(tmp_path: Path) -> None:
 def test_what_its_page_shows_works(name: str, service: ServiceProcess, tmp_path: Path) -> None:
     (tmp_path / "node_modules/@sluice").mkdir(parents=True)
     (tmp_path / "node_modules/@sluice/client").symlink_to(CLIENT)
-    (tmp_path / "orders.js").write_text(ORDERS, encoding="utf-8")
+    (tmp_path / "orders.js").write_text(CODE["orders"], encoding="utf-8")
     (tmp_path / "package.json").write_text('{"type": "module"}')
     (tmp_path / "script.js").write_text(CODE[name], encoding="utf-8")
     said = done("node", "script.js", folder=tmp_path, url=service.url)

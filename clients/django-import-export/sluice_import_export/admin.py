@@ -19,10 +19,11 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from import_export.admin import ExportMixin
+from import_export.formats import base_formats
 from import_export.signals import post_export
 
 from sluice.client import Client, Export, SluiceApiError
-from sluice_import_export.formats import WRITTEN
+from sluice_import_export.formats import WRITTEN, XLSX
 from sluice_import_export.table import Table, own_ways
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,14 @@ class SluiceExportMixin(ExportMixin):
         """Options of the file; a cell that is not of its column's type is kept as text, as in the original formats."""
         encoding = {"csv_encoding": self.to_encoding} if format_name == "csv" and self.to_encoding else {}
         return {"on_invalid": "text", **encoding, **self.sluice_options}
+
+    def get_export_formats(self) -> list[Any]:
+        """Those of django-import-export, and XLSX also without openpyxl, where that package has none."""
+        lacking = base_formats.XLSX if not base_formats.XLSX.is_available() else None
+        formats = [XLSX if one is lacking else one for one in self.export_formats]
+        if lacking and self.export_formats is base_formats.DEFAULT_FORMATS:
+            formats.insert(1, XLSX)  # behind CSV
+        return [one for one in formats if one().can_export()]
 
     def get_urls(self) -> list[Any]:
         name = "{}_{}_sluice_export".format(*self.get_model_info())

@@ -1,5 +1,6 @@
 package io.sluice.client;
 
+import java.lang.reflect.Proxy;
 import java.math.BigDecimal;
 import java.math.BigInteger;
 import java.net.ServerSocket;
@@ -7,6 +8,9 @@ import java.net.http.HttpClient;
 import java.net.http.HttpHeaders;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.sql.ResultSet;
+import java.sql.ResultSetMetaData;
+import java.sql.SQLException;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.LocalDate;
@@ -47,6 +51,7 @@ public final class ClientTest {
         failuresOfWrites();
         foundExports();
         progressAndSources();
+        rowsOfADatabase();
         System.out.println(passed + " checks passed");
     }
 
@@ -259,6 +264,7 @@ public final class ClientTest {
         refused(UsageException.class, "USAGE", () -> found.write(rows(1)));
         refused(UsageException.class, "USAGE", () -> found.push(rows(1)));
         refused(UsageException.class, "USAGE", found::restart);
+        refused(UsageException.class, "USAGE", found::restartIfStopped);
         found.pushBatch(2, List.of(List.of(2))).pushBatch(1, List.of(List.of(1)));
         refused(UsageException.class, "BATCHES_MISSING", () -> found.close(3, 2));
         same("1|2", linesOf(found.close(2, 2)));
@@ -284,6 +290,46 @@ public final class ClientTest {
         same("12000 100.0", seen.get(seen.size() - 1));
         Export packed = client(new Settings().gzip(true)).export("a.csv").columns(Column.string("a")).write(rows(3000));
         same(3000L, packed.await().rows());
+    }
+
+    private static void rowsOfADatabase() throws Exception {
+        ResultSet whole = resultOf(3, 0);
+        same("1|2|3", linesOf(table("a.csv").write(Rows.of(whole))));
+        refused(UsageException.class, "USAGE", () -> Rows.of(whole));
+        ResultSet broken = resultOf(3, 2);
+        try {
+            table("a.csv").write(Rows.of(broken));
+            throw new AssertionError("the query failed");
+        } catch (IllegalStateException error) {
+            same("The query failed while its rows were read: the server went away", error.getMessage());
+            same(SQLException.class, error.getCause().getClass());
+        }
+        refused(UsageException.class, "USAGE", () -> table("a.csv").write(Rows.of(broken)));
+    }
+
+    /** A result of one column, as a driver's, which breaks off in place of a row. */
+    private static ResultSet resultOf(int rows, int brokenAt) {
+        AtomicInteger at = new AtomicInteger();
+        return (ResultSet) Proxy.newProxyInstance(ClientTest.class.getClassLoader(),
+                new Class<?>[] {ResultSet.class, ResultSetMetaData.class}, (result, method, arguments) -> {
+                    switch (method.getName()) {
+                        case "next":
+                            if (at.incrementAndGet() == brokenAt) {
+                                throw new SQLException("the server went away");
+                            }
+                            return at.get() <= rows;
+                        case "getColumnCount":
+                            return 1;
+                        case "getMetaData":
+                            return result;
+                        case "getObject":
+                            return String.valueOf(at.get());
+                        case "hashCode":
+                            return System.identityHashCode(at);
+                        default:
+                            return result == arguments[0]; // equals
+                    }
+                });
     }
 
     @SuppressWarnings("unchecked")

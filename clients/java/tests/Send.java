@@ -30,10 +30,24 @@ public final class Send {
         this.job = job;
     }
 
+    /** What a source of rows throws, as a database whose server has gone. */
+    private static final class SourceException extends RuntimeException {
+        SourceException() {
+            super("the database went away");
+        }
+    }
+
     public static void main(String[] arguments) throws IOException {
         String text = new String(System.in.readAllBytes(), StandardCharsets.UTF_8);
         try {
-            new Send((Map<?, ?>) Json.parse(text)).run();
+            Map<?, ?> job = (Map<?, ?>) Json.parse(text);
+            if (job.get("notice") instanceof String notice) {
+                say("event", "done", "notice", verified(notice, job));
+            } else {
+                new Send(job).run();
+            }
+        } catch (SourceException error) {
+            say("event", "failed", "code", "SOURCE", "retryable", false, "message", error.getMessage());
         } catch (SluiceException error) {
             say("event", "failed", "kind", error.getClass().getSimpleName(), "code", error.code(), "row", error.row(),
                     "column", error.column(), "status", error.status(), "retryable", error.retryable(),
@@ -44,26 +58,57 @@ public final class Send {
     private void run() {
         Client client = new Client(text("url"), job.get("key") instanceof String key ? key : "", settings());
         Map<?, ?> sheets = job.get("sheets") instanceof Map<?, ?> some ? some : Map.of();
-        Export orders = job.get("task_id") instanceof String id ? client.find(id) : described(client, sheets);
-        orders.onProgress(progress -> {
-            last = progress;
-            say("event", "progress", "rows", progress.rows(), "state", progress.state());
-        });
-        if (Boolean.TRUE.equals(job.get("restart"))) {
-            orders.restart();
-        }
-        if (job.containsKey("columns")) {
-            orders.write(rows((Long) job.get("rows")));
-        }
+        Export orders = job.get("task_id") instanceof String id ? reporting(client.find(id)) : sent(client, sheets);
         sheets.forEach((name, one) -> orders.write(rows((Long) ((Map<?, ?>) one).get("rows")), (String) name));
         Number wait = job.get("wait_s") instanceof Number seconds ? seconds : 120;
-        Status status = orders.await(Duration.ofMillis((long) (wait.doubleValue() * 1000)));
+        Status status = orders.await(durationOf(wait));
         if (job.get("save_to") instanceof String path) {
             orders.saveTo(Path.of(path));
         }
         say("event", "done", "task_id", orders.id(), "rows", status.rows(), "warnings", status.warnings(),
                 "watch_url", job.containsKey("columns") ? orders.watchUrl() : null, "sent", last.rows(),
                 "replayed", last.replayed(), "batches", last.batches(), "retries", last.retries());
+    }
+
+    /** As a program that tries again with the rows that it has. */
+    private Export sent(Client client, Map<?, ?> sheets) {
+        Iterator<Object[]> once = job.containsKey("columns") ? rows((Long) job.get("rows")) : null;
+        Iterable<Object[]> source = "list".equals(job.get("source")) ? () -> rows((Long) job.get("rows")) : () -> once;
+        long left = job.get("again") instanceof Long again ? again : 0;
+        while (true) {
+            Export orders = reporting(described(client, sheets));
+            try {
+                if ("stopped".equals(job.get("restart"))) {
+                    orders.restartIfStopped(durationOf(job.containsKey("look_s") ? job.get("look_s") : 5L));
+                } else if (Boolean.TRUE.equals(job.get("restart"))) {
+                    orders.restart();
+                }
+                return job.containsKey("columns") ? orders.write(source) : orders;
+            } catch (SluiceException error) {
+                if (left-- == 0) {
+                    throw error;
+                }
+                say("event", "progress", "rows", 0, "state", error.code());
+            }
+        }
+    }
+
+    private Export reporting(Export orders) {
+        return orders.onProgress(progress -> {
+            last = progress;
+            say("event", "progress", "rows", progress.rows(), "state", progress.state());
+        });
+    }
+
+    private static Map<String, Object> verified(String notice, Map<?, ?> job) {
+        Map<String, Object> headers = new LinkedHashMap<>();
+        ((Map<?, ?>) job.get("headers")).forEach((name, value) -> headers.put((String) name, value));
+        String[] secrets = ((List<?>) job.get("secrets")).toArray(String[]::new);
+        return Webhook.verify(notice.getBytes(StandardCharsets.UTF_8), headers, secrets);
+    }
+
+    private static Duration durationOf(Object seconds) {
+        return Duration.ofMillis(Math.round(((Number) seconds).doubleValue() * 1000));
     }
 
     private Export described(Client client, Map<?, ?> sheets) {
@@ -97,7 +142,7 @@ public final class Send {
         Settings settings = new Settings();
         if (job.get("settings") instanceof Map<?, ?> given) {
             given.forEach((name, value) -> {
-                Duration duration = Duration.ofMillis(Math.round(((Number) value).doubleValue() * 1000));
+                Duration duration = durationOf(value);
                 switch ((String) name) {
                     case "tries" -> settings.tries(((Number) value).intValue());
                     case "pause" -> settings.pause(duration);
@@ -116,6 +161,9 @@ public final class Send {
 
     /** Row {@code number} of the table that every sender sends; the suite knows it too. */
     private Object[] row(long number) {
+        if (Long.valueOf(number).equals(job.get("fails_at"))) {
+            throw new SourceException();
+        }
         Object[] cells = {number, "客户 " + number + " 😀, \"quoted\"\n=1+1", number % 2 == 0,
             number % 7 == 0 ? null : number / 4.0, null};
         String digits = Long.toString(number);

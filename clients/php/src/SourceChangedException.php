@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace Sluice;
 
-/** Under this key other rows were sent before. `restart()` begins anew. */
+/** Under this key other rows were sent before. `restartIfStopped()` begins anew. */
 class SourceChangedException extends SluiceException
 {
 }

@@ -41,7 +41,7 @@ final class Webhook
             foreach (explode(' ', $found['webhook-signature'] ?? '') as $signature) {
                 if (hash_equals($expected, $signature)) {
                     $notice = json_decode($body, true);
-                    if (!is_array($notice)) {
+                    if (!is_array($notice) || ltrim($body, " \t\r\n")[0] !== '{') {
                         throw new AuthException('The notice is no JSON object', 'NOT_GENUINE');
                     }
                     return $notice;

@@ -238,6 +238,7 @@ final class ClientTest extends TestCase
             static function () use ($sluice, $id): void { $sluice->find($id)->write([]); },
             static function () use ($sluice, $id): void { $sluice->find($id)->push([['x']]); },
             static function () use ($sluice, $id): void { $sluice->find($id)->restart(); },
+            static function () use ($sluice, $id): void { $sluice->find($id)->restartIfStopped(); },
             static function () use ($sluice, $id, $day): void { $sluice->find($id)->push([[$day]], 1); },
         ];
         foreach ($calls as $number => $call) {

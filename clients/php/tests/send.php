@@ -26,32 +26,81 @@ function row(int $number, array $job): array
     return $row;
 }
 
+/** What a source of rows throws, as a database whose server has gone. */
+final class SourceError extends RuntimeException
+{
+}
+
 function rows(array $job, int $count): Generator
 {
     for ($number = 1; $number <= $count; $number++) {
+        if ($number === ($job['fails_at'] ?? 0)) {
+            throw new SourceError('the database went away');
+        }
         yield row($number, $job);
+    }
+}
+
+/** They begin anew at each reading. */
+final class Rows implements IteratorAggregate
+{
+    /** @var array */
+    public $job;
+
+    public function getIterator(): Iterator
+    {
+        return rows($this->job, $this->job['rows']);
+    }
+}
+
+function described(Sluice\Client $client, array $job, ?Sluice\Progress &$last): Sluice\Export
+{
+    $export = isset($job['task_id']) ? $client->find($job['task_id']) : $client->export($job['filename'])->options($job['options'] ?? []);
+    if (isset($job['idempotency_key'])) {
+        $export->key($job['idempotency_key']);
+    }
+    $export->onProgress(function (Sluice\Progress $progress) use (&$last): void {
+        $last = $progress;
+        say(['event' => 'progress', 'rows' => $progress->rows, 'state' => $progress->state]);
+    });
+    return isset($job['columns']) ? $export->columns($job['columns']) : $export;
+}
+
+/** As a program that tries again with the rows that it has. */
+function sent(Sluice\Client $client, array $job, iterable $rows, ?Sluice\Progress &$last): Sluice\Export
+{
+    for ($left = $job['again'] ?? 0; ; $left--) {
+        $export = described($client, $job, $last);
+        try {
+            if (($job['restart'] ?? false) === 'stopped') {
+                $export->restartIfStopped($job['look_s'] ?? 5);
+            } elseif ($job['restart'] ?? false) {
+                $export->restart();
+            }
+            return isset($job['columns']) ? $export->write($rows) : $export;
+        } catch (Sluice\Throwable $error) {
+            if ($left === 0) {
+                throw $error;
+            }
+            say(['event' => 'progress', 'rows' => 0, 'state' => $error->code()]);
+        }
     }
 }
 
 $job = json_decode(stream_get_contents(STDIN), true);
 try {
+    if (isset($job['notice'])) {
+        say(['event' => 'done', 'notice' => Sluice\Webhook::verify($job['notice'], $job['headers'], $job['secrets'])]);
+        exit;
+    }
     $client = new Sluice\Client($job['url'], $job['key'] ?? '', $job['settings'] ?? []);
-    $export = isset($job['task_id']) ? $client->find($job['task_id']) : $client->export($job['filename'])->options($job['options'] ?? []);
-    if (isset($job['idempotency_key'])) {
-        $export->key($job['idempotency_key']);
-    }
     $last = new Sluice\Progress();
-    $export->onProgress(function (Sluice\Progress $progress) use (&$last): void {
-        $last = $progress;
-        say(['event' => 'progress', 'rows' => $progress->rows, 'state' => $progress->state]);
-    });
-    if (isset($job['columns'])) {
-        $export->columns($job['columns']);
-        if ($job['restart'] ?? false) {
-            $export->restart();
-        }
-        $export->write(rows($job, $job['rows']));
+    $rows = rows($job, $job['rows'] ?? 0);
+    if (($job['source'] ?? '') === 'list') {
+        $rows = new Rows();
+        $rows->job = $job;
     }
+    $export = isset($job['task_id']) ? described($client, $job, $last) : sent($client, $job, $rows, $last);
     foreach ($job['sheets'] ?? [] as $name => $sheet) {
         $export->sheet($name, $sheet['columns']);
     }
@@ -67,6 +116,8 @@ try {
         'watch_url' => isset($job['columns']) ? $export->watchUrl() : null, 'sent' => $last->rows, 'replayed' => $last->replayed, 'batches' => $last->batches, 'retries' => $last->retries,
         'peak_bytes' => memory_get_peak_usage(),
     ]);
+} catch (SourceError $error) {
+    say(['event' => 'failed', 'code' => 'SOURCE', 'retryable' => false, 'message' => $error->getMessage()]);
 } catch (Sluice\Throwable $error) {
     say([
         'event' => 'failed', 'kind' => (new ReflectionClass($error))->getShortName(), 'code' => $error->code(),

@@ -42,6 +42,11 @@ final class BundleTest extends TestCase
         $this->boot(['settings' => ['tires' => 2]]);
     }
 
+    public function testTheFakeTakesAConfigurationOfVariablesOfTheEnvironmentThatAreNotSet(): void
+    {
+        self::assertInstanceOf(FakeClient::class, $this->boot(['url' => '%env(NO_SUCH_URL)%', 'key' => '%env(NO_SUCH_KEY)%', 'fake' => true]));
+    }
+
     public function testAMessageSendsTheTableAndTheEventComesWithTheFile(): void
     {
         $sluice = $this->boot();

@@ -116,7 +116,7 @@ export class SluiceError extends Error {
 
 /** Mend the data at `row` and `column`. */
 export class InvalidRowError extends SluiceError {}
-/** Other rows than before were sent under this key, or other totals than came: `restart()`. */
+/** Other rows than before were sent under this key, or other totals than came: `restartIfStopped()`. */
 export class SourceChangedError extends SluiceError {}
 /** Later, after `retryAfter` seconds: a queue, a quota, a rate or a disk is full. */
 export class BusyError extends SluiceError {}

@@ -1,10 +1,4 @@
-import { Definition } from './definition.js';
-import { UsageError } from './errors.js';
-import { BEGINNING, counted } from './progress.js';
-import { takeOnce } from './row-reader.js';
-import { Sender } from './sender.js';
-import { statusOf } from './status.js';
-import { OWN_KEYS, Task, newKey, openTask } from './task.js';
+import { Run } from './run.js';
 
 /** @typedef {import('./row-reader.js').Rows} Rows */
 /** @typedef {import('./status.js').Status} Status */
@@ -26,21 +20,7 @@ import { OWN_KEYS, Task, newKey, openTask } from './task.js';
  */
 export class Export {
   #calls;
-  #definition;
-  #key;
-  #keyIsOurs;
-  #onProgress;
-  #isFound;
-  /** @type {Task | null} */
-  #task;
-  /** @type {Status | null} */
-  #status = null;
-  /** @type {Sender | null} of the export that is open; made with its first rows */
-  #sender = null;
-  #isClosedHere = false;
-  #progress = BEGINNING;
-  /** The end of what was begun last. @type {Promise<unknown>} */
-  #turn = Promise.resolve();
+  #run;
 
   /**
    * Made by `client.export()` and `client.find()`.
@@ -50,18 +30,9 @@ export class Export {
    * @param {ExportOptions} options
    * @param {string} [taskId] of one that is found by its id, so that only the service knows what it is
    */
-  constructor(calls, file, { key, onProgress, ...described }, taskId = '') {
-    if (key !== undefined && (typeof key !== 'string' || !/^[^\x00-\x1f\x7f\p{Surrogate}]+$/u.test(key))) {
-      throw new UsageError('A key is printable text.');
-    }
-    if (key?.startsWith(OWN_KEYS)) throw new UsageError(`No key begins with '${OWN_KEYS}': the client makes such keys.`);
+  constructor(calls, file, options, taskId = '') {
     this.#calls = calls;
-    this.#definition = new Definition(file, described);
-    this.#key = key ?? '';
-    this.#keyIsOurs = key === undefined;
-    this.#onProgress = onProgress;
-    this.#isFound = taskId !== '';
-    this.#task = this.#isFound ? new Task(calls, taskId) : null;
+    this.#run = new Run(calls, file, options, taskId);
   }
 
   /**
@@ -74,29 +45,9 @@ export class Export {
    * @param {Abortable & { sheet?: string }} [how]
    * @returns {Promise<this>}
    */
-  write(rows, { sheet = '', signal } = {}) {
-    return this.#inTurn(async () => {
-      this.#refuseFound('write()');
-      if (this.#isClosedHere) {
-        const steps = 'In steps: push(), push(), close().';
-        throw new UsageError(`write() has closed this export: of one table it takes all rows at once. ${steps}`);
-      }
-      const task = await this.#opened(signal);
-      if (this.#status?.state !== 'open') return this;
-      try {
-        await this.#send(task, rows, sheet, signal);
-        if (this.#unwritten(task).length === 0) await this.#close(task, {}, signal);
-      } catch (error) {
-        if (this.#keyIsOurs) {
-          // another write() begins anew
-          await task.giveUp();
-          this.#key = '';
-          this.#task = this.#sender = null;
-        }
-        throw error;
-      }
-      return this;
-    });
+  async write(rows, { sheet = '', signal } = {}) {
+    await this.#run.write(rows, sheet, signal);
+    return this;
   }
 
   /**
@@ -107,7 +58,7 @@ export class Export {
    * @returns {Promise<this>}
    */
   async open({ signal } = {}) {
-    await this.#ready(signal);
+    await this.#run.ready(signal);
     return this;
   }
 
@@ -122,16 +73,8 @@ export class Export {
    * @returns {Promise<this>}
    */
   async push(rows, { sheet = '', sequence, signal } = {}) {
-    if (sequence === undefined) {
-      return this.#inTurn(async () => {
-        this.#refuseFound('push() without a number');
-        await this.#send(await this.#opened(signal), rows, sheet, signal);
-        return this;
-      });
-    }
-    if (!Number.isSafeInteger(sequence)) throw new UsageError('The number of a batch is a whole one, from 1.');
-    const task = await this.#ready(signal);
-    await this.#sending(task).sendNumbered(rows, this.#how(task, sheet, signal), sequence);
+    if (sequence === undefined) await this.#run.push(rows, sheet, signal);
+    else await this.#run.pushNumbered(rows, sheet, sequence, signal);
     return this;
   }
 
@@ -142,11 +85,9 @@ export class Export {
    * @param {Abortable & { batches?: number, rows?: number }} [totals]
    * @returns {Promise<this>}
    */
-  close({ signal, ...totals } = {}) {
-    return this.#inTurn(async () => {
-      await this.#close(await this.#opened(signal), totals, signal);
-      return this;
-    });
+  async close({ signal, ...totals } = {}) {
+    await this.#run.close(totals, signal);
+    return this;
   }
 
   /**
@@ -159,19 +100,7 @@ export class Export {
    * @throws {import('./errors.js').ExportFailedError} when there will be no file
    */
   async wait(seconds = 300, { signal } = {}) {
-    await this.#turn;
-    if (this.#task === null && this.#keyIsOurs) throw new UsageError('Nothing was written that could be waited for.');
-    const task = await this.#ready(signal);
-    if (!this.#isFound && this.#status?.state === 'open' && !this.#sending(task).isNumbered) {
-      const missing = this.#unwritten(task)
-        .map((name) => `sheet ${name} is not written`)
-        .join(', ');
-      throw new UsageError(`Nothing closes this export: ${missing || 'close() is missing'}.`);
-    }
-    return task.wait(seconds, signal, (status) => {
-      this.#status = status;
-      this.#report({ ...this.#progress, state: status.state, percent: status.percent });
-    });
+    return this.#run.wait(seconds, signal);
   }
 
   /**
@@ -180,8 +109,7 @@ export class Export {
    * @returns {Promise<Status>}
    */
   async status({ signal } = {}) {
-    this.#status = await (await this.#ready(signal)).status(signal);
-    return this.#status;
+    return this.#run.status(signal);
   }
 
   /**
@@ -189,7 +117,7 @@ export class Export {
    * @param {Abortable} [how]
    */
   async id({ signal } = {}) {
-    return (await this.#ready(signal)).id;
+    return (await this.#run.ready(signal)).id;
   }
 
   /**
@@ -199,7 +127,7 @@ export class Export {
    * @throws {import('./errors.js').NotReadyError} while there is no file
    */
   async url({ signal } = {}) {
-    return (await this.#ready(signal)).link(signal);
+    return (await this.#run.ready(signal)).link(signal);
   }
 
   /**
@@ -210,7 +138,7 @@ export class Export {
    * @param {Abortable} [how]
    */
   async watchUrl({ signal } = {}) {
-    return (await this.#ready(signal)).watchUrl;
+    return (await this.#run.ready(signal)).watchUrl;
   }
 
   /**
@@ -221,7 +149,7 @@ export class Export {
    * @returns {Promise<this>}
    */
   async saveTo(path, { signal } = {}) {
-    await (await (await this.#ready(signal)).download(signal)).saveTo(path);
+    await (await (await this.#run.ready(signal)).download(signal)).saveTo(path);
     return this;
   }
 
@@ -231,7 +159,7 @@ export class Export {
    * @param {Abortable} [how]
    */
   async stream({ signal } = {}) {
-    return (await (await this.#ready(signal)).download(signal)).stream();
+    return (await (await this.#run.ready(signal)).download(signal)).stream();
   }
 
   /**
@@ -242,7 +170,7 @@ export class Export {
    *   export
    */
   async renderAs(format, { options, filename, signal } = {}) {
-    const id = await (await this.#ready(signal)).render({ format, options, filename }, signal);
+    const id = await (await this.#run.ready(signal)).render({ format, options, filename }, signal);
     return new Export(this.#calls, { filename: '', format: '' }, {}, id);
   }
 
@@ -254,7 +182,7 @@ export class Export {
    * @throws {import('./errors.js').RefusedError} ALREADY_COMPLETED where the file is there; nothing is deleted
    */
   async cancel({ signal } = {}) {
-    await (await this.#ready(signal)).json('POST', '/cancel', { body: {}, signal });
+    await (await this.#run.ready(signal)).json('POST', '/cancel', { body: {}, signal });
     return this;
   }
 
@@ -265,136 +193,34 @@ export class Export {
    * @returns {Promise<this>}
    */
   async delete({ signal } = {}) {
-    await (await this.#ready(signal)).json('DELETE', '', { signal });
+    await (await this.#run.ready(signal)).json('DELETE', '', { signal });
     return this;
   }
 
   /**
-   * Gives up what was sent under the key, and begins anew: for a source that has changed. Ends the export of this key
-   * where it runs, deletes it where it is finished; later runs under the key go on with the new one.
+   * For a source that has changed since a run that stopped half-way: gives up what that one has sent, and begins anew.
+   * An export that failed, was cancelled or has expired meanwhile is begun anew, too. One that another run has closed
+   * stays, with its file, and so does one that another run still sends, whose batches grow while this looks on.
+   *
+   * @param {number} [seconds] for which it looks on
+   * @param {Abortable} [how]
+   * @returns {Promise<boolean>} whether it begins anew, and all rows are to be written again
+   * @throws {import('./errors.js').NotReadyError} while another run sends under this key
+   */
+  async restartIfStopped(seconds = 5, { signal } = {}) {
+    return this.#run.restartIfStopped(seconds, signal);
+  }
+
+  /**
+   * Gives up what was sent under the key, whoever sent it, and begins anew: ends the export of this key where it runs,
+   * **deletes it where it is finished**; later runs under the key go on with the new one. `restartIfStopped()` deletes
+   * no file.
    *
    * @param {Abortable} [how]
    * @returns {Promise<this>}
    */
-  restart({ signal } = {}) {
-    return this.#inTurn(async () => {
-      this.#refuseFound('restart()');
-      const task = await this.#opened(signal);
-      this.#status = await task.status(signal);
-      if (this.#status.state !== 'open' || this.#status.batches > 0) {
-        await task.json('DELETE', '', { signal });
-        this.#task = null;
-        await this.#opened(signal);
-      }
-      this.#isClosedHere = false;
-      this.#sender = null;
-      this.#progress = BEGINNING;
-      return this;
-    });
-  }
-
-  /**
-   * @template T
-   * @param {() => Promise<T>} action
-   * @returns {Promise<T>}
-   */
-  #inTurn(action) {
-    const done = this.#turn.then(action);
-    this.#turn = done.catch(() => {});
-    return done;
-  }
-
-  /**
-   * The export of the service; a call that opens it waits for its turn.
-   *
-   * @param {AbortSignal} [signal]
-   */
-  async #ready(signal) {
-    return this.#task ?? this.#inTurn(() => this.#opened(signal));
-  }
-
-  /** @param {AbortSignal} [signal] */
-  async #opened(signal) {
-    if (this.#task === null) {
-      this.#key ||= newKey();
-      const { task, status } = await openTask(this.#calls, this.#key, this.#definition.body(), signal);
-      this.#task = task;
-      this.#status = status;
-    }
-    return this.#task;
-  }
-
-  /**
-   * @param {Task} task
-   * @param {Rows} rows
-   * @param {string} sheet
-   * @param {AbortSignal} [signal]
-   */
-  async #send(task, rows, sheet, signal) {
-    takeOnce(rows);
-    await this.#sending(task).send(rows, this.#how(task, sheet, signal));
-  }
-
-  /**
-   * @param {Task} task
-   * @param {{ batches?: number, rows?: number }} given
-   * @param {AbortSignal} [signal]
-   */
-  async #close(task, given, signal) {
-    const sender = this.#sending(task);
-    /** @type {Record<string, unknown>} */
-    let totals = given;
-    if (given.batches === undefined && given.rows === undefined && !sender.isNumbered && !this.#isFound) {
-      if (this.#status?.state !== 'open') return;
-      const sheets = this.#definition.sheetNames.map((name) => [name, sender.rows.get(name) ?? 0]);
-      const rows = [...sender.rows.values()].reduce((sum, one) => sum + one, 0);
-      totals = { batches: sender.batches, rows, ...(sheets.length > 0 && { sheets: Object.fromEntries(sheets) }) };
-    }
-    this.#status = statusOf(await task.json('POST', '/close', { body: totals, signal }));
-    this.#isClosedHere = true;
-  }
-
-  /** @param {Task} task */
-  #sending(task) {
-    this.#sender ??= new Sender(this.#calls, task);
-    return this.#sender;
-  }
-
-  /**
-   * @param {Task} task
-   * @param {string} sheet
-   * @param {AbortSignal} [signal]
-   * @returns {import('./sender.js').Sending}
-   */
-  #how(task, sheet, signal) {
-    const encoder = this.#definition.encoder(sheet, this.#calls.settings.surrogates === 'substitute');
-    const sender = this.#sending(task);
-    const { expectedRows } = this.#definition;
-    const onBatch = (/** @type {import('./sender.js').Stored} */ stored) =>
-      this.#report(counted(this.#progress, stored, sender.retries, expectedRows));
-    return { encoder, sheet, signal, onBatch };
-  }
-
-  /** @param {Progress} progress */
-  #report(progress) {
-    this.#progress = Object.freeze(progress);
-    this.#onProgress?.(progress);
-  }
-
-  /**
-   * Declared sheets that were not written here yet.
-   *
-   * @param {Task} task
-   */
-  #unwritten(task) {
-    return this.#definition.sheetNames.filter((name) => !this.#sending(task).rows.has(name));
-  }
-
-  /** @param {string} what */
-  #refuseFound(what) {
-    if (this.#isFound) {
-      const takes = 'one that was found by its id takes push(rows, { sequence }) and close()';
-      throw new UsageError(`${what} is for exports that are described here; ${takes}.`);
-    }
+  async restart({ signal } = {}) {
+    await this.#run.restart(signal);
+    return this;
   }
 }

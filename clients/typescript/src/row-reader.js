@@ -14,7 +14,7 @@ export class RowReader {
 
   /**
    * @param {Rows} rows
-   * @throws {UsageError} for what is no iterable
+   * @throws {UsageError} for what is no iterable, and for what was read before
    */
   constructor(rows) {
     const source = /** @type {any} */ (rows);
@@ -24,7 +24,9 @@ export class RowReader {
       const what = typeof source?.then === 'function' ? 'a promise: await it first' : typeof rows;
       throw new UsageError(`Rows are an iterable or an async iterable of rows, not ${what}.`);
     }
+    takeOnce(rows);
     this.#iterator = make.call(rows);
+    if (this.#iterator !== rows) takeOnce(this.#iterator); // a source may give the same one again
   }
 
   /**
@@ -92,7 +94,7 @@ const readBefore = new WeakSet();
  * @param {any} rows
  * @throws {UsageError} for such a source that was taken before, also by an export that failed
  */
-export function takeOnce(rows) {
+function takeOnce(rows) {
   if (!['next', 'getReader', 'pipe'].some((name) => typeof rows?.[name] === 'function')) return;
   if (readBefore.has(rows)) {
     throw new UsageError('These rows were read before: run the query again, or make the generator anew.');

@@ -42,6 +42,10 @@ about('rows that were read in one export that failed are no table of another', a
     async function* () {
       yield* [['1'], ['\ud800'], ['3']];
     },
+    () => {
+      const one = [['1'], ['\ud800'], ['3']].values();
+      return { [Symbol.iterator]: () => one }; // as a cursor that goes on where it was
+    },
   ]) {
     const rows = make();
     await assert.rejects(client().export('a.csv', { columns: ['a'] }).write(rows), { code: 'INVALID_TEXT' });
@@ -136,6 +140,16 @@ about('a write that failed without a key is cancelled, and may be repeated', asy
   assert.deepEqual(await linesOf(await orders.write([['1'], ['2']])), ['1', '2']);
 });
 
+about('a batch whose rows failed half-way takes the same rows from their first alone', async () => {
+  const rows = (function* () {
+    yield* [['1'], [NaN], ['3']];
+  })();
+  const orders = client().export('a.csv', { columns: ['a'] });
+  await assert.rejects(orders.push(rows, { sequence: 1 }), { code: 'INVALID_VALUE' });
+  await assert.rejects(orders.push(rows, { sequence: 1 }), { name: 'UsageError', message: /read before/ });
+  assert.equal((await orders.status()).batches, 0);
+});
+
 about('rows that cannot be read twice are not taken for the whole table', async () => {
   const rows = (function* () {
     yield* [['1'], [NaN], ['3']];
@@ -159,7 +173,7 @@ about('an export that is found takes numbered batches, and nothing that needs it
     .export('a.csv', { columns: ['a'], ...CSV })
     .id();
   const found = client().find(id);
-  for (const call of [() => found.write([]), () => found.push([['x']]), () => found.restart()]) {
+  for (const call of [() => found.write([]), () => found.push([['x']]), () => found.restart(), () => found.restartIfStopped()]) {
     await assert.rejects(call(), { name: 'UsageError', message: /found/ });
   }
   await Promise.all([

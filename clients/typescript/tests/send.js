@@ -3,7 +3,7 @@
  * standard output, in a line of JSON each, how far it is and how it ended.
  */
 import { readFileSync, writeSync } from 'node:fs';
-import { Client, SluiceError } from '@sluice/client';
+import { Client, SluiceError, verifyWebhook } from '@sluice/client';
 
 /** @param {object} what */
 const say = (what) => writeSync(1, `${JSON.stringify(what)}\n`);
@@ -18,15 +18,57 @@ function row(number, job) {
   return cells;
 }
 
+/** What a source of rows throws, as a database whose server has gone. */
+class SourceError extends Error {}
+
 function* rows(job, count) {
   for (let number = 1; number <= count; number++) {
+    if (number === job.fails_at) throw new SourceError('the database went away');
     yield row(number, job);
+  }
+}
+
+/** As a program that tries again with the rows that it has. */
+async function sent(client, job, described, source) {
+  for (let left = job.again ?? 0; ; left--) {
+    const orders = client.export(job.filename, described);
+    try {
+      if (job.restart === 'stopped') await orders.restartIfStopped(job.look_s);
+      else if (job.restart) await orders.restart();
+      return job.columns ? await orders.write(source) : orders;
+    } catch (error) {
+      if (left === 0 || !(error instanceof SluiceError)) throw error;
+      say({ event: 'progress', rows: 0, state: error.code });
+    }
   }
 }
 
 const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
 const job = JSON.parse(readFileSync(0, 'utf-8'));
 try {
+  if (job.notice) {
+    say({ event: 'done', notice: verifyWebhook(job.notice, job.headers, job.secrets) });
+  } else {
+    await run();
+  }
+} catch (error) {
+  const isOurs = error instanceof SluiceError;
+  if (!isOurs && !(error instanceof SourceError)) throw error;
+  say({
+    event: 'failed',
+    kind: error.name.replace(/Error$/, 'Exception'), // the suite has the names of PHP
+    code: isOurs ? error.code : 'SOURCE',
+    row: error.row,
+    column: error.column,
+    status: error.status,
+    retryable: error.retryable ?? false,
+    task_id: error.taskId,
+    request_id: error.requestId,
+    message: error.message,
+  });
+}
+
+async function run() {
   const settings = Object.entries(job.settings ?? {}).map(([name, value]) => [camel(name), value]);
   const client = new Client(job.url, { key: job.key ?? '', ...Object.fromEntries(settings) });
   let last = { rows: 0, batches: 0, replayed: 0, retries: 0 };
@@ -37,9 +79,11 @@ try {
   const sheets =
     job.sheets && Object.fromEntries(Object.entries(job.sheets).map(([name, sheet]) => [name, sheet.columns]));
   const described = { columns: job.columns, sheets, options: job.options, key: job.idempotency_key, onProgress };
-  const orders = job.task_id ? client.find(job.task_id, { onProgress }) : client.export(job.filename, described);
-  if (job.restart) await orders.restart();
-  if (job.columns) await orders.write(rows(job, job.rows));
+  const once = rows(job, job.rows);
+  const source = job.source === 'list' ? { [Symbol.iterator]: () => rows(job, job.rows) } : once;
+  const orders = job.task_id
+    ? client.find(job.task_id, { onProgress })
+    : await sent(client, job, described, source);
   for (const [name, sheet] of Object.entries(job.sheets ?? {})) {
     await orders.write(rows(job, sheet.rows), { sheet: name });
   }
@@ -56,19 +100,5 @@ try {
     batches: last.batches,
     retries: last.retries,
     peak_bytes: process.resourceUsage().maxRSS * 1024,
-  });
-} catch (error) {
-  if (!(error instanceof SluiceError)) throw error;
-  say({
-    event: 'failed',
-    kind: error.name.replace(/Error$/, 'Exception'), // the suite has the names of PHP
-    code: error.code,
-    row: error.row,
-    column: error.column,
-    status: error.status,
-    retryable: error.retryable,
-    task_id: error.taskId,
-    request_id: error.requestId,
-    message: error.message,
   });
 }

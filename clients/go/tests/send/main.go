@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"time"
 
@@ -27,7 +28,14 @@ type job struct {
 	OddRow         int64              `json:"odd_row"`
 	OddCell        int                `json:"odd_cell"`
 	OddValue       any                `json:"odd_value"`
-	Restart        bool               `json:"restart"`
+	Restart        any                `json:"restart"`
+	LookS          *float64           `json:"look_s"`
+	FailsAt        int64              `json:"fails_at"`
+	Source         string             `json:"source"`
+	Again          int                `json:"again"`
+	Notice         string             `json:"notice"`
+	Headers        map[string]string  `json:"headers"`
+	Secrets        []string           `json:"secrets"`
 	TaskID         string             `json:"task_id"`
 	WaitS          *float64           `json:"wait_s"`
 	SaveTo         string             `json:"save_to"`
@@ -116,12 +124,33 @@ func (j *job) row(number int64) []any {
 	return cells
 }
 
+// errSource is what a source of rows returns, as a database whose server has gone.
+var errSource = errors.New("the database went away")
+
 func (j *job) rows(count int64) sluice.Rows {
 	return func(yield func(any) bool) error {
-		for number := int64(1); number <= count && yield(j.row(number)); number++ {
+		for number := int64(1); number <= count; number++ {
+			if number == j.FailsAt {
+				return errSource
+			}
+			if !yield(j.row(number)) {
+				break
+			}
 		}
 		return nil
 	}
+}
+
+// once are the rows over a channel, which goes on where its reader stopped.
+func (j *job) once(count int64) sluice.Rows {
+	rows := make(chan []any)
+	go func() {
+		defer close(rows)
+		for number := int64(1); number <= count; number++ {
+			rows <- j.row(number)
+		}
+	}()
+	return sluice.Channel(rows)
 }
 
 func (j *job) client() (*sluice.Client, error) {
@@ -146,7 +175,60 @@ func (j *job) definition(last *sluice.Progress) sluice.Definition {
 	return described
 }
 
+// sent as by a program that tries again with the rows that it has.
+func (j *job) sent(ctx context.Context, client *sluice.Client, last *sluice.Progress) (*sluice.Export, error) {
+	rows := j.rows(j.Rows)
+	if j.Source == "once" {
+		rows = j.once(j.Rows)
+	}
+	for left := j.Again; ; left-- {
+		orders, err := client.Export(j.definition(last))
+		if err != nil {
+			return nil, err
+		}
+		err = j.restarted(ctx, orders)
+		if err == nil && j.Columns != nil {
+			err = orders.Write(ctx, rows)
+		}
+		var failure *sluice.Error
+		if err == nil || left == 0 || !errors.As(err, &failure) {
+			return orders, err
+		}
+		say(map[string]any{"event": "progress", "rows": 0, "state": failure.Code})
+	}
+}
+
+func (j *job) restarted(ctx context.Context, orders *sluice.Export) error {
+	switch j.Restart {
+	case "stopped":
+		look := 5.0
+		if j.LookS != nil {
+			look = *j.LookS
+		}
+		_, err := orders.RestartIfStopped(ctx, time.Duration(look*float64(time.Second)))
+		return err
+	case true:
+		return orders.Restart(ctx)
+	}
+	return nil
+}
+
+func (j *job) verified() (map[string]any, error) {
+	header := http.Header{}
+	for name, value := range j.Headers {
+		header.Set(name, value)
+	}
+	return sluice.VerifyWebhook([]byte(j.Notice), header, j.Secrets...)
+}
+
 func (j *job) run(ctx context.Context) error {
+	if j.Notice != "" {
+		notice, err := j.verified()
+		if err == nil {
+			say(map[string]any{"event": "done", "notice": notice})
+		}
+		return err
+	}
 	client, err := j.client()
 	if err != nil {
 		return err
@@ -154,17 +236,7 @@ func (j *job) run(ctx context.Context) error {
 	var last sluice.Progress
 	orders := client.Find(j.TaskID)
 	if j.TaskID == "" {
-		if orders, err = client.Export(j.definition(&last)); err != nil {
-			return err
-		}
-	}
-	if j.Restart {
-		if err := orders.Restart(ctx); err != nil {
-			return err
-		}
-	}
-	if j.Columns != nil {
-		if err := orders.Write(ctx, j.rows(j.Rows)); err != nil {
+		if orders, err = j.sent(ctx, client, &last); err != nil {
 			return err
 		}
 	}
@@ -208,6 +280,10 @@ func main() {
 		panic(err)
 	}
 	err := one.run(context.Background())
+	if errors.Is(err, errSource) {
+		say(map[string]any{"event": "failed", "code": "SOURCE", "retryable": false, "message": err.Error()})
+		return
+	}
 	var failure *sluice.Error
 	if err != nil && !errors.As(err, &failure) {
 		panic(err)

@@ -45,6 +45,9 @@ final class FakeService
                 $this->exports[$made]['batches'] = $this->exports[$id]['batches'];
                 return $this->closing($made);
             case 'POST cancel':
+                if ($this->exports[$id]['state'] === 'completed') {
+                    return $this->refused(409, 'ALREADY_COMPLETED', 'The file is there; nothing is deleted.');
+                }
                 $this->exports[$id]['state'] = 'cancelled';
                 return $this->said($this->view($id));
             case 'DELETE ':

@@ -30,7 +30,9 @@ final class SluiceExtension extends Extension
     {
         $config = $this->processConfiguration(new Configuration(), $configs);
         $client = $container->register(Client::class, $config['fake'] ? FakeClient::class : Client::class)->setPublic($config['fake']);
-        if (!$config['fake']) {
+        if ($config['fake']) { // Symfony refuses variables of the environment that nothing uses
+            $container->setParameter('sluice.not_used_by_the_fake', [$config['url'], $config['key'], $config['settings']]);
+        } else {
             $logger = new Reference(LoggerInterface::class, ContainerInterface::NULL_ON_INVALID_REFERENCE);
             $client->setArguments([$config['url'], $config['key'], $config['settings'] + ['logger' => $logger]]);
         }

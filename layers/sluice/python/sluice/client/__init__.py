@@ -7,6 +7,7 @@ from sluice.client.export import Export
 from sluice.client.frames import Frame
 from sluice.client.rows import Columns, Row
 from sluice.client.status import Link, Receipt, Status
+from sluice.client.webhook import verify_webhook
 
 __all__ = [
     "UNEXPECTED_ANSWER",
@@ -21,4 +22,5 @@ __all__ = [
     "SluiceApiError",
     "Status",
     "Timeouts",
+    "verify_webhook",
 ]

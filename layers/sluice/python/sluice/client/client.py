@@ -25,6 +25,8 @@ Restart: TypeAlias = Literal[True, False, "stopped"]
 QUIET_S = 5.0
 """A run whose batches do not grow for so long has stopped."""
 _OVER = ENDED - {"completed"}
+_OVER_CODES = {"EXPIRED", "TASK_CLOSED", "TASK_DELETED"}
+"""What a cancel answers for an export that is over without a file."""
 _SUCCESSORS_MAX = 50
 """Exports of one key, one after the other."""
 _OWN_KEYS = "sluice:"
@@ -242,19 +244,41 @@ class Client:
                 continue  # its key is not free again yet
             if export.opened_as in _OVER:
                 continue
-            if restart and self._is_given_up(export, restart):
-                export.delete()
+            if restart and self._is_ended(export, restart):
                 restart = False
                 continue
             return export
         raise ValueError("the key was begun anew too often; take another")
 
-    def _is_given_up(self, export: Export, restart: Restart) -> bool:
-        if export.opened_as != "open":
-            return restart is True
+    def _is_ended(self, export: Export, restart: Restart) -> bool:
+        """Give up what was sent to it before; whether its key begins a new one."""
+        if restart == "stopped":
+            return export.opened_as == "open" and self._has_stopped(export)
+        if export.opened_as == "open" and not export.status().batches:
+            return False
+        export.delete()
+        return True
+
+    def _has_stopped(self, export: Export) -> bool:
+        """Cancel what a run left half-way, and never delete it: a run may have finished it in this moment."""
+        try:
+            seen = self._look_on(export)
+            if seen.state == "open" and seen.batches:
+                seen = export.cancel()
+        except SluiceApiError as error:
+            if error.code in _OVER_CODES:
+                return True
+            if error.code != "ALREADY_COMPLETED":
+                raise
+            seen = export.status()
+        export.opened_as = seen.state  # what another run has closed meanwhile is not sent again
+        return seen.state in _OVER
+
+    def _look_on(self, export: Export) -> Status:
+        """Its status, once nothing was added for a while."""
         seen = export.status()
         clock = self._calls.clock
-        quiet_until = clock.monotonic() + (QUIET_S if restart == "stopped" and seen.batches else 0)
+        quiet_until = clock.monotonic() + (QUIET_S if seen.batches else 0)
         while seen.state == "open" and clock.monotonic() < quiet_until:
             clock.sleep(QUIET_S / 10)
             now = export.status()
@@ -262,4 +286,4 @@ class Client:
                 detail = "Another run is sending under this key."
                 raise SluiceApiError("NOT_READY", detail, facts={"task": export.id}, retryable=True, who="client")
             seen = now
-        return seen.batches > 0 and (seen.state == "open" or restart is True)
+        return seen

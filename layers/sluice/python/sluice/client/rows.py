@@ -64,11 +64,15 @@ def cut(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield batch
 
 
-class ReadOnce:
-    """Iterators that calls have begun to read: they go on where that stopped, so their first rows would be in no file.
+_READERS = ("fetchone", "read_next_batch")
+"""What cursors of databases and readers of Arrow have, which not all of them are iterators."""
 
-    A generator is never read twice; another iterator, such as a cursor that is executed again, where the call that
-    read it succeeded. Thread-safe.
+
+class ReadOnce:
+    """Iterators and cursors that calls have begun to read.
+
+    They go on where that stopped, so that their first rows would be in no file. A generator is never read twice;
+    another iterator, such as a cursor that is executed again, where the call that read it succeeded. Thread-safe.
     """
 
     _KEPT_MAX = 100
@@ -82,7 +86,7 @@ class ReadOnce:
     @contextmanager
     def reading(self, source: object) -> Iterator[None]:
         """Raise ``ValueError`` for a source that was begun before."""
-        if not isinstance(source, (Iterator, AsyncIterator)):
+        if not isinstance(source, (Iterator, AsyncIterator)) and not any(hasattr(source, name) for name in _READERS):
             yield
             return
         with self._lock:

@@ -21,24 +21,12 @@ import java.util.stream.Stream;
  */
 public final class Export {
     private final Calls calls;
-    private final Definition definition;
-    private final boolean isFound;
-    private String key = "";
-    private boolean keyIsOurs = true;
-    private Consumer<Progress> onProgress = progress -> { };
-    private volatile Task task;
-    private volatile Status status;
-    /** Of the export that is open; made with its first rows. */
-    private volatile Sender sender;
-    private boolean isClosedHere;
-    private Progress progress = Progress.BEGINNING;
+    private final Run run;
 
-    /** @param task of one that is found by its id, so that only the service knows what it is; or null */
-    Export(Calls calls, Definition definition, Task task) {
+    /** @param found the one that was found by its id, so that only the service knows what it is; or null */
+    Export(Calls calls, Definition definition, Task found) {
         this.calls = calls;
-        this.definition = definition;
-        this.task = task;
-        this.isFound = task != null;
+        this.run = new Run(calls, definition, found);
     }
 
     /** The columns of the one table, in order. */
@@ -47,7 +35,8 @@ public final class Export {
     }
 
     public Export columns(List<Column> columns) {
-        return described(() -> definition.declare("", columns));
+        run.describe(() -> run.definition.declare("", columns));
+        return this;
     }
 
     /** One of several tables; each has a name of its own. */
@@ -59,40 +48,34 @@ public final class Export {
         if (name.isEmpty()) {
             throw new UsageException("A sheet has a name.");
         }
-        return described(() -> definition.declare(name, columns));
+        run.describe(() -> run.definition.declare(name, columns));
+        return this;
     }
 
     /** Options of the file (docs/files.md) that are added, or replace those of the same name. */
     public Export options(Map<String, ?> options) {
-        return described(() -> definition.addOptions(options));
+        run.describe(() -> run.definition.addOptions(options));
+        return this;
     }
 
     /**
      * A name that your program knows again after a crash: the same key goes on with the same export. Printable ASCII:
-     * {@code java.net.http} sends no other headers.
+     * {@code java.net.http} sends a question mark for other characters in a header, and two keys would be one.
      */
     public Export key(String key) {
-        if (!key.matches("[ -~]+")) {
-            throw new UsageException("A key is printable ASCII text: "
-                    + "Java's HTTP client sends no other characters in a header.");
-        }
-        if (key.startsWith(Task.OWN_KEYS)) {
-            throw new UsageException("No key begins with '" + Task.OWN_KEYS + "': the client makes such keys.");
-        }
-        return described(() -> {
-            this.key = key;
-            keyIsOurs = false;
-        });
+        run.key(key);
+        return this;
     }
 
     /** How many rows will come, so that the percentage covers the sending; checked at the close. */
     public Export expect(long rows) {
-        return described(() -> definition.expect(rows));
+        run.describe(() -> run.definition.expect(rows));
+        return this;
     }
 
     /** Called after each acknowledged batch, and while waiting; on the thread that sends or waits. */
     public Export onProgress(Consumer<Progress> listener) {
-        onProgress = listener;
+        run.onProgress(listener);
         return this;
     }
 
@@ -107,23 +90,24 @@ public final class Export {
     }
 
     public Export write(Iterator<?> rows) {
-        return writeAll(rows, "");
+        return write(rows, "");
     }
 
     public Export write(Stream<?> rows) {
-        return writeAll(rows.iterator(), "");
+        return write(rows.iterator(), "");
     }
 
     public Export write(Iterable<?> rows, String sheet) {
-        return writeAll(rows.iterator(), sheet);
+        return write(rows.iterator(), sheet);
     }
 
     public Export write(Iterator<?> rows, String sheet) {
-        return writeAll(rows, sheet);
+        run.write(rows, sheet);
+        return this;
     }
 
     public Export write(Stream<?> rows, String sheet) {
-        return writeAll(rows.iterator(), sheet);
+        return write(rows.iterator(), sheet);
     }
 
     /**
@@ -131,7 +115,7 @@ public final class Export {
      * the key begins a new one.
      */
     public Export open() {
-        ready();
+        run.ready();
         return this;
     }
 
@@ -140,9 +124,8 @@ public final class Export {
         return push(rows, "");
     }
 
-    public synchronized Export push(Iterable<?> rows, String sheet) {
-        refuseFound("push()");
-        send(opened(), rows.iterator(), sheet);
+    public Export push(Iterable<?> rows, String sheet) {
+        run.push(rows.iterator(), sheet);
         return this;
     }
 
@@ -152,20 +135,19 @@ public final class Export {
     }
 
     public Export pushBatch(long sequence, Iterable<?> rows, String sheet) {
-        Task ready = ready();
-        sending(ready).sendNumbered(rows.iterator(), how(ready, sheet), sequence);
+        run.pushNumbered(rows.iterator(), sheet, sequence);
         return this;
     }
 
     /** Fixes the rows and has the file written. Totals counted here are checked, unless you numbered batches. */
-    public synchronized Export close() {
-        close(opened(), null);
+    public Export close() {
+        run.close(null);
         return this;
     }
 
     /** With totals of yours, which are checked. */
-    public synchronized Export close(long batches, long rows) {
-        close(opened(), Map.of("batches", batches, "rows", rows));
+    public Export close(long batches, long rows) {
+        run.close(Map.of("batches", batches, "rows", rows));
         return this;
     }
 
@@ -181,30 +163,17 @@ public final class Export {
      * @throws ExportFailedException when there will be no file
      */
     public Status await(Duration time) {
-        if (task == null && keyIsOurs) {
-            throw new UsageException("Nothing was written that could be waited for.");
-        }
-        Task ready = ready();
-        if (!isFound && status.isOpen() && !sending(ready).isNumbered) {
-            List<String> missing = unwritten(ready);
-            throw new UsageException("Nothing closes this export: "
-                    + (missing.isEmpty() ? "close() is missing." : "not written: " + String.join(", ", missing)));
-        }
-        return ready.await(time, now -> {
-            status = now;
-            report(progress.at(now));
-        });
+        return run.await(time);
     }
 
     /** As it is now. */
     public Status status() {
-        status = ready().status();
-        return status;
+        return run.status();
     }
 
     /** The id by which any process finds this export again. */
     public String id() {
-        return ready().id;
+        return run.ready().id;
     }
 
     /**
@@ -213,7 +182,7 @@ public final class Export {
      * @throws NotReadyException while there is no file
      */
     public String url() {
-        return ready().link();
+        return run.ready().link();
     }
 
     /**
@@ -221,12 +190,12 @@ public final class Export {
      * Null where the service offers none, and for an export that was found by its id.
      */
     public String watchUrl() {
-        return ready().watchUrl;
+        return run.ready().watchUrl;
     }
 
     /** Saves the file: whole and with the checksum that the service recorded, or not at all. What is cut goes on. */
     public Export saveTo(Path path) {
-        ready().download().saveTo(path);
+        run.ready().download().saveTo(path);
         return this;
     }
 
@@ -248,7 +217,7 @@ public final class Export {
         if (filename != null) {
             body.put("filename", filename);
         }
-        return new Export(calls, new Definition("", ""), new Task(calls, ready().render(body), null));
+        return new Export(calls, new Definition("", ""), new Task(calls, run.ready().render(body), null));
     }
 
     /**
@@ -257,141 +226,40 @@ public final class Export {
      * @throws RefusedException ALREADY_COMPLETED where the file is there; nothing is deleted
      */
     public Export cancel() {
-        ready().call("POST", "/cancel", Map.of());
+        run.ready().call("POST", "/cancel", Map.of());
         return this;
     }
 
     /** Deletes an export that has ended, its file and its rows; cancels one that is running. */
     public Export delete() {
-        ready().call("DELETE", "", null);
+        run.ready().call("DELETE", "", null);
         return this;
+    }
+
+    /** As {@link #restartIfStopped(Duration)}, and looks on for five seconds. */
+    public boolean restartIfStopped() {
+        return restartIfStopped(Duration.ofSeconds(5));
     }
 
     /**
-     * Gives up what was sent under the key, and begins anew: for a source that has changed. Ends the export of this key
-     * where it runs, deletes it where it is finished; later runs under the key go on with the new one.
+     * For a source that has changed since a run that stopped half-way: gives up what that one has sent, and begins
+     * anew. An export that failed, was cancelled or has expired meanwhile is begun anew, too. One that another run has
+     * closed stays, with its file, and so does one that another run still sends, whose batches grow while this looks on.
+     *
+     * @return whether it begins anew, and all rows are to be written again
+     * @throws NotReadyException while another run sends under this key
      */
-    public synchronized Export restart() {
-        refuseFound("restart()");
-        Task before = opened();
-        status = before.status();
-        if (!status.isOpen() || status.batches() > 0) {
-            before.call("DELETE", "", null);
-            task = null;
-            opened();
-        }
-        isClosedHere = false;
-        sender = null;
-        progress = Progress.BEGINNING;
+    public boolean restartIfStopped(Duration time) {
+        return run.restartIfStopped(time);
+    }
+
+    /**
+     * Gives up what was sent under the key, whoever sent it, and begins anew: ends the export of this key where it
+     * runs, <b>deletes it where it is finished</b>; later runs under the key go on with the new one.
+     * {@link #restartIfStopped()} deletes no file.
+     */
+    public Export restart() {
+        run.restart();
         return this;
-    }
-
-    private synchronized Export described(Runnable change) {
-        if (task != null && !isFound) {
-            throw new UsageException("This export is open: what it is, is said before.");
-        }
-        change.run();
-        return this;
-    }
-
-    private synchronized Export writeAll(Iterator<?> rows, String sheet) {
-        refuseFound("write()");
-        if (isClosedHere) {
-            throw new UsageException("write() has closed this export: of one table it takes all rows at once. "
-                    + "In steps: push(), push(), close().");
-        }
-        Task open = opened();
-        if (!status.isOpen()) {
-            return this;
-        }
-        try {
-            send(open, rows, sheet);
-            if (unwritten(open).isEmpty()) {
-                close(open, null);
-            }
-        } catch (RuntimeException | Error failure) {
-            if (keyIsOurs) { // another write() begins anew
-                open.giveUp();
-                key = "";
-                task = null;
-                sender = null;
-            }
-            throw failure;
-        }
-        return this;
-    }
-
-    private Task ready() {
-        Task now = task;
-        return now != null ? now : opened();
-    }
-
-    private synchronized Task opened() {
-        if (task == null) {
-            key = key.isEmpty() ? Task.newKey() : key;
-            Task.Opened opened = Task.open(calls, key, definition.body());
-            status = opened.status();
-            task = opened.task();
-        }
-        return task;
-    }
-
-    private void send(Task open, Iterator<?> rows, String sheet) {
-        sending(open).send(rows, how(open, sheet));
-    }
-
-    private void close(Task open, Map<String, Long> given) {
-        Sender counted = sending(open);
-        Map<String, Object> totals = new LinkedHashMap<>();
-        if (given != null) {
-            totals.putAll(given);
-        } else if (!counted.isNumbered && !isFound) {
-            if (!status.isOpen()) {
-                return;
-            }
-            Map<String, Long> sheets = new LinkedHashMap<>();
-            definition.sheetNames().forEach(name -> sheets.put(name, counted.rows.getOrDefault(name, 0L)));
-            totals.put("batches", counted.batches);
-            totals.put("rows", counted.rows.values().stream().mapToLong(Long::longValue).sum());
-            if (!sheets.isEmpty()) {
-                totals.put("sheets", sheets);
-            }
-        }
-        status = Status.of(open.call("POST", "/close", totals));
-        isClosedHere = true;
-    }
-
-    private synchronized Sender sending(Task open) {
-        if (sender == null) {
-            sender = new Sender(calls, open);
-        }
-        return sender;
-    }
-
-    private Sender.Sending how(Task open, String sheet) {
-        RowEncoder encoder = definition.encoder(sheet, calls.settings.substitutes);
-        Sender from = sending(open);
-        return new Sender.Sending(encoder, sheet, stored -> {
-            synchronized (definition) { // batches of several threads are counted one after the other
-                report(progress.counted(stored, from.retries.get(), definition.expectedRows()));
-            }
-        });
-    }
-
-    private void report(Progress now) {
-        progress = now;
-        onProgress.accept(now);
-    }
-
-    private List<String> unwritten(Task open) {
-        return definition.sheetNames().stream().filter(name -> !sending(open).rows.containsKey(name)).toList();
-    }
-
-    private void refuseFound(String what) {
-        if (isFound) {
-            throw new UsageException(what
-                    + " is for exports that are described here; one that was found by its id takes "
-                    + "pushBatch() and close().");
-        }
     }
 }

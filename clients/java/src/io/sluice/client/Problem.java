@@ -1,5 +1,6 @@
 package io.sluice.client;
 
+import java.net.ConnectException;
 import java.net.http.HttpHeaders;
 import java.security.GeneralSecurityException;
 import java.util.LinkedHashMap;
@@ -81,6 +82,10 @@ final class Problem {
             }
             // Certificates that are not trusted, which no other try changes.
             isFinal |= one instanceof GeneralSecurityException;
+            if (one instanceof ConnectException && one.getMessage() == null) {
+                why = "no connection"; // what Java says of it is how it closed what it had not opened
+                break;
+            }
             why = one.getMessage() != null ? one.getMessage() : one.getClass().getSimpleName();
         }
         Known known = Known.of(taskId, !isFinal, "").because(error);
