@@ -38,9 +38,7 @@ def prepared(batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> Iterator
 
 def as_written(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions) -> Batch:
     """The batch as its writer will see it, for checks before it is stored; as sent where it cannot be stored at all."""
-    if options.on_invalid != "null" or not all(map(_can_be_stored, batch.columns)):
-        return batch
-    return _prepare(batch, columns, options, Counter())
+    return _prepare(batch, columns, options, Counter()) if all(map(_can_be_stored, batch.columns)) else batch
 
 
 def _can_be_stored(cells: Cells) -> bool:

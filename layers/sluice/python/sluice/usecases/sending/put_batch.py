@@ -61,7 +61,7 @@ def put_batch(
         raise SluiceError(ErrorCode.BATCH_TOO_LARGE, batch_rows_max=ports.limits.batch_rows_max)
     if len(batch.columns) != len(columns):
         raise SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, row=1, cells=len(batch.columns), columns=len(columns))
-    written = as_written(batch, columns, params.options)
+    written = as_written(batch, columns, params.options) if params.options.on_invalid == "null" else batch
     FORMATS[params.format].check_batch(written, columns, params.options, ports.limits)
     chunk = encode_batch(batch)
     if chunk.size > ports.limits.batch_bytes_max:
