@@ -94,7 +94,7 @@ REPEATED = {
     "page rows": Call("BatchGetRow", lambda s, p: p.task.ref in _listed(s), True, requests=2),
     "count": Call("GetRange", lambda s, _: s.count(TENANT, State.OPEN) >= 1, True),
     "count leased": Call("GetRange", lambda s, _: s.count_leased(TENANT, LeaseEnds(0, NOW)), 0),
-    "due": Call("GetRange", lambda s, p: p.task.ref in s.due(NOW, limit=1000), True, requests=8),
+    "due": Call("GetRange", lambda s, p: p.task.ref in s.due(NOW, limit=1000).others, True, requests=16),
     "log_attempt": Call("PutRow", lambda s, p: s.log_attempt(p.task.ref, ATTEMPT), None),
     "forget_claims": Call("UpdateRow", lambda s, p: s.forget_claims(p.task.ref), None, requests=2),
 }

@@ -73,9 +73,9 @@ def test_a_page_costs_two_calls_and_a_count_one(ots: TablestoreServer, tasks: Ta
     assert asked(ots, lambda: tasks.count(TENANT, State.OPEN)) == ["GetRange"]
 
 
-def test_what_is_due_costs_one_call_for_each_shard(ots: TablestoreServer, tasks: TablestoreTasks) -> None:
+def test_what_is_due_costs_one_call_for_each_shard_of_each_kind(ots: TablestoreServer, tasks: TablestoreTasks) -> None:
     fill(tasks, 20, due_at=NOW)
-    assert asked(ots, lambda: tasks.due(NOW, limit=5)) == ["GetRange"] * DUE_SHARDS
+    assert asked(ots, lambda: tasks.due(NOW, limit=5)) == ["GetRange"] * 2 * DUE_SHARDS
     assert {request.message.limit for request in ots.requests} == {5}
 
 

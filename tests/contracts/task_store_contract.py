@@ -11,7 +11,7 @@ from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, State, Task, TaskFields
-from sluice.ports.task_store import ClaimedTask, TaskStore
+from sluice.ports.task_store import ClaimedTask, DueTasks, TaskStore
 from tests.contracts.opens_tasks import OpensTasks
 from tests.contracts.task_builder import NOW, TENANT, a_claim, a_full_task, a_stranger, a_task, params_called
 
@@ -21,8 +21,6 @@ OTHER = TenantId("globex")
 class TaskStoreContract(OpensTasks):
     """Adopt it by a subclass whose name begins with ``Test``."""
 
-    live_come_first = True
-    """Whether the store can tell rows that wait for a composer from those that have ended, when both are due."""
     claims_many = 10_000
     """As many as a task may have; a slow stand-in may take fewer."""
 
@@ -238,27 +236,54 @@ class TaskStoreContract(OpensTasks):
         for name, due_at in (("b", NOW - 1), ("a", NOW - 2), ("now", NOW), ("later", NOW + 0.5)):
             store.create(a_task(name, due_at=due_at))
         refs = [a_task(name).ref for name in ("a", "b", "now")]
-        self.soon(lambda: store.due(NOW, limit=10), refs)
-        self.soon(lambda: store.due(NOW, limit=2), refs[:2])
-        self.soon(lambda: store.due(NOW - 3, limit=10), [])
+        self.soon(lambda: store.due(NOW, limit=10), DueTasks([], refs))
+        self.soon(lambda: store.due(NOW, limit=2), DueTasks([], refs[:2]))
+        self.soon(lambda: store.due(NOW - 3, limit=10), DueTasks([], []))
 
-    def test_no_backlog_of_ended_rows_keeps_one_that_waits_for_a_composer_from_its_turn(self, store: TaskStore) -> None:
-        for number in range(5):
-            store.create(a_task(f"ended {number}", state=State.EXPIRED, due_at=NOW - 100 - number))
-        waits = a_task("waits", state=State.SEALED, due_at=NOW - 1)
-        store.create(waits)
-        limit = 1 if self.live_come_first else 6
-        self.soon(lambda: waits.ref in store.due(NOW, limit=limit), True)
+    def test_rows_that_wait_for_a_composer_and_all_others_hide_none_of_each_other(self, store: TaskStore) -> None:
+        live, others = {State.SEALED, State.COMPOSING}, {State.OPEN, *(state for state in State if state.terminal)}
+        for number in range(3):
+            for state in State:
+                store.create(a_task(f"{state} {number}", state=state, due_at=NOW - 100 + number))
+        self.soon(lambda: [len(refs) for refs in store.due(NOW, limit=100)], [3 * len(live), 3 * len(others)])
+        for limit in (1, 4):
+            due = store.due(NOW, limit=limit)
+            assert (len(due.live), len(due.others)) == (limit, limit)
+        assert {_read(store, ref).state for ref in store.due(NOW, limit=100).live} == live
+        assert {_read(store, ref).state for ref in store.due(NOW, limit=100).others} == others
+
+    def test_a_row_changes_its_kind_with_its_state(self, store: TaskStore) -> None:
+        task = a_task(due_at=NOW)
+        store.create(task)
+        steps = (State.SEALED, State.COMPOSING, State.SEALED, State.CANCELLED)
+        for before, after in zip((State.OPEN, *steps), steps, strict=False):
+            assert store.update(task.ref, Guard(state=before), {"state": after})
+            is_live = after is not State.CANCELLED
+            expected = DueTasks([task.ref], []) if is_live else DueTasks([], [task.ref])
+            self.soon(lambda: store.due(NOW, limit=10), expected)
+
+    def test_tenants_take_turns_however_much_of_one_is_due(self, store: TaskStore) -> None:
+        for state in (State.SEALED, State.CANCELLED):
+            for number in range(12):
+                store.create(a_task(f"{state} {number}", state=state, due_at=NOW - 100 + number))
+            for number in range(2):
+                store.create(a_task(f"{state} {number}", tenant=OTHER, state=state, due_at=NOW - 2 + number))
+        self.soon(lambda: [len(refs) for refs in store.due(NOW, limit=100)], [14, 14])
+        for state, refs in zip((State.SEALED, State.CANCELLED), store.due(NOW, limit=14), strict=True):
+            mine = [a_task(f"{state} {number}").ref for number in range(12)]
+            theirs = [a_task(f"{state} {number}", tenant=OTHER).ref for number in range(2)]
+            assert refs == [mine[0], theirs[0], mine[1], theirs[1], *mine[2:]]
 
     def test_a_row_is_due_when_it_says_so_now(self, store: TaskStore) -> None:
         task = a_task(due_at=NOW)
+        none, one = DueTasks([], []), DueTasks([], [task.ref])
         store.create(task)
         store.claim(task.ref, a_claim(1), at=NOW, due_at=NOW + 10)
-        self.soon(lambda: store.due(NOW + 9, limit=10), [])
-        self.soon(lambda: store.due(NOW + 10, limit=10), [task.ref])
+        self.soon(lambda: store.due(NOW + 9, limit=10), none)
+        self.soon(lambda: store.due(NOW + 10, limit=10), one)
         store.update(task.ref, Guard(state=State.OPEN), {"due_at": NOW + 20})
-        self.soon(lambda: store.due(NOW + 19, limit=10), [])
-        self.soon(lambda: store.due(NOW + 20, limit=10), [task.ref])
+        self.soon(lambda: store.due(NOW + 19, limit=10), none)
+        self.soon(lambda: store.due(NOW + 20, limit=10), one)
 
     def test_a_scan_sees_every_row_once(self, store: TaskStore) -> None:
         tasks = [a_task(str(number), tenant=(TENANT, OTHER)[number % 2]) for number in range(601)]

@@ -25,7 +25,6 @@ pytestmark = pytest.mark.slow  # each test starts, or asks, a server or processe
 class OnStandIn(TaskStoreContract, TaskListingContract):
     """A server of its own for each test, so that its table is empty."""
 
-    live_come_first = False
     claims_many = 1_200
     """More than one write may carry; ten thousand are among the service's own cases."""
 
@@ -84,7 +83,6 @@ class TestWrappedTablestoreTasks(OnStandIn):
 @pytest.mark.timeout(900)
 class TestLiveTablestoreTasks(TaskStoreContract, TaskListingContract, TaskRaceContract):
     lag_s = LAG_S
-    live_come_first = False
 
     def open_store(self, folder: Path) -> TaskStore:
         access = live_tablestore()

@@ -9,6 +9,7 @@ from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.domain.attempts import due_latest
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import State
+from sluice.ports.task_store import DueTasks
 from sluice.usecases.upkeep.sweep_tasks import CLOCK_PROOF_S, SweepMemory, Swept, sweep_tasks
 from tests.contracts.task_builder import NOW, a_task
 from tests.support.simulation.scenarios import begin, completed, compose, failed, opened, row_of, sealed
@@ -142,6 +143,6 @@ def test_a_task_file_proposes_live_rows_that_are_due_too_late_and_no_others(tmp_
             tasks.create(task)
         proposed = tasks.due(NOW, limit=10, latest=latest)
         none_far = tasks.due(NOW, limit=10)
-    assert proposed[-1] == due.ref
-    assert set[TaskRef](proposed[:-1]) == {rows[State.SEALED].ref, rows[State.COMPOSING].ref}
-    assert none_far == [due.ref]
+    assert proposed.others == [due.ref]
+    assert set[TaskRef](proposed.live) == {rows[State.SEALED].ref, rows[State.COMPOSING].ref}
+    assert none_far == DueTasks([], [due.ref])

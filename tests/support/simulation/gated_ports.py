@@ -22,7 +22,7 @@ from sluice.ports.object_store import (
     PartReceipt,
     Upload,
 )
-from sluice.ports.task_store import ClaimedTask, TaskPage, TaskStore, pass_by
+from sluice.ports.task_store import ClaimedTask, DueTasks, TaskPage, TaskStore, pass_by
 
 T = TypeVar("T")
 
@@ -118,7 +118,7 @@ class GatedTasks:
     def remove(self, ref: TaskRef, guard: Guard) -> bool:
         return self._gate("tasks.remove", lambda: self._tasks.remove(ref, guard))
 
-    def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
+    def due(self, now: float, *, limit: int, latest: float = inf) -> DueTasks:
         return self._gate("tasks.due", lambda: self._tasks.due(now, limit=limit, latest=latest))
 
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:

@@ -17,6 +17,7 @@ from sluice.domain.task import Task, TaskFields
 from sluice.ports.clock import Clock
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import NoSuchObject
+from sluice.ports.task_store import DueTasks
 from tests.support.simulation.oracle import Oracle, Violation
 
 
@@ -79,13 +80,15 @@ class WatchedTasks(MemoryTasks):
         self._claims = {ref: dict(claims) for ref, claims in other._claims.items()}
         self._attempts = {ref: dict(attempts) for ref, attempts in other._attempts.items()}
 
-    def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
+    def due(self, now: float, *, limit: int, latest: float = inf) -> DueTasks:
         due = super().due(now, limit=limit, latest=latest)
         lag = self.index_lag
         if lag is None:
             return due
-        stale = [task.ref for task in self.scan() if task.ref not in due and lag.random() < 0.2]
-        return [ref for ref in due if lag.random() < 0.8] + stale
+        proposed = {*due.live, *due.others}
+        stale = [task.ref for task in self.scan() if task.ref not in proposed and lag.random() < 0.2]
+        seen = DueTasks(*([ref for ref in refs if lag.random() < 0.8] for refs in due))
+        return DueTasks(seen.live, seen.others + stale)
 
     def create(self, task: Task) -> bool:
         created = super().create(task)

@@ -29,7 +29,7 @@ from sluice.adapters.aliyun.tablestore.rows import (
     write_fields,
     write_task,
 )
-from sluice.adapters.aliyun.tablestore.schema import DUE_SHARDS, TABLES, TASKS
+from sluice.adapters.aliyun.tablestore.schema import DUE_SHARDS, LIVE_SHARDS, OTHER_SHARDS, TABLES, TASKS
 from sluice.adapters.task_columns import decode_task
 from sluice.domain.errors import SluiceError
 from sluice.domain.keys import TENANT_ID
@@ -58,10 +58,11 @@ def test_every_column_keeps_one_type() -> None:
 
 def test_an_update_keeps_the_types_too() -> None:
     fields: TaskFields = {"lease_until": 0, "due_at": 17, "state": State.FAILED}
-    columns = write_fields(TENANT, State.COMPOSING, fields)
+    columns = write_fields(a_task().ref, State.COMPOSING, fields)
     assert {name: type(value) for name, value in columns.items()} == {
         "lease_until": float,
         "due_at": float,
+        "due_shard": int,
         "due_us": int,
         "state": str,
         "state_listing": str,
@@ -70,7 +71,7 @@ def test_an_update_keeps_the_types_too() -> None:
 
 def test_a_field_that_no_transition_may_set_is_a_bug() -> None:
     with pytest.raises(ValueError):
-        write_fields(TENANT, State.OPEN, {"rev": 1})  # type: ignore[typeddict-unknown-key]  # the bug
+        write_fields(a_task().ref, State.OPEN, {"rev": 1})  # type: ignore[typeddict-unknown-key]  # the bug
 
 
 def test_the_columns_of_the_indexes_are_as_the_table_defines_them() -> None:
@@ -119,9 +120,10 @@ def test_a_partition_begins_with_a_spreading_digest() -> None:
     assert task_key(ref)[0] == ("pk", f"{expected}#{TENANT}")
 
 
-def test_tasks_are_spread_over_all_shards() -> None:
-    shards = [due_shard(a_task(str(number)).ref) for number in range(800)]
-    assert set(shards) == set(range(DUE_SHARDS))
+@pytest.mark.parametrize("state", State)
+def test_tasks_are_spread_over_all_shards_of_their_kind(state: State) -> None:
+    shards = [due_shard(a_task(str(number)).ref, state) for number in range(800)]
+    assert set(shards) == set(LIVE_SHARDS if state in {State.SEALED, State.COMPOSING} else OTHER_SHARDS)
     assert max(shards.count(shard) for shard in set(shards)) < 2 * 800 / DUE_SHARDS
 
 

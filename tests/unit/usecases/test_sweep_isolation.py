@@ -25,6 +25,7 @@ from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.bundle import Ports
 from sluice.ports.object_store import ListedObject, ObjectStore, OnUnreadable
 from sluice.ports.store_errors import OutcomeUnknown, StoreRefused
+from sluice.ports.task_store import DueTasks
 from sluice.tables.batch import Batch
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.sending.cancel_export import cancel_export
@@ -186,14 +187,14 @@ def test_an_open_task_that_cannot_expire_is_put_off_and_a_batch_that_comes_wins(
     assert sweep_tasks(ports) == {}
 
 
-def failing_due(now: float, *, limit: int, latest: float) -> list[TaskRef]:
+def failing_due(now: float, *, limit: int, latest: float) -> DueTasks:
     raise OutcomeUnknown
 
 
 def test_a_service_whose_sweeps_fail_is_not_ready_until_one_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
     ports = memory_ports(FakeClock())
     loop = SweeperLoop(ports, interval_s=0, tidy=lambda: None)
-    due: Callable[..., list[TaskRef]] = ports.tasks.due
+    due: Callable[..., DueTasks] = ports.tasks.due
     monkeypatch.setattr(ports.tasks, "due", failing_due)
     for _ in range(FAILED_SWEEPS_MAX - 1):
         loop.sweep()
@@ -264,7 +265,7 @@ def test_a_service_that_ends_waits_for_no_step_that_hangs_and_begins_no_further_
     hangs, goes_on = threading.Event(), threading.Event()
     due = ports.tasks.due
 
-    def hanging(*args: Any, **kwargs: Any) -> list[TaskRef]:
+    def hanging(*args: Any, **kwargs: Any) -> DueTasks:
         hangs.set()
         goes_on.wait(60)
         return due(*args, **kwargs)

@@ -17,7 +17,7 @@ from sluice.ports.journal import Journal
 from sluice.ports.object_store import ObjectInfo, ObjectStore, PartReceipt, Upload
 from sluice.ports.retry import STORE_CALLS, Retry, RetryRule
 from sluice.ports.store_errors import OutcomeUnknown
-from sluice.ports.task_store import ClaimedTask, TaskPage, TaskStore, pass_by
+from sluice.ports.task_store import ClaimedTask, DueTasks, TaskPage, TaskStore, pass_by
 
 
 class RetryingStore(ForwardingStore):
@@ -139,7 +139,7 @@ class RetryingTasks:
     def remove(self, ref: TaskRef, guard: Guard) -> bool:
         return self._tasks.remove(ref, guard)
 
-    def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
+    def due(self, now: float, *, limit: int, latest: float = inf) -> DueTasks:
         return self._retry.call(lambda: self._tasks.due(now, limit=limit, latest=latest))
 
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:

@@ -34,7 +34,7 @@ from sluice.ports.journal import Journal
 from sluice.ports.store_errors import StoreError, StoreFull
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
 from sluice.usecases.upkeep.repair_task import release_lease
-from sluice.usecases.upkeep.sweep_tasks import SweepMemory, put_off_quietly, sweep_tasks
+from sluice.usecases.upkeep.sweep_tasks import SWEEPS_AT_ONCE_MAX, SweepMemory, put_off_quietly, sweep_tasks, was_full
 
 PROBE_KEY = f"{OUTPUT_PREFIX}health-probe"
 PROBE_TASK = TaskRef(TenantId("health"), task_id_from_bytes(bytes(17)))
@@ -249,6 +249,7 @@ class SweeperLoop:
         self._tidy = tidy
         self._memory = SweepMemory() if memory is None else memory
         self._failed_in_a_row = 0
+        self._full_in_a_row = 0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
@@ -263,11 +264,19 @@ class SweeperLoop:
     def sweep(self) -> None:
         """Sweep once. Raises nothing: the loop outlives whatever a sweep meets."""
         self._stepped_at = self._ports.clock.monotonic()
-        succeeded = self._guarded(
-            lambda: sweep_tasks(self._ports, memory=self._memory, is_watched=False, on_step=self._step)
-        )
+        succeeded = self._guarded(self._sweep)
         self._failed_in_a_row = 0 if succeeded else self._failed_in_a_row + 1
         self._guarded(self._ports.give_back_room)
+
+    def _sweep(self) -> None:
+        full_before, self._full_in_a_row = self._full_in_a_row, 0  # also where the sweep fails
+        done = sweep_tasks(self._ports, memory=self._memory, is_watched=False, on_step=self._step)
+        self._full_in_a_row = (full_before + 1) % SWEEPS_AT_ONCE_MAX if was_full(done) else 0
+
+    @property
+    def pause_s(self) -> float:
+        """How long to wait for the next sweep: not at all behind one that was full, now and then excepted."""
+        return 0 if self._full_in_a_row else self._interval_s
 
     def walk_if_due(self) -> None:
         """Once the clock is believed: tidy up what the process before left, and compare the stores weekly.
@@ -315,7 +324,7 @@ class SweeperLoop:
         while True:
             self.sweep()
             self.walk_if_due()
-            if self._stopped.wait(self._interval_s):
+            if self._stopped.wait(self.pause_s):
                 return
 
     def _step(self) -> None:

@@ -9,6 +9,7 @@ that this release knows; a row like that does not keep others from being listed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice, zip_longest
 from math import inf
 from typing import NamedTuple, Protocol
 
@@ -35,6 +36,20 @@ class TaskPage(NamedTuple):
     """Where the next page starts; empty at the end. Opaque; only for the same tenant and state."""
     damaged: Sequence[TaskId] = ()
     """Tasks that belong here and whose rows cannot be read."""
+
+
+class DueTasks(NamedTuple):
+    """Rows that want to be looked at. A row that is being moved from one kind to the other may be in both."""
+
+    live: list[TaskRef]
+    """Sealed and composing rows, for whose files senders wait."""
+    others: list[TaskRef]
+    """Ended rows, with what is left of them, and open ones whose time is over."""
+
+    def alternating(self, limit: int) -> list[TaskRef]:
+        """One of each kind in turn, at most ``limit``. Either kind has half of the turns, or what the other leaves."""
+        pairs = zip_longest(self.live, self.others)
+        return list(islice(dict.fromkeys(ref for pair in pairs for ref in pair if ref is not None), limit))
 
 
 def pass_by(ref: TaskRef) -> None:
@@ -97,13 +112,17 @@ class ChangesTasks(Protocol):
 
 
 class ProposesTasks(Protocol):
-    def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
-        """Rows whose ``due_at`` is at or before ``now``, most overdue first. May lag: it only proposes.
+    def due(self, now: float, *, limit: int, latest: float = inf) -> DueTasks:
+        """Rows whose ``due_at`` is at or before ``now``, at most ``limit`` of each kind. May lag: it only proposes.
 
-        Sealed and composing rows come first, since senders wait for them: those
-        due after ``latest``, which a wrong clock put off, then those that are
-        due. A store that has no cheap way to find them leaves the ones put off
-        to who scans, and the others in their turn.
+        Tenants take turns: the most overdue row of each, then the second of
+        each and so on, so that no backlog of one keeps another's from being
+        proposed. A store that has no cheap way to ask for each tenant's lets
+        them take turns among the most overdue, several times ``limit``.
+
+        ``live`` ones due after ``latest``, which a wrong clock put off, count
+        as due and as the most overdue. A store that has no cheap way to find
+        them leaves them to who scans.
         """
 
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:

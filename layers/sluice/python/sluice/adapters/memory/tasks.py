@@ -9,12 +9,15 @@ from threading import RLock
 import msgspec
 
 from sluice.adapters.page_cursor import Position
+from sluice.adapters.tenant_turns import take_turns
 from sluice.domain.attempts import LeaseEnds
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, State, Task, TaskFields
-from sluice.ports.task_store import ClaimedTask, TaskPage, pass_by
+from sluice.ports.task_store import ClaimedTask, DueTasks, TaskPage, pass_by
+
+_LIVE = frozenset({State.SEALED, State.COMPOSING})
 
 
 class MemoryTasks:
@@ -115,13 +118,12 @@ class MemoryTasks:
                 table.pop(ref, None)
             return True
 
-    def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
+    def due(self, now: float, *, limit: int, latest: float = inf) -> DueTasks:
         with self._lock:
-            rows = list(self._tasks.values())
-        live = {State.SEALED, State.COMPOSING}
-        put_off = [task.ref for task in rows if task.state in live and task.due_at > latest]
-        due = sorted((task.state not in live, task.due_at, task.ref) for task in rows if task.due_at <= now)
-        return list(dict.fromkeys([*put_off, *(ref for *_, ref in due)]))[:limit]
+            rows = sorted(self._tasks.values(), key=lambda task: (task.due_at <= latest, task.due_at, task.ref))
+        live = [task.ref for task in rows if task.state in _LIVE and (task.due_at <= now or task.due_at > latest)]
+        others = [task.ref for task in rows if task.state not in _LIVE and task.due_at <= now]
+        return DueTasks(take_turns(live, limit), take_turns(others, limit))
 
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
         del on_damaged

@@ -42,13 +42,20 @@ _TABLES = {
 LIVE = "state IN ('sealed', 'composing')"
 """Rows that wait for a composer or have one; an index holds only these."""
 
+ENDED_OR_OPEN = "state NOT IN ('sealed', 'composing')"
+"""All others."""
+
 _INDEXES = (
-    f"tasks_live ON tasks (due_at) WHERE {LIVE}",
-    "tasks_due ON tasks (due_at)",
+    f"tasks_live_of_tenant ON tasks (tenant, due_at) WHERE {LIVE}",
+    f"tasks_due_of_tenant ON tasks (tenant, due_at) WHERE {ENDED_OR_OPEN}",
     "tasks_of_state ON tasks (tenant, state)",
     "tasks_listed ON tasks (tenant, created_at DESC, task_id) WHERE params <> ''",
     "tasks_listed_of_state ON tasks (tenant, state, created_at DESC, task_id) WHERE params <> ''",
 )
+
+
+_FORMER_INDEXES = ("tasks_live", "tasks_due")
+"""Of earlier releases, whose sweeps served rows of all tenants in one line. Those make them again if they come back."""
 
 
 def prepare(db: sqlite3.Connection, *, upgrades: Sequence[Upgrade] = UPGRADES) -> None:
@@ -67,6 +74,8 @@ def prepare(db: sqlite3.Connection, *, upgrades: Sequence[Upgrade] = UPGRADES) -
         for upgrade in upgrades[version - 1 :]:
             upgrade(db)
         _add_missing_columns(db)
+    for former in _FORMER_INDEXES:
+        db.execute(f"DROP INDEX IF EXISTS {former}")
     for index in _INDEXES:
         db.execute(f"CREATE INDEX IF NOT EXISTS {index}")
     if version != newest:  # setting it writes, for which a full disk has no room

@@ -17,6 +17,7 @@ import msgspec
 from sluice.adapters.page_cursor import Position
 from sluice.adapters.sqlite import schema
 from sluice.adapters.sqlite.connections import Connections, Synchronous
+from sluice.adapters.sqlite.due import find_due
 from sluice.adapters.sqlite.free_pages import (
     CONVERTED_BYTES_MAX,
     SPARE_PAGES,
@@ -41,7 +42,7 @@ from sluice.ports.bundle import always_room
 from sluice.ports.object_store import ObjectsPlace
 from sluice.ports.pool import nothing
 from sluice.ports.store_errors import StoreFull
-from sluice.ports.task_store import ClaimedTask, TaskPage, pass_by
+from sluice.ports.task_store import ClaimedTask, DueTasks, TaskPage, pass_by
 
 Rows = TypeVar("Rows")
 Changed = TypeVar("Changed")
@@ -289,15 +290,9 @@ class SqliteTasks:
 
         return self._with_room(change)
 
-    def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
-        put_off = f"SELECT tenant, task_id FROM tasks WHERE {schema.LIVE} AND due_at > ? LIMIT ?"
-        live = f"SELECT tenant, task_id FROM tasks WHERE {schema.LIVE} AND due_at <= ? ORDER BY due_at LIMIT ?"
-        due = "SELECT tenant, task_id FROM tasks WHERE due_at <= ? ORDER BY due_at LIMIT ?"
+    def due(self, now: float, *, limit: int, latest: float = inf) -> DueTasks:
         with self._connections.reading() as db:
-            asked = ((put_off, latest), (live, now), (due, now))
-            found = [row for query, time in asked for row in db.execute(query, (time, limit))]
-        rows = list(dict.fromkeys(found))[:limit]
-        return [TaskRef(TenantId(tenant), TaskId(task)) for tenant, task in rows]
+            return find_due(db, now, limit=limit, latest=latest)
 
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
         query = f"SELECT {_TASK}, rowid FROM tasks WHERE rowid > ? ORDER BY rowid LIMIT {_SCAN_ROWS}"

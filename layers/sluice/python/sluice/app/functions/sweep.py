@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 
 from sluice.app.functions.event_function import EventFunction, FunctionCall
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
-from sluice.usecases.upkeep.sweep_tasks import SweepMemory, sweep_tasks
+from sluice.usecases.upkeep.sweep_tasks import SWEEPS_AT_ONCE_MAX, SweepMemory, Swept, sweep_tasks, was_full
 
 COMPONENT = "sweeper"
 RECONCILE = "reconcile"
@@ -33,7 +35,13 @@ def sweep(call: FunctionCall) -> dict[str, object]:
         counted = {"results_missing": len(report.results_missing), "rows_damaged": len(report.rows_damaged)}
         return {RECONCILE: {**msgspec.to_builtins(report), **counted}}
     until = ports.clock.monotonic() + ROUND_S
-    done = sweep_tasks(ports, until=until if call.stop_at is None else min(until, call.stop_at), memory=_memory)
+    until = until if call.stop_at is None else min(until, call.stop_at)
+    done = Counter[Swept]()
+    for _ in range(SWEEPS_AT_ONCE_MAX):
+        swept = sweep_tasks(ports, until=until, memory=_memory)
+        done += swept
+        if not was_full(swept) or ports.clock.monotonic() >= until:
+            break
     return {"swept": {what.value: count for what, count in sorted(done.items())}}
 
 

@@ -32,11 +32,14 @@ from sluice.ports.bundle import Ports
 from sluice.ports.clock import Clock
 from sluice.ports.log_context import bound_context
 from sluice.ports.pool import nothing
+from sluice.ports.task_store import DueTasks
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.reading.read_task import note_task
 from sluice.usecases.upkeep.collect_garbage import collect_garbage, is_named_by_others
 
 SWEEP_MAX = 500
+SWEEPS_AT_ONCE_MAX = 10
+"""Full sweeps that follow one another without a pause, so that none takes a processor for ever."""
 CLOCK_PROOF_S = 300.0
 """For how long the wall clock keeps pace with the monotonic one before something is deleted on its word."""
 FAILING_MAX = 10_000
@@ -169,6 +172,10 @@ def sweep_tasks(
 
     ``until`` is by the monotonic clock. What is left is due at the next sweep.
 
+    Half of the turns are those of tasks that have ended or are idle, whatever
+    waits for a composer, and the other way round; tenants take turns in both.
+    So nothing that one tenant piles up keeps the service from tidying up.
+
     Any number of sweepers may run at once: the index only proposes, each task
     is read again, and every step is one conditional update. Whatever goes wrong
     with one task does not keep the others from their turn: it is recorded, and
@@ -182,7 +189,8 @@ def sweep_tasks(
     started, now = ports.clock.monotonic(), ports.clock.now()
     done: Counter[Swept] = Counter()
     due = ports.tasks.due(now, limit=limit + memory.waiting, latest=due_latest(now, ports.timings))
-    for ref in [ref for ref in due if not memory.waits(ref, monotonic=started)][:limit]:
+    has_turn = DueTasks(*([ref for ref in refs if not memory.waits(ref, monotonic=started)] for refs in due))
+    for ref in has_turn.alternating(limit):
         if until is not None and ports.clock.monotonic() >= until:
             break
         on_step()
@@ -195,6 +203,11 @@ def sweep_tasks(
         duration_s=ports.clock.monotonic() - started,
     )
     return done
+
+
+def was_full(done: Counter[Swept], *, limit: int = SWEEP_MAX) -> bool:
+    """Whether a sweep had as many tasks as it may, so that more may be due, and moved some of them on."""
+    return done.total() >= limit and any(what not in {Swept.NOTHING, Swept.ERROR} for what in done)
 
 
 def sweep_quietly(ports: Ports, ref: TaskRef, memory: SweepMemory) -> Swept:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from sluice.adapters.aliyun.tablestore.schema import DUE_SHARDS
+from sluice.adapters.aliyun.tablestore.schema import DUE_SHARDS, LIVE_SHARDS, OTHER_SHARDS
 from sluice.adapters.task_columns import Columns, columns_of, encode_fields, encode_params, encode_task
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.manifest import Claim
@@ -83,8 +83,10 @@ def microseconds(time_s: float) -> int:
     return round(time_s * 1_000_000)
 
 
-def due_shard(ref: TaskRef) -> int:
-    return int(_digest(ref)[-8:], 16) % DUE_SHARDS
+def due_shard(ref: TaskRef, state: State) -> int:
+    """Sealed and composing rows have shards of their own, so that neither kind is hidden by a backlog of the other."""
+    shards = LIVE_SHARDS if state in {State.SEALED, State.COMPOSING} else OTHER_SHARDS
+    return shards[int(_digest(ref)[-8:], 16) % DUE_SHARDS]
 
 
 def listing_of(tenant: TenantId, *, state: State | None = None, gone: bool = False) -> str:
@@ -97,7 +99,7 @@ def write_task(task: Task) -> Columns:
     gone = task.params is None
     return encode_task(task) | {
         "listed_params": _listed(task.params),
-        "due_shard": due_shard(task.ref),
+        "due_shard": due_shard(task.ref, task.state),
         "due_us": microseconds(task.due_at),
         "listing": listing_of(task.tenant, gone=gone),
         "state_listing": listing_of(task.tenant, state=task.state, gone=gone),
@@ -105,7 +107,7 @@ def write_task(task: Task) -> Columns:
     }
 
 
-def write_fields(tenant: TenantId, state: State, fields: TaskFields) -> Columns:
+def write_fields(ref: TaskRef, state: State, fields: TaskFields) -> Columns:
     """The columns of an update of a row in ``state``, with those that indexes and listings read.
 
     A tombstone that is updated without its parameters moves out of its part of
@@ -114,12 +116,14 @@ def write_fields(tenant: TenantId, state: State, fields: TaskFields) -> Columns:
     columns = encode_fields(fields)
     if "due_at" in fields:
         columns["due_us"] = microseconds(fields["due_at"])
+    if "state" in fields:
+        columns["due_shard"] = due_shard(ref, fields["state"])
     gone = "params" in fields and fields["params"] is None
     if "params" in fields:
         columns["listed_params"] = _listed(fields["params"])
-        columns["listing"] = listing_of(tenant, gone=gone)
+        columns["listing"] = listing_of(ref.tenant, gone=gone)
     if "state" in fields or "params" in fields:
-        columns["state_listing"] = listing_of(tenant, state=fields.get("state", state), gone=gone)
+        columns["state_listing"] = listing_of(ref.tenant, state=fields.get("state", state), gone=gone)
     return columns
 
 

@@ -29,15 +29,19 @@ ColumnKind = Literal["STRING", "INTEGER"]
 """What a column of a primary key, and so of an index, may hold."""
 
 DUE_SHARDS = 8
-"""Partitions of the due index.
+"""Partitions of the due index for each kind of rows.
 
 Every batch moves its task's entry, and the entries of a shard lie in order of
 time, all of today's side by side: with one shard, every batch of every task
 would write to one partition. With eight no shard sees more than an eighth of
-them. A shard costs each sweep one read, so a sweep a minute makes 11,520 small
+them. A shard costs each sweep one read, so a sweep a minute makes 23,040 small
 reads a day. May be raised at any time and never lowered: a row stays in the
-shard that it was created in.
+shard that it was put in until it becomes live or ends.
 """
+OTHER_SHARDS = range(DUE_SHARDS)
+"""Of open and ended rows, and of all that earlier releases wrote."""
+LIVE_SHARDS = range(-1, -1 - DUE_SHARDS, -1)
+"""Of sealed and composing rows. Below zero, so that the others may become more."""
 
 
 class TypedColumn(NamedTuple):

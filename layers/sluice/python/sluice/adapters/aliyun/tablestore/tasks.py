@@ -40,8 +40,9 @@ from sluice.adapters.aliyun.tablestore.rows import (
 )
 from sluice.adapters.aliyun.tablestore.schema import (
     DUE,
-    DUE_SHARDS,
     LISTING,
+    LIVE_SHARDS,
+    OTHER_SHARDS,
     STATE_LISTING,
     TASKS,
     Index,
@@ -50,13 +51,14 @@ from sluice.adapters.aliyun.tablestore.schema import (
 from sluice.adapters.aliyun.tablestore.sdk import sdk
 from sluice.adapters.page_cursor import Position
 from sluice.adapters.task_columns import Columns, decode_task
+from sluice.adapters.tenant_turns import take_turns
 from sluice.domain.attempts import LeaseEnds
 from sluice.domain.errors import SluiceError
 from sluice.domain.keys import TASK_ID, TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.task import Attempt, State, Task, TaskFields
-from sluice.ports.task_store import ClaimedTask, TaskPage, pass_by
+from sluice.ports.task_store import ClaimedTask, DueTasks, TaskPage, pass_by
 
 _SCAN_ROWS = 500
 """Rows that a scan holds at a time."""
@@ -114,7 +116,7 @@ class TablestoreTasks:
         return self._client.update(task_key(ref), Change(put, add), open_without(column))
 
     def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
-        change = Change(write_fields(ref.tenant, guard.state, fields), {"rev": 1})
+        change = Change(write_fields(ref, guard.state, fields), {"rev": 1})
         return self._client.update(task_key(ref), change, guarded(guard))
 
     def forget_claims(self, ref: TaskRef) -> None:
@@ -185,18 +187,23 @@ class TablestoreTasks:
             start, end = (_key(STATE_LISTING, [part], bound) for bound in (sdk.INF_MIN, sdk.INF_MAX))
             yield from self._client.read_rows(start, end, index=STATE_LISTING.name_in(self._table))
 
-    def due(self, now: float, *, limit: int, latest: float = inf) -> list[TaskRef]:
-        """Merge the shards. An entry that is being moved may be seen at both places.
+    def due(self, now: float, *, limit: int, latest: float = inf) -> DueTasks:
+        """Merge the shards of each kind; tenants take turns among what the shards have first, ``limit`` each.
 
-        What is due after ``latest`` is left to the weekly walk: no index has only the live rows.
+        What is due after ``latest`` is left to the weekly walk. A live row that an
+        earlier release wrote is among the others until its state changes.
         """
         del latest
+        return DueTasks(*(self._due_in(shards, now, limit) for shards in (LIVE_SHARDS, OTHER_SHARDS)))
+
+    def _due_in(self, shards: Iterable[int], now: float, limit: int) -> list[TaskRef]:
+        """An entry that is being moved may be seen at both places."""
         due: dict[TaskRef, int] = {}
-        for shard in range(DUE_SHARDS):
+        for shard in shards:
             start, end = _key(DUE, [shard], sdk.INF_MIN), _key(DUE, [shard, microseconds(now) + 1], sdk.INF_MIN)
             for row in self._client.read_rows(start, end, index=DUE.name_in(self._table), limit=limit):
                 due.setdefault(read_key(row.key), dict(row.key)["due_us"])
-        return sorted(due, key=lambda ref: (due[ref], ref))[:limit]
+        return take_turns(sorted(due, key=lambda ref: (due[ref], ref)), limit)
 
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:
         """Walk the table itself; attempts lie among the tasks."""
