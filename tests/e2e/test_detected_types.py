@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import pyarrow.parquet as pq
 import pytest
 
 from sluice.client import Client
@@ -148,6 +149,48 @@ def test_a_file_that_is_rendered_again_in_another_format_has_it_too(service: Ser
     file, warnings = finished(service, again.id)
     assert list(csv.reader(io.StringIO(file.decode(), newline=""))) == [NAMES, *ROWS]
     assert warnings == {"invalid_as_text": ODD}
+
+
+TYPED = [["7", "2024-02-29", "true"], ["8", "2025-03-14", "false"]]
+TYPES = {"n": "string", "day": "date32[day]", "paid": "bool"}
+"""As Parquet has them: numbers whose type was detected are texts as sent."""
+
+
+def types_of(file: bytes) -> dict[str, str]:
+    schema = pq.read_schema(io.BytesIO(file))
+    return {field.name: str(field.type) for field in schema}
+
+
+@pytest.mark.parametrize("first", ["csv", "xlsx", "jsonl"])
+def test_rows_that_are_rendered_again_as_parquet_keep_the_types_that_were_detected(
+    service: ServiceProcess, first: str, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("".join(",".join(row) + "\n" for row in [list(TYPES), *TYPED]))
+    address = f"{service.url}/v1/exports/stream?format={first}&infer=true"
+    answer = CALLER.post(address, content=rows.read_bytes(), headers={"Content-Type": "text/csv"}).json()
+    by_cli = sluice("export", rows, "-o", tmp_path / f"out.{first}", "--json", "--server", service.url)
+    with Client(service.url) as client:
+        for task_id in (answer["task_id"], json.loads(by_cli.stdout)["task_id"]):
+            client.export(task_id).wait()
+            again = client.export(task_id).render(format="parquet")
+            file, warnings = finished(service, again.id)
+            assert (types_of(file), warnings) == (TYPES, {})
+
+
+@pytest.mark.parametrize(
+    ("more", "kinds"), [("&on_invalid=text", {"string"}), ("&on_invalid=null", set(TYPES.values()))]
+)
+def test_what_a_sender_says_of_invalid_values_holds_for_later_renders(
+    service: ServiceProcess, more: str, kinds: set[str]
+) -> None:
+    body = "".join(",".join(row) + "\n" for row in [list(TYPES), *TYPED]).encode()
+    address = f"{service.url}/v1/exports/stream?format=csv&infer=true{more}"
+    task_id = CALLER.post(address, content=body, headers={"Content-Type": "text/csv"}).json()["task_id"]
+    with Client(service.url) as client:
+        client.export(task_id).wait()
+        file, _ = finished(service, client.export(task_id).render(format="parquet").id)
+    assert set(types_of(file).values()) == kinds
 
 
 def texts_of(path: Path) -> Sequence[Sequence[str]]:

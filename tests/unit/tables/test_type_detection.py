@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from typing import Literal
+
 import pytest
 
+from sluice.domain.errors import SluiceError
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
-from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch
 from sluice.tables.formats import FORMATS
-from sluice.tables.readers.typed_table import tolerant
+from sluice.tables.values.nulled_cells import as_written
 from sluice.tables.values.type_detection import detect_types
 from tests.support.xlsx_tables import params_of
 
@@ -104,10 +107,23 @@ def test_a_zone_that_is_none_is_left_to_the_open_to_refuse() -> None:
     assert [column.type for column in columns] == [ColumnType.DATETIME, ColumnType.NUMBER]
 
 
-def test_what_comes_later_is_kept_except_where_a_column_has_one_type() -> None:
-    params = ExportParams(format=ExportFormat.XLSX, filename="a.xlsx")
-    assert tolerant(params).options.on_invalid == "text"
-    parquet = ExportParams(format=ExportFormat.PARQUET, filename="a.parquet")
-    assert tolerant(parquet) == parquet
-    chosen = ExportParams(format=ExportFormat.CSV, filename="a", options=ExportOptions(on_invalid="null"))
-    assert tolerant(chosen) == chosen
+LATER = Batch.of_columns([["1", "n/a"]], 2)
+DETECTED_NUMBER = (ColumnSpec("a", ColumnType.NUMBER, detected=True),)
+
+
+@pytest.mark.parametrize("kind", ExportFormat)
+@pytest.mark.parametrize("on_invalid", ["", "text", "null", "error"])
+def test_what_comes_later_is_kept_unless_the_sender_said_otherwise_or_a_column_has_one_type(
+    kind: ExportFormat, on_invalid: Literal["", "text", "null", "error"]
+) -> None:
+    options = ExportOptions(on_invalid=on_invalid)
+    batch = as_written(LATER, DETECTED_NUMBER, options)
+    is_refused = on_invalid == "error" or (on_invalid == "" and kind is ExportFormat.PARQUET)
+    with pytest.raises(SluiceError, match="INVALID_VALUE") if is_refused else nullcontext():
+        FORMATS[kind].check_batch(batch, DETECTED_NUMBER, options, Limits())
+
+
+def test_a_declared_column_refuses_what_is_none_of_its_type() -> None:
+    declared = (ColumnSpec("a", ColumnType.NUMBER),)
+    with pytest.raises(SluiceError, match="INVALID_VALUE"):
+        FORMATS[ExportFormat.CSV].check_batch(LATER, declared, ExportOptions(), Limits())

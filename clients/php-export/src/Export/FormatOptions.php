@@ -57,8 +57,8 @@ class FormatOptions extends \Google\Protobuf\Internal\Message
     /**
      * A value that its column's type does not accept: `error` refuses the batch, `text` keeps it as text and counts it
      * (in a Parquet file, where a column has one type, every column is then text), `null` leaves the cell empty and
-     * counts it, such as 0000-00-00 of MySQL. Default `"error"`: the sender can still correct it, the reader of the file
-     * no more.
+     * counts it, such as 0000-00-00 of MySQL. Default `""`: `error`, since the sender can still correct it and the reader
+     * of the file no more, but `text` in a column whose type was detected, except in a Parquet file.
      *
      * Generated from protobuf field <code>string on_invalid = 21;</code>
      */
@@ -250,8 +250,8 @@ class FormatOptions extends \Google\Protobuf\Internal\Message
      *     @type string $on_invalid
      *           A value that its column's type does not accept: `error` refuses the batch, `text` keeps it as text and counts it
      *           (in a Parquet file, where a column has one type, every column is then text), `null` leaves the cell empty and
-     *           counts it, such as 0000-00-00 of MySQL. Default `"error"`: the sender can still correct it, the reader of the file
-     *           no more.
+     *           counts it, such as 0000-00-00 of MySQL. Default `""`: `error`, since the sender can still correct it and the reader
+     *           of the file no more, but `text` in a column whose type was detected, except in a Parquet file.
      *     @type string $timezone
      *           IANA name of the zone in which dates with an offset are shown; those without stay as sent. Default `""`, which is
      *           UTC: the file must not depend on where it is made.
@@ -509,8 +509,8 @@ class FormatOptions extends \Google\Protobuf\Internal\Message
     /**
      * A value that its column's type does not accept: `error` refuses the batch, `text` keeps it as text and counts it
      * (in a Parquet file, where a column has one type, every column is then text), `null` leaves the cell empty and
-     * counts it, such as 0000-00-00 of MySQL. Default `"error"`: the sender can still correct it, the reader of the file
-     * no more.
+     * counts it, such as 0000-00-00 of MySQL. Default `""`: `error`, since the sender can still correct it and the reader
+     * of the file no more, but `text` in a column whose type was detected, except in a Parquet file.
      *
      * Generated from protobuf field <code>string on_invalid = 21;</code>
      * @return string
@@ -523,8 +523,8 @@ class FormatOptions extends \Google\Protobuf\Internal\Message
     /**
      * A value that its column's type does not accept: `error` refuses the batch, `text` keeps it as text and counts it
      * (in a Parquet file, where a column has one type, every column is then text), `null` leaves the cell empty and
-     * counts it, such as 0000-00-00 of MySQL. Default `"error"`: the sender can still correct it, the reader of the file
-     * no more.
+     * counts it, such as 0000-00-00 of MySQL. Default `""`: `error`, since the sender can still correct it and the reader
+     * of the file no more, but `text` in a column whose type was detected, except in a Parquet file.
      *
      * Generated from protobuf field <code>string on_invalid = 21;</code>
      * @param string $var

@@ -43,14 +43,15 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         ),
     ] = None
     on_invalid: Annotated[
-        Literal["error", "text", "null"],
+        Literal["", "error", "text", "null"],
         _says(
             "A value that its column's type does not accept: `error` refuses the batch, `text` keeps it as text and "
             "counts it (in a Parquet file, where a column has one type, every column is then text), `null` leaves the "
             "cell empty and counts it, such as 0000-00-00 of MySQL. "
-            'Default `"error"`: the sender can still correct it, the reader of the file no more.'
+            'Default `""`: `error`, since the sender can still correct it and the reader of the file no more, but '
+            "`text` in a column whose type was detected, except in a Parquet file."
         ),
-    ] = "error"
+    ] = ""
     timezone: Annotated[
         str,
         _says(

@@ -30,7 +30,6 @@ from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnType
 from sluice.tables.formats import EXTENSIONS
 from sluice.tables.readers.kinds import TableKind
-from sluice.tables.readers.typed_table import tolerant
 
 Input = Annotated[
     Path,
@@ -140,8 +139,7 @@ def export_file(
             null_value=null_value,
         )
         if detect_types and not types:
-            found = table.detect_types(params.options, Limits())
-            params = tolerant(msgspec.structs.replace(params, columns=found))
+            params = msgspec.structs.replace(params, columns=table.detect_types(params.options, Limits()))
         if server is None:
             exported = export_locally(table, params, output=target, progress=progress)
         else:

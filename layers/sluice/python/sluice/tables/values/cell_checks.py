@@ -135,18 +135,27 @@ def check_values(batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportO
 
     Costs one pass over each column; cells are looked at one by one only in a
     column where something is unusual. Raises INVALID_TEXT, or INVALID_VALUE
-    unless ``on_invalid`` keeps such values as text.
+    unless such values become null or the column ``keeps_invalid`` ones.
     """
     for cells, column in zip(batch.columns, columns, strict=True):
         if not (isinstance(cells.text, str) and is_text(cells.text)):
             index = first_index(cells.texts(batch.rows), lambda text: not is_text(text))
             if index is not None:
                 raise cell_error(ErrorCode.INVALID_TEXT, index, column)
-        check = type_check(column) if options.on_invalid == "error" else None
+        is_free = options.on_invalid == "null" or keeps_invalid(column, options)
+        check = None if is_free else type_check(column)
         if check is not None and not check.surely_accepts(cells):
             index = first_index(cells.texts(batch.rows), check.is_odd)
             if index is not None:
                 raise cell_error(ErrorCode.INVALID_VALUE, index, column, column_type=column.type.value)
+
+
+def keeps_invalid(column: ColumnSpec, options: ExportOptions) -> bool:
+    """Whether a value that is none of the column's type stays text and is counted, where a column may hold both.
+
+    As the sender chose; and where it chose nothing, in a column whose type was only seen in the first rows.
+    """
+    return options.on_invalid == "text" or (column.detected and not options.on_invalid)
 
 
 def type_check(column: ColumnSpec) -> CellCheck | None:

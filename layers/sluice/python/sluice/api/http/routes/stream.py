@@ -51,7 +51,7 @@ from sluice.tables.readers.batching import TableBatch
 from sluice.tables.readers.gunzip import Gunzip
 from sluice.tables.readers.lines import OnLongRow
 from sluice.tables.readers.records import RowShape
-from sluice.tables.readers.typed_table import DetectedTable, tolerant
+from sluice.tables.readers.typed_table import DetectedTable
 from sluice.usecases.sending.ingest_table import ingest_table
 from sluice.usecases.sending.open_export import OpenRequest
 
@@ -146,7 +146,7 @@ def _ingest(
     )
     if not params.columns and call.query.infer:
         detected = DetectedTable(table, table.read_names(), params.options, ports.limits)
-        params = tolerant(msgspec.structs.replace(params, columns=detected.columns))
+        params = msgspec.structs.replace(params, columns=detected.columns)
         batches: Iterable[TableBatch] = detected.batches
     else:
         if not params.columns:

@@ -19,7 +19,7 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import SEPARATOR, Cells
 from sluice.tables.file_plan import Warned
 from sluice.tables.values.booleans import BooleanWords, boolean_words
-from sluice.tables.values.cell_checks import type_check
+from sluice.tables.values.cell_checks import keeps_invalid, type_check
 from sluice.tables.values.date_texts import DateTexts
 from sluice.tables.values.dates import time_zone
 from sluice.tables.values.shown_forms import TRUTHS, form_check
@@ -205,7 +205,7 @@ def rewrite_for(column: ColumnSpec, options: ExportOptions) -> Rewrite | None:
     shown = form_check(column, options.timezone)
     if shown is not None and not (column.type is ColumnType.BOOLEAN and is_for_mysql):
         return _counting(shown)
-    accepted = type_check(column) if options.on_invalid == "text" else None
+    accepted = type_check(column) if keeps_invalid(column, options) else None
     match column.type:
         case ColumnType.STRING:
             return None
@@ -219,7 +219,7 @@ def rewrite_for(column: ColumnSpec, options: ExportOptions) -> Rewrite | None:
             pair = column.format or ("1/0" if is_for_mysql else "")
             words = boolean_words(pair)
             read = TRUTHS.get if column.detected else words.read
-            return _wording(words, read, passes_standard=not pair and options.on_invalid != "text")
+            return _wording(words, read, passes_standard=not pair and not keeps_invalid(column, options))
 
 
 def _counting(check: CellCheck) -> Rewrite:

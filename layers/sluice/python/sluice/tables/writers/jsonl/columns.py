@@ -14,7 +14,7 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import SEPARATOR, Cells
 from sluice.tables.file_plan import FilePlan, Tally, Warned
 from sluice.tables.values.booleans import BooleanWords, boolean_words
-from sluice.tables.values.cell_checks import cell_error, is_invalid_date, type_check
+from sluice.tables.values.cell_checks import cell_error, is_invalid_date, keeps_invalid, type_check
 from sluice.tables.values.dates import are_plain_dates
 from sluice.tables.values.numbers import NumberKind, are_exact_or_empty, are_long_numbers, number_kind
 from sluice.tables.values.shown_forms import form_check, without_odd
@@ -104,7 +104,7 @@ class Frame:
 
 def column_renderer(column: ColumnSpec, frame: Frame, plan: FilePlan, tally: Tally) -> Renderer:
     """Choose the renderer for ``column``; it adds to ``tally.warnings``."""
-    odd = JsonOddCells(column, frame, tally, keep_invalid=plan.options.on_invalid == "text")
+    odd = JsonOddCells(column, frame, tally, keep_invalid=keeps_invalid(column, plan.options))
     renderer = _renderer_of_type(column, frame, odd)
     check, accepted = form_check(column, plan.options.timezone), type_check(column)
     return renderer if check is None or accepted is None else JsonDetectedColumn(renderer, check, accepted, odd)

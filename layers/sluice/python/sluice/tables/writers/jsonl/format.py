@@ -12,7 +12,7 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Batch
 from sluice.tables.bytes.gzip import gzip_bound, gzipped
 from sluice.tables.file_plan import FilePlan, Tally
-from sluice.tables.values.cell_checks import check_declaration, check_names_differ, check_values
+from sluice.tables.values.cell_checks import check_declaration, check_names_differ, check_values, keeps_invalid
 from sluice.tables.values.slices import SLICE_CELLS, SLICE_CHARS, SLICE_ROWS, chars_of, slice_bytes_max
 from sluice.tables.writers.format import Format
 from sluice.tables.writers.jsonl.columns import VALUE_EXTRA_BYTES_MAX, Frame, column_renderer, escape_text
@@ -82,7 +82,7 @@ class JsonLinesFormat(Format):
         cells = min(SLICE_CELLS, plan.rows * len(plan.columns))
         rows = min(SLICE_ROWS, 1 + cells // len(plan.columns))
         slice_bytes = slice_bytes_max(batch_bytes, growth=_ESCAPED_BYTES) + rows * keys
-        if plan.options.on_invalid == "text":
+        if any(keeps_invalid(column, plan.options) for column in plan.columns):
             slice_bytes = max(slice_bytes, _ESCAPED_BYTES * batch_bytes)
         return _KEPT_BYTES + _SLICE_COPIES * slice_bytes + cells * _MEMBER_OBJECTS + len(plan.columns) * _COLUMN_OBJECTS
 

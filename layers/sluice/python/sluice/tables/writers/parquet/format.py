@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 
+from msgspec.structs import replace
+
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import KIB, MIB, Limits
 from sluice.domain.options import ExportFormat, ExportOptions
@@ -63,7 +65,8 @@ class ParquetFormat(Format):
         for a detected column.
         """
         del limits
-        check_values(batch, columns, options)
+        is_open = not options.on_invalid  # no detected column keeps what is none of its type: it has one
+        check_values(batch, columns, replace(options, on_invalid="error") if is_open else options)
         for cells, column in zip(batch.columns, columns, strict=True):
             ParquetColumn(column, options).check(cells, batch.rows)
 

@@ -11,7 +11,7 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.batch import Cells
 from sluice.tables.file_plan import FilePlan, Tally, Warned
 from sluice.tables.values.booleans import BooleanWords, boolean_words
-from sluice.tables.values.cell_checks import cell_error, type_check
+from sluice.tables.values.cell_checks import cell_error, keeps_invalid, type_check
 from sluice.tables.values.dates import DateFault, is_finer_than_kept, read_date, time_zone
 from sluice.tables.values.numbers import (
     LONG_DIGITS_MAX,
@@ -72,7 +72,7 @@ def column_renderer(column: ColumnSpec, style: ColumnStyle, plan: FilePlan, tall
         cut=plan.options.on_too_long == "cut",
         tally=tally,
     )
-    odd = XlsxOddCells(texts, keep_invalid=plan.options.on_invalid == "text")
+    odd = XlsxOddCells(texts, keep_invalid=keeps_invalid(column, plan.options))
     renderer = _renderer_of_type(column, style, texts, odd, time_zone(plan.options.timezone))
     check, accepted = form_check(column, plan.options.timezone), type_check(column)
     if check is None or accepted is None:
