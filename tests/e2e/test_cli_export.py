@@ -184,6 +184,16 @@ def test_a_bad_table_exits_with_1_says_where_and_leaves_nothing(tmp_path: Path, 
     assert names(tmp_path) == set()
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_what_a_program_wrote_with_a_mark_is_read_in_its_encoding(tmp_path: Path, encoding: str) -> None:
+    data = "id\tname\n1\t名\n".encode(encoding)
+    order = ("export", "-", "-o", "out.csv", "--options", "csv_bom=false", "--encoding", encoding)
+    sluice(*order, stdin=data, cwd=tmp_path)
+    assert (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines() == ["id,name", "1,名"]
+    done = sluice(*order, stdin=b"id,name\n", cwd=tmp_path, exit_code=1)
+    assert "INVALID_TEXT" in done.stderr
+
+
 def test_a_run_that_fails_leaves_the_old_file_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("old")
     sluice("export", "-", "-o", tmp_path / "out.csv", stdin=b"a,b\n1\n", exit_code=1)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import encodings
 import gzip
 import json
+import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -56,6 +60,52 @@ def test_packed_files_are_unpacked(tmp_path: Path) -> None:
 
 def test_the_encoding_is_the_one_that_is_named(tmp_path: Path) -> None:
     assert read(write(tmp_path / "a.csv", "姓名\n张三\n".encode("gbk")), encoding="gbk") == [("姓名",), ("张三",)]
+
+
+@pytest.mark.parametrize("encoding", sorted({module.name for module in pkgutil.iter_modules(encodings.__path__)}))
+def test_every_encoding_of_python_is_read_or_is_wrong_usage(tmp_path: Path, encoding: str) -> None:
+    try:
+        data = "a,b\n1,2\n".encode(encoding)
+        is_of_texts = encoding not in {"idna", "punycode"}  # of names, whose codecs go on behind no mistake
+    except (LookupError, UnicodeError):
+        data, is_of_texts = b"", False
+    path = write(tmp_path / "a.csv", data)
+    if not is_of_texts:
+        with pytest.raises(typer.BadParameter, match=encoding):
+            read(path, encoding=encoding)
+        return
+    assert read(path, encoding=encoding) == [("a", "b"), ("1", "2")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "UTF16", "u32"])
+def test_text_without_the_mark_that_its_encoding_needs_is_refused(tmp_path: Path, encoding: str) -> None:
+    width = 2 if "16" in encoding else 4
+    for data in (b"a,b\n1,2\n", b"a" * width, b"\xff" * (width + 1), b"\xff"):
+        with pytest.raises(SluiceError, match=r"is not text in UTF-.*--encoding") as caught:
+            read(write(tmp_path / "a.csv", data), encoding=encoding)
+        assert caught.value.code is ErrorCode.INVALID_TEXT
+    marked = "a,b\n1,2\n".encode(encoding)[:-1]
+    with pytest.raises(SluiceError, match="is not text in UTF-") as caught:
+        read(write(tmp_path / "a.csv", marked), encoding=encoding)
+    assert caught.value.code is ErrorCode.INVALID_TEXT
+
+
+@pytest.mark.parametrize(
+    ("mark", "codec"),
+    [
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+        (codecs.BOM_UTF32_LE, "utf-32-le"),
+        (codecs.BOM_UTF32_BE, "utf-32-be"),
+    ],
+)
+def test_the_encoding_that_a_refusal_names_reads_the_text(tmp_path: Path, mark: bytes, codec: str) -> None:
+    path = write(tmp_path / "a.csv", mark + "a,b\n1,中\n".encode(codec))
+    with pytest.raises(SluiceError, match="--encoding") as caught:
+        read(path)
+    named = re.search(r"text in (\S+),", str(caught.value))
+    assert named is not None
+    assert read(path, encoding=named[1]) == [("a", "b"), ("1", "中")]
 
 
 def test_text_of_another_encoding_is_refused(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_the_delimiter_is_the_one_that_is_named() -> None:
     assert rows_of(csv_table("a;b\n1;2,5\n", delimiter=";")) == [("1", "2,5")]
 
 
-@pytest.mark.parametrize("encoding", ["gbk", "utf-16", "utf-16-le", "big5", "iso2022_jp", "utf-8-sig"])
+@pytest.mark.parametrize("encoding", ["gbk", "utf-16", "utf-32", "utf-16-le", "big5", "iso2022_jp", "utf-8-sig"])
 @pytest.mark.parametrize("piece_bytes", [1, 3, 1_000])
 def test_text_is_read_in_its_encoding_however_it_is_cut(encoding: str, piece_bytes: int) -> None:
     text = "\ufeff" * (encoding == "utf-16-le") + "名,中\n中山,1\n大人,2\n"
@@ -165,6 +165,19 @@ def test_what_is_no_text_is_refused_at_its_place_and_what_stands_before_it_is_no
 def test_a_text_that_ends_in_the_middle_of_a_character_is_refused() -> None:
     data = "a\n中".encode("gbk")[:-1]
     assert refusal(csv_table(data, encoding="gbk")).code is ErrorCode.INVALID_TEXT
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("piece_bytes", [1, 3, 1_000])
+def test_a_text_that_lacks_the_mark_of_its_encoding_is_refused(encoding: str, piece_bytes: int) -> None:
+    data = "a\n1\n".encode(f"{encoding}-le")
+    blocks = [data[start : start + piece_bytes] for start in range(0, len(data), piece_bytes)]
+    with pytest.raises(SluiceError, match="name another") as caught:
+        CsvTable(blocks, Limits(), CsvOptions(encoding=encoding), hints=HINTS)
+    assert caught.value.code is ErrorCode.INVALID_TEXT
+    named = CsvTable(blocks, Limits(), CsvOptions(encoding=encoding, has_header=False, names=("a",)), hints=HINTS)
+    error = refusal(named, "a")
+    assert (error.code, error.facts) == (ErrorCode.INVALID_TEXT, {"row": 1, "line": 1})
 
 
 def test_the_keys_of_the_first_object_are_the_columns() -> None:

@@ -28,7 +28,7 @@ from sluice.tables.readers.typed_table import DetectedTable
 
 STDIN = Path("-")
 DELIMITER_WORDS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
-_EVERY_BYTE = bytes(range(256))
+_SAMPLE = "a,b\n"
 BLOCK_BYTES = 64 * KIB
 HINTS = Hints(
     no_header="--columns names those of an input without such a line",
@@ -120,11 +120,14 @@ def _unpacked(blocks: Iterator[bytes]) -> Iterator[bytes]:
 def _codec(encoding: str) -> str:
     """The name of a codec of texts, as Python's own list has it."""
     try:
-        "a".encode(encoding)  # refuses codecs of bytes
-        list(to_utf8([_EVERY_BYTE], encoding))  # and those that stop at what is no text in them
-        return codecs.lookup(encoding).name
+        written = _SAMPLE.encode(encoding)  # with its mark, if it has one; refuses codecs of bytes
+        name = codecs.lookup(encoding).name
+        is_read = b"".join(to_utf8([written], encoding)) == _SAMPLE.encode()
     except (LookupError, ValueError, TypeError):
-        raise typer.BadParameter(f"there is no encoding {encoding!r}", param_hint="--encoding") from None
+        is_read = False
+    if not is_read:  # such as one that does not go on behind what is no text in it
+        raise typer.BadParameter(f"there is no encoding {encoding!r}", param_hint="--encoding")
+    return name
 
 
 def kind_by_name(path: Path) -> TableKind:

@@ -32,7 +32,11 @@ _SIGNATURES = (
     (re.compile(rb"%PDF-"), "a PDF document"),
     (re.compile(rb"\s*<(?:!doctype|html|\?xml)", re.IGNORECASE), "a page in HTML or XML, perhaps that of an error"),
 )
-_UTF_16 = re.compile(rb"\xff\xfe|\xfe\xff")
+_MARKED = (
+    (re.compile(rb"\xff\xfe\0\0|\0\0\xfe\xff"), "UTF-32"),
+    (re.compile(rb"\xff\xfe|\xfe\xff"), "UTF-16"),
+)
+"""How texts begin that say of themselves what they are written in."""
 _OBJECT = re.compile(rb'\{\s*(?:["}]|\Z)')
 _ROWS = re.compile(rb"\[\s*(?:[\[{]|\]?\s*\Z)")
 _CELLS = re.compile(rb'\[\s*(?:["0-9tfn-])')
@@ -86,11 +90,14 @@ def _is_json(text: bytes) -> bool:
 
 
 def _refuse_files(head: bytes, options: CsvOptions, hints: Hints) -> None:
-    """Raise UNSUPPORTED_ENCODING for the files of other programs, and INVALID_TEXT for UTF-16 taken for UTF-8."""
+    """Raise UNSUPPORTED_ENCODING for the files of other programs, INVALID_TEXT for UTF-16 or -32 taken for UTF-8."""
     for signature, found in _SIGNATURES:
         if signature.match(head):
             detail = f"The input is no table of text but {found}."
             raise SluiceError(ErrorCode.UNSUPPORTED_ENCODING, detail, found=found.partition(":")[0])
-    if options.encoding == "utf-8" and _UTF_16.match(head):
+    marked = next((name for mark, name in _MARKED if mark.match(head)), None)
+    if options.encoding == "utf-8" and marked is not None:
         hint = hints.encoding or "send it as UTF-8"
-        raise SluiceError(ErrorCode.INVALID_TEXT, f"The input is text in UTF-16, not in UTF-8; {hint}.", row=1, line=1)
+        raise SluiceError(
+            ErrorCode.INVALID_TEXT, f"The input is text in {marked}, not in UTF-8; {hint}.", row=1, line=1
+        )

@@ -18,6 +18,7 @@ OnLongRow: TypeAlias = Callable[[], object]
 its size. What it raises passes through."""
 
 _UNDECODABLE = "sluice.undecodable"
+_NO_TEXT = "\udfff".encode("utf-8", "surrogatepass")
 codecs.register_error(_UNDECODABLE, lambda error: ("\udfff", error.end))  # type: ignore[attr-defined]  # of a decoder
 
 
@@ -71,11 +72,18 @@ def first_line(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 
 def to_utf8(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """Yield text in ``encoding`` as UTF-8. What is no text in it becomes bytes that are no UTF-8, at its place."""
+    """Yield text in ``encoding`` as UTF-8. What is no text in it becomes bytes that are no UTF-8, at its place.
+
+    Behind what a codec does not go on from, such as a begin without the mark
+    that UTF-16 and UTF-32 need, nothing is read.
+    """
     decoder = codecs.getincrementaldecoder(encoding)(_UNDECODABLE)
-    for block in blocks:
-        yield decoder.decode(block).encode("utf-8", "surrogatepass")
-    yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
+    try:
+        for block in blocks:
+            yield decoder.decode(block).encode("utf-8", "surrogatepass")
+        yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
+    except UnicodeError:  # of the text as a whole, for which codecs ask no handler
+        yield _NO_TEXT
 
 
 def _without_bom(blocks: Iterable[bytes]) -> Iterator[bytes]:
