@@ -48,6 +48,8 @@ COMMANDS = {
     "demo": Place("sluice.cli.demo", "demo", "Run the whole service once and check the files it makes."),
     "serve": Place("sluice.cli.serve", "serve", "Run the service over one directory."),
     "export": Place("sluice.cli.export.command", "export_file", "Turn rows (CSV, NDJSON) into a file."),
+    "pull": Place("sluice.cli.export.pull", "pull", "Make a file of a table that is defined."),
+    "dataset": Place("sluice.cli.dataset_commands", "commands", "See which tables may become files."),
     "task": Place("sluice.cli.task.commands", "commands", "See where exports are, and repair them."),
     "keys": Place("sluice.cli.key_commands", "commands", "Make, list and revoke API keys."),
     "backup": Place("sluice.cli.backup", "backup", "Copy what a service on one machine has, while it serves."),

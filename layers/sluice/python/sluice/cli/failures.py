@@ -10,7 +10,9 @@ from sluice.api.auth import KeysMissingError
 from sluice.app.settings.validation import SettingsError
 from sluice.cli.formatting import printable, printable_lines
 from sluice.client.errors import SluiceApiError
+from sluice.domain.dataset import DefinitionsError
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.ports.source import SourceError
 from sluice.ports.store_errors import ForeignObjects, NewerSchemaError, StoreError, StoreFull, StoreRefused
 
 FAILED = 1
@@ -38,7 +40,9 @@ def describe(error: Exception) -> CommandFailure:
     match error:
         case SluiceError():
             text = _sluice_error(error)
-        case SettingsError() | KeysMissingError():
+        case SourceError():
+            text = f"sluice: {printable(str(error))}"
+        case SettingsError() | KeysMissingError() | DefinitionsError():
             text, exit_code = f"sluice: {error}", WRONG_USAGE
         case ForeignObjects():
             text = f"sluice: {error.code_shown}: {printable(str(error))}"

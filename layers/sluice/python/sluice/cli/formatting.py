@@ -88,10 +88,10 @@ def lines_of(rows: Sequence[tuple[str, ...]], *, gap: str = "  ") -> list[str]:
     ]
 
 
-def json_of(value: object) -> str:
+def json_of(value: object, *, is_line: bool = False) -> str:
     """A value as JSON that people can read too; what a terminal would obey is escaped, which JSON may be anywhere."""
     try:
-        text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+        text = msgspec.json.format(msgspec.json.encode(value), indent=0 if is_line else 2).decode()
     except UnicodeEncodeError:  # the name of a file that is no text
-        text = json.dumps(msgspec.to_builtins(value), indent=2)
+        text = json.dumps(msgspec.to_builtins(value), indent=None if is_line else 2)
     return printable_lines(text)

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sluice.app.settings.yaml_tree import construct, read_text, yaml_problem
+
 PREFIX = "SLUICE_"
 
 OTHER_VARIABLES = frozenset({"SLUICE_CONFIG", "SLUICE_SERVER", "SLUICE_TOKEN", "SLUICE_URL"})
@@ -151,11 +153,8 @@ class FileEntry(NamedTuple):
 
 def read_settings_file(path: Path, problems: list[str]) -> list[FileEntry]:
     """Read the entries in order; whatever is wrong with the file as a whole goes to ``problems``."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        problems.append(f"{path}: cannot be read: {reason}")
+    text = read_text(path, str(path), problems)
+    if text is None:
         return []
     import yaml  # noqa: PLC0415  # only who has a file pays for the parser
 
@@ -163,16 +162,14 @@ def read_settings_file(path: Path, problems: list[str]) -> list[FileEntry]:
     try:
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
-        if root is None or _construct(loader, root, deep=False) is None:
+        if root is None or construct(loader, root, deep=False) is None:
             return []
         if not isinstance(root, yaml.MappingNode):
             problems.append(f"{file_name}: is not a mapping of categories")
             return []
         return list(_entries(loader, root, file_name, problems))
     except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{file_name}:{mark.line + 1}" if mark else file_name
-        problems.append(f"{where}: is not YAML: {getattr(error, 'problem', None) or 'unreadable'}")
+        problems.append(yaml_problem(error, file_name))
         return []
     finally:
         if loader is not None:
@@ -189,21 +186,9 @@ def _entries(
         if isinstance(category_node, yaml.MappingNode):
             for name, node in _pairs(loader, category_node, f"{file_name} in {category}", problems):
                 source = f"{file_name}:{node.start_mark.line + 1} {category}.{name}"
-                yield FileEntry(category, name, _construct(loader, node), source)
-        elif _construct(loader, category_node, deep=False) is not None:  # an empty one has lines that are comments
+                yield FileEntry(category, name, construct(loader, node), source)
+        elif construct(loader, category_node, deep=False) is not None:  # an empty one has lines that are comments
             yield FileEntry(category, None, None, f"{file_name}:{line} {category}")
-
-
-def _construct(loader: yaml.SafeLoader, node: yaml.Node, *, deep: bool = True) -> object:
-    """Give a node's value; what the parser cannot convert, such as a date that no calendar has, is no YAML either."""
-    import yaml  # noqa: PLC0415  # loaded by the caller already
-
-    try:
-        value: object = loader.construct_object(node, deep=deep)
-    except (ValueError, TypeError, LookupError, AttributeError):
-        problem = "a value is none of its kind; text that looks like a date or a number stands in quotes"
-        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
-    return value
 
 
 def _pairs(
@@ -212,7 +197,7 @@ def _pairs(
     """Yield the pairs of a mapping; a key that stands there twice is a problem, not a silent last word."""
     seen: set[str] = set()
     for key_node, node in mapping.value:
-        key = str(_construct(loader, key_node))
+        key = str(construct(loader, key_node))
         if key in seen:
             problems.append(f"{where}: {key} is given twice, again on line {key_node.start_mark.line + 1}")
             continue

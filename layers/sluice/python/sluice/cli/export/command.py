@@ -178,10 +178,10 @@ def check_input(rows: Path) -> None:
         raise typer.BadParameter(f"{rows} is a directory", param_hint="INPUT")
 
 
-def check_output(output: Path, rows: Path) -> Path:
+def check_output(output: Path, rows: Path | None) -> Path:
     """Find where the file goes. Raises ``typer.BadParameter`` where no new file can take the name."""
     try:
-        target, source = output.resolve(), rows.resolve()
+        target, source = output.resolve(), rows.resolve() if rows is not None else None
     except (RuntimeError, OSError):  # which of them depends on the release of Python
         raise typer.BadParameter(f"{output} or {rows} is a link to itself", param_hint="-o") from None
     if target.exists() and not target.is_file():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sluice.adapters.directory.atomic_file import whole_file
 from sluice.adapters.forwarding_store import ForwardingStore
@@ -17,7 +17,6 @@ from sluice.app.backends import open_ports
 from sluice.app.settings.schema import Storage
 from sluice.app.settings.validation import Settings
 from sluice.cli.export.progress import ProgressDisplay
-from sluice.cli.export.table_input import TableInput
 from sluice.cli.formatting import counted, size
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
@@ -37,6 +36,20 @@ from sluice.usecases.sending.ingest_table import ingest_table
 from sluice.usecases.sending.open_export import OpenRequest
 
 _ARCHIVE = ".zip"
+
+
+class LocalTable(Protocol):
+    """A table that is read once, from front to end, with one batch in memory."""
+
+    @property
+    def size(self) -> int | None:
+        """What ``position`` is at the end; None where that is not known before."""
+
+    def position(self) -> int:
+        """How far it is read."""
+
+    def batches(self, params: ExportParams, limits: Limits) -> Iterator[TableBatch]:
+        """Yield the rows in the batches that a service would cut them into."""
 
 
 class Exported(NamedTuple):
@@ -95,7 +108,7 @@ class CountingStore(ForwardingStore):
         return super().get(key)
 
 
-def export_locally(table: TableInput, params: ExportParams, *, output: Path, progress: ProgressDisplay) -> Exported:
+def export_locally(table: LocalTable, params: ExportParams, *, output: Path, progress: ProgressDisplay) -> Exported:
     """Open, put, close, compose, copy: what the service does, with nothing left but the file.
 
     Needs room beside the output for about twice the file and for the rows,
@@ -142,7 +155,7 @@ def check_name(output: Path, delivered: str) -> None:
 
 
 def _batches(
-    table: TableInput, params: ExportParams, limits: Limits, progress: ProgressDisplay
+    table: LocalTable, params: ExportParams, limits: Limits, progress: ProgressDisplay
 ) -> Iterator[TableBatch]:
     """Yield the batches of the input, and show how far it is read whenever one of them was stored."""
     rows = 0

@@ -1,0 +1,1 @@
+"""Tables that rows are read from, by the database that they are in."""

@@ -1,0 +1,89 @@
+"""Reads YAML files strictly: no key twice, and every mistake with its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import yaml
+
+READ_MAX = 1 << 20
+"""Bytes of one file: a definition is some lines."""
+
+
+def read_text(path: Path, place: str, problems: list[str]) -> str | None:
+    """The file's text; whatever is wrong with it goes to ``problems``."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        problems.append(f"{place}: cannot be read: {reason}")
+        return None
+    return text
+
+
+def yaml_problem(error: Exception, place: str) -> str:
+    """What the parser found, with the line."""
+    mark = getattr(error, "problem_mark", None)
+    where = f"{place}:{mark.line + 1}" if mark else place
+    return f"{where}: is not YAML: {getattr(error, 'problem', None) or 'unreadable'}"
+
+
+def construct(loader: yaml.SafeLoader, node: yaml.Node, *, deep: bool = True) -> object:
+    """Give a node's value; what the parser cannot convert, such as a date that no calendar has, is no YAML either."""
+    import yaml  # noqa: PLC0415  # loaded by the caller already
+
+    try:
+        value: object = loader.construct_object(node, deep=deep)
+    except (ValueError, TypeError, LookupError, AttributeError):
+        problem = "a value is none of its kind; text that looks like a date or a number stands in quotes"
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
+    return value
+
+
+def read_yaml(path: Path, place: str, problems: list[str]) -> Any:
+    """The file's value, None where there is none or something is wrong, which goes to ``problems``."""
+    text = read_text(path, place, problems)
+    if text is None:
+        return None
+    if len(text) > READ_MAX:
+        problems.append(f"{place}: has more than {READ_MAX:,} characters")
+        return None
+    import yaml  # noqa: PLC0415  # only who has a file pays for the parser
+
+    loader = None
+    try:
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        if root is None:
+            problems.append(f"{place}: is empty")
+            return None
+        _refuse_twice(root, set())
+        return construct(loader, root)
+    except (yaml.YAMLError, RecursionError) as error:
+        problems.append(yaml_problem(error, place))
+        return None
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _refuse_twice(node: yaml.Node, seen: set[int]) -> None:
+    """Raise ``MarkedYAMLError`` for a key that stands twice in one mapping, which would be a silent last word."""
+    import yaml  # noqa: PLC0415  # loaded by the caller already
+
+    if id(node) in seen:  # a part that is named and used again
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        keys: set[str] = set()
+        for key, value in node.value:
+            if key.value in keys:
+                raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
+            if isinstance(key, yaml.ScalarNode):
+                keys.add(key.value)
+            _refuse_twice(value, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_twice(item, seen)

@@ -1,0 +1,87 @@
+"""`sluice dataset`: see which tables may become files, and whether their definitions hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sluice.app.definitions import load_definitions
+from sluice.cli.data_options import AsJson
+from sluice.cli.formatting import counted, json_of, lines_of, printable, say
+
+commands = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="See which tables may become files, and whether their definitions hold.",
+)
+
+Folder = Annotated[
+    Path,
+    typer.Option(
+        "--definitions", metavar="DIR", envvar="SLUICE_DEFINITIONS", help="Where connections/ and datasets/ are."
+    ),
+]
+DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="The dataset.")]
+PREVIEW_ROWS_MAX = 1_000
+
+
+@commands.command("check")
+def check(definitions: Folder) -> None:
+    """Read all definitions, and begin to read each table: every mistake is named at once."""
+    found = load_definitions(definitions)
+    for name, dataset in sorted(found.datasets.items()):
+        with found.source_of(dataset).reading() as slices:
+            next(slices, None)
+        say(f"{name}: {counted(len(dataset.columns), 'column')} of {printable(dataset.source.table)}")
+    say(f"{counted(len(found.datasets), 'dataset')}, {counted(len(found.connections), 'connection')}: no mistakes")
+
+
+@commands.command("list")
+def list_all(definitions: Folder, *, as_json: AsJson = False) -> None:
+    """List the datasets."""
+    found = load_definitions(definitions)
+    if as_json:
+        say(json_of(sorted(found.datasets)))
+        return
+    for name, dataset in sorted(found.datasets.items()):
+        say(f"{name}  {printable(dataset.source.table)} of {dataset.source.connection}")
+
+
+@commands.command("show")
+def show(name: DatasetName, definitions: Folder, *, as_json: AsJson = False) -> None:
+    """Show one dataset: its table, its key and its columns."""
+    dataset = load_definitions(definitions).find(name)
+    if as_json:
+        say(json_of(dataset))
+        return
+    source = dataset.source
+    facts = [
+        ("table", f"{printable(source.table)} of {source.connection}"),
+        ("key", ", ".join(map(printable, source.key))),
+        ("consistency", source.consistency),
+        *((printable(one.name), f"{one.type} {printable(one.spec().name)}".rstrip()) for one in dataset.columns),
+    ]
+    say("\n".join(lines_of(facts)))
+
+
+@commands.command("preview")
+def preview(
+    name: DatasetName,
+    definitions: Folder,
+    rows: Annotated[int, typer.Option(min=1, max=PREVIEW_ROWS_MAX, help="How many.")] = 20,
+) -> None:
+    """Print the first rows as JSON, one in each line, as a file would have them."""
+    found = load_definitions(definitions)
+    dataset = found.find(name)
+    headers = [column.spec().name for column in dataset.columns]
+    left = rows
+    with found.source_of(dataset).reading() as slices:
+        for part in slices:
+            for row in part.rows[:left]:
+                say(json_of(dict(zip(headers, row, strict=True)), is_line=True))
+            left -= len(part.rows)
+            if left <= 0:
+                return

@@ -1,0 +1,257 @@
+"""A table of SQLite is read whole, each row once, in an order that can be taken up again; or it says why not."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluice.adapters.sources import sqlite as source_module
+from sluice.adapters.sources.sqlite import SqliteSource
+from sluice.domain.dataset import TableSource
+from sluice.ports.source import Cursor, Slice, SourceError
+
+ROWS = [(number, f"name {number}") for number in range(1, 11)]
+EVIL = ['a"b', "x; DROP TABLE t; --", "sel ect", "名", "t.id"]
+
+
+@pytest.fixture(autouse=True)
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_module, "PAGE_ROWS", 3)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "shop.db"
+
+
+def made(file: Path, *statements: str, rows: Sequence[Sequence[Any]] = (), wal: bool = True) -> Path:
+    """A file with a table ``t``, whose rows are ``rows``."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as db:
+        if wal:
+            db.execute("PRAGMA journal_mode=WAL")
+        for statement in statements or ("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT)",):
+            db.execute(statement)
+        for row in rows:
+            db.execute(f"INSERT INTO t VALUES ({', '.join('?' * len(row))})", row)
+    return file
+
+
+def source(
+    file: Path,
+    columns: Sequence[str] = ("id", "name"),
+    key: tuple[str, ...] = ("id",),
+    table: str = "t",
+    consistency: Literal["snapshot", "key"] = "snapshot",
+) -> SqliteSource:
+    return SqliteSource(file, TableSource(connection="c", table=table, key=key, consistency=consistency), columns)
+
+
+def slices_of(reading: SqliteSource, after: Cursor | None = None) -> list[Slice]:
+    with reading.reading(after) as slices:
+        return list(slices)
+
+
+def rows_of(slices: Sequence[Slice]) -> list[tuple[Any, ...]]:
+    return [row for part in slices for row in part.rows]
+
+
+def test_every_row_comes_once_in_the_order_of_the_key_and_from_any_place_on(file: Path) -> None:
+    reading = source(made(file, rows=ROWS[::-1]))
+    slices = slices_of(reading)
+    assert rows_of(slices) == ROWS
+    assert len(slices) > 1
+    for place, part in enumerate(slices, 1):
+        assert rows_of(slices_of(reading, part.cursor)) == rows_of(slices[place:])
+    assert slices_of(source(made(file.with_name("empty.db")))) == []
+
+
+def test_a_slice_ends_where_it_is_large(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_module, "SLICE_BYTES", 100)
+    slices = slices_of(source(made(file, rows=[(1, "x" * 50), (2, "y"), (3, "z")])))
+    assert [len(part.rows) for part in slices] == [1, 2]
+    assert all(part.bytes >= sum(len(str(cell)) for row in part.rows for cell in row) for part in slices)
+
+
+KEYS = st.one_of(
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=3),
+    st.sampled_from(["a", "A", "ä", "Ä", "b ", "b", "10", "9"]),
+    st.binary(max_size=2),
+)
+
+
+@given(
+    st.lists(st.tuples(KEYS, KEYS), max_size=12, unique_by=repr),
+    st.sampled_from(["", "INTEGER", "REAL", "NUMERIC", "TEXT", "TEXT COLLATE NOCASE", "TEXT COLLATE RTRIM", "BLOB"]),
+    st.sampled_from(["", "WITHOUT ROWID"]),
+)
+def test_keys_of_any_values_types_and_orders_leave_no_row_out(
+    keys: list[tuple[Any, Any]], kind: str, without: str
+) -> None:
+    with TemporaryDirectory() as folder:
+        file = made(
+            Path(folder) / "k.db",
+            f"CREATE TABLE t (a {kind} NOT NULL, b {kind} NOT NULL, n, "
+            f"PRIMARY KEY (a COLLATE BINARY, b COLLATE BINARY)) {without}",
+        )
+        with closing(sqlite3.connect(file, isolation_level=None)) as db:
+            for number, pair in enumerate(keys):
+                db.execute("INSERT OR IGNORE INTO t VALUES (?, ?, ?)", (*pair, number))
+            stored = {number for (number,) in db.execute("SELECT n FROM t")}
+        slices = slices_of(source(file, ["n"], ("a", "b")))
+        found = [number for (number,) in rows_of(slices)]
+        assert sorted(found) == sorted(stored)
+        for place, part in enumerate(slices, 1):
+            assert rows_of(slices_of(source(file, ["n"], ("a", "b")), part.cursor)) == rows_of(slices[place:])
+
+
+def test_values_are_exact(file: Path) -> None:
+    values = [2**63 - 1, -(2**63), 0.1, 1 / 3, 1e300, 5e-324, -0.0, "007", "", None, b"\x00\xff", "名 😀", "a\0b"]
+    reading = source(made(file, "CREATE TABLE t (id INTEGER PRIMARY KEY, v)", rows=list(enumerate(values))), ["v"])
+    expected = [*values]
+    expected[2:7] = ["0.1", "0.3333333333333333", "1e+300", "5e-324", "-0.0"]
+    expected[10] = "AP8="
+    assert [cell for (cell,) in rows_of(slices_of(reading))] == expected
+
+
+def test_bytes_that_are_no_text_are_seen_by_the_check_of_values(file: Path) -> None:
+    reading = source(made(file, "CREATE TABLE t (id INTEGER PRIMARY KEY, v)"), ["v"])
+    with closing(sqlite3.connect(file, isolation_level=None)) as db:
+        db.execute("INSERT INTO t VALUES (1, CAST(x'61ff' AS TEXT))")
+    assert rows_of(slices_of(reading)) == [("a\udcff",)]
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_any_name_is_a_name_and_nothing_else(file: Path, name: str) -> None:
+    quoted = '"' + name.replace('"', '""') + '"'
+    made(file, f"CREATE TABLE {quoted} ({quoted} INTEGER PRIMARY KEY, v)", f"INSERT INTO {quoted} VALUES (1, 'x')")
+    assert rows_of(slices_of(source(file, [name, "v"], (name,), name))) == [(1, "x")]
+
+
+def test_a_snapshot_is_of_one_moment_and_its_writers_go_on(file: Path) -> None:
+    reading = source(made(file, rows=ROWS))
+    with reading.reading() as slices, closing(sqlite3.connect(file, isolation_level=None)) as writer:
+        found = rows_of([next(slices)])
+        writer.execute("DELETE FROM t WHERE id IN (2, 8)")
+        writer.execute("UPDATE t SET id = id + 100 WHERE id IN (3, 9)")
+        writer.execute("UPDATE t SET name = 'other'")
+        writer.execute("INSERT INTO t VALUES (50, 'new')")
+        found += rows_of(list(slices))
+    assert found == ROWS
+    assert len(rows_of(slices_of(reading))) == len(ROWS) - 1
+
+
+def test_by_key_each_row_that_stays_where_it_is_comes_once_whatever_others_do(file: Path) -> None:
+    reading = source(made(file, rows=ROWS, wal=False), consistency="key")
+    seen: list[int] = []
+    with reading.reading() as slices, closing(sqlite3.connect(file, isolation_level=None)) as writer:
+        for turn, part in enumerate(slices):
+            seen += [row[0] for row in part.rows]
+            writer.execute("DELETE FROM t WHERE id = ?", (8 if turn == 0 else 1,))
+            writer.execute("INSERT INTO t VALUES (?, 'new')", (-turn - 1,))
+            writer.execute("UPDATE t SET id = -100 WHERE id = 9")
+    assert len(seen) == len(set(seen))
+    assert set(range(1, 8)) | {10} <= set(seen)
+
+
+def refusal(reading: SqliteSource) -> str:
+    with pytest.raises(SourceError) as refused:
+        slices_of(reading)
+    return str(refused.value)
+
+
+NOT_UNIQUE = "no unique index of table t of shop.db is made of columns of the key"
+
+
+@pytest.mark.parametrize(
+    ("statements", "how", "said"),
+    [
+        ((), {"table": "u"}, "there is no table u in shop.db"),
+        ((), {"columns": ["id", "nam"]}, "table t of shop.db has no column nam; it has id, name"),
+        ((), {"key": ("no",)}, "has no column no"),
+        ((), {"key": ("name",)}, NOT_UNIQUE),
+        (("CREATE TABLE t (id, name)",), {}, NOT_UNIQUE),
+        (("CREATE TABLE t (id, name, PRIMARY KEY (id, name))",), {}, NOT_UNIQUE),
+        (("CREATE TABLE t (id, name)", "CREATE UNIQUE INDEX i ON t (id) WHERE id > 0"), {}, NOT_UNIQUE),
+        (("CREATE TABLE t (id, name)", "CREATE UNIQUE INDEX i ON t (abs(id))"), {}, NOT_UNIQUE),
+        (("CREATE TABLE u (id INTEGER PRIMARY KEY, name)", "CREATE VIEW t AS SELECT * FROM u"), {}, NOT_UNIQUE),
+        (
+            ("CREATE TABLE t (id UNIQUE, name)", "INSERT INTO t VALUES (NULL, 'x')"),
+            {},
+            "without a value in its key",
+        ),
+    ],
+)
+def test_a_table_that_is_not_as_it_is_defined_is_refused_before_its_first_row(
+    file: Path, statements: tuple[str, ...], how: dict[str, Any], said: str
+) -> None:
+    assert said in refusal(source(made(file, *statements), **how))
+
+
+def test_a_key_may_be_more_than_what_is_unique(file: Path) -> None:
+    made(file, "CREATE TABLE t (id UNIQUE NOT NULL, name NOT NULL)", rows=ROWS)
+    assert rows_of(slices_of(source(file, key=("name", "id")))) == sorted(ROWS, key=lambda row: row[1])
+
+
+def test_a_snapshot_of_a_file_whose_writers_would_wait_is_refused_with_the_way_out(file: Path) -> None:
+    made(file, rows=ROWS, wal=False)
+    assert "consistency: key" in refusal(source(file))
+    assert rows_of(slices_of(source(file, consistency="key"))) == ROWS
+
+
+def test_what_is_no_file_of_sqlite_says_so(tmp_path: Path) -> None:
+    assert "there is no file" in refusal(source(tmp_path / "none.db"))
+    (tmp_path / "text.db").write_text("not a database, but long enough to be looked at as one" * 20)
+    assert "table t of text.db: file is not a database" in refusal(source(tmp_path / "text.db"))
+
+
+def test_a_column_that_is_dropped_between_two_pages_ends_the_reading(file: Path) -> None:
+    reading = source(made(file, rows=ROWS, wal=False), consistency="key")
+    with reading.reading() as slices:
+        next(slices)
+        with closing(sqlite3.connect(file, isolation_level=None)) as writer:
+            writer.execute("ALTER TABLE t DROP COLUMN name")
+        with pytest.raises(SourceError, match="no such column"):
+            list(slices)
+
+
+def test_an_error_of_who_has_the_rows_is_none_of_the_source(file: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="another file"), source(made(file, rows=ROWS)).reading():
+        raise sqlite3.OperationalError("another file")
+
+
+@pytest.mark.parametrize(
+    ("columns", "key"),
+    [
+        ("id INTEGER PRIMARY KEY, name TEXT", ("id",)),
+        ("id TEXT, name TEXT, PRIMARY KEY (id, name)", ("id", "name")),
+        ("id INTEGER, name TEXT, PRIMARY KEY (id, name)", ("id", "name")),
+    ],
+)
+def test_a_page_begins_where_the_one_before_ended_without_looking_at_what_is_before(
+    file: Path, columns: str, key: tuple[str, ...]
+) -> None:
+    reading = source(made(file, f"CREATE TABLE t ({columns})"), key=key)
+    with closing(sqlite3.connect(file)) as db:
+        query = reading.page_query(is_first=False, collates=False)
+        plan = " ".join(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {query}", [*["1"] * len(key), 10]))
+    assert "SEARCH t USING" in plan
+    assert "TEMP B-TREE" not in plan
+
+
+def test_the_table_is_only_read(file: Path) -> None:
+    made(file, rows=ROWS, wal=False)
+    before = file.read_bytes()
+    file.chmod(0o444)
+    slices_of(source(file, consistency="key"))
+    assert file.read_bytes() == before
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
