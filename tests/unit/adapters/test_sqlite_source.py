@@ -101,7 +101,7 @@ def test_keys_of_any_values_types_and_orders_leave_no_row_out(
         file = made(
             Path(folder) / "k.db",
             f"CREATE TABLE t (a {kind} NOT NULL, b {kind} NOT NULL, n, "
-            f"PRIMARY KEY (a COLLATE BINARY, b COLLATE BINARY)) {without}",
+            f"PRIMARY KEY ({'a COLLATE BINARY, b COLLATE BINARY' if 'COLLATE' in kind else 'a, b'})) {without}",
         )
         with closing(sqlite3.connect(file, isolation_level=None)) as db:
             for number, pair in enumerate(keys):
@@ -155,7 +155,7 @@ def test_by_key_each_row_that_stays_where_it_is_comes_once_whatever_others_do(fi
     seen: list[int] = []
     with reading.reading() as slices, closing(sqlite3.connect(file, isolation_level=None)) as writer:
         for turn, part in enumerate(slices):
-            seen += [row[0] for row in part.rows]
+            seen += [int(str(row[0])) for row in part.rows]
             writer.execute("DELETE FROM t WHERE id = ?", (8 if turn == 0 else 1,))
             writer.execute("INSERT INTO t VALUES (?, 'new')", (-turn - 1,))
             writer.execute("UPDATE t SET id = -100 WHERE id = 9")

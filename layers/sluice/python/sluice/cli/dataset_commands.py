@@ -15,7 +15,9 @@ commands = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
-    help="See which tables may become files, and whether their definitions hold.",
+    help="See which tables may become files, and whether their definitions hold.\n\nExamples:\n"
+    "  sluice dataset check --definitions /etc/sluice/definitions\n"
+    "  sluice dataset preview orders --definitions /etc/sluice/definitions --rows 5",
 )
 
 Folder = Annotated[

@@ -126,7 +126,7 @@ class SqliteSource:
         behind = "" if is_first else f"WHERE ({', '.join(key)}) > ({', '.join('?' * len(key))})"
         chosen = ", ".join(f"t.{_quoted(name)}" for name in (*self._columns, *self._source.key))
         table = _quoted(self._source.table)
-        return f"SELECT {chosen} FROM {table} AS t {behind} ORDER BY {', '.join(key)} LIMIT ?"  # noqa: S608  # as above
+        return f"SELECT {chosen} FROM {table} AS t {behind} ORDER BY {', '.join(key)} LIMIT ?"  # noqa: S608  # names in quotes
 
 
 class _Column(NamedTuple):

@@ -12,7 +12,7 @@ from sluice.app.settings.yaml_tree import construct, read_text, yaml_problem
 
 PREFIX = "SLUICE_"
 
-OTHER_VARIABLES = frozenset({"SLUICE_CONFIG", "SLUICE_SERVER", "SLUICE_TOKEN", "SLUICE_URL"})
+OTHER_VARIABLES = frozenset({"SLUICE_CONFIG", "SLUICE_DEFINITIONS", "SLUICE_SERVER", "SLUICE_TOKEN", "SLUICE_URL"})
 """Variables of the command line, which are no settings of the service."""
 
 ALIASES = {

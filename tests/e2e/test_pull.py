@@ -1,0 +1,119 @@
+"""`sluice pull`: a table of the application's own database becomes a file, by its definition alone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from tests.support.command_line import sluice
+
+ROWS = 12_345
+PAGE = Path(__file__).parents[2] / "docs/datasets.md"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The page's definitions, and the database that they are about."""
+    text = PAGE.read_text(encoding="utf-8")
+    blocks = [block.partition("\n")[2] for block in text.split("```")[1::2] if block.startswith("yaml")]
+    for block in blocks:
+        name = block.partition(" ")[2].partition("\n")[0]
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(block)
+    with closing(sqlite3.connect(tmp_path / "definitions" / "shop.db")) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute(
+            "CREATE TABLE orders (id INTEGER PRIMARY KEY, email TEXT, amount REAL, paid INTEGER, created_at TEXT)"
+        )
+        db.executemany("INSERT INTO orders VALUES (?, ?, ?, ?, ?)", map(row, range(1, ROWS + 1)))
+        db.commit()
+    return tmp_path
+
+
+def row(number: int) -> tuple[int, str | None, float, int, str]:
+    at = f"2026-03-{number % 28 + 1:02} 10:00:00"
+    return number, None if number % 7 == 0 else f"名 {number}@example.com", number / 8, number % 2, at
+
+
+def pull(folder: Path, *arguments: str, exit_code: int = 0) -> str:
+    done = sluice("pull", *arguments, "--definitions", folder / "definitions", exit_code=exit_code)
+    return done.stderr if exit_code else done.stdout
+
+
+def test_every_row_of_the_table_is_in_the_file_as_the_page_defines_it(folder: Path) -> None:
+    made = json.loads(pull(folder, "orders", "-o", str(folder / "orders.csv"), "--json"))
+    assert (made["rows"], made["read_as"]) == (ROWS, "orders, snapshot")
+    with (folder / "orders.csv").open(encoding="utf-8-sig", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["Order id", "email", "amount", "paid", "created_at"]
+    assert len(rows) == ROWS
+    for number, (order, email, amount, paid, at) in enumerate(rows, 1):
+        expected = row(number)
+        assert (int(order), email or None, float(amount), at) == (expected[0], expected[1], expected[2], expected[4])
+        assert paid == ("yes" if expected[3] else "no")
+
+
+def test_a_workbook_has_the_columns_that_are_asked_for_in_their_order(folder: Path) -> None:
+    pull(folder, "orders", "-o", str(folder / "few.xlsx"), "--columns", "amount,id")
+    with closing(openpyxl.load_workbook(folder / "few.xlsx", read_only=True)) as book:
+        rows = list(book.worksheets[0].iter_rows(values_only=True))
+    assert rows[:2] == [("amount", "Order id"), (0.125, 1)]
+    assert len(rows) == ROWS + 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["order", "-o", "x.csv"], "did you mean orders?"),
+        (["orders", "-o", "x.csv", "--columns", "id,mail"], "orders has no column 'mail'; it has id, email"),
+        (["orders", "-o", "x.csv", "--columns", "id,id"], "a column is named twice"),
+        (["orders", "-o", "x.doc"], "the name ends in"),
+    ],
+)
+def test_what_is_asked_for_wrongly_makes_no_file_and_says_why(folder: Path, arguments: list[str], said: str) -> None:
+    place = [str(folder / one) if one.startswith("x.") else one for one in arguments]
+    assert said in " ".join(pull(folder, *place, exit_code=2).split())
+    assert not list(folder.glob("x.*"))
+
+
+def test_a_table_that_changed_since_its_definition_makes_no_file(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "definitions" / "shop.db")) as db:
+        db.execute("ALTER TABLE orders DROP COLUMN paid")
+    said = pull(folder, "orders", "-o", str(folder / "x.csv"), exit_code=1)
+    assert "table orders of shop.db has no column paid" in said
+    assert (
+        "has no column paid" in sluice("dataset", "check", "--definitions", folder / "definitions", exit_code=1).stderr
+    )
+    assert not list(folder.glob("*x.csv*"))
+
+
+def test_a_value_that_is_none_of_its_type_is_named_by_row_and_column_and_makes_no_file(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "definitions" / "shop.db")) as db:
+        db.execute("UPDATE orders SET created_at = 'soon' WHERE id = 9000")
+        db.commit()
+    said = pull(folder, "orders", "-o", str(folder / "x.csv"), exit_code=1)
+    assert "INVALID_VALUE" in said
+    assert "row 9,000" in said or "row 9000" in said
+    assert "created_at" in said
+    assert "soon" not in said
+    assert not list(folder.glob("*x.csv*"))
+
+
+def test_definitions_are_checked_listed_shown_and_previewed(folder: Path) -> None:
+    def dataset(*arguments: str) -> str:
+        return sluice("dataset", *arguments, "--definitions", folder / "definitions").stdout
+
+    assert dataset("check") == "orders: 5 columns of orders\n1 dataset, 1 connection: no mistakes\n"
+    assert dataset("list") == "orders  orders of app\n"
+    assert json.loads(dataset("list", "--json")) == ["orders"]
+    assert "consistency  snapshot" in dataset("show", "orders")
+    assert json.loads(dataset("show", "orders", "--json"))["source"]["key"] == ["id"]
+    lines = dataset("preview", "orders", "--rows", "3").splitlines()
+    assert [json.loads(line)["Order id"] for line in lines] == [1, 2, 3]
+    assert json.loads(lines[0])["amount"] == "0.125"
