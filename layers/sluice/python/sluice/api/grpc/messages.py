@@ -107,7 +107,6 @@ class Requests(Generic[RequestT]):
                 if any(next(self._raw, None) is not None for _ in range(CHECKS)):
                     raise AssertionError("a message came after the end of its stream")
                 raise StopIteration
-        self._room.arrived(len(data))
         self._check_key()
         return data
 
