@@ -24,6 +24,7 @@ from sluice.api.grpc.server import REQUESTS_OF_TENANT, GrpcLimits
 from sluice.api.grpc.service import METHODS
 from sluice.api.http.routes.health import HealthApp, HealthChecks
 from sluice.api.http.server.server import HttpServer, ListenOn
+from sluice.api.service import DECODED_MAX
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TenantId
@@ -123,6 +124,23 @@ def test_streams_that_wait_for_their_senders_keep_no_call_without_rows_out(memor
             stream.write(sending(rows_of(1, 2), 1))
             assert stream.read().batch_ack.records == 2
         end(streams)
+
+
+def test_a_question_waits_for_no_batch_that_is_decoded(memory: MemoryService) -> None:
+    with serving(memory) as target, closing(GrpcClient(target, memory.token())) as client:
+        task_id = client.call("OpenExport", metadata_of(("ID", "Name"))).task_id
+        for _ in range(DECODED_MAX):
+            assert memory.service.decoding.acquire(timeout=WAIT_S)
+        client.call("QueryTaskStatus", pb.TaskStatusRequest(task_id=task_id))
+        client.call("ListTasks", pb.ListTasksRequest())
+        with ThreadPoolExecutor(1) as pool:
+            batch = pb.PutBatchRequest(task_id=task_id, batch=batch_of(rows_of(1, 2), 1))
+            put = pool.submit(client.call, "PutBatch", batch)
+            client.call("ListTasks", pb.ListTasksRequest())
+            assert not put.done(), "a batch has its turn"
+            for _ in range(DECODED_MAX):
+                memory.service.decoding.release()
+            assert put.result(WAIT_S).records == 2
 
 
 def test_a_request_that_does_not_come_keeps_its_tenant_from_few_others_and_other_tenants_from_none(
