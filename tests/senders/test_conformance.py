@@ -338,6 +338,16 @@ def test_a_key_of_any_language_is_the_same_export_for_every_client_or_refused(
         assert (said["code"], "ASCII" in said["message"]) == ("USAGE", True)
 
 
+@pytest.mark.parametrize("key", ["{} ", " {}", "{}\u3000"], ids=["behind", "before", "wide"])
+def test_a_key_with_blanks_at_its_ends_is_refused(
+    sender: Sender, service: ServiceProcess, tmp_path: Path, key: str
+) -> None:
+    """HTTP takes them away, so that it would be another key's export."""
+    name = f"blanks {sender.name}"
+    said = sender.failed(job(service.url, tmp_path, rows=5, idempotency_key=key.format(name)))
+    assert (said["code"], "key" in said["message"].lower()) == ("USAGE", True)
+
+
 def test_a_notice_is_taken_from_who_has_the_secret_and_from_this_time_alone(sender: Sender) -> None:
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     notice = '{"type": "export.completed", "name": "订单"}'

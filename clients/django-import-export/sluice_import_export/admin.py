@@ -34,6 +34,8 @@ _KEPT = "sluice_exports"
 """In the session: model and watch address of the exports that the user asked for, by their ids."""
 _KEPT_MAX = 50
 _OWN_DATA = ("get_data_for_export", "get_export_data")
+_CHANGED = {"BATCH_CONFLICT", "BATCHES_EXTRA", "TOTALS_MISMATCH", "ALREADY_CLOSED"}
+"""What the service says of other or fewer rows than an earlier run sent under the key."""
 
 
 class SluiceExportMixin(ExportMixin):
@@ -185,7 +187,7 @@ def send_whole(client: Client, table: Table, *, on_open: Callable[[Export], obje
         try:
             return send(restart=False)
         except SluiceApiError as error:
-            if error.code != "BATCH_CONFLICT" or how["idempotency_key"] is None:
+            if error.code not in _CHANGED or how["idempotency_key"] is None:
                 raise
         return send(restart="stopped")
     except BaseException as error:

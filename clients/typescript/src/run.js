@@ -48,6 +48,9 @@ export class Run {
     if (key !== undefined && (typeof key !== 'string' || !/^[^\x00-\x1f\x7f\p{Surrogate}]+$/u.test(key))) {
       throw new UsageError('A key is printable text.');
     }
+    if (key !== undefined && key.trim() !== key) {
+      throw new UsageError('A key has no blanks at its ends: HTTP takes them away, and two keys would be one.');
+    }
     if (key?.startsWith(OWN_KEYS)) throw new UsageError(`No key begins with '${OWN_KEYS}': the client makes such keys.`);
     this.isFound = taskId !== '';
     this.#calls = calls;

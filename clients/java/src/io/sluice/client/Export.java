@@ -59,8 +59,9 @@ public final class Export {
     }
 
     /**
-     * A name that your program knows again after a crash: the same key goes on with the same export. Printable ASCII:
-     * {@code java.net.http} sends a question mark for other characters in a header, and two keys would be one.
+     * A name that your program knows again after a crash: the same key goes on with the same export. Printable ASCII
+     * without blanks at its ends: {@code java.net.http} sends a question mark for other characters in a header, and HTTP
+     * takes such blanks away, so that two keys would be one.
      */
     public Export key(String key) {
         run.key(key);

@@ -54,6 +54,10 @@ final class Run {
             throw new UsageException("A key is printable ASCII text: Java's HTTP client sends a question "
                     + "mark for other characters in a header, and two keys would be one.");
         }
+        if (!given.strip().equals(given)) {
+            throw new UsageException(
+                    "A key has no blanks at its ends: HTTP takes them away, and two keys would be one.");
+        }
         if (given.startsWith(Task.OWN_KEYS)) {
             throw new UsageException("No key begins with '" + Task.OWN_KEYS + "': the client makes such keys.");
         }
