@@ -229,6 +229,7 @@ def test_selected_objects_are_exported_with_texts_where_a_type_is_not_sure(site:
     assert sorted(rows[1:]) == [["1", "", "0.25", "nan"], ["2", "30.11.2026", "0.50", "0.5"]]
 
 
+GONE = ORDERS - 5_000
 CHANGES = {
     "": ("SELECT 1", "SELECT 1"),
     "another row": (
@@ -236,8 +237,7 @@ CHANGES = {
         f"UPDATE shop_order SET customer = '客户 {ORDERS}' WHERE id = {ORDERS}",
     ),
     "fewer rows": (
-        f"CREATE TABLE gone AS SELECT * FROM shop_order WHERE id <= {ORDERS - 5_000};"
-        f"DELETE FROM shop_order WHERE id <= {ORDERS - 5_000}",
+        f"CREATE TABLE gone AS SELECT * FROM shop_order WHERE id <= {GONE}; DELETE FROM shop_order WHERE id <= {GONE}",
         "INSERT INTO shop_order SELECT * FROM gone; DROP TABLE gone",
     ),
 }
@@ -268,7 +268,7 @@ def test_a_form_that_is_sent_again_after_a_kill_goes_on_unless_rows_changed_and_
     sent = exports + 1 + bool(change)
     assert exports_of(service) == sent, "both runs sent the same export, unless rows changed"
     lines = content.splitlines()[1:]
-    last = ORDERS - 5_000 if change == "fewer rows" else 0
+    last = GONE if change == "fewer rows" else 0
     assert [int(line.partition(",")[0]) for line in lines] == list(range(ORDERS, last, -1))
     assert change != "another row" or lines[0] == f"{ORDERS},changed"
     assert browser.post(address, data=form).status_code == 302

@@ -69,8 +69,11 @@ class Table:
             yield [self._cell(one, field, kind) for field, kind in zip(self._fields, self._types, strict=True)]
 
     def _read(self) -> Iterable[Any]:
-        """The objects, a queryset's by one statement: the package's pages of one that prefetches begin at an offset,
-        which another row moves, so that rows come twice and others are missing."""
+        """The objects, a queryset's by one statement.
+
+        The package's pages of one that prefetches begin at an offset, which another row moves, so that rows come twice
+        and others are missing.
+        """
         resource, objects = self._resource, self._objects
         if isinstance(objects, QuerySet) and type(resource).iter_queryset is Resource.iter_queryset:
             found: Iterable[Any] = objects.iterator(chunk_size=resource.get_chunk_size())

@@ -45,7 +45,16 @@ def encode_rows(rows: Sequence[Row], columns: Sequence[str] = ()) -> bytes:
 
 
 def cut(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Cut rows into batches; the same rows always give the same batches. A huge row is alone."""
+    """Cut rows into batches; the same rows always give the same batches. A huge row is alone.
+
+    The first batch raises ``ValueError`` for rows that were begun before.
+    """
+    with READ_ONCE.reading(rows):
+        yield from batches_of(rows)
+
+
+def batches_of(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """As ``cut``, for rows of which it is known that nothing has begun to read them."""
     batch: list[Row] = []
     chars = batches = 0
     rows_max, chars_max = BATCH_ROWS_MAX, BATCH_CHARS_MAX
