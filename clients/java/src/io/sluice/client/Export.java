@@ -95,7 +95,7 @@ public final class Export {
     }
 
     public Export write(Stream<?> rows) {
-        return write(rows.iterator(), "");
+        return write(rows, "");
     }
 
     public Export write(Iterable<?> rows, String sheet) {
@@ -103,12 +103,13 @@ public final class Export {
     }
 
     public Export write(Iterator<?> rows, String sheet) {
-        run.write(rows, sheet);
+        run.write(Source.of(rows), sheet);
         return this;
     }
 
     public Export write(Stream<?> rows, String sheet) {
-        return write(rows.iterator(), sheet);
+        run.write(Source.of(rows), sheet);
+        return this;
     }
 
     /**
@@ -126,7 +127,7 @@ public final class Export {
     }
 
     public Export push(Iterable<?> rows, String sheet) {
-        run.push(rows.iterator(), sheet);
+        run.push(Source.of(rows.iterator()), sheet);
         return this;
     }
 
@@ -136,7 +137,7 @@ public final class Export {
     }
 
     public Export pushBatch(long sequence, Iterable<?> rows, String sheet) {
-        run.pushNumbered(rows.iterator(), sheet, sequence);
+        run.pushNumbered(Source.of(rows.iterator()), sheet, sequence);
         return this;
     }
 

@@ -1,7 +1,6 @@
 package io.sluice.client;
 
 import java.time.Duration;
-import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -78,7 +77,7 @@ final class Run {
     }
 
     /** Sends a whole table, and closes once all are sent. */
-    synchronized void write(Iterator<?> rows, String sheet) {
+    synchronized void write(Source rows, String sheet) {
         refuseFound("write()");
         if (isClosedHere) {
             throw new UsageException("write() has closed this export: of one table it takes all rows at once. "
@@ -104,12 +103,12 @@ final class Run {
         }
     }
 
-    synchronized void push(Iterator<?> rows, String sheet) {
+    synchronized void push(Source rows, String sheet) {
         refuseFound("push()");
         send(opened(), rows, sheet);
     }
 
-    void pushNumbered(Iterator<?> rows, String sheet, long sequence) {
+    void pushNumbered(Source rows, String sheet, long sequence) {
         Task ready = ready();
         sending(ready).sendNumbered(rows, how(ready, sheet), sequence);
     }
@@ -224,7 +223,7 @@ final class Run {
         return task;
     }
 
-    private void send(Task open, Iterator<?> rows, String sheet) {
+    private void send(Task open, Source rows, String sheet) {
         sending(open).send(rows, how(open, sheet));
     }
 
