@@ -90,6 +90,9 @@ func (e *rowEncoder) cell(to []byte, cell any) ([]byte, error) {
 	case []byte:
 		return e.text(to, string(value))
 	case time.Time:
+		if _, offset := value.Zone(); offset%60 != 0 { // of long ago: ISO 8601 has no seconds in an offset
+			value = value.UTC()
+		}
 		return e.text(to, value.Format(time.RFC3339Nano))
 	case json.Number:
 		return e.decimal(to, value)

@@ -1,13 +1,15 @@
 package sluice
 
 import (
+	"context"
 	"database/sql"
 	"sync/atomic"
 )
 
 // Rows are a source: it gives each row to yield, until yield says false or there is none, and returns why it ended
 // early. An error that it returns is an end that no file is made of. Called again, it begins at the first row, or
-// returns an error: what goes on where it stopped would lose the rows before. A row is a slice of cells by place
+// returns an error: what goes on where it stopped would lose the rows before. Where it waits for a row, it sees itself to
+// the context that ends the waiting. A row is a slice of cells by place
 // ([]any, []string), or a map by column name (map[string]any).
 type Rows func(yield func(row any) bool) error
 
@@ -23,17 +25,47 @@ func Slice[T any](rows []T) Rows {
 	}
 }
 
-// Channel has the rows that come over a channel, until it is closed; a second reading is refused. The goroutine that
-// sends them waits for good where the reading ended early, as in a Write that failed, unless it selects on a context.
-func Channel[T any](rows <-chan T) Rows {
+// Channel has the rows that come over a channel, until it is closed; then ended says how: it gives nil where these are
+// all rows, or why they are not, and no file is made. A second reading is refused. ctx ends the waiting for a row, and
+// for how it ended; give the one of the Write.
+//
+// The goroutine that sends the rows puts how it ended into ended, whose buffer has room for one, before it closes rows. It
+// waits for good where the reading ended early, as in a Write that failed, unless it selects on a context.
+func Channel[T any](ctx context.Context, rows <-chan T, ended <-chan error) Rows {
 	return once(func(yield func(row any) bool) error {
-		for row := range rows {
-			if !yield(row) {
-				break
+		for {
+			select {
+			case row, isOpen := <-rows:
+				if !isOpen {
+					return endOf(ctx, ended)
+				}
+				if !yield(row) {
+					return nil
+				}
+			case <-ctx.Done():
+				return ctx.Err()
 			}
 		}
-		return nil
 	}, "make the channel anew")
+}
+
+// endOf is how the sender of a channel's rows ended.
+func endOf(ctx context.Context, ended <-chan error) error {
+	if ended == nil {
+		return usage("What sends rows over a channel says how it ended over another one.")
+	}
+	select {
+	case err, isSaid := <-ended:
+		if !isSaid {
+			return usage("The channel of rows was closed, but what sends them did not say how it ended.")
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // once refuses to read rows again, which would go on where the first reading ended.

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -316,7 +317,7 @@ def test_a_query_that_fails_half_way_is_no_file_and_its_error_is_named(
 ) -> None:
     name = f"half-way {keyed} {sender.name}.csv"
     key = {"idempotency_key": f"half-way {sender.name}"} if keyed else {}
-    whole = job(service.url, tmp_path, filename=name, rows=60_000, **key)
+    whole = job(service.url, tmp_path, filename=name, rows=60_000, source="once", **key)
     said = sender.failed({**whole, "fails_at": 50_003})
     assert (said["code"], said["message"]) == ("SOURCE", "the database went away")
     [left] = [one for one in CALLER.get(f"{service.url}/v1/exports").json()["tasks"] if one["filename"] == name]
@@ -336,6 +337,18 @@ def test_a_key_of_any_language_is_the_same_export_for_every_client_or_refused(
     else:
         said = sender.failed(keyed)
         assert (said["code"], "ASCII" in said["message"]) == ("USAGE", True)
+
+
+def test_a_moment_whose_offset_has_seconds_is_that_moment(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    """As those of long ago have in Shanghai and elsewhere; ISO 8601 has minutes of an offset only."""
+    odd = {"odd_row": 1, "odd_cell": 4, "odd_value": "a moment of long ago"}
+    moment = {"columns": {**COLUMNS, "serial": "datetime"}, "options": {"timezone": "Asia/Shanghai"}, **odd}
+    saved = {"filename": "old.xlsx", "save_to": str(tmp_path / "old.xlsx")}
+    sender.done(job(service.url, tmp_path, rows=1, **moment, **saved))
+    [sheet] = openpyxl.load_workbook(tmp_path / "old.xlsx").worksheets
+    assert sheet["E2"].value == datetime(1900, 12, 31)  # noqa: DTZ001 -- a workbook has no zones
 
 
 @pytest.mark.parametrize("key", ["{} ", " {}", "{}\u3000"], ids=["behind", "before", "wide"])

@@ -54,7 +54,7 @@ public final class ClientTest {
         failuresOfWrites();
         foundExports();
         progressAndSources();
-        sourcesAreToldApartByWhatTheyAre();
+        sourcesAreComparedByIdentity();
         aStreamInAStreamIsReadOneRowAfterTheOther();
         rowsOfADatabase();
         timesOfADatabase();
@@ -318,7 +318,7 @@ public final class ClientTest {
         }
     }
 
-    private static void sourcesAreToldApartByWhatTheyAre() throws Exception {
+    private static void sourcesAreComparedByIdentity() throws Exception {
         Queue broken = new Queue(new java.util.LinkedList<>(List.of(List.of(1), List.of(new Object()), List.of(3))));
         refused(InvalidRowException.class, "INVALID_VALUE", () -> table("a.csv").write(broken));
         refused(UsageException.class, "USAGE", () -> table("a.csv").write(broken));

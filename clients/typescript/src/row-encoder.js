@@ -216,7 +216,8 @@ function hasCells(cells) {
 function plainOf(cell) {
   const one = /** @type {any} */ (cell);
   if (one[Symbol.toStringTag] === 'Temporal.ZonedDateTime') {
-    // Its JSON has the zone's name behind the offset.
+    // Its JSON has the zone's name behind the offset; an offset with seconds, as long ago, its text would round.
+    if (one.offsetNanoseconds % 60e9 !== 0) return one.toInstant().toString();
     return one.toString({ timeZoneName: 'never', calendarName: 'never' });
   }
   return typeof one.toJSON === 'function' ? one.toJSON() : undefined;

@@ -24,6 +24,8 @@ class Decimal {
 }
 
 class Zoned {
+  offsetNanoseconds = 8 * 3600e9;
+
   get [Symbol.toStringTag]() {
     return 'Temporal.ZonedDateTime';
   }
@@ -37,7 +39,16 @@ class Zoned {
   }
 }
 
+class ZonedLongAgo extends Zoned {
+  offsetNanoseconds = (8 * 3600 + 5 * 60 + 43) * 1e9;
+
+  toInstant() {
+    return { toString: () => '1900-12-30T15:54:17Z' };
+  }
+}
+
 const ROWS = {
+  'an offset with seconds': [[new ZonedLongAgo()], '["1900-12-30T15:54:17Z"]'],
   'a list': [[1, 'a', null, true], '[1,"a",null,true]'],
   'no cells': [[], '[]'],
   'an object by name': [{ id: 1, name: '王伟 😀' }, '{"id":1,"name":"王伟 😀"}'],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from threading import Lock
@@ -132,7 +132,7 @@ def _plain(value: object) -> Any:
         case Decimal() if value.is_finite():
             return format(value, "f")
         case datetime() | date() | time():
-            return value.isoformat()
+            return _iso_8601(value)
         case UUID():
             return str(value)
         case Enum():
@@ -143,6 +143,14 @@ def _plain(value: object) -> Any:
             return list(value)
         case _:
             raise TypeError
+
+
+def _iso_8601(value: date | time) -> str:
+    """A moment whose offset has seconds, as those of long ago, is in UTC: ISO 8601 has no seconds in an offset."""
+    offset = value.utcoffset() if isinstance(value, datetime) else None
+    if isinstance(value, datetime) and offset is not None and offset.total_seconds() % 60:
+        return value.astimezone(UTC).isoformat()
+    return value.isoformat()
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)

@@ -7,8 +7,8 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * Sources that were read: they go on behind the last row, so that another reading would miss the first. Told apart by
- * what they are, whatever their {@code equals} says: that of a record changes with what it has read.
+ * Sources that were read: they go on behind the last row, so that another reading would miss the first. They are compared
+ * by identity, not by their {@code equals}: that of a record changes with what it has read.
  */
 final class ReadOnce {
     private final Set<Read> before = ConcurrentHashMap.newKeySet();
