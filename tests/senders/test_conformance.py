@@ -195,6 +195,31 @@ def test_a_source_that_changed_is_told_and_may_begin_anew(
     assert (again["task_id"], again["batches"]) == (anew["task_id"], 0)  # later runs go on with the new one
 
 
+def test_more_rows_than_another_run_has_closed_with_are_a_source_that_changed(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    keyed = job(service.url, tmp_path, rows=12_000, idempotency_key=f"more {sender.name}")
+    is_closed = threading.Event()
+    others: list[str] = []
+
+    def answer(asked: Asked) -> Answer:
+        if asked.path.endswith("/batches/1"):
+            forwarded(service, asked)
+            others.append(sender.done({**keyed, "rows": len(json.loads(asked.body))})["task_id"])
+            is_closed.set()
+        elif "/batches/" in asked.path:
+            is_closed.wait()
+        found = forwarded(service, asked)
+        return Answer(found.status_code, found.content.replace(service.url.encode(), server.url.encode()))
+
+    with scripted_server(answer) as server:
+        said = sender.failed({**keyed, "url": server.url})
+    assert said["code"] == "TASK_CLOSED", said
+    assert not sender.kinds or said["kind"] == "SourceChangedException"
+    done = sender.done({**keyed, "restart": "stopped", "look_s": 0.3})
+    assert ([done["task_id"]], done["batches"]) == (others, 0), "the other run's file stays"
+
+
 def test_what_goes_on_under_a_key_is_no_export_of_another_key_and_the_same_for_every_client(
     sender: Sender, service: ServiceProcess, tmp_path: Path
 ) -> None:

@@ -181,6 +181,59 @@ def test_each_row_of_a_query_that_prefetches_is_there_once_while_others_come_and
     assert int(queries) == 2 + 10, "rows are prefetched in chunks"
 
 
+TWO_REQUESTS = (
+    WHILE_ROWS_COME_AND_GO.partition("def read(")[0]
+    + """
+from sluice.client import Client
+from sluice_import_export.admin import send_whole
+def send(key, rows, meanwhile=lambda export, number: None):
+    class Some(Table):
+        def rows(self):
+            for number, row in enumerate(super().rows()):
+                meanwhile(opened[0], number)
+                yield row
+    opened = []
+    table = Some(Users(), User.objects.order_by("pk")[:rows], selected=None, format_name="csv", given={})
+    how = {"format": "csv", "filename": "users.csv", "options": {}, "idempotency_key": key}
+    with Client(sys.argv[1]) as client:
+        return send_whole(client, table, on_open=opened.append, **how).wait()
+User.objects.bulk_create([User(username=f"more {number}") for number in range(11_000)])
+def fails(at):
+    def meanwhile(export, number):
+        if number == at:
+            raise RuntimeError("the database closed the connection")
+    return meanwhile
+def refused(call):
+    try:
+        call()
+    except RuntimeError as error:
+        print(error)
+def second(export, number):
+    if number == 11_000:
+        while export.status().batches < 2:
+            pass
+        refused(lambda: send("beside", 12_000, fails(6_000)))
+print(send("beside", 12_000, second).rows_written)
+def first(export, number):
+    if number == 7_000:
+        print(send("closed", 6_000).rows_written)
+        raise RuntimeError("the database closed the connection")
+refused(lambda: send("closed", 12_000, first))
+print(send("closed", 6_000).rows_written, send("more", 6_000).rows_written, send("more", 6_001).rows_written)
+"""
+)
+
+
+def test_a_request_that_fails_leaves_alone_what_another_of_its_form_sends_or_has_closed(
+    service: ServiceProcess,
+) -> None:
+    command = [sys.executable, "-c", TWO_REQUESTS, service.url]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    failed = "the database closed the connection"
+    said = [failed, "12000", "6000", failed, "6000 6000 6000"]
+    assert ended.stdout.splitlines() == said, ended.stderr
+
+
 def exports_of(service: ServiceProcess) -> int:
     with Client(service.url) as client:
         return len(list(client.list()))
