@@ -28,6 +28,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.UUID;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
@@ -55,6 +56,7 @@ public final class ClientTest {
         foundExports();
         progressAndSources();
         sourcesAreComparedByIdentity();
+        waitingBesideAWriteEnds();
         aStreamInAStreamIsReadOneRowAfterTheOther();
         rowsOfADatabase();
         timesOfADatabase();
@@ -328,6 +330,30 @@ public final class ClientTest {
         Stream<List<Integer>> stream = Stream.of(List.of(1));
         same("1", linesOf(table("a.csv").write(stream)));
         refused(UsageException.class, "USAGE", () -> table("a.csv").write(stream));
+    }
+
+    private static void waitingBesideAWriteEnds() throws Exception {
+        Export orders = table("a.csv");
+        CountDownLatch isRead = new CountDownLatch(1);
+        CountDownLatch goesOn = new CountDownLatch(1);
+        Thread writer = new Thread(() -> orders.write(Stream.of(1).map(one -> {
+            isRead.countDown();
+            try {
+                goesOn.await();
+            } catch (InterruptedException error) {
+                throw new IllegalStateException(error);
+            }
+            return List.of(one);
+        })));
+        writer.start();
+        isRead.await();
+        refused(NotReadyException.class, "NOT_READY", () -> orders.await(Duration.ofMillis(10)));
+        Thread.currentThread().interrupt();
+        refused(TransportException.class, "INTERRUPTED", orders::close);
+        same(true, Thread.interrupted());
+        goesOn.countDown();
+        same("1", linesOf(orders));
+        writer.join();
     }
 
     private static void aStreamInAStreamIsReadOneRowAfterTheOther() throws Exception {

@@ -75,6 +75,9 @@ export class RowEncoder {
       if (isObject(cells) && !Array.isArray(cells)) return this.#shownBy(row, cells, number);
     }
     if (Array.isArray(cells)) return cells;
+    if (isObject(cells) && !ArrayBuffer.isView(cells) && !isPlain(cells) && this.#names.some((name) => name in cells)) {
+      return this.#declaredOf(cells, number);
+    }
     if (!isObject(cells) || ArrayBuffer.isView(cells) || !hasCells(cells)) {
       const what = typeof cells === 'object' ? 'an object without cells' : typeof cells;
       throw new InvalidRowError(
@@ -82,6 +85,24 @@ export class RowEncoder {
         'INVALID_REQUEST',
         this.#at(number),
       );
+    }
+    return cells;
+  }
+
+  /**
+   * The declared columns of an object of a class, whose getters and inherited members are no names of its own.
+   *
+   * @param {Record<string, any>} one
+   * @param {number} number
+   * @returns {Record<string, unknown>}
+   * @throws {InvalidRowError}
+   */
+  #declaredOf(one, number) {
+    const cells = { ...one };
+    for (const name of this.#names) {
+      if (!(name in one))
+        throw this.#refused('INVALID_REQUEST', 'The object shows nothing of this name', name, number);
+      cells[name] = one[name];
     }
     return cells;
   }
@@ -195,6 +216,12 @@ export class RowEncoder {
  */
 function isObject(value) {
   return typeof value === 'object' && value !== null;
+}
+
+/** @param {object} cells */
+function isPlain(cells) {
+  const kind = Object.getPrototypeOf(cells);
+  return kind === null || Object.getPrototypeOf(kind) === null; // that of another realm is another object
 }
 
 /**

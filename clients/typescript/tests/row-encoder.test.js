@@ -47,7 +47,24 @@ class ZonedLongAgo extends Zoned {
   }
 }
 
+class Order {
+  id = 7;
+  day = null;
+  at = null;
+  #name = 'of a getter';
+
+  get name() {
+    return this.#name;
+  }
+}
+
+/** Whose columns are of what it inherits from, and not enumerable. */
+const inheriting = Object.create(Object.create({ name: 'inherited' }), { day: { value: null }, at: { value: null } });
+inheriting.id = 7;
+
 const ROWS = {
+  'an object of a class with a getter': [new Order(), '{"id":7,"day":null,"at":null,"name":"of a getter"}'],
+  'an object that inherits': [inheriting, '{"id":7,"name":"inherited","day":null,"at":null}'],
   'an offset with seconds': [[new ZonedLongAgo()], '["1900-12-30T15:54:17Z"]'],
   'a list': [[1, 'a', null, true], '[1,"a",null,true]'],
   'no cells': [[], '[]'],
@@ -109,7 +126,7 @@ const REFUSED = {
       }
     })(),
     'INVALID_REQUEST',
-    undefined,
+    'name',
   ],
   'a name that is not Unicode': [{ '\ud800': 1 }, 'INVALID_TEXT', undefined],
 };
