@@ -3,7 +3,9 @@ package sluice
 import (
 	"context"
 	"database/sql"
+	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // Rows are a source: it gives each row to yield, until yield says false or there is none, and returns why it ended
@@ -79,11 +81,23 @@ func once(rows Rows, instead string) Rows {
 	}
 }
 
+// What a type of a database has no zone for, and what it shows instead, by the names that drivers have for them.
+var formsOfTimes = map[string]string{
+	"DATE": "2006-01-02", "TIME": "15:04:05.999999999", "TIMETZ": "15:04:05.999999999Z07:00",
+	"TIMESTAMP": "2006-01-02T15:04:05.999999999", "DATETIME": "2006-01-02T15:04:05.999999999",
+	"DATETIME2": "2006-01-02T15:04:05.999999999", "SMALLDATETIME": "2006-01-02T15:04:05.999999999",
+}
+
 // Query has the rows of a query, one after the other, and closes it once they are read; a second reading is refused.
+// Days, times and time-stamps without a zone are what the database shows, those with a zone their moments.
 func Query(rows *sql.Rows) Rows {
 	return once(func(yield func(row any) bool) error {
 		defer rows.Close()
 		names, err := rows.Columns()
+		if err != nil {
+			return err
+		}
+		types, err := rows.ColumnTypes()
 		if err != nil {
 			return err
 		}
@@ -95,6 +109,12 @@ func Query(rows *sql.Rows) Rows {
 		for rows.Next() {
 			if err := rows.Scan(places...); err != nil {
 				return err
+			}
+			for place, cell := range cells {
+				form := formsOfTimes[strings.ToUpper(types[place].DatabaseTypeName())]
+				if at, isTime := cell.(time.Time); isTime && form != "" {
+					cells[place] = at.Format(form)
+				}
 			}
 			if !yield(cells) {
 				return nil

@@ -136,6 +136,8 @@ public final class ClientTest {
     }
 
     private static void pausesDouble() {
+        same(new Settings().copy().http, new Settings().tries(2).copy().http); // one for all clients
+        same(false, new Settings().copy().http.equals(new Settings().connectTimeout(Duration.ofDays(1)).copy().http));
         Settings settings = new Settings().tries(6).pause(Duration.ofSeconds(1)).pauseMax(Duration.ofSeconds(4));
         for (double chance : List.of(0.0, 1.0)) {
             Retry retry = new Retry(settings, () -> 0, () -> chance);

@@ -126,11 +126,15 @@ def encode_columns(columns: Columns) -> list[dict[str, object]]:
     return [{"name": column} if isinstance(column, str) else dict(column) for column in columns]
 
 
+_PLAIN_DIGITS_MAX = 1_000
+"""A number of more digits is written with its exponent: it could be gigabytes of zeros."""
+
+
 def _plain(value: object) -> Any:
     """What JSON has no type for."""
     match value:
         case Decimal() if value.is_finite():
-            return format(value, "f")
+            return format(value, "f") if abs(value.adjusted()) <= _PLAIN_DIGITS_MAX else str(value)
         case datetime() | date() | time():
             return _iso_8601(value)
         case UUID():
