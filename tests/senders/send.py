@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from sluice.client import Client, Export, Receipt, SluiceApiError, Status, verify_webhook
@@ -113,7 +114,7 @@ def row(number: int, job: dict[str, Any]) -> list[object]:
     cells.append(f"2025031400000{number:07}")
     if number == job.get("odd_row"):
         odd = job["odd_value"]
-        cells[job["odd_cell"]] = "broken \udcff text" if odd == "broken text" else odd
+        cells[job["odd_cell"]] = OWN_VALUES.get(odd, odd)
     return cells
 
 
@@ -122,6 +123,13 @@ def rows(job: dict[str, Any], count: int) -> Iterator[list[object]]:
         if number == job.get("fails_at"):
             raise SourceError("the database went away")
         yield row(number, job)
+
+
+SHANGHAI = timezone(timedelta(hours=8, minutes=5, seconds=43))
+OWN_VALUES: dict[object, object] = {
+    "broken text": "broken \udcff text",
+    "a moment of long ago": datetime(1900, 12, 31, tzinfo=SHANGHAI),
+}
 
 
 class Rows:

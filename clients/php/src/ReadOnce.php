@@ -32,6 +32,7 @@ final class ReadOnce
         if (in_array($rows, $this->before, true) || ($failed !== null && $failed->get() === $rows)) {
             throw new UsageException('These rows were read before: run the query again, or make the generator anew.');
         }
+        self::refuseSilent($rows);
         $this->before[] = $rows;
         try {
             $reads();
@@ -42,8 +43,31 @@ final class ReadOnce
         }
     }
 
+    /**
+     * An unbuffered result of mysqli that does not throw ends where its query failed like one that is whole, and it does
+     * not say that it failed.
+     *
+     * @throws UsageException
+     */
+    private static function refuseSilent(iterable $rows): void
+    {
+        if (!self::isUnbuffered($rows)) {
+            return;
+        }
+        $throws = MYSQLI_REPORT_ERROR | MYSQLI_REPORT_STRICT;
+        if (((new \mysqli_driver())->report_mode & $throws) !== $throws) {
+            throw new UsageException('A query of mysqli that fails while its rows are read is noticed only where mysqli throws: '
+                . 'mysqli_report(MYSQLI_REPORT_ERROR | MYSQLI_REPORT_STRICT) before the query, or MYSQLI_STORE_RESULT.');
+        }
+    }
+
+    private static function isUnbuffered(iterable $rows): bool
+    {
+        return $rows instanceof \mysqli_result && $rows->type === MYSQLI_USE_RESULT;
+    }
+
     private static function goesOn(iterable $rows): bool
     {
-        return $rows instanceof \PDOStatement || ($rows instanceof \Iterator && !$rows instanceof \SeekableIterator);
+        return $rows instanceof \PDOStatement || self::isUnbuffered($rows) || ($rows instanceof \Iterator && !$rows instanceof \SeekableIterator);
     }
 }

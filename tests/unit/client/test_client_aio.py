@@ -172,6 +172,20 @@ def test_steps_sheets_and_errors_are_those_of_the_client(relay: HttpRelay) -> No
     asyncio.run(main())
 
 
+def test_a_batch_of_rows_that_a_call_which_failed_has_read_is_no_empty_batch(relay: HttpRelay) -> None:
+    async def main() -> None:
+        async with connect(relay) as sluice:
+            export = await sluice.open(format="csv", columns=COLUMNS)
+            rows = ([number, "x" if number < 3 else float("nan")] for number in range(1, 4))
+            with pytest.raises(SluiceApiError, match="INVALID_VALUE"):
+                await export.put(1, rows)
+            with pytest.raises(ValueError, match="read before"):
+                await export.put(1, rows)
+            assert (await export.status()).batches == 0
+
+    asyncio.run(main())
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -16,6 +16,7 @@ import openpyxl
 import pytest
 
 from sluice.client import Client, Export, SluiceApiError, Status
+from sluice.client.rows import cut
 from sluice.domain.limits import Limits
 from tests.support.fake_clock import FakeClock, SeededRandomness
 from tests.support.http_client import HttpRelay, http_relay
@@ -430,6 +431,28 @@ def test_rows_that_a_call_which_failed_has_read_are_no_table(client: Client) -> 
                 client.send_table(source, columns=COLUMNS, format="csv", idempotency_key=key)
         with pytest.raises(ValueError, match="read before"):
             client.send_sheets({"A": (source, COLUMNS)})
+
+
+def test_batches_and_rows_of_a_call_which_failed_are_refused_by_the_same_call_again(client: Client) -> None:
+    bad: list[list[object]] = [[1, "a"], [2, float("nan")], [3, "c"]]
+
+    def again(call: Callable[[], object]) -> None:
+        with pytest.raises(SluiceApiError, match="INVALID_VALUE"):
+            call()
+        with pytest.raises(ValueError, match="read before"):
+            call()
+
+    one, book = client.open(format="csv", columns=COLUMNS), client.open(format="xlsx", sheets={"A": COLUMNS})
+    batches, sheets, rows, single = cut(row for row in bad), ([row] for row in bad), iter(bad), (row for row in bad)
+    again(lambda: one.send(batches))
+    again(lambda: book.send_sheets({"A": sheets}))
+    again(lambda: one.send(cut(rows)))
+    again(lambda: one.put(1, single))
+    assert one.status().batches == 0
+    stored = (row for row in ROWS[:2])
+    assert one.put(1, stored).rows == 2
+    with pytest.raises(ValueError, match="read before"):
+        one.put(1, stored)
 
 
 def test_a_cursor_that_was_read_to_its_end_may_be_executed_again(client: Client) -> None:

@@ -104,7 +104,9 @@ class AsyncExport:
         return f"Async{self._export!r}"
 
     async def put(self, sequence: int, rows: Iterable[Row], *, sheet: str | None = None) -> Receipt:
-        return await self._run(self._export.put, sequence, list(rows), sheet=sheet)
+        """As ``Export.put``."""
+        with READ_ONCE.reading(rows):
+            return await self._run(self._export.put, sequence, list(rows), sheet=sheet)
 
     async def close(self, **totals: Any) -> Status:
         return await self._run(self._export.close, **totals)

@@ -8,6 +8,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -28,11 +29,14 @@ class Timeouts(NamedTuple):
 TIMEOUTS = Timeouts()
 
 
-class Request(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Shows neither its body nor its headers, which have the credential: traces with variables would."""
+
     method: str
     url: str
-    body: bytes | None = None
-    headers: Mapping[str, str] = {}
+    body: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class _Origin(NamedTuple):

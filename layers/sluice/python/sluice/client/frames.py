@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
-from sluice.client.rows import BATCH_ROWS_MAX, READ_ONCE, Columns, Row, cut, encode_columns
+from sluice.client.rows import BATCH_ROWS_MAX, READ_ONCE, Columns, Row, batches_of, encode_columns
 
 Frame: TypeAlias = Any
 """A ``DataFrame`` of pandas or polars, or a ``Table``, ``RecordBatch`` or ``RecordBatchReader`` of pyarrow."""
@@ -46,7 +46,7 @@ class Table:
     def batches(self) -> Iterator[Iterator[list[Row]]]:
         """Raise ``ValueError`` for rows that an earlier call began to read."""
         with READ_ONCE.reading(self.source):
-            yield cut(self.rows)
+            yield batches_of(self.rows)
 
 
 _Found: TypeAlias = tuple[list[tuple[str, str]], Iterator[Row]]

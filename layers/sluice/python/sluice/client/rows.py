@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from threading import Lock
@@ -45,7 +45,16 @@ def encode_rows(rows: Sequence[Row], columns: Sequence[str] = ()) -> bytes:
 
 
 def cut(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Cut rows into batches; the same rows always give the same batches. A huge row is alone."""
+    """Cut rows into batches; the same rows always give the same batches. A huge row is alone.
+
+    The first batch raises ``ValueError`` for rows that were begun before.
+    """
+    with READ_ONCE.reading(rows):
+        yield from batches_of(rows)
+
+
+def batches_of(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """As ``cut``, for rows of which it is known that nothing has begun to read them."""
     batch: list[Row] = []
     chars = batches = 0
     rows_max, chars_max = BATCH_ROWS_MAX, BATCH_CHARS_MAX
@@ -117,13 +126,17 @@ def encode_columns(columns: Columns) -> list[dict[str, object]]:
     return [{"name": column} if isinstance(column, str) else dict(column) for column in columns]
 
 
+_PLAIN_DIGITS_MAX = 1_000
+"""A number of more digits is written with its exponent: it could be gigabytes of zeros."""
+
+
 def _plain(value: object) -> Any:
     """What JSON has no type for."""
     match value:
         case Decimal() if value.is_finite():
-            return format(value, "f")
+            return format(value, "f") if abs(value.adjusted()) <= _PLAIN_DIGITS_MAX else str(value)
         case datetime() | date() | time():
-            return value.isoformat()
+            return _iso_8601(value)
         case UUID():
             return str(value)
         case Enum():
@@ -134,6 +147,14 @@ def _plain(value: object) -> Any:
             return list(value)
         case _:
             raise TypeError
+
+
+def _iso_8601(value: date | time) -> str:
+    """A moment whose offset has seconds, as those of long ago, is in UTC: ISO 8601 has no seconds in an offset."""
+    offset = value.utcoffset() if isinstance(value, datetime) else None
+    if isinstance(value, datetime) and offset is not None and offset.total_seconds() % 60:
+        return value.astimezone(UTC).isoformat()
+    return value.isoformat()
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
