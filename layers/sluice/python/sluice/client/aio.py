@@ -19,6 +19,7 @@ from sluice.client.export import Export
 from sluice.client.frames import Frame
 from sluice.client.rows import READ_ONCE, Columns, Row
 from sluice.client.status import Link, Receipt, Status
+from sluice.domain.secret import Secret
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,11 +35,13 @@ class AsyncClient:
 
     def __init__(self, url: str, token: str = "", **settings: Any) -> None:
         """Raise ``ValueError`` for an address or a key that cannot be one."""
-        self._client = Client(url, token, **settings)
+        secret = Secret(token)
+        del token  # as in ``Client``
+        self._client = Client(url, secret.reveal(), **settings)
         self._threads = ThreadPoolExecutor(CALLS_MAX, thread_name_prefix="sluice-client")
 
     def __repr__(self) -> str:
-        return f"Async{self._client!r}"
+        return f"Async{self._client!r}" if "_client" in vars(self) else "AsyncClient()"
 
     async def __aenter__(self) -> Self:
         return self

@@ -102,9 +102,7 @@ class Calls:
         sent = {"User-Agent": USER_AGENT, "Accept": "application/json", **(headers or {})}
         if content is not None:
             sent["Content-Type"] = "application/json"
-        if self._token:
-            sent["Authorization"] = f"Bearer {self._token.reveal()}"
-        return Request(method, self.url + path, content, sent)
+        return Request(method, self.url + path, content, sent, self._token)
 
     def attempt(self, request: Request, *, connections: Connections | None = None) -> Answer:
         """Call once. A redirect is refused: the credential would go elsewhere, and a POST would become a GET."""
