@@ -40,7 +40,8 @@ class Sending:
     def __init__(self, job: dict[str, Any]) -> None:
         self.job = job
         self.hurry = QUIET_S / job["look_s"] if "look_s" in job else HURRY
-        self.rows = Rows(job) if job.get("source") == "list" else rows(job, job.get("rows", 0))
+        made = rows(job, job.get("rows", 0))
+        self.rows = {"list": Rows(job), "once": map(list, made)}.get(job.get("source", ""), made)
         self.sent = self.replayed = self.batches = self.retries = 0
 
     def run(self) -> None:
@@ -54,6 +55,8 @@ class Sending:
             on_retry=self.retrying,
         ) as client:
             export = client.export(job["task_id"]) if "task_id" in job else self.sent_by(client)
+            if job.get("twice"):
+                export = self.send(client)
             done = export.wait(job.get("wait_s", 120) * self.hurry, on_progress=self.waiting)
             if "save_to" in job:
                 export.save_to(job["save_to"])

@@ -336,6 +336,21 @@ def test_rows_of_a_call_that_failed_are_read_from_the_first_or_refused(
         assert not (tmp_path / "orders.csv").exists()
 
 
+@pytest.mark.parametrize("source", ["once", "list"])
+def test_rows_that_were_read_to_their_end_are_read_from_the_first_or_refused(
+    sender: Sender, service: ServiceProcess, tmp_path: Path, source: str
+) -> None:
+    """As a program that makes a second file of what it made the first of: it would be a file of no rows."""
+    said = sender.run(job(service.url, tmp_path, source=source, twice=True))
+    if source == "list":
+        assert (said["event"], said.get("rows")) == ("done", ROWS), said
+        assert rows_of(tmp_path / "orders.csv") == expected(ROWS)
+    else:
+        assert (said["event"], said["code"]) == ("failed", "USAGE"), said
+        assert "read before" in said["message"]
+        assert not (tmp_path / "orders.csv").exists()
+
+
 @pytest.mark.parametrize("keyed", [True, False], ids=["keyed", "without a key"])
 def test_a_query_that_fails_half_way_is_no_file_and_its_error_is_named(
     sender: Sender, service: ServiceProcess, tmp_path: Path, *, keyed: bool

@@ -87,6 +87,10 @@ public final class Send {
                 } else if (Boolean.TRUE.equals(job.get("restart"))) {
                     orders.restart();
                 }
+                if (Boolean.TRUE.equals(job.get("twice"))) {
+                    orders.write(source);
+                    orders = reporting(described(client, sheets));
+                }
                 return job.containsKey("columns") ? orders.write(source) : orders;
             } catch (SluiceException error) {
                 if (left-- == 0) {

@@ -100,8 +100,13 @@ try {
     if (($job['source'] ?? '') === 'list') {
         $rows = new Rows();
         $rows->job = $job;
+    } elseif (($job['source'] ?? '') === 'once') {
+        $rows = new NoRewindIterator($rows);
     }
     $export = isset($job['task_id']) ? described($client, $job, $last) : sent($client, $job, $rows, $last);
+    if ($job['twice'] ?? false) {
+        $export = sent($client, $job, $rows, $last);
+    }
     foreach ($job['sheets'] ?? [] as $name => $sheet) {
         $export->sheet($name, $sheet['columns']);
     }

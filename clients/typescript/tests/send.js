@@ -82,9 +82,10 @@ async function run() {
   const described = { columns: job.columns, sheets, options: job.options, key: job.idempotency_key, onProgress };
   const once = rows(job, job.rows);
   const source = job.source === 'list' ? { [Symbol.iterator]: () => rows(job, job.rows) } : once;
-  const orders = job.task_id
+  let orders = job.task_id
     ? client.find(job.task_id, { onProgress })
     : await sent(client, job, described, source);
+  if (job.twice) orders = await sent(client, job, described, source);
   for (const [name, sheet] of Object.entries(job.sheets ?? {})) {
     await orders.write(rows(job, sheet.rows), { sheet: name });
   }

@@ -191,6 +191,35 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_rows_of_the_loop_that_were_read_to_their_end_are_no_empty_table(relay: HttpRelay) -> None:
+    class Cursor:
+        """As those of asyncpg and aiosqlite: no generator."""
+
+        def __init__(self) -> None:
+            self._left = iter([[1, "a"], [2, "b"]])
+
+        def __aiter__(self) -> AsyncIterator[Row]:
+            return self
+
+        async def __anext__(self) -> Row:
+            for row in self._left:
+                return row
+            raise StopAsyncIteration
+
+    async def main() -> None:
+        async with connect(relay) as sluice:
+            cursor, rows = Cursor(), iter([[1, "a"]])
+            assert (await (await sluice.send_table(cursor, format="csv", columns=COLUMNS)).wait()).rows_written == 2
+            export = await sluice.open(format="csv", columns=COLUMNS)
+            assert (await export.put(1, rows)).rows == 1
+            with pytest.raises(ValueError, match="there are none left"):
+                await sluice.send_table(cursor, format="xlsx", columns=COLUMNS)
+            with pytest.raises(ValueError, match="there are none left"):
+                await export.put(2, rows)
+
+    asyncio.run(main())
+
+
 def test_a_progress_line_is_for_terminals_and_shows_no_control_characters() -> None:
     shown, piped = Terminal(), io.StringIO()
     for line in (ProgressLine(shown), ProgressLine(piped)):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
 
-from sluice.client import Client, Export, SluiceApiError, Status
+from sluice.client import Client, Export, Row, SluiceApiError, Status
 from sluice.client.rows import cut
 from sluice.domain.limits import Limits
 from tests.support.fake_clock import FakeClock, SeededRandomness
@@ -468,6 +470,41 @@ def test_a_cursor_that_was_read_to_its_end_may_be_executed_again(client: Client)
     client.send_table(spent, columns=COLUMNS, format="csv")
     with pytest.raises(ValueError, match="read before"):
         client.send_table(spent, columns=COLUMNS, format="csv")
+
+
+def test_rows_that_were_read_to_their_end_are_no_empty_table(client: Client) -> None:
+    """As a program that makes a second file of what it made the first of."""
+    sources: list[Iterable[Row]] = [map(list, ROWS[:2]), csv.reader(["1,a", "2,b"]), iter(ROWS[:2]), Cursor(ROWS[:2])]
+    with closing(sqlite3.connect(":memory:")) as database:
+        sources.append(database.execute("SELECT 1, 'a' UNION SELECT 2, 'b'"))
+        for source in sources:
+            assert client.send_table(source, columns=COLUMNS, format="csv").wait().rows_written == 2
+            for name in ("table", "table", "sheets"):
+                with pytest.raises(ValueError, match="read before"):
+                    send_again(client, source, name)
+    newest = next(client.list())
+    assert newest.state == "cancelled"
+    empty: Iterator[Row] = iter([])
+    for _ in range(2):
+        assert client.send_table(empty, columns=COLUMNS, format="csv").wait().rows_written == 0
+
+
+def send_again(client: Client, source: Iterable[Row], name: str) -> None:
+    if name == "table":
+        client.send_table(source, columns=COLUMNS, format="csv")
+    else:
+        client.send_sheets({"A": (source, COLUMNS)})
+
+
+def test_batches_and_rows_of_one_that_were_read_to_their_end_are_none_again(client: Client) -> None:
+    one, other = client.open(format="csv", columns=COLUMNS), client.open(format="csv", columns=COLUMNS)
+    batches, rows = iter([ROWS[:2], ROWS[2:4]]), iter(ROWS[:2])
+    one.send(batches)
+    assert other.put(1, rows).rows == 2
+    for call in (partial(other.send, batches), partial(other.put, 2, rows), partial(other.send, cut(rows))):
+        with pytest.raises(ValueError, match="read before"):
+            call()
+    assert other.status().batches == 1
 
 
 def test_a_run_that_stopped_is_given_up_and_one_that_is_closed_or_sent_stays(relay: HttpRelay) -> None:

@@ -33,6 +33,7 @@ type job struct {
 	FailsAt        int64              `json:"fails_at"`
 	Source         string             `json:"source"`
 	Again          int                `json:"again"`
+	Twice          bool               `json:"twice"`
 	Notice         string             `json:"notice"`
 	Headers        map[string]string  `json:"headers"`
 	Secrets        []string           `json:"secrets"`
@@ -195,6 +196,11 @@ func (j *job) sent(ctx context.Context, client *sluice.Client, last *sluice.Prog
 		err = j.restarted(ctx, orders)
 		if err == nil && j.Columns != nil {
 			err = orders.Write(ctx, rows)
+		}
+		if err == nil && j.Twice {
+			j.Twice = false
+			left++ // that was no error
+			continue
 		}
 		var failure *sluice.Error
 		if err == nil || left == 0 || !errors.As(err, &failure) {

@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -68,8 +69,7 @@ class AsyncClient:
         Where the call is cancelled, sending ends behind the batches that are
         under way, and the export is cancelled unless it has a key.
         """
-        with _Stop(how) as stop, READ_ONCE.reading(rows if isinstance(rows, AsyncIterable) else None):
-            given = stop.rows_of(rows) if isinstance(rows, AsyncIterable) else rows
+        with _Stop(how) as stop, stop.reading(rows) as given:
             call = partial(self._client.send_table, given, columns=columns, **stop.how)
             return AsyncExport(self, await self.run(call))
 
@@ -108,8 +108,8 @@ class AsyncExport:
 
     async def put(self, sequence: int, rows: Iterable[Row], *, sheet: str | None = None) -> Receipt:
         """As ``Export.put``."""
-        with READ_ONCE.reading(rows):
-            return await self._run(self._export.put, sequence, list(rows), sheet=sheet)
+        with READ_ONCE.reading(rows, rows) as once:
+            return await self._run(self._export.put, sequence, list(once), sheet=sheet)
 
     async def close(self, **totals: Any) -> Status:
         return await self._run(self._export.close, **totals)
@@ -159,7 +159,13 @@ class _Stop:
         if self._reading is not None:
             self._reading.cancel()
 
-    def rows_of(self, source: AsyncIterable[Row]) -> Iterator[Row]:
+    def reading(self, rows: AsyncIterable[Row] | Iterable[Row] | Frame) -> AbstractContextManager[Any]:
+        """Rows for the thread that sends them. Asynchronous ones are read once, as the thread sees to for others."""
+        if isinstance(rows, AsyncIterable):
+            return READ_ONCE.reading(rows, self._rows_of(rows))
+        return nullcontext(rows)
+
+    def _rows_of(self, source: AsyncIterable[Row]) -> Iterator[Row]:
         """The rows of an asynchronous source for the thread that sends them; they are made in the loop."""
         loop, rows = asyncio.get_running_loop(), aiter(source)
 

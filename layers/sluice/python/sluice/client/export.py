@@ -61,8 +61,8 @@ class Export:
 
         Raise ``ValueError`` for an iterator that an earlier call began to read: what is left is another batch.
         """
-        with READ_ONCE.reading(rows):
-            request = self._batch(sequence, rows if isinstance(rows, Sequence) else list(rows), sheet)
+        with READ_ONCE.reading(rows, rows) as once:
+            request = self._batch(sequence, once if isinstance(once, Sequence) else list(once), sheet)
             return Receipt.of(self._calls.repeat(lambda: self._calls.attempt(request)))
 
     def close(
@@ -211,10 +211,11 @@ class Export:
     ) -> Status:
         sequence = 0
         totals = dict.fromkeys(sheets, 0)
-        of_all_sheets = ((sheet, batch) for sheet, batches in sheets.items() for batch in batches)
         with ExitStack() as reading, self._window(in_flight, on_batch) as put:
-            for batches in sheets.values():
-                reading.enter_context(READ_ONCE.reading(batches))
+            given = [
+                (sheet, reading.enter_context(READ_ONCE.reading(batches, batches))) for sheet, batches in sheets.items()
+            ]
+            of_all_sheets = ((sheet, batch) for sheet, batches in given for batch in batches)
             for sequence, (sheet, batch) in enumerate(of_all_sheets, start=1):
                 place = _Place(sequence, totals[sheet], sheet)
                 with place.in_errors():

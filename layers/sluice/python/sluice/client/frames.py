@@ -45,8 +45,8 @@ class Table:
     @contextmanager
     def batches(self) -> Iterator[Iterator[list[Row]]]:
         """Raise ``ValueError`` for rows that an earlier call began to read."""
-        with READ_ONCE.reading(self.source):
-            yield batches_of(self.rows)
+        with READ_ONCE.reading(self.source, self.rows) as rows:
+            yield batches_of(rows)
 
 
 _Found: TypeAlias = tuple[list[tuple[str, str]], Iterator[Row]]

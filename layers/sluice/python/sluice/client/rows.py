@@ -9,11 +9,13 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 from sluice.client.errors import SluiceApiError
+
+T = TypeVar("T")
 
 Row: TypeAlias = Sequence[object] | Mapping[str, object]
 """One cell for each column, in order; or cells by the column's name.
@@ -49,8 +51,8 @@ def cut(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
     The first batch raises ``ValueError`` for rows that were begun before.
     """
-    with READ_ONCE.reading(rows):
-        yield from batches_of(rows)
+    with READ_ONCE.reading(rows, rows) as once:
+        yield from batches_of(once)
 
 
 def batches_of(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -81,37 +83,72 @@ class ReadOnce:
     """Iterators and cursors that calls have begun to read.
 
     They go on where that stopped, so that their first rows would be in no file. A generator is never read twice;
-    another iterator, such as a cursor that is executed again, where the call that read it succeeded. Thread-safe.
+    another iterator where the call that read it succeeded, and it has rows again, as a cursor that is executed again.
+    Thread-safe.
     """
-
-    _KEPT_MAX = 100
-    """Of those that cannot be referred to weakly, as ``zip``."""
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self._begun = _Sources(100)
+        self._spent = _Sources(10)
+
+    @contextmanager
+    def reading(self, source: object, rows: Iterable[T]) -> Iterator[Iterable[T]]:
+        """Give the rows of a source, which may be the source itself.
+
+        Raise ``ValueError`` for one that was begun before; the rows do where one that was read to its end has none.
+        """
+        if not isinstance(source, (Iterator, AsyncIterator)) and not any(hasattr(source, name) for name in _READERS):
+            yield rows
+            return
+        with self._lock:
+            if source in self._begun:
+                raise ValueError("these rows were read before: run the query again, or make the iterator anew")
+            self._begun.add(source)
+        yield self._watched(source, rows)
+        if not isinstance(source, (Generator, AsyncGenerator)):
+            with self._lock:
+                self._begun.remove(source)
+
+    def _watched(self, source: object, rows: Iterable[T]) -> Iterator[T]:
+        left = iter(rows)
+        for row in left:
+            with self._lock:
+                self._spent.add(source)
+            yield row
+            yield from left
+            return
+        with self._lock:
+            if source in self._spent:
+                raise ValueError(
+                    "these rows were read before, and there are none left: make the iterator anew, or run the query "
+                    "again, and over a new cursor where it finds nothing"
+                )
+
+
+class _Sources:
+    """Objects, by what they are."""
+
+    def __init__(self, kept_max: int) -> None:
+        self._kept_max = kept_max
+        """Of those that cannot be referred to weakly, as ``zip``."""
         self._weak: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self._kept: dict[int, object] = {}
 
-    @contextmanager
-    def reading(self, source: object) -> Iterator[None]:
-        """Raise ``ValueError`` for a source that was begun before."""
-        if not isinstance(source, (Iterator, AsyncIterator)) and not any(hasattr(source, name) for name in _READERS):
-            yield
-            return
-        with self._lock:
-            if self._weak.get(id(source)) is source or self._kept.get(id(source)) is source:
-                raise ValueError("these rows were read before: run the query again, or make the iterator anew")
-            try:
-                self._weak[id(source)] = source
-            except TypeError:
-                self._kept[id(source)] = source
-                if len(self._kept) > self._KEPT_MAX:
-                    del self._kept[next(iter(self._kept))]
-        yield
-        if not isinstance(source, (Generator, AsyncGenerator)):
-            with self._lock:
-                self._weak.pop(id(source), None)
-                self._kept.pop(id(source), None)
+    def __contains__(self, source: object) -> bool:
+        return self._weak.get(id(source)) is source or self._kept.get(id(source)) is source
+
+    def add(self, source: object) -> None:
+        try:
+            self._weak[id(source)] = source
+        except TypeError:
+            self._kept[id(source)] = source
+            if len(self._kept) > self._kept_max:
+                del self._kept[next(iter(self._kept))]
+
+    def remove(self, source: object) -> None:
+        self._weak.pop(id(source), None)
+        self._kept.pop(id(source), None)
 
 
 READ_ONCE = ReadOnce()
