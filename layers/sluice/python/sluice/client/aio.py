@@ -24,7 +24,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CALLS_MAX = 32
-"""Calls of one client that are under way at a time; further ones wait for their turn."""
+"""Calls of one client that are under way at a time; further ones wait for their turn. As many tables beside them."""
 _ROWS_AT_ONCE = 1_000
 """Rows that are taken from an asynchronous source in one step between the loop and the thread."""
 
@@ -36,6 +36,7 @@ class AsyncClient:
         """Raise ``ValueError`` for an address or a key that cannot be one."""
         self._client = Client(url, token, **settings)
         self._threads = ThreadPoolExecutor(CALLS_MAX, thread_name_prefix="sluice-client")
+        self._tables = ThreadPoolExecutor(CALLS_MAX, thread_name_prefix="sluice-client")
 
     def __repr__(self) -> str:
         return f"Async{self._client!r}"
@@ -50,6 +51,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections; calls that are under way end first."""
+        await asyncio.to_thread(self._tables.shutdown)
         await asyncio.to_thread(self._threads.shutdown)
         self._client.close()
 
@@ -68,12 +70,12 @@ class AsyncClient:
         with _Stop(how) as stop, READ_ONCE.reading(rows if isinstance(rows, AsyncIterable) else None):
             given = stop.rows_of(rows) if isinstance(rows, AsyncIterable) else rows
             call = partial(self._client.send_table, given, columns=columns, **stop.how)
-            return AsyncExport(self, await self.run(call))
+            return AsyncExport(self, await self._send(call))
 
     async def send_sheets(self, sheets: Mapping[str, Frame | tuple[Iterable[Row], Columns]], **how: Any) -> AsyncExport:
         """As ``Client.send_sheets``, and as ``send_table`` where it is cancelled."""
         with _Stop(how) as stop:
-            return AsyncExport(self, await self.run(partial(self._client.send_sheets, sheets, **stop.how)))
+            return AsyncExport(self, await self._send(partial(self._client.send_sheets, sheets, **stop.how)))
 
     def export(self, task_id: str) -> AsyncExport:
         """An export by its id; nothing is sent."""
@@ -88,6 +90,10 @@ class AsyncClient:
     async def run(self, call: Callable[[], T]) -> T:
         """Do ``call`` in a thread of this client."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    async def _send(self, call: Callable[[], Export]) -> Export:
+        """Beside the other calls, which its rows may wait for."""
+        return await asyncio.get_running_loop().run_in_executor(self._tables, call)
 
 
 class AsyncExport:

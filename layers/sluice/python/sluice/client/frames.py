@@ -6,7 +6,7 @@ None of these libraries is imported here: who has a data frame has its library.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
@@ -32,6 +32,8 @@ class Table:
     @classmethod
     def of(cls, rows: Iterable[Row] | Frame, columns: Columns | None) -> Table:
         """Raise ``ValueError`` where neither says the columns. ``columns`` beside a frame name those of the file."""
+        if isinstance(rows, AsyncIterable):
+            raise ValueError("asynchronous rows are taken by send_table of sluice.client.aio alone")  # noqa: TRY004 -- as all
         library = type(rows).__module__.partition(".")[0]
         given = None if columns is None else encode_columns(columns)
         source = rows
