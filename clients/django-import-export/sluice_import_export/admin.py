@@ -192,8 +192,9 @@ def send_whole(client: Client, table: Table, *, on_open: Callable[[Export], obje
         is_another_s = is_another_s or receipt.replayed
 
     def send(*, restart: Literal[False, "stopped"]) -> Export:
-        given: dict[str, Any] = {"columns": table.columns, "on_open": remember, "on_batch": stored, "restart": restart}
-        return client.send_table(table.rows(), **given, **how)
+        return client.send_table(
+            table.rows(), columns=table.columns, on_open=remember, on_batch=stored, restart=restart, **how
+        )
 
     try:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sluice.client import Receipt, Row, SluiceApiError, Status
-from sluice.client.aio import AsyncClient
+from sluice.client.aio import CALLS_MAX, AsyncClient
 from sluice.client.progress import ProgressLine
 from tests.support.http_client import HttpRelay, http_relay
 
@@ -182,6 +182,30 @@ def test_a_batch_of_rows_that_a_call_which_failed_has_read_is_no_empty_batch(rel
             with pytest.raises(ValueError, match="read before"):
                 await export.put(1, rows)
             assert (await export.status()).batches == 0
+
+    asyncio.run(main())
+
+
+def test_rows_may_ask_the_client_that_sends_them_however_many_tables_are_sent(relay: HttpRelay) -> None:
+    async def main() -> None:
+        async with connect(relay) as sluice:
+            other = await sluice.open(format="csv", columns=COLUMNS)
+
+            async def rows() -> AsyncIterator[Row]:
+                yield [1, (await other.status()).state]
+
+            sends = [sluice.send_table(rows(), format="csv", columns=COLUMNS) for _ in range(CALLS_MAX + 8)]
+            assert len(await asyncio.gather(*sends)) == CALLS_MAX + 8
+
+    asyncio.run(asyncio.wait_for(main(), 100))
+
+
+def test_sheets_of_asynchronous_rows_are_refused_before_anything_is_opened(relay: HttpRelay) -> None:
+    async def main() -> None:
+        async with connect(relay) as sluice:
+            with pytest.raises(ValueError, match="asynchronous"):
+                await sluice.send_sheets({"A": (numbered(1), COLUMNS)})
+            assert [one async for one in sluice.list()] == []
 
     asyncio.run(main())
 

@@ -26,7 +26,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CALLS_MAX = 32
-"""Calls of one client that are under way at a time; further ones wait for their turn."""
+"""Calls of one client that are under way at a time; further ones wait for their turn. As many tables beside them."""
 _ROWS_AT_ONCE = 1_000
 """Rows that are taken from an asynchronous source in one step between the loop and the thread."""
 
@@ -40,6 +40,7 @@ class AsyncClient:
         del token  # as in ``Client``
         self._client = Client(url, secret.reveal(), **settings)
         self._threads = ThreadPoolExecutor(CALLS_MAX, thread_name_prefix="sluice-client")
+        self._tables = ThreadPoolExecutor(CALLS_MAX, thread_name_prefix="sluice-client")
 
     def __repr__(self) -> str:
         return f"Async{self._client!r}" if "_client" in vars(self) else "AsyncClient()"
@@ -54,6 +55,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections; calls that are under way end first."""
+        await asyncio.to_thread(self._tables.shutdown)
         await asyncio.to_thread(self._threads.shutdown)
         self._client.close()
 
@@ -71,12 +73,12 @@ class AsyncClient:
         """
         with _Stop(how) as stop, stop.reading(rows) as given:
             call = partial(self._client.send_table, given, columns=columns, **stop.how)
-            return AsyncExport(self, await self.run(call))
+            return AsyncExport(self, await self._send(call))
 
     async def send_sheets(self, sheets: Mapping[str, Frame | tuple[Iterable[Row], Columns]], **how: Any) -> AsyncExport:
         """As ``Client.send_sheets``, and as ``send_table`` where it is cancelled."""
         with _Stop(how) as stop:
-            return AsyncExport(self, await self.run(partial(self._client.send_sheets, sheets, **stop.how)))
+            return AsyncExport(self, await self._send(partial(self._client.send_sheets, sheets, **stop.how)))
 
     def export(self, task_id: str) -> AsyncExport:
         """An export by its id; nothing is sent."""
@@ -91,6 +93,10 @@ class AsyncClient:
     async def run(self, call: Callable[[], T]) -> T:
         """Do ``call`` in a thread of this client."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    async def _send(self, call: Callable[[], Export]) -> Export:
+        """Beside the other calls, which its rows may wait for."""
+        return await asyncio.get_running_loop().run_in_executor(self._tables, call)
 
 
 class AsyncExport:
