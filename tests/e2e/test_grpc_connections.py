@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import psutil
 import pytest
 
 from sluice.api.grpc import connections
-from sluice.api.grpc.connections import CallerConnections, Visit, read_peer
+from sluice.api.grpc.connections import CallerConnections, read_peer
 from sluice.api.grpc.server import GrpcLimits
 from sluice.proto import export_pb2 as pb
 from tests.support.grpc_client import GrpcClient, serving
@@ -172,15 +173,15 @@ def test_the_tenant_with_most_connections_loses_those_that_were_used_longest_ago
             stack.enter_context(listener.accept()[0])
             return made
 
-        def call(made: socket.socket, tenant: str) -> Visit:
+        def call(made: socket.socket, tenant: str) -> Callable[[], None]:
             return watching.let_in(f"ipv4:127.0.0.1:{made.getsockname()[1]}", tenant)
 
         greedy, modest = [connect() for _ in range(6)], [connect() for _ in range(2)]
         for made in modest:
-            call(made, "modest").leave()
+            call(made, "modest")()
         call(greedy[0], "greedy")  # goes on
         for made in (*greedy[2:], greedy[1]):
-            call(made, "greedy").leave()
+            call(made, "greedy")()
         assert watching.look() == 2
         assert [is_open(made) for made in greedy] == [True, True, False, False, True, True]
         assert all(map(is_open, modest))

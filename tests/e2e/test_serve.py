@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from sluice.client import Client, Status
 from sluice.proto import export_pb2, export_pb2_grpc
+from tests.support.command_line import sluice
 from tests.support.http_calls import CALLER
 from tests.support.running_service import QUICK, ServiceProcess, eventually, serving
 
@@ -145,6 +147,39 @@ def test_beyond_the_queue_an_open_is_refused_with_a_hint_but_a_close_is_not(tmp_
         os.kill(worker, signal.SIGCONT)
         assert {finished(service, task_id).state for task_id in task_ids} == {"completed"}
         assert service.events("ConcurrencyLimitReached")
+
+
+def test_a_queue_that_one_tenant_has_filled_keeps_the_service_ready_for_another(tmp_path: Path) -> None:
+    keys = {}
+    for tenant in ("greedy", "modest"):
+        said = sluice("keys", "add", tenant, "--data", tmp_path / "data").stdout
+        keys[tenant] = {"Authorization": f"Bearer {re.search(r'slc_[a-z0-9_]+', said)[0]}"}  # type: ignore[index]
+    narrow = {
+        "SLUICE_CONCURRENCY_MAX_CONCURRENT_TASKS": "1",
+        "SLUICE_CONCURRENCY_TASK_QUEUE_SIZE": "2",
+        "SLUICE_CONCURRENCY_QUEUE_TIMEOUT_S": "0",
+    }
+    with serving(tmp_path / "data", env=narrow) as service:
+
+        def opened(tenant: str) -> int:
+            body = {"format": "csv", "filename": "t", "columns": COLUMNS, "options": {"reuse": False}}
+            answer = CALLER.post(f"{service.url}/v1/exports", json=body, headers=keys[tenant])
+            if answer.status_code == 201:
+                tasks[tenant].append(answer.json()["task_id"])
+            return answer.status_code
+
+        tasks: dict[str, list[str]] = {"greedy": [], "modest": []}
+        assert [opened("greedy") for _ in range(4)] == [201] * 4
+        eventually(lambda: service.events("WorkerStarted"))
+        [started] = service.events("WorkerStarted")
+        worker = started["fields"]["pid"]  # type: ignore[index]  # a log line's fields are a mapping
+        os.kill(worker, signal.SIGSTOP)  # so that the queue stays full while we look
+        for task_id in tasks["greedy"]:
+            closed = CALLER.post(f"{service.url}/v1/exports/{task_id}/close", json={}, headers=keys["greedy"])
+            assert closed.status_code == 202
+        assert (opened("greedy"), opened("modest")) == (503, 201)
+        assert CALLER.get(f"http://127.0.0.1:{service.metrics_port}/health/ready").status_code == 200
+        os.kill(worker, signal.SIGCONT)
 
 
 def test_a_setting_under_its_old_name_is_logged_with_the_new_one(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -20,12 +19,12 @@ from google.protobuf.message import Message
 from sluice.api.api_keys import list_keys, revoke_key
 from sluice.api.auth import LOCAL_TENANT, NO_KEY, TENANT_SHARE, KeyRing, Principal, Shares
 from sluice.api.grpc import call_threads
-from sluice.api.grpc.connections import CallerConnections
-from sluice.api.grpc.message_room import IDLE_S, MessageRoom, MessageRooms
-from sluice.api.grpc.server import GrpcLimits
+from sluice.api.grpc.message_room import MessageRoom
+from sluice.api.grpc.server import REQUESTS_OF_TENANT, GrpcLimits
 from sluice.api.grpc.service import METHODS
 from sluice.api.http.routes.health import HealthApp, HealthChecks
 from sluice.api.http.server.server import HttpServer, ListenOn
+from sluice.api.service import DECODED_MAX
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TenantId
@@ -101,7 +100,6 @@ def test_calls_whose_messages_are_on_their_way_leave_room_for_those_of_others(me
             other.call("ListTasks", pb.ListTasksRequest())
         with ThreadPoolExecutor(1) as pool:
             answer = pool.submit(one_more.read)
-            time.sleep(3 * IDLE_S)  # a slow machine looks less often, and would give the room back no sooner
             assert not answer.done()
             halves[0].close()
             assert answer.result(WAIT_S).task_id, "it waited for the room of the one that ended"
@@ -109,19 +107,61 @@ def test_calls_whose_messages_are_on_their_way_leave_room_for_those_of_others(me
 
 
 @pytest.mark.parametrize("tenants", [1, 2])
-def test_streams_that_wait_for_their_senders_take_no_room_from_other_calls(memory: MemoryService, tenants: int) -> None:
-    """Room for 16 largest messages, eight of a tenant: without giving it back so many would keep all others waiting."""
-    limits = GrpcLimits(message_bytes_max=MIB, messages_bytes_max=16 * MIB, message_timeout_s=10 * WAIT_S)
+def test_streams_that_wait_for_their_senders_keep_no_call_without_rows_out(memory: MemoryService, tenants: int) -> None:
+    """Room for eight largest messages, four of a tenant: all that a tenant, or all together, may have is taken."""
+    limits = GrpcLimits(message_bytes_max=MIB, messages_bytes_max=MIB, message_timeout_s=10 * WAIT_S)
     with serving(memory, limits=limits) as target, ExitStack() as stack:
         keys = [memory.token(f"slow{number}") for number in range(tenants)]
         clients = [stack.enter_context(closing(GrpcClient(target, key))) for key in keys]
-        streams = [stream for client in clients for stream in silent_streams(client, 20 // tenants)]
-        for client in clients:
+        streams = [stream for client in clients for stream in silent_streams(client, 4)]
+        others = [*clients, stack.enter_context(closing(GrpcClient(target, memory.token("other"))))]
+        for client in others:
+            task_id = client.call("OpenExport", metadata_of(("ID", "Name"))).task_id
+            for method in ("QueryTaskStatus", "CancelExport"):
+                client.call(method, pb.TaskStatusRequest(task_id=task_id))
             client.call("ListTasks", pb.ListTasksRequest())
         for stream in streams:
             stream.write(sending(rows_of(1, 2), 1))
             assert stream.read().batch_ack.records == 2
         end(streams)
+
+
+def test_a_question_waits_for_no_batch_that_is_decoded(memory: MemoryService) -> None:
+    with serving(memory) as target, closing(GrpcClient(target, memory.token())) as client:
+        task_id = client.call("OpenExport", metadata_of(("ID", "Name"))).task_id
+        for _ in range(DECODED_MAX):
+            assert memory.service.decoding.acquire(timeout=WAIT_S)
+        client.call("QueryTaskStatus", pb.TaskStatusRequest(task_id=task_id))
+        client.call("ListTasks", pb.ListTasksRequest())
+        with ThreadPoolExecutor(1) as pool:
+            batch = pb.PutBatchRequest(task_id=task_id, batch=batch_of(rows_of(1, 2), 1))
+            put = pool.submit(client.call, "PutBatch", batch)
+            client.call("ListTasks", pb.ListTasksRequest())
+            assert not put.done(), "a batch has its turn"
+            for _ in range(DECODED_MAX):
+                memory.service.decoding.release()
+            assert put.result(WAIT_S).records == 2
+
+
+def test_a_request_that_does_not_come_keeps_its_tenant_from_few_others_and_other_tenants_from_none(
+    memory: MemoryService,
+) -> None:
+    with serving(memory) as target, ExitStack() as stack:
+        greedy, other = (stack.enter_context(closing(GrpcClient(target, memory.token(t)))) for t in ("greedy", "other"))
+        path = "/export.ExportService/ListTasks"
+        ask: grpc.StreamStreamMultiCallable[bytes, bytes] = greedy.channel.stream_stream(path)
+        come = threading.Event()
+
+        def nothing() -> Iterator[bytes]:
+            assert come.wait(WAIT_S)
+            yield b""
+
+        mute = [ask(nothing(), metadata=greedy.metadata, timeout=WAIT_S) for _ in range(2 * REQUESTS_OF_TENANT)]
+        for _ in range(20):
+            other.call("ListTasks", pb.ListTasksRequest())
+        come.set()
+        for call in mute:
+            assert len(list(call)) == 1
 
 
 @contextmanager
@@ -143,26 +183,13 @@ def half_a_message(port: int, key: str, size: int) -> Iterator[RawConnection]:
         yield raw
 
 
-class Caller:
-    """What gRPC says of who called."""
-
-    def __init__(self, *, is_active: bool) -> None:
-        self.is_active = lambda: is_active
-
-    def cancel(self) -> None:
-        raise AssertionError("it is not broken off")
-
-
 def test_a_call_gets_no_room_once_its_time_is_over_or_its_caller_has_gone() -> None:
     clock = FakeClock()
     caller = Principal(tenant=TenantId("t"), key_id="key", scopes=frozenset())
     shares = Shares(4, share=0.5, what="bytes of messages")
 
-    connections = CallerConnections(strangers_max=1, callers_max=1)
-    rooms = MessageRooms(shares, connections, message_bytes_max=2, clock=clock)
-
     def room(*, is_active: bool = True) -> MessageRoom:
-        return rooms.room(connections.let_in("", "t"), caller, wait_s=5, call=Caller(is_active=is_active))
+        return MessageRoom(shares, caller, needed=2, keeps=True, clock=clock, wait_s=5, is_active=lambda: is_active)
 
     first, began = room(), clock.monotonic()
     first.take()

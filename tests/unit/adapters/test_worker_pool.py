@@ -151,6 +151,23 @@ def test_a_full_queue_refuses_an_open_with_a_hint(tmp_path: Path) -> None:
         gate.touch()
 
 
+def test_a_tenant_that_has_its_share_waits_for_its_own_composers_and_another_takes_the_free_one(
+    tmp_path: Path,
+) -> None:
+    heard, gate, modest = Heard(), tmp_path / "gate", TenantId("modest")
+    with running_pool(heard, PoolLimits(workers_max=3, tenant_max=2)) as pool:
+        for number in range(6):
+            pool.invoke(trigger(f"task-{number}", f"wait:{gate}"), epoch=1)
+        eventually(lambda: len(heard.started) == 2)
+        assert (pool.active, pool.queued) == (2, 4)
+        pool.invoke(ManifestRef(TaskRef(modest, TaskId("m0")), "ok"), epoch=1)
+        eventually(lambda: "m0" in heard.started)
+        assert heard.started == ["task-0", "task-1", "m0"]
+        gate.touch()
+        eventually(lambda: len(heard.started) == 7)
+    assert sorted(heard.started) == ["m0", *(f"task-{number}" for number in range(6))]
+
+
 def test_a_queue_that_one_tenant_filled_has_room_for_anothers_exports(tmp_path: Path) -> None:
     heard, gate, modest = Heard(), tmp_path / "gate", TenantId("modest")
     with running_pool(heard, PoolLimits(workers_max=1, queue_max=4)) as pool:
@@ -158,7 +175,6 @@ def test_a_queue_that_one_tenant_filled_has_room_for_anothers_exports(tmp_path: 
         eventually(lambda: pool.active == 1)
         for number in range(4):
             pool.invoke(trigger(f"task-{number}"), epoch=1)
-        assert pool.is_full
         assert not pool.has_room(ACME)
         for number in range(2):
             pool.admit(modest)

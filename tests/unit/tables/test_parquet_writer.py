@@ -222,6 +222,15 @@ def test_where_invalid_values_become_null_so_do_those_that_a_type_would_shorten_
     assert written.tally.warnings == {Warned.INVALID_AS_NULL: 6}
 
 
+@pytest.mark.parametrize("on_invalid", ["error", "null"])
+def test_a_later_value_of_a_detected_type_in_another_form_is_refused_and_never_null(on_invalid: str) -> None:
+    column = (ColumnSpec("value", BOOLEAN, detected=True),)
+    rows: list[Row] = [("true",), ("yes",)]
+    for tried in (PARQUET.check_rows_of, PARQUET.write):
+        error = refusal(lambda: tried(rows, column, on_invalid=on_invalid))  # noqa: B023  # called at once
+        assert (error.code, error.facts["row"], error.facts["reason"]) == (ErrorCode.INVALID_VALUE, 2, "form")
+
+
 @pytest.mark.parametrize("code", ["", "0", "0.00"])
 @pytest.mark.parametrize("invalid", ["n/a", "1\0002", "1e400"])
 def test_a_value_that_is_no_number_is_refused_also_when_it_was_stored_for_another_format(

@@ -17,6 +17,7 @@ from sluice.adapters.directory.atomic_file import PRIVATE_MODE, DiskRoom, open_t
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.workers.pool import PoolLimits, WorkerPool
 from sluice.adapters.workers.process import module_command
+from sluice.api.auth import LOCAL_TENANT
 from sluice.api.http.routes.health import HealthApp, HealthChecks
 from sluice.api.http.server.forwarded import forwarded_url
 from sluice.app.backends import backend_of, open_ports
@@ -135,6 +136,7 @@ def build_pool(settings: Settings, journal: Journal) -> WorkerPool:
     timings = settings.timings()
     limits = PoolLimits(
         workers_max=settings.concurrency.max_concurrent_tasks,
+        tenant_max=settings.limits().tenant_composing_max,
         queue_max=settings.concurrency.task_queue_size,
         silence_s=max(SILENCE_MIN_S, timings.lease_s + timings.skew_s),
     )
@@ -181,7 +183,8 @@ def build_health(
     key_store = backend_of(settings).open_keys(settings)
 
     def room() -> None:
-        if pool.is_full:
+        # Where there are keys no export is this tenant's: it stands for any that has nothing in the queue.
+        if not pool.has_room(LOCAL_TENANT):
             raise SluiceError(ErrorCode.QUEUE_FULL, queued=pool.queued)
 
     def room_on_disk() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sluice.domain.keys import ManifestRef, TenantId
 
@@ -37,9 +37,12 @@ class FairQueue:
         self._of_tenants.setdefault(manifest.task.tenant, deque()).append(manifest)
         self._size += 1
 
-    def pop(self) -> ManifestRef:
-        """Take the next one. Raises KeyError when there is none."""
-        tenant, queue = self._of_tenants.popitem(last=False)
+    def pop(self, may_begin: Callable[[TenantId], bool]) -> ManifestRef | None:
+        """Take the next one of a tenant that may begin one. None when there is none; those of others stay."""
+        tenant = next(filter(may_begin, self._of_tenants), None)
+        if tenant is None:
+            return None
+        queue = self._of_tenants.pop(tenant)
         manifest = queue.popleft()
         if queue:
             self._of_tenants[tenant] = queue

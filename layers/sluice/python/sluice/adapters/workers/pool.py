@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,9 +25,13 @@ DEATHS_MAX = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolLimits:
-    """``workers_max`` tasks are composed at once, ``queue_max`` wait; a worker is silent for ``silence_s`` at most."""
+    """``workers_max`` tasks are composed at once, ``queue_max`` wait; a worker is silent for ``silence_s`` at most.
+
+    Of one tenant ``tenant_max`` are composed at once, 0 for no bound.
+    """
 
     workers_max: int = 10
+    tenant_max: int = 0
     queue_max: int = 1_000
     silence_s: float = 30
 
@@ -79,6 +84,7 @@ class WorkerPool:
         self._workers: dict[threading.Thread, WorkerProcess] = {}
         self._threads: list[threading.Thread] = []
         self._active = 0
+        self._active_of: Counter[TenantId] = Counter()
         self._draining = False
         self._deaths_at_start = 0
 
@@ -162,11 +168,6 @@ class WorkerPool:
         with self._changed:
             return self._queue.has_room(tenant, self._limits.queue_max)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether a tenant that has what waits gets no further export in."""
-        return len(self._queue) >= self._limits.queue_max
-
     def drain(self, *, deadline_s: float) -> bool:
         """Take no more requests; let running tasks end within the deadline, then kill their workers.
 
@@ -204,18 +205,31 @@ class WorkerPool:
             finally:
                 with self._changed:
                     self._active -= 1
+                    self._active_of[manifest.task.tenant] -= 1
                     self._changed.notify_all()
         worker = self._workers.pop(threading.current_thread(), None)
         if worker is not None:
             worker.close()
 
+    def _may_begin(self, tenant: TenantId) -> bool:
+        """A tenant that has its share waits for one of its own composers, and is not begun to be put off by the row."""
+        return not self._limits.tenant_max or self._active_of[tenant] < self._limits.tenant_max
+
     def _next(self) -> ManifestRef | None:
+        found: list[ManifestRef] = []
+
+        def has_found() -> bool:
+            manifest = None if self._draining else self._queue.pop(self._may_begin)
+            found.extend(() if manifest is None else (manifest,))
+            return manifest is not None or self._draining
+
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._draining)
-            if self._draining:
+            self._changed.wait_for(has_found)
+            if not found:
                 return None
-            manifest = self._queue.pop()
+            (manifest,) = found
             self._active += 1
+            self._active_of[manifest.task.tenant] += 1
             self._changed.notify_all()
             queued, active = len(self._queue), self._active
         self._journal.record(Event.TASK_DEQUEUED, task_id=manifest.task.task_id, queued=queued, active=active)

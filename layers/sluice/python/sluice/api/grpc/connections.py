@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
-import sys
 from collections import Counter
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -17,12 +16,6 @@ from threading import Event, Lock, Thread
 from typing import Any
 from urllib.parse import unquote
 
-from sluice.domain.limits import KIB
-
-HEAD_BYTES = KIB
-"""What comes with a call, at most in most cases: its headers; with the first of a connection its preface."""
-FRAMES_PART, FRAME_BYTES = 128, 64
-"""What comes with a message: one byte of so many, and so many; HTTP/2's frames and those of TLS."""
 LOOK_S = 0.25
 """Between two looks."""
 CROWD_LOOK_S = 0.025
@@ -33,8 +26,6 @@ _LIBC = ctypes.PyDLL(None)
 """Its calls keep the interpreter's lock: each of thousands would otherwise wait to have it back from a busy thread."""
 _IPV4_BYTES, _IPV6_BYTES = 16, 28
 """The sizes of a ``sockaddr``, which tell the kinds apart; both have the port at 2, and the address at 4 or 8."""
-_TCP_INFO_BYTES = 136
-"""Of Linux's ``tcp_info`` up to ``tcpi_bytes_received``, its last eight bytes then."""
 _MAPPED = bytes(10) + b"\xff\xff"
 """Begins an IPv4 address at a port that serves both kinds."""
 _NOT_LOOKED_AT = 0
@@ -49,26 +40,6 @@ class _Known:
     """Under way."""
     used: int = 0
     """The number of the last call: the higher, the later."""
-    accounted: int = 0
-    """Bytes that came on it and belong to messages that are there, and to what goes with them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """One call on a connection."""
-
-    peer: bytes
-    """Port and address; empty where they are not known."""
-    _connections: CallerConnections
-    _known: _Known | None
-
-    def arrived(self, size: int) -> None:
-        """Another of its messages is there, of ``size``."""
-        self._connections.account(self._known, size + size // FRAMES_PART + FRAME_BYTES)
-
-    def leave(self) -> None:
-        """It has ended. Called once."""
-        self._connections.end_call(self._known)
 
 
 class CallerConnections:
@@ -90,8 +61,6 @@ class CallerConnections:
         self._since: dict[tuple[int, bytes], int] = {}
         """By descriptor and peer, the look that saw a connection first; ``_NOT_LOOKED_AT`` if other or ended."""
         self._look_number = _NOT_LOOKED_AT
-        self.on_look: Callable[[], object] = lambda: None
-        """Called after each look."""
         self._stopping = Event()
         self._thread = Thread(target=self._watch, name="grpc-connections", daemon=True)
 
@@ -105,47 +74,25 @@ class CallerConnections:
         if self._thread.is_alive():
             self._thread.join()
 
-    def let_in(self, peer: str, tenant: str) -> Visit:
-        """A caller was let in on the connection of ``peer``, as gRPC writes it. It stays known until it is gone."""
+    def let_in(self, peer: str, tenant: str) -> Callable[[], None]:
+        """A caller was let in on the connection of ``peer``, as gRPC writes it; call what this returns at the end.
+
+        The connection stays known until it is gone.
+        """
         address = read_peer(peer)
         if address is None:
-            return Visit(b"", self, None)
+            return lambda: None
         with self._lock:
             known = self._known.setdefault(address, _Known(tenant))
             known.tenant = tenant
             known.calls += 1
             known.used = next(self._calls)
-            known.accounted += HEAD_BYTES
-        return Visit(address, self, known)
 
-    def end_call(self, known: _Known | None) -> None:
-        if known is not None:
+        def leave() -> None:
             with self._lock:
                 known.calls -= 1
 
-    def account(self, known: _Known | None, size: int) -> None:
-        """So many bytes more are no longer on their way."""
-        if known is not None:
-            with self._lock:
-                known.accounted += size
-
-    def bytes_coming(self, peers: Collection[bytes]) -> dict[bytes, int]:
-        """How much came on the connections of ``peers`` that is no message yet, about; none where it is not known.
-
-        Less came than is accounted where messages were packed: then all of it is.
-        """
-        coming: dict[bytes, int] = {}
-        for descriptor in map(int, os.listdir(_DESCRIPTORS)):  # noqa: PTH208  # as in look()
-            peer = _end_of(_LIBC.getpeername, descriptor)
-            if peer is None or peer not in peers or not self._is_ours(descriptor):
-                continue
-            came = _bytes_received(descriptor)
-            with self._lock:
-                known = self._known.get(peer)
-                if came is not None and known is not None:
-                    known.accounted = min(known.accounted, came)
-                    coming[peer] = came - known.accounted
-        return coming
+        return leave
 
     def look(self) -> int:
         """End what is too many now, and return the number. Those that came since the last look are left alone."""
@@ -198,18 +145,14 @@ class CallerConnections:
             return chosen
 
     def _first_look_at(self, descriptor: int) -> int:
-        return self._look_number if self._is_ours(descriptor) else _NOT_LOOKED_AT
-
-    def _is_ours(self, descriptor: int) -> bool:
         own = _end_of(_LIBC.getsockname, descriptor)
-        return own is not None and own[:2] == self._port
+        return self._look_number if own is not None and own[:2] == self._port else _NOT_LOOKED_AT
 
     def _watch(self) -> None:
         wait_s = LOOK_S
         while not self._stopping.wait(wait_s):
             with suppress(OSError):  # no descriptor is left to look with: the next look is soon
                 wait_s = CROWD_LOOK_S if self.look() else LOOK_S
-                self.on_look()
 
 
 def _end_of(call: Any, descriptor: int) -> bytes | None:
@@ -223,16 +166,6 @@ def _end_of(call: Any, descriptor: int) -> bytes | None:
     if size.value == _IPV6_BYTES:
         return raw[2:4] + raw[8:24].removeprefix(_MAPPED)
     return None
-
-
-def _bytes_received(descriptor: int) -> int | None:
-    """How much the other side of a TCP connection has sent; None where the system does not say."""
-    if not hasattr(socket, "TCP_INFO"):
-        return None
-    info, size = ctypes.create_string_buffer(_TCP_INFO_BYTES), ctypes.c_uint32(_TCP_INFO_BYTES)
-    if _LIBC.getsockopt(descriptor, socket.IPPROTO_TCP, socket.TCP_INFO, info, ctypes.byref(size)) != 0:
-        return None
-    return int.from_bytes(info.raw[-8:], sys.byteorder) if size.value == _TCP_INFO_BYTES else None
 
 
 def _shut_down(descriptor: int, peer: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from operator import methodcaller
 from typing import Any, TypeAlias
@@ -15,7 +16,7 @@ from sluice.api.grpc.call_threads import is_refusing
 from sluice.api.grpc.connections import CallerConnections
 from sluice.api.grpc.errors import REQUEST_ID_KEY, abort, log_error
 from sluice.api.grpc.health import CHECK, Health
-from sluice.api.grpc.message_room import MessageRooms
+from sluice.api.grpc.message_room import MessageRoom
 from sluice.api.grpc.messages import Requests, Turn
 from sluice.api.grpc.receive_deadline import ReceiveDeadline
 from sluice.api.grpc.service import METHODS, SERVICE_NAME, Method
@@ -30,6 +31,8 @@ Observe: TypeAlias = Callable[[str, str, str, float], None]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic only for type checkers
 
 _PREFIX = f"/{SERVICE_NAME}/"
+REQUEST_S = 30
+"""So long the message of a call that sends no rows is waited for: some bytes as a rule, which come with the headers."""
 
 
 class Dispatcher(grpc.GenericRpcHandler):
@@ -44,10 +47,16 @@ class Dispatcher(grpc.GenericRpcHandler):
         connections: CallerConnections,
         metadata_bytes_max: int,
         shares: Shares,
-        rooms: MessageRooms,
+        messages: Shares,
+        requests: Shares,
+        message_bytes_max: int,
         observe: Observe,
     ) -> None:
-        """``shares`` counts calls, ``rooms`` the bytes of their messages."""
+        """``shares`` counts calls.
+
+        ``messages`` counts the bytes of the messages of those that send rows, one of which has ``message_bytes_max``;
+        ``requests`` the messages of all others that are on their way.
+        """
         self._service = service
         self._observe = observe
         self._metadata_bytes_max = metadata_bytes_max
@@ -55,7 +64,9 @@ class Dispatcher(grpc.GenericRpcHandler):
         self._deadline = deadline
         self._connections = connections
         self._shares = shares
-        self._rooms = rooms
+        self._messages = messages
+        self._requests = requests
+        self._message_bytes_max = message_bytes_max
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """Called with the headers, when no byte of a message was read. None for no method of ours."""
@@ -86,17 +97,17 @@ class Dispatcher(grpc.GenericRpcHandler):
             return _refusal(log_error(error, journal).error, request_id)
 
         def behaviour(raw: Iterator[bytes], context: grpc.ServicerContext) -> Answers:
-            visit = self._connections.let_in(context.peer(), principal.tenant)
+            leave = self._connections.let_in(context.peer(), principal.tenant)
             try:
                 give_back = self._take_share(principal)
             except SluiceError as error:
-                visit.leave()
+                leave()
                 with bound_context(request_id=request_id, component=COMPONENT):
                     log_error(error, journal)
                 abort(context, error, request_id)
             decoding = Turn(self._service.decoding)
-            wait = self._deadline.wait(context.cancel)
-            room = self._rooms.room(visit, principal, wait_s=wait.timeout_s, call=context)
+            wait = self._deadline.wait(context.cancel, timeout_s=math.inf if method.sends_rows else REQUEST_S)
+            room = self._room_of(method, principal, context, wait_s=wait.timeout_s)
             try:
                 call = GrpcCall(
                     service=self._service,
@@ -121,7 +132,7 @@ class Dispatcher(grpc.GenericRpcHandler):
                 decoding.give_back()
                 room.give_back()
                 give_back()
-                visit.leave()
+                leave()
 
         return behaviour
 
@@ -137,6 +148,20 @@ class Dispatcher(grpc.GenericRpcHandler):
         if is_refusing():
             raise SluiceError(ErrorCode.QUEUE_FULL, "There is no thread left for the call.", retry_after_s=1)
         return self._shares.take(principal)
+
+    def _room_of(
+        self, method: Method, principal: Principal, context: grpc.ServicerContext, *, wait_s: float
+    ) -> MessageRoom:
+        """Room for its message; that of calls without rows is apart: no number of streams keeps them out."""
+        return MessageRoom(
+            self._messages if method.sends_rows else self._requests,
+            principal,
+            needed=self._message_bytes_max if method.sends_rows else 1,
+            keeps=method.sends_rows,
+            clock=self._service.ports.clock,
+            wait_s=wait_s,
+            is_active=context.is_active,
+        )
 
     def _observed(self, method: str, responses: Answers, context: grpc.ServicerContext) -> Answers:
         """Pass the responses on, and call ``observe`` when the call has ended."""

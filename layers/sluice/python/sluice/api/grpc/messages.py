@@ -11,7 +11,10 @@ from google.protobuf.message import DecodeError, Message
 from sluice.api.grpc.message_room import MessageRoom
 from sluice.api.grpc.receive_deadline import Wait
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.limits import KIB
 
+SMALL_BYTES = 64 * KIB
+"""What is parsed without a turn: a question about an export waits for no batch."""
 CHECKS = 2
 """How often the end of a stream is asked for again; see ``Requests``."""
 
@@ -50,7 +53,7 @@ class Requests(Generic[RequestT]):
     streams, and always found out by the first question.)
 
     A message that has rows comes with the turn for decoding taken: parsed
-    messages that wait for one would be many times what was sent.
+    messages that wait for one would be many times what was sent, but for small ones.
     """
 
     def __init__(
@@ -107,12 +110,12 @@ class Requests(Generic[RequestT]):
                 if any(next(self._raw, None) is not None for _ in range(CHECKS)):
                     raise AssertionError("a message came after the end of its stream")
                 raise StopIteration
-        self._room.arrived(len(data))
         self._check_key()
         return data
 
     def _parsed(self, data: bytes) -> RequestT:
-        self._decoding.take()
+        if len(data) > SMALL_BYTES:
+            self._decoding.take()
         keeps_turn = False
         try:
             message = self._parse(data)
@@ -124,4 +127,6 @@ class Requests(Generic[RequestT]):
         finally:
             if not keeps_turn:
                 self._decoding.give_back()
+        if keeps_turn:
+            self._decoding.take()
         return message

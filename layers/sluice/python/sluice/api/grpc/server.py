@@ -16,7 +16,6 @@ from sluice.api.grpc.call_threads import CallThreads
 from sluice.api.grpc.connections import CallerConnections
 from sluice.api.grpc.dispatch import Dispatcher, Observe
 from sluice.api.grpc.health import CHECKS_MAX, Health
-from sluice.api.grpc.message_room import MessageRooms
 from sluice.api.grpc.receive_deadline import ReceiveDeadline
 from sluice.api.grpc.service import SERVICE_NAME
 from sluice.api.service import Service
@@ -32,7 +31,7 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
     message_bytes_max: int = 8 * MIB
     """One message, also after decompression. As a message, a batch has up to three times its canonical bytes."""
     messages_bytes_max: int = 384 * MIB
-    """Of all calls, those that wait for a message counted with the largest. At least eight of ``message_bytes_max``."""
+    """Of all calls that send rows, each that waits for a message counted with the largest. At least eight of those."""
     lookahead_bytes: int = MIB
     """What a client may send ahead of what is asked for. Over a link of 20 ms a stream has 40 to 50 MB/s with it."""
     metadata_bytes_max: int = 16 * KIB
@@ -65,6 +64,9 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
     """A client that pings more often, with nothing to send, is warned and cut."""
 
 
+REQUESTS_MAX = 16
+REQUESTS_OF_TENANT = 4
+"""Messages of calls that send no rows that are on their way at a time, some bytes each as a rule; more wait."""
 MESSAGES_MIN = 8
 """Messages of the largest size for which there is room, however large that is."""
 REFUSALS_MAX = 16
@@ -106,13 +108,6 @@ class GrpcServer:
         self._server = grpc.server(
             cast("ThreadPoolExecutor", self._pool), interceptors=list(interceptors), options=server_options(limits)
         )
-        rooms = MessageRooms(
-            Shares(_messages_bytes(limits), share=limits.tenant_share, what="bytes of messages"),
-            self._connections,
-            message_bytes_max=limits.message_bytes_max,
-            clock=service.ports.clock,
-        )
-        self._connections.on_look = rooms.look
         dispatcher = Dispatcher(
             service,
             health=self._health,
@@ -120,7 +115,9 @@ class GrpcServer:
             connections=self._connections,
             metadata_bytes_max=limits.metadata_bytes_max,
             shares=Shares(limits.calls_max, share=limits.tenant_share, what="calls"),
-            rooms=rooms,
+            messages=Shares(_messages_bytes(limits), share=limits.tenant_share, what="bytes of messages"),
+            requests=Shares(REQUESTS_MAX, share=REQUESTS_OF_TENANT / REQUESTS_MAX, what="requests on their way"),
+            message_bytes_max=limits.message_bytes_max,
             observe=observe or (lambda _kind, _method, _status, _duration_s: None),
         )
         self._server.add_generic_rpc_handlers((dispatcher,))

@@ -34,6 +34,8 @@ class Method(NamedTuple):
     answer: Callable[[GrpcCall, Requests[Any]], Answers]
     has_rows: Callable[[Any], bool] = lambda _: False
     """Whether a message is one that ``put_wire_batch`` gets."""
+    sends_rows: bool = False
+    """Whether some of its messages are: its sender is waited for patiently, and needs room for a batch."""
 
 
 def open_export(call: GrpcCall, metadata: pb.ExportMetadata) -> pb.ExportResponse:
@@ -113,12 +115,16 @@ def unary(
     def answer(call: GrpcCall, requests: Requests[Any]) -> Answers:
         yield behaviour(call, requests.only())
 
-    return Method(scope, parse, answer, lambda _: has_rows)
+    return Method(scope, parse, answer, lambda _: has_rows, has_rows)
 
 
 METHODS: dict[str, Method] = {
     "StreamExport": Method(
-        Scope.WRITE, parse_export_request, stream_export, lambda message: message.WhichOneof("payload") == "batch"
+        Scope.WRITE,
+        parse_export_request,
+        stream_export,
+        lambda message: message.WhichOneof("payload") == "batch",
+        sends_rows=True,
     ),
     "OpenExport": unary(Scope.WRITE, parse_definition(pb.ExportMetadata), open_export),
     "PutBatch": unary(Scope.WRITE, pb.PutBatchRequest.FromString, put_batch, has_rows=True),

@@ -12,7 +12,7 @@ from sluice.domain.schema import ColumnSpec
 from sluice.tables.batch import SEPARATOR, Cells
 from sluice.tables.file_plan import Warned
 from sluice.tables.values.cell_checks import cell_error
-from sluice.tables.writers.parquet.kinds import Misfit, kind_of
+from sluice.tables.writers.parquet.kinds import FORM, Misfit, kind_of
 
 _NUL = b"\0"
 
@@ -35,12 +35,9 @@ class ParquetColumn:
         self.kind = kind_of(column, options)
 
     def check(self, cells: Cells, rows: int) -> None:
-        """Raise INVALID_VALUE for the first cell that does not fit; it costs one call when all are plain.
-
-        None is raised where such cells become null.
-        """
-        if not self._misfits_are_null and not (isinstance(cells.text, str) and self.kind.are_plain(cells.text)):
-            self._format_all(cells.texts(rows), 0, misfits=None)
+        """Raise INVALID_VALUE for the first cell that does not fit; it costs one call when all are plain."""
+        if not (isinstance(cells.text, str) and self.kind.are_plain(cells.text)):
+            self._format_all(cells.texts(rows), 0, misfits=[] if self._misfits_are_null else None)
 
     def fields(self, cells: Cells, rows: int, *, rows_before: int, warnings: Counter[str]) -> Fields:
         """Format ``rows`` cells, at least one. Raises INVALID_VALUE, whose row counts from ``rows_before``.
@@ -63,7 +60,10 @@ class ParquetColumn:
         return Fields(values, nulls)
 
     def _format_all(self, texts: list[str], rows_before: int, *, misfits: list[int] | None) -> list[str]:
-        """Format each cell. The numbers of those that do not fit go to ``misfits``, or the first of them is raised."""
+        """Format each cell. The numbers of those that do not fit go to ``misfits``, or the first of them is raised.
+
+        Of a detected column a value in another form is of its type: it is raised, and never null.
+        """
         formatted = []
         for index, text in enumerate(texts):
             # As it would be among plain ones: a file may not depend on a cell's neighbours.
@@ -71,7 +71,7 @@ class ParquetColumn:
             try:
                 formatted.append(text if stays else self.kind.format(text))
             except Misfit as misfit:
-                if misfits is None:
+                if misfits is None or misfit.reason == FORM:
                     facts = {"reason": misfit.reason} if misfit.reason else {}
                     facts["column_type"] = self._column.type.value
                     raise cell_error(ErrorCode.INVALID_VALUE, rows_before + index, self._column, **facts) from None

@@ -31,6 +31,10 @@ _POWER_CHARS_MAX = 10
 _NUMBER = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 
 
+FORM = "form"
+"""Why a value of a detected column does not fit: it is of the type, and would be shown otherwise than it was sent."""
+
+
 class Misfit(ValueError):
     """A value that the column cannot hold. ``reason`` is empty when its type does not accept it at all."""
 
@@ -227,7 +231,7 @@ def _as_shown(kind: Kind, check: CellCheck) -> Kind:
     def format_cell(text: str) -> str:
         formatted = kind.format(text)
         if check.is_odd(text):
-            raise Misfit("form")
+            raise Misfit(FORM)
         return formatted
 
     return replace(
