@@ -40,14 +40,14 @@ func (c *Client) Export(definition Definition) (*Export, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Export{calls: c.calls, definition: checked, key: checked.Key, progress: Progress{State: "open"}}, nil
+	return &Export{calls: c.calls, turn: newTurn(), definition: checked, key: checked.Key, progress: Progress{State: "open"}}, nil
 }
 
 // Find takes up an export by its id, in another process too; nothing is asked yet. It takes PushBatch and CloseWith,
 // and everything that needs no definition.
 func (c *Client) Find(taskID string) *Export {
 	return &Export{
-		calls: c.calls, definition: Definition{OnProgress: func(Progress) {}}, isFound: true,
+		calls: c.calls, turn: newTurn(), definition: Definition{OnProgress: func(Progress) {}}, isFound: true,
 		task: &task{calls: c.calls, id: taskID}, progress: Progress{State: "open"},
 	}
 }

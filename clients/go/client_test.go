@@ -135,6 +135,18 @@ func TestWhatIsWrongInItselfIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	refused(t, err, ErrUsage, "USAGE")
 }
 
+func TestClientsShareTheirConnections(t *testing.T) {
+	one, err := Settings{}.filled()
+	must(t, err)
+	other, err := Settings{Tries: 2}.filled()
+	must(t, err)
+	patient, err := Settings{ConnectTimeout: time.Hour}.filled()
+	must(t, err)
+	if one.Transport != other.Transport || one.Transport == patient.Transport {
+		t.Error("a client of its own has connections of its own, or waits as another does")
+	}
+}
+
 func TestPausesDoubleHalfOfEachIsChanceAndTheServiceMayAskForMore(t *testing.T) {
 	now := time.Unix(100, 0)
 	settings := Settings{Tries: 6, Pause: time.Second, PauseMax: 4 * time.Second, FirstContact: 10 * time.Second}

@@ -48,7 +48,8 @@ type Definition struct {
 	Sheets []Sheet
 	// Options of the file (docs/files.md).
 	Options map[string]any
-	// Key that your program knows again after a crash: the same key goes on with the same export.
+	// Key that your program knows again after a crash: the same key goes on with the same export. Printable text without
+	// blanks at its ends.
 	Key string
 	// ExpectedRows: how many rows will come, so that the percentage covers the sending; checked at the close.
 	ExpectedRows int64
@@ -77,6 +78,9 @@ func (d Definition) checked() (Definition, error) {
 	}
 	if d.Key != "" && !(keyForm.MatchString(d.Key) && utf8.ValidString(d.Key)) {
 		return d, usage("A key is printable text.")
+	}
+	if strings.TrimSpace(d.Key) != d.Key {
+		return d, usage("A key has no blanks at its ends: HTTP takes them away, and two keys would be one.")
 	}
 	if strings.HasPrefix(d.Key, ownKeys) {
 		return d, usage("No key begins with '%s': the client makes such keys.", ownKeys)

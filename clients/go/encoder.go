@@ -49,7 +49,11 @@ func (e *rowEncoder) byPlace(to []byte, count int, cell func(int) any, number in
 		if place > 0 {
 			to = append(to, ',')
 		}
-		if to, err = e.cell(to, cell(place)); err != nil {
+		kind := String
+		if place < len(e.columns) {
+			kind = e.columns[place].Type
+		}
+		if to, err = e.cell(to, kind, cell(place)); err != nil {
 			name := strconv.Itoa(place + 1)
 			if place < len(e.columns) {
 				name = e.columns[place].Name
@@ -74,14 +78,23 @@ func (e *rowEncoder) byName(to []byte, cells reflect.Value, number int64) ([]byt
 			return nil, e.refused("INVALID_TEXT", "A name of a cell is not UTF-8", number)
 		}
 		to = append(appendText(to, name.String()), ':')
-		if to, err = e.cell(to, cells.MapIndex(name).Interface()); err != nil {
+		if to, err = e.cell(to, e.typeOf(name.String()), cells.MapIndex(name).Interface()); err != nil {
 			return nil, e.at(err, name.String(), number)
 		}
 	}
 	return append(to, '}'), nil
 }
 
-func (e *rowEncoder) cell(to []byte, cell any) ([]byte, error) {
+func (e *rowEncoder) typeOf(name string) Type {
+	for _, column := range e.columns {
+		if column.Name == name {
+			return column.Type
+		}
+	}
+	return String
+}
+
+func (e *rowEncoder) cell(to []byte, kind Type, cell any) ([]byte, error) {
 	switch value := cell.(type) {
 	case nil:
 		return append(to, "null"...), nil
@@ -90,6 +103,12 @@ func (e *rowEncoder) cell(to []byte, cell any) ([]byte, error) {
 	case []byte:
 		return e.text(to, string(value))
 	case time.Time:
+		if kind == Date { // the day that the program sees: with its offset it could be the day before
+			return e.text(to, value.Format("2006-01-02"))
+		}
+		if _, offset := value.Zone(); offset%60 != 0 { // of long ago: ISO 8601 has no seconds in an offset
+			value = value.UTC()
+		}
 		return e.text(to, value.Format(time.RFC3339Nano))
 	case json.Number:
 		return e.decimal(to, value)
@@ -106,7 +125,7 @@ func (e *rowEncoder) cell(to []byte, cell any) ([]byte, error) {
 		if err != nil || reflect.TypeOf(inner) == value.Type() {
 			return nil, &Error{Code: "INVALID_VALUE", Detail: fmt.Sprintf("A cell of type %T has no value", cell)}
 		}
-		return e.cell(to, inner)
+		return e.cell(to, kind, inner)
 	case encoding.TextMarshaler:
 		text, err := one.MarshalText()
 		if err != nil {
@@ -114,11 +133,11 @@ func (e *rowEncoder) cell(to []byte, cell any) ([]byte, error) {
 		}
 		return e.text(to, string(text))
 	}
-	return e.ofKind(to, value)
+	return e.ofKind(to, kind, value)
 }
 
 // ofKind appends cells of types that are made of others, and of pointers to them.
-func (e *rowEncoder) ofKind(to []byte, value reflect.Value) ([]byte, error) {
+func (e *rowEncoder) ofKind(to []byte, kind Type, value reflect.Value) ([]byte, error) {
 	switch value.Kind() {
 	case reflect.Bool:
 		return strconv.AppendBool(to, value.Bool()), nil
@@ -133,7 +152,7 @@ func (e *rowEncoder) ofKind(to []byte, value reflect.Value) ([]byte, error) {
 	case reflect.String:
 		return e.text(to, value.String())
 	case reflect.Pointer:
-		return e.cell(to, value.Elem().Interface())
+		return e.cell(to, kind, value.Elem().Interface())
 	}
 	return nil, &Error{Code: "INVALID_VALUE", Detail: fmt.Sprintf("A cell cannot hold a %v", value.Type())}
 }

@@ -17,7 +17,7 @@ type Export struct {
 	definition Definition
 	isFound    bool
 
-	turn         sync.Mutex // of those that open, send and close
+	turn         turn // of those that open, send and close
 	key          string
 	isClosedHere bool
 
@@ -36,8 +36,10 @@ func (e *Export) Write(ctx context.Context, rows Rows) error { return e.WriteShe
 
 // WriteSheet does that for one of several sheets; it closes once all are written.
 func (e *Export) WriteSheet(ctx context.Context, sheet string, rows Rows) error {
-	e.turn.Lock()
-	defer e.turn.Unlock()
+	if err := e.turn.take(ctx); err != nil {
+		return err
+	}
+	defer e.turn.give()
 	if err := e.refuseFound("Write"); err != nil {
 		return err
 	}
@@ -80,8 +82,10 @@ func (e *Export) Push(ctx context.Context, rows Rows) error { return e.PushSheet
 
 // PushSheet does that for one of several sheets.
 func (e *Export) PushSheet(ctx context.Context, sheet string, rows Rows) error {
-	e.turn.Lock()
-	defer e.turn.Unlock()
+	if err := e.turn.take(ctx); err != nil {
+		return err
+	}
+	defer e.turn.give()
 	if err := e.refuseFound("Push"); err != nil {
 		return err
 	}
@@ -125,9 +129,10 @@ func (e *Export) CloseWith(ctx context.Context, batches, rows int64) error {
 // Wait until the file is there. ErrNotReady: the time is over, and the export goes on. ErrExportFailed: there will be
 // no file.
 func (e *Export) Wait(ctx context.Context, limit time.Duration) (*Status, error) {
-	e.turn.Lock() // of what another goroutine sends
-	key := e.key
-	e.turn.Unlock()
+	key, err := e.keyWithin(ctx, limit)
+	if err != nil {
+		return nil, err
+	}
 	if !e.isFound && key == "" {
 		return nil, usage("Nothing was written that could be waited for.")
 	}

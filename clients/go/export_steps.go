@@ -10,8 +10,10 @@ func (e *Export) ready(ctx context.Context) (*task, error) {
 	if one := e.current(); one != nil {
 		return one, nil
 	}
-	e.turn.Lock()
-	defer e.turn.Unlock()
+	if err := e.turn.take(ctx); err != nil {
+		return nil, err
+	}
+	defer e.turn.give()
 	return e.opened(ctx)
 }
 
@@ -44,8 +46,10 @@ func (e *Export) send(ctx context.Context, task *task, sheet string, rows Rows) 
 }
 
 func (e *Export) closeInTurn(ctx context.Context, totals map[string]any) error {
-	e.turn.Lock()
-	defer e.turn.Unlock()
+	if err := e.turn.take(ctx); err != nil {
+		return err
+	}
+	defer e.turn.give()
 	task, err := e.opened(ctx)
 	if err != nil {
 		return err

@@ -183,6 +183,51 @@ func TestAContextThatEndsEndsAWriteAndAWait(t *testing.T) {
 	same(t, context.DeadlineExceeded, err)
 }
 
+func TestAWriteOverASilentChannelAndAWaitBesideItEndWithTheirContexts(t *testing.T) {
+	ctx, cancel := context.WithCancel(always)
+	orders := tableOf(t, Settings{}, Definition{})
+	rows, ended := make(chan []any), make(chan error, 1)
+	done := make(chan error)
+	go func() { done <- orders.Write(ctx, Channel(ctx, rows, ended)) }()
+	rows <- []any{1} // it is being read
+	_, err := orders.Wait(always, 0)
+	refused(t, err, ErrNotReady, "NOT_READY")
+	soon, cancelSoon := context.WithTimeout(always, 10*time.Millisecond)
+	defer cancelSoon()
+	_, err = orders.Wait(soon, time.Minute)
+	same(t, context.DeadlineExceeded, err)
+	same(t, context.DeadlineExceeded, orders.Push(soon, numbers(1)))
+	same(t, context.DeadlineExceeded, orders.Close(soon))
+	same(t, context.DeadlineExceeded, orders.Restart(soon))
+	_, err = orders.RestartIfStopped(soon, 0)
+	same(t, context.DeadlineExceeded, err)
+	cancel()
+	same(t, context.Canceled, <-done)
+	rows, ended = make(chan []any), make(chan error, 1)
+	close(rows)
+	same(t, context.DeadlineExceeded, orders.Write(always, Channel(soon, rows, ended)))
+}
+
+func TestAChannelIsAWholeTableWhereItsSenderSaysSo(t *testing.T) {
+	broken := errors.New("no such table")
+	orders := tableOf(t, Settings{}, Definition{})
+	write := func(say func(chan<- error)) error {
+		rows, ended := make(chan []any, 2), make(chan error, 1)
+		rows <- []any{1}
+		rows <- []any{2}
+		say(ended)
+		close(rows)
+		return orders.Write(always, Channel(always, rows, ended))
+	}
+	same(t, broken, write(func(ended chan<- error) { ended <- broken }))
+	refused(t, write(func(ended chan<- error) { close(ended) }), ErrUsage, "USAGE")
+	closed := make(chan []any)
+	close(closed)
+	refused(t, orders.Write(always, Channel(always, closed, nil)), ErrUsage, "USAGE")
+	must(t, write(func(ended chan<- error) { ended <- nil }))
+	same(t, "1|2", linesOf(t, orders))
+}
+
 func TestAnExportThatIsFoundTakesNumberedBatchesIsRenderedListedAndDeleted(t *testing.T) {
 	id, err := tableOf(t, Settings{}, Definition{Filename: "found.csv"}).ID(always)
 	must(t, err)

@@ -17,8 +17,10 @@ var overCodes = map[string]bool{"EXPIRED": true, "TASK_CLOSED": true, "TASK_DELE
 // meanwhile is begun anew, too. One that another run has closed stays, with its file: false. So does one that another
 // run still sends, whose batches grow while this looks on for the time of limit (five seconds will do): ErrNotReady.
 func (e *Export) RestartIfStopped(ctx context.Context, limit time.Duration) (bool, error) {
-	e.turn.Lock()
-	defer e.turn.Unlock()
+	if err := e.turn.take(ctx); err != nil {
+		return false, err
+	}
+	defer e.turn.give()
 	if err := e.refuseFound("RestartIfStopped"); err != nil {
 		return false, err
 	}
@@ -37,8 +39,10 @@ func (e *Export) RestartIfStopped(ctx context.Context, limit time.Duration) (boo
 // it runs, and deletes it where it is finished; later runs under the key go on with the new one. RestartIfStopped
 // deletes no file.
 func (e *Export) Restart(ctx context.Context) error {
-	e.turn.Lock()
-	defer e.turn.Unlock()
+	if err := e.turn.take(ctx); err != nil {
+		return err
+	}
+	defer e.turn.give()
 	if err := e.refuseFound("Restart"); err != nil {
 		return err
 	}

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
+	"time"
 )
 
 // database answers each query with three rows, or with two and an error.
@@ -41,6 +43,59 @@ func (a *answer) Next(cells []driver.Value) error {
 	a.given++
 	cells[0], cells[1] = a.given, []byte(fmt.Sprint("row ", a.given))
 	return nil
+}
+
+// timed answers with one moment in columns of many types.
+type timed struct {
+	database
+	types []string
+}
+
+type timedAnswer struct {
+	answer
+	types []string
+}
+
+func (d timed) Connect(context.Context) (driver.Conn, error) { return d, nil }
+func (d timed) QueryContext(context.Context, string, []driver.NamedValue) (driver.Rows, error) {
+	return &timedAnswer{types: d.types}, nil
+}
+func (a *timedAnswer) Columns() []string                           { return a.types }
+func (a *timedAnswer) ColumnTypeDatabaseTypeName(place int) string { return a.types[place] }
+func (a *timedAnswer) Next(cells []driver.Value) error {
+	if a.given++; a.given > 1 {
+		return io.EOF
+	}
+	for place := range cells {
+		cells[place] = time.Date(2026, 3, 29, 2, 30, 0, 500, time.FixedZone("", 0))
+	}
+	return nil
+}
+
+func TestTimesOfADatabaseAreWhatItShows(t *testing.T) {
+	queried, err := sql.OpenDB(timed{types: []string{"DATE", "TIMESTAMP", "datetime", "TIME", "TIMESTAMPTZ"}}).Query("SELECT")
+	must(t, err)
+	json := ""
+	must(t, Query(queried)(func(row any) bool {
+		encoded, refused := encoderOf(false).encode(nil, row, 1)
+		must(t, refused)
+		json += string(encoded)
+		return true
+	}))
+	same(t, `["2026-03-29","2026-03-29T02:30:00.0000005","2026-03-29T02:30:00.0000005","02:30:00.0000005",`+
+		`"2026-03-29T02:30:00.0000005Z"]`, json)
+}
+
+func TestAMomentInAColumnOfDaysIsItsOwnDay(t *testing.T) {
+	at := time.Date(2026, 3, 29, 0, 30, 0, 0, time.FixedZone("", 8*3600))
+	days := &rowEncoder{[]Column{{Name: "day", Type: Date}, {Name: "at", Type: DateTime}}, "", false}
+	for _, row := range []any{[]any{at, &at}, map[string]any{"day": sql.NullTime{Time: at, Valid: true}, "at": at}} {
+		encoded, err := days.encode(nil, row, 1)
+		must(t, err)
+		if !strings.Contains(string(encoded), `"2026-03-29"`) || !strings.Contains(string(encoded), "T00:30:00+08:00") {
+			t.Error(string(encoded))
+		}
+	}
 }
 
 func TestTheRowsOfAQueryAreReadOnceAndAnErrorOfTheirsIsNoEnd(t *testing.T) {

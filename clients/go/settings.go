@@ -3,6 +3,7 @@ package sluice
 import (
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -78,13 +79,26 @@ func (s Settings) filled() (Settings, error) {
 		s.OnRetry = func(*Error, time.Duration) {}
 	}
 	if s.Transport == nil {
-		dialer := &net.Dialer{Timeout: s.ConnectTimeout, KeepAlive: 30 * time.Second}
-		s.Transport = &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
-			MaxIdleConnsPerHost: s.InFlight + 1, IdleConnTimeout: 90 * time.Second,
-			TLSHandshakeTimeout: 10 * time.Second,
-			DisableCompression:  true,
-		}
+		one, _ := transports.LoadOrStore(shared{s.ConnectTimeout, s.InFlight}, newTransport(s))
+		s.Transport = one.(http.RoundTripper)
 	}
 	return s, nil
+}
+
+// transports of all clients, by what they are made of: a client may be made for each request.
+var transports sync.Map
+
+type shared struct {
+	connectTimeout time.Duration
+	inFlight       int
+}
+
+func newTransport(s Settings) http.RoundTripper {
+	dialer := &net.Dialer{Timeout: s.ConnectTimeout, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ForceAttemptHTTP2: true,
+		MaxIdleConnsPerHost: s.InFlight + 1, IdleConnTimeout: 90 * time.Second,
+		TLSHandshakeTimeout: 10 * time.Second,
+		DisableCompression:  true,
+	}
 }

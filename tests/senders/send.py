@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from sluice.client import Client, Export, Receipt, SluiceApiError, Status, verify_webhook
@@ -39,7 +40,8 @@ class Sending:
     def __init__(self, job: dict[str, Any]) -> None:
         self.job = job
         self.hurry = QUIET_S / job["look_s"] if "look_s" in job else HURRY
-        self.rows = Rows(job) if job.get("source") == "list" else rows(job, job.get("rows", 0))
+        made = rows(job, job.get("rows", 0))
+        self.rows = {"list": Rows(job), "once": map(list, made)}.get(job.get("source", ""), made)
         self.sent = self.replayed = self.batches = self.retries = 0
 
     def run(self) -> None:
@@ -53,6 +55,8 @@ class Sending:
             on_retry=self.retrying,
         ) as client:
             export = client.export(job["task_id"]) if "task_id" in job else self.sent_by(client)
+            if job.get("twice"):
+                export = self.send(client)
             done = export.wait(job.get("wait_s", 120) * self.hurry, on_progress=self.waiting)
             if "save_to" in job:
                 export.save_to(job["save_to"])
@@ -113,7 +117,7 @@ def row(number: int, job: dict[str, Any]) -> list[object]:
     cells.append(f"2025031400000{number:07}")
     if number == job.get("odd_row"):
         odd = job["odd_value"]
-        cells[job["odd_cell"]] = "broken \udcff text" if odd == "broken text" else odd
+        cells[job["odd_cell"]] = OWN_VALUES.get(odd, odd)
     return cells
 
 
@@ -122,6 +126,13 @@ def rows(job: dict[str, Any], count: int) -> Iterator[list[object]]:
         if number == job.get("fails_at"):
             raise SourceError("the database went away")
         yield row(number, job)
+
+
+SHANGHAI = timezone(timedelta(hours=8, minutes=5, seconds=43))
+OWN_VALUES: dict[object, object] = {
+    "broken text": "broken \udcff text",
+    "a moment of long ago": datetime(1900, 12, 31, tzinfo=SHANGHAI),
+}
 
 
 class Rows:

@@ -2,11 +2,13 @@
 
 The job's members: ``url``, ``key``, ``settings`` (by the names of the client), ``filename``, ``options``,
 ``idempotency_key``, ``columns`` and ``rows`` (how many of the table below), or ``sheets``; ``odd_row``, ``odd_cell``,
-``odd_value`` (a row that differs in one cell), ``fails_at`` (the row at which the source of rows throws an error of
-its own, which is said as the code SOURCE), ``source`` ("once" can be read once, "list" again and again), ``again`` (how
-often the same rows are given to another export after an error of the client), ``restart`` (true, or "stopped": what the
-client calls `restartIfStopped`, for ``look_s`` seconds), ``task_id``, ``wait_s``, ``save_to``. Or ``notice``,
-``headers`` and ``secrets`` of a webhook, which is verified and nothing else.
+``odd_value`` (a row that differs in one cell; "broken text" and "a moment of long ago", the midnight at the beginning
+of 1900-12-31 in Shanghai, 8:05:43 before UTC, are what the language has for them), ``fails_at`` (the row at which the
+source of rows throws an error of its own, which is said as the code SOURCE), ``source`` ("once" can be read once,
+"list" again and again), ``again`` (how often the same rows are given to another export after an error of the client),
+``twice`` (whether they are given to another one behind the first, which is waited for), ``restart`` (true, or
+"stopped": what the client calls `restartIfStopped`, for ``look_s`` seconds), ``task_id``, ``wait_s``, ``save_to``. Or
+``notice``, ``headers`` and ``secrets`` of a webhook, which is verified and nothing else.
 """
 
 from __future__ import annotations

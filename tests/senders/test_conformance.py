@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -194,6 +195,31 @@ def test_a_source_that_changed_is_told_and_may_begin_anew(
     assert (again["task_id"], again["batches"]) == (anew["task_id"], 0)  # later runs go on with the new one
 
 
+def test_more_rows_than_another_run_has_closed_with_are_a_source_that_changed(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    keyed = job(service.url, tmp_path, rows=12_000, idempotency_key=f"more {sender.name}")
+    is_closed = threading.Event()
+    others: list[str] = []
+
+    def answer(asked: Asked) -> Answer:
+        if asked.path.endswith("/batches/1"):
+            forwarded(service, asked)
+            others.append(sender.done({**keyed, "rows": len(json.loads(asked.body))})["task_id"])
+            is_closed.set()
+        elif "/batches/" in asked.path:
+            is_closed.wait()
+        found = forwarded(service, asked)
+        return Answer(found.status_code, found.content.replace(service.url.encode(), server.url.encode()))
+
+    with scripted_server(answer) as server:
+        said = sender.failed({**keyed, "url": server.url})
+    assert said["code"] == "TASK_CLOSED", said
+    assert not sender.kinds or said["kind"] == "SourceChangedException"
+    done = sender.done({**keyed, "restart": "stopped", "look_s": 0.3})
+    assert ([done["task_id"]], done["batches"]) == (others, 0), "the other run's file stays"
+
+
 def test_what_goes_on_under_a_key_is_no_export_of_another_key_and_the_same_for_every_client(
     sender: Sender, service: ServiceProcess, tmp_path: Path
 ) -> None:
@@ -310,13 +336,28 @@ def test_rows_of_a_call_that_failed_are_read_from_the_first_or_refused(
         assert not (tmp_path / "orders.csv").exists()
 
 
+@pytest.mark.parametrize("source", ["once", "list"])
+def test_rows_that_were_read_to_their_end_are_read_from_the_first_or_refused(
+    sender: Sender, service: ServiceProcess, tmp_path: Path, source: str
+) -> None:
+    """As a program that makes a second file of what it made the first of: it would be a file of no rows."""
+    said = sender.run(job(service.url, tmp_path, source=source, twice=True))
+    if source == "list":
+        assert (said["event"], said.get("rows")) == ("done", ROWS), said
+        assert rows_of(tmp_path / "orders.csv") == expected(ROWS)
+    else:
+        assert (said["event"], said["code"]) == ("failed", "USAGE"), said
+        assert "read before" in said["message"]
+        assert not (tmp_path / "orders.csv").exists()
+
+
 @pytest.mark.parametrize("keyed", [True, False], ids=["keyed", "without a key"])
 def test_a_query_that_fails_half_way_is_no_file_and_its_error_is_named(
     sender: Sender, service: ServiceProcess, tmp_path: Path, *, keyed: bool
 ) -> None:
     name = f"half-way {keyed} {sender.name}.csv"
     key = {"idempotency_key": f"half-way {sender.name}"} if keyed else {}
-    whole = job(service.url, tmp_path, filename=name, rows=60_000, **key)
+    whole = job(service.url, tmp_path, filename=name, rows=60_000, source="once", **key)
     said = sender.failed({**whole, "fails_at": 50_003})
     assert (said["code"], said["message"]) == ("SOURCE", "the database went away")
     [left] = [one for one in CALLER.get(f"{service.url}/v1/exports").json()["tasks"] if one["filename"] == name]
@@ -336,6 +377,28 @@ def test_a_key_of_any_language_is_the_same_export_for_every_client_or_refused(
     else:
         said = sender.failed(keyed)
         assert (said["code"], "ASCII" in said["message"]) == ("USAGE", True)
+
+
+def test_a_moment_whose_offset_has_seconds_is_that_moment(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    """As those of long ago have in Shanghai and elsewhere; ISO 8601 has minutes of an offset only."""
+    odd = {"odd_row": 1, "odd_cell": 4, "odd_value": "a moment of long ago"}
+    moment = {"columns": {**COLUMNS, "serial": "datetime"}, "options": {"timezone": "Asia/Shanghai"}, **odd}
+    saved = {"filename": "old.xlsx", "save_to": str(tmp_path / "old.xlsx")}
+    sender.done(job(service.url, tmp_path, rows=1, **moment, **saved))
+    [sheet] = openpyxl.load_workbook(tmp_path / "old.xlsx").worksheets
+    assert sheet["E2"].value == datetime(1900, 12, 31)  # noqa: DTZ001 -- a workbook has no zones
+
+
+@pytest.mark.parametrize("key", ["{} ", " {}", "{}\u3000"], ids=["behind", "before", "wide"])
+def test_a_key_with_blanks_at_its_ends_is_refused(
+    sender: Sender, service: ServiceProcess, tmp_path: Path, key: str
+) -> None:
+    """HTTP takes them away, so that it would be another key's export."""
+    name = f"blanks {sender.name}"
+    said = sender.failed(job(service.url, tmp_path, rows=5, idempotency_key=key.format(name)))
+    assert (said["code"], "key" in said["message"].lower()) == ("USAGE", True)
 
 
 def test_a_notice_is_taken_from_who_has_the_secret_and_from_this_time_alone(sender: Sender) -> None:

@@ -129,6 +129,111 @@ def test_xlsx_is_offered_without_openpyxl() -> None:
     assert ended.stdout.splitlines() == ["['csv', 'xlsx', 'tsv']", "['csv', 'tsv']", "['csv', 'xlsx']"], ended.stderr
 
 
+WHILE_ROWS_COME_AND_GO = f"""
+import sys
+sys.path[:0] = [{str(PACKAGE)!r}]
+from django.conf import settings
+import django
+apps = ("admin", "auth", "contenttypes", "sessions", "messages")
+databases = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}}}
+settings.configure(INSTALLED_APPS=[*(f"django.contrib.{{app}}" for app in apps), "import_export"], DATABASES=databases)
+django.setup()
+from django.contrib.auth.models import Group, User
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from import_export import resources
+from sluice_import_export.table import Table
+call_command("migrate", verbosity=0)
+User.objects.bulk_create([User(username=f"user {{number}}") for number in range(1000)])
+User.objects.last().groups.add(Group.objects.create(name="buyers"))
+class Users(resources.ModelResource):
+    class Meta:
+        model = User
+        fields = ("id", "groups")
+        chunk_size = 100
+def read(order, change):
+    before, gone, found = set(User.objects.values_list("pk", flat=True)), set(), []
+    users = User.objects.order_by(order).prefetch_related("groups")
+    for number, row in enumerate(Table(Users(), users, selected=None, format_name="csv", given={{}}).rows()):
+        if number % 100 == 50:
+            change(number, gone)
+        found.append(row[0])
+    print(len(found) - len(set(found)), len(before - gone - set(found)), row[1])
+def come(number, gone):
+    User.objects.create(username=f"new {{number}}")
+def go(number, gone):
+    first = User.objects.order_by("pk").first()
+    gone.add(first.pk)
+    first.delete()
+read("-pk", come)
+read("pk", go)
+with CaptureQueriesContext(connection) as queries:
+    read("-pk", lambda number, gone: None)
+print(len(queries))
+"""
+
+
+def test_each_row_of_a_query_that_prefetches_is_there_once_while_others_come_and_go() -> None:
+    ended = subprocess.run([sys.executable, "-c", WHILE_ROWS_COME_AND_GO], capture_output=True, text=True, check=False)
+    *read, queries = ended.stdout.splitlines() or [ended.stderr]
+    assert [line.split()[:2] for line in read] == [["0", "0"]] * 3, ended
+    assert int(queries) == 2 + 10, "rows are prefetched in chunks"
+
+
+TWO_REQUESTS = (
+    WHILE_ROWS_COME_AND_GO.partition("def read(")[0]
+    + """
+from sluice.client import Client
+from sluice_import_export.admin import send_whole
+def send(key, rows, meanwhile=lambda export, number: None):
+    class Some(Table):
+        def rows(self):
+            for number, row in enumerate(super().rows()):
+                meanwhile(opened[0], number)
+                yield row
+    opened = []
+    table = Some(Users(), User.objects.order_by("pk")[:rows], selected=None, format_name="csv", given={})
+    how = {"format": "csv", "filename": "users.csv", "options": {}, "idempotency_key": key}
+    with Client(sys.argv[1]) as client:
+        return send_whole(client, table, on_open=opened.append, **how).wait()
+User.objects.bulk_create([User(username=f"more {number}") for number in range(11_000)])
+def fails(at):
+    def meanwhile(export, number):
+        if number == at:
+            raise RuntimeError("the database closed the connection")
+    return meanwhile
+def refused(call):
+    try:
+        call()
+    except RuntimeError as error:
+        print(error)
+def second(export, number):
+    if number == 11_000:
+        while export.status().batches < 2:
+            pass
+        refused(lambda: send("beside", 12_000, fails(6_000)))
+print(send("beside", 12_000, second).rows_written)
+def first(export, number):
+    if number == 7_000:
+        print(send("closed", 6_000).rows_written)
+        raise RuntimeError("the database closed the connection")
+refused(lambda: send("closed", 12_000, first))
+print(send("closed", 6_000).rows_written, send("more", 6_000).rows_written, send("more", 6_001).rows_written)
+"""
+)
+
+
+def test_a_request_that_fails_leaves_alone_what_another_of_its_form_sends_or_has_closed(
+    service: ServiceProcess,
+) -> None:
+    command = [sys.executable, "-c", TWO_REQUESTS, service.url]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    failed = "the database closed the connection"
+    said = [failed, "12000", "6000", failed, "6000 6000 6000"]
+    assert ended.stdout.splitlines() == said, ended.stderr
+
+
 def exports_of(service: ServiceProcess) -> int:
     with Client(service.url) as client:
         return len(list(client.list()))
@@ -177,10 +282,29 @@ def test_selected_objects_are_exported_with_texts_where_a_type_is_not_sure(site:
     assert sorted(rows[1:]) == [["1", "", "0.25", "nan"], ["2", "30.11.2026", "0.50", "0.5"]]
 
 
-@pytest.mark.parametrize("changed", [False, True])
+GONE = ORDERS - 5_000
+CHANGES = {
+    "": ("SELECT 1", "SELECT 1"),
+    "another row": (
+        f"UPDATE shop_order SET customer = 'changed' WHERE id = {ORDERS}",
+        f"UPDATE shop_order SET customer = '客户 {ORDERS}' WHERE id = {ORDERS}",
+    ),
+    "fewer rows": (
+        f"CREATE TABLE gone AS SELECT * FROM shop_order WHERE id <= {GONE}; DELETE FROM shop_order WHERE id <= {GONE}",
+        "INSERT INTO shop_order SELECT * FROM gone; DROP TABLE gone",
+    ),
+}
+"""What happens to the table meanwhile, and what makes it as it was."""
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_form_that_is_sent_again_after_a_kill_goes_on_unless_rows_changed_and_a_new_form_begins_anew(
-    site: Site, service: ServiceProcess, *, changed: bool
+    site: Site, service: ServiceProcess, change: str
 ) -> None:
+    def database(statements: str) -> None:
+        with closing(sqlite3.connect(site.here / "site.sqlite3")) as connected:
+            connected.executescript(statements)
+
     (site.here / "killed").unlink(missing_ok=True)
     exports = exports_of(service)
     browser = site.user()
@@ -190,21 +314,21 @@ def test_a_form_that_is_sent_again_after_a_kill_goes_on_unless_rows_changed_and_
         browser.post(address, data=form)
     assert site.process.wait(10) == -9
     site.end()
-    if changed:
-        with closing(sqlite3.connect(site.here / "site.sqlite3")) as database, database:
-            database.execute("UPDATE shop_order SET customer = 'changed' WHERE id = ?", [ORDERS])
+    database(CHANGES[change][0])
     site.start()
     browser.base_url = httpx.URL(site.url)
     content = file_of(browser, service, browser.post(address, data=form))[1].decode("utf-8-sig")
-    sent = exports + 1 + changed
+    sent = exports + 1 + bool(change)
     assert exports_of(service) == sent, "both runs sent the same export, unless rows changed"
     lines = content.splitlines()[1:]
-    assert [int(line.partition(",")[0]) for line in lines] == list(range(ORDERS, 0, -1))
-    assert not changed or lines[0] == f"{ORDERS},changed"
+    last = GONE if change == "fewer rows" else 0
+    assert [int(line.partition(",")[0]) for line in lines] == list(range(ORDERS, last, -1))
+    assert change != "another row" or lines[0] == f"{ORDERS},changed"
     assert browser.post(address, data=form).status_code == 302
     assert exports_of(service) == sent
-    assert browser.post(address, data={**form, "sluice_run": f"another {changed}"}).status_code == 302
+    assert browser.post(address, data={**form, "sluice_run": f"another {change}"}).status_code == 302
     assert exports_of(service) == sent + 1
+    database(CHANGES[change][1])
 
 
 def test_permissions_are_those_of_the_admin_and_a_page_is_for_who_asked(site: Site) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from python_calamine import CalamineWorkbook
 
+from tests.support.database_servers import serving_mariadb
 from tests.support.php_scripts import examples, phpunit, run_php
 from tests.support.programs import skip_without
 from tests.support.running_service import serving
@@ -46,6 +47,55 @@ def test_what_its_page_shows_works(name: str, code: str, tmp_path: Path) -> None
         assert rows[4][:4] == [4.0, "客户 4", 1.0, False]
         assert code.splitlines().index("$export->saveTo('orders.xlsx');") == 5
     assert "Fatal" not in said
+
+
+UNBUFFERED = """<?php
+require 'sluice.php';
+function opened(int $mode): mysqli {
+    mysqli_report($mode);
+    return new mysqli('localhost', 'root', '', 'mysql', 0, '%s');
+}
+function said(callable $write): string {
+    try {
+        return $write()->wait()->rows() . ' rows';
+    } catch (Throwable $error) {
+        return get_class($error);
+    }
+}
+$sluice = Sluice\\Client::fromEnv();
+$query = 'SELECT seq AS id, REPEAT("x", 200) AS text FROM seq_1_to_';
+$silent = opened(MYSQLI_REPORT_OFF)->query($query . 1000, MYSQLI_USE_RESULT);
+$orders = function () use ($sluice) {
+    return $sluice->export('orders.csv')->columns(['id' => 'number', 'text' => 'string']);
+};
+echo said(function () use ($orders, $silent) { return $orders()->write($silent); }), "\\n";
+$silent->free();
+$buffered = opened(MYSQLI_REPORT_OFF)->query($query . 1000);
+echo said(function () use ($orders, $buffered) { return $orders()->write($buffered); }), "\\n";
+$database = opened(MYSQLI_REPORT_ERROR | MYSQLI_REPORT_STRICT);
+$id = $database->thread_id;
+$rows = $database->query($query . 2000000, MYSQLI_USE_RESULT);
+$kill = function ($progress) use (&$id) {
+    if ($id && $progress->rows > 10000) {
+        opened(MYSQLI_REPORT_ERROR | MYSQLI_REPORT_STRICT)->query('KILL QUERY ' . $id);
+        $id = 0;
+    }
+};
+echo said(function () use ($orders, $rows, $kill) { return $orders()->onProgress($kill)->write($rows); }), "\\n";
+echo said(function () use ($orders, $rows) { return $orders()->write($rows); }), "\\n";
+$whole = $database->query($query . 1000, MYSQLI_USE_RESULT);
+echo said(function () use ($orders, $whole) { return $orders()->write($whole); }), "\\n";
+"""
+
+
+def test_an_unbuffered_query_of_mysqli_that_fails_half_way_is_no_whole_table(tmp_path: Path) -> None:
+    for program in ("php", "php-curl", "php-mysql"):
+        skip_without(program)
+    (tmp_path / "sluice.php").symlink_to(CLIENT / "sluice.php")
+    with serving_mariadb() as query, serving(tmp_path / "data") as service:
+        said = run_php(UNBUFFERED % query("SELECT @@socket").strip(), tmp_path, service.url).split("\n")
+    usage = "Sluice\\UsageException"
+    assert said[:-1] == [usage, "1000 rows", "mysqli_sql_exception", usage, "1000 rows"]
 
 
 SENDING = """

@@ -18,6 +18,7 @@ NUMBERS = {
     "sixth fresh attack": ["F-1", "F-2", "F-3", "F-4", "F-5", "F-6", "F-7", "F-8", "F-9", "F-10", "F-11"],
     "seventh fresh attack": [f"G-{number}" for number in range(1, 14)],
     "eighth fresh attack": ["H-1", "H-2", "H-3", "H-4", "H-5", "H-6", "H-7", "H-8", "H-9", "H-10", "H-11"],
+    "attack on the senders": [f"S-{number}" for number in range(1, 29)],
     "ninth fresh attack": ["I-1", "I-2", "I-3", "I-4", "I-5", "I-6", "I-8", "I-10"],
     "second fresh attack": [
         "A-F1",

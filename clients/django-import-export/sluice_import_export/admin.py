@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -22,7 +23,8 @@ from import_export.admin import ExportMixin
 from import_export.formats import base_formats
 from import_export.signals import post_export
 
-from sluice.client import Client, Export, SluiceApiError
+from sluice.client import Client, Export, Receipt, SluiceApiError
+from sluice.client.client import QUIET_S
 from sluice_import_export.formats import WRITTEN, XLSX
 from sluice_import_export.table import Table, own_ways
 
@@ -34,6 +36,8 @@ _KEPT = "sluice_exports"
 """In the session: model and watch address of the exports that the user asked for, by their ids."""
 _KEPT_MAX = 50
 _OWN_DATA = ("get_data_for_export", "get_export_data")
+_CHANGED = {"BATCH_CONFLICT", "BATCHES_EXTRA", "TOTALS_MISMATCH", "ALREADY_CLOSED", "TASK_CLOSED"}
+"""What the service says of other, more or fewer rows than another run has sent under the key, or closed it with."""
 
 
 class SluiceExportMixin(ExportMixin):
@@ -170,27 +174,38 @@ class SluiceExportMixin(ExportMixin):
 def send_whole(client: Client, table: Table, *, on_open: Callable[[Export], object], **how: Any) -> Export:
     """Send a table and close it. Under a key, rows that have changed since a run that broke off are sent anew.
 
-    Where it fails the export is cancelled, so that its page says so, unless the same call may go on later.
+    Where it fails the export is cancelled, so that its page says so, unless the same call may go on later, or another
+    request of the same key has closed it or sends it.
     """
+    key = how["idempotency_key"]
     opened: list[Export] = []
+    is_another_s = False
 
     def remember(export: Export) -> None:
+        nonlocal is_another_s
         opened.append(export)
+        is_another_s = key is not None and export.status().batches > 0
         on_open(export)
 
+    def stored(receipt: Receipt) -> None:
+        nonlocal is_another_s
+        is_another_s = is_another_s or receipt.replayed
+
     def send(*, restart: Literal[False, "stopped"]) -> Export:
-        return client.send_table(table.rows(), columns=table.columns, on_open=remember, restart=restart, **how)
+        return client.send_table(
+            table.rows(), columns=table.columns, on_open=remember, on_batch=stored, restart=restart, **how
+        )
 
     try:
         try:
             return send(restart=False)
         except SluiceApiError as error:
-            if error.code != "BATCH_CONFLICT" or how["idempotency_key"] is None:
+            if error.code not in _CHANGED or key is None:
                 raise
         return send(restart="stopped")
     except BaseException as error:
-        if opened and not (isinstance(error, SluiceApiError) and error.retryable):
-            _cancel(opened[-1])
+        if opened and not is_another_s and not (isinstance(error, SluiceApiError) and error.retryable):
+            _cancel(opened[-1], may_be_another_s=key is not None)
         raise
 
 
@@ -216,11 +231,21 @@ def opened_in_background(send: Callable[[Callable[[Export], object]], Export]) -
     return opened.result()
 
 
-def _cancel(export: Export) -> None:
+def _cancel(export: Export, *, may_be_another_s: bool) -> None:
     try:
+        if may_be_another_s and not _has_stopped(export):
+            return
         export.cancel()
     except SluiceApiError as error:
         logger.warning("an export that failed could not be cancelled: %s", error)
+
+
+def _has_stopped(export: Export) -> bool:
+    """Whether it is open, and no other request of its key sends to it."""
+    seen = export.status()
+    time.sleep(QUIET_S)
+    now = export.status()
+    return now.state == "open" and now.batches == seen.batches
 
 
 def _is_the_package_s(method: Callable[..., Any]) -> bool:

@@ -65,8 +65,21 @@ class Table:
         self.columns: list[dict[str, object]] = [{"name": name, "type": kind} for name, kind in found]
 
     def rows(self) -> Iterator[list[object]]:
-        for one in self._resource.iter_queryset(self._objects):
+        for one in self._read():
             yield [self._cell(one, field, kind) for field, kind in zip(self._fields, self._types, strict=True)]
+
+    def _read(self) -> Iterable[Any]:
+        """The objects, a queryset's by one statement.
+
+        The package's pages of one that prefetches begin at an offset, which another row moves, so that rows come twice
+        and others are missing.
+        """
+        resource, objects = self._resource, self._objects
+        if isinstance(objects, QuerySet) and type(resource).iter_queryset is Resource.iter_queryset:
+            found: Iterable[Any] = objects.iterator(chunk_size=resource.get_chunk_size())
+            return found
+        read: Iterable[Any] = resource.iter_queryset(objects)
+        return read
 
     def _cell(self, one: Any, field: Field, kind: str) -> object:
         given = {**self._given, "force_native_type": kind != "string"}

@@ -11,11 +11,14 @@ import java.nio.file.Path;
 import java.sql.ResultSet;
 import java.sql.ResultSetMetaData;
 import java.sql.SQLException;
+import java.sql.Types;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.LocalDate;
 import java.time.LocalDateTime;
+import java.time.LocalTime;
 import java.time.OffsetDateTime;
+import java.time.OffsetTime;
 import java.time.ZoneId;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -25,6 +28,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.UUID;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
@@ -51,7 +55,11 @@ public final class ClientTest {
         failuresOfWrites();
         foundExports();
         progressAndSources();
+        sourcesAreComparedByIdentity();
+        waitingBesideAWriteEnds();
+        aStreamInAStreamIsReadOneRowAfterTheOther();
         rowsOfADatabase();
+        timesOfADatabase();
         System.out.println(passed + " checks passed");
     }
 
@@ -72,6 +80,13 @@ public final class ClientTest {
                 + "\"2026-11-30T08:00:00Z\",\"1970-01-01T00:00:00Z\"]");
         rows.put(List.of(java.sql.Date.valueOf("2026-11-02"), java.sql.Timestamp.valueOf(time), new java.util.Date(0)),
                 "[\"2026-11-02\",\"2026-11-30 08:00:00.0\",\"1970-01-01T00:00:00Z\"]");
+        java.sql.Time part = new java.sql.Time(java.sql.Time.valueOf("10:11:12").getTime() + 987);
+        rows.put(List.of(LocalTime.of(10, 11), OffsetTime.parse("10:11:12.5+05:00"), part,
+                java.sql.Time.valueOf("10:11:12")),
+                "[\"10:11:00\",\"10:11:12.5+05:00\",\"10:11:12.987\",\"10:11:12\"]");
+        OffsetDateTime old = OffsetDateTime.parse("1900-12-31T00:00:00+08:05:43");
+        rows.put(List.of(old, old.atZoneSameInstant(ZoneId.of("Asia/Shanghai"))),
+                "[\"1900-12-30T15:54:17Z\",\"1900-12-30T15:54:17Z\"]");
         rows.put(List.of(new UUID(0, 1), Thread.State.NEW), "[\"00000000-0000-0000-0000-000000000001\",\"NEW\"]");
         rows.forEach((row, json) -> same(json, encoded(row, false)));
         same("[1,\"a\ufffdb😀\"]", encoded(List.of(1, "a\ud800b😀"), true));
@@ -121,6 +136,8 @@ public final class ClientTest {
     }
 
     private static void pausesDouble() {
+        same(new Settings().copy().http, new Settings().tries(2).copy().http); // one for all clients
+        same(false, new Settings().copy().http.equals(new Settings().connectTimeout(Duration.ofDays(1)).copy().http));
         Settings settings = new Settings().tries(6).pause(Duration.ofSeconds(1)).pauseMax(Duration.ofSeconds(4));
         for (double chance : List.of(0.0, 1.0)) {
             Retry retry = new Retry(settings, () -> 0, () -> chance);
@@ -292,10 +309,74 @@ public final class ClientTest {
         same(3000L, packed.await().rows());
     }
 
+    /** Equal to another one of as many rows, and to itself only until it gives one. */
+    record Queue(java.util.LinkedList<Object> left) implements Iterator<Object> {
+        @Override
+        public boolean hasNext() {
+            return !left.isEmpty();
+        }
+
+        @Override
+        public Object next() {
+            return left.poll();
+        }
+    }
+
+    private static void sourcesAreComparedByIdentity() throws Exception {
+        Queue broken = new Queue(new java.util.LinkedList<>(List.of(List.of(1), List.of(new Object()), List.of(3))));
+        refused(InvalidRowException.class, "INVALID_VALUE", () -> table("a.csv").write(broken));
+        refused(UsageException.class, "USAGE", () -> table("a.csv").write(broken));
+        Queue rest = new Queue(new java.util.LinkedList<>(List.of(List.of(3))));
+        same(broken, rest);
+        same("3", linesOf(table("a.csv").write(rest)));
+        Stream<List<Integer>> stream = Stream.of(List.of(1));
+        same("1", linesOf(table("a.csv").write(stream)));
+        refused(UsageException.class, "USAGE", () -> table("a.csv").write(stream));
+    }
+
+    private static void waitingBesideAWriteEnds() throws Exception {
+        Export orders = table("a.csv");
+        CountDownLatch isRead = new CountDownLatch(1);
+        CountDownLatch goesOn = new CountDownLatch(1);
+        Thread writer = new Thread(() -> orders.write(Stream.of(1).map(one -> {
+            isRead.countDown();
+            try {
+                goesOn.await();
+            } catch (InterruptedException error) {
+                throw new IllegalStateException(error);
+            }
+            return List.of(one);
+        })));
+        writer.start();
+        isRead.await();
+        refused(NotReadyException.class, "NOT_READY", () -> orders.await(Duration.ofMillis(10)));
+        Thread.currentThread().interrupt();
+        refused(TransportException.class, "INTERRUPTED", orders::close);
+        same(true, Thread.interrupted());
+        goesOn.countDown();
+        same("1", linesOf(orders));
+        writer.join();
+    }
+
+    private static void aStreamInAStreamIsReadOneRowAfterTheOther() throws Exception {
+        AtomicInteger made = new AtomicInteger();
+        List<Integer> madeAtTheFirst = new ArrayList<>();
+        Export orders = client(new Settings().inFlight(1)).export("a.csv").columns(Column.string("a"))
+                .onProgress(progress -> madeAtTheFirst.add(made.get()));
+        orders.write(Stream.of("January").flatMap(month -> LongStream.rangeClosed(1, 12_000).mapToObj(number -> {
+            made.incrementAndGet();
+            return List.of(number);
+        })));
+        same(12_000L, orders.await().rows());
+        same(5000, madeAtTheFirst.get(0));
+    }
+
     private static void rowsOfADatabase() throws Exception {
         ResultSet whole = resultOf(3, 0);
         same("1|2|3", linesOf(table("a.csv").write(Rows.of(whole))));
         refused(UsageException.class, "USAGE", () -> Rows.of(whole));
+        whole.beforeFirst(); // as where a driver gives the same result for a statement that is run again
+        same("1|2|3", linesOf(table("a.csv").write(Rows.of(whole))));
         ResultSet broken = resultOf(3, 2);
         try {
             table("a.csv").write(Rows.of(broken));
@@ -307,8 +388,42 @@ public final class ClientTest {
         refused(UsageException.class, "USAGE", () -> table("a.csv").write(Rows.of(broken)));
     }
 
-    /** A result of one column, as a driver's, which breaks off in place of a row. */
+    private static void timesOfADatabase() throws Exception {
+        Map<String, Object> cells = new LinkedHashMap<>();
+        cells.put("timestamp", LocalDateTime.parse("2026-03-29T02:30:00")); // no such time in Berlin
+        cells.put("timestamptz", OffsetDateTime.parse("2026-03-29T01:30:00Z"));
+        cells.put("TIMESTAMP WITH TIME ZONE", OffsetDateTime.parse("1900-12-31T00:00:00+08:05:43"));
+        cells.put("TIMESTAMP WITHOUT TIME ZONE", LocalDateTime.MAX);
+        cells.put("date", LocalDate.parse("2026-03-29"));
+        cells.put("time", LocalTime.parse("10:11:12.987654"));
+        cells.put("timetz", OffsetTime.parse("10:11:12.5+05:00"));
+        cells.put("TIME", LocalTime.MAX);
+        cells.put("varchar", "x");
+        List<Column> columns = cells.keySet().stream().map(Column::string).toList();
+        same("2026-03-29T02:30:00,2026-03-29T01:30:00Z,1900-12-30T15:54:17Z,text of 4,2026-03-29,10:11:12.987654,"
+                + "10:11:12.5+05:00,text of 8,x",
+                linesOf(client(FAST).export("a.csv").columns(columns).write(Rows.of(resultOf(1, 0, cells)))));
+        cells.replaceAll((type, cell) -> null);
+        same("driver,driver,driver,driver,driver,text of 6,text of 7,text of 8,driver",
+                linesOf(client(FAST).export("a.csv").columns(columns).write(Rows.of(resultOf(1, 0, cells)))));
+    }
+
+    private static final Map<String, Integer> TYPES = Map.of("timestamp", Types.TIMESTAMP, "timestamptz",
+            Types.TIMESTAMP, "TIMESTAMP WITH TIME ZONE", Types.TIMESTAMP_WITH_TIMEZONE, "TIMESTAMP WITHOUT TIME ZONE",
+            Types.TIMESTAMP, "date", Types.DATE, "time", Types.TIME, "timetz", Types.TIME, "TIME", Types.TIME);
+
     private static ResultSet resultOf(int rows, int brokenAt) {
+        return resultOf(rows, brokenAt, null);
+    }
+
+    /**
+     * A result as a driver's, which breaks off in place of a row.
+     *
+     * @param cells of each row, by the names of their types, null where the driver has no class but its own; or null for
+     *        one column that counts
+     */
+    private static ResultSet resultOf(int rows, int brokenAt, Map<String, Object> cells) {
+        List<String> names = cells == null ? List.of("varchar") : List.copyOf(cells.keySet());
         AtomicInteger at = new AtomicInteger();
         return (ResultSet) Proxy.newProxyInstance(ClientTest.class.getClassLoader(),
                 new Class<?>[] {ResultSet.class, ResultSetMetaData.class}, (result, method, arguments) -> {
@@ -319,11 +434,29 @@ public final class ClientTest {
                             }
                             return at.get() <= rows;
                         case "getColumnCount":
-                            return 1;
+                            return names.size();
+                        case "getColumnType":
+                            return TYPES.getOrDefault(names.get((int) arguments[0] - 1), Types.VARCHAR);
+                        case "getColumnTypeName":
+                            return names.get((int) arguments[0] - 1);
                         case "getMetaData":
                             return result;
                         case "getObject":
-                            return String.valueOf(at.get());
+                            Object cell = cells == null ? String.valueOf(at.get())
+                                    : cells.get(names.get((int) arguments[0] - 1));
+                            if (cell == null && arguments.length == 2) {
+                                throw new java.sql.SQLFeatureNotSupportedException("no such class");
+                            }
+                            return cell == null ? "driver" : cell;
+                        case "getString":
+                            return "text of " + arguments[0];
+                        case "getRow":
+                            return at.get() > rows ? 0 : at.get();
+                        case "isAfterLast":
+                            return at.get() > rows;
+                        case "beforeFirst":
+                            at.set(0);
+                            return null;
                         case "hashCode":
                             return System.identityHashCode(at);
                         default:

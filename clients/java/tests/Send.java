@@ -7,6 +7,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.OffsetDateTime;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Iterator;
@@ -22,6 +23,9 @@ import java.util.stream.LongStream;
 public final class Send {
     private static final PrintStream OUT = new PrintStream(new FileOutputStream(FileDescriptor.out), true,
             StandardCharsets.UTF_8);
+
+    private static final Map<Object, Object> OWN_VALUES = Map.of("broken text", "broken \ud800 text",
+            "a moment of long ago", OffsetDateTime.parse("1900-12-31T00:00:00+08:05:43"));
 
     private final Map<?, ?> job;
     private Progress last = Progress.BEGINNING;
@@ -82,6 +86,10 @@ public final class Send {
                     orders.restartIfStopped(durationOf(job.containsKey("look_s") ? job.get("look_s") : 5L));
                 } else if (Boolean.TRUE.equals(job.get("restart"))) {
                     orders.restart();
+                }
+                if (Boolean.TRUE.equals(job.get("twice"))) {
+                    orders.write(source);
+                    orders = reporting(described(client, sheets));
                 }
                 return job.containsKey("columns") ? orders.write(source) : orders;
             } catch (SluiceException error) {
@@ -170,7 +178,7 @@ public final class Send {
         cells[4] = "2025031400000" + "0".repeat(Math.max(0, 7 - digits.length())) + digits;
         if (Long.valueOf(number).equals(job.get("odd_row"))) {
             Object odd = job.get("odd_value");
-            cells[((Long) job.get("odd_cell")).intValue()] = "broken text".equals(odd) ? "broken \ud800 text" : odd;
+            cells[((Long) job.get("odd_cell")).intValue()] = OWN_VALUES.getOrDefault(odd, odd);
         }
         return cells;
     }

@@ -29,6 +29,9 @@ final class Key
         if ($text === '' || preg_match('/[\x00-\x1f\x7f]/', $text) || !preg_match('//u', $text)) {
             throw new UsageException('A key is printable text.');
         }
+        if (preg_match('/^[\s\p{Z}]|[\s\p{Z}]$/Du', $text)) {
+            throw new UsageException('A key has no blanks at its ends: HTTP takes them away, and two keys would be one.');
+        }
         if (strpos($text, self::OWN_KEYS) === 0) {
             throw new UsageException("No key begins with '" . self::OWN_KEYS . "': the client makes such keys itself.");
         }

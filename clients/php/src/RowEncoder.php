@@ -120,7 +120,13 @@ final class RowEncoder
             }
             // The day that the program sees: with its offset, a date could become the day before.
             $type = ($isList ? $this->types : $this->typesByName)[$column] ?? '';
-            return $cell->format($type === 'date' ? 'Y-m-d' : 'Y-m-d\TH:i:s.uP');
+            if ($type === 'date') {
+                return $cell->format('Y-m-d');
+            }
+            if ($cell->getOffset() % 60 !== 0) { // of long ago: ISO 8601 has no seconds in an offset
+                $cell = (clone $cell)->setTimezone(new \DateTimeZone('UTC'));
+            }
+            return $cell->format('Y-m-d\TH:i:s.uP');
         }
         if ($cell instanceof \BackedEnum) {
             return $cell->value;

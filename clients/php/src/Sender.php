@@ -70,6 +70,7 @@ final class Sender
             $jsons[] = $encoder->encode($row, count($jsons) + 1);
         }
         self::refuseCutSource($rows);
+        ReadOnce::refuseSpent($rows, count($jsons));
         $this->rows[$sheet] = ($this->rows[$sheet] ?? 0) + count($jsons);
         $this->put($sequence, '[' . implode(',', $jsons) . ']', 0, $sheet, $onBatch);
         $this->window->drain();
@@ -94,7 +95,7 @@ final class Sender
     /** @param iterable<mixed> $rows */
     private function sendAll(iterable $rows, RowEncoder $encoder, string $sheet, callable $onBatch): int
     {
-        $sent = $this->rows[$sheet] ?? 0;
+        $sent = $before = $this->rows[$sheet] ?? 0;
         $jsons = [];
         $held = $bytes = 0;
         [$bytesMax, $rowsMax] = $this->batchSize();
@@ -113,6 +114,7 @@ final class Sender
             }
         }
         self::refuseCutSource($rows);
+        ReadOnce::refuseSpent($rows, $sent + $held - $before);
         if ($held > 0) {
             $this->put(++$this->batches, '[' . implode(',', $jsons) . ']', $sent, $sheet, $onBatch);
         }

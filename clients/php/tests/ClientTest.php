@@ -421,6 +421,32 @@ final class ClientTest extends TestCase
         }
     }
 
+    /** As a program does that makes a second file of what it made the first of. */
+    public function testRowsThatWereReadToTheirEndAreNoEmptyTable(): void
+    {
+        $sluice = Client::fake();
+        $query = (new \PDO('sqlite::memory:'))->query('SELECT 1 AS a UNION SELECT 2', \PDO::FETCH_NUM);
+        foreach ([$query, new \NoRewindIterator(new \ArrayIterator([['1'], ['2']]))] as $number => $rows) {
+            self::assertSame(2, $sluice->export("$number.csv")->columns(['a'])->write($rows)->rows());
+            $calls = [
+                static function () use ($sluice, $rows) { $sluice->export('again.csv')->columns(['a'])->write($rows); },
+                static function () use ($sluice, $rows) { $sluice->export('numbered.csv')->columns(['a'])->push($rows, 1); },
+            ];
+            foreach ($calls as $call) {
+                try {
+                    $call();
+                    self::fail('a table of no rows');
+                } catch (UsageException $error) {
+                    self::assertStringContainsString('read before', $error->getMessage());
+                }
+            }
+        }
+        $empty = new \NoRewindIterator(new \EmptyIterator());
+        foreach (['none.csv', 'none.jsonl'] as $name) {
+            self::assertSame(0, $sluice->export($name)->columns(['a'])->write($empty)->rows());
+        }
+    }
+
     /** The handler of a signal may throw while a call waits; its late answer is not that of the next call. */
     public function testTheAnswerToACallThatWasBrokenOffIsNoOtherCallsAnswer(): void
     {

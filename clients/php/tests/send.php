@@ -21,7 +21,8 @@ function row(int $number, array $job): array
     $row = [$number, "客户 $number 😀, \"quoted\"\n=1+1", $number % 2 === 0, $number % 7 === 0 ? null : $number / 4, null];
     $row[4] = '2025031400000' . str_pad((string) $number, 7, '0', STR_PAD_LEFT);
     if ($number === ($job['odd_row'] ?? 0)) {
-        $row[$job['odd_cell']] = $job['odd_value'] === 'broken text' ? "broken \xff text" : $job['odd_value'];
+        $own = ['broken text' => "broken \xff text", 'a moment of long ago' => new DateTimeImmutable('1900-12-31', new DateTimeZone('Asia/Shanghai'))];
+        $row[$job['odd_cell']] = $own[$job['odd_value']] ?? $job['odd_value'];
     }
     return $row;
 }
@@ -99,8 +100,13 @@ try {
     if (($job['source'] ?? '') === 'list') {
         $rows = new Rows();
         $rows->job = $job;
+    } elseif (($job['source'] ?? '') === 'once') {
+        $rows = new NoRewindIterator($rows);
     }
     $export = isset($job['task_id']) ? described($client, $job, $last) : sent($client, $job, $rows, $last);
+    if ($job['twice'] ?? false) {
+        $export = sent($client, $job, $rows, $last);
+    }
     foreach ($job['sheets'] ?? [] as $name => $sheet) {
         $export->sheet($name, $sheet['columns']);
     }

@@ -17,7 +17,7 @@ import {
 /** @type {Array<[typeof import('./errors.js').SluiceError, string[]]>} */
 const KINDS = [
   [InvalidRowError, ['ROW_WIDTH_MISMATCH', 'INVALID_VALUE', 'INVALID_TEXT', 'CELL_TOO_LONG']],
-  [SourceChangedError, ['BATCH_CONFLICT', 'BATCHES_EXTRA', 'TOTALS_MISMATCH', 'ALREADY_CLOSED']],
+  [SourceChangedError, ['BATCH_CONFLICT', 'BATCHES_EXTRA', 'TOTALS_MISMATCH', 'ALREADY_CLOSED', 'TASK_CLOSED']],
   [BusyError, ['STORE_UNAVAILABLE', 'STORAGE_FULL', 'QUEUE_FULL', 'QUOTA_EXCEEDED', 'RATE_LIMITED', 'SENDER_TOO_SLOW']],
   [AuthError, ['UNAUTHENTICATED', 'PERMISSION_DENIED']],
   [NotReadyError, ['NOT_READY']],

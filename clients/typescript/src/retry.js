@@ -68,6 +68,25 @@ export function sleep(seconds, signal) {
 }
 
 /**
+ * Waits for something that knows no signal.
+ *
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<T>}
+ * @throws the signal's reason
+ */
+export function orAborted(promise, signal) {
+  if (signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason);
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+  });
+}
+
+/**
  * Does something that ends when its signal says so: once the seconds are over, or the caller's own signal is aborted.
  *
  * @template T

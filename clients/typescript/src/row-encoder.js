@@ -75,6 +75,9 @@ export class RowEncoder {
       if (isObject(cells) && !Array.isArray(cells)) return this.#shownBy(row, cells, number);
     }
     if (Array.isArray(cells)) return cells;
+    if (isObject(cells) && !ArrayBuffer.isView(cells) && !isPlain(cells) && this.#names.some((name) => name in cells)) {
+      return this.#declaredOf(cells, number);
+    }
     if (!isObject(cells) || ArrayBuffer.isView(cells) || !hasCells(cells)) {
       const what = typeof cells === 'object' ? 'an object without cells' : typeof cells;
       throw new InvalidRowError(
@@ -82,6 +85,24 @@ export class RowEncoder {
         'INVALID_REQUEST',
         this.#at(number),
       );
+    }
+    return cells;
+  }
+
+  /**
+   * The declared columns of an object of a class, whose getters and inherited members are no names of its own.
+   *
+   * @param {Record<string, any>} one
+   * @param {number} number
+   * @returns {Record<string, unknown>}
+   * @throws {InvalidRowError}
+   */
+  #declaredOf(one, number) {
+    const cells = { ...one };
+    for (const name of this.#names) {
+      if (!(name in one))
+        throw this.#refused('INVALID_REQUEST', 'The object shows nothing of this name', name, number);
+      cells[name] = one[name];
     }
     return cells;
   }
@@ -197,6 +218,12 @@ function isObject(value) {
   return typeof value === 'object' && value !== null;
 }
 
+/** @param {object} cells */
+function isPlain(cells) {
+  const kind = Object.getPrototypeOf(cells);
+  return kind === null || Object.getPrototypeOf(kind) === null; // that of another realm is another object
+}
+
 /**
  * A promise, a date or an object of getters has no names of its own: as a row it would be empty without a word.
  *
@@ -216,7 +243,8 @@ function hasCells(cells) {
 function plainOf(cell) {
   const one = /** @type {any} */ (cell);
   if (one[Symbol.toStringTag] === 'Temporal.ZonedDateTime') {
-    // Its JSON has the zone's name behind the offset.
+    // Its JSON has the zone's name behind the offset; an offset with seconds, as long ago, its text would round.
+    if (one.offsetNanoseconds % 60e9 !== 0) return one.toInstant().toString();
     return one.toString({ timeZoneName: 'never', calendarName: 'never' });
   }
   return typeof one.toJSON === 'function' ? one.toJSON() : undefined;

@@ -1,7 +1,7 @@
 import { Definition } from './definition.js';
 import { NotReadyError, SluiceError, UsageError } from './errors.js';
 import { BEGINNING, counted } from './progress.js';
-import { now, sleep } from './retry.js';
+import { bounded, now, orAborted, sleep } from './retry.js';
 import { Sender } from './sender.js';
 import { failureOf, statusOf } from './status.js';
 import { OWN_KEYS, Task, newKey, openTask } from './task.js';
@@ -48,6 +48,9 @@ export class Run {
     if (key !== undefined && (typeof key !== 'string' || !/^[^\x00-\x1f\x7f\p{Surrogate}]+$/u.test(key))) {
       throw new UsageError('A key is printable text.');
     }
+    if (key !== undefined && key.trim() !== key) {
+      throw new UsageError('A key has no blanks at its ends: HTTP takes them away, and two keys would be one.');
+    }
     if (key?.startsWith(OWN_KEYS)) throw new UsageError(`No key begins with '${OWN_KEYS}': the client makes such keys.`);
     this.isFound = taskId !== '';
     this.#calls = calls;
@@ -64,7 +67,7 @@ export class Run {
    * @param {AbortSignal} [signal]
    */
   async ready(signal) {
-    return this.#task ?? this.#inTurn(() => this.#opened(signal));
+    return this.#task ?? this.#inTurn(() => this.#opened(signal), signal);
   }
 
   /**
@@ -95,7 +98,7 @@ export class Run {
         }
         throw error;
       }
-    });
+    }, signal);
   }
 
   /**
@@ -109,7 +112,7 @@ export class Run {
     return this.#inTurn(async () => {
       this.#refuseFound('push() without a number');
       await this.#send(await this.#opened(signal), rows, sheet, signal);
-    });
+    }, signal);
   }
 
   /**
@@ -131,7 +134,7 @@ export class Run {
    * @param {AbortSignal} [signal]
    */
   close(totals, signal) {
-    return this.#inTurn(async () => this.#close(await this.#opened(signal), totals, signal));
+    return this.#inTurn(async () => this.#close(await this.#opened(signal), totals, signal), signal);
   }
 
   /**
@@ -141,7 +144,9 @@ export class Run {
    * @param {AbortSignal} [signal]
    */
   async wait(seconds, signal) {
-    await this.#turn;
+    await bounded(seconds, signal, (end) => orAborted(this.#turn, end)).catch((error) => {
+      throw signal?.aborted ? error : stillSends(this.#task);
+    });
     if (this.#task === null && this.#keyIsOurs) throw new UsageError('Nothing was written that could be waited for.');
     const task = await this.ready(signal);
     if (!this.isFound && this.#status?.state === 'open' && !this.#sending(task).isNumbered) {
@@ -177,7 +182,7 @@ export class Run {
         this.#task = null;
       }
       await this.#begin(signal);
-    });
+    }, signal);
   }
 
   /**
@@ -194,7 +199,7 @@ export class Run {
       if (!(await this.#hasStopped(task, seconds, signal))) return false;
       await this.#begin(signal);
       return true;
-    });
+    }, signal);
   }
 
   /**
@@ -242,11 +247,13 @@ export class Run {
   /**
    * @template T
    * @param {() => Promise<T>} action
+   * @param {AbortSignal} [signal] ends the waiting for the turn
    * @returns {Promise<T>}
    */
-  #inTurn(action) {
-    const done = this.#turn.then(action);
-    this.#turn = done.catch(() => {});
+  #inTurn(action, signal) {
+    const before = this.#turn;
+    const done = orAborted(before, signal).then(action);
+    this.#turn = Promise.allSettled([before, done]); // one that was aborted before its turn lets nobody pass
     return done;
   }
 
@@ -339,4 +346,10 @@ export class Run {
 function anotherSends(task) {
   const known = { taskId: task.id, retryable: true, who: 'client' };
   return new NotReadyError('Another run is sending under this key', 'NOT_READY', known);
+}
+
+/** @param {Task | null} task */
+function stillSends(task) {
+  const known = { taskId: task?.id ?? '', retryable: true, who: /** @type {const} */ ('client') };
+  return new NotReadyError('Another call of this export is still sending', 'NOT_READY', known);
 }

@@ -241,6 +241,26 @@ about('an abort ends a write that waits for a row, lets the source go and cancel
   }
 });
 
+about('an abort ends the waiting for what another call sends, and a wait ends with its time', async () => {
+  const orders = client().export('a.csv', { columns: ['a'] });
+  const [silent, stop] = [new AbortController(), new AbortController()];
+  let reads;
+  const isRead = new Promise((resolve) => (reads = resolve));
+  const source = { [Symbol.asyncIterator]: () => ({ next: () => (reads(), new Promise(() => {})) }) };
+  const write = orders.write(source, { signal: silent.signal });
+  await isRead;
+  await assert.rejects(orders.wait(0.01), { name: 'NotReadyError', code: 'NOT_READY' });
+  const { signal } = stop;
+  const calls = [orders.wait(60, { signal }), orders.close({ signal }), orders.restart({ signal })];
+  calls.push(orders.push([['1']], { signal }), orders.restartIfStopped(1, { signal }));
+  stop.abort(new Error('enough'));
+  for (const one of await Promise.allSettled(calls)) assert.equal(one.reason?.message, 'enough');
+  silent.abort(new Error('silent'));
+  await assert.rejects(write, { message: 'silent' });
+  await orders.write([['1']]);
+  assert.deepEqual(await linesOf(orders), ['1']);
+});
+
 about('an abort ends a wait, and a pause before another try', async () => {
   const open = await client()
     .export('a.csv', { columns: ['a'] })

@@ -24,6 +24,8 @@ class Decimal {
 }
 
 class Zoned {
+  offsetNanoseconds = 8 * 3600e9;
+
   get [Symbol.toStringTag]() {
     return 'Temporal.ZonedDateTime';
   }
@@ -37,7 +39,33 @@ class Zoned {
   }
 }
 
+class ZonedLongAgo extends Zoned {
+  offsetNanoseconds = (8 * 3600 + 5 * 60 + 43) * 1e9;
+
+  toInstant() {
+    return { toString: () => '1900-12-30T15:54:17Z' };
+  }
+}
+
+class Order {
+  id = 7;
+  day = null;
+  at = null;
+  #name = 'of a getter';
+
+  get name() {
+    return this.#name;
+  }
+}
+
+/** Whose columns are of what it inherits from, and not enumerable. */
+const inheriting = Object.create(Object.create({ name: 'inherited' }), { day: { value: null }, at: { value: null } });
+inheriting.id = 7;
+
 const ROWS = {
+  'an object of a class with a getter': [new Order(), '{"id":7,"day":null,"at":null,"name":"of a getter"}'],
+  'an object that inherits': [inheriting, '{"id":7,"name":"inherited","day":null,"at":null}'],
+  'an offset with seconds': [[new ZonedLongAgo()], '["1900-12-30T15:54:17Z"]'],
   'a list': [[1, 'a', null, true], '[1,"a",null,true]'],
   'no cells': [[], '[]'],
   'an object by name': [{ id: 1, name: '王伟 😀' }, '{"id":1,"name":"王伟 😀"}'],
@@ -98,7 +126,7 @@ const REFUSED = {
       }
     })(),
     'INVALID_REQUEST',
-    undefined,
+    'name',
   ],
   'a name that is not Unicode': [{ '\ud800': 1 }, 'INVALID_TEXT', undefined],
 };

@@ -13,7 +13,8 @@ function row(number, job) {
   const cells = [number, `客户 ${number} 😀, "quoted"\n=1+1`, number % 2 === 0, number % 7 === 0 ? null : number / 4];
   cells.push(`2025031400000${String(number).padStart(7, '0')}`);
   if (number === job.odd_row) {
-    cells[job.odd_cell] = job.odd_value === 'broken text' ? 'broken \ud800 text' : job.odd_value;
+    const own = { 'broken text': 'broken \ud800 text', 'a moment of long ago': new Date('1900-12-30T15:54:17Z') };
+    cells[job.odd_cell] = own[job.odd_value] ?? job.odd_value;
   }
   return cells;
 }
@@ -81,9 +82,10 @@ async function run() {
   const described = { columns: job.columns, sheets, options: job.options, key: job.idempotency_key, onProgress };
   const once = rows(job, job.rows);
   const source = job.source === 'list' ? { [Symbol.iterator]: () => rows(job, job.rows) } : once;
-  const orders = job.task_id
+  let orders = job.task_id
     ? client.find(job.task_id, { onProgress })
     : await sent(client, job, described, source);
+  if (job.twice) orders = await sent(client, job, described, source);
   for (const [name, sheet] of Object.entries(job.sheets ?? {})) {
     await orders.write(rows(job, sheet.rows), { sheet: name });
   }

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sluice.client import Receipt, Row, SluiceApiError, Status
-from sluice.client.aio import AsyncClient
+from sluice.client.aio import CALLS_MAX, AsyncClient
 from sluice.client.progress import ProgressLine
 from tests.support.http_client import HttpRelay, http_relay
 
@@ -172,9 +172,76 @@ def test_steps_sheets_and_errors_are_those_of_the_client(relay: HttpRelay) -> No
     asyncio.run(main())
 
 
+def test_a_batch_of_rows_that_a_call_which_failed_has_read_is_no_empty_batch(relay: HttpRelay) -> None:
+    async def main() -> None:
+        async with connect(relay) as sluice:
+            export = await sluice.open(format="csv", columns=COLUMNS)
+            rows = ([number, "x" if number < 3 else float("nan")] for number in range(1, 4))
+            with pytest.raises(SluiceApiError, match="INVALID_VALUE"):
+                await export.put(1, rows)
+            with pytest.raises(ValueError, match="read before"):
+                await export.put(1, rows)
+            assert (await export.status()).batches == 0
+
+    asyncio.run(main())
+
+
+def test_rows_may_ask_the_client_that_sends_them_however_many_tables_are_sent(relay: HttpRelay) -> None:
+    async def main() -> None:
+        async with connect(relay) as sluice:
+            other = await sluice.open(format="csv", columns=COLUMNS)
+
+            async def rows() -> AsyncIterator[Row]:
+                yield [1, (await other.status()).state]
+
+            sends = [sluice.send_table(rows(), format="csv", columns=COLUMNS) for _ in range(CALLS_MAX + 8)]
+            assert len(await asyncio.gather(*sends)) == CALLS_MAX + 8
+
+    asyncio.run(asyncio.wait_for(main(), 100))
+
+
+def test_sheets_of_asynchronous_rows_are_refused_before_anything_is_opened(relay: HttpRelay) -> None:
+    async def main() -> None:
+        async with connect(relay) as sluice:
+            with pytest.raises(ValueError, match="asynchronous"):
+                await sluice.send_sheets({"A": (numbered(1), COLUMNS)})
+            assert [one async for one in sluice.list()] == []
+
+    asyncio.run(main())
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
+
+
+def test_rows_of_the_loop_that_were_read_to_their_end_are_no_empty_table(relay: HttpRelay) -> None:
+    class Cursor:
+        """As those of asyncpg and aiosqlite: no generator."""
+
+        def __init__(self) -> None:
+            self._left = iter([[1, "a"], [2, "b"]])
+
+        def __aiter__(self) -> AsyncIterator[Row]:
+            return self
+
+        async def __anext__(self) -> Row:
+            for row in self._left:
+                return row
+            raise StopAsyncIteration
+
+    async def main() -> None:
+        async with connect(relay) as sluice:
+            cursor, rows = Cursor(), iter([[1, "a"]])
+            assert (await (await sluice.send_table(cursor, format="csv", columns=COLUMNS)).wait()).rows_written == 2
+            export = await sluice.open(format="csv", columns=COLUMNS)
+            assert (await export.put(1, rows)).rows == 1
+            with pytest.raises(ValueError, match="there are none left"):
+                await sluice.send_table(cursor, format="xlsx", columns=COLUMNS)
+            with pytest.raises(ValueError, match="there are none left"):
+                await export.put(2, rows)
+
+    asyncio.run(main())
 
 
 def test_a_progress_line_is_for_terminals_and_shows_no_control_characters() -> None:

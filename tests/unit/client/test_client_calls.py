@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -78,6 +79,20 @@ def test_an_answer_is_decoded_and_the_key_is_sent() -> None:
     assert asked.headers["authorization"] == f"Bearer {TOKEN}"
     assert asked.headers["content-type"] == "application/json"
     assert asked.headers["x-one"] == "1"
+
+
+KEY = "sluice_secret"
+
+
+def test_no_trace_with_variables_has_the_key() -> None:
+    with scripted_server(lambda _: Answer(403)) as server:
+        for url in (server.url, "http://127.0.0.1:1"):
+            try:
+                Client(url, KEY, retry_for_s=0).send_table([["a cell"]], format="csv", columns=["a"])
+            except SluiceApiError as error:
+                lines = list(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+            assert "request = Request(" in "".join(lines)
+            assert [line for line in lines if KEY in line] == []
 
 
 def test_an_empty_answer_is_an_empty_object() -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
 
-from sluice.client import Client, Export, SluiceApiError, Status
+from sluice.client import Client, Export, Row, SluiceApiError, Status
+from sluice.client.rows import cut
 from sluice.domain.limits import Limits
 from tests.support.fake_clock import FakeClock, SeededRandomness
 from tests.support.http_client import HttpRelay, http_relay
@@ -432,6 +435,28 @@ def test_rows_that_a_call_which_failed_has_read_are_no_table(client: Client) -> 
             client.send_sheets({"A": (source, COLUMNS)})
 
 
+def test_batches_and_rows_of_a_call_which_failed_are_refused_by_the_same_call_again(client: Client) -> None:
+    bad: list[list[object]] = [[1, "a"], [2, float("nan")], [3, "c"]]
+
+    def again(call: Callable[[], object]) -> None:
+        with pytest.raises(SluiceApiError, match="INVALID_VALUE"):
+            call()
+        with pytest.raises(ValueError, match="read before"):
+            call()
+
+    one, book = client.open(format="csv", columns=COLUMNS), client.open(format="xlsx", sheets={"A": COLUMNS})
+    batches, sheets, rows, single = cut(row for row in bad), ([row] for row in bad), iter(bad), (row for row in bad)
+    again(lambda: one.send(batches))
+    again(lambda: book.send_sheets({"A": sheets}))
+    again(lambda: one.send(cut(rows)))
+    again(lambda: one.put(1, single))
+    assert one.status().batches == 0
+    stored = (row for row in ROWS[:2])
+    assert one.put(1, stored).rows == 2
+    with pytest.raises(ValueError, match="read before"):
+        one.put(1, stored)
+
+
 def test_a_cursor_that_was_read_to_its_end_may_be_executed_again(client: Client) -> None:
     with closing(sqlite3.connect(":memory:")) as database:
         cursor = database.cursor()
@@ -445,6 +470,41 @@ def test_a_cursor_that_was_read_to_its_end_may_be_executed_again(client: Client)
     client.send_table(spent, columns=COLUMNS, format="csv")
     with pytest.raises(ValueError, match="read before"):
         client.send_table(spent, columns=COLUMNS, format="csv")
+
+
+def test_rows_that_were_read_to_their_end_are_no_empty_table(client: Client) -> None:
+    """As a program that makes a second file of what it made the first of."""
+    sources: list[Iterable[Row]] = [map(list, ROWS[:2]), csv.reader(["1,a", "2,b"]), iter(ROWS[:2]), Cursor(ROWS[:2])]
+    with closing(sqlite3.connect(":memory:")) as database:
+        sources.append(database.execute("SELECT 1, 'a' UNION SELECT 2, 'b'"))
+        for source in sources:
+            assert client.send_table(source, columns=COLUMNS, format="csv").wait().rows_written == 2
+            for name in ("table", "table", "sheets"):
+                with pytest.raises(ValueError, match="read before"):
+                    send_again(client, source, name)
+    newest = next(client.list())
+    assert newest.state == "cancelled"
+    empty: Iterator[Row] = iter([])
+    for _ in range(2):
+        assert client.send_table(empty, columns=COLUMNS, format="csv").wait().rows_written == 0
+
+
+def send_again(client: Client, source: Iterable[Row], name: str) -> None:
+    if name == "table":
+        client.send_table(source, columns=COLUMNS, format="csv")
+    else:
+        client.send_sheets({"A": (source, COLUMNS)})
+
+
+def test_batches_and_rows_of_one_that_were_read_to_their_end_are_none_again(client: Client) -> None:
+    one, other = client.open(format="csv", columns=COLUMNS), client.open(format="csv", columns=COLUMNS)
+    batches, rows = iter([ROWS[:2], ROWS[2:4]]), iter(ROWS[:2])
+    one.send(batches)
+    assert other.put(1, rows).rows == 2
+    for call in (partial(other.send, batches), partial(other.put, 2, rows), partial(other.send, cut(rows))):
+        with pytest.raises(ValueError, match="read before"):
+            call()
+    assert other.status().batches == 1
 
 
 def test_a_run_that_stopped_is_given_up_and_one_that_is_closed_or_sent_stays(relay: HttpRelay) -> None:

@@ -64,6 +64,21 @@ def test_a_frame_is_the_file_of_its_columns_and_rows(client: Client, tmp_path: P
     assert (tmp_path / "frame.csv").read_bytes().decode("utf-8-sig") == CSV
 
 
+NUMBERS = [0.1, None, 2.7, 16_777_216.0]
+SINGLES: dict[str, Any] = {
+    "pandas": lambda: pd.DataFrame({"a": pd.Series(NUMBERS, dtype="float32"), "b": NUMBERS}),
+    "pandas with NA": lambda: pd.DataFrame({"a": pd.Series(NUMBERS, dtype="Float32"), "b": NUMBERS}),
+    "polars": lambda: pl.DataFrame({"a": NUMBERS, "b": NUMBERS}, schema={"a": pl.Float32, "b": pl.Float64}),
+    "arrow": lambda: pa.table({"a": pa.array(NUMBERS, pa.float32()), "b": NUMBERS}),
+}
+
+
+@pytest.mark.parametrize("name", SINGLES)
+def test_numbers_of_32_bits_have_the_digits_that_they_show(name: str) -> None:
+    rows = [tuple(row) for row in Table.of(SINGLES[name](), None).rows]
+    assert rows == [(number, number) for number in NUMBERS]
+
+
 @pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
 def test_a_long_frame_is_read_part_by_part(client: Client, library: str) -> None:
     columns = {"id": range(12_345), "odd": [number % 2 == 1 for number in range(12_345)]}

@@ -33,6 +33,7 @@ type job struct {
 	FailsAt        int64              `json:"fails_at"`
 	Source         string             `json:"source"`
 	Again          int                `json:"again"`
+	Twice          bool               `json:"twice"`
 	Notice         string             `json:"notice"`
 	Headers        map[string]string  `json:"headers"`
 	Secrets        []string           `json:"secrets"`
@@ -117,11 +118,16 @@ func (j *job) row(number int64) []any {
 	}
 	if number == j.OddRow {
 		cells[j.OddCell] = j.OddValue
-		if j.OddValue == "broken text" {
-			cells[j.OddCell] = "broken \xff text"
+		if own, isOwn := ownValues[j.OddValue]; isOwn {
+			cells[j.OddCell] = own
 		}
 	}
 	return cells
+}
+
+var ownValues = map[any]any{
+	"broken text":          "broken \xff text",
+	"a moment of long ago": time.Date(1900, 12, 31, 0, 0, 0, 0, time.FixedZone("", 8*3600+5*60+43)),
 }
 
 // errSource is what a source of rows returns, as a database whose server has gone.
@@ -142,15 +148,16 @@ func (j *job) rows(count int64) sluice.Rows {
 }
 
 // once are the rows over a channel, which goes on where its reader stopped.
-func (j *job) once(count int64) sluice.Rows {
-	rows := make(chan []any)
+func (j *job) once(ctx context.Context, count int64) sluice.Rows {
+	rows, ended := make(chan []any), make(chan error, 1)
 	go func() {
 		defer close(rows)
-		for number := int64(1); number <= count; number++ {
-			rows <- j.row(number)
-		}
+		ended <- j.rows(count)(func(row any) bool {
+			rows <- row.([]any)
+			return true
+		})
 	}()
-	return sluice.Channel(rows)
+	return sluice.Channel(ctx, rows, ended)
 }
 
 func (j *job) client() (*sluice.Client, error) {
@@ -179,7 +186,7 @@ func (j *job) definition(last *sluice.Progress) sluice.Definition {
 func (j *job) sent(ctx context.Context, client *sluice.Client, last *sluice.Progress) (*sluice.Export, error) {
 	rows := j.rows(j.Rows)
 	if j.Source == "once" {
-		rows = j.once(j.Rows)
+		rows = j.once(ctx, j.Rows)
 	}
 	for left := j.Again; ; left-- {
 		orders, err := client.Export(j.definition(last))
@@ -189,6 +196,11 @@ func (j *job) sent(ctx context.Context, client *sluice.Client, last *sluice.Prog
 		err = j.restarted(ctx, orders)
 		if err == nil && j.Columns != nil {
 			err = orders.Write(ctx, rows)
+		}
+		if err == nil && j.Twice {
+			j.Twice = false
+			left++ // that was no error
+			continue
 		}
 		var failure *sluice.Error
 		if err == nil || left == 0 || !errors.As(err, &failure) {

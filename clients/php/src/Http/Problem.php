@@ -20,7 +20,7 @@ final class Problem
 {
     private const CLASSES = [
         InvalidRowException::class => ['ROW_WIDTH_MISMATCH', 'INVALID_VALUE', 'INVALID_TEXT', 'CELL_TOO_LONG'],
-        SourceChangedException::class => ['BATCH_CONFLICT', 'BATCHES_EXTRA', 'TOTALS_MISMATCH', 'ALREADY_CLOSED'],
+        SourceChangedException::class => ['BATCH_CONFLICT', 'BATCHES_EXTRA', 'TOTALS_MISMATCH', 'ALREADY_CLOSED', 'TASK_CLOSED'],
         BusyException::class => [
             'STORE_UNAVAILABLE', 'STORAGE_FULL', 'QUEUE_FULL', 'QUOTA_EXCEEDED', 'RATE_LIMITED', 'SENDER_TOO_SLOW',
         ],

@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -19,12 +20,13 @@ from sluice.client.export import Export
 from sluice.client.frames import Frame
 from sluice.client.rows import READ_ONCE, Columns, Row
 from sluice.client.status import Link, Receipt, Status
+from sluice.domain.secret import Secret
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 CALLS_MAX = 32
-"""Calls of one client that are under way at a time; further ones wait for their turn."""
+"""Calls of one client that are under way at a time; further ones wait for their turn. As many tables beside them."""
 _ROWS_AT_ONCE = 1_000
 """Rows that are taken from an asynchronous source in one step between the loop and the thread."""
 
@@ -34,11 +36,14 @@ class AsyncClient:
 
     def __init__(self, url: str, token: str = "", **settings: Any) -> None:
         """Raise ``ValueError`` for an address or a key that cannot be one."""
-        self._client = Client(url, token, **settings)
+        secret = Secret(token)
+        del token  # as in ``Client``
+        self._client = Client(url, secret.reveal(), **settings)
         self._threads = ThreadPoolExecutor(CALLS_MAX, thread_name_prefix="sluice-client")
+        self._tables = ThreadPoolExecutor(CALLS_MAX, thread_name_prefix="sluice-client")
 
     def __repr__(self) -> str:
-        return f"Async{self._client!r}"
+        return f"Async{self._client!r}" if "_client" in vars(self) else "AsyncClient()"
 
     async def __aenter__(self) -> Self:
         return self
@@ -50,6 +55,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections; calls that are under way end first."""
+        await asyncio.to_thread(self._tables.shutdown)
         await asyncio.to_thread(self._threads.shutdown)
         self._client.close()
 
@@ -65,15 +71,14 @@ class AsyncClient:
         Where the call is cancelled, sending ends behind the batches that are
         under way, and the export is cancelled unless it has a key.
         """
-        with _Stop(how) as stop, READ_ONCE.reading(rows if isinstance(rows, AsyncIterable) else None):
-            given = stop.rows_of(rows) if isinstance(rows, AsyncIterable) else rows
+        with _Stop(how) as stop, stop.reading(rows) as given:
             call = partial(self._client.send_table, given, columns=columns, **stop.how)
-            return AsyncExport(self, await self.run(call))
+            return AsyncExport(self, await self._send(call))
 
     async def send_sheets(self, sheets: Mapping[str, Frame | tuple[Iterable[Row], Columns]], **how: Any) -> AsyncExport:
         """As ``Client.send_sheets``, and as ``send_table`` where it is cancelled."""
         with _Stop(how) as stop:
-            return AsyncExport(self, await self.run(partial(self._client.send_sheets, sheets, **stop.how)))
+            return AsyncExport(self, await self._send(partial(self._client.send_sheets, sheets, **stop.how)))
 
     def export(self, task_id: str) -> AsyncExport:
         """An export by its id; nothing is sent."""
@@ -88,6 +93,10 @@ class AsyncClient:
     async def run(self, call: Callable[[], T]) -> T:
         """Do ``call`` in a thread of this client."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    async def _send(self, call: Callable[[], Export]) -> Export:
+        """Beside the other calls, which its rows may wait for."""
+        return await asyncio.get_running_loop().run_in_executor(self._tables, call)
 
 
 class AsyncExport:
@@ -104,7 +113,9 @@ class AsyncExport:
         return f"Async{self._export!r}"
 
     async def put(self, sequence: int, rows: Iterable[Row], *, sheet: str | None = None) -> Receipt:
-        return await self._run(self._export.put, sequence, list(rows), sheet=sheet)
+        """As ``Export.put``."""
+        with READ_ONCE.reading(rows, rows) as once:
+            return await self._run(self._export.put, sequence, list(once), sheet=sheet)
 
     async def close(self, **totals: Any) -> Status:
         return await self._run(self._export.close, **totals)
@@ -154,7 +165,13 @@ class _Stop:
         if self._reading is not None:
             self._reading.cancel()
 
-    def rows_of(self, source: AsyncIterable[Row]) -> Iterator[Row]:
+    def reading(self, rows: AsyncIterable[Row] | Iterable[Row] | Frame) -> AbstractContextManager[Any]:
+        """Rows for the thread that sends them. Asynchronous ones are read once, as the thread sees to for others."""
+        if isinstance(rows, AsyncIterable):
+            return READ_ONCE.reading(rows, self._rows_of(rows))
+        return nullcontext(rows)
+
+    def _rows_of(self, source: AsyncIterable[Row]) -> Iterator[Row]:
         """The rows of an asynchronous source for the thread that sends them; they are made in the loop."""
         loop, rows = asyncio.get_running_loop(), aiter(source)
 

@@ -74,8 +74,8 @@ class Calls:
     def key_header(self, key: str | None) -> dict[str, str]:
         """The header of an idempotency key, of a random one where none is given. Raises ``ValueError``."""
         key = self.randomness.bytes(16).hex() if key is None else key
-        if not key.isprintable():
-            raise ValueError("an idempotency key is printable text")
+        if not key.isprintable() or key.strip() != key:
+            raise ValueError("an idempotency key is printable text without blanks at its ends, which HTTP takes away")
         return {"Idempotency-Key": key.encode().decode("latin-1")}  # http.client sends text as Latin-1
 
     def json(
@@ -102,9 +102,7 @@ class Calls:
         sent = {"User-Agent": USER_AGENT, "Accept": "application/json", **(headers or {})}
         if content is not None:
             sent["Content-Type"] = "application/json"
-        if self._token:
-            sent["Authorization"] = f"Bearer {self._token.reveal()}"
-        return Request(method, self.url + path, content, sent)
+        return Request(method, self.url + path, content, sent, self._token)
 
     def attempt(self, request: Request, *, connections: Connections | None = None) -> Answer:
         """Call once. A redirect is refused: the credential would go elsewhere, and a POST would become a GET."""

@@ -57,9 +57,11 @@ class Client:
         randomness: Randomness | None = None,
     ) -> None:
         """Raise ``ValueError`` for an address or a key that cannot be one."""
+        secret = Secret(token)
+        del token  # a trace with local variables shows what is one
         self._calls = Calls(
             url,
-            Secret(token),
+            secret,
             timeouts=timeouts,
             tls=tls,
             clock=clock or SystemClock(),
@@ -70,7 +72,8 @@ class Client:
         self._compress = urlsplit(url).hostname not in _LOOPBACK if compress is None else compress
 
     def __repr__(self) -> str:
-        return f"Client({self._calls.url!r})"
+        is_made = "_calls" in vars(self)  # a trace shows one that is not, too
+        return f"Client({self._calls.url!r})" if is_made else "Client()"
 
     def __enter__(self) -> Self:
         return self

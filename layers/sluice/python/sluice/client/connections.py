@@ -8,10 +8,13 @@ import ssl
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+from sluice.domain.secret import NO_SECRET, Secret
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -28,11 +31,18 @@ class Timeouts(NamedTuple):
 TIMEOUTS = Timeouts()
 
 
-class Request(NamedTuple):
+@dataclass(frozen=True, slots=True, repr=False)
+class Request:
+    """Its text, which traces with local variables show, has neither the rows nor what the address leads to."""
+
     method: str
     url: str
     body: bytes | None = None
-    headers: Mapping[str, str] = {}
+    headers: Mapping[str, str] = field(default_factory=dict)
+    credential: Secret = NO_SECRET
+
+    def __repr__(self) -> str:
+        return f"Request({self.method} {self.url.partition('?')[0]})"
 
 
 class _Origin(NamedTuple):
@@ -113,18 +123,32 @@ class Connections:
                 raise ConnectionAbortedError("the client is closed")
         parts = urlsplit(request.url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        headers = dict(request.headers)
-        if parts.scheme == "http" and (proxy := self._proxies[_origin_of(parts)]):
+        if parts.scheme == "http" and self._proxies[_origin_of(parts)]:
             target = f"http://{parts.netloc}{target}"
-            headers |= _proxy_headers(proxy)
         try:
-            connection.request(request.method, target, request.body, headers)
+            self._write(connection, request, target)
         except (BrokenPipeError, ConnectionResetError):
             # A server that refuses a body may answer and close before it has read all of it: the answer counts.
             response = connection.getresponse()
             response.will_close = True
             return response
         return connection.getresponse()
+
+    def _write(self, connection: http.client.HTTPConnection, request: Request, target: str) -> None:
+        """Send a request's head and body. What this raises has no frames of the library, where the credential is."""
+        try:
+            connection.request(request.method, target, request.body, self._headers_of(request))
+        except BaseException as error:  # noqa: BLE001 -- it goes on, without its frames
+            raise error.with_traceback(None) from None
+
+    def _headers_of(self, request: Request) -> dict[str, str]:
+        """Those that it is sent with; no variable has them."""
+        parts = urlsplit(request.url)
+        return {
+            **request.headers,
+            **({"Authorization": f"Bearer {request.credential.reveal()}"} if request.credential else {}),
+            **(_proxy_headers(self._proxies[_origin_of(parts)]) if parts.scheme == "http" else {}),
+        }
 
     def _make(self, origin: _Origin) -> http.client.HTTPConnection:
         """A connection that is not open yet, through the proxy that the system names for the host."""
@@ -171,8 +195,8 @@ def _proxy_of(origin: _Origin) -> SplitResult | None:
     return proxy
 
 
-def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
-    if proxy.username is None:
+def _proxy_headers(proxy: SplitResult | None) -> dict[str, str]:
+    if proxy is None or proxy.username is None:
         return {}
     credential = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
     return {"Proxy-Authorization": f"Basic {b64encode(credential.encode()).decode()}"}

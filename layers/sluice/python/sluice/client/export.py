@@ -7,7 +7,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -17,7 +17,7 @@ from sluice.client.calls import Calls
 from sluice.client.connections import Request
 from sluice.client.errors import UNEXPECTED_ANSWER, SluiceApiError
 from sluice.client.files import save_link
-from sluice.client.rows import Row, encode_rows
+from sluice.client.rows import READ_ONCE, Row, encode_rows
 from sluice.client.status import Link, Receipt, Status
 
 IN_FLIGHT = 4
@@ -56,10 +56,14 @@ class Export:
     def __repr__(self) -> str:
         return f"Export({self.id!r})"
 
-    def put(self, sequence: int, rows: Sequence[Row], *, sheet: str | None = None) -> Receipt:
-        """Store a batch; ``sequence`` counts from 1, in any order. Errors name the row of the batch."""
-        request = self._batch(sequence, rows, sheet)
-        return Receipt.of(self._calls.repeat(lambda: self._calls.attempt(request)))
+    def put(self, sequence: int, rows: Iterable[Row], *, sheet: str | None = None) -> Receipt:
+        """Store a batch; ``sequence`` counts from 1, in any order. Errors name the row of the batch.
+
+        Raise ``ValueError`` for an iterator that an earlier call began to read: what is left is another batch.
+        """
+        with READ_ONCE.reading(rows, rows) as once:
+            request = self._batch(sequence, once if isinstance(once, Sequence) else list(once), sheet)
+            return Receipt.of(self._calls.repeat(lambda: self._calls.attempt(request)))
 
     def close(
         self, *, batches: int | None = None, rows: int | None = None, sheets: Mapping[str, int] | None = None
@@ -78,7 +82,8 @@ class Export:
     ) -> Status:
         """Put all batches of a table, numbered from 1, some at a time, and close with the totals counted.
 
-        Errors name the row of the table. ``on_batch`` is called in the order of the batches.
+        Errors name the row of the table. ``on_batch`` is called in the order of the batches. Raise ``ValueError`` for
+        an iterator of batches that an earlier call began to read: it goes on behind those.
         """
         return self._send({None: batches}, in_flight, on_batch)
 
@@ -206,8 +211,11 @@ class Export:
     ) -> Status:
         sequence = 0
         totals = dict.fromkeys(sheets, 0)
-        of_all_sheets = ((sheet, batch) for sheet, batches in sheets.items() for batch in batches)
-        with self._window(in_flight, on_batch) as put:
+        with ExitStack() as reading, self._window(in_flight, on_batch) as put:
+            given = [
+                (sheet, reading.enter_context(READ_ONCE.reading(batches, batches))) for sheet, batches in sheets.items()
+            ]
+            of_all_sheets = ((sheet, batch) for sheet, batches in given for batch in batches)
             for sequence, (sheet, batch) in enumerate(of_all_sheets, start=1):
                 place = _Place(sequence, totals[sheet], sheet)
                 with place.in_errors():

@@ -6,12 +6,12 @@ None of these libraries is imported here: who has a data frame has its library.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
-from sluice.client.rows import BATCH_ROWS_MAX, READ_ONCE, Columns, Row, cut, encode_columns
+from sluice.client.rows import BATCH_ROWS_MAX, READ_ONCE, Columns, Row, batches_of, encode_columns
 
 Frame: TypeAlias = Any
 """A ``DataFrame`` of pandas or polars, or a ``Table``, ``RecordBatch`` or ``RecordBatchReader`` of pyarrow."""
@@ -32,6 +32,8 @@ class Table:
     @classmethod
     def of(cls, rows: Iterable[Row] | Frame, columns: Columns | None) -> Table:
         """Raise ``ValueError`` where neither says the columns. ``columns`` beside a frame name those of the file."""
+        if isinstance(rows, AsyncIterable):
+            raise ValueError("asynchronous rows are taken by send_table of sluice.client.aio alone")  # noqa: TRY004 -- as all
         library = type(rows).__module__.partition(".")[0]
         given = None if columns is None else encode_columns(columns)
         source = rows
@@ -45,8 +47,8 @@ class Table:
     @contextmanager
     def batches(self) -> Iterator[Iterator[list[Row]]]:
         """Raise ``ValueError`` for rows that an earlier call began to read."""
-        with READ_ONCE.reading(self.source):
-            yield cut(self.rows)
+        with READ_ONCE.reading(self.source, self.rows) as rows:
+            yield batches_of(rows)
 
 
 _Found: TypeAlias = tuple[list[tuple[str, str]], Iterator[Row]]
@@ -72,13 +74,20 @@ def _pandas(frame: Any) -> _Found:
     def rows() -> Iterator[Row]:
         for start in range(0, len(frame), BATCH_ROWS_MAX):
             part = frame.iloc[start : start + BATCH_ROWS_MAX]
-            columns = [part.iloc[:, place].astype(object) for place in range(part.shape[1])]
-            yield from zip(*(column.where(column.notna(), None).tolist() for column in columns), strict=True)
+            yield from zip(*(cells(part.iloc[:, place]) for place in range(part.shape[1])), strict=True)
+
+    def cells(column: Any) -> list[object]:
+        if str(column.dtype).lower() not in _SINGLES:
+            return cast("list[object]", column.astype(object).where(column.notna(), None).tolist())
+        there = column.notna()
+        return [float(str(number)) if here else None for number, here in zip(column.array, there, strict=True)]
 
     series = [frame.iloc[:, place] for place in range(frame.shape[1])]
     return [(str(name), kind(one)) for name, one in zip(frame.columns, series, strict=True)], rows()
 
 
+_SINGLES = ("float16", "float32")
+"""Numbers of less than 64 bits are taken with the digits that they show: a double of 0.1 as they have it has 17."""
 _PANDAS_OBJECTS = {
     "boolean": "boolean",
     "date": "date",
@@ -99,8 +108,10 @@ def _polars(frame: Any) -> _Found:
         )
 
     def rows() -> Iterator[Row]:
+        polars = sys.modules["polars"]
+        singles = polars.col(polars.Float32)
         for part in frame.iter_slices(BATCH_ROWS_MAX):
-            yield from part.rows()
+            yield from part.with_columns(singles.cast(polars.String).cast(polars.Float64)).rows()
 
     return [(name, kind(dtype)) for name, dtype in frame.schema.items()], rows()
 
@@ -115,7 +126,12 @@ def _arrow(table: Any) -> _Found:
         for part in parts():
             for start in range(0, part.num_rows, BATCH_ROWS_MAX):
                 columns: Sequence[Any] = part.slice(start, BATCH_ROWS_MAX).columns
-                yield from zip(*(column.to_pylist() for column in columns), strict=True)
+                yield from zip(*map(cells, columns), strict=True)
+
+    def cells(column: Any) -> list[object]:
+        is_single = str(column.type) in ("float", "halffloat")
+        shown = column.cast("string").cast("double") if is_single else column
+        return cast("list[object]", shown.to_pylist())
 
     return [(field.name, _arrow_kind(field.type)) for field in table.schema], rows()
 

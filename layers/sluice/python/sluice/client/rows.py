@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 from sluice.client.errors import SluiceApiError
+
+T = TypeVar("T")
 
 Row: TypeAlias = Sequence[object] | Mapping[str, object]
 """One cell for each column, in order; or cells by the column's name.
@@ -45,7 +47,16 @@ def encode_rows(rows: Sequence[Row], columns: Sequence[str] = ()) -> bytes:
 
 
 def cut(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Cut rows into batches; the same rows always give the same batches. A huge row is alone."""
+    """Cut rows into batches; the same rows always give the same batches. A huge row is alone.
+
+    The first batch raises ``ValueError`` for rows that were begun before.
+    """
+    with READ_ONCE.reading(rows, rows) as once:
+        yield from batches_of(once)
+
+
+def batches_of(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """As ``cut``, for rows of which it is known that nothing has begun to read them."""
     batch: list[Row] = []
     chars = batches = 0
     rows_max, chars_max = BATCH_ROWS_MAX, BATCH_CHARS_MAX
@@ -72,37 +83,72 @@ class ReadOnce:
     """Iterators and cursors that calls have begun to read.
 
     They go on where that stopped, so that their first rows would be in no file. A generator is never read twice;
-    another iterator, such as a cursor that is executed again, where the call that read it succeeded. Thread-safe.
+    another iterator where the call that read it succeeded, and it has rows again, as a cursor that is executed again.
+    Thread-safe.
     """
-
-    _KEPT_MAX = 100
-    """Of those that cannot be referred to weakly, as ``zip``."""
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self._begun = _Sources(100)
+        self._spent = _Sources(10)
+
+    @contextmanager
+    def reading(self, source: object, rows: Iterable[T]) -> Iterator[Iterable[T]]:
+        """Give the rows of a source, which may be the source itself.
+
+        Raise ``ValueError`` for one that was begun before; the rows do where one that was read to its end has none.
+        """
+        if not isinstance(source, (Iterator, AsyncIterator)) and not any(hasattr(source, name) for name in _READERS):
+            yield rows
+            return
+        with self._lock:
+            if source in self._begun:
+                raise ValueError("these rows were read before: run the query again, or make the iterator anew")
+            self._begun.add(source)
+        yield self._watched(source, rows)
+        if not isinstance(source, (Generator, AsyncGenerator)):
+            with self._lock:
+                self._begun.remove(source)
+
+    def _watched(self, source: object, rows: Iterable[T]) -> Iterator[T]:
+        left = iter(rows)
+        for row in left:
+            with self._lock:
+                self._spent.add(source)
+            yield row
+            yield from left
+            return
+        with self._lock:
+            if source in self._spent:
+                raise ValueError(
+                    "these rows were read before, and there are none left: make the iterator anew, or run the query "
+                    "again, and over a new cursor where it finds nothing"
+                )
+
+
+class _Sources:
+    """Objects, by what they are."""
+
+    def __init__(self, kept_max: int) -> None:
+        self._kept_max = kept_max
+        """Of those that cannot be referred to weakly, as ``zip``."""
         self._weak: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self._kept: dict[int, object] = {}
 
-    @contextmanager
-    def reading(self, source: object) -> Iterator[None]:
-        """Raise ``ValueError`` for a source that was begun before."""
-        if not isinstance(source, (Iterator, AsyncIterator)) and not any(hasattr(source, name) for name in _READERS):
-            yield
-            return
-        with self._lock:
-            if self._weak.get(id(source)) is source or self._kept.get(id(source)) is source:
-                raise ValueError("these rows were read before: run the query again, or make the iterator anew")
-            try:
-                self._weak[id(source)] = source
-            except TypeError:
-                self._kept[id(source)] = source
-                if len(self._kept) > self._KEPT_MAX:
-                    del self._kept[next(iter(self._kept))]
-        yield
-        if not isinstance(source, (Generator, AsyncGenerator)):
-            with self._lock:
-                self._weak.pop(id(source), None)
-                self._kept.pop(id(source), None)
+    def __contains__(self, source: object) -> bool:
+        return self._weak.get(id(source)) is source or self._kept.get(id(source)) is source
+
+    def add(self, source: object) -> None:
+        try:
+            self._weak[id(source)] = source
+        except TypeError:
+            self._kept[id(source)] = source
+            if len(self._kept) > self._kept_max:
+                del self._kept[next(iter(self._kept))]
+
+    def remove(self, source: object) -> None:
+        self._weak.pop(id(source), None)
+        self._kept.pop(id(source), None)
 
 
 READ_ONCE = ReadOnce()
@@ -117,13 +163,17 @@ def encode_columns(columns: Columns) -> list[dict[str, object]]:
     return [{"name": column} if isinstance(column, str) else dict(column) for column in columns]
 
 
+_PLAIN_DIGITS_MAX = 1_000
+"""A number of more digits is written with its exponent: it could be gigabytes of zeros."""
+
+
 def _plain(value: object) -> Any:
     """What JSON has no type for."""
     match value:
         case Decimal() if value.is_finite():
-            return format(value, "f")
+            return format(value, "f") if abs(value.adjusted()) <= _PLAIN_DIGITS_MAX else str(value)
         case datetime() | date() | time():
-            return value.isoformat()
+            return _iso_8601(value)
         case UUID():
             return str(value)
         case Enum():
@@ -134,6 +184,14 @@ def _plain(value: object) -> Any:
             return list(value)
         case _:
             raise TypeError
+
+
+def _iso_8601(value: date | time) -> str:
+    """A moment whose offset has seconds, as those of long ago, is in UTC: ISO 8601 has no seconds in an offset."""
+    offset = value.utcoffset() if isinstance(value, datetime) else None
+    if isinstance(value, datetime) and offset is not None and offset.total_seconds() % 60:
+        return value.astimezone(UTC).isoformat()
+    return value.isoformat()
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)

@@ -13,6 +13,7 @@ from typing import Any
 
 from sluice.adapters.system_clock import SystemClock
 from sluice.client.errors import SluiceApiError
+from sluice.domain.secret import Secret
 
 _TOLERANCE_S = 300
 
@@ -26,6 +27,8 @@ def verify_webhook(
     a secret is ``whsec_…``, two of them while one is exchanged for another.
     Raises ``SluiceApiError`` NOT_GENUINE, and ``ValueError`` for what is no secret.
     """
+    known = [Secret(one) for one in ([secrets] if isinstance(secrets, str) else secrets)]
+    del secrets  # a trace with local variables shows what is one
     found = {name.lower(): value for name, value in headers.items()}
     message_id, time = found.get("webhook-id", ""), found.get("webhook-timestamp", "")
     if not message_id or not re.fullmatch("[0-9]{1,12}", time):
@@ -33,7 +36,7 @@ def verify_webhook(
     if abs((SystemClock().now() if now is None else now) - int(time)) > _TOLERANCE_S:
         raise _not_genuine("The notice is from another time; is the clock right?")
     signatures = found.get("webhook-signature", "").encode(errors="surrogateescape").split(b" ")
-    for secret in [secrets] if isinstance(secrets, str) else secrets:
+    for secret in known:
         signed = f"{message_id}.{time}.".encode(errors="surrogateescape") + body
         digest = hmac.digest(_key_of(secret), signed, hashlib.sha256)
         expected = b"v1," + base64.b64encode(digest)
@@ -52,9 +55,9 @@ def _notice_in(body: bytes) -> dict[str, Any]:
     return notice
 
 
-def _key_of(secret: str) -> bytes:
+def _key_of(secret: Secret) -> bytes:
     try:
-        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        key = base64.b64decode(secret.reveal().removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if not key:

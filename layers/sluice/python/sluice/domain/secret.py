@@ -39,3 +39,6 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not stored or sent")
+
+
+NO_SECRET = Secret("")

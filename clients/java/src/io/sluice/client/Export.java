@@ -59,8 +59,9 @@ public final class Export {
     }
 
     /**
-     * A name that your program knows again after a crash: the same key goes on with the same export. Printable ASCII:
-     * {@code java.net.http} sends a question mark for other characters in a header, and two keys would be one.
+     * A name that your program knows again after a crash: the same key goes on with the same export. Printable ASCII
+     * without blanks at its ends: {@code java.net.http} sends a question mark for other characters in a header, and HTTP
+     * takes such blanks away, so that two keys would be one.
      */
     public Export key(String key) {
         run.key(key);
@@ -94,7 +95,7 @@ public final class Export {
     }
 
     public Export write(Stream<?> rows) {
-        return write(rows.iterator(), "");
+        return write(rows, "");
     }
 
     public Export write(Iterable<?> rows, String sheet) {
@@ -102,12 +103,13 @@ public final class Export {
     }
 
     public Export write(Iterator<?> rows, String sheet) {
-        run.write(rows, sheet);
+        run.write(Source.of(rows), sheet);
         return this;
     }
 
     public Export write(Stream<?> rows, String sheet) {
-        return write(rows.iterator(), sheet);
+        run.write(Source.of(rows), sheet);
+        return this;
     }
 
     /**
@@ -125,7 +127,7 @@ public final class Export {
     }
 
     public Export push(Iterable<?> rows, String sheet) {
-        run.push(rows.iterator(), sheet);
+        run.push(Source.of(rows.iterator()), sheet);
         return this;
     }
 
@@ -135,7 +137,7 @@ public final class Export {
     }
 
     public Export pushBatch(long sequence, Iterable<?> rows, String sheet) {
-        run.pushNumbered(rows.iterator(), sheet, sequence);
+        run.pushNumbered(Source.of(rows.iterator()), sheet, sequence);
         return this;
     }
 

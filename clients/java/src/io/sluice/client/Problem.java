@@ -49,7 +49,7 @@ final class Problem {
         switch (code) {
             case "ROW_WIDTH_MISMATCH", "INVALID_VALUE", "INVALID_TEXT", "CELL_TOO_LONG":
                 return new InvalidRowException(detail, code, known);
-            case "BATCH_CONFLICT", "BATCHES_EXTRA", "TOTALS_MISMATCH", "ALREADY_CLOSED":
+            case "BATCH_CONFLICT", "BATCHES_EXTRA", "TOTALS_MISMATCH", "ALREADY_CLOSED", "TASK_CLOSED":
                 return new SourceChangedException(detail, code, known);
             case "STORE_UNAVAILABLE", "STORAGE_FULL", "QUEUE_FULL", "QUOTA_EXCEEDED", "RATE_LIMITED", "SENDER_TOO_SLOW":
                 return new BusyException(detail, code, known);

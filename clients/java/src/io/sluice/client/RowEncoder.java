@@ -2,16 +2,21 @@ package io.sluice.client;
 
 import java.math.BigDecimal;
 import java.math.BigInteger;
+import java.sql.Time;
 import java.time.Instant;
 import java.time.LocalDate;
 import java.time.LocalDateTime;
+import java.time.LocalTime;
 import java.time.OffsetDateTime;
+import java.time.OffsetTime;
+import java.time.ZoneOffset;
 import java.time.ZonedDateTime;
 import java.time.format.DateTimeFormatter;
 import java.util.Arrays;
 import java.util.Date;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.UUID;
 
@@ -121,17 +126,34 @@ final class RowEncoder {
         if (cell instanceof LocalDateTime time) {
             return DateTimeFormatter.ISO_LOCAL_DATE_TIME.format(time);
         }
+        if (cell instanceof LocalTime time) {
+            return DateTimeFormatter.ISO_LOCAL_TIME.format(time);
+        }
+        if (cell instanceof OffsetTime time) {
+            return DateTimeFormatter.ISO_OFFSET_TIME.format(time);
+        }
         if (cell instanceof OffsetDateTime time) {
-            return DateTimeFormatter.ISO_OFFSET_DATE_TIME.format(time);
+            return momentOf(time);
         }
         if (cell instanceof ZonedDateTime time) {
-            return DateTimeFormatter.ISO_OFFSET_DATE_TIME.format(time);
+            return momentOf(time.toOffsetDateTime());
+        }
+        if (cell instanceof Time time) {
+            int millis = (int) Math.floorMod(time.getTime(), 1000L); // which its text leaves out
+            return millis == 0 ? time.toString() : String.format(Locale.ROOT, "%s.%03d", time, millis);
         }
         if (cell instanceof Date date) {
             // Those of JDBC say what the database has; their time-zone is that of this machine by chance alone.
             return date.getClass().getName().startsWith("java.sql.") ? date.toString() : date.toInstant().toString();
         }
         return cell instanceof Enum<?> one ? one.name() : null;
+    }
+
+    /** With its offset, which has minutes but no seconds in ISO 8601: those of long ago become UTC. */
+    private static String momentOf(OffsetDateTime time) {
+        boolean hasSeconds = time.getOffset().getTotalSeconds() % 60 != 0;
+        return DateTimeFormatter.ISO_OFFSET_DATE_TIME
+                .format(hasSeconds ? time.withOffsetSameInstant(ZoneOffset.UTC) : time);
     }
 
     private InvalidRowException refused(String code, String detail, int place, String name, long number) {

@@ -1,11 +1,14 @@
 package io.sluice.client;
 
 import java.time.Duration;
-import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
 
 /**
@@ -20,6 +23,7 @@ final class Run {
 
     final Definition definition;
     private final Calls calls;
+    private final ReentrantLock turn = new ReentrantLock();
     /** Whether it was found by its id, so that only the service knows what it is. */
     private final boolean isFound;
     private String key = "";
@@ -42,17 +46,23 @@ final class Run {
     }
 
     /** Changes what the export is, which is said before it is open. */
-    synchronized void describe(Runnable change) {
-        if (task != null && !isFound) {
-            throw new UsageException("This export is open: what it is, is said before.");
-        }
-        change.run();
+    void describe(Runnable change) {
+        inTurn(() -> {
+            if (task != null && !isFound) {
+                throw new UsageException("This export is open: what it is, is said before.");
+            }
+            change.run();
+        });
     }
 
     void key(String given) {
         if (!given.matches("[ -~]+")) {
             throw new UsageException("A key is printable ASCII text: Java's HTTP client sends a question "
                     + "mark for other characters in a header, and two keys would be one.");
+        }
+        if (!given.strip().equals(given)) {
+            throw new UsageException(
+                    "A key has no blanks at its ends: HTTP takes them away, and two keys would be one.");
         }
         if (given.startsWith(Task.OWN_KEYS)) {
             throw new UsageException("No key begins with '" + Task.OWN_KEYS + "': the client makes such keys.");
@@ -74,7 +84,11 @@ final class Run {
     }
 
     /** Sends a whole table, and closes once all are sent. */
-    synchronized void write(Iterator<?> rows, String sheet) {
+    void write(Source rows, String sheet) {
+        inTurn(() -> writeWhole(rows, sheet));
+    }
+
+    private void writeWhole(Source rows, String sheet) {
         refuseFound("write()");
         if (isClosedHere) {
             throw new UsageException("write() has closed this export: of one table it takes all rows at once. "
@@ -100,23 +114,34 @@ final class Run {
         }
     }
 
-    synchronized void push(Iterator<?> rows, String sheet) {
-        refuseFound("push()");
-        send(opened(), rows, sheet);
+    void push(Source rows, String sheet) {
+        inTurn(() -> {
+            refuseFound("push()");
+            send(opened(), rows, sheet);
+        });
     }
 
-    void pushNumbered(Iterator<?> rows, String sheet, long sequence) {
+    void pushNumbered(Source rows, String sheet, long sequence) {
         Task ready = ready();
         sending(ready).sendNumbered(rows, how(ready, sheet), sequence);
     }
 
     /** @param given totals; or null for those that were counted here */
-    synchronized void close(Map<String, Long> given) {
-        close(opened(), given);
+    void close(Map<String, Long> given) {
+        inTurn(() -> close(opened(), given));
     }
 
     /** Waits for the file; refuses to where nothing closes the export. */
     Status await(Duration time) {
+        try {
+            if (!turn.tryLock(time.toNanos(), TimeUnit.NANOSECONDS)) {
+                throw new NotReadyException("Another call of this export is still sending", "NOT_READY",
+                        Known.of(task == null ? "" : task.id, true, "client"));
+            }
+        } catch (InterruptedException error) {
+            throw Calls.interrupted(task == null ? "" : task.id, error);
+        }
+        turn.unlock();
         if (task == null && keyIsOurs) {
             throw new UsageException("Nothing was written that could be waited for.");
         }
@@ -138,15 +163,17 @@ final class Run {
     }
 
     /** Gives up what was sent under the key, the file too. */
-    synchronized void restart() {
-        refuseFound("restart()");
-        Task before = opened();
-        status = before.status();
-        if (!status.isOpen() || status.batches() > 0) {
-            before.call("DELETE", "", null);
-            task = null;
-        }
-        begin();
+    void restart() {
+        inTurn(() -> {
+            refuseFound("restart()");
+            Task before = opened();
+            status = before.status();
+            if (!status.isOpen() || status.batches() > 0) {
+                before.call("DELETE", "", null);
+                task = null;
+            }
+            begin();
+        });
     }
 
     /**
@@ -154,13 +181,16 @@ final class Run {
      *
      * @return whether it begins anew
      */
-    synchronized boolean restartIfStopped(Duration time) {
-        refuseFound("restartIfStopped()");
-        if (!hasStopped(opened(), time.toNanos() / 1e9)) {
-            return false;
-        }
-        begin();
-        return true;
+    boolean restartIfStopped(Duration time) {
+        AtomicBoolean hasStopped = new AtomicBoolean();
+        inTurn(() -> {
+            refuseFound("restartIfStopped()");
+            hasStopped.set(hasStopped(opened(), time.toNanos() / 1e9));
+            if (hasStopped.get()) {
+                begin();
+            }
+        });
+        return hasStopped.get();
     }
 
     /**
@@ -210,17 +240,35 @@ final class Run {
         progress = Progress.BEGINNING;
     }
 
-    private synchronized Task opened() {
-        if (task == null) {
-            key = key.isEmpty() ? Task.newKey() : key;
-            Task.Opened opened = Task.open(calls, key, definition.body());
-            status = opened.status();
-            task = opened.task();
-        }
-        return task;
+    private Task opened() {
+        AtomicReference<Task> found = new AtomicReference<>();
+        inTurn(() -> {
+            if (task == null) {
+                key = key.isEmpty() ? Task.newKey() : key;
+                Task.Opened opened = Task.open(calls, key, definition.body());
+                status = opened.status();
+                task = opened.task();
+            }
+            found.set(task);
+        });
+        return found.get();
     }
 
-    private void send(Task open, Iterator<?> rows, String sheet) {
+    /** Does what changes the export once no other thread does; an interrupt ends the waiting. */
+    private void inTurn(Runnable action) {
+        try {
+            turn.lockInterruptibly();
+        } catch (InterruptedException error) {
+            throw Calls.interrupted(task == null ? "" : task.id, error);
+        }
+        try {
+            action.run();
+        } finally {
+            turn.unlock();
+        }
+    }
+
+    private void send(Task open, Source rows, String sheet) {
         sending(open).send(rows, how(open, sheet));
     }
 

@@ -3,13 +3,9 @@ package io.sluice.client;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.util.Collections;
 import java.util.HashMap;
-import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Set;
-import java.util.WeakHashMap;
 import java.util.concurrent.CompletionService;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
@@ -30,13 +26,6 @@ final class Sender {
     private static final int PACKED_BYTES_MIN = 1024;
     /** What the service says of the place; the place in the table is said behind. */
     private static final String PLACE_IN_BATCH = "^Row [0-9]+ \\(batch [0-9]+\\)(?:, column \"[^\"]*\")?: ";
-
-    /**
-     * Sources that were read, of all exports: they go on behind the last row, so that another reading would miss the
-     * first.
-     */
-    private static final Set<Iterator<?>> READ_BEFORE =
-            Collections.synchronizedSet(Collections.newSetFromMap(new WeakHashMap<>()));
 
     /** Rows that were sent, by sheet. */
     final Map<String, Long> rows = new ConcurrentHashMap<>();
@@ -64,7 +53,7 @@ final class Sender {
      * Cuts rows into batches, numbered behind those before, and returns once all are stored. After an error nothing is
      * on its way any more, and the same rows are the same batches again.
      */
-    void send(Iterator<?> source, Sending sending) {
+    void send(Source source, Sending sending) {
         long before = batches;
         ExecutorService threads = Executors.newFixedThreadPool(calls.settings.inFlight, action -> {
             Thread thread = new Thread(action, "sluice-sender");
@@ -73,7 +62,7 @@ final class Sender {
         });
         boolean isDone = false;
         try {
-            long sent = sendAll(once(source), sending, new Window(threads, sending.onBatch()));
+            long sent = sendAll(source, sending, new Window(threads, sending.onBatch()));
             rows.put(sending.sheet(), sent);
             isDone = true;
         } finally {
@@ -84,50 +73,21 @@ final class Sender {
     }
 
     /** Sends rows as the one batch of this number. */
-    void sendNumbered(Iterator<?> source, Sending sending, long sequence) {
+    void sendNumbered(Source source, Sending sending, long sequence) {
         isNumbered = true;
-        once(source);
         JsonBytes json = new JsonBytes();
-        long count = 0;
-        while (source.hasNext()) {
-            sending.encoder().encode(source.next(), ++count, json.ascii(count == 1 ? '[' : ','));
-        }
-        byte[] body = json.ascii(count == 0 ? "[]" : "]").copy();
-        rows.merge(sending.sheet(), count, Long::sum);
+        AtomicLong count = new AtomicLong();
+        source.giveTo(row -> sending.encoder().encode(row, count.incrementAndGet(),
+                json.ascii(count.get() == 1 ? '[' : ',')));
+        byte[] body = json.ascii(count.get() == 0 ? "[]" : "]").copy();
+        rows.merge(sending.sheet(), count.get(), Long::sum);
         sending.onBatch().accept(put(sequence, body, 0, sending.sheet()));
     }
 
-    private static Iterator<?> once(Iterator<?> rows) {
-        // One that is empty is not kept: that of an empty list may be the same for all of them.
-        boolean wasRead = rows.hasNext() ? !READ_BEFORE.add(rows) : READ_BEFORE.contains(rows);
-        if (wasRead) {
-            throw new UsageException("These rows were read before: run the query again, or make the iterator anew.");
-        }
-        return rows;
-    }
-
-    private long sendAll(Iterator<?> source, Sending sending, Window window) {
-        Settings settings = calls.settings;
-        long sent = rows.getOrDefault(sending.sheet(), 0L);
-        JsonBytes json = new JsonBytes();
-        int count = 0;
-        while (source.hasNext()) {
-            sending.encoder().encode(source.next(), sent + count + 1, json.ascii(count == 0 ? '[' : ','));
-            count++;
-            int factor = 1 << Math.min(batches / BATCHES_OF_ONE_SIZE, 3);
-            if (json.length() >= (long) settings.batchBytes * Math.min(factor, 4)
-                    || count >= (long) settings.batchRows * factor) {
-                window.put(json, ++batches, sent, sending.sheet());
-                sent += count;
-                count = 0;
-            }
-        }
-        if (count > 0) {
-            window.put(json, ++batches, sent, sending.sheet());
-            sent += count;
-        }
-        window.drain();
-        return sent;
+    private long sendAll(Source source, Sending sending, Window window) {
+        Cutter cutter = new Cutter(sending, window);
+        source.giveTo(cutter::add);
+        return cutter.finish();
     }
 
     private Stored put(long sequence, byte[] json, long rowsBefore, String sheet) {
@@ -190,6 +150,46 @@ final class Sender {
         }
         if (wasInterrupted) {
             Thread.currentThread().interrupt();
+        }
+    }
+
+    /** Cuts rows into batches. */
+    private final class Cutter {
+        private final Sending sending;
+        private final Window window;
+        private final JsonBytes json = new JsonBytes();
+        private long sent;
+        private int count;
+
+        Cutter(Sending sending, Window window) {
+            this.sending = sending;
+            this.window = window;
+            this.sent = rows.getOrDefault(sending.sheet(), 0L);
+        }
+
+        void add(Object row) {
+            sending.encoder().encode(row, sent + count + 1, json.ascii(count == 0 ? '[' : ','));
+            count++;
+            int factor = 1 << Math.min(batches / BATCHES_OF_ONE_SIZE, 3);
+            if (json.length() >= (long) calls.settings.batchBytes * Math.min(factor, 4)
+                    || count >= (long) calls.settings.batchRows * factor) {
+                put();
+            }
+        }
+
+        /** Sends what is left, and returns the rows of the sheet once all are stored. */
+        long finish() {
+            if (count > 0) {
+                put();
+            }
+            window.drain();
+            return sent;
+        }
+
+        private void put() {
+            window.put(json, ++batches, sent, sending.sheet());
+            sent += count;
+            count = 0;
         }
     }
 

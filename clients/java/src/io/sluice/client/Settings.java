@@ -2,6 +2,8 @@ package io.sluice.client;
 
 import java.net.http.HttpClient;
 import java.time.Duration;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.BiConsumer;
 
 /**
@@ -9,6 +11,9 @@ import java.util.function.BiConsumer;
  * {@code tries(2)}. A client keeps what it was given: changes that come later change nothing.
  */
 public final class Settings {
+    /** Of all clients, by their time-outs: each has threads and file handles, and cannot be closed. */
+    private static final Map<Duration, HttpClient> SHARED = new ConcurrentHashMap<>();
+
     int batchBytes = 262_144;
     int batchRows = 5_000;
     int inFlight = 4;
@@ -120,7 +125,8 @@ public final class Settings {
         copy.answerTimeout = answerTimeout;
         copy.gzip = gzip;
         copy.substitutes = substitutes;
-        copy.http = http != null ? http : HttpClient.newBuilder().connectTimeout(connectTimeout).build();
+        copy.http = http != null ? http
+                : SHARED.computeIfAbsent(connectTimeout, time -> HttpClient.newBuilder().connectTimeout(time).build());
         copy.onRetry = onRetry;
         return copy;
     }
