@@ -125,6 +125,7 @@ def test_what_networks_do_to_requests_and_answers_changes_nothing(
     assert rows_of(tmp_path / "orders.csv") == expected(ROWS)
 
 
+@pytest.mark.timeout(900)  # twenty starts take a busy machine long
 def test_a_sender_that_is_killed_again_and_again_goes_on_where_it_was(
     sender: Sender, service: ServiceProcess, tmp_path: Path
 ) -> None:
