@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.message import Message
 
 from sluice.api.auth import Principal
+from sluice.api.grpc.message_room import wait_for_share
 from sluice.api.grpc.messages import Turn
 from sluice.api.service import ROOM_POLL_S, Service
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -69,20 +70,16 @@ class GrpcCall:
 
         Raises QUEUE_FULL when there is none in time, or the caller has gone.
         """
-        clock = self.service.ports.clock
-        give_up_at = clock.monotonic() + LIST_WAIT_S
-        while True:
-            try:
-                give_back = self.service.lists.take(self.principal)
-            except SluiceError:
-                if not self.context.is_active() or clock.monotonic() >= give_up_at:
-                    raise
-                clock.sleep(ROOM_POLL_S)
-                continue
-            try:
-                return work()
-            finally:
-                give_back()
+        give_back = wait_for_share(
+            lambda: self.service.lists.take(self.principal),
+            clock=self.service.ports.clock,
+            wait_s=LIST_WAIT_S,
+            is_active=self.context.is_active,
+        )
+        try:
+            return work()
+        finally:
+            give_back()
 
     def _wait_for_room(self, give_up_at: float) -> bool:
         clock, admission = self.service.ports.clock, self.service.ports.admission

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from sluice.api.auth import Principal, Shares
 from sluice.api.service import ROOM_POLL_S
 from sluice.domain.errors import SluiceError
 from sluice.ports.clock import Clock
 
+Taken = TypeVar("Taken")
+
 WAIT_S = 60
 """How long a call waits for room for its message."""
+
+
+def wait_for_share(take: Callable[[], Taken], *, clock: Clock, wait_s: float, is_active: Callable[[], bool]) -> Taken:
+    """What ``take`` gives once there is a share. Raises its QUEUE_FULL after ``wait_s``, or when its caller is gone."""
+    give_up_at = clock.monotonic() + wait_s
+    while True:
+        try:
+            return take()
+        except SluiceError:
+            if not is_active() or clock.monotonic() >= give_up_at:
+                raise
+        clock.sleep(ROOM_POLL_S)
 
 
 class MessageRoom:
@@ -50,15 +65,12 @@ class MessageRoom:
         """Wait for room for a message. Raises QUEUE_FULL when there is none in time, or the caller has gone."""
         if self._size:
             return
-        give_up_at = self._clock.monotonic() + min(self._wait_s, WAIT_S)
-        while not self._size:
-            try:
-                self._shares.add(self._principal, self._needed)
-                self._size = self._needed
-            except SluiceError:
-                if not self._is_active() or self._clock.monotonic() >= give_up_at:
-                    raise
-                self._clock.sleep(ROOM_POLL_S)
+
+        def add() -> int:
+            self._shares.add(self._principal, self._needed)
+            return self._needed
+
+        self._size = wait_for_share(add, clock=self._clock, wait_s=min(self._wait_s, WAIT_S), is_active=self._is_active)
 
     def shrink(self, size: int) -> None:
         """Keep room for what has come, when no more will be asked for."""
