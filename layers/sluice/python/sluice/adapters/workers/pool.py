@@ -216,18 +216,11 @@ class WorkerPool:
         return not self._limits.tenant_max or self._active_of[tenant] < self._limits.tenant_max
 
     def _next(self) -> ManifestRef | None:
-        found: list[ManifestRef] = []
-
-        def has_found() -> bool:
-            manifest = None if self._draining else self._queue.pop(self._may_begin)
-            found.extend(() if manifest is None else (manifest,))
-            return manifest is not None or self._draining
-
         with self._changed:
-            self._changed.wait_for(has_found)
-            if not found:
+            while (manifest := self._queue.pop(self._may_begin)) is None and not self._draining:
+                self._changed.wait()
+            if manifest is None or self._draining:
                 return None
-            (manifest,) = found
             self._active += 1
             self._active_of[manifest.task.tenant] += 1
             self._changed.notify_all()
