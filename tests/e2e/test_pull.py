@@ -93,6 +93,16 @@ def test_a_table_that_changed_since_its_definition_makes_no_file(folder: Path) -
     assert not list(folder.glob("*x.csv*"))
 
 
+def test_the_check_names_every_table_that_is_wrong(folder: Path) -> None:
+    defined = folder / "definitions" / "datasets"
+    for name in ("first", "second"):
+        text = (defined / "orders.yaml").read_text().replace("dataset: orders", f"dataset: {name}")
+        (defined / f"{name}.yaml").write_text(text.replace("table: orders", f"table: {name}"))
+    checked = sluice("dataset", "check", "--definitions", folder / "definitions", exit_code=1)
+    assert checked.stdout == "orders: 5 columns of orders\n"
+    assert "first: there is no table first in shop.db; second: there is no table second in shop.db" in checked.stderr
+
+
 def test_a_value_that_is_none_of_its_type_is_named_by_row_and_column_and_makes_no_file(folder: Path) -> None:
     with closing(sqlite3.connect(folder / "definitions" / "shop.db")) as db:
         db.execute("UPDATE orders SET created_at = 'soon' WHERE id = 9000")

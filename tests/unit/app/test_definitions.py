@@ -68,6 +68,7 @@ def test_what_is_defined_is_found_by_name(folder: Path) -> None:
         ("datasets/orders.yaml", DATASET.replace("connection: app", "connection: ap"), "did you mean app?"),
         ("datasets/orders.yaml", DATASET + "dataset: again\n", "orders.yaml:4: is not YAML: dataset is given twice"),
         ("datasets/orders.yaml", "a: [", "is not YAML"),
+        ("datasets/orders.yaml", "? [a, b]\n: 1", "is not YAML: found unhashable key"),
         ("datasets/orders.yaml", "", "is empty"),
         ("datasets/orders.yaml", "&a [*a]", "found unconstructable recursive node"),
         ("datasets/orders.yaml", "x: " + "y" * (1 << 20), "has more than 1,048,576 characters"),

@@ -10,6 +10,7 @@ import typer
 from sluice.app.definitions import load_definitions
 from sluice.cli.data_options import AsJson
 from sluice.cli.formatting import counted, json_of, lines_of, printable, say
+from sluice.ports.source import SourceError
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -34,10 +35,17 @@ PREVIEW_ROWS_MAX = 1_000
 def check(definitions: Folder) -> None:
     """Read all definitions, and begin to read each table: every mistake is named at once."""
     found = load_definitions(definitions)
+    problems = []
     for name, dataset in sorted(found.datasets.items()):
-        with found.source_of(dataset).reading() as slices:
-            next(slices, None)
-        say(f"{name}: {counted(len(dataset.columns), 'column')} of {printable(dataset.source.table)}")
+        try:
+            with found.source_of(dataset).reading() as slices:
+                next(slices, None)
+        except SourceError as error:
+            problems.append(f"{name}: {error}")
+        else:
+            say(f"{name}: {counted(len(dataset.columns), 'column')} of {printable(dataset.source.table)}")
+    if problems:
+        raise SourceError("; ".join(problems))
     say(f"{counted(len(found.datasets), 'dataset')}, {counted(len(found.connections), 'connection')}: no mistakes")
 
 

@@ -76,14 +76,12 @@ def _refuse_twice(node: yaml.Node, seen: set[int]) -> None:
     if id(node) in seen:  # a part that is named and used again
         return
     seen.add(id(node))
-    if isinstance(node, yaml.MappingNode):
-        keys: set[str] = set()
-        for key, value in node.value:
-            if key.value in keys:
-                raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
-            if isinstance(key, yaml.ScalarNode):
-                keys.add(key.value)
-            _refuse_twice(value, seen)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_twice(item, seen)
+    keys: set[str] = set()
+    pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+    for key in (key for key, _ in pairs if isinstance(key, yaml.ScalarNode)):  # the parser itself refuses others
+        if key.value in keys:
+            raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
+        keys.add(key.value)
+    items = node.value if isinstance(node, yaml.SequenceNode) else [value for _, value in pairs]
+    for item in items:
+        _refuse_twice(item, seen)
