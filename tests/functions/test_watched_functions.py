@@ -15,6 +15,7 @@ from tests.support.cloud_functions import (
     FUNCTIONS,
     Cloud,
     WebFunctionProcess,
+    client_of,
     invoke_in_process,
     serving_cloud,
     web_function,
@@ -26,6 +27,7 @@ ADDRESS = "https://api.example.com"
 WATCHED = {"SLUICE_SERVER_PUBLIC_URL": ADDRESS, "SLUICE_SECURITY_WATCH_SECRET": "w" * 32}
 OPEN = {"format": "csv", "filename": "orders.csv", "columns": ["id"]}
 PAGE = {"Origin": "https://shop.example", "Sec-Fetch-Site": "cross-site"}
+"""What a browser says on a page of another site, which has no key."""
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +55,6 @@ def query(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[We
         yield function
 
 
-def sender_of(function: WebFunctionProcess, cloud: Cloud, token: str) -> httpx.Client:
-    headers = {**cloud.headers(), "authorization": f"Bearer {token}"}
-    return httpx.Client(base_url=function.url, headers=headers, timeout=20)
-
-
-def page_of(function: WebFunctionProcess, cloud: Cloud) -> httpx.Client:
-    """A browser on a page of another site, as the gateway passes it on: without a key."""
-    return httpx.Client(base_url=function.url, headers={**cloud.headers(), **PAGE}, timeout=20)
-
-
 def opened(sender: httpx.Client) -> dict[str, Any]:
     answer = sender.post("/v1/exports", json=OPEN)
     assert answer.status_code == 201, answer.text
@@ -74,7 +66,7 @@ def test_a_page_follows_an_export_to_its_file_at_the_function_that_changes_nothi
 ) -> None:
     events: list[dict[str, Any]] = []
     cloud.oss.listen(events.append)
-    with sender_of(relay, cloud, token) as sender, page_of(query, cloud) as page:
+    with client_of(relay, cloud, token) as sender, client_of(query, cloud, None, **PAGE) as page:
         export = opened(sender)
         assert export["watch_url"].startswith(f"{ADDRESS}/v1/watch/")
         task_id, address = export["task_id"], urlsplit(export["watch_url"]).path
@@ -102,7 +94,7 @@ def test_a_page_follows_an_export_to_its_file_at_the_function_that_changes_nothi
 def test_what_another_secret_signed_opens_nothing(
     cloud: Cloud, token: str, relay: WebFunctionProcess, query: WebFunctionProcess
 ) -> None:
-    with sender_of(relay, cloud, token) as sender, page_of(query, cloud) as page:
+    with client_of(relay, cloud, token) as sender, client_of(query, cloud, None, **PAGE) as page:
         address = urlsplit(opened(sender)["watch_url"]).path
         payload, _, signature = address.rpartition(".")
         for forged in (f"{payload}.{signature[::-1]}", f"{payload[:-1]}.{signature}", "/v1/watch/x"):
@@ -117,7 +109,7 @@ def test_without_a_secret_or_an_address_of_its_own_a_relay_gives_none_out(
     watched = {name: value for name, value in WATCHED.items() if name != without}
     with (
         web_function([RELAY, "http"], {**cloud.settings(), **watched}, tmp_path / "relay.log") as relay,
-        sender_of(relay, cloud, token) as sender,
+        client_of(relay, cloud, token) as sender,
     ):
         assert opened(sender)["watch_url"] is None
         assert sender.get("/v1/watch/x").status_code == 404

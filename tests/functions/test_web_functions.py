@@ -21,6 +21,7 @@ from tests.support.cloud_functions import (
     FUNCTIONS,
     Cloud,
     WebFunctionProcess,
+    client_of,
     invoke_in_process,
     log_lines,
     serving_cloud,
@@ -60,12 +61,6 @@ def query(cloud: Cloud, token: str, tmp_path_factory: pytest.TempPathFactory) ->
     log = tmp_path_factory.mktemp("query") / "query.log"
     with web_function([QUERY], cloud.settings(), log) as function:
         yield function
-
-
-def client_of(function: WebFunctionProcess, cloud: Cloud, token: str, **headers: str) -> httpx.Client:
-    """A caller, as the gateway passes it on."""
-    given = {**cloud.headers(), "authorization": f"Bearer {token}", **headers}
-    return httpx.Client(base_url=function.url, headers=given, timeout=20, verify=False)
 
 
 def opened(client: httpx.Client) -> str:

@@ -10,6 +10,7 @@ import pytest
 from python_calamine import CalamineWorkbook
 
 from tests.support.compiled_clients import GO, compiled_go, run
+from tests.support.page_examples import examples
 from tests.support.programs import skip_without
 from tests.support.running_service import QUICK, ServiceProcess, serving
 
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.more_languages]
 
 CLIENT = Path(__file__).parents[2] / "clients/go"
 PAGE = (CLIENT / "README.md").read_text(encoding="utf-8")
-CODE = dict(re.findall(r"<!-- tested: (\w+) -->\n```go\n(.*?)```", PAGE, re.DOTALL))
+CODE = examples(CLIENT / "README.md", "go")
 IMPORTS = 'package main\n\nimport ("context"; "errors"; "fmt"; "time"; sluice "sluice.example/client")\n'
 
 
@@ -28,7 +29,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
         yield running
 
 
-def examples() -> str:
+def program() -> str:
     """All examples as functions of one program: one compilation."""
     codes = {name: code for name, code in CODE.items() if name != "orders"}
     functions = [f"func {name}Example() error {{\n{code}}}\n" for name, code in codes.items()]
@@ -49,7 +50,7 @@ def test_it_is_formatted_and_nothing_in_it_is_suspicious() -> None:
 
 
 def test_what_its_page_shows_works(service: ServiceProcess, tmp_path: Path) -> None:
-    (tmp_path / "main.go").write_text(examples(), encoding="utf-8")
+    (tmp_path / "main.go").write_text(program(), encoding="utf-8")
     run("go", "mod", "init", "caller", folder=tmp_path, variables=GO)
     [command] = re.findall(r"^(go mod edit .*?) +#", PAGE, re.MULTILINE)
     run(*command.replace("PATH/clients/go", str(CLIENT)).split(), folder=tmp_path, variables=GO)

@@ -10,6 +10,7 @@ import pytest
 from python_calamine import CalamineWorkbook
 
 from tests.support.compiled_clients import JAVA_FLAGS, JAVAC_FLAGS, compiled_java, run
+from tests.support.page_examples import examples
 from tests.support.programs import skip_without
 from tests.support.running_service import QUICK, ServiceProcess, serving
 
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.more_languages]
 
 CLIENT = Path(__file__).parents[2] / "clients/java"
 PAGE = (CLIENT / "README.md").read_text(encoding="utf-8")
-CODE = dict(re.findall(r"<!-- tested: (\w+) -->\n```java\n(.*?)```", PAGE, re.DOTALL))
+CODE = examples(CLIENT / "README.md", "java")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
         yield running
 
 
-def examples() -> str:
+def program() -> str:
     """All examples as methods of one class: one compilation, one JVM."""
     imports = sorted({line for code in CODE.values() for line in code.splitlines() if line.startswith("import ")})
     codes = {name: re.sub(r"^import .*$", "", code, flags=re.MULTILINE) for name, code in CODE.items()}
@@ -46,7 +47,7 @@ def test_its_unit_tests_pass(service: ServiceProcess) -> None:
 
 
 def test_what_its_page_shows_works(service: ServiceProcess, tmp_path: Path) -> None:
-    (tmp_path / "Examples.java").write_text(examples(), encoding="utf-8")
+    (tmp_path / "Examples.java").write_text(program(), encoding="utf-8")
     path = f"{compiled_java()}:{tmp_path}"
     encoding = ("-encoding", "UTF-8")
     run("javac", *JAVAC_FLAGS, *encoding, "-cp", path, "-d", str(tmp_path), "Examples.java", folder=tmp_path)

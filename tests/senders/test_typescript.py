@@ -13,6 +13,7 @@ import pytest
 from python_calamine import CalamineWorkbook
 
 from tests.support.npm_packages import install_packages
+from tests.support.page_examples import examples
 from tests.support.programs import skip_without
 from tests.support.running_service import QUICK, ServiceProcess, serving
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients/typescript"
 PAGE = (CLIENT / "README.md").read_text(encoding="utf-8")
-CODE = dict(re.findall(r"<!-- tested: (\w+) -->\n```js\n(.*?)```", PAGE, re.DOTALL))
+CODE = examples(CLIENT / "README.md", "js")
 IN_A_BROWSER = {"watch"}
 """Examples that `test_browser.py` runs."""
 CALLER = """

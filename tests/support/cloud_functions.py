@@ -16,6 +16,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import httpx
+
 from infra.emulators.oss import OssServer, serving_oss
 from infra.emulators.tablestore import TablestoreServer
 from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
@@ -207,6 +209,13 @@ def web_function(command: list[str], env: Mapping[str, str], log: Path) -> Itera
         if function.process.poll() is None:
             function.process.kill()
             function.process.wait()
+
+
+def client_of(function: WebFunctionProcess, cloud: Cloud, token: str | None, **headers: str) -> httpx.Client:
+    """A caller, as the gateway passes it on; without a ``token``, one that has no key."""
+    key = {"authorization": f"Bearer {token}"} if token else {}
+    given = {**cloud.headers(), **key, **headers}
+    return httpx.Client(base_url=function.url, headers=given, timeout=20, verify=False)
 
 
 class Invoked(NamedTuple):
