@@ -78,6 +78,7 @@ MAPPERS = (
     Mapper("django-import-export", django, also_unnamed=True),
 )
 OF_NO_OBJECTS = {
+    "hyperf": "makes clients of PHP, and sends nothing itself",
     "python": "rows are sequences or mappings",
     "java": "rows are lists, arrays or maps",
     "go": "rows are slices or maps",
@@ -143,5 +144,5 @@ def test_every_client_is_in_the_suite_of_all_clients() -> None:
     assert mapped | OF_NO_OBJECTS.keys() == folders
     assert not mapped & OF_NO_OBJECTS.keys()
     assert names <= folders
-    drivers = {"laravel", "symfony-bundle", "think", "django-import-export"}  # over a client that is in it
+    drivers = {"laravel", "symfony-bundle", "think", "hyperf", "django-import-export"}  # over a client that is in it
     assert folders - names == drivers | {"web", "php-export"}
