@@ -162,6 +162,12 @@ func (e *Error) isTransient() bool {
 	return transient[e.Status] || e.Retryable && (e.Status >= 500 || e.Code == "UNREACHABLE")
 }
 
+// isRefusal says whether the service itself has answered this, and not a network or a proxy on the way to it.
+func isRefusal(err error) bool {
+	var failure *Error
+	return errors.As(err, &failure) && failure.Status > 0 && failure.kind != ErrTransport
+}
+
 var (
 	codeForm      = regexp.MustCompile(`^[A-Z][A-Z0-9_]*$`)
 	requestIDForm = regexp.MustCompile(`^[!-~]{1,128}$`)

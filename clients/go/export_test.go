@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -157,6 +160,53 @@ func TestARefusalNamesTheRowOfTheTableAndEndsTheReading(t *testing.T) {
 		failure.Facts["batch_row"]))
 	if read == 1000 {
 		t.Error("all was read")
+	}
+}
+
+// refusing the first batch, once both others are on their way; they are answered later, or end with their context.
+type refusing struct {
+	came    sync.WaitGroup
+	later   time.Duration
+	refused func()
+	said    chan string
+}
+
+func (r *refusing) RoundTrip(one *http.Request) (*http.Response, error) {
+	batch := one.URL.Path[len(one.URL.Path)-1:]
+	if !strings.Contains(one.URL.Path, "/batches/") {
+		return http.DefaultTransport.RoundTrip(one)
+	}
+	r.came.Done()
+	r.came.Wait()
+	answer := &http.Response{StatusCode: 503, Header: http.Header{}, Body: http.NoBody}
+	if batch == "1" {
+		answer.StatusCode, answer.Body = 409, io.NopCloser(strings.NewReader(`{"code": "BATCH_CONFLICT"}`))
+		r.refused()
+		return answer, nil
+	}
+	select {
+	case <-time.After(r.later):
+		r.said <- "answered"
+		return answer, nil
+	case <-one.Context().Done():
+		r.said <- "ended"
+		return nil, one.Context().Err()
+	}
+}
+
+func TestWhatIsOnItsWayIsAnsweredBeforeARefusalUnlessItsContextEnds(t *testing.T) {
+	for how, later := range map[string]time.Duration{"answered": 100 * time.Millisecond, "ended": time.Minute} {
+		ctx, cancel := context.WithCancel(always)
+		server := &refusing{later: later, said: make(chan string, 9), refused: func() {}}
+		if how == "ended" {
+			server.refused = func() { time.AfterFunc(50*time.Millisecond, cancel) }
+		}
+		server.came.Add(3)
+		orders := tableOf(t, Settings{BatchRows: 1, Transport: server}, Definition{Key: "refused " + newKey()})
+		refused(t, orders.Write(ctx, numbers(3)), ErrSourceChanged, "BATCH_CONFLICT")
+		cancel()
+		close(server.said) // nothing is on its way any more, and nothing comes again
+		same(t, how+" "+how, <-server.said+" "+<-server.said)
 	}
 }
 

@@ -69,12 +69,17 @@ func (s *sender) setRows(sheet string, count int64) {
 func (s *sender) send(ctx context.Context, rows Rows, how sending) error {
 	before := s.batches
 	inner, cancel := context.WithCancel(ctx)
+	tries, stopTries := context.WithCancel(inner)
 	sent, _ := s.rowsOf(how.sheet)
-	cut := &cutter{sender: s, how: how, ctx: inner, outer: ctx, sent: sent, done: make(chan result)}
+	cut := &cutter{sender: s, how: how, ctx: inner, tries: tries, outer: ctx, sent: sent, done: make(chan result)}
 	isDone := false
 	defer func() { // also where the source or a callback panics
+		stopTries()
+		if !cut.isRefused {
+			cancel()
+		}
+		cut.join()
 		cancel()
-		cut.abandon()
 		if !isDone {
 			s.batches = before
 		}
@@ -116,14 +121,16 @@ func (s *sender) sendNumbered(ctx context.Context, rows Rows, how sending, seque
 	}
 	before, _ := s.rowsOf(how.sheet)
 	s.setRows(how.sheet, before+count)
-	one, err := s.put(ctx, sequence, append(json, ']'), 0, how.sheet)
+	one, err := s.put(ctx, ctx, sequence, append(json, ']'), 0, how.sheet)
 	if err == nil {
 		how.onBatch(one)
 	}
 	return err
 }
 
-func (s *sender) put(ctx context.Context, sequence int64, json []byte, rowsBefore int64, sheet string) (stored, error) {
+// put sends a batch. The end of ctx ends its request, that of tries lets it begin no other one.
+func (s *sender) put(ctx, tries context.Context, sequence int64, json []byte, rowsBefore int64,
+	sheet string) (stored, error) {
 	settings := &s.calls.settings
 	one := request{"PUT", s.task.path("/batches/" + strconv.FormatInt(sequence, 10)), map[string]string{}, json}
 	if sheet != "" {
@@ -136,7 +143,7 @@ func (s *sender) put(ctx context.Context, sequence int64, json []byte, rowsBefor
 	one.header["Content-Type"] = "application/json"
 	one.header["X-Content-SHA256"] = fmt.Sprintf("%x", sha256.Sum256(one.body))
 	answer := stored{bytes: int64(len(json))}
-	err := s.calls.repeat(ctx, func() error { return s.calls.answerTo(ctx, one, s.task.id, &answer) }, nil,
+	err := s.calls.repeat(tries, func() error { return s.calls.answerTo(ctx, one, s.task.id, &answer) }, nil,
 		func() { s.retries.Add(1) })
 	var failure *Error
 	if errors.As(err, &failure) && failure.Status > 0 {
@@ -179,12 +186,14 @@ type cutter struct {
 	sender     *sender
 	how        sending
 	ctx, outer context.Context
+	tries      context.Context // ends where nothing is tried again
 	json       []byte
 	count      int
 	sent       int64
 	running    int
 	done       chan result
 	err        error // why no more rows are taken
+	isRefused  bool  // by the service
 }
 
 // add takes a row; false where no more are wanted.
@@ -221,7 +230,7 @@ func (c *cutter) put() error {
 	c.json, c.count = make([]byte, 0, len(json)+len(json)/8), 0
 	c.running++
 	go func() {
-		one, err := c.sender.put(c.ctx, sequence, json, before, sheet)
+		one, err := c.sender.put(c.ctx, c.tries, sequence, json, before, sheet)
 		c.done <- result{one, err}
 	}()
 	for {
@@ -262,11 +271,13 @@ func (c *cutter) report(one result) error {
 	if one.err == nil {
 		c.how.onBatch(one.stored)
 	}
+	c.isRefused = isRefusal(one.err)
 	return one.err
 }
 
-// abandon waits for what is on its way, whose context has ended.
-func (c *cutter) abandon() {
+// join waits for what is on its way: its context has ended, or it is answered behind a refusal, since RestartIfStopped
+// would take it for another run's.
+func (c *cutter) join() {
 	for ; c.running > 0; c.running-- {
 		<-c.done
 	}

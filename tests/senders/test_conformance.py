@@ -309,6 +309,41 @@ def test_what_another_run_finishes_in_the_moment_of_giving_it_up_keeps_its_file(
     assert rows_of(tmp_path / "orders.csv") == expected(60_000)
 
 
+def test_batches_that_were_on_their_way_at_a_refusal_are_not_taken_for_another_run(
+    sender: Sender, service: ServiceProcess, tmp_path: Path
+) -> None:
+    """The service takes them a second after the refusal, or as soon as the sender looks on whether some come."""
+    is_all_here, is_refused, has_looked = threading.Event(), threading.Event(), threading.Event()
+    refused: list[str] = []
+
+    def answer(asked: Asked) -> Answer:
+        is_first = asked.path.endswith("/batches/1")
+        if "/batches/" in asked.path and not is_refused.is_set():
+            if is_first:
+                is_all_here.wait()
+                refused.append(asked.path.removesuffix("/batches/1"))
+                CALLER.put(service.url + asked.path, json=json.loads(asked.body)[:1]).raise_for_status()
+            else:
+                if asked.path.endswith("/batches/3"):
+                    is_all_here.set()
+                is_refused.wait()
+                has_looked.wait(1)
+        found = forwarded(service, asked)
+        if is_first:
+            is_refused.set()
+        elif asked.method == "GET" and is_refused.is_set():
+            has_looked.set()
+        return Answer(found.status_code, found.content.replace(service.url.encode(), server.url.encode()))
+
+    with scripted_server(answer) as server:
+        again = {"restart": "stopped", "look_s": 1, "source": "list", "again": 1}
+        said = sender.done(job(server.url, tmp_path, idempotency_key=f"late {sender.name}", **again))
+    [path] = refused
+    assert CALLER.get(service.url + path).json()["state"] == "cancelled"
+    assert said["task_id"] not in path
+    assert rows_of(tmp_path / "orders.csv") == expected(ROWS)
+
+
 @pytest.mark.parametrize("source", ["once", "list"])
 @pytest.mark.parametrize("keyed", [True, False], ids=["keyed", "without a key"])
 def test_rows_of_a_call_that_failed_are_read_from_the_first_or_refused(

@@ -1,11 +1,14 @@
 package io.sluice.client;
 
+import com.sun.net.httpserver.HttpServer;
 import java.lang.reflect.Proxy;
 import java.math.BigDecimal;
 import java.math.BigInteger;
+import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.http.HttpClient;
 import java.net.http.HttpHeaders;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.ResultSet;
@@ -29,6 +32,9 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.UUID;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
@@ -51,6 +57,8 @@ public final class ClientTest {
         answersAreErrors();
         jsonIsRead();
         aCallWithoutAnAnswerEnds();
+        whatIsOnItsWayIsAnsweredBeforeARefusal(false);
+        whatIsOnItsWayIsAnsweredBeforeARefusal(true);
         writesAndSteps();
         failuresOfWrites();
         foundExports();
@@ -215,6 +223,60 @@ public final class ClientTest {
             Thread.currentThread().interrupt();
             refused(TransportException.class, "INTERRUPTED", () -> new Client(url, "").find("t").status());
             same(true, Thread.interrupted());
+        }
+    }
+
+    /** Unless the thread is interrupted meanwhile; none of them is sent again. */
+    private static void whatIsOnItsWayIsAnsweredBeforeARefusal(boolean interrupts) throws Exception {
+        HttpServer server = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
+        ExecutorService threads = Executors.newCachedThreadPool();
+        server.setExecutor(threads);
+        CountDownLatch allCame = new CountDownLatch(3);
+        CountDownLatch isOver = new CountDownLatch(1);
+        AtomicInteger came = new AtomicInteger();
+        AtomicInteger answered = new AtomicInteger();
+        Thread writer = Thread.currentThread();
+        server.createContext("/", asked -> {
+            String path = asked.getRequestURI().getPath();
+            asked.getRequestBody().readAllBytes();
+            String answer = "{\"task_id\": \"t\", \"state\": \"open\"}";
+            int status = 200;
+            try {
+                if (path.contains("/batches/")) {
+                    came.incrementAndGet();
+                    allCame.countDown();
+                    allCame.await();
+                    answer = "{\"code\": \"BATCH_CONFLICT\"}";
+                    status = path.endsWith("/1") ? 409 : 503;
+                    if (status == 503) {
+                        isOver.await(interrupts ? 60_000 : 300, TimeUnit.MILLISECONDS);
+                        answered.incrementAndGet();
+                    } else if (interrupts) {
+                        threads.execute(() -> {
+                            Calls.sleep(Duration.ofMillis(300), "t");
+                            writer.interrupt();
+                        });
+                    }
+                }
+            } catch (InterruptedException error) {
+                throw new IllegalStateException(error);
+            }
+            byte[] bytes = answer.getBytes(StandardCharsets.UTF_8);
+            asked.sendResponseHeaders(status, bytes.length);
+            asked.getResponseBody().write(bytes);
+            asked.close();
+        });
+        server.start();
+        try {
+            Settings settings = new Settings().batchRows(1);
+            Export orders = new Client("http://127.0.0.1:" + server.getAddress().getPort(), "", settings)
+                    .export("a.csv").columns(Column.string("a")).key("k");
+            refused(SourceChangedException.class, "BATCH_CONFLICT", () -> orders.write(rows(3)));
+            same(List.of(interrupts, interrupts ? 0 : 2, 3), List.of(Thread.interrupted(), answered.get(), came.get()));
+        } finally {
+            isOver.countDown();
+            server.stop(0);
+            threads.shutdown();
         }
     }
 

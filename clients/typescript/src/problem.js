@@ -5,16 +5,16 @@ import {
   InvalidRowError,
   NotReadyError,
   RefusedError,
+  SluiceError,
   SourceChangedError,
   TransportError,
   UsageError,
 } from './errors.js';
 
-/** @typedef {import('./errors.js').SluiceError} SluiceError */
 /** @typedef {import('./errors.js').Known} Known */
 /** @typedef {{ status: number, headers: Headers, text: string }} Answer a whole answer */
 
-/** @type {Array<[typeof import('./errors.js').SluiceError, string[]]>} */
+/** @type {Array<[typeof SluiceError, string[]]>} */
 const KINDS = [
   [InvalidRowError, ['ROW_WIDTH_MISMATCH', 'INVALID_VALUE', 'INVALID_TEXT', 'CELL_TOO_LONG']],
   [SourceChangedError, ['BATCH_CONFLICT', 'BATCHES_EXTRA', 'TOTALS_MISMATCH', 'ALREADY_CLOSED', 'TASK_CLOSED']],
@@ -67,6 +67,15 @@ const FINAL = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER|ERR_INVALI
 export function isTransient(error) {
   const status = error.status ?? 0;
   return TRANSIENT.includes(status) || (error.retryable && (status >= 500 || error.code === 'UNREACHABLE'));
+}
+
+/**
+ * Whether the service itself has answered this, and not a network or a proxy on the way to it.
+ *
+ * @param {unknown} error
+ */
+export function isRefusal(error) {
+  return error instanceof SluiceError && !(error instanceof TransportError) && error.status !== undefined;
 }
 
 /**

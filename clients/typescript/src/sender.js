@@ -51,7 +51,7 @@ export class Sender {
     const reader = new RowReader(rows);
     const window = new Window(this.#calls.settings.inFlight);
     window.onFailure = (error) => reader.interrupt(error);
-    const stop = () => window.fail(sending.signal?.reason);
+    const stop = () => window.abort(sending.signal?.reason);
     sending.signal?.addEventListener('abort', stop, { once: true });
     try {
       const sent = await this.#sendAll(reader, window, sending);
@@ -92,7 +92,7 @@ export class Sender {
       sending.signal?.removeEventListener('abort', stop);
     }
     this.rows.set(sending.sheet, (this.rows.get(sending.sheet) ?? 0) + parts.length);
-    await this.#put(sequence, `[${parts.join(',')}]`, 0, sending, sending.signal);
+    await this.#put(sequence, `[${parts.join(',')}]`, 0, sending, sending.signal, sending.signal);
   }
 
   /**
@@ -112,7 +112,7 @@ export class Sender {
       sent += parts.length;
       parts = [];
       bytes = 0;
-      return window.put((signal) => this.#put(sequence, json, before, sending, signal));
+      return window.put((signal, tries) => this.#put(sequence, json, before, sending, signal, tries));
     };
     for (;;) {
       const next = reader.next();
@@ -135,9 +135,10 @@ export class Sender {
    * @param {string} json
    * @param {number} rowsBefore
    * @param {Sending} sending
-   * @param {AbortSignal} [signal]
+   * @param {AbortSignal | undefined} signal ends a request
+   * @param {AbortSignal | undefined} tries aborted where no other one is to be made
    */
-  async #put(sequence, json, rowsBefore, { sheet, onBatch }, signal) {
+  async #put(sequence, json, rowsBefore, { sheet, onBatch }, signal, tries) {
     const { settings, isLocal } = this.#calls;
     const { body, headers, bytes } = await bodyOf(json, settings.gzip ?? !isLocal);
     const query = sheet === '' ? '' : `?sheet=${encodeURIComponent(sheet)}`;
@@ -148,7 +149,9 @@ export class Sender {
     };
     try {
       const put = () => this.#calls.answerTo(request, this.#task.id, signal);
-      onBatch({ answer: await this.#calls.repeat(put, { signal, onPause }), bytes });
+      const answer = await this.#calls.repeat(put, { signal: tries, onPause });
+      tries?.throwIfAborted();
+      onBatch({ answer, bytes });
     } catch (error) {
       if (!(error instanceof SluiceError) || error.status === undefined) throw error;
       const { row } = error;

@@ -290,6 +290,32 @@ about('a refusal ends a write whose source is silent', async () => {
   await assert.rejects(orders.write(rows), { name: 'InvalidRowError', code: 'INVALID_VALUE', row: 1, column: 'a' });
 });
 
+about('requests on their way are answered before a refusal, unless an abort ends them', async () => {
+  for (const aborts of [false, true]) {
+    const stop = new AbortController();
+    const said = [];
+    const fetch = async (address, request) => {
+      const [, batch] = /batches\/(.)/.exec(address) ?? [];
+      if (batch === undefined) return globalThis.fetch(address, request);
+      said.push(batch);
+      if (batch !== '1') {
+        await new Promise((resolve) => {
+          setTimeout(resolve, aborts ? 60_000 : 100).unref();
+          request.signal.addEventListener('abort', resolve);
+        });
+        said.push(request.signal.aborted ? 'aborted' : 'answered');
+        return batch === '2' ? new Response('', { status: 503 }) : Response.json({});
+      }
+      if (aborts) setTimeout(() => stop.abort(new Error('enough')), 50);
+      return Response.json({ code: 'BATCH_CONFLICT' }, { status: 409 });
+    };
+    const orders = client({ batchRows: 1, fetch }).export('a.csv', { columns: ['a'], key: `${KEY} refused ${aborts}` });
+    await assert.rejects(orders.write([['1'], ['2'], ['3']], { signal: stop.signal }), { code: 'BATCH_CONFLICT' });
+    const how = aborts ? 'aborted' : 'answered';
+    assert.deepEqual(said, ['1', '2', '3', how, how]);
+  }
+});
+
 about('what a source throws is thrown', async () => {
   const rows = (async function* () {
     yield ['1'];

@@ -327,6 +327,29 @@ def test_a_batch_that_fails_for_a_moment_is_put_again_and_the_order_stays() -> N
     assert len(clock.slept) == 12
 
 
+@pytest.mark.parametrize(("refusal", "is_waited_for"), [(b'{"code": "BATCH_CONFLICT"}', True), (b"a proxy", False)])
+def test_what_is_under_way_is_answered_before_a_refusal_and_given_up_where_no_service_answers(
+    refusal: bytes, *, is_waited_for: bool
+) -> None:
+    both_came, is_over = threading.Barrier(3), threading.Event()
+    ended: list[bool] = []
+
+    def put(asked: Asked) -> Answer:
+        both_came.wait()
+        if asked.path.endswith("/1"):
+            return Answer(409, refusal)
+        is_over.wait(0.3 if is_waited_for else None)
+        ended.append(is_over.is_set())
+        return Answer(503) if asked.path.endswith("/2") else receipt(asked)  # which is not put again
+
+    with scripted_server(service(put=put)) as server:
+        with pytest.raises(SluiceApiError):
+            export_at(server.url).send([[[1]], [[2]], [[3]]])
+        is_over.set()
+    assert len(server.asked) == 3
+    assert ended == [False, False] if is_waited_for else False not in ended
+
+
 def test_waiting_ends_when_its_time_is_over() -> None:
     clock, seen = FakeClock(), list[Status]()
     composing = json.dumps({**TASK, "state": "composing"}).encode()

@@ -46,6 +46,12 @@ final class Problem
         return in_array($status, self::TRANSIENT, true) || ($error->retryable() && ($status >= 500 || $error->code() === 'UNREACHABLE'));
     }
 
+    /** Whether the service itself has answered this, and not a network or a proxy on the way to it. */
+    public static function isRefusal(\Throwable $error): bool
+    {
+        return $error instanceof SluiceException && !$error instanceof TransportException && $error->status() !== null;
+    }
+
     /**
      * The error of a response; null for a success.
      *

@@ -19,6 +19,8 @@ final class Window
     private $sent = [];
     /** @var array<int, float> when those that failed for a moment are sent again */
     private $due = [];
+    /** @var int those that were started and have no result yet */
+    private $running = 0;
     /** @var int */
     public $retries = 0;
 
@@ -43,7 +45,7 @@ final class Window
                 $this->turn(1.0);
             }
             $this->sent[spl_object_id($request)] = [$request, new Retry($this->calls->settings), $done, $placed];
-            $this->transport->start($request);
+            $this->start($request);
             $this->turn(0.0);
         });
     }
@@ -58,16 +60,40 @@ final class Window
         });
     }
 
-    /** Gives up all that is on its way when anything is thrown, by the handler of a signal too. */
+    /**
+     * Gives up all that is on its way when anything is thrown, by the handler of a signal too. Where the service refuses
+     * one, the others are answered before: {@see \Sluice\Export::restartIfStopped()} would take them for another run's.
+     */
     private function guard(callable $work): void
     {
         try {
             $work();
         } catch (\Throwable $error) {
-            $this->transport->abandon();
-            $this->sent = $this->due = [];
+            try {
+                while (Problem::isRefusal($error) && $this->running > 0) {
+                    $this->results(1.0);
+                }
+            } finally {
+                $this->transport->abandon();
+                $this->sent = $this->due = [];
+                $this->running = 0;
+            }
             throw $error;
         }
+    }
+
+    private function start(Request $request): void
+    {
+        $this->running++;
+        $this->transport->start($request);
+    }
+
+    /** @return list<array{Request, Response}> */
+    private function results(float $seconds): array
+    {
+        $results = $this->transport->results($seconds);
+        $this->running -= count($results);
+        return $results;
     }
 
     private function turn(float $seconds): void
@@ -76,17 +102,17 @@ final class Window
         foreach ($this->due as $id => $time) {
             if ($time <= $now) {
                 unset($this->due[$id]);
-                $this->transport->start($this->sent[$id][0]);
+                $this->start($this->sent[$id][0]);
             }
         }
         if ($this->due !== []) {
             $seconds = min($seconds, max(0.0, min($this->due) - $now));
         }
-        if (count($this->due) === count($this->sent)) {
+        if ($this->running === 0) {
             Calls::sleep($seconds);
             return;
         }
-        foreach ($this->transport->results($seconds) as [$request, $response]) {
+        foreach ($this->results($seconds) as [$request, $response]) {
             $this->settle($request, $response);
         }
     }

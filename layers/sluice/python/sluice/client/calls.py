@@ -212,6 +212,11 @@ def is_transient(error: SluiceApiError) -> bool:
     return status in _TRANSIENT or (status >= http.HTTPStatus.INTERNAL_SERVER_ERROR and error.retryable)
 
 
+def is_refusal(error: SluiceApiError) -> bool:
+    """Whether the service itself has answered this, and not a network or a proxy on the way to it."""
+    return error.status is not None and error.code != UNEXPECTED_ANSWER
+
+
 @contextmanager
 def _named_failures() -> Iterator[None]:
     """Raise what connections raise as ``SluiceApiError``."""

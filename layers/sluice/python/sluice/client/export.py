@@ -6,14 +6,14 @@ import gzip
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from sluice.client.answers import Answer
-from sluice.client.calls import Calls
+from sluice.client.calls import Calls, is_refusal
 from sluice.client.connections import Request
 from sluice.client.errors import UNEXPECTED_ANSWER, SluiceApiError
 from sluice.client.files import save_link
@@ -243,14 +243,22 @@ class Export:
 
         Only first tries are made there: pauses and repeats are the caller's,
         so that the oldest batch is settled first and Ctrl-C ends a pause.
+
+        Where the service refuses one, those on their way are answered before
+        that is raised: who looks on next would take them for another run's.
         """
         waiting: deque[tuple[Request, _Place, Future[Answer]]] = deque()
 
         def settle() -> None:
             request, place, first = waiting.popleft()
             tries = [first.result]
-            with place.in_errors():
-                answer = self._calls.repeat(lambda: tries.pop()() if tries else self._calls.attempt(request))
+            try:
+                with place.in_errors():
+                    answer = self._calls.repeat(lambda: tries.pop()() if tries else self._calls.attempt(request))
+            except SluiceApiError as error:
+                if is_refusal(error):
+                    wait([one for *_, one in waiting])
+                raise
             on_batch(Receipt.of(answer))
 
         connections = self._calls.new_connections()

@@ -23,6 +23,11 @@ final class Problem {
                 || error.retryable() && (error.status() >= 500 || error.code().equals("UNREACHABLE"));
     }
 
+    /** Whether the service itself has answered this, and not a network or a proxy on the way to it. */
+    static boolean isRefusal(Throwable error) {
+        return error instanceof SluiceException answer && answer.status() != 0 && !(error instanceof TransportException);
+    }
+
     /**
      * The error of an answer; null for a success.
      *

@@ -13,6 +13,7 @@ import java.util.concurrent.ExecutorCompletionService;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
@@ -81,7 +82,7 @@ final class Sender {
                 json.ascii(count.get() == 1 ? '[' : ',')));
         byte[] body = json.ascii(count.get() == 0 ? "[]" : "]").copy();
         rows.merge(sending.sheet(), count.get(), Long::sum);
-        sending.onBatch().accept(put(sequence, body, 0, sending.sheet()));
+        sending.onBatch().accept(put(sequence, body, 0, sending.sheet(), new Semaphore(1)));
     }
 
     private long sendAll(Source source, Sending sending, Window window) {
@@ -90,7 +91,8 @@ final class Sender {
         return cutter.finish();
     }
 
-    private Stored put(long sequence, byte[] json, long rowsBefore, String sheet) {
+    /** @param requests as many as may be on their way */
+    private Stored put(long sequence, byte[] json, long rowsBefore, String sheet, Semaphore requests) {
         boolean packs = calls.settings.gzip != null ? calls.settings.gzip : !calls.isLocal;
         packs &= json.length >= PACKED_BYTES_MIN;
         byte[] body = packs ? packed(json) : json;
@@ -103,7 +105,7 @@ final class Sender {
         String path = task.path("/batches/" + sequence + (sheet.isEmpty() ? "" : "?sheet=" + Task.escaped(sheet)));
         Calls.Request request = new Calls.Request("PUT", path, headers, body);
         try {
-            Map<String, Object> answer = calls.repeat(() -> calls.answerTo(request, task.id), () -> 0,
+            Map<String, Object> answer = calls.repeat(() -> answerTo(request, requests), () -> 0,
                     retries::incrementAndGet);
             long count = answer.get("rows") instanceof Number number ? number.longValue() : 0;
             return new Stored(count, Boolean.TRUE.equals(answer.get("replayed")), json.length);
@@ -123,6 +125,19 @@ final class Sender {
             Known known = error.known().and(place).because(error.getCause());
             throw error instanceof TransportException ? new TransportException(error.detail(), error.code(), known)
                     : Problem.named(error.code(), error.detail().replaceFirst(PLACE_IN_BATCH, ""), known);
+        }
+    }
+
+    private Map<String, Object> answerTo(Calls.Request request, Semaphore requests) {
+        try {
+            requests.acquire();
+        } catch (InterruptedException error) {
+            throw Calls.interrupted(task.id, error);
+        }
+        try {
+            return calls.answerTo(request, task.id);
+        } finally {
+            requests.release();
         }
     }
 
@@ -196,6 +211,8 @@ final class Sender {
     /** Some batches on their way at a time. What is acknowledged is reported on the thread that sends. */
     private final class Window {
         private final CompletionService<Stored> done;
+        /** Fair, so that no try begins once all are asked for. */
+        private final Semaphore requests = new Semaphore(calls.settings.inFlight, true);
         private final Consumer<Stored> onBatch;
         private int running;
 
@@ -208,7 +225,7 @@ final class Sender {
         void put(JsonBytes json, long sequence, long rowsBefore, String sheet) {
             byte[] body = json.ascii(']').copy();
             json.reset(0);
-            done.submit(() -> Sender.this.put(sequence, body, rowsBefore, sheet));
+            done.submit(() -> Sender.this.put(sequence, body, rowsBefore, sheet, requests));
             running++;
             for (Future<Stored> one = done.poll(); one != null; one = done.poll()) {
                 report(one);
@@ -237,12 +254,24 @@ final class Sender {
             try {
                 onBatch.accept(one.get());
             } catch (ExecutionException error) {
+                if (Problem.isRefusal(error.getCause())) {
+                    awaitAnswers();
+                }
                 if (error.getCause() instanceof RuntimeException failure) {
                     throw failure;
                 }
                 throw new IllegalStateException(error.getCause());
             } catch (InterruptedException error) {
                 throw Calls.interrupted(task.id, error);
+            }
+        }
+
+        /** Until no request is on its way: {@code restartIfStopped()} would take what comes late for another run's. */
+        private void awaitAnswers() {
+            try {
+                requests.acquire(calls.settings.inFlight); // and keeps them: what pauses is not tried again
+            } catch (InterruptedException error) {
+                Thread.currentThread().interrupt();
             }
         }
     }
