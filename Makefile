@@ -53,7 +53,7 @@ test: install ## Run every test; as root with apt-get, also install the programs
 php-versions: install ## Run the PHP client on PHP 7.4 to 8.5 as WebAssembly (needs Node.js; npm installs half a gigabyte)
 	$(PYTEST) -n 2 --php_versions -m php_versions tests/senders/test_php_versions.py
 
-more-languages: install ## Run the clients of Java and Go (as root with apt-get, installs their toolchains)
+more-languages: install ## Run the clients of JavaScript, Java and Go (as root with apt-get, installs their toolchains)
 	@$(BIN)/python -m tests.support.programs --install --all
 	$(PYTEST) -n 2 --dist worksteal --more_languages -m more_languages tests/senders
 

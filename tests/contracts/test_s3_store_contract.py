@@ -24,6 +24,7 @@ def s3() -> Iterator[S3Server]:
 
 class TestS3Store(ObjectStoreContract, UploadContract):
     part_bytes = 2 << 20
+    races = 6
     """So that three parts are more than one of S3's own, which is at least 5 MiB."""
     metadata_names = 15
     """S3 keeps 2 KB of metadata."""

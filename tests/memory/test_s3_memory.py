@@ -25,11 +25,11 @@ def test_a_composer_over_s3_stays_below_80_mb_for_any_number_of_rows(tmp_path: P
     """From the first size on the file is made in parts."""
     with serving_s3() as s3, environment(CREDENTIALS):
         small, large = (DataDirectory(tmp_path / name, env=s3_settings(s3, s3.add_bucket())) for name in "ab")
-        first = small.compose(small.seal(ExportFormat.XLSX, COLUMNS, orders(300_000)))
-        task = large.seal(ExportFormat.XLSX, COLUMNS, orders(1_200_000))
+        first = small.compose(small.seal(ExportFormat.XLSX, COLUMNS, orders(200_000)))
+        task = large.seal(ExportFormat.XLSX, COLUMNS, orders(800_000))
         peaks = {"xlsx": large.compose(task), "csv": large.compose(large.seal_again(task, ExportFormat.CSV))}
     print(
-        f"300,000 rows: {first / MB:.1f} MB; 1,200,000:", {name: f"{peak / MB:.1f} MB" for name, peak in peaks.items()}
+        f"200,000 rows: {first / MB:.1f} MB; 800,000:", {name: f"{peak / MB:.1f} MB" for name, peak in peaks.items()}
     )
     assert max(peaks.values()) <= PEAK_MAX
     assert peaks["xlsx"] - first <= GROWTH_MAX

@@ -53,6 +53,10 @@ ALLOWED = {
 """Names that stay, and why."""
 
 
+_ANY = re.compile(rf"\b(?:{'|'.join(one.word for one in RETIRED)})\b", re.IGNORECASE)
+"""Most lines have none."""
+
+
 class Found(NamedTuple):
     """One retired word."""
 
@@ -104,7 +108,7 @@ def in_names(place: str, code: str) -> Iterator[Found]:
 
 def in_prose(place: str, lines: Iterator[tuple[int, str]]) -> Iterator[Found]:
     for number, line in lines:
-        for one in RETIRED:
+        for one in RETIRED if _ANY.search(line) else ():
             for match in re.finditer(rf"\b(?:{one.word})\b", line, re.IGNORECASE) if one.in_prose else ():
                 yield Found(f"{place}:{number}", match[0], one.instead)
 

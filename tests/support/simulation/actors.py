@@ -49,19 +49,19 @@ class Actor:
 
     def answer(self, value: object) -> None:
         """Let the call return, and run to the next one."""
-        self._go(lambda: self._green.switch(value))
+        self._go(self._green.switch, value)
 
     def refuse(self, error: BaseException) -> None:
         """Let the call raise, and run to the next one."""
-        self._go(lambda: self._green.throw(error))
+        self._go(self._green.throw, error)
         if isinstance(error, Crashed) and not self.done:
             raise Violation(f"{self.name} made a call after its process died")
 
-    def _go(self, switch: Callable[[], object]) -> None:
+    def _go(self, switch: Callable[..., object], *given_to: object) -> None:
         self.calls += 1
         self._request = None
         try:
-            given = switch()
+            given = switch(*given_to)
         except BaseException as error:
             if isinstance(error, Violation):
                 raise
