@@ -47,6 +47,10 @@ def equal_cells(text: str, *, rows: int, columns: int) -> Callable[[], Batch]:
     return lambda: Batch.of_columns([[text] * rows] * columns, rows)
 
 
+def cell_of_emoji() -> Batch:
+    return Batch.of_columns([[noise(4_000_000, seed=7)]], 1)
+
+
 def few_rows_with_all_the_text() -> Batch:
     return Batch.of_columns([["\x07" * 3_900] * 1_000 + [""] * 49_000], 50_000)
 
@@ -62,8 +66,8 @@ CELL_OF_4_MB_OF_CONTROLS = Shape(equal_cells("\x07" * 4_000_000, rows=1, columns
 CELL_OF_4_MB_OF_QUOTES = Shape(equal_cells('"' * 4_000_000, rows=1, columns=1), 3)
 WIDEST = Shape(equal_cells("x7", rows=24, columns=16_384), 2)
 WIDEST_ROWS = Shape(equal_cells("x7", rows=1, columns=16_384), 12)
-ODD_ROWS_OF_4_MB = Shape(lambda: equal_cells(" " + noise(31_000, seed=7), rows=1, columns=128)(), 3)
-CELL_OF_4_MB_OF_EMOJI = Shape(lambda: equal_cells(noise(4_000_000, seed=7), rows=1, columns=1)(), 3)
+ODD_ROWS_OF_4_MB = Shape(equal_cells(" " + noise(31_000, seed=7), rows=1, columns=128), 3)
+CELL_OF_4_MB_OF_EMOJI = Shape(cell_of_emoji, 3)
 WORST = (ODD_ROWS_OF_4_MB, CELL_OF_4_MB_OF_EMOJI, CELL_OF_4_MB_OF_QUOTES, WIDEST)
 """These may take more than 64 MB: strings of four bytes a character, text that doubles, 16,384 columns at once."""
 LOOSENESS_MAX = 3

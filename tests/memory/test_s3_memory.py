@@ -28,8 +28,6 @@ def test_a_composer_over_s3_stays_below_80_mb_for_any_number_of_rows(tmp_path: P
         first = small.compose(small.seal(ExportFormat.XLSX, COLUMNS, orders(200_000)))
         task = large.seal(ExportFormat.XLSX, COLUMNS, orders(800_000))
         peaks = {"xlsx": large.compose(task), "csv": large.compose(large.seal_again(task, ExportFormat.CSV))}
-    print(
-        f"200,000 rows: {first / MB:.1f} MB; 800,000:", {name: f"{peak / MB:.1f} MB" for name, peak in peaks.items()}
-    )
+    print(f"200,000 rows: {first / MB:.1f} MB; 800,000:", {name: f"{peak / MB:.1f} MB" for name, peak in peaks.items()})
     assert max(peaks.values()) <= PEAK_MAX
     assert peaks["xlsx"] - first <= GROWTH_MAX
