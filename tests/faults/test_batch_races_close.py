@@ -16,8 +16,8 @@ from tests.support.simulation.sender import code_of
 from tests.support.simulation.settling import settle
 
 NEW: Rows = (("4", "late"),)
-RUNS = 10_000
-SLICES = 4
+RUNS = 3_000
+SLICES = 2
 
 
 def told(actor: Actor) -> str:
@@ -49,7 +49,7 @@ def test_in_every_interleaving_the_batch_is_in_the_file_or_refused() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(SLICES))
-def test_ten_thousand_races_with_faults_lose_nothing(part: int) -> None:
+def test_thousands_of_races_with_faults_lose_nothing(part: int) -> None:
     ends: Counter[tuple[str, str]] = Counter()
     for seed in range(part * RUNS // SLICES, (part + 1) * RUNS // SLICES):
         ends[race(seed)] += 1

@@ -75,6 +75,7 @@ def test_its_unit_tests_pass(service: ServiceProcess) -> None:
     assert int(found[1]) > 80
 
 
+@pytest.mark.more_languages
 def test_its_package_has_types_that_hold_for_callers(tmp_path: Path) -> None:
     compiler = CLIENT / "node_modules/typescript/bin/tsc"
     install_packages(CLIENT, last=CLIENT / "node_modules/@types/node/package.json", what="the compiler of its types")
