@@ -9,7 +9,6 @@ from sluice.domain.errors import SluiceError
 from sluice.domain.manifest import Claim, Manifest
 from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan
-from sluice.tables.values.nulled_cells import as_written
 from sluice.tables.values.slices import slices
 from sluice.tables.writers.format import Format
 
@@ -32,11 +31,10 @@ def checked(batches: Iterable[Batch], manifest: Manifest, file_format: Format, p
 
 def _check(batch: Batch, claim: Claim, rows_before: int, file_format: Format, plan: FilePlan) -> None:
     """Slice by slice: beside the batch, one of them is decoded."""
-    columns, options, done = plan.tables[claim.sheet].columns, plan.options, 0
+    columns, done = plan.tables[claim.sheet].columns, 0
     for rows in slices(batch):
         try:
-            written = as_written(rows, columns, options) if options.on_invalid == "null" else rows
-            file_format.check_batch(written, columns, options, plan.limits)
+            file_format.check_sent(rows, columns, plan.options, plan.limits)
         except SluiceError as error:
             row = error.facts.get("row")
             if isinstance(row, int):
