@@ -395,7 +395,7 @@ def principal_of(tenant: str, key_id: str = "k") -> Principal:
 
 
 def test_the_bodies_of_all_callers_together_are_bounded_and_those_of_a_tenant_more_narrowly() -> None:
-    budget = BodyBudget(bytes_max=100, share=0.6)
+    budget = BodyBudget(bytes_max=100, share=0.6, body_bytes_max=40)
     alice, bob, local = principal_of("alice"), principal_of("bob"), principal_of("local", NO_KEY)
     with budget.reserve(alice) as first, budget.reserve(alice) as again, budget.reserve(bob) as second:
         first.add(50)

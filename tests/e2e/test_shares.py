@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,14 +106,20 @@ def test_calls_whose_messages_are_on_their_way_leave_room_for_those_of_others(me
         one_more.cancel()
 
 
-@pytest.mark.parametrize("tenants", [1, 2])
-def test_streams_that_wait_for_their_senders_keep_no_call_without_rows_out(memory: MemoryService, tenants: int) -> None:
-    """Room for eight largest messages, four of a tenant: all that a tenant, or all together, may have is taken."""
-    limits = GrpcLimits(message_bytes_max=MIB, messages_bytes_max=MIB, message_timeout_s=10 * WAIT_S)
-    with serving(memory, limits=limits) as target, ExitStack() as stack:
-        keys = [memory.token(f"slow{number}") for number in range(tenants)]
+EIGHT_PLACES = GrpcLimits(message_bytes_max=MIB, messages_bytes_max=MIB, message_timeout_s=10 * WAIT_S)
+"""Room for eight messages of the largest size: four of the first tenant that comes, and two of the second."""
+
+
+@pytest.mark.parametrize("places", [(4,), (4, 2, 1, 1)])
+def test_streams_that_wait_for_their_senders_keep_no_call_without_rows_out(
+    memory: MemoryService, places: tuple[int, ...]
+) -> None:
+    """All the room that a tenant, or all together, may have is taken."""
+    with serving(memory, limits=EIGHT_PLACES) as target, ExitStack() as stack:
+        keys = [memory.token(f"slow{number}") for number in range(len(places))]
         clients = [stack.enter_context(closing(GrpcClient(target, key))) for key in keys]
-        streams = [stream for client in clients for stream in silent_streams(client, 4)]
+        taken = zip(clients, places, strict=True)
+        streams = [stream for client, count in taken for stream in silent_streams(client, count)]
         others = [*clients, stack.enter_context(closing(GrpcClient(target, memory.token("other"))))]
         for client in others:
             task_id = client.call("OpenExport", metadata_of(("ID", "Name"))).task_id
@@ -123,6 +129,25 @@ def test_streams_that_wait_for_their_senders_keep_no_call_without_rows_out(memor
         for stream in streams:
             stream.write(sending(rows_of(1, 2), 1))
             assert stream.read().batch_ack.records == 2
+        end(streams)
+
+
+def test_two_tenants_streams_of_which_no_more_comes_leave_room_for_those_of_others(memory: MemoryService) -> None:
+    with serving(memory, limits=EIGHT_PLACES) as target, ExitStack() as stack:
+        port, keys = int(target.rpartition(":")[2]), [memory.token(f"slow{number}") for number in range(2)]
+        slow = [stack.enter_context(closing(GrpcClient(target, key))) for key in keys]
+        streams = silent_streams(slow[0], 4) + silent_streams(slow[1], 2)
+        for key in keys:
+            for _ in range(4):
+                stack.enter_context(half_a_message(port, key, 16 * KIB))
+        for tenant in ("third", "fourth"):
+            client = stack.enter_context(closing(GrpcClient(target, memory.token(tenant))))
+            stream = client.open_stream(timeout_s=WAIT_S / 4)
+            stream.write(opening(ack_batches=True))
+            assert stream.read().task_id
+            stream.write(sending(rows_of(1, 2), 1))
+            assert stream.read().batch_ack.records == 2
+            streams.append(stream)
         end(streams)
 
 
@@ -244,6 +269,61 @@ def test_all_tenants_together_have_what_there_is_and_what_is_given_back_is_free(
     shares.take(callers[2])
     with pytest.raises(SluiceError, match="QUEUE_FULL"):
         shares.take(callers[0])
+
+
+def caller_of(tenant: int) -> Principal:
+    return Principal(tenant=TenantId(f"t{tenant}"), key_id="key", scopes=frozenset())
+
+
+def filled(shares: Shares, tenant: int, amount: int = 1) -> int:
+    """How many times a tenant that asks until it is refused may take so much."""
+    taken = 0
+    with suppress(SluiceError):
+        while True:
+            shares.add(caller_of(tenant), amount)
+            taken += 1
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("total", "share", "least", "taken"),
+    [
+        (48, 0.5, 1, [24, 12, 6, 3, 1, 1, 1]),
+        (200, 0.5, 1, [100, 50, 25, 12, 6, 3, 2, 1, 1]),
+        (48, 0.25, 1, [12, 12, 12, 6, 3, 1, 1, 1]),
+        (48, 0.75, 1, [36, 9, 2, 1]),
+        (4, 1, 1, [4]),
+        (64, 0.5, 8, [32, 16, 8, 8]),
+    ],
+)
+def test_what_is_free_is_halved_by_each_tenant_that_takes_all_it_may(
+    total: int, share: float, least: int, taken: list[int]
+) -> None:
+    shares = Shares(total, share=share, what="calls", least=least)
+    assert [filled(shares, tenant) for tenant in range(len(taken) + 1)] == [*taken, 0]
+
+
+def test_what_the_first_gives_back_is_for_those_that_have_less() -> None:
+    shares = Shares(48, what="calls")
+    first, second = filled(shares, 0), filled(shares, 1)
+    for _ in range(4):
+        shares.remove(caller_of(0))
+        assert filled(shares, 0) == 0
+        first, second = first - 1, second + filled(shares, 1)
+    assert (first, second) == (20, 14)
+    with pytest.raises(SluiceError, match=r"The tenant has as many .* while others have theirs") as refused:
+        shares.add(caller_of(0))
+    assert refused.value.facts["tenant_max"] == 17
+    shares.remove(caller_of(1), second)
+    assert filled(shares, 0) == 4, "alone again, it has its share of all"
+
+
+def test_a_tenant_that_has_something_small_finds_room_for_what_a_caller_needs_at_once() -> None:
+    shares = Shares(64, what="bytes of messages", least=8)
+    shares.add(caller_of(1), 1)
+    for tenant, taken in ((0, 3), (2, 2), (3, 1)):
+        assert filled(shares, tenant, 8) == taken
+    shares.add(caller_of(1), 7)
 
 
 def test_where_there_are_no_keys_the_one_tenant_has_everything() -> None:

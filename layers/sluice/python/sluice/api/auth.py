@@ -190,13 +190,25 @@ class RateLimiter:
 class Shares:
     """Counts what is under way. Safe to use from any thread.
 
-    Where there are no API keys every caller is the one tenant there is, and may take everything.
+    A tenant has its share of all at most, and half of what the others leave, so
+    that what is free is halved by each that takes all it may, and not used up by
+    two: 48 places are full with seven tenants, and the one with most of them
+    gets none back before the others have as many. Nothing is taken from those
+    that have it. Where there are no API keys every caller is the one tenant
+    there is, and may take everything.
     """
 
-    def __init__(self, total: int, *, share: float = TENANT_SHARE, what: str, of: str = "tenant") -> None:
-        """``what`` is counted ``of`` each tenant, for the sentences of refusals."""
+    def __init__(
+        self, total: int, *, share: float = TENANT_SHARE, what: str, of: str = "tenant", least: int = 1
+    ) -> None:
+        """``what`` is counted ``of`` each tenant, for the sentences of refusals.
+
+        Each may have ``least`` wherever there is room for it: what a caller needs at once.
+        """
         self._of = of
         self._total = total
+        self._least = least
+        self._share_of_rest = max(share, TENANT_SHARE)
         self._of_tenant_max = max(1, int(total * share))
         self._what = what
         self._taken: Counter[str] = Counter()
@@ -210,11 +222,18 @@ class Shares:
                 raise SluiceError(
                     ErrorCode.QUEUE_FULL, f"As many {self._what} are under way as may be.", retry_after_s=1
                 )
-            if principal.key_id != NO_KEY and self._taken[tenant] + amount > self._of_tenant_max:
-                detail = f"The {self._of} has as many {self._what} under way as one {self._of} may."
-                facts = {f"{self._of}_max": self._of_tenant_max}
+            bound = self._bound(tenant)
+            if principal.key_id != NO_KEY and self._taken[tenant] + amount > bound:
+                more = "" if bound == self._of_tenant_max else " while others have theirs"
+                detail = f"The {self._of} has as many {self._what} under way as one {self._of} may{more}."
+                facts = {f"{self._of}_max": bound}
                 raise SluiceError(ErrorCode.QUEUE_FULL, detail, **facts, retry_after_s=1)
             self._taken[tenant] += amount
+
+    def _bound(self, tenant: str) -> int:
+        """How much a tenant may have now."""
+        others = self._taken.total() - self._taken[tenant]
+        return min(self._of_tenant_max, max(self._least, int((self._total - others) * self._share_of_rest)))
 
     def remove(self, principal: Principal, amount: int = 1) -> None:
         """Give back what was counted."""

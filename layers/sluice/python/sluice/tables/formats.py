@@ -11,8 +11,8 @@ from sluice.tables.writers.jsonl.format import JSONL
 from sluice.tables.writers.parquet.format import PARQUET
 from sluice.tables.writers.xlsx.format import XLSX
 
-WRITER_VERSION = "4"
-"""Raised whenever a writer gives other bytes for the same rows; stored with every result."""
+WRITER_VERSION = "5"
+"""Raised whenever the same rows give other bytes, or none for want of a valid value; stored with every result."""
 
 
 FORMATS: dict[ExportFormat, Format] = {one.name: one for one in (XLSX, CSV, JSONL, PARQUET)}

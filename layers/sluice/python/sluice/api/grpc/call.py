@@ -35,7 +35,7 @@ class GrpcCall:
     authorization: str | None = None
     context: grpc.ServicerContext
     decoding: Turn
-    """Taken from the parsing of a message with rows until ``put_wire_batch`` has read them."""
+    """Taken from the parsing of a message with rows until ``put_wire_batch`` has made their chunk."""
     request_id: str
     trace_parent: str = ""
 

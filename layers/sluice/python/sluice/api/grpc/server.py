@@ -115,7 +115,12 @@ class GrpcServer:
             connections=self._connections,
             metadata_bytes_max=limits.metadata_bytes_max,
             shares=Shares(limits.calls_max, share=limits.tenant_share, what="calls"),
-            messages=Shares(_messages_bytes(limits), share=limits.tenant_share, what="bytes of messages"),
+            messages=Shares(
+                _messages_bytes(limits),
+                share=limits.tenant_share,
+                what="bytes of messages",
+                least=limits.message_bytes_max,
+            ),
             requests=Shares(REQUESTS_MAX, share=REQUESTS_OF_TENANT / REQUESTS_MAX, what="requests on their way"),
             message_bytes_max=limits.message_bytes_max,
             observe=observe or (lambda _kind, _method, _status, _duration_s: None),

@@ -27,7 +27,7 @@ from sluice.usecases.reading.make_link import link_to
 from sluice.usecases.reading.read_task import find_changed, note_task
 from sluice.usecases.sending.close_export import CloseRequest, close_export, ends_unchecked
 from sluice.usecases.sending.open_export import Opened, open_export
-from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, note_refusal, put_batch
+from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, note_refusal, prepare_batch, store_batch
 
 MARGIN_S_MAX = 1.0
 MARGIN_SHARE = 0.1
@@ -220,7 +220,7 @@ def first_response(call: GrpcCall, opened: Opened) -> pb.ExportResponse:
 def put_wire_batch(call: GrpcCall, ref: TaskRef, batch: pb.DataBatch, *, sequence: int) -> BatchReceipt:
     """Check, store and acknowledge. A refusal is recorded as that of a batch; nothing of it is stored.
 
-    Called with the turn for decoding, which is given back before anything is stored.
+    Called with the turn for decoding, which is given back once the chunk is made, before anything is stored.
     """
     ports, params_cache = call.service.ports, call.service.params_cache
     try:
@@ -228,8 +228,10 @@ def put_wire_batch(call: GrpcCall, ref: TaskRef, batch: pb.DataBatch, *, sequenc
         params = params_cache.read(ref).params
         shape = RowShape.of(params, batch.sheet, ports.limits)
         rows = read_message(batch, shape)
+        prepared = prepare_batch(ports, params_cache, ref, sequence=sequence, batch=rows, sheet=shape.sheet)
+        del rows  # before the stores are waited for
         call.decoding.give_back()
-        return put_batch(ports, params_cache, ref, sequence=sequence, batch=rows, sheet=shape.sheet)
+        return store_batch(ports, ref, prepared)
     except SluiceError as error:
         record_rejected_batch(error, ref, sequence, ports.journal)
         raise Logged(error) from error

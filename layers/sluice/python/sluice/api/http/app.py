@@ -104,7 +104,7 @@ def build_http_app(
         watches=Watches(watches, requests_max=requests_max, tenant_share=tenant_share) if watches else None,
         closing=closing or threading.Event(),
         body_timeouts=body_timeouts or BodyTimeouts(),
-        body_budget=BodyBudget(share=tenant_share),
+        body_budget=BodyBudget(share=tenant_share, body_bytes_max=ports.limits.input_bytes_max),
         requests=Shares(requests_max, share=tenant_share, what="requests"),
         downloads=Shares(max(1, int(requests_max * DOWNLOADS_PART)), share=tenant_share, what="downloads"),
         tables=Shares(SENDERS_MAX, share=tenant_share, what="tables"),

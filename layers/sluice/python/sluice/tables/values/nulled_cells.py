@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import compress
 
 from sluice.domain.options import ExportOptions
 from sluice.domain.schema import ColumnSpec, ColumnType
@@ -62,11 +61,11 @@ def _without_invalid(cells: Cells, column: ColumnSpec, rows: int, warnings: Coun
     if check is None or check.surely_accepts(cells):
         return cells
     texts = cells.texts(rows)
-    odd = list(map(check.is_odd, texts))
-    if True not in odd:
+    odd = check.odd_among(texts)
+    if not odd:
         return cells
-    warnings[Warned.INVALID_AS_NULL] += sum(odd)
-    values: list[str | None] = [*texts]
-    for row in [*cells.null_rows(), *compress(range(rows), odd)]:
+    warnings[Warned.INVALID_AS_NULL] += sum(map(odd.__contains__, texts))
+    values: list[str | None] = [None if text in odd else text for text in texts]
+    for row in cells.null_rows():
         values[row] = None
     return Cells.of(values)

@@ -102,6 +102,10 @@ class CellCheck(NamedTuple):
         """Whether no cell needs a look of its own."""
         return isinstance(cells.text, str) and self.are_plain(cells.text)
 
+    def odd_among(self, texts: list[str]) -> set[str]:
+        """Those that are odd. Each of equal texts is looked at once, and closely only if it is not plain."""
+        return {text for text in set(texts) if (SEPARATOR in text or not self.are_plain(text)) and self.is_odd(text)}
+
 
 def first_index(texts: list[str], is_odd: Callable[[str], bool]) -> int | None:
     """The index of the first text that is odd."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 
+from sluice.domain.errors import SluiceError
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
 from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, Tally
+from sluice.tables.values.nulled_cells import as_written
 
 
 class Format(ABC):
@@ -49,11 +51,28 @@ class Format(ABC):
     def check_batch(
         self, batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions, limits: Limits, /
     ) -> None:
-        """Refuse values the file cannot hold; called for every batch before it is stored.
+        """Refuse values the file cannot hold; ``check_sent`` calls it.
 
         Raises INVALID_VALUE, INVALID_TEXT or CELL_TOO_LONG with the facts ``row``
         (from 1 within the batch) and ``column`` (its name).
         """
+
+    def check_sent(
+        self, batch: Batch, columns: tuple[ColumnSpec, ...], options: ExportOptions, limits: Limits, /
+    ) -> None:
+        """As ``check_batch``, for a batch as it was sent, of which ``write`` may get invalid values as nulls.
+
+        Called for every batch before it is stored. A batch that may be written as it was sent may be written with
+        nulls in it too; so what becomes null is looked for only where that may make a difference.
+        """
+        try:
+            self.check_batch(batch, columns, options, limits)
+        except SluiceError:
+            if options.on_invalid != "null":
+                raise
+        else:
+            return
+        self.check_batch(as_written(batch, columns, options), columns, options, limits)
 
     @abstractmethod
     def write(self, batches: Iterable[Batch], plan: FilePlan, tally: Tally, /) -> Iterator[bytes]:

@@ -27,6 +27,7 @@ from sluice.tables.values.nulled_cells import prepared
 from sluice.tables.writers.format import Format
 from sluice.tables.writers.sealed_rows import row_count_error
 from sluice.usecases.composing.read_chunks import read_chunks
+from sluice.usecases.composing.render_checked import checked
 from sluice.usecases.lease import Fenced, Lease, renew_if_due
 
 TRANSIENT_CODES = frozenset({ErrorCode.RESULT_VERIFY_FAILED, ErrorCode.STORE_UNAVAILABLE})
@@ -94,6 +95,8 @@ def _upload_file(
     )
     with closing(chunks):
         batches = _watched(ports, lease, chunks)
+        if manifest.source_task != manifest.task_id:  # put by other options: another task's
+            batches = checked(batches, manifest, file_format, plan)
         written = file_format.write(prepared(batches, plan, tally), plan, tally)
         blocks = digested(_bounded(written, ports.limits.result_bytes_max), digest)
         sizes = part_sizes(file_format.size_bound(plan), ports.limits)

@@ -1,4 +1,4 @@
-"""Store one batch and acknowledge it, as often as it is sent."""
+"""Store one batch and acknowledge it, as often as it is sent: work on its cells first, then that of the stores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from sluice.ports.store_errors import StoreError
 from sluice.tables.batch import Batch
 from sluice.tables.chunk_codec import encode_batch
 from sluice.tables.formats import FORMATS
-from sluice.tables.values.nulled_cells import as_written
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.params_cache import ParamsCache
 
@@ -35,17 +34,34 @@ class BatchReceipt(NamedTuple):
     replayed: bool
 
 
+class PreparedBatch(NamedTuple):
+    """A batch that was checked, as it will be stored."""
+
+    claim: Claim
+    body: bytes
+    created_at: float
+    """When the task was opened."""
+    started: float
+
+
 def put_batch(
     ports: Ports, params_cache: ParamsCache, ref: TaskRef, *, sequence: int, batch: Batch, sheet: int = 0
 ) -> BatchReceipt:
     """Check a batch, store its chunk, claim its sequence, acknowledge; in this order.
 
-    Two calls to the stores: one put, one conditional update. Repeatable in any
-    order and in parallel; the same rows are acknowledged again, other rows
-    under a taken sequence, or the same for another table, raise BATCH_CONFLICT. ``sheet`` is the index of the
-    declared table they belong to. A refused batch leaves no
-    claim, and no chunk that could never be claimed. Raises also TASK_CLOSED, CANCELLED, EXPIRED, and what
-    ``check_sequence`` and the format's check raise.
+    Raises what ``prepare_batch`` and ``store_batch`` raise.
+    """
+    prepared = prepare_batch(ports, params_cache, ref, sequence=sequence, batch=batch, sheet=sheet)
+    return store_batch(ports, ref, prepared)
+
+
+def prepare_batch(
+    ports: Ports, params_cache: ParamsCache, ref: TaskRef, *, sequence: int, batch: Batch, sheet: int = 0
+) -> PreparedBatch:
+    """Check a batch and encode its chunk: all the work that grows with its cells, for a caller that bounds such work.
+
+    ``sheet`` is the index of the declared table that the rows belong to. Nothing is stored. Raises TASK_CLOSED,
+    ROW_WIDTH_MISMATCH, BATCH_TOO_LARGE, and what ``check_sequence`` and the format's check raise.
     """
     started = ports.clock.monotonic()
     check_sequence(sequence, ports.limits)
@@ -61,15 +77,27 @@ def put_batch(
         raise SluiceError(ErrorCode.BATCH_TOO_LARGE, batch_rows_max=ports.limits.batch_rows_max)
     if len(batch.columns) != len(columns):
         raise SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, row=1, cells=len(batch.columns), columns=len(columns))
-    written = as_written(batch, columns, params.options) if params.options.on_invalid == "null" else batch
-    FORMATS[params.format].check_batch(written, columns, params.options, ports.limits)
+    FORMATS[params.format].check_sent(batch, columns, params.options, ports.limits)
     chunk = encode_batch(batch)
     if chunk.size > ports.limits.batch_bytes_max:
         raise SluiceError(ErrorCode.BATCH_TOO_LARGE, bytes=chunk.size, batch_bytes_max=ports.limits.batch_bytes_max)
-    ports.objects.put(chunk_key(ref, sequence, chunk.sha), chunk.body)
-    claim = Claim(sequence, chunk.sha, chunk.rows, chunk.size, sheet)
+    return PreparedBatch(
+        Claim(sequence, chunk.sha, chunk.rows, chunk.size, sheet), chunk.body, cached.created_at, started
+    )
+
+
+def store_batch(ports: Ports, ref: TaskRef, prepared: PreparedBatch) -> BatchReceipt:
+    """Store a batch that was prepared for this task, claim its sequence, acknowledge; in this order.
+
+    Two calls to the stores: one put, one conditional update. Repeatable in any
+    order and in parallel; the same rows are acknowledged again, other rows
+    under a taken sequence, or the same for another table, raise BATCH_CONFLICT. A refused batch leaves no
+    claim, and no chunk that could never be claimed. Raises also TASK_CLOSED, CANCELLED, EXPIRED.
+    """
+    claim = prepared.claim
+    ports.objects.put(chunk_key(ref, claim.sequence, claim.sha), prepared.body)
     try:
-        receipt = _claim(ports, ref, claim, created_at=cached.created_at)
+        receipt = _claim(ports, ref, claim, created_at=prepared.created_at)
     except SluiceError:
         _remove_unclaimed(ports, ref, claim)
         raise
@@ -77,10 +105,10 @@ def put_batch(
         Event.BATCH_REPLAYED if receipt.replayed else Event.BATCH_PROCESSED,
         task_id=ref.task_id,
         tenant=ref.tenant,
-        sequence=sequence,
-        rows=chunk.rows,
-        bytes=chunk.size,
-        duration_s=ports.clock.monotonic() - started,
+        sequence=claim.sequence,
+        rows=claim.rows,
+        bytes=claim.size,
+        duration_s=ports.clock.monotonic() - prepared.started,
     )
     return receipt
 

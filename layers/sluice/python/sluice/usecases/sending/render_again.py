@@ -54,7 +54,7 @@ def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> O
     The source must be sealed, and neither cancelled, expired nor deleted; it
     may have failed. The chunks live as long as the source: if it ends its
     retention first, the new task fails with CHUNK_MISSING. Values that the new
-    format cannot hold fail the new task with the format's code. Raises EXPIRED
+    format or options refuse fail the new task with the code of the batch's check. Raises EXPIRED
     when the task whose chunks they are has ended, STORAGE_FULL where no file
     has room now, QUEUE_FULL, and QUOTA_EXCEEDED: nothing is sent for such a
     file, so what bounds it is how many are kept of one task's chunks.

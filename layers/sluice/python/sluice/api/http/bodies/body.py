@@ -88,8 +88,9 @@ class BodyTimeouts:
 class BodyBudget:
     """Bounds the bytes of all bodies that are buffered at a time, and those of one tenant."""
 
-    def __init__(self, bytes_max: int = 128 * MIB, *, share: float = TENANT_SHARE) -> None:
-        self._bytes = Shares(bytes_max, share=share, what="bytes of bodies")
+    def __init__(self, bytes_max: int = 128 * MIB, *, share: float = TENANT_SHARE, body_bytes_max: int = 0) -> None:
+        """One body has ``body_bytes_max`` at most: a tenant's only one finds room wherever there is any."""
+        self._bytes = Shares(bytes_max, share=share, what="bytes of bodies", least=body_bytes_max)
 
     @contextmanager
     def reserve(self, principal: Principal) -> Iterator[ReservedBytes]:

@@ -34,7 +34,7 @@ from sluice.tables.readers.kinds import TableKind, open_reader
 from sluice.tables.readers.lines import OnLongRow, no_matter
 from sluice.tables.readers.protobuf import read_protobuf
 from sluice.tables.readers.records import RowShape
-from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, put_batch
+from sluice.usecases.sending.put_batch import PreparedBatch, check_sequence, prepare_batch, store_batch
 
 HINTS = Hints(
     no_header="without such a line, send Content-Type: text/csv; header=absent",
@@ -68,9 +68,9 @@ async def put_rows(call: HttpCall[BatchQuery]) -> Response:
                 timeouts=resources.body_timeouts,
                 turn=call.decoding_turn,
             )
-            read = await call.decode(_decode, call, media, body, sequence)
+            prepared = await call.decode(_prepare, call, media, body, sequence)
             call.check_key()  # a body may have taken minutes
-            receipt = await call.run(_store, resources, ref, sequence, read)
+            receipt = await call.run(store_batch, resources.ports, ref, prepared)
     except SluiceError as error:
         record_rejected_batch(error, ref, sequence, call.ports.journal)
         raise logged(error) from error
@@ -89,17 +89,15 @@ def _check_sheet(resources: HttpResources, ref: TaskRef, sheet: str) -> None:
     resources.service.params_cache.read(ref).params.find_sheet(sheet)
 
 
-def _decode(call: HttpCall[BatchQuery], media: Media, body: bytes, sequence: int) -> TableBatch:
-    service, limits = call.resources.service, call.ports.limits
+def _prepare(call: HttpCall[BatchQuery], media: Media, body: bytes, sequence: int) -> PreparedBatch:
+    """Read, check and encode the rows in one turn: what a batch costs the processor is here."""
+    service, ref, limits = call.resources.service, call.task_ref, call.ports.limits
     with service.decoding:  # shared with gRPC
-        shape = RowShape.of(service.params_cache.read(call.task_ref).params, call.query.sheet, limits)
-        return read_rows(body, media, shape, limits, sequence=sequence)
-
-
-def _store(resources: HttpResources, ref: TaskRef, sequence: int, read: TableBatch) -> BatchReceipt:
-    params_cache = resources.service.params_cache
-    with read.located():
-        return put_batch(resources.ports, params_cache, ref, sequence=sequence, batch=read.batch, sheet=read.sheet)
+        shape = RowShape.of(service.params_cache.read(ref).params, call.query.sheet, limits)
+        read = read_rows(body, media, shape, limits, sequence=sequence)
+        with read.located():
+            batch, sheet = read.batch, read.sheet
+            return prepare_batch(call.ports, service.params_cache, ref, sequence=sequence, batch=batch, sheet=sheet)
 
 
 def read_rows(body: bytes, media: Media, shape: RowShape, limits: Limits, *, sequence: int) -> TableBatch:

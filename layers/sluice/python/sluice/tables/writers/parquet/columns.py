@@ -36,6 +36,8 @@ class ParquetColumn:
 
     def check(self, cells: Cells, rows: int) -> None:
         """Raise INVALID_VALUE for the first cell that does not fit; it costs one call when all are plain."""
+        if self._misfits_are_null and not self._column.detected:
+            return  # whatever it is, it is written or null
         if not (isinstance(cells.text, str) and self.kind.are_plain(cells.text)):
             self._format_all(cells.texts(rows), 0, misfits=[] if self._misfits_are_null else None)
 
