@@ -24,7 +24,7 @@ from sluice.api.auth import NO_KEY, Principal
 from sluice.api.http.bodies.body import BodyBudget, BodyTimeouts
 from sluice.api.http.operation import WORKERS, WORKERS_OF_TENANT, HttpCall, HttpResources
 from sluice.api.http.routes.batches import BatchQuery
-from sluice.api.service import LISTS_OF_TENANT
+from sluice.api.service import DECODED_MAX, LISTS_OF_TENANT
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import SluiceError
 from sluice.domain.keys import TenantId
@@ -420,8 +420,12 @@ def test_a_tenant_that_has_others_wait_for_its_batches_holds_no_thread_that_they
         return "decoded"
 
     def call_of(tenant: str) -> HttpCall[BatchQuery]:
-        request = Request({"type": "http", "method": "PUT", "path": "/", "headers": [], "query_string": b""})
-        return HttpCall(request, resources, principal_of(tenant), BatchQuery())
+        scope = {"type": "http", "method": "PUT", "path": "/", "headers": [], "query_string": b""}
+        return HttpCall(Request(scope, forever), resources, principal_of(tenant), BatchQuery())
+
+    async def forever() -> Message:
+        await anyio.sleep_forever()
+        raise AssertionError
 
     async def scenario() -> None:
         async with anyio.create_task_group() as group:
@@ -434,7 +438,7 @@ def test_a_tenant_that_has_others_wait_for_its_batches_holds_no_thread_that_they
             await anyio.to_thread.run_sync(going.acquire)  # bob's began, behind 59 of alice's that wait
             assert await call_of("bob").run(lambda: "status") == "status"
             release.set()
-        assert not resources.turns
+        assert (resources.service.decoding.free, resources.service.decoding.waiting) == (DECODED_MAX, 0)
 
     anyio.run(scenario)
 

@@ -24,12 +24,13 @@ from sluice.api.grpc.server import REQUESTS_OF_TENANT, GrpcLimits
 from sluice.api.grpc.service import METHODS
 from sluice.api.http.routes.health import HealthApp, HealthChecks
 from sluice.api.http.server.server import HttpServer, ListenOn
-from sluice.api.service import DECODED_MAX
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TenantId
 from sluice.domain.limits import KIB, MIB, Limits
 from sluice.proto import export_pb2 as pb
+from sluice.tables.readers.gunzip import Gunzip
+from tests.support.decoding import take_every_turn
 from tests.support.fake_clock import FakeClock
 from tests.support.grpc_client import (
     GrpcClient,
@@ -154,8 +155,7 @@ def test_two_tenants_streams_of_which_no_more_comes_leave_room_for_those_of_othe
 def test_a_question_waits_for_no_batch_that_is_decoded(memory: MemoryService) -> None:
     with serving(memory) as target, closing(GrpcClient(target, memory.token())) as client:
         task_id = client.call("OpenExport", metadata_of(("ID", "Name"))).task_id
-        for _ in range(DECODED_MAX):
-            assert memory.service.decoding.acquire(timeout=WAIT_S)
+        turns = take_every_turn(memory.service)
         client.call("QueryTaskStatus", pb.TaskStatusRequest(task_id=task_id))
         client.call("ListTasks", pb.ListTasksRequest())
         with ThreadPoolExecutor(1) as pool:
@@ -163,8 +163,8 @@ def test_a_question_waits_for_no_batch_that_is_decoded(memory: MemoryService) ->
             put = pool.submit(client.call, "PutBatch", batch)
             client.call("ListTasks", pb.ListTasksRequest())
             assert not put.done(), "a batch has its turn"
-            for _ in range(DECODED_MAX):
-                memory.service.decoding.release()
+            for turn in turns:
+                turn.leave()
             assert put.result(WAIT_S).records == 2
 
 
@@ -430,25 +430,36 @@ def dripping_table(client: ApiClient) -> socket.socket:
     return connection
 
 
-def test_packed_bodies_are_unpacked_in_their_tenants_turn_and_not_in_that_of_all(tmp_path: Path) -> None:
+def test_packed_bodies_of_a_tenant_are_unpacked_one_at_a_time_and_wait_for_no_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A few kilobytes may become megabytes: unpacked where all calls are served, they would stop them all."""
     large = gzip.compress(b" " * (Limits().input_bytes_max + 1_000))
     packed = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    with http_relay(tmp_path) as relay, ThreadPoolExecutor(2) as threads:
+    feed, unpacked, most = Gunzip.feed, 0, 0
+
+    def watched(gunzip: Gunzip, data: bytes) -> Iterator[bytes]:
+        nonlocal unpacked, most
+        unpacked += 1
+        most = max(most, unpacked)
+        try:
+            yield from feed(gunzip, data)
+        finally:
+            unpacked -= 1
+
+    monkeypatch.setattr(Gunzip, "feed", watched)
+    with http_relay(tmp_path) as relay, ThreadPoolExecutor(3) as threads:
         greedy, other = relay.client("greedy"), relay.client("other")
-        task_id, turns = greedy.open(), 0
-        while relay.memory.service.decoding.acquire(blocking=False):
-            turns += 1
-        first = threads.submit(greedy.put, f"/v1/exports/{task_id}/batches/1", json=[["1", "a"]])
-        while not relay.app.state.resources.turns:
-            assert not first.done()
-        second = threads.submit(greedy.put, f"/v1/exports/{task_id}/batches/2", content=large, headers=packed)
+        path, turns = f"/v1/exports/{greedy.open()}/batches/", take_every_turn(relay.memory.service)
+        first = threads.submit(greedy.put, f"{path}1", json=[["1", "a"]])
+        more = [threads.submit(greedy.put, f"{path}{n}", content=large, headers=packed) for n in (2, 3)]
         for _ in range(30):
             assert other.get("/v1/exports").status_code == 200
-        assert not second.done()
-        for _ in range(turns):
-            relay.memory.service.decoding.release()
-        assert (first.result(WAIT_S).status_code, second.result(WAIT_S).status_code) == (200, 413)
+        assert [put.result(WAIT_S).status_code for put in more] == [413, 413]
+        assert not first.done()
+        for turn in turns:
+            turn.leave()
+        assert (first.result(WAIT_S).status_code, most) == (200, 1)
 
 
 def revoke_all(memory: MemoryService) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from sluice.api.grpc.server import GrpcLimits
 from sluice.app.servers import give_memory_back
+from tests.support.decoding import take_every_turn
 from tests.support.grpc_client import serving
 from tests.support.memory_service import MemoryService
 
@@ -60,13 +61,11 @@ def main(folder: Path, *, is_busy: bool, limits: dict[str, int]) -> None:
     give_memory_back()  # as a service does
     memory = MemoryService(folder, paused=True)
     with serving(memory, limits=GrpcLimits(**limits)) as target:
-        turns = 0
-        while is_busy and memory.service.decoding.acquire(blocking=False):
-            turns += 1
+        turns = take_every_turn(memory.service) if is_busy else []
         print(json.dumps([target, memory.token()]), flush=True)
         sys.stdin.read()
-        for _ in range(turns):
-            memory.service.decoding.release()
+        for turn in turns:
+            turn.leave()
 
 
 if __name__ == "__main__":

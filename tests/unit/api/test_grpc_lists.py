@@ -50,11 +50,12 @@ def principal_of(tenant: str) -> Principal:
 
 
 def list_of(memory: MemoryService, tenant: str, caller: Caller | None = None) -> GrpcCall:
+    called, principal = caller or Caller(), principal_of(tenant)
     return GrpcCall(
         service=memory.service,
-        principal=principal_of(tenant),
-        context=cast(grpc.ServicerContext, caller or Caller()),
-        decoding=Turn(memory.service.decoding),
+        principal=principal,
+        context=cast(grpc.ServicerContext, called),
+        decoding=Turn(memory.service.decoding, principal, is_active=called.is_active),
         request_id="req-1",
     )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import math
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from threading import Event as Signal
 from threading import Lock
 
 from sluice.api.api_keys import read_key
@@ -252,6 +253,101 @@ class Shares:
                 self.remove(left.pop())
 
         return give_back
+
+
+class DecodingPlace:
+    """One call's place in the line, and its turn when that has come, until it leaves."""
+
+    def __init__(self, turns: DecodingTurns, tenant: TenantId, tenant_max: int, on_turn: Callable[[], object]) -> None:
+        self.tenant, self.tenant_max, self.on_turn = tenant, tenant_max, on_turn
+        self._turns = turns
+        self._has_turn = Signal()
+
+    def has_turn(self) -> bool:
+        return self._has_turn.is_set()
+
+    def begin(self) -> None:
+        """The turn has come."""
+        self._has_turn.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for the turn, in the caller's thread. False when it has not come in time."""
+        return self._has_turn.wait(timeout_s)
+
+    def leave(self) -> None:
+        """Give the turn back, or no longer wait for it. Once only."""
+        self._turns.leave(self)
+
+
+class DecodingTurns:
+    """However many calls of a tenant wait, one of another waits for one of them at a time.
+
+    Where there are no API keys the one tenant there is may have all turns. Safe to use from any thread.
+    """
+
+    def __init__(self, total: int, *, of_tenant: int) -> None:
+        self._total = total
+        self._of_tenant = of_tenant
+        self._lock = Lock()
+        self._free = total
+        self._taken: Counter[TenantId] = Counter()
+        self._waiting: OrderedDict[TenantId, deque[DecodingPlace]] = OrderedDict()
+        """Whose turn is next comes first. None is empty."""
+
+    @property
+    def free(self) -> int:
+        """Turns that are not taken."""
+        return self._free
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a turn."""
+        with self._lock:
+            return sum(map(len, self._waiting.values()))
+
+    def ask(self, principal: Principal, on_turn: Callable[[], object] = bool) -> DecodingPlace:
+        """Stand in line. When the turn has come any thread calls ``on_turn``, which must neither wait nor raise."""
+        tenant_max = self._total if principal.key_id == NO_KEY else self._of_tenant
+        place = DecodingPlace(self, principal.tenant, tenant_max, on_turn)
+        with self._lock:
+            self._waiting.setdefault(place.tenant, deque()).append(place)
+            begun = self._begin()
+        for one in begun:
+            one.on_turn()
+        return place
+
+    def leave(self, place: DecodingPlace) -> None:
+        with self._lock:
+            if place.has_turn():
+                self._free += 1
+                self._taken[place.tenant] -= 1
+                if not self._taken[place.tenant]:
+                    del self._taken[place.tenant]
+            else:
+                queue = self._waiting[place.tenant]
+                queue.remove(place)
+                if not queue:
+                    del self._waiting[place.tenant]
+            begun = self._begin()
+        for one in begun:
+            one.on_turn()
+
+    def _begin(self) -> list[DecodingPlace]:
+        """Give the free turns to those that are next."""
+        begun = []
+        while self._free and (tenant := next(filter(self._may_begin, self._waiting), None)) is not None:
+            queue = self._waiting.pop(tenant)
+            place = queue.popleft()
+            if queue:
+                self._waiting[tenant] = queue
+            self._free -= 1
+            self._taken[tenant] += 1
+            place.begin()
+            begun.append(place)
+        return begun
+
+    def _may_begin(self, tenant: TenantId) -> bool:
+        return self._taken[tenant] < self._waiting[tenant][0].tenant_max
 
 
 class AccessControl:

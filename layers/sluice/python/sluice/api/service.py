@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 
-from sluice.api.auth import AccessControl, KeyRing, OpenRing, RateLimiter, Shares
+from sluice.api.auth import AccessControl, DecodingTurns, KeyRing, OpenRing, RateLimiter, Shares
+from sluice.domain.limits import KIB
 from sluice.ports.bundle import Ports
 from sluice.usecases.params_cache import ParamsCache
 
 DECODED_MAX = 2
 """Batches that are decoded at a time, over both APIs together."""
 DECODED_OF_TENANT_MAX = 1
-"""Of one tenant, over HTTP, where there are API keys: the others always have a turn."""
+"""Of one tenant, over both APIs together, where there are API keys: the others always have a turn."""
+SMALL_BYTES = 64 * KIB
+"""What is parsed without a turn, unless it has rows: a question about an export, or an open, waits for no batch."""
 WAITING_MAX = 16
 ROOM_POLL_S = 0.1
 """How often a call that waits looks whether there is room."""
@@ -29,7 +32,7 @@ class Service:
     ports: Ports
     params_cache: ParamsCache
     access: AccessControl
-    decoding: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(DECODED_MAX))
+    decoding: DecodingTurns = field(default_factory=lambda: DecodingTurns(DECODED_MAX, of_tenant=DECODED_OF_TENANT_MAX))
     """Decoding takes many times a body's size for a moment, and more threads would not make it faster."""
 
     admit_timeout_s: float = 0

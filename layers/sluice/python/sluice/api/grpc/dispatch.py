@@ -105,7 +105,7 @@ class Dispatcher(grpc.GenericRpcHandler):
                 with bound_context(request_id=request_id, component=COMPONENT):
                     log_error(error, journal)
                 abort(context, error, request_id)
-            decoding = Turn(self._service.decoding)
+            decoding = Turn(self._service.decoding, principal, is_active=context.is_active)
             wait = self._deadline.wait(context.cancel, timeout_s=math.inf if method.sends_rows else REQUEST_S)
             room = self._room_of(method, principal, context, wait_s=wait.timeout_s)
             try:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from threading import BoundedSemaphore
 from typing import Generic, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from sluice.api.auth import DecodingPlace, DecodingTurns, Principal
 from sluice.api.grpc.message_room import MessageRoom
 from sluice.api.grpc.receive_deadline import Wait
+from sluice.api.service import ROOM_POLL_S, SMALL_BYTES
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.limits import KIB
 
-SMALL_BYTES = 64 * KIB
-"""What is parsed without a turn: a question about an export waits for no batch."""
 CHECKS = 2
 """How often the end of a stream is asked for again; see ``Requests``."""
 
@@ -24,21 +22,27 @@ RequestT = TypeVar("RequestT", bound=Message)
 class Turn:
     """One call's turn among those that decode. Not thread-safe: a call has one thread."""
 
-    def __init__(self, turns: BoundedSemaphore) -> None:
+    def __init__(self, turns: DecodingTurns, principal: Principal, *, is_active: Callable[[], bool]) -> None:
         self._turns = turns
-        self._is_taken = False
+        self._principal = principal
+        self._is_active = is_active
+        self._place: DecodingPlace | None = None
 
-    def take(self) -> None:
-        """Wait for the turn, unless it is taken."""
-        if not self._is_taken:
-            self._turns.acquire()
-            self._is_taken = True
+    def take(self) -> bool:
+        """Wait for the turn, unless it is taken. False: the caller has gone, or its time is over."""
+        if self._place is None:
+            self._place = self._turns.ask(self._principal)
+        while not self._place.wait(ROOM_POLL_S):
+            if not self._is_active():
+                self.give_back()
+                return False
+        return True
 
     def give_back(self) -> None:
         """Repeatable."""
-        if self._is_taken:
-            self._is_taken = False
-            self._turns.release()
+        if self._place is not None:
+            self._place.leave()
+            self._place = None
 
 
 class Requests(Generic[RequestT]):
@@ -115,7 +119,7 @@ class Requests(Generic[RequestT]):
 
     def _parsed(self, data: bytes) -> RequestT:
         if len(data) > SMALL_BYTES:
-            self._decoding.take()
+            self._take_turn()
         keeps_turn = False
         try:
             message = self._parse(data)
@@ -128,5 +132,11 @@ class Requests(Generic[RequestT]):
             if not keeps_turn:
                 self._decoding.give_back()
         if keeps_turn:
-            self._decoding.take()
+            self._take_turn()
         return message
+
+    def _take_turn(self) -> None:
+        """Raise what a broken stream does, if the caller is gone before its turn has come."""
+        if not self._decoding.take():
+            next(self._raw, None)
+            raise SluiceError(ErrorCode.QUEUE_FULL, "The call ended before its turn.", retry_after_s=1)

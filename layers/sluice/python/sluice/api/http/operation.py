@@ -7,8 +7,9 @@ import math
 import re
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes
 from weakref import WeakValueDictionary
@@ -203,8 +204,8 @@ class HttpResources:
     list_turns: Turns = field(default_factory=WeakValueDictionary)
     decoders: CapacityLimiter = field(default_factory=_limiter(DECODED_MAX))
     """Batches that are decoded: a limiter of its own, since ``workers`` answer all other calls."""
-    turns: Turns = field(default_factory=WeakValueDictionary)
-    """Of each tenant that decodes or waits for it."""
+    unpacking_turns: Turns = field(default_factory=WeakValueDictionary)
+    """Of each tenant that unpacks a body or waits for it."""
     requests: Shares = field(default_factory=lambda: Shares(1_000, what="requests"))
     """Requests under way, those that wait included."""
     downloads: Shares = field(default_factory=lambda: Shares(int(1_000 * DOWNLOADS_PART), what="downloads"))
@@ -274,9 +275,9 @@ class HttpCall(Generic[Query]):
             return await self.run(work, *arguments)
 
     @property
-    def decoding_turn(self) -> CapacityLimiter:
-        """The turn to unpack and to decode what the caller sends."""
-        return self._turn(self.resources.turns, DECODED_MAX, DECODED_OF_TENANT_MAX)
+    def unpacking_turn(self) -> CapacityLimiter:
+        """The turn to unpack what the caller sends."""
+        return self._turn(self.resources.unpacking_turns, DECODED_MAX, DECODED_OF_TENANT_MAX)
 
     def _turn(self, turns: Turns, turns_max: int, of_tenant: int) -> CapacityLimiter:
         """The turns of the caller's tenant. Without keys every caller is the one tenant there is."""
@@ -289,9 +290,21 @@ class HttpCall(Generic[Query]):
         return await to_thread.run_sync(work, *arguments, limiter=CapacityLimiter(1))
 
     async def decode(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """Decode a batch in a thread. It waits for its turn without one; a tenant has a part of the turns."""
-        async with self.decoding_turn:
+        """Decode a batch in a thread. It waits for its turn, which gRPC's calls share, without one.
+
+        Raises ``ClientDisconnect`` for a caller that goes away while it waits.
+        """
+        has_turn, loop = asyncio.Event(), asyncio.get_running_loop()
+        place = self.resources.service.decoding.ask(self.principal, partial(_wake, loop, has_turn))
+        try:
+            while not place.has_turn():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(has_turn.wait(), ROOM_POLL_S)
+                if not place.has_turn() and await self.request.is_disconnected():
+                    raise ClientDisconnect
             return await to_thread.run_sync(work, *arguments, limiter=self.resources.decoders)
+        finally:
+            place.leave()
 
     async def run_with_room(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """As ``run``, for what opens an export: while the queue is full it waits for room, and no thread waits."""
@@ -311,6 +324,12 @@ class HttpCall(Generic[Query]):
                 return False
             await asyncio.sleep(ROOM_POLL_S)
         return self.ports.clock.monotonic() < give_up_at
+
+
+def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    """Set an event of a loop from any thread; where the loop has ended nothing waits any more."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(event.set)
 
 
 def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

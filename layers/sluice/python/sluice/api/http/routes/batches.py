@@ -66,7 +66,7 @@ async def put_rows(call: HttpCall[BatchQuery]) -> Response:
                 reserved,
                 bytes_max=resources.body_bytes_max,
                 timeouts=resources.body_timeouts,
-                turn=call.decoding_turn,
+                turn=call.unpacking_turn,
             )
             prepared = await call.decode(_prepare, call, media, body, sequence)
             call.check_key()  # a body may have taken minutes
@@ -91,13 +91,12 @@ def _check_sheet(resources: HttpResources, ref: TaskRef, sheet: str) -> None:
 
 def _prepare(call: HttpCall[BatchQuery], media: Media, body: bytes, sequence: int) -> PreparedBatch:
     """Read, check and encode the rows in one turn: what a batch costs the processor is here."""
-    service, ref, limits = call.resources.service, call.task_ref, call.ports.limits
-    with service.decoding:  # shared with gRPC
-        shape = RowShape.of(service.params_cache.read(ref).params, call.query.sheet, limits)
-        read = read_rows(body, media, shape, limits, sequence=sequence)
-        with read.located():
-            batch, sheet = read.batch, read.sheet
-            return prepare_batch(call.ports, service.params_cache, ref, sequence=sequence, batch=batch, sheet=sheet)
+    params_cache, ref, limits = call.resources.service.params_cache, call.task_ref, call.ports.limits
+    shape = RowShape.of(params_cache.read(ref).params, call.query.sheet, limits)
+    read = read_rows(body, media, shape, limits, sequence=sequence)
+    with read.located():
+        batch, sheet = read.batch, read.sheet
+        return prepare_batch(call.ports, params_cache, ref, sequence=sequence, batch=batch, sheet=sheet)
 
 
 def read_rows(body: bytes, media: Media, shape: RowShape, limits: Limits, *, sequence: int) -> TableBatch:

@@ -39,6 +39,7 @@ from sluice.api.http.routes.openapi import (
     header,
 )
 from sluice.api.http.server.middleware import TRACE_PARENT_KEY
+from sluice.api.service import SMALL_BYTES
 from sluice.api.task_view import TaskView, view_task
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode
@@ -193,7 +194,7 @@ def idempotency_key_of(call: HttpCall[Any]) -> str | None:
 
 
 async def _read_body(call: HttpCall[Any], read: Callable[[bytes], Read], *, default: Read | None = None) -> Read:
-    """Read the JSON body; with a ``default`` it may be left out. It takes a turn, as batches do."""
+    """Read the JSON body; with a ``default`` it may be left out. Only one that is long takes a turn, as batches do."""
     resources = call.resources
     with resources.body_budget.reserve(call.principal) as reserved:
         if "content-type" in call.request.headers or default is None:
@@ -203,12 +204,12 @@ async def _read_body(call: HttpCall[Any], read: Callable[[bytes], Read], *, defa
             reserved,
             bytes_max=MODEL_BYTES_MAX,
             timeouts=resources.body_timeouts,
-            turn=call.decoding_turn,
+            turn=call.unpacking_turn,
         )
         call.check_key()  # the body may have taken minutes
         if default is not None and not body.strip():
             return default
-        return await call.decode(read, body)
+        return await (call.run if len(body) <= SMALL_BYTES else call.decode)(read, body)
 
 
 _IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the export is still as this tag says.", type="string")
