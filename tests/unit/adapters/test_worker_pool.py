@@ -168,6 +168,63 @@ def test_a_tenant_that_has_its_share_waits_for_its_own_composers_and_another_tak
     assert sorted(heard.started) == ["m0", *(f"task-{number}" for number in range(6))]
 
 
+@pytest.mark.parametrize(
+    ("workers", "share", "composers"),
+    [
+        (10, 8, [8, 1, 1]),
+        (10, 5, [5, 2, 1, 1, 1]),
+        (50, 40, [40, 5, 2, 1, 1, 1]),
+        (3, 2, [2, 1]),
+        (2, 1, [1, 1]),
+        (1, 1, [1]),
+        (4, 0, [4]),
+    ],
+)
+def test_a_tenant_gets_half_of_the_composers_that_the_others_leave(
+    workers: int, share: int, composers: list[int]
+) -> None:
+    """Of tenants that come one after the other, each of which wants all it can get."""
+    limits = PoolLimits(workers_max=workers, tenant_max=share)
+    taken: list[int] = []
+    for _ in range(len(composers) + 1):
+        others, own = sum(taken), 0
+        while others + own < workers and own < limits.tenant_bound(others):
+            own += 1
+        taken.append(own)
+    assert taken == [*composers, 0]
+
+
+def test_two_tenants_that_want_all_composers_leave_some_to_others() -> None:
+    limits = PoolLimits(workers_max=10, tenant_max=8)
+    first, second = 8, 1
+    for _ in range(8):  # the first was there before; each time one of its files is done, the other is asked first
+        first -= 1
+        second += second < limits.tenant_bound(first)
+        first += first < limits.tenant_bound(second)
+    assert (first, second) == (3, 4)
+
+
+def test_tenants_that_come_while_another_composes_find_a_composer_free(tmp_path: Path) -> None:
+    heard, gate = Heard(), tmp_path / "gate"
+
+    def invoke(tenant: str, task: str) -> None:
+        pool.invoke(ManifestRef(TaskRef(TenantId(tenant), TaskId(task)), f"wait:{gate}"), epoch=1)
+
+    with running_pool(heard, PoolLimits(workers_max=4, tenant_max=3)) as pool:
+        invoke("first", "f0")
+        eventually(lambda: heard.started == ["f0"])
+        for number in range(4):
+            invoke("greedy", f"g{number}")
+        eventually(lambda: len(heard.started) == 2)
+        for tenant in ("third", "fourth"):
+            invoke(tenant, tenant)
+        eventually(lambda: len(heard.started) == 4)
+        assert sorted(heard.started) == ["f0", "fourth", "g0", "third"]
+        assert (pool.active, pool.queued) == (4, 3)
+        gate.touch()
+        eventually(lambda: len(heard.started) == 7)
+
+
 def test_a_queue_that_one_tenant_filled_has_room_for_anothers_exports(tmp_path: Path) -> None:
     heard, gate, modest = Heard(), tmp_path / "gate", TenantId("modest")
     with running_pool(heard, PoolLimits(workers_max=1, queue_max=4)) as pool:

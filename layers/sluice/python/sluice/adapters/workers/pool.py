@@ -27,13 +27,22 @@ DEATHS_MAX = 3
 class PoolLimits:
     """``workers_max`` tasks are composed at once, ``queue_max`` wait; a worker is silent for ``silence_s`` at most.
 
-    Of one tenant ``tenant_max`` are composed at once, 0 for no bound.
+    Of one tenant ``tenant_max`` are composed at once, 0 for no bound, and fewer beside those of others.
     """
 
     workers_max: int = 10
     tenant_max: int = 0
     queue_max: int = 1_000
     silence_s: float = 30
+
+    def tenant_bound(self, others: int) -> int:
+        """How many composers a tenant may have while those of ``others`` are so many: half of what they leave.
+
+        The last that is free is any tenant's. One that is alone has its whole share.
+        """
+        if not self.tenant_max:
+            return self.workers_max
+        return min(self.tenant_max, max(1, (self.workers_max - others) // 2)) if others else self.tenant_max
 
 
 @dataclass(slots=True)
@@ -213,7 +222,8 @@ class WorkerPool:
 
     def _may_begin(self, tenant: TenantId) -> bool:
         """A tenant that has its share waits for one of its own composers, and is not begun to be put off by the row."""
-        return not self._limits.tenant_max or self._active_of[tenant] < self._limits.tenant_max
+        active = self._active_of[tenant]
+        return active < self._limits.tenant_bound(self._active - active)
 
     def _next(self) -> ManifestRef | None:
         with self._changed:
