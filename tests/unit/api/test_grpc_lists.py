@@ -13,6 +13,7 @@ import pytest
 from sluice.api.auth import Principal
 from sluice.api.grpc.call import LIST_WAIT_S, GrpcCall
 from sluice.api.grpc.messages import Turn
+from sluice.api.grpc.receive_deadline import ReceiveDeadline
 from sluice.api.service import LISTS_OF_TENANT
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -56,6 +57,7 @@ def list_of(memory: MemoryService, tenant: str, caller: Caller | None = None) ->
         principal=principal,
         context=cast(grpc.ServicerContext, called),
         decoding=Turn(memory.service.decoding, principal, is_active=called.is_active),
+        taking=ReceiveDeadline(timeout_s=60, clock=memory.clock).wait(lambda: None),
         request_id="req-1",
     )
 

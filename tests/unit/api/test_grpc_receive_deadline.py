@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 
 from sluice.api.grpc.receive_deadline import ReceiveDeadline, Wait
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.ports.store_errors import StoreRefused
 from tests.support.fake_clock import FakeClock
 
 
@@ -18,10 +21,10 @@ class Watched:
         self.deadline = ReceiveDeadline(timeout_s=60, clock=self.clock)
         self.broken_off: list[str] = []
 
-    def wait(self, name: str, **more: float) -> Wait:
-        return self.deadline.wait(self._break_off(name), **more)
+    def wait(self, name: str, *, timeout_s: float = math.inf) -> Wait:
+        return self.deadline.wait(self.break_off(name), timeout_s=timeout_s)
 
-    def _break_off(self, name: str) -> Callable[[], None]:
+    def break_off(self, name: str) -> Callable[[], None]:
         return lambda: self.broken_off.append(name)
 
     def after(self, seconds: float) -> list[str]:
@@ -78,6 +81,27 @@ def test_a_wait_that_fails_is_over_too() -> None:
     with pytest.raises(ValueError, match="broken"), watched.wait("broken"):
         raise ValueError("broken")
     assert watched.after(1_000) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "broken_off"),
+    [(SluiceError(ErrorCode.UNAUTHENTICATED), ["refused"]), (StoreRefused("away"), [])],
+    ids=["its key is revoked", "nothing is known of keys now"],
+)
+def test_a_wait_of_a_caller_that_is_refused_by_now_is_broken_off(error: Exception, broken_off: list[str]) -> None:
+    watched, errors = Watched(), list[Exception]()
+
+    def check() -> None:
+        for one in errors:
+            raise one
+
+    with watched.deadline.wait(watched.break_off("refused"), check=check) as wait:
+        assert watched.after(1) == []
+        errors.append(error)
+        assert watched.after(1) == broken_off
+        assert not wait.overdue
+        assert watched.after(60) == ["refused"]
+        assert wait.overdue
 
 
 def test_it_can_be_stopped_before_it_was_started_and_after() -> None:

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from sluice.api.auth import Principal
 from sluice.api.grpc.message_room import wait_for_share
 from sluice.api.grpc.messages import Turn
+from sluice.api.grpc.receive_deadline import Wait
 from sluice.api.service import ROOM_POLL_S, Service
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, TenantId, make_ref
@@ -36,6 +37,8 @@ class GrpcCall:
     context: grpc.ServicerContext
     decoding: Turn
     """Taken from the parsing of a message with rows until ``put_wire_batch`` has made their chunk."""
+    taking: Wait
+    """While an answer is with gRPC, for the caller to take it."""
     request_id: str
     trace_parent: str = ""
 

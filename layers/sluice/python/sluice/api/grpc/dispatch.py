@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from operator import methodcaller
 from typing import Any, TypeAlias
 
@@ -107,6 +108,8 @@ class Dispatcher(grpc.GenericRpcHandler):
                 abort(context, error, request_id)
             decoding = Turn(self._service.decoding, principal, is_active=context.is_active)
             wait = self._deadline.wait(context.cancel, timeout_s=math.inf if method.sends_rows else REQUEST_S)
+            check = partial(self._service.access.ring.authenticate, headers.get("authorization"))
+            taking = self._deadline.wait(context.cancel, check=check)
             room = self._room_of(method, principal, context, wait_s=wait.timeout_s)
             try:
                 call = GrpcCall(
@@ -115,6 +118,7 @@ class Dispatcher(grpc.GenericRpcHandler):
                     authorization=headers.get("authorization"),
                     context=context,
                     decoding=decoding,
+                    taking=taking,
                     request_id=request_id,
                     trace_parent=read_trace_parent(headers.get("traceparent")),
                 )
@@ -211,4 +215,5 @@ def _answered(call: GrpcCall, responses: Answers) -> Answers:
                 abort(call.context, known, call.request_id)
         if response is None:
             return
-        yield response
+        with call.taking:
+            yield response  # gRPC has it, and asks for the next one when the caller has taken it

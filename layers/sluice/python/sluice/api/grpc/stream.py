@@ -111,12 +111,13 @@ class ExportStream:
             return
         if self._task:
             note_task(self._task)
+        reason = "an answer was not taken in time" if self._call.taking.overdue else "the sender went away"
         self._ports.journal.record(
             Event.STREAM_ERROR,
             task_id=self.task_id or None,
             tenant=self._call.tenant,
             batches=self._batches,
-            reason="no message came in time" if overdue else "the sender went away",
+            reason="no message came in time" if overdue else reason,
             error_code=ErrorCode.CANCELLED.value,  # as gRPC calls it; nothing of ours failed
         )
 
