@@ -294,6 +294,7 @@ def filled(shares: Shares, tenant: int, amount: int = 1) -> int:
         (48, 0.75, 1, [36, 9, 2, 1]),
         (4, 1, 1, [4]),
         (64, 0.5, 8, [32, 16, 8, 8]),
+        (128, 0.5, 12, [64, 32, 16, 12, 4]),
     ],
 )
 def test_what_is_free_is_halved_by_each_tenant_that_takes_all_it_may(
