@@ -207,7 +207,8 @@ def _answered(call: GrpcCall, responses: Answers) -> Answers:
         with call.log_context():
             try:
                 response = next(responses, None)
-            except grpc.RpcError:
+            except grpc.RpcError as error:
+                forget_frames(error)  # a message that waited for its turn goes before its room is another's
                 raise  # the caller is gone: it gets no answer, and gRPC wants its own error back
             except Exception as error:  # noqa: BLE001  # log_error() records unforeseen errors too
                 known = log_error(error, call.service.ports.journal).error
