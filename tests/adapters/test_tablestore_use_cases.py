@@ -30,7 +30,8 @@ from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.tables.batch import Batch, Cells
-from sluice.usecases.composing.compose_export import Outcome, compose_export
+from sluice.usecases.composing.compose_export import compose_export
+from sluice.usecases.lease import Outcome
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.reading.read_task import read_status
 from sluice.usecases.sending.cancel_export import cancel_export

@@ -10,7 +10,8 @@ import pytest
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
-from sluice.domain.task import Attempt, State, Task, TaskFields
+from sluice.domain.reading import Reading
+from sluice.domain.task import LIVE, Attempt, State, Task, TaskFields
 from sluice.ports.task_store import ClaimedTask, DueTasks, TaskStore
 from tests.contracts.opens_tasks import OpensTasks
 from tests.contracts.task_builder import NOW, TENANT, a_claim, a_full_task, a_stranger, a_task, params_called
@@ -115,6 +116,50 @@ class TaskStoreContract(OpensTasks):
         store.create(task)
         assert not store.claim(task.ref, a_claim(1), at=NOW, due_at=NOW)
         assert store.read_claims(task.ref) == ClaimedTask(task, {})
+
+    def test_a_reader_s_claim_says_how_far_was_read_and_extends_its_lease(self, store: TaskStore) -> None:
+        task = a_task(state=State.READING, epoch=3, rev=7, lease_until=NOW, cursor="[1]")
+        store.create(task)
+        reading = Reading(3, '[2, "值"]', lease_until=NOW + 45, due_at=NOW + 50)
+        assert store.claim(task.ref, a_claim(4, rows=5, size=70), at=NOW + 1, due_at=NOW + 50, reading=reading)
+        counted = msgspec.structs.replace(
+            task,
+            rev=8,
+            batches_received=1,
+            rows_received=5,
+            bytes_received=70,
+            last_batch_at=NOW + 1,
+            due_at=NOW + 50,
+            lease_until=NOW + 45,
+            cursor='[2, "值"]',
+        )
+        assert store.read_claims(task.ref) == ClaimedTask(counted, {4: a_claim(4, rows=5, size=70)})
+        assert not store.claim(task.ref, a_claim(4), at=NOW, due_at=NOW, reading=reading), "the sequence is taken"
+
+    @pytest.mark.parametrize("epoch", [2, 4])
+    @pytest.mark.parametrize("state", State)
+    def test_a_reader_that_lost_its_lease_adds_nothing(self, store: TaskStore, state: State, epoch: int) -> None:
+        task = a_task(state=state, epoch=3, cursor="[1]")
+        store.create(task)
+        is_its_own = state is State.READING
+        reading = Reading(epoch if is_its_own else 3, "[9]", lease_until=NOW, due_at=NOW)
+        assert not store.claim(task.ref, a_claim(1), at=NOW, due_at=NOW, reading=reading)
+        assert store.read_claims(task.ref) == ClaimedTask(task, {})
+
+    def test_claims_of_a_reading_that_was_begun_anew_are_not_valid(self, store: TaskStore) -> None:
+        task = a_task(state=State.READING, epoch=1)
+        store.create(task)
+        for sequence in (1, 2, 3):
+            reading = Reading(1, f"[{sequence}]", lease_until=NOW, due_at=NOW)
+            assert store.claim(task.ref, a_claim(sequence), at=NOW, due_at=NOW, reading=reading)
+        anew: TaskFields = {
+            "first_sequence": 3, "cursor": "", "batches_received": 0, "rows_received": 0, "bytes_received": 0,
+        }  # fmt: skip
+        assert store.update(task.ref, Guard(state=State.READING, epoch=1), anew)
+        read = store.read_claims(task.ref)
+        assert read is not None
+        assert (read.task.first_sequence, read.task.rows_received, read.task.cursor) == (3, 0, "")
+        assert [claim.sequence for claim in read.valid()] == [3]
 
     def test_no_task_takes_no_claim(self, store: TaskStore) -> None:
         assert not store.claim(a_stranger(), a_claim(1), at=NOW, due_at=NOW)
@@ -241,7 +286,7 @@ class TaskStoreContract(OpensTasks):
         self.soon(lambda: store.due(NOW - 3, limit=10), DueTasks([], []))
 
     def test_rows_that_wait_for_a_composer_and_all_others_hide_none_of_each_other(self, store: TaskStore) -> None:
-        live, others = {State.SEALED, State.COMPOSING}, {State.OPEN, *(state for state in State if state.terminal)}
+        live, others = LIVE, {State.OPEN, *(state for state in State if state.terminal)}
         for number in range(3):
             for state in State:
                 store.create(a_task(f"{state} {number}", state=state, due_at=NOW - 100 + number))

@@ -16,8 +16,8 @@ from sluice.domain.keys import TaskRef
 from sluice.domain.task import State
 from sluice.ports.bundle import Ports
 from sluice.usecases import lease
-from sluice.usecases.composing.compose_export import Outcome
 from sluice.usecases.composing.write_result import ComposeLease
+from sluice.usecases.lease import Outcome
 from sluice.usecases.reading.read_task import find_task
 from tests.support.command_line import sluice
 from tests.support.data_directory import compose, data_directory, open_task, seal

@@ -134,6 +134,11 @@ _TAKES_TIME = "A sender has to be slow: test_http_bad_bodies.py. gRPC only cance
 CANNOT_OCCUR = {
     **{("SENDER_TOO_SLOW", face): _TAKES_TIME for face in FACES},
     **{(code, face): _OF_THE_FILE for code in ("RESULT_MISSING", "RESULT_DAMAGED") for face in FACES},
+    **{
+        (code, face): "Of tables that the service reads itself: test_datasets.py."
+        for code in ("DATASET_NOT_FOUND", "SOURCE_INVALID", "SOURCE_UNAVAILABLE")
+        for face in FACES
+    },
     ("TOTALS_MISSING", HTTP): "A request says its length, or ends in a chunk of its own: test_cut_tables.py.",
     ("RESULT_VERIFY_FAILED", HTTP): _NEVER_THE_LAST_WORD,
     ("RESULT_VERIFY_FAILED", GRPC): _NEVER_THE_LAST_WORD,

@@ -50,7 +50,10 @@ def test_an_unknown_parameter_of_a_stranger_is_not_looked_at(relay: HttpRelay) -
 @pytest.mark.parametrize(
     ("query", "allowed"),
     [
-        ("state=ready", "'open', 'sealed', 'composing', 'completed', 'failed', 'cancelled' or 'expired'"),
+        (
+            "state=ready",
+            "'open', 'waiting', 'reading', 'sealed', 'composing', 'completed', 'failed', 'cancelled' or 'expired'",
+        ),
         ("limit=0", "greater than or equal to 1"),
         ("limit=many", "a valid integer"),
     ],

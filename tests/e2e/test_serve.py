@@ -252,7 +252,7 @@ def test_data_of_a_newer_release_are_said_to_be_so_in_one_line(tmp_path: Path, c
     )
     assert (refused.returncode, refused.stdout) == (1, "")
     [line] = refused.stderr.splitlines()
-    assert line.startswith("sluice: the task file has schema 99, this release reads up to 3: a newer release wrote it")
+    assert line.startswith("sluice: the task file has schema 99, this release reads up to 4: a newer release wrote it")
 
 
 def test_every_log_line_is_json_with_the_commissioned_keys(service: ServiceProcess) -> None:

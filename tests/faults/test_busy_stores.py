@@ -15,13 +15,15 @@ from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
+from sluice.domain.reading import Reading
 from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.bundle import Ports
 from sluice.ports.object_store import PartReceipt, Upload
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.tables.batch import Batch
-from sluice.usecases.composing.compose_export import Outcome, compose_export
+from sluice.usecases.composing.compose_export import compose_export
+from sluice.usecases.lease import Outcome
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
@@ -48,9 +50,9 @@ class BusyTasks(MemoryTasks):
         self._refuse()
         return super().create(task)
 
-    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
+    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float, reading: Reading | None = None) -> bool:
         self._refuse()
-        return super().claim(ref, claim, at=at, due_at=due_at)
+        return super().claim(ref, claim, at=at, due_at=due_at, reading=reading)
 
     def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
         self._refuse()

@@ -8,7 +8,7 @@ from pathlib import Path
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.domain.attempts import due_latest
 from sluice.domain.keys import TaskRef
-from sluice.domain.task import State
+from sluice.domain.task import LIVE, State
 from sluice.ports.task_store import DueTasks
 from sluice.usecases.upkeep.sweep_tasks import CLOCK_PROOF_S, SweepMemory, Swept, sweep_tasks
 from tests.contracts.task_builder import NOW, a_task
@@ -144,5 +144,5 @@ def test_a_task_file_proposes_live_rows_that_are_due_too_late_and_no_others(tmp_
         proposed = tasks.due(NOW, limit=10, latest=latest)
         none_far = tasks.due(NOW, limit=10)
     assert proposed.others == [due.ref]
-    assert set[TaskRef](proposed.live) == {rows[State.SEALED].ref, rows[State.COMPOSING].ref}
+    assert set[TaskRef](proposed.live) == {rows[state].ref for state in LIVE}
     assert none_far == DueTasks([], [due.ref])

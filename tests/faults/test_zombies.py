@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from sluice.ports.retry import CHANGES
-from sluice.usecases.composing.compose_export import Outcome
+from sluice.usecases.lease import Outcome
 from tests.support.simulation.actions import Actions
 from tests.support.simulation.actors import Actor
 from tests.support.simulation.faults import FAULTS, Fault, NoFaults, ScriptedFaults

@@ -65,8 +65,13 @@ class DataDirectory:
         with open_ports(self._settings, RecordedJournal()) as ports:
             return render_again(ports, task.ref, RenderRequest(format=format)).task
 
+    def open(self, params: ExportParams) -> Task:
+        """Open an export whose rows its worker reads from a source."""
+        with open_ports(self._settings, RecordedJournal()) as ports:
+            return open_export(ports, TenantId("acme"), OpenRequest(params)).task
+
     def compose(self, task: Task, *, timeout_s: float = 100) -> int:
-        """Have a worker process compose the task as the service does; returns the most bytes it held."""
+        """Have a worker compose the task, or read its rows first, as the service does; gives its peak memory."""
         trigger = json.dumps({"tenant": task.tenant, "task_id": task.task_id, "sha": task.man_sha})
         command = [sys.executable, "-m", "sluice.app.compose_worker"]
         worker = subprocess.run(
@@ -81,8 +86,9 @@ class DataDirectory:
         words = [json.loads(line) for line in worker.stdout.splitlines()]
         assert words[-1] == {"outcome": "completed"}
         with open_ports(self._settings, RecordedJournal()) as ports:
-            done, manifest = ports.tasks.read(task.ref), load_manifest(ports, task)
-        assert done is not None
+            done = ports.tasks.read(task.ref)
+            assert done is not None
+            manifest = load_manifest(ports, done)
         assert (done.state, done.result_rows) == (State.COMPLETED, manifest.rows)
         [snapshot] = [word for word in words if word.get("event") == "MemorySnapshot"]
         return int(snapshot["fields"]["peak_rss_bytes"])

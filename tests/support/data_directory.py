@@ -18,7 +18,8 @@ from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import Task
 from sluice.ports.bundle import Ports
 from sluice.tables.batch import Batch
-from sluice.usecases.composing.compose_export import Outcome, compose_export
+from sluice.usecases.composing.compose_export import compose_export
+from sluice.usecases.lease import Outcome
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.sending.close_export import CloseRequest, close_export

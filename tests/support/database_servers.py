@@ -1,4 +1,4 @@
-"""Real PostgreSQL and MariaDB servers over a temporary directory, on a socket of their own: no port, no network."""
+"""Real PostgreSQL and MariaDB servers over a temporary directory, on sockets of their own or ports of this machine."""
 
 from __future__ import annotations
 
@@ -10,16 +10,35 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.support.programs import skip_without
 
 Query = Callable[[str], str]
 """Runs statements and gives what they print."""
 STARTS_IN_S = 60
+# Everyone but the owner needs a password.
+POSTGRESQL_ACCESS = "local all tester trust\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
+
+
+class DatabaseServer(NamedTuple):
+    """A server that runs. Calling it runs statements as its owner, and gives what they print."""
+
+    host: str
+    """The path of its socket, or of the folder of it, as a connection names it."""
+    user: str
+    """Its owner, who needs no password here."""
+    database: str
+    """Of a MariaDB still to be made."""
+    query: Query
+    process: subprocess.Popen[bytes]
+
+    def __call__(self, text: str) -> str:
+        return self.query(text)
 
 
 @contextmanager
-def serving_postgresql() -> Iterator[Query]:
+def serving_postgresql(*options: str, port: int | None = None) -> Iterator[DatabaseServer]:
     """Statements go through `psql`, whose ``\\copy`` reads files. Skips the test where there is no server."""
     skip_without("postgres")
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -40,6 +59,7 @@ def serving_postgresql() -> Iterator[Query]:
                 "--no-sync",
             ]
         )
+        (data / "pg_hba.conf").write_text(POSTGRESQL_ACCESS)
         command = [
             *runs_as,
             str(binaries[-1] / "postgres"),
@@ -48,16 +68,20 @@ def serving_postgresql() -> Iterator[Query]:
             "-k",
             socket,
             "-c",
-            "listen_addresses=",
+            f"listen_addresses={'127.0.0.1' if port else ''}",
+            "-p",
+            str(port or 5432),
             "-F",
+            *options,
         ]
-        psql = ["psql", "-X", "-q", "-A", "-t", "-h", socket, "-U", "tester", "-d", "postgres", "-v", "ON_ERROR_STOP=1"]
-        with _server(command, [*psql, "-c", "select 1"]):
-            yield lambda text: _run(psql, text)
+        psql = ["psql", "-X", "-q", "-A", "-t", "-h", socket, "-p", str(port or 5432), "-U", "tester", "-d", "postgres"]
+        psql += ["-v", "ON_ERROR_STOP=1"]
+        with _server(command, [*psql, "-c", "select 1"]) as process:
+            yield DatabaseServer(socket, "tester", "postgres", lambda text: _run(psql, text), process)
 
 
 @contextmanager
-def serving_mariadb() -> Iterator[Query]:
+def serving_mariadb(*options: str, port: int | None = None) -> Iterator[DatabaseServer]:
     """Statements go through `mariadb`, with files of the client allowed. Skips the test where there is no server."""
     skip_without("mariadbd")
     with _folder_of("mysql") as (folder, runs_as):
@@ -77,29 +101,37 @@ def serving_mariadb() -> Iterator[Query]:
             "--no-defaults",
             f"--datadir={data}",
             f"--socket={socket}",
-            "--skip-networking",
+            *(["--bind-address=127.0.0.1", f"--port={port}"] if port else ["--skip-networking"]),
+            "--local-infile=1",
+            "--character-set-server=utf8mb4",
+            *options,
         ]
         client = ["mariadb", "--no-defaults", f"--socket={socket}", "-u", "root", "--local-infile=1", "-N", "-B"]
-        with _server([*command, "--local-infile=1", "--character-set-server=utf8mb4"], [*client, "-e", "select 1"]):
-            yield lambda text: _run([*client, "--default-character-set=utf8mb4", "--show-warnings"], text)
+        with _server(command, [*client, "-e", "select 1"]) as process:
+            shown = [*client, "--default-character-set=utf8mb4", "--show-warnings"]
+            yield DatabaseServer(socket, "root", "shop", lambda text: _run(shown, text), process)
 
 
 @contextmanager
 def _folder_of(user: str) -> Iterator[tuple[Path, Sequence[str]]]:
-    """A folder for a server, and how it is started: neither server runs as root."""
+    """A folder for a server, and how it is started: neither server runs as root.
+
+    What it makes for a while is there too: MariaDB removes the temporary tables of others where it starts.
+    """
     with tempfile.TemporaryDirectory(prefix="db") as name:
         folder = Path(name)
+        in_its_own = ["env", f"TMPDIR={folder}"]
         if os.getuid() != 0:
-            yield folder, []
+            yield folder, in_its_own
             return
         owner = pwd.getpwnam(user)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
         folder.chmod(0o755)
-        yield folder, ["setpriv", f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups"]
+        yield folder, ["setpriv", f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups", *in_its_own]
 
 
 @contextmanager
-def _server(command: Sequence[str], probe: Sequence[str]) -> Iterator[None]:
+def _server(command: Sequence[str], probe: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/") as server:
         try:
             give_up_at = time.monotonic() + STARTS_IN_S
@@ -107,7 +139,7 @@ def _server(command: Sequence[str], probe: Sequence[str]) -> Iterator[None]:
                 assert server.poll() is None, "the server ended"
                 assert time.monotonic() < give_up_at, "the server does not answer"
                 time.sleep(0.1)
-            yield
+            yield server
         finally:
             server.terminate()
             server.wait(STARTS_IN_S)

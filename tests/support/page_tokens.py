@@ -24,6 +24,8 @@ ELSEWHERE = {
     "keys.json": "in a data directory",
     "keys.json.lock": "in a data directory",
     "objects/": "in a data directory",
+    "connections/": "in a folder of definitions",
+    "datasets/": "in a folder of definitions",
     "staging/": "in a data directory",
     "uploads/": "in a data directory",
     "in/v1/": "keys of the bucket",
@@ -36,6 +38,11 @@ ELSEWHERE = {
 
 OF_OTHERS = {
     "AsyncOTSClient": "of Tablestore's SDK",
+    "caching_sha2_password": "of MySQL",
+    "dateRange": "of the commissioned architecture",
+    "selectedIds": "of the commissioned architecture",
+    "selectedColumns": "of the commissioned architecture",
+    "requirePermissions": "of the commissioned architecture",
     "OutOfMemory": "what Function Compute calls it",
     "requestPayload": "of Function Compute's failure messages",
     "responseContext": "of Function Compute's failure messages",

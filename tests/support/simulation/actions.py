@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -10,11 +11,14 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
+from sluice.domain.pulled import Pulled
 from sluice.domain.schema import ColumnSpec, TableSpec
 from sluice.ports.bundle import Ports
 from sluice.tables.batch import Batch
-from sluice.usecases.composing.compose_export import Outcome, compose_export
+from sluice.usecases.composing.compose_export import compose_export
+from sluice.usecases.lease import Outcome
 from sluice.usecases.params_cache import ParamsCache
+from sluice.usecases.pulling.read_source import read_and_compose
 from sluice.usecases.reading.make_link import make_link
 from sluice.usecases.reading.read_task import read_status
 from sluice.usecases.sending.cancel_export import cancel_export, delete_export
@@ -64,6 +68,19 @@ class Actions:
             return open_export(self._ports(), tenant, OpenRequest(params, idempotency_key=key)).task.ref
 
         return action
+
+    def pull(self, key: str, consistency: Literal["snapshot", "key"]) -> Action:
+        """Open an export whose rows are those of the table that moves."""
+        pulled = Pulled(
+            dataset="orders",
+            version="1",
+            connection="shop",
+            table="orders",
+            key=("sequence",),
+            consistency=consistency,
+            columns=("sequence", "value"),
+        )
+        return self.open(key, params=msgspec.structs.replace(PARAMS, pulled=pulled))
 
     def put(self, ref: TaskRef, sequence: int, rows: Rows, *, sheet: int = 0) -> Action:
         oracle, content = self._sim.oracle, Content(rows, sheet)
@@ -116,6 +133,8 @@ class Actions:
 
     def compose(self, trigger: ManifestRef) -> Action:
         def action() -> Outcome:
+            if not trigger.sha:
+                return read_and_compose(self._ports(), trigger.task)
             return compose_export(self._ports(), trigger)
 
         return action

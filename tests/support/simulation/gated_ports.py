@@ -11,6 +11,7 @@ from sluice.domain.attempts import LeaseEnds
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
+from sluice.domain.reading import Reading
 from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.ports.invoker import Invoker
 from sluice.ports.object_store import (
@@ -105,8 +106,8 @@ class GatedTasks:
     def create(self, task: Task) -> bool:
         return self._gate("tasks.create", lambda: self._tasks.create(task))
 
-    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
-        return self._gate("tasks.claim", lambda: self._tasks.claim(ref, claim, at=at, due_at=due_at))
+    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float, reading: Reading | None = None) -> bool:
+        return self._gate("tasks.claim", lambda: self._tasks.claim(ref, claim, at=at, due_at=due_at, reading=reading))
 
     def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
         step = f"tasks.update {guard.state} to {fields.get('state', guard.state)}"

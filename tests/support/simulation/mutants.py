@@ -24,6 +24,7 @@ from sluice.domain.keys import TaskId, TaskRef, output_folder
 from sluice.domain.lifecycle import Guard, Transition
 from sluice.domain.limits import Limits, Timings
 from sluice.domain.manifest import Claim, Manifest, short_sha
+from sluice.domain.reading import Reading
 from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.bundle import Ports
 from sluice.ports.retry import CHANGES, Retry
@@ -132,12 +133,12 @@ def collects_every_unnamed_file() -> AbstractContextManager[None]:
 
 
 class ClaimsWhateverTheState(WatchedTasks):
-    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
+    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float, reading: Reading | None = None) -> bool:
         row = self.read(ref)
         if row is None or row.state is State.OPEN:
-            return super().claim(ref, claim, at=at, due_at=due_at)
+            return super().claim(ref, claim, at=at, due_at=due_at, reading=reading)
         self._tasks[ref] = msgspec.structs.replace(row, state=State.OPEN)
-        claimed = MemoryTasks.claim(self, ref, claim, at=at, due_at=row.due_at)
+        claimed = MemoryTasks.claim(self, ref, claim, at=at, due_at=row.due_at, reading=reading)
         self._tasks[ref] = msgspec.structs.replace(self._tasks[ref], state=row.state)
         return claimed
 
@@ -202,13 +203,13 @@ class SealsWithoutRev(WatchedTasks):
 
 
 class ClaimsTakenSequences(WatchedTasks):
-    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
+    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float, reading: Reading | None = None) -> bool:
         row, claims = self.read(ref), self._claims.get(ref, {})
         old = claims.get(claim.sequence)
         if row is not None and row.state is State.OPEN and old is not None:
             claims[claim.sequence] = claim
             return True
-        return super().claim(ref, claim, at=at, due_at=due_at)
+        return super().claim(ref, claim, at=at, due_at=due_at, reading=reading)
 
 
 def acknowledges_any_claim() -> AbstractContextManager[None]:

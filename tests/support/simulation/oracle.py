@@ -22,6 +22,17 @@ LEGAL_STEPS = {
     # open; render again makes a row that is sealed from the start
     (None, "open"),
     (None, "sealed"),
+    # open for a reader; asked for again; read, batch by batch; given back; sealed by who read it
+    (None, "waiting"),
+    ("waiting", "waiting"),
+    ("waiting", "reading"),
+    ("reading", "reading"),
+    ("reading", "waiting"),
+    ("reading", "sealed"),
+    ("waiting", "failed"),
+    ("reading", "failed"),
+    ("waiting", "cancelled"),
+    ("reading", "cancelled"),
     # a batch; the seal
     ("open", "open"),
     ("open", "sealed"),
@@ -129,6 +140,8 @@ class Oracle:
         self._now = now
         self._idle_s = idle_s
         self.checks_names = True
+        self.still: list[tuple[str, str]] = []
+        """The rows of the source that no writer touches."""
         self.read_file = read_csv
         self.tasks: dict[Ref, Facts] = {}
         self.rows: dict[Ref, Any] = {}
@@ -255,7 +268,7 @@ class Oracle:
         self._check_epoch(before, after)
         if step == ("open", "expired") and self._now() + SKEW_MAX_S < before.last_batch_at + self._idle_s:
             raise Violation("I2 a task expired although a batch had just been acknowledged")
-        fixed = FIXED_FOR_EVER + (() if before.state == "open" else SEALED_FOR_EVER)
+        fixed = FIXED_FOR_EVER + (() if before.state in {"open", "reading"} else SEALED_FOR_EVER)
         fixed += () if step == ("composing", "completed") else RESULT
         changed = [name for name in fixed if getattr(before, name) != getattr(after, name)]
         if changed:
@@ -269,9 +282,9 @@ class Oracle:
 
     def _check_epoch(self, before: Any, after: Any) -> None:
         raised = after.epoch - before.epoch
-        if raised not in {0, 1} or (raised and after.state != "composing"):
+        if raised not in {0, 1} or (raised and after.state not in {"composing", "reading"}):
             raise Violation(f"I6 epoch went from {before.epoch} to {after.epoch} in state {after.state}")
-        begun = before.state == "sealed" and after.state == "composing"
+        begun = (before.state, after.state) in {("sealed", "composing"), ("waiting", "reading")}
         if begun and not raised:
             raise Violation("I6 an attempt began without an epoch of its own")
         if (before.owner != after.owner) != bool(raised):
@@ -312,6 +325,9 @@ class Oracle:
 
     def _check_content(self, ref: Ref, sheets: tuple[Rows, ...]) -> None:
         """Each table is, for each of its sequences in order, the rows that were acknowledged or at least offered."""
+        if self.facts(ref).params.get("pulled"):
+            self._check_pulled(sheets[0])
+            return
         row, position = self.rows[ref], [0] * len(sheets)
         source = self.facts((ref[0], self.facts(ref).params.get("source_task", ref[1])))
         if extra := [sequence for sequence in source.acked if sequence > row.total_batches]:
@@ -326,6 +342,15 @@ class Oracle:
             position[longest.sheet] += len(longest.rows)
         if position != list(map(len, sheets)):
             raise Violation(f"I2 the file has {list(map(len, sheets))} rows, the batches have {position}")
+
+    def _check_pulled(self, rows: Rows) -> None:
+        """Each row that stays where it is once, every other one at most once, all in the order of their keys."""
+        keys = [int(row[0]) for row in rows]
+        if keys != sorted(set(keys)):
+            raise Violation(f"I2 rows of the source are doubled or out of order: {keys}")
+        still = [row for row in rows if int(row[0]) % 10 == 0]
+        if still != self.still:
+            raise Violation(f"I2 rows of the source are missing or changed: {still}")
 
     # At the end.
 

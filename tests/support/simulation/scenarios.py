@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef
 from sluice.domain.task import Task
@@ -306,7 +306,52 @@ def _outlive(sim: Simulation, ref: TaskRef) -> None:
     outlive(sim)
 
 
+def pulled_by_key(sim: Simulation) -> TaskRef:
+    """A task whose rows nothing has read, and whose trigger was lost."""
+    return _pulled(sim, "key")
+
+
+def pulled_of_one_moment(sim: Simulation) -> TaskRef:
+    """As ``pulled_by_key``; all its rows have to be of one moment."""
+    return _pulled(sim, "snapshot")
+
+
+def _pulled(sim: Simulation, consistency: Literal["snapshot", "key"]) -> TaskRef:
+    opened = sim.finish(sim.spawn("open", Actions(sim).pull(consistency, consistency)))
+    sim.world.triggers.waiting.clear()
+    assert isinstance(opened.result, TaskRef)
+    return opened.result
+
+
+def _pull(sim: Simulation, ref: TaskRef) -> None:
+    sim.finish(compose(sim, ref, "read"))
+
+
+def _take_over_reading(sim: Simulation, ref: TaskRef) -> None:
+    """The first reader pauses beyond its lease, the second overtakes it, the first wakes up, and both go on."""
+    first = compose(sim, ref, "read first")
+    sim.advance(first, 9)
+    sim.lapse()
+    second = compose(sim, ref, "read second")
+    sim.advance(second, 8)
+    sim.advance(first, 4)
+    sim.finish(second)
+    sim.finish(first)
+
+
+def _cancel_reading(sim: Simulation, ref: TaskRef) -> None:
+    reader = compose(sim, ref, "read")
+    sim.advance(reader, 9)
+    insist(sim, "cancel", Actions(sim).cancel(ref))
+    sim.finish(reader)
+
+
 SEND = Scenario("send", nothing, _send)
+PULL_BY_KEY = Scenario("pull by key", pulled_by_key, _pull)
+PULL_OF_ONE_MOMENT = Scenario("pull of one moment", pulled_of_one_moment, _pull)
+TAKE_OVER_READING = Scenario("take over reading", pulled_by_key, _take_over_reading)
+TAKE_OVER_SNAPSHOT = Scenario("take over a snapshot", pulled_of_one_moment, _take_over_reading)
+CANCEL_READING = Scenario("cancel reading", pulled_by_key, _cancel_reading, frozenset({"cancelled"}))
 COMPOSE = Scenario("compose", sealed, _compose)
 TAKE_OVER = Scenario("take over", sealed, _take_over)
 RELEASE = Scenario("release", sealed, _release)
@@ -326,6 +371,11 @@ OUTLIVE_SHARED = Scenario("outlive shared", shared, _outlive, frozenset())
 
 SCENARIOS = (
     SEND,
+    PULL_BY_KEY,
+    PULL_OF_ONE_MOMENT,
+    TAKE_OVER_READING,
+    TAKE_OVER_SNAPSHOT,
+    CANCEL_READING,
     COMPOSE,
     TAKE_OVER,
     RELEASE,

@@ -13,6 +13,7 @@ from sluice.adapters.memory.tasks import MemoryTasks
 from sluice.domain.keys import TaskRef
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
+from sluice.domain.reading import Reading
 from sluice.domain.task import Task, TaskFields
 from sluice.ports.clock import Clock
 from sluice.ports.object_store import PartReceipt, Upload
@@ -96,9 +97,9 @@ class WatchedTasks(MemoryTasks):
             self.oracle.row_changed(task.ref, None, task)
         return created
 
-    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
+    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float, reading: Reading | None = None) -> bool:
         before = self.read(ref)
-        claimed = super().claim(ref, claim, at=at, due_at=due_at)
+        claimed = super().claim(ref, claim, at=at, due_at=due_at, reading=reading)
         if claimed:
             self.oracle.facts(ref).claims[claim.sequence] = claim.sha
             self._changed(ref, before)
@@ -130,8 +131,8 @@ class WatchedTasks(MemoryTasks):
         held = self.read_claims(ref)
         if held is None or held.task.live_params.source_task:
             return
-        task, claims = held.task, held.claims.values()
-        counted = (len(held.claims), sum(claim.rows for claim in claims), sum(claim.size for claim in claims))
+        task, claims = held.task, list(held.valid())
+        counted = (len(claims), sum(claim.rows for claim in claims), sum(claim.size for claim in claims))
         if counted != (task.batches_received, task.rows_received, task.bytes_received):
             raise Violation("I6 the counters of the row are not those of its claims")
 

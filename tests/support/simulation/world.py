@@ -18,6 +18,7 @@ from sluice.ports.object_store import ObjectStore
 from sluice.ports.store_errors import StoreError
 from sluice.ports.task_store import TaskStore
 from tests.support.simulation.gated_ports import Gate, GatedInvoker, GatedLinks, GatedObjects, GatedTasks
+from tests.support.simulation.moving_table import MovingSource, MovingTable
 from tests.support.simulation.oracle import Violation
 from tests.support.simulation.watched_stores import WatchedStore, WatchedTasks
 
@@ -156,6 +157,8 @@ class World:
         self.oracle = self.store.oracle
         self.tasks = tasks_type(self.oracle, index_lag=chance)
         self.triggers = Doorbell(chance)
+        self.table = MovingTable()
+        self.oracle.still = self.table.still()
         self.retries = True
         """Whether the stores are wrapped in what repeats idempotent calls, as in production."""
         self.full_until = 0.0
@@ -175,6 +178,7 @@ class World:
         self.tasks.become(other.tasks)
         self.triggers.waiting = list(other.triggers.waiting)
         self.triggers.heard = list(other.triggers.heard)
+        self.table.become(other.table)
         self._randomness.become(other._randomness)
 
     def bear_outages_for(self, seconds: float) -> None:
@@ -204,6 +208,7 @@ class World:
             clock=clock,
             randomness=self._randomness,
             journal=StrictJournal(),
+            open_source=lambda pulled: MovingSource(self.table, pulled, self._gate),
             has_room=lambda _: self.time.passed_s >= self.full_until,
             limits=self._limits,
             timings=self._timings,

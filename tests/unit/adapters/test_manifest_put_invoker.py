@@ -18,7 +18,8 @@ from sluice.domain.task import State
 from sluice.ports.bundle import Ports
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.tables.batch import Batch
-from sluice.usecases.composing.compose_export import Outcome, compose_export
+from sluice.usecases.composing.compose_export import compose_export
+from sluice.usecases.lease import Outcome
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export

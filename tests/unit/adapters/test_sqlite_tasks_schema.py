@@ -79,11 +79,11 @@ def test_a_column_that_only_a_newer_release_knows_does_no_harm(tmp_path: Path) -
 def test_a_file_of_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = make_file(tmp_path)
     with raw(path) as db:
-        db.execute("PRAGMA user_version = 4")
-    with pytest.raises(NewerSchemaError, match="schema 4, this release reads up to 3"):
+        db.execute("PRAGMA user_version = 5")
+    with pytest.raises(NewerSchemaError, match="schema 5, this release reads up to 4"):
         SqliteTasks(path)
     with raw(path) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (4,)
+        assert db.execute("PRAGMA user_version").fetchone() == (5,)
 
 
 def test_an_older_file_is_upgraded_step_by_step_and_once(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_file_whose_results_may_be_shared_is_kept_from_a_release_whose_sweeper
     tmp_path: Path,
 ) -> None:
     path = make_file(tmp_path)
-    with raw(path) as db, pytest.raises(NewerSchemaError, match="schema 3, this release reads up to 1"):
+    with raw(path) as db, pytest.raises(NewerSchemaError, match="schema 4, this release reads up to 1"):
         prepare(db, upgrades=[])  # what that release knew
 
 

@@ -33,7 +33,7 @@ from sluice.adapters.aliyun.tablestore.schema import DUE_SHARDS, LIVE_SHARDS, OT
 from sluice.adapters.task_columns import decode_task
 from sluice.domain.errors import SluiceError
 from sluice.domain.keys import TENANT_ID
-from sluice.domain.task import Attempt, State, Task, TaskFields
+from sluice.domain.task import LIVE, Attempt, State, Task, TaskFields
 from sluice.domain.timestamps import Time
 from sluice.ports.store_errors import StoreRefused
 from tests.contracts.task_builder import NOW, TENANT, a_claim, a_full_task, a_task
@@ -123,7 +123,7 @@ def test_a_partition_begins_with_a_spreading_digest() -> None:
 @pytest.mark.parametrize("state", State)
 def test_tasks_are_spread_over_all_shards_of_their_kind(state: State) -> None:
     shards = [due_shard(a_task(str(number)).ref, state) for number in range(800)]
-    assert set(shards) == set(LIVE_SHARDS if state in {State.SEALED, State.COMPOSING} else OTHER_SHARDS)
+    assert set(shards) == set(LIVE_SHARDS if state in LIVE else OTHER_SHARDS)
     assert max(shards.count(shard) for shard in set(shards)) < 2 * 800 / DUE_SHARDS
 
 

@@ -12,13 +12,12 @@ from sluice.api.api_keys import NewKey, add_key, revoke_key
 from sluice.api.auth import (
     AccessControl,
     KeyRing,
-    KeysMissingError,
     OpenRing,
     Principal,
     RateLimiter,
     is_loopback,
-    require_keys_unless_loopback,
 )
+from sluice.api.loopback import KeysMissingError, require_keys_unless_loopback
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event

@@ -63,6 +63,7 @@ def data(tmp_path: Path) -> Settings:
     with open_ports(made, RecordedJournal()) as ports:
         for key in ("a/1", "a/2", "a/b/3", "c/4"):
             ports.objects.put(f"in/v1/{key}", key.encode())
+    (tmp_path / "data/audit.jsonl").write_text("{}\n")
     return made
 
 
@@ -100,6 +101,7 @@ def test_a_restore_is_on_the_disk_before_a_service_may_start_there(
     restore(tmp_path / "copy", settings(tmp_path / "new"))
     (rows,) = [at for at, one in enumerate(disk.synced) if one.name.startswith("tasks.sqlite3")]
     check(disk.synced[:rows], tmp_path / "new")
+    assert (tmp_path / "new/audit.jsonl").read_text() == "{}\n"
     assert disk.synced[-1] == Synced("folder", "."), "the marker is gone"
 
 

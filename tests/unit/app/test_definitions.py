@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from sluice.app.definitions import load_definitions
-from sluice.domain.dataset import DefinitionsError
+from sluice.app.definitions import load_definitions, opens_sources
+from sluice.app.secrets import find_secret
+from sluice.app.settings.validation import settings_from
+from sluice.domain.dataset import DefinitionsError, PostgresqlConnection, SqliteConnection, TableSource
+from sluice.domain.pulled import Pulled
+from sluice.domain.secret import NO_SECRET, Secret
+from sluice.ports.source import SourceError, SourceUnavailable
 
 CONNECTION = "name: app\ntype: sqlite\npath: shop.db\n"
 DATASET = "dataset: orders\nsource: {connection: app, table: orders, key: [id]}\ncolumns: [{name: id, type: number}]\n"
+
+
+SERVER = "name: app\ntype: postgresql\nhost: db.internal\ndatabase: shop\nuser: u\n"
 
 
 @pytest.fixture
@@ -34,7 +43,7 @@ def mistakes(folder: Path) -> tuple[str, ...]:
 def test_what_is_defined_is_found_by_name(folder: Path) -> None:
     found = load_definitions(folder)
     assert found.find("orders").source.key == ("id",)
-    assert found.connections["app"].path == "shop.db"
+    assert found.connections["app"] == SqliteConnection(name="app", path="shop.db")
     with pytest.raises(DefinitionsError, match="there is no dataset 'order'; did you mean orders"):
         found.find("order")
 
@@ -82,6 +91,14 @@ def test_what_is_defined_is_found_by_name(folder: Path) -> None:
         ("datasets/orders.yaml", DATASET.replace("dataset: orders", "dataset: ords"), "the file of that is ords.yaml"),
         ("connections/app.yaml", CONNECTION.replace("sqlite", "oracle"), "Invalid value 'oracle'"),
         ("connections/app.yaml", CONNECTION + "password: x\n", "unknown field `password`"),
+        ("connections/app.yaml", SERVER.replace("user: u\n", ""), "missing required field `user`"),
+        ("connections/app.yaml", SERVER + "port: 0\n", "port: Expected `int` >= 1"),
+        ("connections/app.yaml", SERVER + "statement_timeout: 5\n", "statement_timeout: Expected `str`, got `int`"),
+        ("connections/app.yaml", SERVER + "statement_timeout: 0s\n", "statement_timeout: Expected `str` matching"),
+        ("connections/app.yaml", SERVER + "tls: maybe\n", "tls: Invalid enum value 'maybe'"),
+        ("connections/app.yaml", SERVER + "tls_ca: ca.pem\ntls: off\n", "tls_ca: is of no use without tls: verify"),
+        ("connections/app.yaml", SERVER.replace("db.internal", "/run/db") + "tls: verify\n", "a socket has no name"),
+        ("datasets/orders.yaml", DATASET.replace("table: orders", "table: orders, schema: s"), "SQLite has none"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(folder: Path, file: str, text: str, said: str) -> None:
@@ -106,3 +123,110 @@ def test_a_folder_that_is_not_there_says_so_and_an_empty_one_defines_nothing(tmp
     write(tmp_path, "datasets/orders.yaml", "x")
     (tmp_path / "datasets/orders.yaml").write_bytes(b"\xff")
     assert mistakes(tmp_path) == ("datasets/orders.yaml: cannot be read: it is not UTF-8",)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+@pytest.mark.parametrize("password", ["Kn0rr!", "x${secret:app}", "${secret:App}", "${secret:}", "${env:app}"])
+def test_a_password_in_a_file_is_a_mistake_that_names_the_way_out_and_quotes_nothing(
+    folder: Path, kind: str, password: str
+) -> None:
+    write(folder, "connections/app.yaml", SERVER.replace("postgresql", kind) + f"password: '{password}'\n")
+    (said,) = mistakes(folder)
+    assert said.startswith("connections/app: password: stands in the file itself")
+    assert "${secret:app}" in said
+    assert "SLUICE_SECRET_APP" in said
+    assert password not in said.replace("${secret:app}", "")
+
+
+@pytest.mark.parametrize(
+    ("host", "tls", "verifies"),
+    [
+        ("db.internal", "", True),
+        ("10.0.0.1", "", True),
+        ("127.0.0.1", "", False),
+        ("::1", "", False),
+        ("localhost", "", False),
+        ("/run/postgresql", "", False),
+        ("127.0.0.1.evil.example", "", True),
+        ("db.internal", "tls: off\n", False),
+        ("db.internal", "tls: 'off'\n", False),
+        ("127.0.0.1", "tls: on\n", True),
+        ("127.0.0.1", "tls: verify\n", True),
+    ],
+)
+def test_a_server_on_another_machine_has_to_prove_its_name(
+    folder: Path, host: str, tls: str, *, verifies: bool
+) -> None:
+    write(folder, "connections/app.yaml", SERVER.replace("db.internal", f"'{host}'") + tls)
+    connection = load_definitions(folder).connections["app"]
+    assert isinstance(connection, PostgresqlConnection)
+    assert connection.verifies is verifies
+    assert connection.statement_timeout_s == 3600
+
+
+def test_a_table_is_named_with_its_schema_before_the_first_dot() -> None:
+    def place(table: str, schema: str | None = None) -> tuple[str | None, str]:
+        return TableSource(connection="c", table=table, schema=schema, key=("id",)).place
+
+    assert place("orders") == (None, "orders")
+    assert place("public.orders") == ("public", "orders")
+    assert place("public.a.b") == ("public", "a.b")
+    assert place("a.b", "public") == ("public", "a.b")
+    assert place(".orders") == (None, ".orders")
+
+
+@pytest.mark.parametrize(
+    ("kind", "package", "extra"), [("postgresql", "asyncpg", "postgresql"), ("mysql", "pymysql", "mysql")]
+)
+def test_a_driver_that_is_not_installed_is_named_with_its_command(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str, package: str, extra: str
+) -> None:
+    write(folder, "connections/app.yaml", SERVER.replace("postgresql", kind))
+    monkeypatch.setitem(sys.modules, package, None)
+    found = load_definitions(folder)
+    with pytest.raises(SourceError, match=rf"pip install 'sluice\[{extra}\]'"):
+        found.source_of(found.find("orders")).count(1)
+
+
+def test_a_secret_is_looked_for_when_the_source_is_opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder, "connections/app.yaml", SERVER + "password: ${secret:shop-db}\n")
+    found = load_definitions(folder)
+    reading = found.source_of(found.find("orders"))
+    with pytest.raises(
+        SourceError, match="there is no secret shop-db: set SLUICE_SECRET_SHOP_DB, or SLUICE_SECRETS_DIR"
+    ):
+        reading.count(1)
+    monkeypatch.setenv("SLUICE_SECRETS_DIR", str(folder))
+    with pytest.raises(SourceError, match=r"SLUICE_SECRET_SHOP_DB is not set, and .*shop-db cannot be read"):
+        reading.count(1)
+    (folder / "shop-db").write_text("of a file \n")
+    assert find_secret("${secret:shop-db}") == Secret("of a file ")
+    monkeypatch.setenv("SLUICE_SECRET_SHOP_DB", "of a variable")
+    assert find_secret("${secret:shop-db}") == Secret("of a variable")
+    assert find_secret("") == NO_SECRET
+    assert settings_from({"SLUICE_SECRET_SHOP_DB": "x", "SLUICE_SECRETS_DIR": "y"}, None) == settings_from({}, None)
+
+
+def test_the_connection_to_a_server_that_the_page_shows_is_one(folder: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs/datasets.md").read_text(encoding="utf-8")
+    (shown,) = [block for block in text.split("```")[1::2] if "connections/crm.yaml" in block]
+    write(folder, "connections/crm.yaml", shown.removeprefix("yaml\n"))
+    found = load_definitions(folder).connections["crm"]
+    assert isinstance(found, PostgresqlConnection)
+    assert (found.verifies, found.statement_timeout_s, found.port) == (True, 1800, 5432)
+
+
+def test_a_mistake_in_the_folder_puts_a_reading_off_and_a_connection_that_is_gone_ends_it(folder: Path) -> None:
+    pulled = Pulled(dataset="orders", version="v", connection="app", table="orders", key=("id",), consistency="key")
+    open_source = opens_sources(folder)
+    open_source(pulled)
+    write(folder, "datasets/typo.yaml", "dataset: [")
+    with pytest.raises(SourceUnavailable, match="typo"):
+        open_source(pulled)
+    (folder / "datasets/typo.yaml").unlink()
+    (folder / "datasets/orders.yaml").unlink()
+    open_source(pulled)
+    (folder / "connections/app.yaml").unlink()
+    with pytest.raises(SourceError) as caught:
+        open_source(pulled)
+    assert not isinstance(caught.value, SourceUnavailable)

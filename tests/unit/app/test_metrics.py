@@ -14,7 +14,7 @@ from sluice.app.telemetry.process_gauges import DiskGauge, resident_bytes
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.ports.store_errors import OutcomeUnknown
-from sluice.usecases.composing.compose_export import Outcome
+from sluice.usecases.lease import Outcome
 from sluice.usecases.upkeep.sweep_tasks import Swept
 from tests.support.fake_clock import START, FakeClock
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.api.auth import KeysMissingError
+from sluice.api.loopback import KeysMissingError
 from sluice.app.settings.validation import SettingsError
 from sluice.cli.explain import WHAT_TO_DO, explained
 from sluice.cli.failures import EXTRAS, describe

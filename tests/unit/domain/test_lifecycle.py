@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 from sluice.adapters.memory.tasks import MemoryTasks
-from sluice.domain import lifecycle, shared_result
+from sluice.domain import lifecycle, reading, shared_result
 from sluice.domain.attempts import (
     COMPOSE,
+    PULL,
     STORE_FAULTS,
     ComposeProgress,
     Failure,
@@ -30,7 +31,7 @@ from sluice.domain.manifest import Claim, Manifest
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec, TableSpec
-from sluice.domain.task import Phase, Result, State, Task, TaskFields
+from sluice.domain.task import LIVE, Phase, Result, State, Task, TaskFields
 from sluice.ports.store_errors import OutcomeUnknown, StoreFull, StoreRefused
 
 NOW = 1_700_000_000.0
@@ -71,7 +72,7 @@ STEPS: dict[str, tuple[Step, tuple[State, ...]]] = {
     "seal": (lambda task: lifecycle.seal(task, MANIFEST, now=NOW, timings=TIMINGS), (State.OPEN,)),
     "cancel": (
         lambda task: lifecycle.cancel(task, now=NOW, timings=TIMINGS),
-        (State.OPEN, State.SEALED, State.COMPOSING),
+        (State.OPEN, *sorted(LIVE)),
     ),
     "delete": (
         lambda task: lifecycle.delete(task, now=NOW),
@@ -80,6 +81,24 @@ STEPS: dict[str, tuple[Step, tuple[State, ...]]] = {
     "acquire": (
         lambda task: lifecycle.acquire(COMPOSE, task, owner="me", now=NOW, timings=TIMINGS),
         (State.SEALED, State.COMPOSING),
+    ),
+    "read_anew": (
+        lambda task: reading.read_anew(
+            msgspec.structs.replace(task, batches_received=2), epoch=task.epoch, now=NOW, timings=TIMINGS
+        ),
+        (State.READING,),
+    ),
+    "seal_read": (
+        lambda task: reading.seal_read(task, MANIFEST, epoch=task.epoch, now=NOW, timings=TIMINGS),
+        (State.READING,),
+    ),
+    "begin_to_read": (
+        lambda task: lifecycle.acquire(PULL, task, owner="me", now=NOW, timings=TIMINGS),
+        (State.WAITING, State.READING),
+    ),
+    "stop_to_read": (
+        lambda task: lifecycle.release(PULL, task.epoch, FAILURE, strikes=2, now=NOW, timings=TIMINGS),
+        (State.READING,),
     ),
     "heartbeat": (
         lambda task: lifecycle.heartbeat(COMPOSE, task.epoch, PROGRESS, now=NOW, timings=TIMINGS),
@@ -107,15 +126,12 @@ STEPS: dict[str, tuple[Step, tuple[State, ...]]] = {
     ),
     "fail": (
         lambda task: lifecycle.fail(Guard(state=task.state, epoch=task.epoch), FAILURE, now=NOW, timings=TIMINGS),
-        (State.SEALED, State.COMPOSING),
+        tuple(sorted(LIVE)),
     ),
-    "postpone": (lambda task: lifecycle.postpone(task, now=NOW), (State.SEALED,)),
-    "trigger_again": (
-        lambda task: lifecycle.trigger_again(task, now=NOW, timings=TIMINGS),
-        (State.SEALED, State.COMPOSING),
-    ),
-    "wait_free": (lambda task: lifecycle.wait_free(task, timings=TIMINGS), (State.COMPOSING,)),
-    "make_due": (lambda task: lifecycle.make_due(task, now=NOW), (State.SEALED, State.COMPOSING)),
+    "postpone": (lambda task: lifecycle.postpone(task, now=NOW), (State.WAITING, State.SEALED)),
+    "trigger_again": (lambda task: lifecycle.trigger_again(task, now=NOW, timings=TIMINGS), tuple(sorted(LIVE))),
+    "wait_free": (lambda task: lifecycle.wait_free(task, timings=TIMINGS), (State.READING, State.COMPOSING)),
+    "make_due": (lambda task: lifecycle.make_due(task, now=NOW), tuple(sorted(LIVE))),
     "expire_idle": (lambda task: lifecycle.expire_idle(task, now=NOW), (State.OPEN,)),
     "expire_result": (lambda _: lifecycle.expire_result(now=NOW, timings=TIMINGS), (State.COMPLETED,)),
     "next_garbage_round": (next_round, (State.COMPLETED, State.FAILED, State.CANCELLED, State.EXPIRED)),
@@ -145,10 +161,10 @@ CASES = [
 def test_every_step_is_in_the_table_above() -> None:
     made = {
         name
-        for name, value in (vars(lifecycle) | vars(shared_result)).items()
+        for name, value in (vars(lifecycle) | vars(reading) | vars(shared_result)).items()
         if isfunction(value) and not name.startswith("_") and get_type_hints(value).get("return") in STEP_TYPES
     }
-    assert made == STEPS.keys()
+    assert made | {"begin_to_read", "stop_to_read"} == STEPS.keys()
 
 
 STEP_TYPES = (Transition, Transition | None)
@@ -158,6 +174,7 @@ def test_every_legal_step_is_taken_by_a_function_and_every_function_takes_legal_
     taken = {(step.guard.state, step.target) for make, states in STEPS.values() for step in map(make, map(row, states))}
     new = {
         (None, lifecycle.open_task(REF, PARAMS, now=NOW, timings=TIMINGS).state),
+        (None, reading.open_waiting(REF, PARAMS, now=NOW, timings=TIMINGS).state),
         (None, lifecycle.open_sealed(REF, PARAMS, MANIFEST, now=NOW, timings=TIMINGS).state),
     }
     assert taken | new == TRANSITIONS.keys()
@@ -166,10 +183,10 @@ def test_every_legal_step_is_taken_by_a_function_and_every_function_takes_legal_
 def test_each_step_demands_the_fence_that_the_protocol_page_gives_it() -> None:
     """The page's table in other words: what a concurrent step must have changed for this one to be refused."""
     rev, epoch = Fence(rev=True), Fence(epoch=True)
-    by_both = {(state, State.CANCELLED) for state in (State.OPEN, State.SEALED, State.COMPOSING)}
+    by_both = {(state, State.CANCELLED) for state in (State.OPEN, *LIVE)}
     by_rev = {(State.OPEN, State.OPEN), (State.OPEN, State.SEALED), (State.OPEN, State.EXPIRED)}
     by_rev |= {(state, state) for state in State if state.terminal}
-    by_nothing = {(None, State.OPEN), (None, State.SEALED), (State.COMPLETED, State.EXPIRED)}
+    by_nothing = {(None, State.OPEN), (None, State.WAITING), (None, State.SEALED), (State.COMPLETED, State.EXPIRED)}
     for step, fence in TRANSITIONS.items():
         expected = rev if step in by_rev else Fence() if step in by_nothing else epoch
         assert fence == (Fence(rev=True, epoch=True) if step in by_both else expected), step
@@ -191,7 +208,7 @@ def test_a_step_that_was_taken_shows_in_the_row_and_one_that_was_not_may_still_l
     tasks, task = MemoryTasks(), row(state)
     tasks.create(task)
     step = STEPS[name][0](task)
-    moved = step.target is not state or name in {"acquire", "heartbeat"}
+    moved = step.target is not state or name in {"acquire", "begin_to_read", "heartbeat"}
     assert step.guard.fits(task)
     if name not in {"heartbeat", "delete"}:
         assert not step.is_mine(task)

@@ -100,6 +100,8 @@ def test_the_time_to_go_is_that_of_the_pace_so_far(task: Task, seconds: int | No
 def test_only_what_waits_for_a_composer_is_queued() -> None:
     assert {state: status_of(row(state)) for state in State} == {
         State.OPEN: Status.PROCESSING,
+        State.WAITING: Status.QUEUED,
+        State.READING: Status.PROCESSING,
         State.SEALED: Status.QUEUED,
         State.COMPOSING: Status.PROCESSING,
         State.COMPLETED: Status.COMPLETED,

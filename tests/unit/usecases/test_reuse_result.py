@@ -25,8 +25,9 @@ from sluice.ports.store_errors import NoSuchObject, OutcomeUnknown
 from sluice.ports.task_store import TaskStore
 from sluice.tables.batch import Batch
 from sluice.usecases.apply_transition import apply_transition
-from sluice.usecases.composing.compose_export import Outcome, compose_export
+from sluice.usecases.composing.compose_export import compose_export
 from sluice.usecases.composing.reuse_result import find_result
+from sluice.usecases.lease import Outcome
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.reading.make_link import make_link
 from sluice.usecases.sending.cancel_export import delete_export

@@ -11,6 +11,7 @@ from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
+from sluice.domain.reading import Reading
 from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.ports.clock import Clock, Randomness
 from sluice.ports.journal import Journal
@@ -127,8 +128,8 @@ class RetryingTasks:
     def create(self, task: Task) -> bool:
         return self._tasks.create(task)
 
-    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
-        return self._tasks.claim(ref, claim, at=at, due_at=due_at)
+    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float, reading: Reading | None = None) -> bool:
+        return self._tasks.claim(ref, claim, at=at, due_at=due_at, reading=reading)
 
     def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
         return self._tasks.update(ref, guard, fields)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Iterable
+from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
@@ -22,6 +23,18 @@ _ID_CHARS = 12
 
 # The prefix lets scanners of code and logs find a key that got where it must not be.
 _KEY = re.compile(rf"slc_(?P<id>[a-z2-7]{{{_ID_CHARS}}})_(?P<secret>[a-z2-7]{{52}})", re.ASCII)
+
+
+class Refusal(StrEnum):
+    """Why a caller was turned away. For the journal alone."""
+
+    MISSING = "missing"
+    MALFORMED = "malformed"
+    UNKNOWN_KEY = "unknown_key"
+    WRONG_SECRET = "wrong_secret"  # noqa: S105  # a reason, no password
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    TOKEN = "token"  # noqa: S105  # a reason, no password
 
 
 class PresentedKey(NamedTuple):

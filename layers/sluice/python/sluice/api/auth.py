@@ -9,15 +9,16 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from threading import Event as Signal
 from threading import Lock
 
-from sluice.api.api_keys import read_key
+from sluice.api.api_keys import Refusal, read_key
+from sluice.api.users import VerifiesTokens
 from sluice.domain.api_key import ApiKey, Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TenantId
+from sluice.domain.user import User
 from sluice.ports.clock import Clock
 from sluice.ports.journal import Journal
 from sluice.ports.key_store import Keys, KeyStore
@@ -29,6 +30,8 @@ HEADER_CHARS_MAX = 512
 LOCAL_TENANT = TenantId("local")
 NO_KEY = "none"
 """In place of a key's id while there are no keys."""
+USERS = "users"
+"""In place of a key's id for users who come with a token."""
 
 TENANTS_MAX = 10_000
 TENANT_SHARE = 0.5
@@ -40,21 +43,6 @@ _NO_SECRET = "0" * 64
 """Compared with when there is no such key, so that an unknown id costs what a wrong secret costs."""
 
 
-class Refusal(StrEnum):
-    """Why a caller was turned away. For the journal alone."""
-
-    MISSING = "missing"
-    MALFORMED = "malformed"
-    UNKNOWN_KEY = "unknown_key"
-    WRONG_SECRET = "wrong_secret"  # noqa: S105  # a reason, no password
-    REVOKED = "revoked"
-    EXPIRED = "expired"
-
-
-class KeysMissingError(Exception):
-    """The service would let every caller in, or none."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """A caller that proved who it is."""
@@ -62,6 +50,8 @@ class Principal:
     tenant: TenantId
     key_id: str
     scopes: frozenset[Scope]
+    user: User | None = None
+    """For whom it calls, where its credential is that of a user."""
 
     def may(self, scope: Scope) -> bool:
         """Whether the caller may do what needs ``scope``."""
@@ -76,7 +66,11 @@ class Principal:
 class KeyRing:
     """Knows callers by the keys of a store, as the store has them at each request. Safe to use from any thread."""
 
-    def __init__(self, store: KeyStore, *, clock: Clock, journal: Journal) -> None:
+    def __init__(
+        self, store: KeyStore, *, clock: Clock, journal: Journal, tokens: VerifiesTokens | None = None
+    ) -> None:
+        """``tokens`` are those of users, who may call for their datasets and for nothing else."""
+        self._tokens = tokens
         self._store = store
         self._clock = clock
         self._journal = journal
@@ -94,6 +88,8 @@ class KeyRing:
 
     def authenticate(self, header: str | None) -> Principal:
         """Read ``Bearer slc_…``. Raises UNAUTHENTICATED, with one and the same answer for all causes."""
+        if self._tokens is not None and header is not None and self.is_token(header):
+            return self._authenticate_user(self._tokens, header)
         presented = None
         if header is not None and len(header) <= HEADER_CHARS_MAX:
             scheme, _, text = header.partition(" ")
@@ -110,6 +106,18 @@ class KeyRing:
         if key.expires_at and self._clock.now() >= key.expires_at:
             raise self._refuse(Refusal.EXPIRED, key.key_id)
         return Principal(tenant=key.tenant, key_id=key.key_id, scopes=frozenset(key.scopes))
+
+    def is_token(self, header: str | None) -> bool:
+        """Whether it may be a user's token, which is verified then, and no key."""
+        return self._tokens is not None and header is not None and header.count(".") == 2  # noqa: PLR2004 - a JWT's
+
+    def _authenticate_user(self, tokens: VerifiesTokens, header: str) -> Principal:
+        scheme, _, text = header.partition(" ")
+        verified = tokens.verify(text.strip(" ")) if scheme.casefold() == "bearer" else None
+        if verified is None:
+            raise self._refuse(Refusal.TOKEN)
+        scopes = frozenset({Scope.ACT_FOR})
+        return Principal(tenant=verified.tenant, key_id=USERS, scopes=scopes, user=verified.user)
 
     def _index(self) -> dict[str, ApiKey]:
         keys = self._store.read()
@@ -139,7 +147,7 @@ class OpenRing:
         return not self._ring.has_keys()
 
     def authenticate(self, header: str | None) -> Principal:
-        if self._ring.has_keys():
+        if self._ring.has_keys() or self._ring.is_token(header):
             return self._ring.authenticate(header)
         return Principal(tenant=LOCAL_TENANT, key_id=NO_KEY, scopes=frozenset({Scope.ADMIN}))
 
@@ -372,19 +380,6 @@ class AccessControl:
             )
         principal.require(scope)
         return principal
-
-
-def require_keys_unless_loopback(host: str, ring: KeyRing | OpenRing) -> None:
-    """Raise ``KeysMissingError`` when the service would listen on ``host`` for strangers, or for no caller."""
-    if ring.has_keys():
-        return
-    if isinstance(ring, KeyRing):
-        raise KeysMissingError("no API key exists, so nobody could call; make one: sluice keys add TENANT")
-    if not is_loopback(host):
-        raise KeysMissingError(
-            f"listening on {host} without an API key would let everybody in; "
-            "make a key (sluice keys add TENANT) or listen on 127.0.0.1"
-        )
 
 
 def is_loopback(host: str) -> bool:

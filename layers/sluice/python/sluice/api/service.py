@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore
 
 from sluice.api.auth import AccessControl, DecodingTurns, KeyRing, OpenRing, RateLimiter, Shares
+from sluice.domain.dataset import Dataset
 from sluice.domain.limits import KIB
 from sluice.ports.bundle import Ports
 from sluice.usecases.params_cache import ParamsCache
@@ -39,12 +41,21 @@ class Service:
     """How long an open waits for room in the queue, without a thread that another call needs."""
     waiting: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(WAITING_MAX))
     """Opens over gRPC that wait, a thread each; more are refused at once."""
+    datasets: Callable[[], Mapping[str, Dataset]] = dict
+    """The tables that users may have as files, by name, as they are defined now."""
     lists: Shares = field(default_factory=lambda: Shares(LISTS_MAX, share=LISTS_OF_TENANT / LISTS_MAX, what="lists"))
     """Lists over gRPC that are read."""
 
     @classmethod
     def over(
-        cls, ports: Ports, ring: KeyRing | OpenRing, *, rate_per_s: float, burst: int, admit_timeout_s: float = 0
+        cls,
+        ports: Ports,
+        ring: KeyRing | OpenRing,
+        *,
+        rate_per_s: float,
+        burst: int,
+        admit_timeout_s: float = 0,
+        datasets: Callable[[], Mapping[str, Dataset]] = dict,
     ) -> Service:
         """Build the service of a process; ``rate_per_s`` and ``burst`` are those of ``RateLimiter``."""
         limiter = RateLimiter(clock=ports.clock, journal=ports.journal, per_s=rate_per_s, burst=burst)
@@ -53,4 +64,5 @@ class Service:
             params_cache=ParamsCache(ports),
             access=AccessControl(ring, limiter, ports.journal),
             admit_timeout_s=admit_timeout_s,
+            datasets=datasets,
         )

@@ -25,6 +25,7 @@ from sluice.adapters.owned_store import elsewhere, is_other_kind
 from sluice.adapters.sqlite.schema import forget_identity, may_have_objects, read_place
 from sluice.app.backends import BACKUP_MARKER, LINK_SECRET_FILE, OBJECTS_FOLDER, TASKS_FILE, objects_place
 from sluice.app.settings.validation import Settings
+from sluice.app.telemetry.audit import AUDIT_FILE
 
 _KEYS = "keys.json"
 _FORMAT = 1
@@ -84,6 +85,7 @@ def back_up(settings: Settings, target: Path) -> Copied:
         objects += 1
     has_keys = _copy_if_there(settings.api_keys_path, target / _KEYS)
     _copy_if_there(source / LINK_SECRET_FILE, target / LINK_SECRET_FILE)
+    _copy_if_there(source / AUDIT_FILE, target / AUDIT_FILE)
     _sync_folders(target)
     _mark(target, _Marker(_FORMAT, tasks, objects, size))
     return Copied(tasks, objects, size, "copied" if has_keys else "none")

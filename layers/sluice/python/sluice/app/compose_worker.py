@@ -1,4 +1,4 @@
-"""The composer as a process: reads requests from standard input, composes, answers on standard output.
+"""The worker as a process: takes requests on standard input, reads sources and composes, answers on standard output.
 
 Started by ``WorkerPool``; imports neither the command line nor the servers, to keep its memory small.
 """
@@ -12,20 +12,27 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 
 from sluice.adapters.system_clock import SystemClock
+from sluice.adapters.thread_pool import ThreadedPool
 from sluice.adapters.workers.process import BEAT_S, READY, ComposeReply, ComposeRequest
 from sluice.app.backends import open_ports
-from sluice.app.settings.validation import load_settings
+from sluice.app.secrets import find_key
+from sluice.app.settings.validation import Settings, load_settings
 from sluice.app.telemetry.log_lines import JournalLines
 from sluice.app.telemetry.process_gauges import peak_resident_bytes
 from sluice.app.writer_imports import load_writers
 from sluice.domain.events import Event, Level
-from sluice.ports.bundle import Ports
+from sluice.domain.pulled import Pulled
+from sluice.ports.bundle import Ports, no_sources
 from sluice.ports.log_context import bound_context
+from sluice.ports.source import Source
 from sluice.usecases.composing.compose_export import compose_export
+from sluice.usecases.pulling.read_source import read_and_compose
 
 CRASHED = "crashed"
 """The outcome of an unforeseen error; the task was given back before."""
@@ -47,7 +54,10 @@ def main() -> None:
         # Every event goes to the parent, which logs by its own level and feeds its metrics.
         journal = JournalLines(write, clock=SystemClock(), level=Level.DEBUG, component="composer")
         given = msgspec.json.decode(sys.stdin.buffer.readline(), type=dict[str, object])
-        with open_ports(load_settings(None, given), journal) as ports:
+        settings = load_settings(None, given)
+        with open_ports(settings, journal) as opened:
+            open_source = open_source_of(settings)
+            ports = replace(opened, open_source=open_source, find_key=find_key, source_pool=ThreadedPool())
             load_writers()
             # What was imported stays; the collector need not look at it again.
             gc.freeze()
@@ -56,13 +66,29 @@ def main() -> None:
                 write(_answer_alive(ports, line, write))
 
 
+def open_source_of(settings: Settings) -> Callable[[Pulled], Source]:
+    """Open the tables of the definitions that the settings name; what reads them is imported then."""
+
+    def open_source(pulled: Pulled) -> Source:
+        if not settings.datasets.definitions:
+            return no_sources(pulled)
+        from sluice.app.definitions import opens_sources  # noqa: PLC0415  # a composer has no need of it
+
+        return opens_sources(Path(settings.datasets.definitions))(pulled)
+
+    return open_source
+
+
 def answer(ports: Ports, line: bytes) -> str:
-    """Compose one task; returns the line that says how it ended."""
+    """Compose one task, or read its rows first; returns the line that says how it ended."""
     request = msgspec.json.decode(line, type=ComposeRequest)
     manifest = request.manifest()
     with bound_context(task_id=manifest.task.task_id):
         try:
-            outcome = compose_export(ports, manifest, owner=request.owner).value
+            if manifest.sha:
+                outcome = compose_export(ports, manifest, owner=request.owner).value
+            else:
+                outcome = read_and_compose(ports, manifest.task, owner=request.owner).value
         except Exception as error:  # noqa: BLE001 - a worker outlives a task that crashes; the error is reported
             ports.journal.record(Event.SYSTEM_ERROR, error=error)
             outcome = CRASHED

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from threading import Lock
+from typing import Any, NamedTuple
 
 import msgspec
 
-from sluice.adapters.sources.sqlite import SqliteSource
-from sluice.app.settings.source import did_you_mean
+from sluice.app.secrets import FOLDER_VARIABLE, find_secret, secret_name
+from sluice.app.settings.source import SECRET_PREFIX, did_you_mean
 from sluice.app.settings.yaml_tree import read_yaml
-from sluice.domain.dataset import Connection, Dataset, DefinitionsError
-from sluice.ports.source import Source
-
-Kind = TypeVar("Kind", bound=msgspec.Struct)
+from sluice.domain.dataset import (
+    Connection,
+    Dataset,
+    DefinitionsError,
+    MysqlConnection,
+    PostgresqlConnection,
+    ServerConnection,
+    SqliteConnection,
+    TableSource,
+)
+from sluice.domain.events import Event
+from sluice.domain.pulled import Condition, Pulled
+from sluice.domain.schema import ColumnType
+from sluice.ports.journal import Journal
+from sluice.ports.source import Source, SourceError, SourceUnavailable
 
 
 class Definitions(NamedTuple):
@@ -31,10 +44,121 @@ class Definitions(NamedTuple):
             raise DefinitionsError([f"{self.folder / 'datasets'}: there is no dataset {name!r}{near}"])
         return self.datasets[name]
 
-    def source_of(self, dataset: Dataset) -> Source:
+    def source_of(self, dataset: Dataset, conditions: Sequence[Condition] = ()) -> Source:
         """The table that the dataset reads; nothing is opened yet."""
-        connection = self.connections[dataset.source.connection]
-        return SqliteSource(self.folder / connection.path, dataset.source, [column.name for column in dataset.columns])
+        return self.table(dataset.source, [column.name for column in dataset.columns], conditions)
+
+    def open_pulled(self, pulled: Pulled) -> Source:
+        """The table that a task reads, as it was defined when the task was opened; where it is, is looked up now.
+
+        Raises ``SourceError`` for a connection that is no longer there.
+        """
+        source = TableSource(
+            connection=pulled.connection,
+            schema=pulled.schema,
+            table=pulled.table,
+            key=pulled.key,
+            consistency=pulled.consistency,
+        )
+        return self.table(source, pulled.columns, pulled.conditions)
+
+    def table(self, source: TableSource, columns: Sequence[str], conditions: Sequence[Condition]) -> Source:
+        """These columns of a table. Raises ``SourceError`` for a connection that is not there."""
+        connection = self.connections.get(source.connection)
+        if connection is None:
+            raise SourceError(f"there is no connection {source.connection} in {self.folder / 'connections'}")
+        return make_source(connection, source, columns, conditions, folder=self.folder)
+
+
+def make_source(
+    connection: Connection,
+    source: TableSource,
+    columns: Sequence[str],
+    conditions: Sequence[Condition] = (),
+    *,
+    folder: Path,
+) -> Source:
+    """Where the table is read from; secrets are looked for when it is opened, drivers too.
+
+    Each is imported for its own connections alone: a command on SQLite loads no driver of a server.
+    """
+    match connection:
+        case PostgresqlConnection():
+            from sluice.adapters.sources.postgresql import PostgresqlSource  # noqa: PLC0415
+
+            password = partial(find_secret, connection.password)
+            return PostgresqlSource(connection, source, columns, conditions, password=password, folder=folder)
+        case MysqlConnection():
+            from sluice.adapters.sources.mysql import MysqlSource  # noqa: PLC0415
+
+            password = partial(find_secret, connection.password)
+            return MysqlSource(connection, source, columns, conditions, password=password, folder=folder)
+        case SqliteConnection():
+            from sluice.adapters.sources.sqlite import SqliteSource  # noqa: PLC0415
+
+            return SqliteSource(folder / connection.path, source, columns, conditions)
+
+
+class DefinitionsFolder:
+    """A folder of definitions as it is now: what is changed in it holds for exports from then on.
+
+    A change with mistakes is recorded, and what was read before holds on. Safe to use from any thread.
+    """
+
+    def __init__(self, folder: Path, journal: Journal) -> None:
+        """Read the folder. Raises ``DefinitionsError``."""
+        self._folder = folder
+        self._journal = journal
+        self._lock = Lock()
+        self._seen = _stamps(folder)
+        self._current = load_definitions(folder)
+
+    def current(self) -> Definitions:
+        """What holds now; the files are looked at, and read if one has changed."""
+        with self._lock:
+            seen = _stamps(self._folder)
+            if seen != self._seen:
+                self._seen = seen
+                try:
+                    self._current = load_definitions(self._folder)
+                except DefinitionsError as error:
+                    self._journal.record(Event.VALIDATION_ERROR, component="definitions", reason=str(error))
+            return self._current
+
+    def datasets(self) -> Mapping[str, Dataset]:
+        """The datasets that hold now, by name."""
+        return self.current().datasets
+
+    def open_pulled(self, pulled: Pulled) -> Source:
+        """As ``Definitions.open_pulled``, by what holds now."""
+        return self.current().open_pulled(pulled)
+
+
+def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    found = {}
+    for path in sorted(folder.glob("*/*.y*ml")):
+        try:
+            status = path.stat()
+        except OSError:
+            continue  # it goes away at this moment
+        found[str(path)] = (status.st_mtime_ns, status.st_size)
+    return found
+
+
+def opens_sources(folder: Path) -> Callable[[Pulled], Source]:
+    """Open the sources of tasks by the definitions of a folder as they are at each call.
+
+    A folder that has a mistake now is a source that is away: it ends no export that was opened before the mistake.
+    """
+
+    def open_source(pulled: Pulled) -> Source:
+        try:
+            found = load_definitions(folder)
+        except DefinitionsError as error:
+            raise SourceUnavailable(str(error)) from error
+        return found.open_pulled(pulled)
+
+    return open_source
 
 
 def load_definitions(folder: Path) -> Definitions:
@@ -44,6 +168,8 @@ def load_definitions(folder: Path) -> Definitions:
         raise DefinitionsError([f"there is no folder {folder}"])
     connections = _read_all(folder / "connections", Connection, "name", problems)
     datasets = _read_all(folder / "datasets", Dataset, "dataset", problems)
+    for name, connection in connections.items():
+        problems += [f"connections/{name}: {problem}" for problem in _mistakes_of_connection(connection)]
     for name, dataset in datasets.items():
         problems += [f"datasets/{name}: {problem}" for problem in _mistakes(dataset, connections)]
     if problems:
@@ -51,8 +177,8 @@ def load_definitions(folder: Path) -> Definitions:
     return Definitions(folder, connections, datasets)
 
 
-def _read_all(folder: Path, kind: type[Kind], name_field: str, problems: list[str]) -> dict[str, Kind]:
-    found: dict[str, Kind] = {}
+def _read_all(folder: Path, kind: Any, name_field: str, problems: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
         place = f"{folder.name}/{path.name}"
         tree = read_yaml(path, place, problems)
@@ -78,16 +204,51 @@ def _worded(error: msgspec.ValidationError) -> str:
     return f"{place.strip('`').removeprefix('$.')}: {text}" if place.strip("`") not in {"", "$"} else text
 
 
+def _mistakes_of_connection(connection: Connection) -> list[str]:
+    """What is wrong with it beyond its form. The password is not quoted, whatever it is."""
+    if not isinstance(connection, ServerConnection):
+        return []
+    found = []
+    if connection.password and secret_name(connection.password) is None:
+        variable = SECRET_PREFIX + connection.name.upper().replace("-", "_")
+        found.append(
+            f'password: stands in the file itself: write "${{secret:{connection.name}}}" here, and give it as the '
+            f"variable {variable} or as a file {connection.name} in the folder {FOLDER_VARIABLE}"
+        )
+    if connection.tls_ca and not connection.verifies:
+        found.append("tls_ca: is of no use without tls: verify")
+    if connection.host.startswith("/") and connection.verifies:
+        found.append("tls: a socket has no name to verify")
+    return found
+
+
 def _mistakes(dataset: Dataset, connections: Mapping[str, Any]) -> list[str]:
     found = []
     if dataset.source.connection not in connections:
         near = did_you_mean(dataset.source.connection, connections)
         found.append(f"source.connection: there is no connection {dataset.source.connection!r}{near}")
+    elif isinstance(connections[dataset.source.connection], SqliteConnection) and dataset.source.schema:
+        found.append("source.schema: a file of SQLite has none")
     names = [column.name for column in dataset.columns]
     labels = [column.spec().name for column in dataset.columns]
     found += [f"columns: {name} is given twice" for name in _twice(names)]
     found += [f"columns: two have the header {label!r}" for label in _twice(labels) if label not in _twice(names)]
     found += [f"source.key: {name} is given twice" for name in _twice(dataset.source.key)]
+    found += [
+        f"columns: {column.name} is masked, so its values are texts: type: string"
+        for column in dataset.columns
+        if column.mask is not None and column.type is not ColumnType.STRING
+    ]
+    found += [
+        f"columns: {column.name} is unmasked by a permission, but has no mask"
+        for column in dataset.columns
+        if column.unmask_with is not None and column.mask is None
+    ]
+    found += [
+        f"columns: {column.name} needs mask: hash and hash_key together"
+        for column in dataset.columns
+        if (column.mask == "hash") != (column.hash_key is not None)
+    ]
     return found
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -21,16 +22,20 @@ from sluice.api.auth import LOCAL_TENANT
 from sluice.api.http.routes.health import HealthApp, HealthChecks
 from sluice.api.http.server.forwarded import forwarded_url
 from sluice.app.backends import backend_of, open_ports
+from sluice.app.definitions import DefinitionsFolder
+from sluice.app.secrets import find_key
 from sluice.app.servers import Servers, open_servers
 from sluice.app.settings.validation import Settings, settings_for_child
+from sluice.app.telemetry.audit import AUDIT_FILE, AuditFile
 from sluice.app.telemetry.log_lines import replay_line
 from sluice.app.telemetry.metrics import CONTENT_TYPE
 from sluice.app.telemetry.telemetry import Telemetry, open_telemetry
+from sluice.domain.dataset import Dataset
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import OUTPUT_PREFIX, ManifestRef, TaskRef, TenantId, task_id_from_bytes
 from sluice.domain.limits import DAY_S
-from sluice.ports.bundle import Ports
+from sluice.ports.bundle import Ports, no_sources
 from sluice.ports.journal import Journal
 from sluice.ports.store_errors import StoreError, StoreFull
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
@@ -69,7 +74,7 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
     """
     url, backend = PublicUrl(settings), backend_of(settings)
     with ExitStack() as stack:
-        telemetry = stack.enter_context(open_telemetry(settings))
+        telemetry = stack.enter_context(open_telemetry(settings, audit=place_of_audit(settings)))
         journal = telemetry.journal
         for warning in warnings:
             journal.record(Event.SETTING_RENAMED, note=warning)
@@ -87,6 +92,9 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
         ports = stack.enter_context(
             open_ports(settings, journal, invoker=pool, admission=pool, links=links, checks_owner=True)
         )
+        definitions = open_definitions(settings, journal)
+        open_source = definitions.open_pulled if definitions else no_sources
+        ports = replace(ports, open_source=open_source, find_key=find_key)
         pool.rescue_with(partial(rescue, ports))
         started = stack.enter_context(ExitStack())
         stack.callback(pool.drain, deadline_s=settings.server.shutdown_grace_s)
@@ -94,15 +102,20 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
         interval_s = settings.concurrency.sweep_interval_s
         memory = SweepMemory(queued=lambda: pool.waiting, leave_s=2 * interval_s)
         stop_s = settings.server.shutdown_grace_s
-        rows = backend.tasks_file(settings)
-        walked = rows and rows.with_name(WALKED_FILE)
-        sweeper = SweeperLoop(
-            ports, interval_s=interval_s, tidy=tidy, memory=memory, stop_s=stop_s, walked=walked or None
-        )
+        walked = place_of_walks(settings)
+        sweeper = SweeperLoop(ports, interval_s=interval_s, tidy=tidy, memory=memory, stop_s=stop_s, walked=walked)
         health = build_health(settings, ports, telemetry, pool, sweeper, disk)
         watches = backend.open_watches(settings, url)
         servers = stack.enter_context(
-            open_servers(settings, ports, telemetry, links=links, watches=watches, health=health)
+            open_servers(
+                settings,
+                ports,
+                telemetry,
+                links=links,
+                watches=watches,
+                health=health,
+                datasets=partial(audited_datasets, definitions, telemetry.audit) if definitions else dict,
+            )
         )
         url.http_port = servers.http_port
         sweeper.start()
@@ -110,6 +123,31 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
         journal.record(Event.SERVICE_STARTED, **servers._asdict())
         started.callback(journal.record, Event.SERVICE_STOPPED)
         yield RunningService(servers, url())
+
+
+def open_definitions(settings: Settings, journal: Journal) -> DefinitionsFolder | None:
+    """The tables that the settings define; None where they define none. Raises ``DefinitionsError``."""
+    folder = settings.datasets.definitions
+    return DefinitionsFolder(Path(folder), journal) if folder else None
+
+
+def place_of_walks(settings: Settings) -> Path | None:
+    """The file whose time says when the stores were compared last; None where no directory is here."""
+    rows = backend_of(settings).tasks_file(settings)
+    return None if rows is None else rows.with_name(WALKED_FILE)
+
+
+def place_of_audit(settings: Settings) -> Path | None:
+    """Where the audit of datasets is kept; None where there are none, or no directory of this machine."""
+    is_kept = settings.datasets.definitions and backend_of(settings).tasks_file(settings) is not None
+    return settings.data_directory / AUDIT_FILE if is_kept else None
+
+
+def audited_datasets(definitions: DefinitionsFolder, audit: AuditFile | None) -> Mapping[str, Dataset]:
+    """What holds now. Raises as ``AuditFile.check``: what could not be recorded is not given."""
+    if audit is not None:
+        audit.check()
+    return definitions.datasets()
 
 
 SERVING = frozenset({"http-server", "sweeper"})
@@ -211,8 +249,9 @@ def build_health(
             detail = "no caller is let in: see the log, or sluice keys list"
             raise SluiceError(ErrorCode(error.code_shown), detail) from error
 
+    audit = {} if telemetry.audit is None else {"audit": telemetry.audit.check}
     checks = HealthChecks(
-        ready={"queue": room, "disk": room_on_disk, "composers": pool.check, "sweeper": sweeper.check},
+        ready={"queue": room, "disk": room_on_disk, "composers": pool.check, "sweeper": sweeper.check, **audit},
         dependencies={"objects": objects, "tasks": tasks, "keys": keys},
         interval_s=settings.monitoring.health_check_interval_s,
     )

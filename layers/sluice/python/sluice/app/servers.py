@@ -6,7 +6,7 @@ import ctypes
 import resource
 import ssl
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from sluice.adapters.directory.links import LocalLinks, WatchAddresses
-from sluice.api.auth import KeyRing, OpenRing, require_keys_unless_loopback
+from sluice.api.auth import KeyRing, OpenRing
 from sluice.api.grpc.dispatch import Observe
 from sluice.api.grpc.server import GrpcLimits, GrpcServer, TlsFiles
 from sluice.api.http.app import RouteSet, build_http_app
@@ -26,10 +26,13 @@ from sluice.api.http.bodies.body import BodyTimeouts
 from sluice.api.http.routes.health import HealthApp
 from sluice.api.http.server.middleware import SiteMiddleware
 from sluice.api.http.server.server import HttpServer, ListenOn
+from sluice.api.loopback import require_keys_unless_loopback
 from sluice.api.service import Service
+from sluice.api.users import TokenRules, UserTokens
 from sluice.app.backends import backend_of
 from sluice.app.settings.validation import Settings, SettingsError
 from sluice.app.telemetry.telemetry import Telemetry
+from sluice.domain.dataset import Dataset
 from sluice.domain.limits import KIB
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import choose_request_id
@@ -65,6 +68,7 @@ def open_servers(
     links: LocalLinks | None,
     watches: WatchAddresses | None,
     health: HealthApp,
+    datasets: Callable[[], Mapping[str, Dataset]] = dict,
 ) -> Iterator[Servers]:
     """Listen until the context ends, then drain all ports at once within ``server.shutdown_grace_s``.
 
@@ -80,6 +84,7 @@ def open_servers(
         rate_per_s=settings.security.rate_limit_per_s,
         burst=settings.security.rate_limit_burst,
         admit_timeout_s=settings.concurrency.queue_timeout_s,
+        datasets=datasets,
     )
     closing = threading.Event()
     hosts = frozenset(filter(None, (settings.server.host, urlsplit(settings.server.public_url).hostname)))
@@ -123,8 +128,33 @@ def _start(setting: str, server: GrpcServer | HttpServer) -> int:
 
 def open_ring(settings: Settings, ports: Ports) -> KeyRing | OpenRing:
     """Who may call, by the keys in their store."""
-    ring = KeyRing(backend_of(settings).open_keys(settings), clock=ports.clock, journal=ports.journal)
+    keys, tokens = backend_of(settings).open_keys(settings), open_tokens(settings)
+    ring = KeyRing(keys, clock=ports.clock, journal=ports.journal, tokens=tokens)
     return ring if settings.security.auth_required else OpenRing(ring)
+
+
+def open_tokens(settings: Settings) -> UserTokens | None:
+    """What verifies the tokens of users; None where none are accepted. Raises ``SettingsError``."""
+    security = settings.security
+    if not security.jwt_secret and not security.jwt_keys:
+        return None
+    rules = TokenRules(
+        secret=security.jwt_secret,
+        keys_file=security.jwt_keys,
+        audience=security.jwt_audience,
+        issuer=security.jwt_issuer,
+        user_claim=security.jwt_user_claim,
+        tenant_claim=security.jwt_tenant_claim,
+        permissions_claim=security.jwt_permissions_claim,
+    )
+    try:
+        return UserTokens(rules)
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            ["security.jwt_secret, security.jwt_keys: need the extra, pip install 'sluice[jwt]'"]
+        ) from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise SettingsError([f"security.jwt_secret, security.jwt_keys: {error}"]) from None
 
 
 def _allow_files() -> None:

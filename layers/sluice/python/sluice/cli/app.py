@@ -51,6 +51,7 @@ COMMANDS = {
     "pull": Place("sluice.cli.export.pull", "pull", "Make a file of a table that is defined."),
     "dataset": Place("sluice.cli.dataset_commands", "commands", "See which tables may become files."),
     "task": Place("sluice.cli.task.commands", "commands", "See where exports are, and repair them."),
+    "audit": Place("sluice.cli.audit", "audit", "See who asked for rows of which dataset."),
     "keys": Place("sluice.cli.key_commands", "commands", "Make, list and revoke API keys."),
     "backup": Place("sluice.cli.backup", "backup", "Copy what a service on one machine has, while it serves."),
     "restore": Place("sluice.cli.backup", "restore", "Put a backup where a new service finds it."),

@@ -16,7 +16,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskRef
 from sluice.domain.lifecycle import make_due
-from sluice.domain.task import State
+from sluice.domain.task import LIVE
 from sluice.ports.bundle import Ports
 from sluice.usecases.apply_transition import apply_transition
 
@@ -58,7 +58,7 @@ class SweepInvoker:
     def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:  # noqa: ARG002 - the port's signature
         """Make the task due now; a composer that is at work is not disturbed."""
         task = self._ports.tasks.read(manifest.task) if self._ports else None
-        if self._ports is None or task is None or task.state not in {State.SEALED, State.COMPOSING}:
+        if self._ports is None or task is None or task.state not in LIVE:
             return
         apply_transition(self._ports, task.ref, make_due(task, now=self._ports.clock.now()))
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sluice.app.definitions import load_definitions
+from sluice.app.secrets import find_key
 from sluice.cli.data_options import AsJson
 from sluice.cli.formatting import counted, json_of, lines_of, printable, say
+from sluice.cli.user_options import OPERATOR, Attributes, Permissions, UserName, read_user
+from sluice.domain.options import ExportFormat
 from sluice.ports.source import SourceError
+from sluice.tables.values.masks import find_masks, masked
+from sluice.usecases.pulling.make_params import PullRequest, make_params
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -82,16 +88,21 @@ def preview(
     name: DatasetName,
     definitions: Folder,
     rows: Annotated[int, typer.Option(min=1, max=PREVIEW_ROWS_MAX, help="How many.")] = 20,
+    user: UserName = OPERATOR,
+    permissions: Permissions = None,
+    attributes: Attributes = None,
 ) -> None:
-    """Print the first rows as JSON, one in each line, as a file would have them."""
+    """Print the first rows as JSON, one in each line, as a file of the user would have them."""
     found = load_definitions(definitions)
-    dataset = found.find(name)
-    headers = [column.spec().name for column in dataset.columns]
-    left = rows
-    with found.source_of(dataset).reading() as slices:
+    request = PullRequest(format=ExportFormat.JSONL)
+    params = make_params(found.find(name), read_user(user, permissions, attributes), request)
+    assert params.pulled is not None  # as it was made
+    headers = [column.name for column in params.columns]
+    left, masks = rows, find_masks(params.pulled.masks, find_key)
+    with found.open_pulled(params.pulled).reading() as slices:
         for part in slices:
-            for row in part.rows[:left]:
+            for row in islice(zip(*masked(part.columns, masks), strict=True), left):
                 say(json_of(dict(zip(headers, row, strict=True)), is_line=True))
-            left -= len(part.rows)
+            left -= part.rows
             if left <= 0:
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,18 +11,22 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from sluice.adapters.system_clock import SystemClock
+from sluice.adapters.system_clock import SystemClock, SystemRandomness
+from sluice.app.settings.validation import environment
 from sluice.client import Client, Export, Status
 from sluice.demo.file_check import as_cells, count_equal_cells, csv_rows, sha256_of, xlsx_rows
 from sluice.demo.grpc_sender import COLUMNS as CITY_COLUMNS
 from sluice.demo.grpc_sender import city_rows, push_cities
 from sluice.demo.http_sender import open_orders, push_orders, save_link
 from sluice.demo.order_table import COLUMNS, order_rows
+from sluice.demo.pulled_orders import define_orders, masked_rows, pull_orders, user_token
 from sluice.demo.service_process import WatchedService, watched_service
 
 CLOCK = SystemClock()
 KIND_OF_CITY_COLUMN = {1: "string", 2: "number"}
 COMPOSING = "composing"
+USERS_ROWS = 300_000
+"""Of the table that the service reads itself."""
 LONG_ROWS = 500_000
 """A table of this many rows takes seconds, during which the composer says how far it is."""
 
@@ -37,17 +42,24 @@ def demo(
     console = Console(highlight=False, soft_wrap=True)
     output.mkdir(parents=True, exist_ok=True)
     console.print("[bold]Sluice demo[/]: one service on this machine, its files in one folder, nothing else.\n")
-    with watched_service(output) as service:
+    secret = SystemRandomness().bytes(32).hex() if find_spec("jwt") else ""
+    users_rows = min(rows, USERS_ROWS)
+    definitions = define_orders(output, users_rows) if secret else None
+    made = ("orders.xlsx", "orders.csv", "cities.xlsx", *(("users-orders.xlsx",) if secret else ()))
+    variables = {**environment(), "SLUICE_SECURITY_JWT_SECRET": secret}
+    with watched_service(output, definitions=definitions, variables=variables) as service:
         with Client(f"http://127.0.0.1:{service.http_port}") as client:
             orders(console, service, client, rows=rows, output=output)
         cities(console, service, output=output)
+        if secret:
+            users_orders(console, service, user_token(secret), rows=users_rows, output=output)
         peaks = [int(entry["fields"]["peak_rss_bytes"]) for entry in service.events("MemorySnapshot")]
         deaths, attempts = len(service.events("WorkerDied")), len(service.events("AttemptStarted"))
         console.print(
-            f"\nComposers: {attempts} attempts for 3 files, {deaths} killed; peak memory of a whole composer process"
+            f"\nWorkers: {attempts} attempts for {len(made)} files, {deaths} killed; peak memory of a whole one"
             f" {max(peaks, default=0) / 2**20:.0f} MiB"
         )
-    console.print(f"\nFiles: {', '.join(str(output / name) for name in ('orders.xlsx', 'orders.csv', 'cities.xlsx'))}")
+    console.print(f"\nFiles: {', '.join(str(output / name) for name in made)}")
     console.print(f"The service's log: {output / 'service.log'}")
 
 
@@ -95,6 +107,29 @@ def cities(console: Console, service: WatchedService, *, output: Path) -> None:
     cells = as_cells(rows, [KIND_OF_CITY_COLUMN[kind] for _, kind in CITY_COLUMNS])
     header = [name for name, _ in CITY_COLUMNS]
     _check(console, path, answer.checksum_sha256, found=xlsx_rows(path), header=header, expected=cells)
+
+
+def users_orders(console: Console, service: WatchedService, token: str, *, rows: int, output: Path) -> None:
+    """Have the service read a table itself, for a user who may not see e-mails; what reads it is killed half-way."""
+    killed: list[int] = []
+
+    def kill(read: int) -> None:
+        if not killed and read >= rows // 3:
+            service.kill_workers()
+            killed.append(read)
+            console.print(f"  killed what reads the table (SIGKILL) after {read:,} rows")
+
+    path = output / "users-orders.xlsx"
+    with console.status("pulling a table of SQLite for a user"):
+        pulled = pull_orders(f"http://127.0.0.1:{service.http_port}", token, path, kill)
+    console.print(
+        f"[bold]{path.name}[/]: {pulled.rows:,} rows that no program sent, from the click to the file in"
+        f" {pulled.seconds:.1f} s, {pulled.attempts} attempts"
+    )
+    header, kinds = [column.name for column in COLUMNS], [column.type.value for column in COLUMNS]
+    with console.status(f"reading {path.name} back with python-calamine"):
+        cells = as_cells(masked_rows(rows), kinds)
+        _check(console, path, pulled.sha256, found=xlsx_rows(path), header=header, expected=cells)
 
 
 def _follow(

@@ -6,7 +6,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import NamedTuple
 
-from sluice.api.auth import KeysMissingError
+from sluice.api.loopback import KeysMissingError
 from sluice.app.settings.validation import SettingsError
 from sluice.cli.formatting import printable, printable_lines
 from sluice.client.errors import SluiceApiError

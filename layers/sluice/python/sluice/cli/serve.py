@@ -30,6 +30,9 @@ def serve(
     grpc_port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
     http_port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="0 takes a free one.")] = None,
+    definitions: Annotated[
+        Path | None, typer.Option(help="Folder of tables that users may have as files; see docs/datasets.md.")
+    ] = None,
     ready_file: Annotated[
         Path | None, typer.Option(help="Written with the ports as JSON once the service takes calls.")
     ] = None,
@@ -47,6 +50,7 @@ def serve(
         "server.grpc_port": grpc_port,
         "server.http_port": http_port,
         "monitoring.metrics_port": metrics_port,
+        "datasets.definitions": None if definitions is None else str(definitions),
     }
     warnings: list[str] = []
     settings = load_settings(config, flags, warnings=warnings)

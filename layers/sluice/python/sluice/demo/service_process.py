@@ -6,8 +6,8 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,12 @@ class WatchedService:
             entries = (json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n"))
             return [entry for entry in entries if entry["event"] == name]
 
+    def kill_workers(self) -> None:
+        """Kill all workers, whatever they do."""
+        for started in self.events("WorkerStarted"):
+            with suppress(ProcessLookupError):
+                os.kill(int(started["fields"]["pid"]), signal.SIGKILL)
+
     def kill_composer(self) -> bool:
         """Kill the composer that was started last, as a machine short of memory would."""
         started = self.events("WorkerStarted")
@@ -44,18 +50,25 @@ class WatchedService:
 
 
 @contextmanager
-def watched_service(folder: Path) -> Iterator[WatchedService]:
-    """Start the service over ``folder``/data on free ports; stop it when the context ends."""
+def watched_service(
+    folder: Path, *, definitions: Path | None = None, variables: Mapping[str, str] | None = None
+) -> Iterator[WatchedService]:
+    """Start the service over ``folder``/data on free ports; stop it when the context ends.
+
+    It offers the datasets of ``definitions``, and has the environment ``variables``, or that of this process.
+    """
     ready, log = folder / "ready.json", folder / "service.log"
     command = [*module_command("sluice"), "serve", "--data", str(folder / "data"), "--ready-file", str(ready)]
     command += ["--grpc-port", "0", "--http-port", "0", "--metrics-port", "0"]
     config = folder / "config.yaml"
     config.write_text("logging: {level: DEBUG}\n", encoding="utf-8")
     command += ["--config", str(config)]
+    if definitions is not None:
+        command += ["--definitions", str(definitions)]
     ready.unlink(missing_ok=True)
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own program
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=variables
         )
     try:
         yield WatchedService(process, _ports(process, ready, log), log)

@@ -10,14 +10,18 @@ from sluice.domain.keys import TENANT_ID, TenantId
 
 
 class Scope(StrEnum):
-    """What a key allows. Each scope includes those before it."""
+    """What a key allows. Of the first three each includes those before it."""
 
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
+    ACT_FOR = "act_for"
+    """Calls for users of the application, whom the caller names. Stands beside the others, and is in none of them."""
 
     def includes(self, other: Scope) -> bool:
         """Whether who may do this may do ``other``."""
+        if Scope.ACT_FOR in {self, other}:
+            return self is other
         ranks = list(Scope)
         return ranks.index(self) >= ranks.index(other)
 

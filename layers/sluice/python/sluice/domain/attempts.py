@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from sluice.domain.limits import Timings
-from sluice.domain.task import Phase, State, Task, TaskFields
+from sluice.domain.task import LIVE, Phase, State, Task, TaskFields
 
 DOUBLINGS_MAX = 64
 """More would only be a larger number."""
@@ -68,6 +68,21 @@ class ComposeProgress:
 
 COMPOSE = WorkKind(waiting=State.SEALED, running=State.COMPOSING, begin=ComposeProgress)
 """The chunks of a sealed task become its file."""
+
+
+@dataclass(slots=True)
+class PullProgress:
+    """How far a reading is: its batches say it."""
+
+    def columns(self) -> TaskFields:
+        return {}
+
+    def kept(self) -> TaskFields:
+        return {}
+
+
+PULL = WorkKind(waiting=State.WAITING, running=State.READING, begin=PullProgress)
+"""The rows of a source become the chunks of a task."""
 
 
 class Failure(NamedTuple):
@@ -156,13 +171,15 @@ def _deaths(task: Task) -> int:
 
 
 def _place(task: Task) -> str:
+    if task.state in {PULL.waiting, PULL.running}:
+        return f"{task.batches_received} batches"
     return f"{task.rows_done} rows, {task.parts_done} parts"
 
 
 def due_latest(now: float, timings: Timings) -> float:
     """The latest time at which a live row can be due that a clock near ours wrote; twice that, to be on the safe side.
 
-    Live is what is sealed or composing: no step makes it wait longer than its longest pause.
+    Live is what a worker moves on: no step makes it wait longer than its longest pause.
     """
     lease_s = timings.lease_s + timings.skew_s + timings.backoff_max_s
     return now + 2 * max(lease_s, timings.trigger_grace_s, timings.backoff_max_s, POSTPONE_S)
@@ -170,7 +187,7 @@ def due_latest(now: float, timings: Timings) -> float:
 
 def is_due(task: Task, *, now: float, timings: Timings) -> bool:
     """Whether the sweeper takes the task's next step now, also because a wrong clock put it off for too long."""
-    is_live = task.state in {State.SEALED, State.COMPOSING}
+    is_live = task.state in LIVE
     return task.due_at <= now or (is_live and task.due_at > due_latest(now, timings))
 
 

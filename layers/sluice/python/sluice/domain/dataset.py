@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal, TypeAlias
+import hashlib
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+from typing import Annotated, Literal, Self, TypeAlias
 
+import msgspec
 from msgspec import Meta, Struct
 
+from sluice.domain.limits import DAY_S
+from sluice.domain.pulled import Mask, Value
 from sluice.domain.schema import ColumnSpec, ColumnType
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 """Of a connection or a dataset: lower-case letters, digits, - and _."""
 Identifier = Annotated[str, Meta(min_length=1, max_length=255)]
 """What a database calls a table or a column; any character, since it is always quoted."""
+Port = Annotated[int, Meta(ge=1, le=65_535)]
+TimeZone = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+:/-]{1,64}$")]
+"""As the server names it."""
+Permission = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:*/-]{1,128}$")]
+"""Of users, as the application that vouches for them writes it."""
+Count = Annotated[int, Meta(ge=1)]
 Columns: TypeAlias = Annotated[tuple["DatasetColumn", ...], Meta(min_length=1, max_length=16_384)]
 
 
@@ -32,7 +43,59 @@ class SqliteConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Relative to the folder of the definitions."""
 
 
-Connection: TypeAlias = SqliteConnection
+class ServerConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A database that a server keeps, and as whom it is read."""
+
+    name: Name
+    host: Annotated[str, Meta(min_length=1, max_length=255)]
+    """A name or an address; or a path on this machine, which begins with ``/``, of the server's socket."""
+    database: Identifier
+    user: Identifier
+    password: str = ""
+    """``${secret:name}`` or empty: a secret never stands in a file of definitions."""
+    tls: Literal["verify", "off"] | bool | None = None
+    """None is ``verify`` wherever the connection leaves this machine. YAML reads ``off`` as false, ``on`` as true."""
+    tls_ca: str = ""
+    """A file with the certificates that are trusted in place of the system's; relative to the folder."""
+    timezone: TimeZone
+    """In which points in time are written."""
+    statement_timeout: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,5}(s|m|h)$")] = "1h"
+    """How long one statement may take, as 30s, 5m or 1h; to read a table is one."""
+
+    @property
+    def statement_timeout_s(self) -> int:
+        return int(self.statement_timeout[:-1]) * {"s": 1, "m": 60, "h": 3600}[self.statement_timeout[-1]]
+
+    def within(self, seconds: int) -> Self:
+        """The same connection for statements that take no longer than this."""
+        return msgspec.structs.replace(self, statement_timeout=f"{min(seconds, self.statement_timeout_s)}s")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the connection stays on this machine."""
+        return self.host.startswith("/") or self.host == "localhost" or _is_loopback(self.host)
+
+    @property
+    def verifies(self) -> bool:
+        """Whether the server has to prove by a certificate that it is the one of this name."""
+        return not self.is_local if self.tls is None else self.tls in {True, "verify"}
+
+
+class PostgresqlConnection(ServerConnection, frozen=True, kw_only=True, tag_field="type", tag="postgresql"):
+    """A database of a PostgreSQL server. Where ``host`` is a path, it is of the folder of the socket."""
+
+    port: Port = 5432
+    timezone: TimeZone = "UTC"
+
+
+class MysqlConnection(ServerConnection, frozen=True, kw_only=True, tag_field="type", tag="mysql"):
+    """A database of a MySQL or MariaDB server. Where ``host`` is a path, it is of the socket itself."""
+
+    port: Port = 3306
+    timezone: TimeZone = "+00:00"
+
+
+Connection: TypeAlias = SqliteConnection | PostgresqlConnection | MysqlConnection
 
 
 class TableSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,8 +108,18 @@ class TableSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     connection: Name
     table: Identifier
+    """Of a server also with its schema, in MySQL its database, before the first dot, unless ``schema`` is given."""
+    schema: Identifier | None = None
     key: Annotated[tuple[Identifier, ...], Meta(min_length=1, max_length=16)]
     consistency: Literal["snapshot", "key"] = "snapshot"
+
+    @property
+    def place(self) -> tuple[str | None, str]:
+        """The schema, None where the server knows it by itself, and the table in it."""
+        schema, dot, table = self.table.partition(".")
+        if self.schema is None and dot and schema and table:
+            return schema, table
+        return self.schema, self.table
 
 
 class DatasetColumn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,14 +130,70 @@ class DatasetColumn(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     type: ColumnType = ColumnType.STRING
     format: str = ""
     width: Annotated[int, Meta(ge=0)] = 0
+    permission: Permission | None = None
+    """Without it a user has no such column."""
+    mask: Mask | None = None
+    hash_key: Name | None = None
+    """Of ``mask: hash``, the name of its secret: equal values have equal hashes, found by none who has no key."""
+    unmask_with: Permission | None = None
+    """With it a user sees the values; without it, or where there is none, as ``mask`` writes them."""
 
     def spec(self) -> ColumnSpec:
         return ColumnSpec(self.label or self.name, self.type, self.width, self.format)
 
 
+class Filters(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The only conditions that a caller may set, by the columns of the table that they compare."""
+
+    ids: Identifier | None = None
+    """Rows that are selected one by one; it should have an index."""
+    date: Identifier | None = None
+    """From a time on, until another."""
+    equals: tuple[Identifier, ...] = ()
+
+
+class Tiers(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Up to how many rows a call is answered with the file itself, and for how long it waits for it."""
+
+    direct_rows: Annotated[int, Meta(ge=0)] = 10_000
+    waited_rows: Annotated[int, Meta(ge=0)] = 100_000
+    direct_timeout_s: Annotated[float, Meta(ge=0, le=300)] = 30
+    waited_timeout_s: Annotated[float, Meta(ge=0, le=3_600)] = 300
+
+
+class DatasetLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one user may ask for."""
+
+    per_user_hour: Annotated[int, Meta(ge=0)] = 10
+    """Exports; 0 for no bound. One that is asked for again under its key does not count."""
+    rows: Count = 5_000_000
+    ids: Count = 10_000
+
+
 class Dataset(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table that may become a file, with the columns that it has there."""
+    """A table that may become a file: which columns and rows of it, for whom, how many at a time."""
 
     dataset: Name
     source: TableSource
     columns: Columns
+    permission: Permission | None = None
+    """Without it a user does not see that there is such a dataset; any user does where there is none."""
+    rows: Mapping[Identifier, Value | tuple[Value, ...]] = {}
+    """What the rows of every export must have in these columns: a value, one of several, or what is known of the user
+    (``:user.tenant``)."""
+    filters: Filters = Filters()
+    tiers: Tiers = Tiers()
+    limits: DatasetLimits = DatasetLimits()
+    expires_s: Annotated[float, Meta(ge=60)] = DAY_S
+    """How long a file is kept."""
+
+    def version(self) -> str:
+        """Digest of all that it says."""
+        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()[:16]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

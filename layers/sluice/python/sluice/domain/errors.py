@@ -56,6 +56,9 @@ class ErrorCode(StrEnum):
     ATTEMPTS_EXHAUSTED = "ATTEMPTS_EXHAUSTED"
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
     STORAGE_FULL = "STORAGE_FULL"
+    DATASET_NOT_FOUND = "DATASET_NOT_FOUND"
+    SOURCE_INVALID = "SOURCE_INVALID"
+    SOURCE_UNAVAILABLE = "SOURCE_UNAVAILABLE"
     QUEUE_FULL = "QUEUE_FULL"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     RATE_LIMITED = "RATE_LIMITED"
@@ -136,6 +139,9 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.STORAGE_FULL: _wait(
         "The service has no room for more; its operator must make some.", Actor.OPERATOR, Level.ERROR
     ),
+    ErrorCode.DATASET_NOT_FOUND: _client("There is no such dataset for this user.", Level.INFO),
+    ErrorCode.SOURCE_INVALID: _operator("The table cannot be read as its dataset defines it."),
+    ErrorCode.SOURCE_UNAVAILABLE: _wait("The database that has the table did not answer.", Actor.OPERATOR, Level.ERROR),
     ErrorCode.QUEUE_FULL: _wait("Too many exports are waiting; try again later.", Actor.CLIENT),
     ErrorCode.QUOTA_EXCEEDED: _wait("The tenant has as many open exports, or renders of one, as it may.", Actor.CLIENT),
     ErrorCode.RATE_LIMITED: _wait("Too many requests in a short time.", Actor.CLIENT, Level.DEBUG),
@@ -178,6 +184,10 @@ MORE: dict[ErrorCode, str] = {
     ErrorCode.STORAGE_FULL: (
         "Less than storage.min_free_bytes is free for batches, or twice that for files. A closed export whose file has "
         "no room waits: sluice task show says how many bytes it needs, and it is begun again once they are free."
+    ),
+    ErrorCode.SOURCE_INVALID: (
+        "What does not fit is in the service's log, and sluice dataset check names it: a column or a table that is "
+        "gone, a key that is not unique, a right that the connection's user lacks."
     ),
     ErrorCode.QUOTA_EXCEEDED: (
         "The facts name the bound. open_tasks_max: close or cancel exports, or wait until they are composed. "

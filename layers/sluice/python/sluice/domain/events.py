@@ -68,5 +68,6 @@ class Event(StrEnum):
     AUTHENTICATION_FAILED = "AuthenticationFailed"
     AUTHORIZATION_FAILED = "AuthorizationFailed"
     RATE_LIMIT_REACHED = "RateLimitReached"
+    DATASET_ASKED = "DatasetAsked"
     WORKER_STARTED = "WorkerStarted"
     WORKER_DIED = "WorkerDied"

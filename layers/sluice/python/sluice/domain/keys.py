@@ -58,7 +58,10 @@ class Watched(NamedTuple):
 
 
 class ManifestRef(NamedTuple):
-    """What a manifest's key says: whose it is, and the digest of its content."""
+    """What a manifest's key says: whose it is, and the digest of its content.
+
+    Of a task whose rows are still to be read from a source the digest is empty.
+    """
 
     task: TaskRef
     sha: str

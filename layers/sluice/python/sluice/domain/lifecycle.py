@@ -18,7 +18,7 @@ from sluice.domain.keys import TaskRef
 from sluice.domain.limits import Timings
 from sluice.domain.manifest import Manifest, short_sha
 from sluice.domain.params import ExportParams
-from sluice.domain.task import NO_ERROR, Result, State, Task, TaskFields
+from sluice.domain.task import LIVE, NO_ERROR, Result, State, Task, TaskFields
 
 
 class Fence(NamedTuple):
@@ -60,6 +60,10 @@ TRANSITIONS: dict[tuple[State | None, State], Fence] = {
     # open, and render again: the row must not exist
     (None, State.OPEN): Fence(),
     (None, State.SEALED): Fence(),
+    # open for a reader of ours; begin to read, take over, heartbeat, begin anew, release, seal
+    (None, State.WAITING): Fence(),
+    **{(State.WAITING, target): Fence(epoch=True) for target in (State.WAITING, State.READING, State.FAILED)},
+    **{(State.READING, target): Fence(epoch=True) for target in sorted(LIVE - {State.COMPOSING} | {State.FAILED})},
     # seal: rev unchanged since the read that built the manifest, so no acknowledged batch is left out
     (State.OPEN, State.SEALED): Fence(rev=True),
     # acquire, take over, heartbeat, release, complete: the epoch fences every older attempt
@@ -74,10 +78,7 @@ TRANSITIONS: dict[tuple[State | None, State], Fence] = {
     (State.OPEN, State.OPEN): Fence(rev=True),
     # postpone a sealed task (tenant over its share, a trigger given again)
     (State.SEALED, State.SEALED): Fence(epoch=True),
-    # cancel
-    (State.OPEN, State.CANCELLED): Fence(rev=True, epoch=True),
-    (State.SEALED, State.CANCELLED): Fence(rev=True, epoch=True),
-    (State.COMPOSING, State.CANCELLED): Fence(rev=True, epoch=True),
+    **{(state, State.CANCELLED): Fence(rev=True, epoch=True) for state in (State.OPEN, *sorted(LIVE))},
     # idle too long: rev, so that a batch that just arrived wins
     (State.OPEN, State.EXPIRED): Fence(rev=True),
     # retention over, or deleted by its owner
@@ -131,7 +132,7 @@ def open_sealed(
         batches_received=len(manifest.chunks),
         rows_received=manifest.rows,
         bytes_received=manifest.size,
-        **_content(params, manifest, now=now, timings=timings),
+        **content(params, manifest, now=now, timings=timings),
     )
 
 
@@ -147,7 +148,7 @@ def open_until(created_at: float, timings: Timings) -> float:
 
 def seal(task: Task, manifest: Manifest, *, now: float, timings: Timings) -> Transition:
     """Fix the content for ever. ``task`` is the row whose claims ``manifest`` lists."""
-    fields = _content(task.live_params, manifest, now=now, timings=timings)
+    fields = content(task.live_params, manifest, now=now, timings=timings)
     return Transition(
         guard=Guard(state=State.OPEN, rev=task.rev),
         target=State.SEALED,
@@ -199,7 +200,7 @@ def acquire(kind: WorkKind[Progress], task: Task, *, owner: str, now: float, tim
             "owner": owner,
             "started_at": task.started_at or now,
             **settled_upkeep(task),
-            **_leased(now, timings),
+            **leased(now, timings),
         },
         is_mine=lambda row: row.epoch == epoch and row.owner == owner,
     )
@@ -210,7 +211,7 @@ def heartbeat(kind: WorkKind[Progress], epoch: int, progress: Progress, *, now: 
     return Transition(
         guard=Guard(state=kind.running, epoch=epoch),
         target=kind.running,
-        fields={**progress.columns(), **_leased(now, timings)},
+        fields={**progress.columns(), **leased(now, timings)},
         is_mine=lambda row: row.state is kind.running and row.epoch == epoch,
     )
 
@@ -345,7 +346,8 @@ def bury(task: Task, *, now: float, timings: Timings) -> Transition:
     return stays(task, {"params": None, "shared_with": {}, "renders": {}, "due_at": now + timings.tombstone_s})
 
 
-def _content(params: ExportParams, manifest: Manifest, *, now: float, timings: Timings) -> TaskFields:
+def content(params: ExportParams, manifest: Manifest, *, now: float, timings: Timings) -> TaskFields:
+    """What a seal sets."""
     return {
         "total_batches": len(manifest.chunks),
         "total_rows": manifest.rows,
@@ -367,7 +369,8 @@ def _ended(now: float, *, kept_s: float) -> TaskFields:
     return {"lease_until": 0, "finished_at": now, "expires_at": now + kept_s, "due_at": now}
 
 
-def _leased(now: float, timings: Timings) -> TaskFields:
+def leased(now: float, timings: Timings) -> TaskFields:
+    """What a lease sets that begins, or is extended."""
     lease_until = now + timings.lease_s
     return {"lease_until": lease_until, "due_at": lease_until + timings.skew_s}
 

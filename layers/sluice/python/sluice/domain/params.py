@@ -8,6 +8,7 @@ import msgspec
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.pulled import Pulled
 from sluice.domain.schema import ColumnSpec, TableSpec
 
 
@@ -27,6 +28,8 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """The task whose chunks are rendered again; empty for a task with batches of its own."""
     source_created_at: float = 0
     """When that task was created. No file depends on it; it stays because the digests of stored parameters do."""
+    pulled: Pulled | None = None
+    """What its rows are read from; None for a task whose sender sends them."""
 
     @property
     def tables(self) -> tuple[TableSpec, ...]:
@@ -59,7 +62,8 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     def without_columns(self) -> ExportParams:
         """What a listing has of a task: everything but the columns of its tables, which may be a megabyte."""
         sheets = tuple(TableSpec(sheet.name, ()) for sheet in self.sheets)
-        return msgspec.structs.replace(self, columns=(), sheets=sheets)
+        pulled = self.pulled and self.pulled.listed()
+        return msgspec.structs.replace(self, columns=(), sheets=sheets, pulled=pulled)
 
     def encode(self) -> str:
         """Canonical JSON: equal parameters give equal text."""
@@ -73,8 +77,9 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     def decode_without_columns(cls, text: str) -> ExportParams:
         """As ``decode`` and ``without_columns``, at a small part of the cost: no object is made for a column."""
         listed = msgspec.json.decode(text, type=_Listed)
-        fields = {name: getattr(listed, name) for name in listed.__struct_fields__ if name != "sheets"}
-        return cls(**fields, sheets=tuple(TableSpec(sheet.name, ()) for sheet in listed.sheets))
+        fields = {name: getattr(listed, name) for name in listed.__struct_fields__ if name not in {"sheets", "pulled"}}
+        sheets = tuple(TableSpec(sheet.name, ()) for sheet in listed.sheets)
+        return cls(**fields, sheets=sheets, pulled=listed.pulled and listed.pulled.listed())
 
     def digest(self) -> str:
         """Hexadecimal SHA-256 of the canonical JSON."""
@@ -95,6 +100,7 @@ class _Listed(msgspec.Struct, frozen=True, kw_only=True):
     expected_rows: int | None = None
     source_task: str = ""
     source_created_at: float = 0
+    pulled: Pulled | None = None
 
 
 def _no_sheet(detail: str) -> SluiceError:

@@ -22,6 +22,8 @@ class Status(StrEnum):
 
 _STATUS = {
     State.OPEN: Status.PROCESSING,
+    State.WAITING: Status.QUEUED,
+    State.READING: Status.PROCESSING,
     State.SEALED: Status.QUEUED,
     State.COMPOSING: Status.PROCESSING,
     State.COMPLETED: Status.COMPLETED,

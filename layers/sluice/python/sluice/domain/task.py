@@ -17,6 +17,9 @@ class State(StrEnum):
     """Where a task is in its life."""
 
     OPEN = "open"
+    WAITING = "waiting"
+    """Its rows are to be read from a source."""
+    READING = "reading"
     SEALED = "sealed"
     COMPOSING = "composing"
     COMPLETED = "completed"
@@ -30,6 +33,8 @@ class State(StrEnum):
 
 
 TERMINAL = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED, State.EXPIRED})
+LIVE = frozenset({State.WAITING, State.READING, State.SEALED, State.COMPOSING})
+"""What a worker of ours moves on: the rest waits for its sender, or has ended."""
 
 
 class Phase(StrEnum):
@@ -45,6 +50,11 @@ class TaskFields(TypedDict, total=False):
     state: State
     epoch: int
     params: ExportParams | None
+    batches_received: int
+    rows_received: int
+    bytes_received: int
+    first_sequence: int
+    cursor: str
     total_batches: int
     total_rows: int
     man_sha: str
@@ -155,6 +165,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks that make other files of this task's chunks, and since when; ended ones go when their place is needed."""
     full_since: Time = 0
     """When an attempt first met a full disk."""
+    first_sequence: int = 1
+    """Claims below it are of a reading that was begun anew; their rows are not in the file."""
+    cursor: str = ""
+    """How far the rows of a source are read, as ``domain/pulled`` writes it; empty before the first."""
 
     @property
     def ref(self) -> TaskRef:

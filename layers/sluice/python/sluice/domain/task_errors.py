@@ -5,7 +5,7 @@ from __future__ import annotations
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskId, TaskRef, is_result_of
 from sluice.domain.lifecycle import Guard, Transition
-from sluice.domain.task import State, Task
+from sluice.domain.task import LIVE, State, Task
 
 
 def ended_error(task: Task) -> SluiceError:
@@ -49,7 +49,7 @@ def waits_for_room(task: Task) -> bool:
 
 def attempt_error_of(task: Task) -> SluiceError | None:
     """Why the last attempt on a live task failed, so that it is tried again; None while none did."""
-    if task.state not in {State.SEALED, State.COMPOSING} or not task.last_error_code:
+    if task.state not in LIVE or not task.last_error_code:
         return None
     if waits_for_room(task):
         detail = f"The file waits for room: it is begun again once {task.room_needed:,} bytes are free for it."

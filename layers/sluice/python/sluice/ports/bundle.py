@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 
 from sluice.domain.events import Event
 from sluice.domain.limits import Limits, Timings
+from sluice.domain.pulled import Pulled
+from sluice.domain.secret import Secret
 from sluice.ports.admission import Admission
 from sluice.ports.clock import Clock, Randomness
 from sluice.ports.invoker import Invoker
 from sluice.ports.journal import Journal
 from sluice.ports.object_store import MintsLinks, ObjectStore
 from sluice.ports.pool import OrderedPool, SerialPool, nothing
+from sluice.ports.source import Source, SourceError
 from sluice.ports.task_store import TaskStore
 
 
@@ -20,6 +23,16 @@ def always_room(size: int) -> bool:
     """Say yes: the results of this process are on no disk of this machine."""
     del size
     return True
+
+
+def no_sources(pulled: Pulled) -> Source:
+    """Say that this process reads no tables."""
+    raise SourceError(f"no definitions are here, and none of the connection {pulled.connection}")
+
+
+def no_keys(name: str) -> Secret:
+    """Say that this process has no keys."""
+    raise SourceError(f"there is no secret {name} here")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +50,12 @@ class Ports:
     pool: OrderedPool = field(default_factory=SerialPool)
     has_room: Callable[[int], bool] = always_room
     """Whether the store takes a result of so many bytes now. Reserves nothing."""
+    open_source: Callable[[Pulled], Source] = no_sources
+    """The table that a task reads; nothing is opened yet. Raises ``SourceError`` for one that cannot be reached."""
+    find_key: Callable[[str], Secret] = no_keys
+    """The key of masks of a name. Raises ``SourceError``."""
+    source_pool: OrderedPool = field(default_factory=SerialPool)
+    """Calls to sources, one by one, beside which a lease is kept."""
     give_back_room: Callable[[], object] = nothing
     """Gives room of task rows that are gone back to the disk, where they are on one; bounded, raises as a store."""
     limits: Limits = field(default_factory=Limits)

@@ -1,4 +1,4 @@
-"""Asking for a composer to be run."""
+"""Asking for a worker to be run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sluice.domain.keys import ManifestRef
 
 class Invoker(Protocol):
     def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:
-        """Ask that the task be composed, as its attempt ``epoch``.
+        """Ask that the task be composed, or read where its manifest is not made yet, as its attempt ``epoch``.
 
         A hint: it may be lost, doubled, late or reordered. Does not wait for
         the composer, and never raises for a task that is already being

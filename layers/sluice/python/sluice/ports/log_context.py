@@ -36,7 +36,8 @@ def bound_context(
 ) -> Iterator[None]:
     """Add what is given to the context of this block. What was bound around it stays, unless given again.
 
-    ``client`` is the caller's address: in lines about callers that were not let in, and in no others.
+    ``client`` is the caller's address: in lines about callers that were not let in and about datasets, and in no
+    others.
     """
     given = {
         "task_id": task_id,
@@ -75,6 +76,11 @@ def note_export(task_id: str, *, opened_by: str, trace_parent: str) -> None:
 def current_context() -> Mapping[str, str]:
     """Give what is bound here and now."""
     return _context.get()
+
+
+def client_of_call() -> str | None:
+    """The address of the caller, where it is known."""
+    return _context.get().get("client")
 
 
 def is_harmless_id(sent: str) -> bool:

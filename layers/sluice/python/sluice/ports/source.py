@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol
 
-Cell: TypeAlias = str | int | None
-Cursor: TypeAlias = tuple[str | int | float | bytes, ...]
-"""The values of the key's columns in the last row that was read."""
+from sluice.domain.pulled import Cursor
+
+COUNT_S = 10
+"""How long rows are counted: a caller waits, and a thread with it."""
 
 
 class SourceError(Exception):
-    """A source cannot be read, now or as it is defined. Its text is for an operator, and quotes no value of a row."""
+    """A source cannot be read as it is defined. Its text is for an operator, and quotes no value of a row."""
+
+
+class SourceUnavailable(SourceError):
+    """A source cannot be read now: it does not answer, or broke off. Trying again may help."""
+
+
+class ConditionError(SourceError):
+    """What a column is to be compared with is no value of its type."""
+
+    def __init__(self, column: str, expected: str) -> None:
+        super().__init__(f"{column} is compared with {expected}")
+        self.column = column
+        self.expected = expected
 
 
 class Slice(NamedTuple):
     """Some rows one after the other."""
 
-    rows: list[tuple[Cell, ...]]
-    """At least one. A number is the text that it has, a value that is no text (a BLOB) its base64."""
+    columns: Sequence[Sequence[str | None]]
+    """The texts of each column, ``rows`` of them, as the source writes its values; bytes are base64, null is None."""
+    rows: int
+    """At least one."""
     cursor: Cursor
     """Behind the last of them."""
-    bytes: int
-    """The texts of all cells have at most so many bytes of UTF-8."""
 
 
 class Source(Protocol):
-    """A table."""
+    """A table, or those of its rows that fit all of some conditions."""
+
+    def count(self, limit: int) -> int:
+        """How many rows there are, at most ``limit``; no more are looked at.
+
+        Raises ``SourceError``; ``SourceUnavailable`` also where it takes longer than ``COUNT_S``.
+        """
 
     def reading(self, after: Cursor | None = None) -> AbstractContextManager[Iterator[Slice]]:
         """Read all rows behind ``after`` in the order of the key, each once; memory is one slice.
 
+        Calls come one after the other, from any thread. A source that does not answer is given up by itself.
         Raises ``SourceError``: for a table that is not as it is defined before the first row, and while rows are read.
         """

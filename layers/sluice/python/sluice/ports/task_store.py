@@ -17,6 +17,7 @@ from sluice.domain.attempts import LeaseEnds
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
+from sluice.domain.reading import Reading
 from sluice.domain.task import Attempt, State, Task, TaskFields
 
 
@@ -26,6 +27,10 @@ class ClaimedTask(NamedTuple):
     task: Task
     claims: dict[int, Claim]
     """By sequence."""
+
+    def valid(self) -> Iterator[Claim]:
+        """Those whose rows are in the file: all, unless a reader began anew."""
+        return (claim for claim in self.claims.values() if claim.sequence >= self.task.first_sequence)
 
 
 class TaskPage(NamedTuple):
@@ -42,7 +47,7 @@ class DueTasks(NamedTuple):
     """Rows that want to be looked at. A row that is being moved from one kind to the other may be in both."""
 
     live: list[TaskRef]
-    """Sealed and composing rows, for whose files senders wait."""
+    """Rows that a worker moves on, for whose files callers wait."""
     others: list[TaskRef]
     """Ended rows, with what is left of them, and open ones whose time is over."""
 
@@ -88,8 +93,11 @@ class ChangesTasks(Protocol):
     def create(self, task: Task) -> bool:
         """Add the row if none exists under its ref. False: one exists, nothing was changed."""
 
-    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
+    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float, reading: Reading | None = None) -> bool:
         """Record a batch, if the state is OPEN and the sequence is not taken.
+
+        One that a reader adds is recorded if the row is as ``reading.guard`` says, and ``cursor`` and
+        ``lease_until`` are set with it: how far was read is never ahead of what is there.
 
         Sets ``last_batch_at`` and ``due_at``, adds to ``batches_received``,
         ``rows_received`` and ``bytes_received``, raises ``rev``. False: the

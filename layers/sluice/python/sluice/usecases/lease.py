@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Generic, TypeVar
 
 from sluice.domain import lifecycle
@@ -12,14 +14,30 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.domain.lifecycle import Guard, Transition
+from sluice.domain.reading import dataset_facts
 from sluice.domain.task import Attempt, Task, TaskFields
 from sluice.ports.bundle import Ports
-from sluice.ports.store_errors import StoreError, StoreRefused
+from sluice.ports.store_errors import OutcomeUnknown, StoreError, StoreRefused
 from sluice.usecases.apply_transition import apply_transition
 
 P = TypeVar("P", bound=Progress)
+Done = TypeVar("Done")
 _CODE = re.compile(r"[A-Za-z0-9_.]{1,64}")
 """What a store's code is; other text stays out of the row."""
+
+
+class Outcome(StrEnum):
+    """How a call to a worker ended; all of these are handled, and none needs a retry by the caller."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    RELEASED = "released"
+    FENCED = "fenced"
+    UNKNOWN = "unknown"
+    DROPPED = "dropped"
+    BUSY = "busy"
+    POSTPONED = "postponed"
+    NO_ROOM = "no_room"
 
 
 class Fenced(Exception):
@@ -46,6 +64,8 @@ class Lease(Generic[P]):
     """How far it was then."""
     strikes: int = 0
     """Attempts before this one that count against the task."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What the entry of the task's end says besides: whose rows of which dataset they are."""
 
     @property
     def guard(self) -> Guard:
@@ -76,6 +96,7 @@ def acquire(ports: Ports, kind: WorkKind[P], task: Task, *, owner: str = "") -> 
         moved_at=begun_at,
         moved_to=progress.columns(),
         strikes=task.strikes,
+        facts=dataset_facts(task),
     )
     _log(ports, lease)
     if not task.started_at:
@@ -152,13 +173,13 @@ def release(ports: Ports, lease: Lease[P], error: Exception) -> None:
 
 def fail(ports: Ports, lease: Lease[P], error: SluiceError) -> None:
     """End the task for good: no other attempt could do better."""
-    if not fail_task(ports, lease.ref, lease.guard, error):
+    if not fail_task(ports, lease.ref, lease.guard, error, **lease.facts):
         raise Fenced
     log_end(ports, lease, outcome="failed", failure=_failure(error))
 
 
-def fail_task(ports: Ports, ref: TaskRef, guard: Guard, error: SluiceError) -> bool:
-    """Move a task to FAILED with the reason. False: it was no longer as ``guard`` says."""
+def fail_task(ports: Ports, ref: TaskRef, guard: Guard, error: SluiceError, **facts: str) -> bool:
+    """Move a task to FAILED with the reason, recorded with ``facts``. False: it was no longer as ``guard`` says."""
     step = lifecycle.fail(guard, _failure(error), now=ports.clock.now(), timings=ports.timings)
     if not apply_transition(ports, ref, step):
         return False
@@ -169,8 +190,61 @@ def fail_task(ports: Ports, ref: TaskRef, guard: Guard, error: SluiceError) -> b
         error_code=error.code.value,
         error=error,
         from_state=guard.state.value,
+        **facts,
     )
     return True
+
+
+def fail_exhausted(ports: Ports, task: Task, **facts: object) -> Outcome:
+    """Move a task to FAILED whose attempts are used up."""
+    last = task.last_error_code or "no word"
+    if task.deaths:
+        facts = {"deaths": task.deaths, "died_at": task.died_at, **facts}
+    detail = f"all attempts ({task.epoch}) failed, the last with {last}"
+    error = SluiceError(ErrorCode.ATTEMPTS_EXHAUSTED, detail, **facts)
+    fail_task(ports, task.ref, Guard(state=task.state, epoch=task.epoch), error, **dataset_facts(task))
+    return Outcome.FAILED
+
+
+def run_attempt(
+    ports: Ports,
+    lease: Lease[P],
+    work: Callable[[], Done],
+    finish: Callable[[Done], object],
+    *,
+    transient: Collection[ErrorCode],
+) -> tuple[Outcome, Done | None]:
+    """Do the work of an attempt, and take its last step whatever comes of it.
+
+    An error of the work with a code that is not ``transient`` ends the task for
+    good; any other gives it back, and is raised if it was not foreseen. The
+    outer ladder is for the last step too, ``finish`` included: the row may be
+    another's by then, or give no answer. Gives what was done, if it was.
+    """
+    try:
+        try:
+            done = work()
+        except Fenced:
+            raise
+        except Exception as error:
+            if isinstance(error, SluiceError) and error.code not in transient:
+                fail(ports, lease, error)
+                return Outcome.FAILED, None
+            release(ports, lease, error)
+            if isinstance(error, SluiceError | StoreError):
+                return Outcome.RELEASED, None
+            raise
+        finish(done)
+    except Fenced:
+        log_end(ports, lease, outcome=Outcome.FENCED.value)
+        ports.journal.record(
+            Event.ATTEMPT_FENCED, task_id=lease.ref.task_id, tenant=lease.ref.tenant, epoch=lease.epoch
+        )
+        return Outcome.FENCED, None
+    except OutcomeUnknown:
+        log_end(ports, lease, outcome=Outcome.UNKNOWN.value)
+        return Outcome.UNKNOWN, None
+    return Outcome.COMPLETED, done
 
 
 def end(ports: Ports, lease: Lease[P], step: Transition, *, outcome: str, failure: Failure | None = None) -> None:

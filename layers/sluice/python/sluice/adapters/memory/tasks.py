@@ -14,10 +14,9 @@ from sluice.domain.attempts import LeaseEnds
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
-from sluice.domain.task import Attempt, State, Task, TaskFields
+from sluice.domain.reading import Reading
+from sluice.domain.task import LIVE, Attempt, State, Task, TaskFields
 from sluice.ports.task_store import ClaimedTask, DueTasks, TaskPage, pass_by
-
-_LIVE = frozenset({State.SEALED, State.COMPOSING})
 
 
 class MemoryTasks:
@@ -80,10 +79,11 @@ class MemoryTasks:
             self._tasks[task.ref] = task
             return True
 
-    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
+    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float, reading: Reading | None = None) -> bool:
+        guard = Guard(state=State.OPEN) if reading is None else reading.guard
         with self._lock:
             task, claims = self._tasks.get(ref), self._claims.setdefault(ref, {})
-            if task is None or task.state != State.OPEN or claim.sequence in claims:
+            if task is None or not guard.fits(task) or claim.sequence in claims:
                 return False
             claims[claim.sequence] = claim
             self._tasks[ref] = msgspec.structs.replace(
@@ -94,6 +94,7 @@ class MemoryTasks:
                 batches_received=task.batches_received + 1,
                 rows_received=task.rows_received + claim.rows,
                 bytes_received=task.bytes_received + claim.size,
+                **({} if reading is None else {"cursor": reading.cursor, "lease_until": reading.lease_until}),
             )
             return True
 
@@ -121,8 +122,8 @@ class MemoryTasks:
     def due(self, now: float, *, limit: int, latest: float = inf) -> DueTasks:
         with self._lock:
             rows = sorted(self._tasks.values(), key=lambda task: (task.due_at <= latest, task.due_at, task.ref))
-        live = [task.ref for task in rows if task.state in _LIVE and (task.due_at <= now or task.due_at > latest)]
-        others = [task.ref for task in rows if task.state not in _LIVE and task.due_at <= now]
+        live = [task.ref for task in rows if task.state in LIVE and (task.due_at <= now or task.due_at > latest)]
+        others = [task.ref for task in rows if task.state not in LIVE and task.due_at <= now]
         return DueTasks(take_turns(live, limit), take_turns(others, limit))
 
     def scan(self, on_damaged: Callable[[TaskRef], object] = pass_by) -> Iterator[Task]:

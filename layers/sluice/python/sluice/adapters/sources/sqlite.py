@@ -7,20 +7,24 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import Any, NamedTuple
 
 from sluice.domain.dataset import TableSource
 from sluice.domain.limits import MIB
-from sluice.ports.source import Cell, Cursor, Slice, SourceError
+from sluice.domain.pulled import Condition, Cursor, Value
+from sluice.ports.source import COUNT_S, ConditionError, Slice, SourceError, SourceUnavailable
 
-PAGE_ROWS = 2_000
-SLICE_BYTES = MIB
+PAGE_ROWS = 8_000
+SLICE_BYTES = 2 * MIB
 """A slice ends with the row that reaches this size."""
 BUSY_TIMEOUT_S = 30
 """How long a writer that has the whole file is waited for."""
 _CHAR_BYTES_MAX = 4
 _NUMBER_CHARS_MAX = 24
-_EXACT = frozenset({str, int, type(None)})
+_PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT})
+"""Codes of errors that another try may not meet."""
+_TEXTS = frozenset({str, type(None)})
 
 
 class SqliteSource:
@@ -32,10 +36,38 @@ class SqliteSource:
     differ by their case alone could count as one.
     """
 
-    def __init__(self, path: Path, source: TableSource, columns: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, source: TableSource, columns: Sequence[str], conditions: Sequence[Condition] = ()
+    ) -> None:
         self._path = path
         self._source = source
         self._columns = tuple(columns)
+        self._conditions = tuple(conditions)
+
+    def count(self, limit: int) -> int:
+        """As the port says; of the rows that are there at this moment."""
+        fits, values = self._fits()
+        query = f"SELECT count(*) FROM (SELECT 1 FROM {_quoted(self._source.table)} AS t {_where(fits)} LIMIT ?)"  # noqa: S608  # names in quotes
+        with self._named(), closing(self._open()) as db:
+            self._check(db)
+            late = Timer(COUNT_S, db.interrupt)
+            late.start()
+            try:
+                return int(_one(db, query, (*values, limit)))
+            finally:
+                late.cancel()
+
+    def _fits(self) -> tuple[list[str], list[Value]]:
+        """What rows must be like, as SQL, and the values of its marks."""
+        clauses, values = [], list[Value]()
+        for condition in self._conditions:
+            if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in condition.values):
+                raise ConditionError(condition.column, "whole numbers of 64 bits")
+            column = f"t.{_quoted(condition.column)}"
+            marks = ", ".join("?" * len(condition.values))
+            clauses.append(f"{column} IN ({marks})" if condition.test == "in" else f"{column} {condition.test} ?")
+            values += condition.values
+        return clauses, values
 
     @contextmanager
     def reading(self, after: Cursor | None = None) -> Iterator[Iterator[Slice]]:
@@ -53,7 +85,10 @@ class SqliteSource:
         """Errors of SQLite within are of this table, and not of the store that its rows go to."""
         try:
             yield
-        except sqlite3.Error as error:
+        except sqlite3.OperationalError as error:
+            kind = SourceUnavailable if error.sqlite_errorcode & 0xFF in _PASSING else SourceError
+            raise kind(f"{self._place}: {error}") from error
+        except (sqlite3.Error, OverflowError) as error:
             raise SourceError(f"{self._place}: {error}") from error
 
     @property
@@ -64,7 +99,11 @@ class SqliteSource:
         if not self._path.is_file():
             raise SourceError(f"there is no file {self._path}")
         db = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
+            f"{self._path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
         )
         # Bytes that are no UTF-8 reach the check of values, which says where they are.
         db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
@@ -82,7 +121,8 @@ class SqliteSource:
         if not found:
             raise SourceError(f"there is no table {table} in {self._path.name}")
         names = {column.name for column in found}
-        if missing := [name for name in (*self._columns, *key) if name not in names]:
+        compared = [condition.column for condition in self._conditions]
+        if missing := [name for name in (*self._columns, *key, *compared) if name not in names]:
             raise SourceError(f"{self._place} has no column {', '.join(missing)}; it has {', '.join(sorted(names))}")
         if not _is_unique(db, table, set(key), found):
             raise SourceError(
@@ -94,23 +134,31 @@ class SqliteSource:
             raise SourceError(f"{self._place} has a row without a value in its key {', '.join(key)}")
 
     def _slices(self, db: sqlite3.Connection, after: Cursor | None) -> Iterator[Slice]:
-        width, is_last = len(self._columns), False
+        is_last = False
         while not is_last:
             with self._named():
                 query = self.page_query(is_first=after is None, collates=_collates(db, self._source.table))
-                page = db.execute(query, (*(after or ()), PAGE_ROWS))
+                page = db.execute(query, (*self._fits()[1], *(after or ()), PAGE_ROWS))
             count, size = 0, 0
-            rows: list[tuple[Cell, ...]] = []
+            rows: list[tuple[Any, ...]] = []
             while row := self._next_row(page):
-                count, after = count + 1, row[width:]
-                rows.append(_cells(row[:width]))
-                size += _bytes_of(rows[-1])
+                count += 1
+                rows.append(row)
+                size += _bytes_of(row)
                 if size >= SLICE_BYTES:
-                    yield Slice(rows, after, size)
+                    yield self._slice(rows)
                     rows, size = [], 0
-            if rows and after is not None:
-                yield Slice(rows, after, size)
+                after = row[len(self._columns) :]
+            if rows:
+                yield self._slice(rows)
             is_last = count < PAGE_ROWS
+
+    def _slice(self, rows: Sequence[tuple[Any, ...]]) -> Slice:
+        width = len(self._columns)
+        columns, cursor = list(zip(*rows, strict=True))[:width], rows[-1][width:]
+        if not all(isinstance(value, str | int | float | bytes) and _is_text(value) for value in cursor):
+            raise SourceError(f"{self._place} has a key that is not UTF-8: no reading could go on behind it")
+        return Slice([_texts(values) for values in columns], len(rows), cursor)
 
     def _next_row(self, page: sqlite3.Cursor) -> tuple[Any, ...] | None:
         with self._named():
@@ -123,10 +171,12 @@ class SqliteSource:
         ``collates``: the table declares orders of its own, beside which an index finds the place of fewer keys.
         """
         key = [f"t.{_quoted(name)}{' COLLATE BINARY' if collates else ''}" for name in self._source.key]
-        behind = "" if is_first else f"WHERE ({', '.join(key)}) > ({', '.join('?' * len(key))})"
+        fits = self._fits()[0]
+        if not is_first:
+            fits.append(f"({', '.join(key)}) > ({', '.join('?' * len(key))})")
         chosen = ", ".join(f"t.{_quoted(name)}" for name in (*self._columns, *self._source.key))
         table = _quoted(self._source.table)
-        return f"SELECT {chosen} FROM {table} AS t {behind} ORDER BY {', '.join(key)} LIMIT ?"  # noqa: S608  # names in quotes
+        return f"SELECT {chosen} FROM {table} AS t {_where(fits)} ORDER BY {', '.join(key)} LIMIT ?"  # noqa: S608  # names in quotes
 
 
 class _Column(NamedTuple):
@@ -156,24 +206,42 @@ def _collates(db: sqlite3.Connection, table: str) -> bool:
     return "collate" in str(made.fetchone()).lower()
 
 
-def _cells(row: tuple[Any, ...]) -> tuple[Cell, ...]:
-    """The row's values as cells; most rows have nothing else than texts, whole numbers and nulls."""
-    return row if _EXACT.issuperset(map(type, row)) else tuple(map(_cell, row))
+def _texts(values: Sequence[Any]) -> Sequence[str | None]:
+    """A column's values as cells."""
+    kinds = set(map(type, values))
+    if kinds <= _TEXTS:
+        return values
+    return list(map(str, values)) if kinds == {int} else list(map(_text, values))
 
 
-def _cell(value: Any) -> Cell:
+def _text(value: Any) -> str | None:
     if isinstance(value, float):
         return repr(value)
+    if isinstance(value, int):
+        return str(value)
     return base64.b64encode(value).decode() if isinstance(value, bytes) else value
 
 
-def _bytes_of(cells: tuple[Cell, ...]) -> int:
-    return sum(_CHAR_BYTES_MAX * len(cell) if isinstance(cell, str) else _NUMBER_CHARS_MAX for cell in cells)
+def _bytes_of(row: tuple[Any, ...]) -> int:
+    """The texts of all its values have at most so many bytes of UTF-8."""
+    return sum(_CHAR_BYTES_MAX * len(cell) if isinstance(cell, str | bytes) else _NUMBER_CHARS_MAX for cell in row)
+
+
+def _is_text(value: str | float | bytes) -> bool:
+    """Whether a text is what SQLite takes back; any other value is."""
+    try:
+        return not isinstance(value, str) or value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def _where(clauses: Sequence[str]) -> str:
+    return f"WHERE {' AND '.join(clauses)}" if clauses else ""
 
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _one(db: sqlite3.Connection, query: str) -> Any:
-    return db.execute(query).fetchone()[0]
+def _one(db: sqlite3.Connection, query: str, values: Sequence[Value] = ()) -> Any:
+    return db.execute(query, values).fetchone()[0]

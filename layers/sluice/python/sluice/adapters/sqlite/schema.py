@@ -24,7 +24,11 @@ def _pack_definitions(_: sqlite3.Connection) -> None:
     """Version 3: long parameters are packed. A release that does not know it would take their rows for damaged."""
 
 
-UPGRADES: tuple[Upgrade, ...] = (_share_results, _pack_definitions)
+def _read_sources(_: sqlite3.Connection) -> None:
+    """Version 4: rows may be read from a source. A release that does not know it would take such tasks for damaged."""
+
+
+UPGRADES: tuple[Upgrade, ...] = (_share_results, _pack_definitions, _read_sources)
 """From version 1 to 2, from 2 to 3 and so on. A new column needs none, since it is added from its struct, unless a
 release that does not know it could do harm: a higher version keeps that release from the file."""
 
@@ -39,23 +43,23 @@ _TABLES = {
 }
 """The columns of each, and how its declaration ends."""
 
-LIVE = "state IN ('sealed', 'composing')"
-"""Rows that wait for a composer or have one; an index holds only these."""
+LIVE = "state IN ('waiting', 'reading', 'sealed', 'composing')"
+"""Rows that wait for a worker or have one; an index holds only these."""
 
-ENDED_OR_OPEN = "state NOT IN ('sealed', 'composing')"
+ENDED_OR_OPEN = "state NOT IN ('waiting', 'reading', 'sealed', 'composing')"
 """All others."""
 
 _INDEXES = (
-    f"tasks_live_of_tenant ON tasks (tenant, due_at) WHERE {LIVE}",
-    f"tasks_due_of_tenant ON tasks (tenant, due_at) WHERE {ENDED_OR_OPEN}",
+    f"tasks_moving ON tasks (tenant, due_at) WHERE {LIVE}",
+    f"tasks_resting ON tasks (tenant, due_at) WHERE {ENDED_OR_OPEN}",
     "tasks_of_state ON tasks (tenant, state)",
     "tasks_listed ON tasks (tenant, created_at DESC, task_id) WHERE params <> ''",
     "tasks_listed_of_state ON tasks (tenant, state, created_at DESC, task_id) WHERE params <> ''",
 )
 
 
-_FORMER_INDEXES = ("tasks_live", "tasks_due")
-"""Of earlier releases, whose sweeps served rows of all tenants in one line. Those make them again if they come back."""
+_FORMER_INDEXES = ("tasks_live", "tasks_due", "tasks_live_of_tenant", "tasks_due_of_tenant")
+"""Of earlier releases, whose sweeps asked for other rows. Those make them again if they come back."""
 
 
 def prepare(db: sqlite3.Connection, *, upgrades: Sequence[Upgrade] = UPGRADES) -> None:

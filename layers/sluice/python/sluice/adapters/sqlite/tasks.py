@@ -36,6 +36,7 @@ from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
 from sluice.domain.params import ExportParams
+from sluice.domain.reading import Reading
 from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.domain.timestamps import TIME_MAX
 from sluice.ports.bundle import always_room
@@ -68,7 +69,7 @@ _LISTED = _TASK.replace(
     WHEN NOT json_valid(params) THEN substr(params, 1, 99)
     WHEN json_type(params, '$.sheets') = 'array' THEN json_set(params, '$.sheets',
         (SELECT json_group_array(json_remove(value, '$.columns')) FROM json_each(params, '$.sheets')))
-    ELSE json_remove(params, '$.columns') END""",
+    ELSE json_remove(params, '$.columns', '$.pulled.columns', '$.pulled.conditions', '$.pulled.masks') END""",
 )
 """The same without the columns of tables, which SQLite takes out before a row reaches us.
 
@@ -86,9 +87,11 @@ _TENANT, _TASK_ID, _CREATED_AT, _PARAMS = map(
 _CREATE = f"INSERT INTO tasks ({_TASK}) VALUES ({_marks(Task)}) ON CONFLICT DO NOTHING"
 _COUNT_BATCH = f"""
 UPDATE tasks SET last_batch_at = ?, due_at = ?, batches_received = batches_received + 1,
-    rows_received = rows_received + ?, bytes_received = bytes_received + ?, rev = rev + 1
-{_OF_TASK} AND state = ? AND NOT EXISTS (SELECT 1 FROM claims {_OF_TASK} AND sequence = ?)
+    rows_received = rows_received + ?, bytes_received = bytes_received + ?, rev = rev + 1{{also}}
+{_OF_TASK} {{guard}} AND NOT EXISTS (SELECT 1 FROM claims {_OF_TASK} AND sequence = ?)
 """
+_COUNT_SENT = _COUNT_BATCH.format(also="", guard="AND state = 'open'")
+_COUNT_READ = _COUNT_BATCH.format(also=", cursor = ?, lease_until = ?", guard="AND state = 'reading' AND epoch = ?")
 _ADD_CLAIM = f"INSERT INTO claims (tenant, task_id, {_CLAIM}) VALUES (?, ?, {_marks(Claim)})"
 _LOG = f"INSERT OR REPLACE INTO attempts (tenant, task_id, {_ATTEMPT}) VALUES (?, ?, {_marks(Attempt)})"
 
@@ -246,12 +249,13 @@ class SqliteTasks:
         with self._connections.writing() as db:
             return db.execute(_CREATE, row).rowcount == 1
 
-    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
+    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float, reading: Reading | None = None) -> bool:
+        query = _COUNT_SENT if reading is None else _COUNT_READ
+        read_on = () if reading is None else (reading.cursor, reading.lease_until)
+        guard = ref if reading is None else (*ref, reading.epoch)
+        values = (at, due_at, claim.rows, claim.size, *read_on, *guard, *ref, claim.sequence)
         with self._connections.writing() as db:
-            counted = db.execute(
-                _COUNT_BATCH, (at, due_at, claim.rows, claim.size, *ref, State.OPEN, *ref, claim.sequence)
-            )
-            if counted.rowcount == 0:
+            if db.execute(query, values).rowcount == 0:
                 return False
             db.execute(_ADD_CLAIM, (*ref, *msgspec.structs.astuple(claim)))
             return True

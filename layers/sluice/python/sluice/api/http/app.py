@@ -18,6 +18,7 @@ from sluice.api.auth import TENANT_SHARE, Shares
 from sluice.api.error_status import PROBLEM_PATH
 from sluice.api.http.bodies.body import BodyBudget, BodyTimeouts
 from sluice.api.http.errors import HttpError, answer_error
+from sluice.api.http.links import VerifiesLinks
 from sluice.api.http.operation import (
     DOWNLOADS_PART,
     SENDERS_MAX,
@@ -25,7 +26,6 @@ from sluice.api.http.operation import (
     HttpResources,
     Operation,
     OperationRoute,
-    VerifiesLinks,
     json_response,
 )
 from sluice.api.http.routes import exports, watch
@@ -117,9 +117,9 @@ def operations_of(routes: RouteSet, *, watched: bool = True) -> tuple[Operation,
     watches = watch.OPERATIONS if watched else ()
     if routes is RouteSet.READ_ONLY:
         return (*(operation for operation in exports.OPERATIONS if operation.scope is Scope.READ), *watches)
-    from sluice.api.http.routes import batches, stream  # noqa: PLC0415  # a server that only reads loads no formats
+    from sluice.api.http.routes import batches, datasets, stream  # noqa: PLC0415  # a server that only reads loads no formats
 
-    operations = (*exports.OPERATIONS, *batches.OPERATIONS, *stream.OPERATIONS, *watches)
+    operations = (*exports.OPERATIONS, *batches.OPERATIONS, *stream.OPERATIONS, *datasets.OPERATIONS, *watches)
     if routes is RouteSet.WITHOUT_FILES:
         return operations
     from sluice.api.http.routes import files  # noqa: PLC0415  # only one machine serves files itself

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes
 from weakref import WeakValueDictionary
 
@@ -27,6 +27,7 @@ from sluice.api.auth import NO_KEY, Principal, Shares
 from sluice.api.http.bodies.body import JSON, BodyBudget, BodyTimeouts
 from sluice.api.http.bodies.kinds import plain_types, values_of
 from sluice.api.http.errors import KNOWN_KEY, SHARE_KEY, HttpError, invalid_request
+from sluice.api.http.links import VerifiesLinks
 from sluice.api.http.server.middleware import CHANGES_NOTHING
 from sluice.api.http.watches import Watches
 from sluice.api.service import DECODED_MAX, DECODED_OF_TENANT_MAX, LISTS_OF_TENANT, ROOM_POLL_S, Service
@@ -162,25 +163,6 @@ def check_query_text(query: bytes) -> None:
             raise SluiceError(ErrorCode.INVALID_TEXT, detail, field=name) from None
 
 
-class Grant(Protocol):
-    """What a link allows: to read one object, under one name, while one task has it."""
-
-    @property
-    def key(self) -> str: ...
-
-    @property
-    def filename(self) -> str: ...
-
-    @property
-    def task_id(self) -> str:
-        """The task that has the object; empty in links that an older release made."""
-
-
-class VerifiesLinks(Protocol):
-    def verify(self, token: str) -> Grant:
-        """Read a token. Raises ``SluiceError``: PERMISSION_DENIED unless it is one of ours, EXPIRED after its time."""
-
-
 def _limiter(threads: int) -> Callable[[], CapacityLimiter]:
     return lambda: CapacityLimiter(threads)
 
@@ -271,8 +253,13 @@ class HttpCall(Generic[Query]):
 
     async def run_listing(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """As ``run``, for what reads much: a tenant has few at a time, whatever it asks for."""
-        async with self._turn(self.resources.list_turns, LISTS_OF_TENANT, LISTS_OF_TENANT):
+        async with self.listing_turn:
             return await self.run(work, *arguments)
+
+    @property
+    def listing_turn(self) -> CapacityLimiter:
+        """The turn to do what reads much."""
+        return self._turn(self.resources.list_turns, LISTS_OF_TENANT, LISTS_OF_TENANT)
 
     @property
     def unpacking_turn(self) -> CapacityLimiter:

@@ -13,11 +13,9 @@ from sluice.api.http.bodies.models import OpenedView
 from sluice.api.http.operation import HttpCall, json_response
 from sluice.api.task_view import TaskView, view_task
 from sluice.domain.progress import eta_s
-from sluice.domain.task import State, Task
+from sluice.domain.task import LIVE, Task
 
 RETRY_S_MAX = 30
-
-_RUNNING = frozenset({State.SEALED, State.COMPOSING})
 
 
 def task_response(
@@ -31,7 +29,7 @@ def task_response(
     """Answer with the task, its ``ETag``, and while it runs, or when it was just set going, when to ask again."""
     now = call.ports.clock.now()
     sent = {"ETag": etag_of(task), **(headers or {})}
-    if task.state in _RUNNING or status == HTTPStatus.ACCEPTED:
+    if task.state in LIVE or status == HTTPStatus.ACCEPTED:
         sent["Retry-After"] = str(max(1, min(eta_s(task, now) or 1, RETRY_S_MAX)))
     return json_response(shown(call, task, stored=stored), status, sent)
 

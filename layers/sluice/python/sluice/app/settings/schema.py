@@ -214,6 +214,19 @@ class Security(msgspec.Struct, frozen=True, kw_only=True):
     tls_certificate_file: str = ""
     tls_key_file: str = ""
     watch_secret: Secret = Secret("")
+    jwt_secret: Secret = Secret("")
+    jwt_keys: str = ""
+    jwt_audience: str = ""
+    jwt_issuer: str = ""
+    jwt_user_claim: Text = "sub"
+    jwt_tenant_claim: Text = "tenant"
+    jwt_permissions_claim: Text = "permissions"
+
+
+class Datasets(msgspec.Struct, frozen=True, kw_only=True):
+    """Tables that the service reads itself."""
+
+    definitions: str = ""
 
 
 class Logging(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,6 +258,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     s3: S3 = S3()
     functions: Functions = Functions()
     security: Security = Security()
+    datasets: Datasets = Datasets()
     logging: Logging = Logging()
     monitoring: Monitoring = Monitoring()
 

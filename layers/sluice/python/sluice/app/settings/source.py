@@ -12,8 +12,12 @@ from sluice.app.settings.yaml_tree import construct, read_text, yaml_problem
 
 PREFIX = "SLUICE_"
 
-OTHER_VARIABLES = frozenset({"SLUICE_CONFIG", "SLUICE_DEFINITIONS", "SLUICE_SERVER", "SLUICE_TOKEN", "SLUICE_URL"})
+OTHER_VARIABLES = frozenset(
+    {"SLUICE_CONFIG", "SLUICE_DEFINITIONS", "SLUICE_SECRETS_DIR", "SLUICE_SERVER", "SLUICE_TOKEN", "SLUICE_URL"}
+)
 """Variables of the command line, which are no settings of the service."""
+SECRET_PREFIX = "SLUICE_SECRET_"  # noqa: S105  # names secrets, and is none
+"""Of the variables with the secrets that definitions name."""
 
 ALIASES = {
     "OSS_ENDPOINT": "oss.endpoint",
@@ -131,7 +135,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def _is_foreign(name: str, value: str) -> bool:
-    if name in OTHER_VARIABLES or _KUBERNETES.fullmatch(name):
+    if name in OTHER_VARIABLES or name.startswith(SECRET_PREFIX) or _KUBERNETES.fullmatch(name):
         return True
     return name.endswith("_PORT") and _KUBERNETES_URL.fullmatch(value) is not None
 

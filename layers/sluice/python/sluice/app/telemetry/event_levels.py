@@ -82,6 +82,7 @@ EVENT_TEXTS: dict[Event, EventText] = {
     Event.AUTHORIZATION_FAILED: _warn("A caller asked for what its key does not allow."),
     Event.SETTING_RENAMED: _warn("A setting is given under its old name, or something private is open to others."),
     Event.FORWARDED_IGNORED: _warn("Headers of a proxy that is not trusted came, and are ignored; said once."),
+    Event.DATASET_ASKED: _info("A user asked for rows of a dataset."),
     Event.WORKER_STARTED: _info("A composer process started."),
     Event.WORKER_DIED: _error("A composer process ended without an answer."),
     # Counted rather than logged: the limit is there to save work, a line for each refusal would be more of it.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
 
-from sluice.api.auth import Refusal
+from sluice.api.api_keys import Refusal
 from sluice.app.telemetry.metric_families import Families
 from sluice.app.telemetry.process_gauges import DiskGauge, resident_bytes
 from sluice.app.telemetry.redaction import code_of
@@ -299,6 +299,7 @@ NOT_MEASURED = frozenset(
         Event.TASK_STARTED,  # the start of its first attempt is counted
         Event.TASK_DELETED,
         Event.BATCH_RECEIVED,  # counted when it is known what became of it
+        Event.DATASET_ASKED,  # for the audit; the export is counted as any other
         Event.RECORDS_WRITTEN,  # counted with the finished file
         Event.MANIFEST_RECEIVED,  # counted by what it led to
         Event.FILE_CREATED,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from sluice.adapters.system_clock import SystemClock
 from sluice.app.settings.validation import Settings
+from sluice.app.telemetry.audit import AuditFile
 from sluice.app.telemetry.log_lines import JournalLines, open_lines
 from sluice.app.telemetry.metrics import MetricsJournal
 from sluice.app.telemetry.process_gauges import DiskGauge
@@ -35,12 +37,21 @@ class Telemetry(NamedTuple):
     """Lines and metrics together; the one to hand to everybody."""
     metrics: MetricsJournal
     lines: JournalLines
+    audit: AuditFile | None = None
+    """None where no dataset is given."""
 
 
 @contextmanager
-def open_telemetry(settings: Settings, *, component: str = "sluice") -> Iterator[Telemetry]:
-    """Open lines and metrics as the settings say. Raises OSError when the log file cannot be written."""
+def open_telemetry(settings: Settings, *, component: str = "sluice", audit: Path | None = None) -> Iterator[Telemetry]:
+    """Open lines and metrics as the settings say, and the file ``audit`` where there are datasets.
+
+    Raises OSError when the log file cannot be written.
+    """
     clock = SystemClock()
     with open_lines(settings.logging, clock=clock, component=component, waits=False) as lines:
         metrics = MetricsJournal(clock=clock, disk=DiskGauge(settings.data_directory))
-        yield Telemetry(JournalTee(metrics, lines), metrics, lines)
+        if audit is None:
+            yield Telemetry(JournalTee(metrics, lines), metrics, lines)
+            return
+        kept = AuditFile(audit, clock=clock, journal=JournalTee(metrics, lines))
+        yield Telemetry(JournalTee(metrics, lines, kept), metrics, lines, kept)

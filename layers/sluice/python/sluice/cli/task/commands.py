@@ -22,7 +22,7 @@ from sluice.domain.attempts import free_at, is_leased
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef
 from sluice.domain.limits import DAY_S
-from sluice.domain.task import TERMINAL, State
+from sluice.domain.task import LIVE, TERMINAL, State
 from sluice.ports.bundle import Ports
 from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.sending.cancel_export import cancel_export, delete_export
@@ -325,9 +325,9 @@ def trigger(
     with _opened(task, data, config) as (ports, ref):
         found = find_task(ports, ref)
         state, now = found.state, ports.clock.now()
-        if state not in {State.SEALED, State.COMPOSING}:
+        if state not in LIVE:
             raise _refused(f"there is nothing to compose in task {task}; it is {state}")
-        if state is State.COMPOSING and is_leased(found, now=now, timings=ports.timings):
+        if state in {State.COMPOSING, State.READING} and is_leased(found, now=now, timings=ports.timings):
             left_s = max(0.0, free_at(found, ports.timings) - now)
             raise _refused(
                 f"attempt {found.epoch} has task {task}, for {span(left_s)} if nothing more is heard of it; "

@@ -128,7 +128,7 @@ def report_task(ports: Ports, ref: TaskRef) -> TaskReport:
         source_task=(params.source_task or None) if params else None,
         batches=_count_batches(task, read.claims, listed_max=ports.limits.missing_listed_max),
         sheets={
-            sheet.name: sum(claim.rows for claim in read.claims.values() if claim.sheet == index)
+            sheet.name: sum(claim.rows for claim in read.valid() if claim.sheet == index)
             for index, sheet in enumerate(sheets)
         },
         rows_received=task.rows_received,

@@ -15,6 +15,8 @@ OVERDUE_S = 60.0
 
 _USUAL = {
     State.OPEN: ("sender", "sends batches and closes; left alone, the task expires"),
+    State.WAITING: ("reader", "takes the task; the sweeper starts one when none has"),
+    State.READING: ("reader", "reads the source; the sweeper starts another when its lease has lapsed"),
     State.SEALED: ("composer", "takes the task; the sweeper starts one when none has"),
     State.COMPOSING: ("composer", "writes the file; the sweeper starts another when its lease has lapsed"),
     State.CANCELLED: ("nobody", "acts; the task was cancelled, and the sweeper removes what is left"),
@@ -43,9 +45,11 @@ def since(task: Task, attempts: list[Attempt]) -> float:
     match task.state:
         case State.OPEN:
             return task.created_at
+        case State.WAITING:
+            return max([task.created_at, *(attempt.ended_at for attempt in attempts)])
         case State.SEALED:
             return max([task.sealed_at, *(attempt.ended_at for attempt in attempts)])
-        case State.COMPOSING:
+        case State.COMPOSING | State.READING:
             return max([task.started_at, *(one.started_at for one in attempts if one.epoch == task.epoch)])
         case State.EXPIRED if not task.deleted_at:
             return task.expires_at

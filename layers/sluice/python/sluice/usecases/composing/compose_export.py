@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import partial
 
 from sluice.domain.attempts import COMPOSE, has_attempts_left, is_leased, lease_ends
-from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef
-from sluice.domain.lifecycle import Guard, complete, postpone
+from sluice.domain.lifecycle import complete, postpone
 from sluice.domain.task import Result, State, Task
 from sluice.ports.bundle import Ports
-from sluice.ports.store_errors import OutcomeUnknown, StoreError
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.composing.read_chunks import load_manifest
 from sluice.usecases.composing.reuse_result import content_digest, find_result, offer_result
 from sluice.usecases.composing.write_result import TRANSIENT_CODES, ComposeLease, write_result
-from sluice.usecases.lease import Fenced, acquire, end, fail, fail_task, log_end, release, renew_if_due
+from sluice.usecases.lease import Outcome, acquire, end, fail_exhausted, renew_if_due, run_attempt
 from sluice.usecases.reading.read_task import note_task
-
-
-class Outcome(StrEnum):
-    """How a call ended; all of these are handled, and none needs a retry by the caller."""
-
-    COMPLETED = "completed"
-    FAILED = "failed"
-    RELEASED = "released"
-    FENCED = "fenced"
-    UNKNOWN = "unknown"
-    DROPPED = "dropped"
-    BUSY = "busy"
-    POSTPONED = "postponed"
-    NO_ROOM = "no_room"
 
 
 def compose_export(ports: Ports, trigger: ManifestRef, *, owner: str = "") -> Outcome:
@@ -59,14 +42,7 @@ def compose_export(ports: Ports, trigger: ManifestRef, *, owner: str = "") -> Ou
         )
         return outcome
     if not has_attempts_left(task, now=ports.clock.now(), timings=ports.timings, has_room=has_room):
-        last = task.last_error_code or "no word"
-        facts: dict[str, object] = {"deaths": task.deaths, "died_at": task.died_at} if task.deaths else {}
-        if not has_room:
-            facts["room_needed"] = task.room_needed
-        detail = f"all attempts ({task.epoch}) failed, the last with {last}"
-        error = SluiceError(ErrorCode.ATTEMPTS_EXHAUSTED, detail, **facts)
-        fail_task(ports, task.ref, Guard(state=task.state, epoch=task.epoch), error)
-        return Outcome.FAILED
+        return fail_exhausted(ports, task, **({} if has_room else {"room_needed": task.room_needed}))
     lease = acquire(ports, COMPOSE, task, owner=owner)
     if lease is None:
         return Outcome.BUSY
@@ -104,46 +80,28 @@ def _has_its_share(ports: Ports, task: Task) -> bool:
 
 
 def _attempt(ports: Ports, lease: ComposeLease, task: Task) -> Outcome:
-    """Write the file, and take the attempt's last step whatever comes of it.
+    """Write the file, or find one that has the same content, and name it."""
 
-    The outer ladder is for that last step too: the row may be another's by then, or give no answer.
-    """
-    try:
-        try:
-            manifest = load_manifest(ports, task)
-            content = content_digest(ports, task, manifest) if task.live_params.options.reuse else ""
-            keep = partial(renew_if_due, ports, lease, moves=True)  # with each block of another's file
-            result = find_result(ports, task, content, on_block=keep) if content else None
-            if result is None:
-                result = write_result(ports, lease, task, manifest)._replace(content_sha=content)
-        except Fenced:
-            raise
-        except Exception as error:
-            if isinstance(error, SluiceError) and error.code not in TRANSIENT_CODES:
-                fail(ports, lease, error)
-                return Outcome.FAILED
-            release(ports, lease, error)
-            if isinstance(error, SluiceError | StoreError):
-                return Outcome.RELEASED
-            raise
-        _finish(ports, lease, task, result)
-    except Fenced:
-        log_end(ports, lease, outcome=Outcome.FENCED.value)
-        ports.journal.record(
-            Event.ATTEMPT_FENCED, task_id=lease.ref.task_id, tenant=lease.ref.tenant, epoch=lease.epoch
-        )
-        return Outcome.FENCED
-    except OutcomeUnknown:
-        log_end(ports, lease, outcome=Outcome.UNKNOWN.value)
-        return Outcome.UNKNOWN
-    if result.content_sha:
+    def make() -> Result:
+        manifest = load_manifest(ports, task)
+        content = content_digest(ports, task, manifest) if task.live_params.options.reuse else ""
+        keep = partial(renew_if_due, ports, lease, moves=True)  # with each block of another's file
+        result = find_result(ports, task, content, on_block=keep) if content else None
+        return result or write_result(ports, lease, task, manifest)._replace(content_sha=content)
+
+    outcome, result = run_attempt(ports, lease, make, partial(_finish, ports, lease, task), transient=TRANSIENT_CODES)
+    if result is not None and result.content_sha:
         offer_result(ports, task, result.content_sha)
-    return Outcome.COMPLETED
+    return outcome
 
 
 def _finish(ports: Ports, lease: ComposeLease, task: Task, result: Result) -> None:
     """Name the result in the row. The file exists from here."""
     now = ports.clock.now()
+    pulled = task.live_params.pulled
+    if pulled is not None and pulled.kept_s:
+        until = now + pulled.kept_s
+        result = result._replace(expires_at=min(result.expires_at or until, until))
     step = complete(lease.epoch, result, parts=lease.progress.parts_done, now=now, timings=ports.timings)
     end(ports, lease, step, outcome=Outcome.COMPLETED.value)
     ports.journal.record(
@@ -155,6 +113,7 @@ def _finish(ports: Ports, lease: ComposeLease, task: Task, result: Result) -> No
         bytes=result.size,
         epoch=lease.epoch,
         duration_s=now - (task.sealed_at or lease.started_at),
+        **lease.facts,
     )
     if result.owner:
         ports.journal.record(

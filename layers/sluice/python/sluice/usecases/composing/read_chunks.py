@@ -36,7 +36,7 @@ def load_manifest(ports: Ports, task: Task) -> Manifest:
     source_task = TaskId(task.live_params.source_task or task.task_id)
     claimed = ports.tasks.read_claims(TaskRef(task.tenant, source_task))
     if claimed is not None:
-        manifest = Manifest.seal(task.ref, claimed.claims.values(), source_task=source_task)
+        manifest = Manifest.seal(task.ref, claimed.valid(), source_task=source_task)
         if short_sha(manifest.encode()) == task.man_sha:
             return manifest
     raise SluiceError(ErrorCode.CHUNK_MISSING, "the manifest is gone and the claims do not give it back")

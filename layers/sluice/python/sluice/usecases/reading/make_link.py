@@ -8,9 +8,11 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.domain.limits import DAY_S
+from sluice.domain.reading import dataset_facts
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import ended_error, failure_of, result_key_of
 from sluice.ports.bundle import Ports
+from sluice.ports.log_context import client_of_call
 from sluice.tables.formats import filename_of
 from sluice.usecases.reading.read_task import find_task
 
@@ -37,7 +39,7 @@ def make_link(ports: Ports, ref: TaskRef, life_s: float | None = None) -> Link:
 
 def link_to(ports: Ports, task: Task, life_s: float | None = None) -> Link:
     """As ``make_link``, for a row that was just read."""
-    now = ports.clock.now()
+    now, facts = ports.clock.now(), dataset_facts(task)
     if task.state in {State.CANCELLED, State.EXPIRED}:
         raise ended_error(task)
     if task.state is State.FAILED:
@@ -50,5 +52,12 @@ def link_to(ports: Ports, task: Task, life_s: float | None = None) -> Link:
     url = ports.links.mint_link(
         result_key_of(task), filename=filename_of(task), expires_at=expires_at, task_id=task.task_id
     )
-    ports.journal.record(Event.LINK_ISSUED, task_id=task.task_id, tenant=task.tenant, expires_at=expires_at)
+    ports.journal.record(
+        Event.LINK_ISSUED,
+        task_id=task.task_id,
+        tenant=task.tenant,
+        expires_at=expires_at,
+        client=client_of_call() if facts else None,
+        **facts,
+    )
     return Link(url, expires_at)

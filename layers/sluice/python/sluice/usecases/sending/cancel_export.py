@@ -6,6 +6,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.domain.lifecycle import cancel, delete
+from sluice.domain.reading import dataset_facts
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
@@ -53,7 +54,8 @@ def delete_export(ports: Ports, ref: TaskRef) -> None:
             return
         was_running = not task.state.terminal
         if task.state.terminal and apply_transition(ports, ref, delete(task, now=ports.clock.now())):
-            ports.journal.record(Event.TASK_DELETED, task_id=ref.task_id, tenant=ref.tenant)
+            facts = dataset_facts(task)
+            ports.journal.record(Event.TASK_DELETED, task_id=ref.task_id, tenant=ref.tenant, **facts)
             return
         if not task.state.terminal and _cancel(ports, task):
             return
@@ -64,6 +66,10 @@ def _cancel(ports: Ports, task: Task) -> bool:
     taken = apply_transition(ports, task.ref, cancel(task, now=ports.clock.now(), timings=ports.timings))
     if taken:
         ports.journal.record(
-            Event.TASK_CANCELLED, task_id=task.task_id, tenant=task.tenant, from_state=task.state.value
+            Event.TASK_CANCELLED,
+            task_id=task.task_id,
+            tenant=task.tenant,
+            from_state=task.state.value,
+            **dataset_facts(task),
         )
     return taken

@@ -53,6 +53,8 @@ def close_export(ports: Ports, ref: TaskRef, request: CloseRequest, *, is_said: 
         if claimed is None:
             raise SluiceError(ErrorCode.TASK_NOT_FOUND)
         note_task(claimed.task)
+        if claimed.task.params is not None and claimed.task.params.pulled is not None:
+            raise ended_error(claimed.task)  # its reader closes it
         if claimed.task.state is not State.OPEN:
             return _close_again(ports, claimed, request)
         manifest = check_totals(claimed, request, ports.limits)
@@ -146,5 +148,5 @@ def _close_again(ports: Ports, claimed: ClaimedTask, request: CloseRequest) -> T
         if sheet_rows.get(name) != count:
             raise SluiceError(ErrorCode.ALREADY_CLOSED, sheet=name, rows=sheet_rows.get(name))
     if task.state is State.SEALED and not task.live_params.source_task:
-        put_manifest(ports, task.ref, Manifest.seal(task.ref, claimed.claims.values()))
+        put_manifest(ports, task.ref, Manifest.seal(task.ref, claimed.valid()))
     return task

@@ -9,13 +9,23 @@ import msgspec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.filenames import sanitise_filename
-from sluice.domain.keys import TASK_ID_BYTES, TaskId, TaskRef, TenantId, task_id_from_bytes, task_id_from_key
+from sluice.domain.keys import (
+    TASK_ID_BYTES,
+    ManifestRef,
+    TaskId,
+    TaskRef,
+    TenantId,
+    task_id_from_bytes,
+    task_id_from_key,
+)
 from sluice.domain.lifecycle import open_task
 from sluice.domain.limits import Limits
 from sluice.domain.params import ExportParams
+from sluice.domain.reading import open_waiting
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.retry import settle
+from sluice.ports.store_errors import StoreError
 from sluice.tables.formats import EXTENSIONS, FORMATS
 from sluice.usecases.reading.read_task import note_task
 
@@ -40,7 +50,7 @@ class Opened(NamedTuple):
 
 
 def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
-    """Make the task row, in state OPEN, by one conditional write.
+    """Make the task row, in state OPEN, by one conditional write; in state WAITING where its rows are to be read.
 
     Repeatable under the same idempotency key: the same task comes back. Raises
     IDEMPOTENCY_KEY_REUSED for other parameters, TASK_DELETED when the key's
@@ -49,7 +59,9 @@ def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
     """
     params = check_params(request.params, ports.limits)
     task_id = choose_task_id(ports, tenant, request.idempotency_key)
-    task = open_task(
+    begins = State.WAITING if params.pulled else State.OPEN
+    make = open_waiting if params.pulled else open_task
+    task = make(
         TaskRef(tenant, task_id),
         params,
         now=ports.clock.now(),
@@ -63,7 +75,7 @@ def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
             note_task(existing)
             return replay(existing, params)
     ports.admission.admit(tenant)
-    check_quota(ports, tenant, State.OPEN)
+    check_quota(ports, tenant, begins)
     opened = create_task(ports, task, params)
     note_task(opened.task)
     if not opened.replayed:
@@ -74,7 +86,17 @@ def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
             format=params.format.value,
             columns=params.column_count,
         )
+    if params.pulled and not opened.replayed:
+        _trigger(ports, opened.task)
     return opened
+
+
+def _trigger(ports: Ports, task: Task) -> None:
+    """Ask for a reader. If that fails, the sweeper finds the task."""
+    try:
+        ports.invoker.invoke(ManifestRef(task.ref, ""), epoch=1)
+    except StoreError as error:
+        ports.journal.record(Event.SYSTEM_ERROR, task_id=task.task_id, error=error)
 
 
 def check_quota(ports: Ports, tenant: TenantId, begins: State) -> None:

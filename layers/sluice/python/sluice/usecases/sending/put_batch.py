@@ -10,13 +10,14 @@ from sluice.domain.keys import TaskRef, chunk_key
 from sluice.domain.lifecycle import idle_due_at
 from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim
+from sluice.domain.params import ExportParams
 from sluice.domain.task import State
 from sluice.domain.task_errors import ended_error, keep_refusal
 from sluice.ports.bundle import Ports
 from sluice.ports.retry import CHANGES_MAX, settle
 from sluice.ports.store_errors import StoreError
 from sluice.tables.batch import Batch
-from sluice.tables.chunk_codec import encode_batch
+from sluice.tables.chunk_codec import Chunk, encode_batch
 from sluice.tables.formats import FORMATS
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.params_cache import ParamsCache
@@ -70,20 +71,11 @@ def prepare_batch(
     ports.journal.record(
         Event.BATCH_RECEIVED, task_id=ref.task_id, tenant=ref.tenant, sequence=sequence, rows=batch.rows
     )
-    if params.source_task:
-        raise SluiceError(ErrorCode.TASK_CLOSED, state=State.SEALED.value)
-    columns = params.tables[sheet].columns
-    if batch.rows > ports.limits.batch_rows_max:
-        raise SluiceError(ErrorCode.BATCH_TOO_LARGE, batch_rows_max=ports.limits.batch_rows_max)
-    if len(batch.columns) != len(columns):
-        raise SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, row=1, cells=len(batch.columns), columns=len(columns))
-    FORMATS[params.format].check_sent(batch, columns, params.options, ports.limits)
-    chunk = encode_batch(batch)
-    if chunk.size > ports.limits.batch_bytes_max:
-        raise SluiceError(ErrorCode.BATCH_TOO_LARGE, bytes=chunk.size, batch_bytes_max=ports.limits.batch_bytes_max)
-    return PreparedBatch(
-        Claim(sequence, chunk.sha, chunk.rows, chunk.size, sheet), chunk.body, cached.created_at, started
-    )
+    if params.source_task or params.pulled:
+        raise SluiceError(ErrorCode.TASK_CLOSED, state=(State.SEALED if params.source_task else State.READING).value)
+    chunk = checked_chunk(batch, params, ports.limits, sheet=sheet)
+    claim = Claim(sequence, chunk.sha, chunk.rows, chunk.size, sheet)
+    return PreparedBatch(claim, chunk.body, cached.created_at, started)
 
 
 def store_batch(ports: Ports, ref: TaskRef, prepared: PreparedBatch) -> BatchReceipt:
@@ -111,6 +103,20 @@ def store_batch(ports: Ports, ref: TaskRef, prepared: PreparedBatch) -> BatchRec
         duration_s=ports.clock.monotonic() - prepared.started,
     )
     return receipt
+
+
+def checked_chunk(batch: Batch, params: ExportParams, limits: Limits, *, sheet: int = 0) -> Chunk:
+    """The chunk of a batch that the task's file can hold. Raises what ``put_batch`` says of rows."""
+    columns = params.tables[sheet].columns
+    if batch.rows > limits.batch_rows_max:
+        raise SluiceError(ErrorCode.BATCH_TOO_LARGE, batch_rows_max=limits.batch_rows_max)
+    if len(batch.columns) != len(columns):
+        raise SluiceError(ErrorCode.ROW_WIDTH_MISMATCH, row=1, cells=len(batch.columns), columns=len(columns))
+    FORMATS[params.format].check_sent(batch, columns, params.options, limits)
+    chunk = encode_batch(batch)
+    if chunk.size > limits.batch_bytes_max:
+        raise SluiceError(ErrorCode.BATCH_TOO_LARGE, bytes=chunk.size, batch_bytes_max=limits.batch_bytes_max)
+    return chunk
 
 
 def check_sequence(sequence: int, limits: Limits) -> None:

@@ -60,7 +60,7 @@ def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> O
     file, so what bounds it is how many are kept of one task's chunks.
     """
     source = find_task(ports, source_ref)
-    if source.state is State.OPEN:
+    if source.state in {State.OPEN, State.WAITING, State.READING}:
         raise SluiceError(ErrorCode.NOT_READY, state=source.state.value)
     if source.state in {State.CANCELLED, State.EXPIRED} or not source.params:
         raise ended_error(source)

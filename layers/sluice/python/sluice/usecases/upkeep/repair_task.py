@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sluice.domain.attempts import COMPOSE, Failure
+from sluice.domain.attempts import COMPOSE, PULL, Failure
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskRef
 from sluice.domain.lifecycle import release_dead
-from sluice.domain.task import State, Task
+from sluice.domain.task import LIVE, State, Task
 from sluice.domain.task_errors import failure_of
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import bound_context
@@ -18,9 +18,9 @@ from sluice.usecases.reading.read_task import find_task
 
 
 def trigger_again(ports: Ports, ref: TaskRef) -> Task:
-    """Ask for a composer now. Raises NOT_READY for a task that has nothing to compose."""
+    """Ask for a composer, or a reader, now. Raises NOT_READY for a task that waits for neither."""
     task = find_task(ports, ref)
-    if task.state not in {State.SEALED, State.COMPOSING}:
+    if task.state not in LIVE:
         raise SluiceError(ErrorCode.NOT_READY, state=task.state.value)
     ports.invoker.invoke(ManifestRef(ref, task.man_sha), epoch=task.epoch + 1)
     return task
@@ -34,10 +34,11 @@ def release_lease(ports: Ports, ref: TaskRef, *, owner: str | None = None, alone
     """
     with bound_context(task_id=ref.task_id):
         task = find_task(ports, ref)
-        if task.state is not State.COMPOSING or (owner is not None and task.owner != owner):
+        kind = PULL if task.state is PULL.running else COMPOSE
+        if task.state is not kind.running or (owner is not None and task.owner != owner):
             return False
-        failure = Failure(ErrorCode.INTERNAL.value, "the composer ended without a word")
-        step = release_dead(COMPOSE, task, failure, alone=alone, now=ports.clock.now())
+        failure = Failure(ErrorCode.INTERNAL.value, "the worker ended without a word")
+        step = release_dead(kind, task, failure, alone=alone, now=ports.clock.now())
         released = apply_transition(ports, ref, step)
         if released:
             ports.journal.record(

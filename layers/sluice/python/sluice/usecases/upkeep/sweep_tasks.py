@@ -26,6 +26,7 @@ from sluice.domain.lifecycle import (
     wait_free,
 )
 from sluice.domain.limits import DAY_S, Timings
+from sluice.domain.reading import dataset_facts
 from sluice.domain.shared_result import is_needed, keep_on
 from sluice.domain.task import State, Task, TaskFields
 from sluice.ports.bundle import Ports
@@ -255,7 +256,7 @@ def sweep_task(ports: Ports, ref: TaskRef, memory: SweepMemory) -> Swept:
     match task.state:
         case State.OPEN:
             return _expire_idle(ports, task)
-        case State.SEALED | State.COMPOSING:
+        case State.WAITING | State.READING | State.SEALED | State.COMPOSING:
             return _trigger(ports, task)
         case State.COMPLETED | State.FAILED | State.CANCELLED | State.EXPIRED:
             return _tend_ended(ports, task)
@@ -288,18 +289,18 @@ def _expire_idle(ports: Ports, task: Task) -> Swept:
 
 
 def _trigger(ports: Ports, task: Task) -> Swept:
-    """Ask for a composer, because the trigger was lost or a lease lapsed; and look again later, in case it is lost too.
+    """Ask for a worker, because the trigger was lost or a lease lapsed; and look again later, in case it is lost too.
 
     A task whose attempts died so often that the next has to wait is looked at when its pause is over.
     """
     now = ports.clock.now()
-    if task.state is State.COMPOSING and is_leased(task, now=now, timings=ports.timings):
+    if task.state in {State.READING, State.COMPOSING} and is_leased(task, now=now, timings=ports.timings):
         apply_transition(ports, task.ref, wait_free(task, timings=ports.timings))
         return Swept.NOTHING
     if not apply_transition(ports, task.ref, trigger_again(task, now=now, timings=ports.timings)):
         return Swept.NOTHING
     ports.invoker.invoke(ManifestRef(task.ref, task.man_sha), epoch=task.epoch + 1)
-    return Swept.LOST_TRIGGER if task.state is State.SEALED else Swept.LAPSED_LEASE
+    return Swept.LOST_TRIGGER if task.state in {State.WAITING, State.SEALED} else Swept.LAPSED_LEASE
 
 
 def _tend_ended(ports: Ports, task: Task) -> Swept:
@@ -312,7 +313,12 @@ def _tend_ended(ports: Ports, task: Task) -> Swept:
         if not _take(ports, task, expire_result(now=now, timings=ports.timings)):
             return Swept.NOTHING
         ports.journal.record(
-            Event.TASK_EXPIRED, task_id=task.task_id, tenant=task.tenant, reason="retention", from_state="completed"
+            Event.TASK_EXPIRED,
+            task_id=task.task_id,
+            tenant=task.tenant,
+            reason="retention",
+            from_state="completed",
+            **dataset_facts(task),
         )
         return Swept.RESULT_EXPIRED
     is_over = task.state is State.EXPIRED and not is_needed(task, now=now)

@@ -13,7 +13,6 @@ from typing import Any
 
 from sluice.adapters.aliyun.tablestore.sdk import sdk
 from sluice.domain.lifecycle import Guard
-from sluice.domain.task import State
 
 NO_VALUE = ""
 """No column that a condition asks to be missing ever holds this."""
@@ -45,8 +44,12 @@ def no_row() -> RowCondition:
 
 def guarded(guard: Guard) -> RowCondition:
     """Hold when there is a row, and it is as ``guard`` says."""
+    return _row_with(_conditions(guard))
+
+
+def _conditions(guard: Guard) -> list[Any]:
     expected: dict[str, str | int | None] = {"state": str(guard.state), "rev": guard.rev, "epoch": guard.epoch}
-    return _row_with([_equal(name, value) for name, value in expected.items() if value is not None])
+    return [_equal(name, value) for name, value in expected.items() if value is not None]
 
 
 def at_rev(rev: int) -> RowCondition:
@@ -54,11 +57,11 @@ def at_rev(rev: int) -> RowCondition:
     return _row_with([_equal("rev", rev)])
 
 
-def open_without(column: str) -> RowCondition:
-    """Hold when there is a row, it is open, and ``column`` is missing from it."""
+def guarded_without(guard: Guard, column: str) -> RowCondition:
+    """Hold when there is a row, it is as ``guard`` says, and ``column`` is missing from it."""
     # If the column is there, it does not have the value that no column has.
     missing = sdk.SingleColumnCondition(column, NO_VALUE, sdk.ComparatorType.EQUAL, pass_if_missing=True)
-    return _row_with([_equal("state", str(State.OPEN)), missing])
+    return _row_with([*_conditions(guard), missing])
 
 
 def _row_with(conditions: Sequence[Any]) -> RowCondition:

@@ -13,7 +13,7 @@ from sluice.adapters.task_columns import Columns, columns_of, encode_fields, enc
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.manifest import Claim
 from sluice.domain.params import ExportParams
-from sluice.domain.task import Attempt, State, Task, TaskFields
+from sluice.domain.task import LIVE, Attempt, State, Task, TaskFields
 from sluice.ports.store_errors import StoreRefused
 
 Key = list[tuple[str, Any]]
@@ -84,8 +84,8 @@ def microseconds(time_s: float) -> int:
 
 
 def due_shard(ref: TaskRef, state: State) -> int:
-    """Sealed and composing rows have shards of their own, so that neither kind is hidden by a backlog of the other."""
-    shards = LIVE_SHARDS if state in {State.SEALED, State.COMPOSING} else OTHER_SHARDS
+    """Live rows have shards of their own, so that neither kind is hidden by a backlog of the other."""
+    shards = LIVE_SHARDS if state in LIVE else OTHER_SHARDS
     return shards[int(_digest(ref)[-8:], 16) % DUE_SHARDS]
 
 

@@ -15,7 +15,7 @@ from sluice.adapters.aliyun.tablestore.client import (
     read_parts,
     read_whole,
 )
-from sluice.adapters.aliyun.tablestore.conditions import any_row, guarded, no_row, open_without, some_row
+from sluice.adapters.aliyun.tablestore.conditions import any_row, guarded, guarded_without, no_row, some_row
 from sluice.adapters.aliyun.tablestore.rows import (
     CLAIMS,
     LISTED_COLUMNS,
@@ -57,6 +57,7 @@ from sluice.domain.errors import SluiceError
 from sluice.domain.keys import TASK_ID, TaskId, TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
+from sluice.domain.reading import Reading
 from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.ports.task_store import ClaimedTask, DueTasks, TaskPage, pass_by
 
@@ -104,16 +105,18 @@ class TablestoreTasks:
     def create(self, task: Task) -> bool:
         return self._client.put(task_key(task.ref), write_task(task), no_row())
 
-    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float) -> bool:
+    def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float, reading: Reading | None = None) -> bool:
+        guard = Guard(state=State.OPEN) if reading is None else reading.guard
         column = claim_column(claim.sequence)
         put: Columns = {
             column: write_claim(claim),
             "last_batch_at": float(at),
             "due_at": float(due_at),
             "due_us": microseconds(due_at),
+            **({} if reading is None else {"cursor": reading.cursor, "lease_until": float(reading.lease_until)}),
         }
         add = {"rev": 1, "batches_received": 1, "rows_received": claim.rows, "bytes_received": claim.size}
-        return self._client.update(task_key(ref), Change(put, add), open_without(column))
+        return self._client.update(task_key(ref), Change(put, add), guarded_without(guard, column))
 
     def update(self, ref: TaskRef, guard: Guard, fields: TaskFields) -> bool:
         change = Change(write_fields(ref, guard.state, fields), {"rev": 1})

@@ -87,7 +87,7 @@ class LinkQuery(Struct, frozen=True, kw_only=True):
 
 
 async def open_task(call: HttpCall[NoQuery]) -> Response:
-    params = await _read_body(call, partial(read_open, limits=call.ports.limits))
+    params = await read_json_body(call, partial(read_open, limits=call.ports.limits))
     request = OpenRequest(
         params,
         idempotency_key=idempotency_key_of(call),
@@ -142,14 +142,14 @@ async def follow_task(call: HttpCall[NoQuery]) -> Response:
 
 async def close_task(call: HttpCall[NoQuery]) -> Response:
     ref = call.task_ref
-    body = await _read_body(call, partial(read_model, model=CloseBody), default=CloseBody())
+    body = await read_json_body(call, partial(read_model, model=CloseBody), default=CloseBody())
     task = await call.run(close_export, call.ports, ref, body.to_request())
     return task_response(call, task, status=202, headers={"Location": task_path(task)})
 
 
 async def render_task(call: HttpCall[NoQuery]) -> Response:
     ref = call.task_ref
-    body = await _read_body(call, partial(read_model, model=RenderBody), default=RenderBody())
+    body = await read_json_body(call, partial(read_model, model=RenderBody), default=RenderBody())
     request = RenderRequest(
         format=body.format,
         filename=body.filename,
@@ -193,7 +193,7 @@ def idempotency_key_of(call: HttpCall[Any]) -> str | None:
         raise invalid_request("Idempotency-Key is not UTF-8", field="idempotency_key") from None
 
 
-async def _read_body(call: HttpCall[Any], read: Callable[[bytes], Read], *, default: Read | None = None) -> Read:
+async def read_json_body(call: HttpCall[Any], read: Callable[[bytes], Read], *, default: Read | None = None) -> Read:
     """Read the JSON body; with a ``default`` it may be left out. Only one that is long takes a turn, as batches do."""
     resources = call.resources
     with resources.body_budget.reserve(call.principal) as reserved:

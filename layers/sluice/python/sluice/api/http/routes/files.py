@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import closing
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from anyio import to_thread
@@ -15,7 +15,8 @@ from starlette.responses import Response, StreamingResponse
 from sluice.api.auth import LOCAL_TENANT, NO_KEY, Principal
 from sluice.api.http.bodies.models import ProblemView
 from sluice.api.http.errors import KNOWN_KEY, PROBLEM_TYPE, SHARE_KEY, HttpError, invalid_request
-from sluice.api.http.operation import Answer, Declared, Grant, HttpResources, Operation, resources_of
+from sluice.api.http.links import Grant
+from sluice.api.http.operation import Answer, Declared, HttpResources, Operation, resources_of
 from sluice.api.http.responses import tag_matches
 from sluice.api.http.routes.openapi import header
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -23,7 +24,9 @@ from sluice.domain.events import Event
 from sluice.domain.filenames import content_disposition
 from sluice.domain.keys import TaskId, TaskRef, parse_owner
 from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.reading import dataset_facts
 from sluice.domain.task import State, Task
+from sluice.ports.log_context import client_of_call
 from sluice.ports.object_store import ObjectInfo
 from sluice.ports.store_errors import DamagedObject, NoSuchObject
 from sluice.tables.formats import FORMATS
@@ -50,7 +53,18 @@ async def read_file(request: Request) -> Response:
     grant = resources.links.verify(request.path_params["token"])
     request.scope[SHARE_KEY] = resources.downloads.take(_owner_of(grant, resources))
     request.scope[KNOWN_KEY] = True
-    info, kind = await to_thread.run_sync(_find, resources, grant, limiter=resources.readers)
+    return await file_response(request, grant)
+
+
+async def file_response(
+    request: Request, grant: Grant, more: Mapping[str, str] | None = None, *, via: str = "link"
+) -> Response:
+    """The file that is granted, or the part of it that is asked for, with ``more`` headers. ``via`` is for the audit.
+
+    Raises EXPIRED when its time is over; RESULT_MISSING or RESULT_DAMAGED when it is not the one that was verified.
+    """
+    resources = resources_of(request)
+    task, info, kind = await to_thread.run_sync(_find, resources, grant, limiter=resources.readers)
     etag = f'"{info.crc64}-{info.size}"'
     headers = {
         "ETag": etag,
@@ -59,6 +73,7 @@ async def read_file(request: Request) -> Response:
         "Cache-Control": "private, no-store",
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Content-Type": kind,
+        **(more or {}),
     }
     named = {tag.strip() for tag in request.headers.get("if-match", "*").split(",")}
     if not named & {"*", etag}:  # compared strongly (RFC 9110, 8.8.3.2)
@@ -76,6 +91,9 @@ async def read_file(request: Request) -> Response:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{info.size}"
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
+    if task is not None and (facts := dataset_facts(task)):
+        record = partial(_record_download, resources, task, via=via, is_part="Content-Range" in headers, **facts)
+        await to_thread.run_sync(record, limiter=resources.readers)
     blocks = resources.ports.objects.read_range(grant.key, start, end)
     first = await _next_block(resources, blocks)  # a file found damaged at once is an error, not a broken answer
     return StreamingResponse(_in_threads(resources, first, blocks), status, headers=headers)
@@ -99,8 +117,22 @@ async def _next_block(resources: HttpResources, blocks: Generator[bytes]) -> byt
         raise SluiceError(code) from None
 
 
-def _find(resources: HttpResources, grant: Grant) -> tuple[ObjectInfo, str]:
-    """Describe the file, and its type.
+def _record_download(resources: HttpResources, task: Task, **facts: object) -> None:
+    """For the audit: rows of a dataset begin to leave the service. Whether all arrive is known to who reads them."""
+    resources.ports.journal.record(
+        Event.DATASET_ASKED,
+        task_id=task.task_id,
+        tenant=task.tenant,
+        what="download",
+        outcome="begun",
+        rows=task.result_rows,
+        client=client_of_call(),
+        **facts,
+    )
+
+
+def _find(resources: HttpResources, grant: Grant) -> tuple[Task | None, ObjectInfo, str]:
+    """Describe the file, and its type, with its task where that is known.
 
     Raises EXPIRED when its time is over; RESULT_MISSING or RESULT_DAMAGED when it is not.
     """
@@ -116,7 +148,7 @@ def _find(resources: HttpResources, grant: Grant) -> tuple[ObjectInfo, str]:
     try:
         info = ports.objects.head(key)
         if task is None or (info.size, info.crc64) == (task.result_size, task.result_crc64):
-            return info, _media_type(task, key)
+            return task, info, _media_type(task, key)
         code = ErrorCode.RESULT_DAMAGED
     except NoSuchObject:
         if task is None:
@@ -172,7 +204,7 @@ async def _in_threads(resources: HttpResources, first: bytes, blocks: Generator[
 
 
 _BYTES: Declared = {"type": "string", "format": "binary"}
-_FILE = {media.partition(";")[0]: _BYTES for media in (*_media_types().values(), ANY_TYPE)}
+FILE = {media.partition(";")[0]: _BYTES for media in (*_media_types().values(), ANY_TYPE)}
 _DECLARED: dict[str, Any] = {
     "path": "/v1/files/{token}",
     "endpoint": read_file,
@@ -186,8 +218,8 @@ _DECLARED: dict[str, Any] = {
         header("If-None-Match", "Answer 304 if the file has this tag.", type="string"),
     ),
     "answers": {
-        200: Answer("The file.", _FILE),
-        206: Answer("The range.", _FILE),
+        200: Answer("The file.", FILE),
+        206: Answer("The range.", FILE),
         304: Answer("The file is as `If-None-Match` says."),
         412: Answer("The file is another than `If-Match` says.", {PROBLEM_TYPE: ProblemView}),
         416: Answer("The file has no such range.", {PROBLEM_TYPE: ProblemView}),

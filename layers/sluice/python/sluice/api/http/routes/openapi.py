@@ -119,6 +119,7 @@ PATH_PARAMETERS: dict[str, Declared] = {
         "in any order. One numbering runs through all sheets; within a sheet rows stand in its order.",
         "schema": {"type": "integer", "minimum": 1},
     },
+    "name": {"description": "The dataset's name.", "schema": {"type": "string"}},
     "token": {
         "description": "What a link ends with. It says which file, and until when.",
         "schema": {"type": "string"},
@@ -130,6 +131,9 @@ ANSWER_HEADERS: dict[str, Declared] = {
     "Location": {"schema": {"type": "string"}, "description": "The path of the export, or the link."},
     "ETag": {"schema": {"type": "string"}, "description": "For `If-None-Match`."},
     "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds; sent while it makes sense to ask again."},
+    "Repr-Digest": {"schema": {"type": "string"}, "description": "SHA-256 of the whole file (RFC 9530)."},
+    "Sluice-Task": {"schema": {"type": "string"}, "description": "The id of the export that made the file."},
+    "Sluice-Rows": {"schema": {"type": "integer"}, "description": "The rows of the file."},
     "Idempotent-Replayed": {"schema": {"type": "boolean"}, "description": "The request was known; nothing was made."},
 }
 TASK_HEADERS = ("ETag", "Retry-After")

@@ -1,0 +1,73 @@
+"""Says in words of our own what a MySQL server or the way to it refuses: a driver's text may quote values."""
+
+from __future__ import annotations
+
+import ssl
+from types import MappingProxyType
+
+from sluice.ports.source import SourceError, SourceUnavailable
+
+_GONE = "the server cannot be reached, or the connection broke off"
+_TOO_LONG = "it took longer than statement_timeout"
+_LATER = MappingProxyType(
+    {
+        1021: "it lacks disk",
+        1037: "it lacks memory",
+        1038: "it lacks memory to sort",
+        1040: "it has no connection left for us",
+        1053: "it shuts down",
+        1129: "it refuses this machine after many failures",
+        1205: "another session locks the table",
+        1213: "a deadlock with other sessions",
+        1203: "this user has no connection left",
+        1226: "this user has used up what the server grants",
+        1317: "the query was ended by hand",
+        1412: "the table was changed while it was read",
+        1927: "the connection was ended by hand",
+        1969: _TOO_LONG,
+        3024: _TOO_LONG,
+        2002: _GONE,
+        2003: _GONE,
+        2006: _GONE,
+        2013: _GONE,
+        2055: _GONE,
+        4031: "the session was idle for longer than the server allows",
+    }
+)
+_MISTAKES = MappingProxyType(
+    {
+        1044: "there is no such database, or the user may not use it",
+        1045: "the password is not the user's, or the user may not come from here",
+        1049: "there is no such database",
+        1054: "a column is not there any more",
+        1130: "it lets nothing in from here",
+        1142: "permission denied: grant SELECT on the table to the user",
+        1143: "permission denied: grant SELECT on the columns to the user",
+        1146: "the table is not there",
+        1298: "it does not know the time zone of the connection",
+        1370: "permission denied",
+        1698: "the user may not come in with a password",
+        2026: "the server offers no TLS, or not one that is trusted: set tls: off if the network is your own",
+        2059: "the user is authenticated by a method that the driver does not know, or that would show the password",
+        2061: "the user is authenticated by a method that needs TLS",
+    }
+)
+
+
+def worded_mysql(error: Exception, place: str) -> SourceError:
+    """The error of the port for one of the driver or the system."""
+    if isinstance(error, SourceError):
+        return error
+    if isinstance(getattr(error, "original_exception", error), ssl.SSLCertVerificationError):
+        return SourceError(
+            f"{place}: the server's certificate is not one of its name that is trusted: set tls_ca to the file of "
+            "its authority, or tls: off where the network is your own"
+        )
+    number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    if mistake := _MISTAKES.get(number):
+        return SourceError(f"{place}: {mistake}")
+    later = _GONE if isinstance(error, OSError) else _LATER.get(number)
+    if number and not later:
+        return SourceError(f"{place}: the server refuses the query (error {number})")
+    nonsense = f"the server does not answer as MySQL does ({type(error).__name__})"
+    return SourceUnavailable(f"{place}: {later or nonsense}")

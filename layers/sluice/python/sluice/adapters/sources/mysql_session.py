@@ -1,0 +1,183 @@
+"""One connection to a MySQL or MariaDB server, in a transaction that only reads; all values come as bytes."""
+
+from __future__ import annotations
+
+import importlib
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from traceback import clear_frames
+from typing import Any, NoReturn, TypeAlias
+
+from sluice.adapters.sources.mysql_errors import worded_mysql
+from sluice.adapters.sources.mysql_literals import text_bytes
+from sluice.domain.dataset import MysqlConnection
+from sluice.domain.secret import Secret
+from sluice.ports.source import SourceError
+
+CONNECT_TIMEOUT_S = 15
+ANSWER_SLACK_S = 15
+"""So much longer than ``statement_timeout`` a silent server is waited for: then it, or the network, is gone."""
+SORTED_BYTES = 16_384
+"""So many bytes of a text count in its order, more than a key can have."""
+Row: TypeAlias = tuple[bytes | None, ...]
+
+
+class MysqlSession:
+    """A transaction that only reads. What is waited for is bounded; its errors are those of the port."""
+
+    def __init__(self, connection: Any, place: str) -> None:
+        self._connection = connection
+        self._place = place
+
+    def fetch(self, query: str) -> list[tuple[str | None, ...]]:
+        """All rows of a small query, as texts."""
+        with self.rows(query) as fetch:
+            found = fetch(1_000_000)
+        return [tuple(None if value is None else value.decode() for value in row) for row in found]
+
+    @contextmanager
+    def rows(self, query: str) -> Iterator[Callable[[int], Sequence[Row]]]:
+        """A call that gives the next rows of the query, at most as many as it is asked for; none is the end."""
+        with _named(self._place):
+            cursor = self._connection.cursor()
+
+        def fetch(rows: int) -> Sequence[Row]:
+            with _named(self._place):
+                found: Sequence[Row] = cursor.fetchmany(rows)
+                return found
+
+        try:
+            with _named(self._place):
+                cursor.execute(query)
+            yield fetch
+            with _named(self._place):
+                cursor.close()
+        finally:
+            _let_go(cursor)
+
+
+@contextmanager
+def open_mysql(
+    where: MysqlConnection, folder: Path, password: Callable[[], Secret], *, is_snapshot: bool
+) -> Iterator[MysqlSession]:
+    """Connect, and begin a transaction. Raises ``SourceError``; at the end the connection is cut off."""
+    place = f"connection {where.name}"
+    secret = password()
+    with _named(place):
+        connection = _connect(where, folder, secret)
+    try:
+        with _named(place):
+            _begin(connection, where, is_snapshot=is_snapshot)
+        yield MysqlSession(connection, place)
+    finally:
+        _cut_off(connection)
+
+
+def _connect(where: MysqlConnection, folder: Path, secret: Secret) -> Any:
+    """By mysqlclient where it is installed, three times as fast, but on a socket's path alone.
+
+    Over a network it would give the password as it is to a server that asks for that.
+    """
+    driver = _imported("MySQLdb") if where.host.startswith("/") else None
+    options: dict[str, Any] = {"local_infile": 0} if driver else _pymysql_options(where, folder)
+    driver = driver or _imported("pymysql")
+    if driver is None:
+        raise SourceError("MySQL and MariaDB are read with an extra: pip install 'sluice[mysql]'")
+    if where.host.startswith("/"):
+        options["unix_socket"] = where.host
+    else:
+        options |= {"host": where.host, "port": where.port}
+    wait_s = where.statement_timeout_s + ANSWER_SLACK_S
+    is_pymysql = driver.__name__ == "pymysql"
+    return driver.connect(
+        user=where.user,
+        password=secret.reveal().encode() if is_pymysql else secret.reveal(),
+        database=where.database,
+        charset="utf8mb4",
+        use_unicode=False,
+        conv=importlib.import_module("pymysql.converters").encoders if is_pymysql else {},  # none for what is read
+        cursorclass=importlib.import_module(f"{driver.__name__}.cursors").SSCursor,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=wait_s,
+        write_timeout=wait_s,
+        **options,
+    )
+
+
+def _imported(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+def _pymysql_options(where: MysqlConnection, folder: Path) -> dict[str, Any]:
+    options: dict[str, Any] = {"local_infile": False, "program_name": "sluice"}
+    if where.verifies:
+        ca = str(folder / where.tls_ca) if where.tls_ca else None
+        return options | {"ssl": ssl.create_default_context(cafile=ca)}
+    # A server that is not the one it should be could ask for the password as it is.
+    return options | {
+        "ssl_disabled": True,
+        "auth_plugin_map": {"mysql_clear_password": _NoClearPassword, "dialog": _NoClearPassword},
+    }
+
+
+class _NoClearPassword:
+    """Refuses to send the password as it is, where the server has not proved its name."""
+
+    def __init__(self, _connection: object) -> None:
+        pass
+
+    def authenticate(self, _packet: object) -> NoReturn:
+        raise SourceError("the server asks for the password itself, which is only sent over TLS: set tls: verify")
+
+
+def _begin(connection: Any, where: MysqlConnection, *, is_snapshot: bool) -> None:
+    """Settings of this session that values, their order and time-outs depend on; then the transaction."""
+    cursor = connection.cursor()
+    cursor.execute("SELECT version()")
+    is_mariadb = b"mariadb" in cursor.fetchall()[0][0].lower()
+    limit = where.statement_timeout_s
+    timeout = f"max_statement_time = {limit}" if is_mariadb else f"max_execution_time = {limit * 1000}"
+    settings = (
+        "sql_mode = 'STRICT_ALL_TABLES'",
+        f"time_zone = CONVERT({text_bytes(where.timezone)} USING utf8mb4)",
+        f"max_sort_length = {SORTED_BYTES}",
+        f"net_write_timeout = {limit}",  # how long the server waits while slices are being used
+        timeout,
+    )
+    cursor.execute(f"SET {', '.join(f'SESSION {setting}' for setting in settings)}")
+    level = "REPEATABLE READ" if is_snapshot else "READ COMMITTED"
+    cursor.execute(f"SET SESSION TRANSACTION ISOLATION LEVEL {level}")
+    cursor.execute(f"START TRANSACTION {'WITH CONSISTENT SNAPSHOT, ' if is_snapshot else ''}READ ONLY")
+    cursor.close()
+
+
+def _let_go(cursor: Any) -> None:
+    """A cursor that is not at its end would else read all that is left, when it is collected as garbage too."""
+    for result in (getattr(cursor, "_result", None), getattr(cursor.connection, "_result", None)):
+        if getattr(result, "unbuffered_active", False):
+            result.unbuffered_active = False  # type: ignore[union-attr]  # it has this
+    cursor.connection = None
+
+
+def _cut_off(connection: Any) -> None:
+    """End at once, also in the midst of rows."""
+    with suppress(Exception):
+        connection.close()
+
+
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    """Errors of the driver within become the port's, without the driver's text, which may quote a value."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except Exception as error:  # noqa: BLE001  # a driver that is sent nonsense raises anything
+        # PyMySQL leaves the reader of a connection that failed to its frames: not for the collector of cycles to find.
+        clear_frames(error.__traceback__)
+        raise worded_mysql(error, place) from None

@@ -1,0 +1,355 @@
+"""Exports of tables that the service reads itself, for the users of an application."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from anyio import to_thread
+from msgspec import Meta, Struct
+from starlette.responses import Response
+
+from sluice.api.http.bodies.body import JSON
+from sluice.api.http.bodies.models import OpenedView, read_model
+from sluice.api.http.errors import HttpError, request_id_of
+from sluice.api.http.operation import Answer, HttpCall, NoQuery, Operation, RequestBody, json_response
+from sluice.api.http.responses import opened_response
+from sluice.api.http.routes.events import wait_for_change
+from sluice.api.http.routes.exports import idempotency_key_of, read_json_body
+from sluice.api.http.routes.files import FILE, file_response
+from sluice.api.http.routes.openapi import (
+    BODY_CODES,
+    CREATED_HEADERS,
+    FAILURE_CODES,
+    IDEMPOTENCY_KEY,
+    TABLE_CODES,
+    header,
+)
+from sluice.api.http.server.middleware import TRACE_PARENT_KEY
+from sluice.api.users import ATTRIBUTES_HEADER, PERMISSIONS_HEADER, USER_HEADER, user_of_headers
+from sluice.domain.api_key import Scope
+from sluice.domain.dataset import Dataset
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.domain.pulled import Value
+from sluice.domain.task import State, Task
+from sluice.domain.task_errors import failure_of, result_key_of
+from sluice.domain.user import User
+from sluice.tables.formats import filename_of
+from sluice.usecases.pulling.make_params import (
+    ChosenColumn,
+    DateRange,
+    PullRequest,
+    mask_of,
+    may_compare,
+    visible_columns,
+)
+from sluice.usecases.pulling.open_pull import PREVIEW_ROWS_MAX, Caller, facts_of, open_pull, preview_pull
+from sluice.usecases.sending.open_export import OpenRequest
+
+
+class ColumnChoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A column of the dataset; `label` is its header in this file."""
+
+    name: str
+    label: str | None = None
+
+
+class DateBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From a moment or day on, and until another: a day is meant whole, a moment is left out."""
+
+    from_: Annotated[str, Meta(max_length=40)] | None = msgspec.field(default=None, name="from")
+    to: Annotated[str, Meta(max_length=40)] | None = None
+
+
+class PullBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is asked of the dataset. Names are those of the dataset; nothing here is ever part of a query's text."""
+
+    format: ExportFormat
+    filename: str = ""
+    scope: Literal["all", "selected"] = "all"
+    ids: tuple[Value, ...] = ()
+    columns: tuple[ColumnChoice | str, ...] = ()
+    date: DateBody = DateBody()
+    filters: dict[str, Value | tuple[Value, ...]] = {}
+    options: ExportOptions = ExportOptions()
+    prefer: Literal["file", "background"] = "file"
+
+    def to_request(self) -> PullRequest:
+        """Raises INVALID_REQUEST for ids without the scope that they belong to."""
+        if self.scope == "all" and self.ids:
+            raise SluiceError(ErrorCode.INVALID_REQUEST, "ids come with the scope selected", field="ids")
+        columns = [
+            ChosenColumn(one) if isinstance(one, str) else ChosenColumn(one.name, one.label) for one in self.columns
+        ]
+        return PullRequest(
+            format=self.format,
+            filename=self.filename,
+            ids=self.ids if self.scope == "selected" else None,
+            columns=tuple(columns),
+            date=DateRange(self.date.from_, self.date.to),
+            filters=self.filters,
+            options=self.options,
+        )
+
+
+class PreviewQuery(Struct, frozen=True, kw_only=True):
+    rows: Annotated[int, Meta(ge=1, le=PREVIEW_ROWS_MAX, description="How many.")] = 20
+
+
+class DatasetColumnView(Struct, frozen=True):
+    name: str
+    label: str
+    type: str
+    masked: bool
+
+
+class DatasetView(Struct, frozen=True):
+    """A dataset as this user may ask for it."""
+
+    name: str
+    columns: list[DatasetColumnView]
+    selectable: bool
+    """Whether rows may be selected by their ids."""
+    date: bool
+    filters: list[str]
+    direct_rows: int
+    waited_rows: int
+    rows_max: int
+
+
+class DatasetListView(Struct, frozen=True):
+    datasets: list[DatasetView]
+
+
+class PreviewView(Struct, frozen=True):
+    """The first rows, as texts, as a file of them would have them."""
+
+    columns: list[str]
+    rows: list[tuple[str | None, ...]]
+
+
+class _Finished(NamedTuple):
+    """A file that its caller has just waited for."""
+
+    key: str
+    filename: str
+    task_id: str
+
+
+def caller_of(call: HttpCall[Any]) -> Caller:
+    """For whom the call is. Raises UNAUTHENTICATED for one that names no user."""
+    principal = call.principal
+    user = principal.user or user_of_headers(call.request.headers, principal.tenant)
+    if user is None:
+        detail = f"A dataset is for a user: the key names one in the header {USER_HEADER.title()}."
+        raise SluiceError(ErrorCode.UNAUTHENTICATED, detail)
+    return Caller(principal.tenant, user)
+
+
+@dataclass
+class Asking:
+    """A call for a dataset, as far as it is known what it asks for."""
+
+    call: HttpCall[Any]
+    caller: Caller
+    what: str
+    asked: PullRequest | None = None
+    reason: str | None = None
+    """Of a refusal: more than its code says, which the caller is not given."""
+
+    async def find(self) -> Dataset:
+        """The dataset of the path. Raises DATASET_NOT_FOUND, also for one that the user may not see."""
+        found = await self.call.run(self.call.resources.service.datasets)
+        dataset = found.get(self.call.request.path_params["name"])
+        if dataset is None or not self.caller.user.may(dataset.permission):
+            self.reason = "there is none" if dataset is None else "permission"
+            raise SluiceError(ErrorCode.DATASET_NOT_FOUND)
+        return dataset
+
+    async def read(self) -> PullBody:
+        """Raises what reading a body raises, and INVALID_REQUEST."""
+        body = await read_json_body(self.call, partial(read_model, model=PullBody))
+        self.asked = body.to_request()
+        return body
+
+    def record(self, outcome: str, **more: object) -> None:
+        dataset = self.call.request.path_params.get("name", "")
+        facts = {**facts_of(self.caller, dataset, self.asked), **more}
+        self.call.ports.journal.record(
+            Event.DATASET_ASKED, what=self.what, outcome=outcome, reason=self.reason, **facts
+        )
+
+
+@asynccontextmanager
+async def asking(call: HttpCall[Any], what: str) -> AsyncIterator[Asking]:
+    """Know for whom the call is, and record a refusal: who was refused what."""
+    one = Asking(call, caller_of(call), what)
+    try:
+        yield one
+    except (SluiceError, HttpError) as error:
+        code = error.error.code if isinstance(error, HttpError) else error.code
+        await to_thread.run_sync(one.record, code.value)
+        raise
+
+
+async def list_datasets(call: HttpCall[NoQuery]) -> Response:
+    async with asking(call, "list") as one:
+        found = await call.run(call.resources.service.datasets)
+        user = one.caller.user
+        shown = [view(dataset, user) for _, dataset in sorted(found.items()) if user.may(dataset.permission)]
+        await to_thread.run_sync(partial(one.record, "shown", datasets=len(shown), not_shown=len(found) - len(shown)))
+    return json_response(DatasetListView(shown))
+
+
+async def read_dataset(call: HttpCall[NoQuery]) -> Response:
+    async with asking(call, "show") as one:
+        return json_response(view(await one.find(), one.caller.user))
+
+
+def view(dataset: Dataset, user: User) -> DatasetView:
+    columns = [
+        DatasetColumnView(column.name, column.spec().name, column.type.value, bool(mask_of(column, user)))
+        for column in visible_columns(dataset, user)
+    ]
+    filters, tiers = dataset.filters, dataset.tiers
+    return DatasetView(
+        dataset.dataset,
+        columns,
+        selectable=filters.ids is not None and may_compare(dataset, user, filters.ids),
+        date=filters.date is not None and may_compare(dataset, user, filters.date),
+        filters=[name for name in filters.equals if may_compare(dataset, user, name)],
+        direct_rows=tiers.direct_rows,
+        waited_rows=tiers.waited_rows,
+        rows_max=dataset.limits.rows,
+    )
+
+
+async def preview_dataset(call: HttpCall[PreviewQuery]) -> Response:
+    async with asking(call, "preview") as one:
+        dataset = await one.find()
+        await one.read()
+        found = await call.run_listing(preview_pull, call.ports, one.caller, dataset, one.asked, call.query.rows)
+    return json_response(PreviewView(*found))
+
+
+async def export_dataset(call: HttpCall[NoQuery]) -> Response:
+    """The file itself where there are few enough rows and it is there in time; else where it will be."""
+    async with asking(call, "export") as one:
+        dataset = await one.find()
+        body = await one.read()
+        request = OpenRequest(
+            ExportParams(format=body.format, filename=""),
+            idempotency_key=idempotency_key_of(call),
+            request_id=request_id_of(call.request.scope),
+            trace_parent=call.request.scope[TRACE_PARENT_KEY],
+        )
+        opening = partial(open_pull, in_background=body.prefer == "background")
+        async with call.listing_turn:  # rows are counted for seconds
+            asked = await call.run_with_room(opening, call.ports, one.caller, dataset, one.asked, request)
+    task = await _wait(call, asked.opened.task, asked.wait_s)
+    if task.state is State.FAILED:
+        raise failure_of(task)
+    if task.state is not State.COMPLETED or not asked.wait_s:
+        answer = opened_response(call, task, replayed=asked.opened.replayed, stored=[])
+        answer.status_code = 202
+        return answer
+    finished = _Finished(result_key_of(task), filename_of(task), task.task_id)
+    digest = base64.b64encode(bytes.fromhex(task.result_sha256)).decode()
+    more = {"Repr-Digest": f"sha-256=:{digest}:", "Sluice-Task": task.task_id, "Sluice-Rows": str(task.result_rows)}
+    return await file_response(call.request, finished, more, via="answer")
+
+
+async def _wait(call: HttpCall[NoQuery], task: Task, wait_s: float) -> Task:
+    """The task once it has ended, or the time is up."""
+    clock = call.ports.clock
+    give_up_at = clock.monotonic() + wait_s
+    while not task.state.terminal and (left_s := give_up_at - clock.monotonic()) > 0:
+        before = task.state
+        task = await wait_for_change(call, task, left_s)
+        if task.state is before:
+            break  # the time is up, the caller gone, or the service stops
+    return task
+
+
+_USER = (
+    header(USER_HEADER.title(), "The user for whom a key with the scope `act_for` calls.", type="string"),
+    header(PERMISSIONS_HEADER.title(), "What the user may do, separated by blanks or commas.", type="string"),
+    header(ATTRIBUTES_HEADER.title(), "What else is known of the user: a JSON object.", type="string"),
+)
+_CODES = (ErrorCode.INVALID_REQUEST, ErrorCode.DATASET_NOT_FOUND)
+_SOURCE_CODES = (*_CODES, *BODY_CODES, *TABLE_CODES, ErrorCode.SOURCE_INVALID, ErrorCode.SOURCE_UNAVAILABLE)
+_EXAMPLE = {
+    "format": "xlsx",
+    "scope": "selected",
+    "ids": [1001, 1002],
+    "columns": ["id", {"name": "amount", "label": "Amount"}],
+    "date": {"from": "2026-01-01", "to": "2026-06-30"},
+    "filters": {"status": ["paid", "sent"]},
+}
+_BODY = RequestBody({JSON: PullBody}, examples={JSON: _EXAMPLE})
+
+OPERATIONS = (
+    Operation(
+        id="listDatasets",
+        method="GET",
+        path="/v1/datasets",
+        summary="List the tables that the user may have as files",
+        endpoint=list_datasets,
+        scope=Scope.ACT_FOR,
+        headers=_USER,
+        answers={200: Answer("The datasets.", {JSON: DatasetListView})},
+        codes=_CODES,
+    ),
+    Operation(
+        id="getDataset",
+        method="GET",
+        path="/v1/datasets/{name}",
+        summary="See what the user may ask of a dataset",
+        endpoint=read_dataset,
+        scope=Scope.ACT_FOR,
+        headers=_USER,
+        answers={200: Answer("The dataset.", {JSON: DatasetView})},
+        codes=_CODES,
+    ),
+    Operation(
+        id="previewDataset",
+        method="POST",
+        path="/v1/datasets/{name}/preview",
+        summary="See the first rows that an export would have",
+        endpoint=preview_dataset,
+        scope=Scope.ACT_FOR,
+        query=PreviewQuery,
+        headers=_USER,
+        body=_BODY,
+        answers={200: Answer("The rows.", {JSON: PreviewView})},
+        codes=_SOURCE_CODES,
+    ),
+    Operation(
+        id="exportDataset",
+        method="POST",
+        path="/v1/datasets/{name}/exports",
+        summary="Export a dataset: the file in this answer, or an export that makes it",
+        description=(
+            "Up to `direct_rows` and `waited_rows` rows the answer is the finished, verified file. With more, with "
+            "`prefer: background`, or when the time is up before, it is 202 and the export, whose file comes later: "
+            "watch it at `watch_url`. No answer of 200 is ever a part of a file."
+        ),
+        endpoint=export_dataset,
+        scope=Scope.ACT_FOR,
+        headers=(*_USER, IDEMPOTENCY_KEY),
+        body=_BODY,
+        answers={
+            200: Answer("The file.", FILE, ("Repr-Digest", "Sluice-Task", "Sluice-Rows")),
+            202: Answer("The export, whose file comes later.", {JSON: OpenedView}, CREATED_HEADERS),
+        },
+        codes=(*_SOURCE_CODES, *FAILURE_CODES),
+    ),
+)

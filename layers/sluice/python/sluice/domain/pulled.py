@@ -1,0 +1,73 @@
+"""What a task reads from a source, fixed when it is opened, and how far it has read."""
+
+from __future__ import annotations
+
+import base64
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Value: TypeAlias = str | int | float
+"""What a column is compared with. A text may be any value as the source writes it."""
+Cursor: TypeAlias = tuple[str | int | float | bytes, ...]
+"""The values of the key's columns in the last row that was read."""
+Mask: TypeAlias = Literal["email", "phone", "name", "card", "last4", "hash"]
+"""A way to write a value so that nothing is known of it which its reader may not know; ``tables/values/masks``."""
+
+
+class Condition(msgspec.Struct, frozen=True, array_like=True):
+    """What a row must be like to be read. One whose column has no value is not."""
+
+    column: str
+    """Of the table; it need not be among those that are read."""
+    test: Literal["in", ">=", "<"]
+    """Whether the column is one of ``values``, or at least, or below the only one of them."""
+    values: tuple[Value, ...]
+    """None for ``in`` fits no row."""
+
+
+class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The rows of a task that no sender sends: those of a table as its dataset was defined at the open.
+
+    No secret is in it: how the connection is reached is known where it is read.
+    """
+
+    dataset: str
+    version: str
+    """Digest of the definition: a later one changes nothing for this task."""
+    connection: str
+    table: str
+    schema: str | None = None
+    """Where it does not stand in ``table``."""
+    key: tuple[str, ...] = ()
+    consistency: Literal["snapshot", "key"]
+    columns: tuple[str, ...] = ()
+    """Of the table, one for each column of the file."""
+    conditions: tuple[Condition, ...] = ()
+    masks: tuple[str, ...] = ()
+    """For each column, how it is masked; empty where none is, ``hash:`` and a key's name for a hash."""
+    user: str = ""
+    """Who asked."""
+    rows_max: int = 0
+    """More rows than these are no export; 0 for no bound of the dataset's own."""
+    kept_s: float = 0
+    """How long the file is kept; 0 for as long as any."""
+
+    def listed(self) -> Pulled:
+        """What a listing has of it: not what may be long."""
+        return msgspec.structs.replace(self, key=(), columns=(), conditions=(), masks=())
+
+
+def encode_cursor(cursor: Cursor) -> str:
+    """As JSON, bytes as an array of their base64."""
+    return msgspec.json.encode(
+        [[base64.b64encode(value).decode()] if isinstance(value, bytes) else value for value in cursor]
+    ).decode()
+
+
+def decode_cursor(text: str) -> Cursor | None:
+    """Read back what ``encode_cursor`` wrote; None for an empty text. Raises ``msgspec.MsgspecError`` for another."""
+    if not text:
+        return None
+    values = msgspec.json.decode(text, type=list[str | int | float | list[str]])
+    return tuple(base64.b64decode(value[0]) if isinstance(value, list) else value for value in values)

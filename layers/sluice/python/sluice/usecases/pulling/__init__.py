@@ -1,0 +1,1 @@
+"""Exports whose rows no sender sends: they are read from a source."""

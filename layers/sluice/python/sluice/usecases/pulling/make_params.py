@@ -1,0 +1,220 @@
+"""Make the parameters of an export from a dataset, its user, and what the user asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+
+import msgspec
+
+from sluice.domain.dataset import Dataset, DatasetColumn
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.domain.pulled import Condition, Pulled, Value
+from sluice.domain.user import ATTRIBUTE, User
+from sluice.tables.values.masks import HASHED
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+TEXT_MAX = 1_000
+"""Characters of one value that a caller compares a column with."""
+
+
+class ChosenColumn(msgspec.Struct, frozen=True):
+    """A column that is asked for, perhaps under another header."""
+
+    name: str
+    label: str | None = None
+
+
+class DateRange(msgspec.Struct, frozen=True):
+    """From a time on, and until another, which is left out; a day is meant whole."""
+
+    from_: str | None = msgspec.field(default=None, name="from")
+    to: str | None = None
+
+
+class PullRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user asks of a dataset. ``ids`` None is all rows."""
+
+    format: ExportFormat
+    filename: str = ""
+    ids: tuple[Value, ...] | None = None
+    columns: tuple[ChosenColumn, ...] = ()
+    date: DateRange = DateRange()
+    filters: Mapping[str, Value | tuple[Value, ...]] = {}
+    options: ExportOptions = ExportOptions()
+
+
+def make_params(dataset: Dataset, user: User, request: PullRequest) -> ExportParams:
+    """What is read for the user, and as what it is written. Nothing of it is read from a source.
+
+    Raises PERMISSION_DENIED for a column that the user may not have, and INVALID_REQUEST with ``field`` for what the
+    dataset does not offer.
+    """
+    columns = choose_columns(dataset, user, request.columns)
+    labels = [chosen.label for chosen in request.columns] or [None] * len(columns)
+    specs = [
+        column.spec() if label is None else msgspec.structs.replace(column.spec(), name=label)
+        for column, label in zip(columns, labels, strict=True)
+    ]
+    pulled = Pulled(
+        dataset=dataset.dataset,
+        version=dataset.version(),
+        connection=dataset.source.connection,
+        table=dataset.source.table,
+        schema=dataset.source.schema,
+        key=dataset.source.key,
+        consistency=dataset.source.consistency,
+        columns=tuple(column.name for column in columns),
+        conditions=(*_fixed(dataset, user), *_asked(dataset, user, request)),
+        masks=tuple(mask_of(column, user) for column in columns),
+        user=user.name,
+        rows_max=dataset.limits.rows,
+        kept_s=dataset.expires_s,
+    )
+    return ExportParams(
+        format=request.format,
+        filename=request.filename or dataset.dataset,
+        columns=tuple(specs),
+        options=request.options,
+        pulled=pulled,
+    )
+
+
+def visible_columns(dataset: Dataset, user: User) -> list[DatasetColumn]:
+    """The columns that the user may have, masked or not."""
+    return [column for column in dataset.columns if user.may(column.permission)]
+
+
+def mask_of(column: DatasetColumn, user: User) -> str:
+    """How the column is masked for the user; empty where it is not."""
+    sees = column.unmask_with is not None and user.may(column.unmask_with)
+    if column.mask is None or sees:
+        return ""
+    return f"{HASHED}{column.hash_key}" if column.mask == "hash" else column.mask
+
+
+def may_compare(dataset: Dataset, user: User, name: str | None) -> bool:
+    """Whether the user may choose rows by a column: not by one whose values they may not see, or each could be tried.
+
+    A column that is not among those of the dataset is the choice of those who define its filters.
+    """
+    return all(
+        user.may(column.permission) and not mask_of(column, user) for column in dataset.columns if column.name == name
+    )
+
+
+def choose_columns(dataset: Dataset, user: User, chosen: Sequence[ChosenColumn]) -> list[DatasetColumn]:
+    """The columns in the order in which they are asked for; all that the user may have where none are named."""
+    visible = {column.name: column for column in visible_columns(dataset, user)}
+    if not chosen:
+        if not visible:
+            raise SluiceError(ErrorCode.PERMISSION_DENIED, "The user may have no column of the dataset.")
+        return list(visible.values())
+    known = {column.name for column in dataset.columns}
+    for one in chosen:
+        if one.name not in known:
+            raise _unknown("columns", one.name, visible)
+        if one.name not in visible:
+            raise SluiceError(ErrorCode.PERMISSION_DENIED, "The user may not have a column.", column=one.name)
+    if len({one.name for one in chosen}) < len(chosen):
+        raise _invalid("columns", "a column is asked for twice")
+    return [visible[one.name] for one in chosen]
+
+
+def _fixed(dataset: Dataset, user: User) -> list[Condition]:
+    """What the dataset demands of every row. Raises PERMISSION_DENIED where the user's credential does not say it."""
+    conditions = []
+    for column, given in dataset.rows.items():
+        values: list[Value] = []
+        for value in given if isinstance(given, tuple) else (given,):
+            if not (isinstance(value, str) and value.startswith(ATTRIBUTE)):
+                values.append(value)
+                continue
+            name = value.removeprefix(ATTRIBUTE)
+            if name not in user.attributes:
+                detail = f"The credential says no {name} of the user, by which the rows of this dataset are chosen."
+                raise SluiceError(ErrorCode.PERMISSION_DENIED, detail, attribute=name)
+            known = user.attributes[name]
+            values += known if isinstance(known, tuple) else (known,)
+        conditions.append(Condition(column, "in", tuple(values)))
+    return conditions
+
+
+def _asked(dataset: Dataset, user: User, request: PullRequest) -> list[Condition]:
+    for condition in (asked := _conditions(dataset, request)):
+        if not may_compare(dataset, user, condition.column):
+            detail = "The user may not choose rows by a column whose values it may not see."
+            raise SluiceError(ErrorCode.PERMISSION_DENIED, detail, column=condition.column)
+    return asked
+
+
+def _conditions(dataset: Dataset, request: PullRequest) -> list[Condition]:
+    conditions = []
+    if request.ids is not None:
+        if dataset.filters.ids is None:
+            raise _invalid("scope", "rows of this dataset are not selected one by one")
+        if not 0 < len(request.ids) <= dataset.limits.ids:
+            raise _invalid("ids", f"1 to {dataset.limits.ids} ids are given with the scope selected")
+        conditions.append(Condition(dataset.filters.ids, "in", _checked("ids", request.ids)))
+    conditions += _dated(dataset, request.date)
+    for name, given in request.filters.items():
+        if name not in dataset.filters.equals:
+            raise _unknown("filters", name, dataset.filters.equals)
+        values = given if isinstance(given, tuple) else (given,)
+        if not 0 < len(values) <= dataset.limits.ids:
+            raise _invalid(f"filters.{name}", f"1 to {dataset.limits.ids} values are given")
+        conditions.append(Condition(name, "in", _checked(f"filters.{name}", values)))
+    return conditions
+
+
+def _dated(dataset: Dataset, asked: DateRange) -> list[Condition]:
+    column, conditions = dataset.filters.date, []
+    if column is None:
+        if asked != DateRange():
+            raise _invalid("date", "this dataset has no date by which its rows are chosen")
+        return []
+    if asked.from_ is not None:
+        conditions.append(Condition(column, ">=", (_time("date.from", asked.from_),)))
+    if asked.to is not None:
+        conditions.append(Condition(column, "<", (_time("date.to", asked.to, is_end=True),)))
+    return conditions
+
+
+def _checked(field: str, values: Sequence[Value]) -> tuple[Value, ...]:
+    for value in values:
+        if isinstance(value, str) and (len(value) > TEXT_MAX or "\0" in value):
+            raise _invalid(field, f"a value has at most {TEXT_MAX} characters, and no NUL")
+        if isinstance(value, float) and value - value != 0:
+            raise _invalid(field, "a number is finite")
+    return tuple(values)
+
+
+def _time(field: str, text: str, *, is_end: bool = False) -> str:
+    """A day or a moment as it was written; behind the last moment of a day where it ends a range."""
+    if _TIME.fullmatch(text):
+        return text
+    if _DATE.fullmatch(text):
+        try:
+            day = date.fromisoformat(text)
+            return (day + timedelta(days=1)).isoformat() if is_end else text
+        except (ValueError, OverflowError):
+            pass
+    raise _invalid(field, "is a day, 2026-11-30, or a moment, 2026-11-30T08:15:00+08:00")
+
+
+def is_time(text: str) -> bool:
+    """Whether it has the form of a day or a moment."""
+    return _DATE.fullmatch(text) is not None or _TIME.fullmatch(text) is not None
+
+
+def _invalid(field: str, detail: str) -> SluiceError:
+    return SluiceError(ErrorCode.INVALID_REQUEST, detail, field=field)
+
+
+def _unknown(field: str, name: str, known: Sequence[str] | Mapping[str, object]) -> SluiceError:
+    detail = f"the dataset has no such name in {field}"
+    return SluiceError(ErrorCode.INVALID_REQUEST, detail, field=field, name=name[:64], known=sorted(known))

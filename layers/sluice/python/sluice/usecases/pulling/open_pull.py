@@ -1,0 +1,168 @@
+"""Open an export of a dataset for a user: what may be asked, how much it is, who asked, before a row is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import NamedTuple
+
+from sluice.domain.dataset import Dataset
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TenantId
+from sluice.domain.params import ExportParams
+from sluice.domain.pulled import Pulled
+from sluice.domain.user import User
+from sluice.ports.bundle import Ports
+from sluice.ports.log_context import client_of_call
+from sluice.ports.source import ConditionError, SourceError, SourceUnavailable
+from sluice.tables.values.masks import find_masks, masked
+from sluice.usecases.pulling.count_pulls import check_hour
+from sluice.usecases.pulling.make_params import PullRequest, is_time, make_params
+from sluice.usecases.sending.open_export import Opened, OpenRequest, choose_task_id, open_export
+
+PREVIEW_ROWS_MAX = 100
+SHOWN_MAX = 64
+"""Characters of a name that a caller gives, in the audit."""
+
+
+class Caller(NamedTuple):
+    """Whose export it is."""
+
+    tenant: TenantId
+    user: User
+
+
+class Asked(NamedTuple):
+    """An export of a dataset that was opened, and for how long its caller may wait for the file."""
+
+    opened: Opened
+    wait_s: float
+    """0: the file comes in the background."""
+
+
+def open_pull(
+    ports: Ports, caller: Caller, dataset: Dataset, asked: PullRequest, request: OpenRequest, *, in_background: bool
+) -> Asked:
+    """Open the export, whose rows are read next. ``request.params`` count for nothing: they are made from ``asked``.
+
+    How long its file is waited for depends on how many rows there are, of
+    which no more are counted than that takes. Repeatable under a key, for the
+    same user. Raises RATE_LIMITED, SOURCE_UNAVAILABLE, SOURCE_INVALID and what
+    ``make_params`` and ``open_export`` raise. What is opened is recorded here,
+    a refusal where it is answered.
+    """
+    params = make_params(dataset, caller.user, asked)
+    key = request.idempotency_key
+    task_id = None if key is None else choose_task_id(ports, caller.tenant, key)
+    check_hour(ports, caller.tenant, caller.user, dataset, task_id)
+    wait_s = 0.0 if in_background else _wait_s(ports, dataset, _pulled(params))
+    opened = open_export(ports, caller.tenant, request._replace(params=params))
+    ports.journal.record(
+        Event.DATASET_ASKED,
+        task_id=opened.task.task_id,
+        what="export",
+        outcome="replayed" if opened.replayed else "opened",
+        **facts_of(caller, dataset.dataset, asked),
+        **_columns_of(_pulled(params)),
+    )
+    return Asked(opened, wait_s)
+
+
+def preview_pull(
+    ports: Ports, caller: Caller, dataset: Dataset, asked: PullRequest, rows: int
+) -> tuple[list[str], list[tuple[str | None, ...]]]:
+    """The headers and first rows that an export would have, as texts; nothing is stored. Raises as ``open_pull``."""
+    params = make_params(dataset, caller.user, asked)
+    found = _first_rows(ports, _pulled(params), rows)
+    ports.journal.record(
+        Event.DATASET_ASKED,
+        what="preview",
+        outcome="shown",
+        rows=len(found),
+        **facts_of(caller, dataset.dataset, asked),
+        **_columns_of(_pulled(params)),
+    )
+    return [column.name for column in params.columns], found
+
+
+def _first_rows(ports: Ports, pulled: Pulled, rows: int) -> list[tuple[str | None, ...]]:
+    found: list[tuple[str | None, ...]] = []
+    with source_errors(ports, pulled), ports.open_source(pulled).reading() as slices:
+        masks = find_masks(pulled.masks, ports.find_key)
+        for part in slices:
+            found += islice(zip(*masked(part.columns, masks), strict=True), rows - len(found))
+            if len(found) >= rows:
+                break
+    return found
+
+
+def _pulled(params: ExportParams) -> Pulled:
+    assert params.pulled is not None  # as it was made
+    return params.pulled
+
+
+def _wait_s(ports: Ports, dataset: Dataset, pulled: Pulled) -> float:
+    tiers = dataset.tiers
+    most = max(tiers.direct_rows, tiers.waited_rows)
+    if not most:
+        return 0
+    try:
+        with source_errors(ports, pulled):
+            rows = ports.open_source(pulled).count(most + 1)
+    except SluiceError as error:
+        if error.code is not ErrorCode.SOURCE_UNAVAILABLE:
+            raise
+        return 0  # it takes its time: the file comes in the background, where it is tried again
+    if rows <= tiers.direct_rows:
+        return tiers.direct_timeout_s
+    return tiers.waited_timeout_s if rows <= tiers.waited_rows else 0
+
+
+@contextmanager
+def source_errors(ports: Ports, pulled: Pulled) -> Iterator[None]:
+    """Say what a caller may know of an error of a source; its operator finds the rest in the log."""
+    try:
+        yield
+    except ConditionError as error:
+        detail = f"What {error.column} is compared with is no value of that column: it takes {error.expected}."
+        raise SluiceError(ErrorCode.INVALID_REQUEST, detail, field=error.column) from error
+    except SourceError as error:
+        ports.journal.record(Event.SYSTEM_ERROR, dataset=pulled.dataset, reason=str(error))
+        code = ErrorCode.SOURCE_UNAVAILABLE if isinstance(error, SourceUnavailable) else ErrorCode.SOURCE_INVALID
+        raise SluiceError(code, dataset=pulled.dataset) from error
+
+
+def facts_of(caller: Caller, dataset: str, asked: PullRequest | None = None) -> dict[str, object]:
+    """What an audit has to say of a call: who, from where, of what, by which conditions; no value that is compared.
+
+    ``asked`` None: of a call that asks for no rows, or whose body could not be read.
+    """
+    facts: dict[str, object] = {
+        "tenant": caller.tenant,
+        "user": caller.user.name,
+        "dataset": dataset[:SHOWN_MAX],
+        "client": client_of_call(),
+    }
+    if asked is None:
+        return facts
+    return {
+        **facts,
+        "format": asked.format.value,
+        "columns_asked": [one.name[:SHOWN_MAX] for one in asked.columns] or None,
+        "filters": sorted(name[:SHOWN_MAX] for name in asked.filters) or None,
+        "ids": None if asked.ids is None else len(asked.ids),
+        "date_from": _shown_time(asked.date.from_),
+        "date_to": _shown_time(asked.date.to),
+    }
+
+
+def _columns_of(pulled: Pulled) -> dict[str, object]:
+    """What the rows have, by the names of the dataset, and which of it is masked."""
+    masked_ones = [name for name, mask in zip(pulled.columns, pulled.masks, strict=True) if mask]
+    return {"columns": list(pulled.columns), "masked": masked_ones or None}
+
+
+def _shown_time(text: str | None) -> str | None:
+    return text if text is None or is_time(text) else "no day and no moment"

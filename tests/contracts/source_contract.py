@@ -1,0 +1,314 @@
+"""What every source of rows must do; the tables are real, in a real database."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import pytest
+
+from sluice.domain.pulled import Condition, Cursor
+from sluice.ports.source import Slice, Source, SourceError
+
+ROWS = [(str(number), f"name {number}") for number in range(1, 11)]
+EVIL_NAMES = ['a"b', "a`b", "x; DROP TABLE t; --", "sel ect", "名", "t.id", "a'b\\", "%s", "{0}", "$1", "a\nb"]
+EVIL_TEXTS = [
+    "A' OR '1'='1",
+    "A'; DROP TABLE t; --",
+    "\\",
+    "\\'",
+    "'",
+    "''",
+    '"',
+    "%s%(a)s%",
+    "$1",
+    ":a ?",
+    "\\x41",
+    "\x1a\x08",
+    "/*! 1 */",
+    "A\n--",
+    "E'A'",
+    "$$A$$",
+    "\ufeff",
+    "\uff07",
+    "¿'",
+    "縗\\",
+]
+HARD_TEXTS = [
+    "",
+    "\\N",
+    "N",
+    "\\",
+    "\\\\N",
+    "\t",
+    "\n",
+    "\r\n",
+    "a\tb\nc\\d",
+    "\b\f\v",
+    "😀",
+    "名",
+    "e\u0301",
+    " a ",
+    "\\t",
+]
+Consistency = Literal["snapshot", "key"]
+
+
+def slices_of(source: Source, after: Cursor | None = None) -> list[Slice]:
+    with source.reading(after) as slices:
+        return list(slices)
+
+
+def rows_of(slices: Sequence[Slice]) -> list[tuple[str | None, ...]]:
+    assert all({len(values) for values in part.columns} == {part.rows} for part in slices)
+    return [row for part in slices for row in zip(*part.columns, strict=True)]
+
+
+class SourceContract(ABC):
+    """Adopt it by a subclass whose name begins with ``Test``."""
+
+    large_text = "TEXT"
+    """The type of texts of a megabyte."""
+
+    @abstractmethod
+    def run(self, statements: str) -> object:
+        """Run statements of SQL in the database."""
+
+    @abstractmethod
+    def source(
+        self,
+        columns: Sequence[str] = ("id", "name"),
+        key: tuple[str, ...] = ("id",),
+        table: str = "t",
+        conditions: Sequence[Condition] = (),
+        consistency: Consistency = "snapshot",
+    ) -> Source:
+        """Make the source of a table of the database."""
+
+    @abstractmethod
+    def small_slices(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let a slice have three rows at most."""
+
+    @abstractmethod
+    def quoted(self, name: str) -> str:
+        """A name in SQL."""
+
+    def text(self, value: str) -> str:
+        """A text in SQL."""
+        return "'" + value.replace("'", "''") + "'"
+
+    @pytest.fixture(autouse=True)
+    def _tables(self) -> Iterator[None]:
+        """Each test begins without tables."""
+        self.drop_all()
+        yield
+        self.drop_all()
+
+    @abstractmethod
+    def drop_all(self) -> None:
+        """Remove all tables."""
+
+    def made(self, *rows: Sequence[object], columns: str = "id BIGINT NOT NULL PRIMARY KEY, name VARCHAR(100)") -> None:
+        """A table ``t`` with these rows."""
+        statements = [f"CREATE TABLE t ({columns})"]
+        values = ", ".join(f"({', '.join(map(self.shown, row))})" for row in rows)
+        if rows:
+            statements.append(f"INSERT INTO t VALUES {values}")
+        self.run(";\n".join(statements) + ";")
+
+    def shown(self, value: object) -> str:
+        return "NULL" if value is None else self.text(value) if isinstance(value, str) else str(value)
+
+    def test_every_row_comes_once_in_the_order_of_the_key_and_from_any_cursor_on(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.small_slices(monkeypatch)
+        self.made(*ROWS[::-1])
+        for consistency in ("snapshot", "key"):
+            slices = slices_of(self.source(consistency=consistency))
+            assert rows_of(slices) == ROWS
+            assert [part.rows for part in slices] == [3, 3, 3, 1]
+            for place, part in enumerate(slices, 1):
+                assert rows_of(slices_of(self.source(), part.cursor)) == rows_of(slices[place:])
+
+    def test_an_empty_table_has_no_slice(self) -> None:
+        self.made()
+        assert slices_of(self.source()) == []
+        assert self.source().count(5) == 0
+
+    def test_ties_in_a_part_of_the_key_leave_no_row_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.small_slices(monkeypatch)
+        keys = [(a, b) for a in range(3) for b in (-10, 2, 9, 10)]
+        self.made(
+            *((a, b, at) for at, (a, b) in enumerate(keys)),
+            columns="a INT NOT NULL, b INT NOT NULL, n INT, PRIMARY KEY (b, a)",
+        )
+        reading = self.source(["n"], ("a", "b"))
+        slices = slices_of(reading)
+        assert rows_of(slices) == [(str(at),) for at in range(len(keys))]
+        for place, part in enumerate(slices, 1):
+            assert rows_of(slices_of(reading, part.cursor)) == rows_of(slices[place:])
+
+    def test_keys_that_are_texts_are_in_the_order_of_their_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.small_slices(monkeypatch)
+        keys = ["b", "A", "c", "Z", "äx", "ö", "10", "9", "'", "\\", "\\n", "名", "😀", "", "%", "a b"]
+        self.made(*((key, at) for at, key in enumerate(keys)), columns="k VARCHAR(20) NOT NULL PRIMARY KEY, n INT")
+        reading = self.source(["k"], ("k",))
+        slices = slices_of(reading)
+        assert [key for (key,) in rows_of(slices)] == sorted(keys, key=str.encode)
+        for place, part in enumerate(slices, 1):
+            assert rows_of(slices_of(reading, part.cursor)) == rows_of(slices[place:])
+
+    def test_a_snapshot_is_of_one_moment_and_its_writers_go_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.small_slices(monkeypatch)
+        self.made(*ROWS)
+        reading = self.source()
+        with reading.reading() as slices:
+            found = rows_of([next(slices)])
+            self.run(
+                "DELETE FROM t WHERE id IN (2, 8); UPDATE t SET id = id + 100 WHERE id IN (3, 9);"
+                "UPDATE t SET name = 'other'; INSERT INTO t VALUES (50, 'new');"
+            )
+            found += rows_of(list(slices))
+        assert found == ROWS
+        assert len(rows_of(slices_of(reading))) == len(ROWS) - 1
+
+    def test_by_key_each_row_that_stays_comes_once_whatever_others_do_between_readings(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.small_slices(monkeypatch)
+        self.made(*ROWS)
+        reading = self.source(consistency="key")
+        seen: list[int] = []
+        cursor: Cursor | None = None
+        for turn in range(20):
+            with reading.reading(cursor) as slices:
+                part = next(slices, None)
+            if part is None:
+                break
+            seen += [int(str(row[0])) for row in zip(*part.columns, strict=True)]
+            cursor = part.cursor
+            self.run(
+                f"DELETE FROM t WHERE id = {8 if turn == 0 else 1}; INSERT INTO t VALUES ({-turn - 1}, 'new');"
+                "UPDATE t SET id = -100 WHERE id = 9;"
+            )
+        assert len(seen) == len(set(seen))
+        assert set(range(1, 8)) | {10} <= set(seen)
+        assert 8 not in seen
+
+    def fits(self, *conditions: tuple[str, Any, tuple[Any, ...]]) -> list[str | None]:
+        """The ids of the rows that fit; they are counted alike, and found from any cursor on."""
+        reading = self.source(["id"], conditions=[Condition(*condition) for condition in conditions])
+        slices = slices_of(reading)
+        found = [row[0] for row in rows_of(slices)]
+        assert reading.count(100_000) == len(found)
+        assert reading.count(1) == min(1, len(found))
+        for place, part in enumerate(slices, 1):
+            assert rows_of(slices_of(reading, part.cursor)) == rows_of(slices[place:])
+        return found
+
+    def test_only_rows_that_fit_all_conditions_are_counted_and_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.small_slices(monkeypatch)
+        rows = [(number, "AB"[number % 2], number / 2, f"2026-11-{number:02}") for number in range(1, 11)]
+        columns = "id BIGINT NOT NULL PRIMARY KEY, city VARCHAR(20), amount DECIMAL(10, 2), d DATE"
+        self.made(*rows, (11, None, None, None), columns=columns)
+        assert self.fits() == [str(number) for number in range(1, 12)]
+        assert self.fits(("city", "in", ("B",)), ("id", ">=", (5,)), ("id", "<", ("9",))) == ["5", "7"]
+        assert self.fits(("id", "in", ("2", 3, "3", 99))) == ["2", "3"]
+        assert self.fits(("d", ">=", ("2026-11-09",))) == ["9", "10"]
+        assert self.fits(("amount", "in", (0.5, "1.0"))) == ["1", "2"]
+        assert self.fits(("city", "in", ())) == []
+        with pytest.raises(SourceError, match="has no column citi"):
+            self.fits(("citi", "in", ("A",)))
+
+    @pytest.mark.parametrize("evil", EVIL_TEXTS)
+    def test_a_text_of_a_condition_is_a_text_and_nothing_else(self, evil: str) -> None:
+        self.made((1, "A"), (2, evil), (3, None))
+        assert self.fits(("name", "in", (evil,))) == ["2"]
+        assert self.fits(("name", "in", ("x", evil))) == ["2"]
+        assert self.fits(("name", ">=", (evil,)), ("name", "in", (evil,))) == ["2"]
+        assert self.fits() == ["1", "2", "3"]
+
+    def test_many_ids_are_found_by_the_key(self) -> None:
+        self.made(*((number, None) for number in range(50)))
+        assert len(self.fits(("id", "in", tuple(range(0, 20_000, 2))))) == 25
+
+    def test_counting_goes_no_further_than_it_is_asked_to(self) -> None:
+        self.made(*ROWS)
+        assert [self.source().count(limit) for limit in (1, 9, 10, 11)] == [1, 9, 10, 10]
+
+    def test_texts_are_exact(self) -> None:
+        self.made(*enumerate([*HARD_TEXTS, None]))
+        assert [name for (name,) in rows_of(slices_of(self.source(["name"])))] == [*HARD_TEXTS, None]
+
+    @pytest.mark.parametrize("name", EVIL_NAMES)
+    def test_any_name_is_a_name_and_nothing_else(self, name: str) -> None:
+        quoted = self.quoted(name)
+        self.run(f"CREATE TABLE {quoted} ({quoted} INT NOT NULL PRIMARY KEY, v VARCHAR(9));")
+        self.run(f"INSERT INTO {quoted} VALUES (1, 'x');")
+        source = self.source([name, "v"], (name,), name, [Condition(name, "in", (1,))])
+        assert rows_of(slices_of(source)) == [("1", "x")]
+        assert source.count(5) == 1
+
+    def test_a_slice_ends_where_it_is_large(self) -> None:
+        columns = f"id INT NOT NULL PRIMARY KEY, name {self.large_text}"
+        self.made(*((number, "x" * 700_000) for number in range(10)), columns=columns)
+        slices = slices_of(self.source())
+        assert len(slices) > 1
+        assert sum(part.rows for part in slices) == 10
+        assert max(part.rows for part in slices) <= 5
+
+    @pytest.mark.parametrize(
+        ("columns", "how", "said"),
+        [
+            ("id BIGINT NOT NULL PRIMARY KEY", {"table": "u"}, "there is no table u"),
+            (
+                "id BIGINT NOT NULL PRIMARY KEY, name INT",
+                {"columns": ["id", "nam"]},
+                "has no column nam; it has id, name",
+            ),
+            ("id BIGINT NOT NULL PRIMARY KEY, name INT", {"key": ("no",)}, "has no column no"),
+            ("id BIGINT NOT NULL PRIMARY KEY, name INT NOT NULL", {"key": ("name",)}, "no unique index of table t"),
+            ("id BIGINT NOT NULL, name INT", {}, "no unique index of table t"),
+            ("id BIGINT NOT NULL, name INT NOT NULL, PRIMARY KEY (id, name)", {}, "no unique index of table t"),
+        ],
+    )
+    def test_a_table_that_is_not_as_it_is_defined_is_refused_before_its_first_row(
+        self, columns: str, how: dict[str, Any], said: str
+    ) -> None:
+        self.made(columns=columns)
+        for ask in (slices_of, lambda source: source.count(1)):
+            with pytest.raises(SourceError, match=said):
+                ask(self.source(**how))
+
+    def test_a_key_without_a_value_and_a_view_are_refused(self) -> None:
+        self.made((1, 1), (None, 2), columns="id INT UNIQUE, name INT")
+        with pytest.raises(SourceError, match="without a value in its key id"):
+            slices_of(self.source())
+        self.run("DELETE FROM t WHERE id IS NULL; CREATE VIEW v AS SELECT * FROM t;")
+        assert rows_of(slices_of(self.source())) == [("1", "1")]
+        with pytest.raises(SourceError, match=r"view|no unique index"):
+            slices_of(self.source(table="v"))
+
+    def test_slices_are_taken_from_any_thread(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.small_slices(monkeypatch)
+        self.made(*ROWS)
+        with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+            opened = self.source().reading()
+            slices = first.submit(opened.__enter__).result()
+            found = [second.submit(next, slices).result(), *first.submit(list, slices).result()]
+            second.submit(opened.__exit__, None, None, None).result()
+        assert rows_of(found) == ROWS
+
+    def test_a_reading_that_ends_early_leaves_the_next_one_as_it_was(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.small_slices(monkeypatch)
+        self.made(*ROWS)
+        reading = self.source()
+        for _ in range(3):
+            with reading.reading() as slices:
+                next(slices)
+        with pytest.raises(ZeroDivisionError), reading.reading() as slices:
+            raise ZeroDivisionError
+        assert rows_of(slices_of(reading)) == ROWS

@@ -1,0 +1,75 @@
+"""The source of PostgreSQL keeps the contract, on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from sluice.adapters.sources import copy_text
+from sluice.adapters.sources.postgresql import PostgresqlSource
+from sluice.domain.dataset import PostgresqlConnection, TableSource
+from sluice.domain.pulled import Condition
+from sluice.domain.secret import NO_SECRET
+from sluice.ports.source import Source
+from tests.contracts.source_contract import Consistency, SourceContract
+from tests.support.database_servers import DatabaseServer, serving_postgresql
+
+pytestmark = pytest.mark.slow  # a server is started
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[DatabaseServer]:
+    with serving_postgresql() as running:
+        yield running
+
+
+def source_of(
+    server: DatabaseServer,
+    table: TableSource,
+    columns: Sequence[str],
+    conditions: Sequence[Condition] = (),
+) -> PostgresqlSource:
+    where = PostgresqlConnection(name="crm", host=server.host, database=server.database, user=server.user)
+    return PostgresqlSource(where, table, columns, conditions, password=lambda: NO_SECRET, folder=Path("/"))
+
+
+class TestPostgresqlSource(SourceContract):
+    server: ClassVar[DatabaseServer]
+
+    @pytest.fixture(autouse=True)
+    def _server(self, server: DatabaseServer) -> None:
+        type(self).server = server
+
+    def run(self, statements: str) -> str:
+        return self.server(statements)
+
+    def drop_all(self) -> None:
+        self.run("SET client_min_messages = error; DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
+
+    def source(
+        self,
+        columns: Sequence[str] = ("id", "name"),
+        key: tuple[str, ...] = ("id",),
+        table: str = "t",
+        conditions: Sequence[Condition] = (),
+        consistency: Consistency = "snapshot",
+    ) -> Source:
+        source = TableSource(connection="c", schema="public", table=table, key=key, consistency=consistency)
+        return source_of(self.server, source, columns, conditions)
+
+    def small_slices(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(copy_text, "SLICE_ROWS", 3)
+
+    def quoted(self, name: str) -> str:
+        return '"' + name.replace('"', '""') + '"'
+
+    def test_nothing_is_left_of_a_reading_that_ends_early(self) -> None:
+        self.made(*((number, "x" * 100) for number in range(50_000)))
+        for _ in range(5):
+            with self.source().reading() as slices:
+                next(slices)
+        left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sluice'"
+        assert any(self.run(left).strip() == "0" for _ in range(50))

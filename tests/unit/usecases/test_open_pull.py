@@ -1,0 +1,94 @@
+"""For how long a caller waits for the file of a table, by how many rows there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from sluice.domain.dataset import Dataset, DatasetColumn, TableSource, Tiers
+from sluice.domain.errors import SluiceError
+from sluice.domain.keys import TenantId
+from sluice.domain.options import ExportFormat
+from sluice.domain.params import ExportParams
+from sluice.domain.pulled import Cursor
+from sluice.domain.task import State
+from sluice.domain.user import User
+from sluice.ports.bundle import Ports
+from sluice.ports.source import Slice, SourceError, SourceUnavailable
+from sluice.usecases.pulling.make_params import PullRequest
+from sluice.usecases.pulling.open_pull import Asked, Caller, open_pull
+from sluice.usecases.sending.open_export import OpenRequest
+from tests.support.fake_clock import FakeClock
+from tests.support.memory_ports import memory_ports
+
+DATASET = Dataset(
+    dataset="orders",
+    source=TableSource(connection="app", table="orders", key=("id",)),
+    columns=(DatasetColumn(name="id"),),
+    tiers=Tiers(direct_rows=10, waited_rows=100, direct_timeout_s=3, waited_timeout_s=50),
+)
+REQUEST = PullRequest(format=ExportFormat.CSV)
+
+
+class CountedTable:
+    """Implements ``Source`` of so many rows, or an error."""
+
+    def __init__(self, rows: int | Exception) -> None:
+        self.rows = rows
+        self.limits: list[int] = []
+
+    def count(self, limit: int) -> int:
+        self.limits.append(limit)
+        if isinstance(self.rows, Exception):
+            raise self.rows
+        return min(self.rows, limit)
+
+    @contextmanager
+    def reading(self, after: Cursor | None = None) -> Iterator[Iterator[Slice]]:
+        yield iter(())
+
+
+def asked(table: CountedTable, ports: Ports, *, dataset: Dataset = DATASET, in_background: bool = False) -> Asked:
+    return open_pull(
+        replace(ports, open_source=lambda _: table),
+        Caller(TenantId("acme"), User(name="ann")),
+        dataset,
+        REQUEST,
+        OpenRequest(ExportParams(format=ExportFormat.CSV, filename="")),
+        in_background=in_background,
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "wait_s"),
+    [(0, 3), (10, 3), (11, 50), (100, 50), (101, 0), (10**9, 0), (SourceUnavailable("slow"), 0)],
+)
+def test_few_rows_are_waited_for_and_what_takes_long_to_count_is_not(rows: int | Exception, wait_s: float) -> None:
+    table = CountedTable(rows)
+    found = asked(table, memory_ports(FakeClock()))
+    assert (found.wait_s, found.opened.task.state) == (wait_s, State.WAITING)
+    assert table.limits == [101], "no more are counted than the answer takes"
+
+
+def test_nothing_is_counted_for_what_comes_in_the_background() -> None:
+    table = CountedTable(5)
+    assert asked(table, memory_ports(FakeClock()), in_background=True).wait_s == 0
+    never = replace_tiers(direct_rows=0, waited_rows=0)
+    assert asked(table, memory_ports(FakeClock()), dataset=never).wait_s == 0
+    assert table.limits == []
+
+
+def replace_tiers(**changes: int) -> Dataset:
+    return Dataset(dataset=DATASET.dataset, source=DATASET.source, columns=DATASET.columns, tiers=Tiers(**changes))
+
+
+def test_a_table_that_is_not_as_it_is_defined_is_refused_before_anything_is_opened() -> None:
+    ports = memory_ports(FakeClock())
+    with pytest.raises(SluiceError) as refused:
+        asked(CountedTable(SourceError("column secret-name is gone")), ports)
+    assert refused.value.code == "SOURCE_INVALID"
+    assert "secret-name" not in f"{refused.value} {refused.value.facts}"
+    assert list(ports.tasks.scan()) == []

@@ -1,0 +1,278 @@
+"""The rows of a source become a file, each once, whatever happens to the source and to what reads it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from sluice.domain.dataset import Dataset
+from sluice.domain.errors import ErrorCode
+from sluice.domain.events import Event
+from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.params import ExportParams
+from sluice.domain.task import State, Task
+from sluice.domain.user import User
+from sluice.ports.bundle import Ports
+from sluice.ports.pool import SerialPool
+from sluice.ports.source import ConditionError, SourceError, SourceUnavailable
+from sluice.usecases.composing.read_chunks import load_manifest, read_chunks
+from sluice.usecases.lease import Outcome
+from sluice.usecases.pulling.make_params import PullRequest
+from sluice.usecases.pulling.open_pull import Caller, open_pull
+from sluice.usecases.pulling.read_source import read_and_compose, read_source
+from sluice.usecases.sending.cancel_export import cancel_export
+from sluice.usecases.sending.open_export import OpenRequest
+from tests.support.fake_clock import FakeClock
+from tests.support.listed_source import Killed, ListedSource
+from tests.support.memory_ports import memory_ports
+from tests.support.recorded_journal import RecordedJournal
+
+DRIVER_TEXT = "FATAL: password authentication failed for user exporter at 10.1.2.3"
+CALLER = Caller(TenantId("acme"), User(name="ann", attributes={"tenant": "acme"}))
+
+
+class World:
+    """A service in memory, its clock, and the one table that it reads."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.source = ListedSource([(str(number), f"u{number}@example.com") for number in range(1, 8)])
+        self.refuses: Exception | None = None
+        self.ports: Ports = replace(memory_ports(self.clock), open_source=self._open)
+
+    def _open(self, _: object) -> ListedSource:
+        if self.refuses is not None:
+            raise self.refuses
+        return self.source
+
+    @property
+    def journal(self) -> RecordedJournal:
+        assert isinstance(self.ports.journal, RecordedJournal)
+        return self.ports.journal
+
+    def open(self, consistency: str = "key", *, rows_max: int = 100, **options: Any) -> TaskRef:
+        said = {
+            "dataset": "orders",
+            "source": {"connection": "app", "table": "orders", "key": ["id"], "consistency": consistency},
+            "columns": [{"name": "id", "type": "number", "label": "Order id"}, {"name": "email", "mask": "email"}],
+            "limits": {"rows": rows_max},
+        }
+        asked = PullRequest(format=ExportFormat.CSV, options=ExportOptions(csv_bom=False, line_ending="lf", **options))
+        request = OpenRequest(ExportParams(format=ExportFormat.CSV, filename=""))
+        dataset = msgspec.convert(said, Dataset)
+        return open_pull(self.ports, CALLER, dataset, asked, request, in_background=True).opened.task.ref
+
+    def task(self, ref: TaskRef) -> Task:
+        found = self.ports.tasks.read(ref)
+        assert found is not None
+        return found
+
+    def file(self, ref: TaskRef) -> list[str]:
+        task = self.task(ref)
+        assert task.state is State.COMPLETED, task.last_error
+        return b"".join(self.ports.objects.read_range(task.result_key, 0, task.result_size)).decode().splitlines()
+
+    def let_lease_lapse(self) -> None:
+        timings = self.ports.timings
+        self.clock.advance(timings.lease_s + timings.skew_s + 1)
+
+    def die_after(self, slices: int, ref: TaskRef) -> None:
+        self.source.fails[slices] = Killed()
+        with pytest.raises(Killed):
+            read_source(self.ports, ref)
+        self.let_lease_lapse()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def lines(*numbers: int) -> list[str]:
+    """The file's, each row's address masked: its name is short."""
+    return ["Order id,email", *(f"{number},***@example.com" for number in numbers)]
+
+
+@pytest.mark.parametrize("consistency", ["key", "snapshot"])
+def test_all_rows_are_in_the_file_in_their_order_and_masked(world: World, consistency: str) -> None:
+    ref = world.open(consistency)
+    assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
+    assert world.file(ref) == lines(*range(1, 8))
+    assert world.source.began_after == [None]
+    assert read_and_compose(world.ports, ref) is Outcome.DROPPED
+    manifest = load_manifest(world.ports, world.task(ref))
+    stored = [batch.columns[1].text for batch in read_chunks(world.ports.objects, manifest, pool=SerialPool())]
+    assert "".join(map(str, stored)).replace("\0", "") == "***@example.com" * 7
+
+
+def test_no_rows_are_a_file_with_its_header(world: World) -> None:
+    world.source.rows = []
+    ref = world.open()
+    assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
+    assert world.file(ref) == lines()
+    assert world.task(ref).result_rows == 0
+
+
+@pytest.mark.parametrize("died_before", [0, 1, 3])
+def test_a_bad_value_is_named_by_its_row_in_the_table_and_its_column(world: World, died_before: int) -> None:
+    world.source.rows[4] = ("five", "u5@example.com")
+    ref = world.open()
+    if died_before:
+        world.source.rows[4] = ("5", "u5@example.com")
+        world.die_after(min(died_before, 2), ref)
+        world.source.rows[4] = ("five", "u5@example.com")
+    assert read_source(world.ports, ref) is Outcome.FAILED
+    (failed,) = world.journal.of(Event.TASK_FAILED)
+    error: Any = failed["error"]
+    assert error.facts["row"] == 5
+    assert error.facts["column"] == "Order id"
+    task = world.task(ref)
+    assert task.state is State.FAILED
+    assert "five" not in f"{task.last_error} {error}"
+    assert (failed["dataset"], failed["user"]) == ("orders", "ann")
+
+
+def test_a_bad_value_is_text_where_the_options_say_so(world: World) -> None:
+    world.source.rows = [("five", "u5@example.com")]
+    ref = world.open(on_invalid="text")
+    assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
+    assert world.file(ref) == ["Order id,email", "five,***@example.com"]
+
+
+@pytest.mark.parametrize("slices", [0, 1, 3])
+@pytest.mark.parametrize("consistency", ["key", "snapshot"])
+def test_a_source_that_is_away_is_tried_again(world: World, consistency: str, slices: int) -> None:
+    ref = world.open(consistency)
+    world.source.fails[slices] = SourceUnavailable(DRIVER_TEXT)
+    assert read_source(world.ports, ref) is Outcome.RELEASED
+    task = world.task(ref)
+    assert (task.state, task.last_error_code) == (State.WAITING, "SOURCE_UNAVAILABLE")
+    assert DRIVER_TEXT not in str(msgspec.to_builtins(task))
+    assert task.due_at > world.clock.now()
+    assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
+    assert world.file(ref) == lines(*range(1, 8))
+
+
+def test_a_source_that_stays_away_fails_the_export_at_last(world: World) -> None:
+    ref = world.open()
+    outcomes = []
+    while not world.task(ref).state.terminal:
+        world.source.fails[0] = SourceUnavailable(DRIVER_TEXT)
+        outcomes.append(read_source(world.ports, ref))
+        assert len(outcomes) < 50
+    assert set(outcomes[:-1]) == {Outcome.RELEASED}
+    assert (world.task(ref).state, world.task(ref).last_error_code) == (State.FAILED, "ATTEMPTS_EXHAUSTED")
+
+
+REFUSED = [
+    (SourceError(DRIVER_TEXT), "SOURCE_INVALID"),
+    (ConditionError("state", "a number"), "INVALID_REQUEST"),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), REFUSED)
+@pytest.mark.parametrize("where", ["opening", "first", "later"])
+def test_a_source_that_cannot_be_read_ends_the_export_with_words_of_ours(
+    world: World, where: str, error: Exception, code: str
+) -> None:
+    ref = world.open()
+    if where == "opening":
+        world.refuses = error
+    else:
+        world.source.fails[0 if where == "first" else 2] = error
+    assert read_source(world.ports, ref) is Outcome.FAILED
+    task = world.task(ref)
+    assert (task.state, task.last_error_code) == (State.FAILED, code)
+    row = str(msgspec.to_builtins(task)) + str([*world.ports.tasks.read_attempts(ref)])
+    assert DRIVER_TEXT not in row
+    assert "10.1.2.3" not in row
+    if code == "SOURCE_INVALID":  # its operator finds it in the log
+        assert DRIVER_TEXT in str(world.journal.of(Event.SYSTEM_ERROR))
+
+
+@pytest.mark.parametrize(("rows_max", "rows"), [(6, None), (7, 7), (1, None), (100, 7)])
+def test_more_rows_than_the_dataset_allows_are_no_file(world: World, rows_max: int, rows: int | None) -> None:
+    ref = world.open(rows_max=rows_max)
+    outcome = read_and_compose(world.ports, ref)
+    assert outcome is (Outcome.COMPLETED if rows else Outcome.FAILED)
+    assert world.task(ref).last_error_code == ("" if rows else ErrorCode.TOO_MANY_ROWS.value)
+
+
+def test_the_bound_counts_the_rows_of_all_attempts(world: World) -> None:
+    ref = world.open(rows_max=6)
+    world.die_after(3, ref)
+    assert read_source(world.ports, ref) is Outcome.FAILED
+    assert world.task(ref).last_error_code == "TOO_MANY_ROWS"
+
+
+def test_a_snapshot_begins_anew_after_a_death_and_has_no_row_of_the_first_reading(world: World) -> None:
+    ref = world.open("snapshot", rows_max=7)
+    world.die_after(2, ref)
+    assert world.task(ref).batches_received == 2
+    world.source.rows = [(str(100 + number), "new@example.com") for number in range(7)]
+    world.die_after(1, ref)
+    assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
+    assert world.file(ref) == ["Order id,email", *(f"{100 + number},n***@example.com" for number in range(7))]
+    assert world.source.began_after == [None, None, None]
+    assert world.task(ref).result_rows == 7
+
+
+def test_by_its_key_a_reading_goes_on_behind_the_last_row_that_was_stored(world: World) -> None:
+    ref = world.open("key")
+    world.die_after(2, ref)
+    world.source.rows[0] = ("999", "moved@example.com")
+    world.die_after(1, ref)
+    assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
+    assert world.file(ref) == lines(*range(1, 8))
+    assert world.source.began_after == [None, (4,), (6,)]
+
+
+@pytest.mark.parametrize("consistency", ["key", "snapshot"])
+def test_while_another_reads_there_is_nothing_to_do(world: World, consistency: str) -> None:
+    ref = world.open(consistency)
+    world.source.fails[1] = Killed()
+    with pytest.raises(Killed):
+        read_source(world.ports, ref)
+    assert read_source(world.ports, ref) is Outcome.BUSY
+    assert world.source.began_after == [None]
+
+
+def test_a_reader_that_was_taken_over_stores_nothing_more(world: World) -> None:
+    ref = world.open("key")
+    taken: list[Outcome] = []
+
+    class Overtaken(ListedSource):
+        def _slices(self, start: int) -> Any:
+            for given, part in enumerate(super()._slices(start)):
+                if given == 1 and not taken:
+                    world.let_lease_lapse()
+                    taken.append(Outcome.BUSY)
+                    taken[0] = read_and_compose(world.ports, ref)
+                yield part
+
+    world.source = Overtaken(world.source.rows)
+    assert read_source(world.ports, ref) is Outcome.FENCED
+    assert taken == [Outcome.COMPLETED]
+    assert world.file(ref) == lines(*range(1, 8))
+
+
+@pytest.mark.parametrize("slices", [0, 1, 3])
+def test_a_cancel_ends_the_reading(world: World, slices: int) -> None:
+    ref = world.open("key")
+
+    class Cancelled(ListedSource):
+        def _slices(self, start: int) -> Any:
+            for given, part in enumerate(super()._slices(start)):
+                if given == slices:
+                    cancel_export(world.ports, ref)
+                yield part
+
+    world.source = Cancelled(world.source.rows)
+    assert read_source(world.ports, ref) is Outcome.FENCED
+    assert world.task(ref).state is State.CANCELLED
+    (cancelled,) = world.journal.of(Event.TASK_CANCELLED)
+    assert (cancelled["dataset"], cancelled["user"]) == ("orders", "ann")
