@@ -19,8 +19,8 @@ from sluice.domain.dataset import MysqlConnection, TableSource
 from sluice.domain.pulled import Condition, Cursor
 from sluice.domain.secret import NO_SECRET, Secret
 from sluice.ports.source import ConditionError, SourceError, SourceUnavailable
-from tests.contracts.source_contract import EVIL_TEXTS, rows_of, slices_of
 from tests.support.database_servers import DatabaseServer, serving_mariadb
+from tests.support.source_rows import EVIL_TEXTS, rows_of, slices_of
 
 pytestmark = pytest.mark.slow  # servers are started
 

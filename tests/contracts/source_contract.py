@@ -10,32 +10,11 @@ from typing import Any, Literal
 import pytest
 
 from sluice.domain.pulled import Condition, Cursor
-from sluice.ports.source import Slice, Source, SourceError
+from sluice.ports.source import Source, SourceError
+from tests.support.source_rows import EVIL_TEXTS, rows_of, slices_of
 
 ROWS = [(str(number), f"name {number}") for number in range(1, 11)]
 EVIL_NAMES = ['a"b', "a`b", "x; DROP TABLE t; --", "sel ect", "名", "t.id", "a'b\\", "%s", "{0}", "$1", "a\nb"]
-EVIL_TEXTS = [
-    "A' OR '1'='1",
-    "A'; DROP TABLE t; --",
-    "\\",
-    "\\'",
-    "'",
-    "''",
-    '"',
-    "%s%(a)s%",
-    "$1",
-    ":a ?",
-    "\\x41",
-    "\x1a\x08",
-    "/*! 1 */",
-    "A\n--",
-    "E'A'",
-    "$$A$$",
-    "\ufeff",
-    "\uff07",
-    "¿'",
-    "縗\\",
-]
 HARD_TEXTS = [
     "",
     "\\N",
@@ -54,16 +33,6 @@ HARD_TEXTS = [
     "\\t",
 ]
 Consistency = Literal["snapshot", "key"]
-
-
-def slices_of(source: Source, after: Cursor | None = None) -> list[Slice]:
-    with source.reading(after) as slices:
-        return list(slices)
-
-
-def rows_of(slices: Sequence[Slice]) -> list[tuple[str | None, ...]]:
-    assert all({len(values) for values in part.columns} == {part.rows} for part in slices)
-    return [row for part in slices for row in zip(*part.columns, strict=True)]
 
 
 class SourceContract(ABC):

@@ -99,10 +99,10 @@ def test_version_1_links_are_checked_as_published(oss: OssServer) -> None:
 
 
 @pytest.mark.parametrize("auth", list(AUTHS.values()), ids=list(AUTHS))
-@pytest.mark.parametrize("offset_s", [-901, 901])
+@pytest.mark.parametrize("offset_s", [-960, 960])  # a minute for a busy machine
 def test_a_date_more_than_15_minutes_off_is_refused(oss: OssServer, auth: type[Auth], offset_s: float) -> None:
     with bucket_of(oss, auth(oss)) as bucket:
-        oss.clock.offset_s = offset_s * 0.97
+        oss.clock.offset_s = offset_s * 0.87
         bucket.put_object("a", b"1")
         oss.clock.offset_s = offset_s
         with pytest.raises(oss2.exceptions.ServerError) as refused:
