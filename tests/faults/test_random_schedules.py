@@ -16,10 +16,10 @@ from tests.support.simulation.faults import Fault
 from tests.support.simulation.oracle import LEGAL_STEPS
 from tests.support.simulation.seeds import Seed, is_scaled, kept_seeds, replay, run_and_keep, runs_of
 
-RUNS = runs_of(300)
+RUNS = runs_of(200)
 """Schedules of each mix; ``SLUICE_SIM_RUNS`` scales it."""
 SLICES = 2
-SHEETS_RUNS = RUNS // 5
+SHEETS_RUNS = RUNS // 4
 """Fewer, for the time it takes to compose a workbook."""
 
 
