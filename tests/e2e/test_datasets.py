@@ -238,6 +238,19 @@ def test_more_rows_than_the_dataset_allows_are_no_file(service: ServiceProcess) 
         assert answer.json()["rows_max"] == 20_000
 
 
+def test_what_is_odd_about_a_call_is_refused_and_not_guessed(service: ServiceProcess) -> None:
+    with asking(service, token("acme", *READ, user="https://idp.example/users/7")) as client:
+        answer = client.post("/v1/datasets/orders/exports", json={"format": "csv"}, headers={"If-None-Match": "*"})
+        assert (answer.status_code, answer.json()["field"]) == (400, "If-None-Match")
+        twice = [("Sluice-User", "eve"), ("Sluice-User", "ann")]
+        assert client.get("/v1/datasets", headers=twice).json()["field"] == "sluice-user"
+        assert client.get("/v1/datasets").status_code == 200
+        unknown = export(client, filters={"nope": 1}).json()
+        assert (unknown["code"], unknown["known"]) == ("INVALID_REQUEST", [])
+    lines = [json.loads(line) for line in (service.data / "audit.jsonl").read_text().splitlines()]
+    assert "https://idp.example/users/7" in {line["user"] for line in lines}, "a user is named as the token names it"
+
+
 TOKENS: dict[str, dict[str, Any]] = {
     "another secret": {"secret": "another secret that has thirty-two bytes"},
     "over": {"exp": time.time() - 3_600},

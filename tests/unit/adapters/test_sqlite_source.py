@@ -204,6 +204,13 @@ def test_only_rows_that_fit_all_conditions_are_counted_and_read(file: Path) -> N
         fits(("id", "in", (2**70,)), file=file)
 
 
+def test_a_text_is_compared_by_its_bytes_whatever_the_column_s_collation_says(file: Path) -> None:
+    rows = [(1, "ann"), (2, "Ann"), (3, "ann ")]
+    made(file, "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE)", rows=rows)
+    assert fits(("name", "in", ("ann",)), file=file) == ["1"]
+    assert fits(("name", "in", ("ANN", "ann ")), file=file) == ["3"]
+
+
 def test_many_ids_are_found_by_the_key(file: Path) -> None:
     made(file, "CREATE TABLE t (id INTEGER PRIMARY KEY)", rows=[(number,) for number in range(50)])
     ids = tuple(range(0, 60_000, 2))

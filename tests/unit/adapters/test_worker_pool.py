@@ -151,6 +151,20 @@ def test_a_full_queue_refuses_an_open_with_a_hint(tmp_path: Path) -> None:
         gate.touch()
 
 
+def test_no_more_than_half_of_the_workers_wait_for_databases(tmp_path: Path) -> None:
+    heard, gate = Heard(), tmp_path / "gate"
+    tables = [TaskRef(TenantId(f"reads-{number}"), TaskId(f"wait:{gate}")) for number in range(3)]
+    with running_pool(heard, PoolLimits(workers_max=2)) as pool:
+        for table in tables:
+            pool.invoke(ManifestRef(table, ""), epoch=1)
+        eventually(lambda: len(heard.started) == 1)
+        pool.invoke(trigger("composed", "ok"), epoch=1)
+        eventually(lambda: "composed" in heard.started)
+        assert pool.waiting == {*tables[1:]}, "two tables wait, though a worker is free"
+        gate.touch()
+        eventually(lambda: len(heard.started) == 4)
+
+
 def test_a_tenant_that_has_its_share_waits_for_its_own_composers_and_another_takes_the_free_one(
     tmp_path: Path,
 ) -> None:

@@ -146,7 +146,9 @@ def test_a_clock_may_be_half_a_minute_off() -> None:
 
 
 def test_values_that_no_database_has_are_not_known_of_a_user() -> None:
-    found = SHARED.verify(signed(claims(a=float("nan"), b=float("-inf"), c="x\0", d=["x", "\0"], e=10**400, f=None)))
+    found = SHARED.verify(
+        signed(claims(a=float("nan"), b=float("-inf"), c="x\0", d=["x", "\0"], g="\ud800", e=10**400, f=None))
+    )
     assert found is not None
     assert {name for name in "abcdf" if name in found.user.attributes} == set()
     assert found.user.attributes["e"] == 10**400

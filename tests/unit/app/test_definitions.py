@@ -221,9 +221,15 @@ def test_a_mistake_in_the_folder_puts_a_reading_off_and_a_connection_that_is_gon
     open_source = opens_sources(folder)
     open_source(pulled)
     write(folder, "datasets/typo.yaml", "dataset: [")
-    with pytest.raises(SourceUnavailable, match="typo"):
+    write(folder, "connections/typo.yaml", "name: [")
+    open_source(pulled)  # what is wrong elsewhere is of no interest
+    app = (folder / "connections/app.yaml").read_text()
+    write(folder, "connections/app.yaml", "name: [")
+    with pytest.raises(SourceUnavailable, match="app"):
         open_source(pulled)
-    (folder / "datasets/typo.yaml").unlink()
+    write(folder, "connections/app.yaml", app)
+    for place in ("datasets", "connections"):
+        (folder / place / "typo.yaml").unlink()
     (folder / "datasets/orders.yaml").unlink()
     open_source(pulled)
     (folder / "connections/app.yaml").unlink()

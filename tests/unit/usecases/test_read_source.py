@@ -163,7 +163,9 @@ def test_a_source_that_stays_away_fails_the_export_at_last(world: World) -> None
     while not world.task(ref).state.terminal:
         world.source.fails[0] = SourceUnavailable(DRIVER_TEXT)
         outcomes.append(read_source(world.ports, ref))
+        world.clock.advance(world.ports.timings.outage_s / 20)
         assert len(outcomes) < 50
+    assert len(outcomes) > 20, "an outage of a day is borne, as a store's is"
     assert set(outcomes[:-1]) == {Outcome.RELEASED}
     assert (world.task(ref).state, world.task(ref).last_error_code) == (State.FAILED, "ATTEMPTS_EXHAUSTED")
 

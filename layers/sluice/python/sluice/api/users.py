@@ -157,10 +157,18 @@ def _value(given: object) -> Value | None:
     if isinstance(given, bool):
         return int(given)
     if isinstance(given, str):
-        return None if "\0" in given else given  # which no database has in a text
+        return given if "\0" not in given and _is_unicode(given) else None  # no database has others in a text
     if isinstance(given, float):
         return given if math.isfinite(given) else None
     return given if isinstance(given, int) else None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def user_of_headers(headers: Mapping[str, str], tenant: TenantId) -> User | None:

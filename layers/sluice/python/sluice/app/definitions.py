@@ -27,7 +27,7 @@ from sluice.domain.events import Event
 from sluice.domain.pulled import Condition, Pulled
 from sluice.domain.schema import ColumnType
 from sluice.ports.journal import Journal
-from sluice.ports.source import Source, SourceError, SourceUnavailable
+from sluice.ports.source import COUNT_S, Source, SourceError, SourceUnavailable
 
 
 class Definitions(NamedTuple):
@@ -48,10 +48,11 @@ class Definitions(NamedTuple):
         """The table that the dataset reads; nothing is opened yet."""
         return self.table(dataset.source, [column.name for column in dataset.columns], conditions)
 
-    def open_pulled(self, pulled: Pulled) -> Source:
+    def open_pulled(self, pulled: Pulled, *, is_brief: bool = False) -> Source:
         """The table that a task reads, as it was defined when the task was opened; where it is, is looked up now.
 
-        Raises ``SourceError`` for a connection that is no longer there.
+        ``is_brief``: for a caller who waits, no statement takes longer than ``COUNT_S``. Raises ``SourceError`` for a
+        connection that is no longer there.
         """
         source = TableSource(
             connection=pulled.connection,
@@ -60,14 +61,18 @@ class Definitions(NamedTuple):
             key=pulled.key,
             consistency=pulled.consistency,
         )
-        return self.table(source, pulled.columns, pulled.conditions)
+        return self.table(source, pulled.columns, pulled.conditions, is_brief=is_brief)
 
-    def table(self, source: TableSource, columns: Sequence[str], conditions: Sequence[Condition]) -> Source:
+    def table(
+        self, source: TableSource, columns: Sequence[str], conditions: Sequence[Condition], *, is_brief: bool = False
+    ) -> Source:
         """These columns of a table. Raises ``SourceError`` for a connection that is not there."""
         connection = self.connections.get(source.connection)
         if connection is None:
             raise SourceError(f"there is no connection {source.connection} in {self.folder / 'connections'}")
-        return make_source(connection, source, columns, conditions, folder=self.folder)
+        if is_brief and isinstance(connection, ServerConnection):
+            connection = connection.within(COUNT_S)
+        return make_source(connection, source, columns, conditions, folder=self.folder, is_brief=is_brief)
 
 
 def make_source(
@@ -77,6 +82,7 @@ def make_source(
     conditions: Sequence[Condition] = (),
     *,
     folder: Path,
+    is_brief: bool = False,
 ) -> Source:
     """Where the table is read from; secrets are looked for when it is opened, drivers too.
 
@@ -96,7 +102,7 @@ def make_source(
         case SqliteConnection():
             from sluice.adapters.sources.sqlite import SqliteSource  # noqa: PLC0415
 
-            return SqliteSource(folder / connection.path, source, columns, conditions)
+            return SqliteSource(folder / connection.path, source, columns, conditions, is_brief=is_brief)
 
 
 class DefinitionsFolder:
@@ -110,6 +116,8 @@ class DefinitionsFolder:
         self._folder = folder
         self._journal = journal
         self._lock = Lock()
+        self._refused: dict[str, _Stamp] = {}
+        """As ``_seen``, when a mistake was recorded last."""
         self._seen = _stamps(folder)
         self._current = load_definitions(folder)
 
@@ -118,45 +126,61 @@ class DefinitionsFolder:
         with self._lock:
             seen = _stamps(self._folder)
             if seen != self._seen:
-                self._seen = seen
-                try:
-                    self._current = load_definitions(self._folder)
-                except DefinitionsError as error:
-                    self._journal.record(Event.VALIDATION_ERROR, component="definitions", reason=str(error))
+                self._load(seen)
             return self._current
+
+    def _load(self, seen: dict[str, _Stamp]) -> None:
+        try:
+            self._current = load_definitions(self._folder)
+        except DefinitionsError as error:  # read again at each call: what is in the way may show in no stamp
+            if seen != self._refused:
+                self._journal.record(Event.VALIDATION_ERROR, component="definitions", reason=str(error))
+            self._refused = seen
+        else:
+            self._seen = seen
 
     def datasets(self) -> Mapping[str, Dataset]:
         """The datasets that hold now, by name."""
         return self.current().datasets
 
     def open_pulled(self, pulled: Pulled) -> Source:
-        """As ``Definitions.open_pulled``, by what holds now."""
-        return self.current().open_pulled(pulled)
+        """As ``Definitions.open_pulled``, by what holds now, for a caller who waits."""
+        return self.current().open_pulled(pulled, is_brief=True)
 
 
-def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
+class _Stamp(NamedTuple):
+    """What changes with a file's content, its name or its mode."""
+
+    inode: int
+    changed_ns: int
+    modified_ns: int
+    size: int
+
+
+def _stamps(folder: Path) -> dict[str, _Stamp]:
     found = {}
     for path in sorted(folder.glob("*/*.y*ml")):
         try:
             status = path.stat()
         except OSError:
             continue  # it goes away at this moment
-        found[str(path)] = (status.st_mtime_ns, status.st_size)
+        found[str(path)] = _Stamp(status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size)
     return found
 
 
 def opens_sources(folder: Path) -> Callable[[Pulled], Source]:
-    """Open the sources of tasks by the definitions of a folder as they are at each call.
+    """Open the sources of tasks by the connections of a folder as they are at each call.
 
-    A folder that has a mistake now is a source that is away: it ends no export that was opened before the mistake.
+    A mistake elsewhere is of no interest here. Where the connection itself cannot be read now, its source is away: that
+    ends no export which was opened before the mistake.
     """
 
     def open_source(pulled: Pulled) -> Source:
-        try:
-            found = load_definitions(folder)
-        except DefinitionsError as error:
-            raise SourceUnavailable(str(error)) from error
-        return found.open_pulled(pulled)
+        problems: list[str] = []
+        connections = _read_all(folder / "connections", Connection, "name", problems)
+        if pulled.connection not in connections and problems:
+            raise SourceUnavailable("; ".join(problems))
+        return Definitions(folder, connections, {}).open_pulled(pulled)
 
     return open_source
 

@@ -15,6 +15,8 @@ ATTEMPTS_IN_OUTAGE_MAX = 1_000
 """Attempts of one task, whatever the pauses between them are set to."""
 STORE_FAULTS = frozenset({"OutcomeUnknown", "StoreRefused", "StoreFull"})
 """How ``last_error`` begins for an attempt that no other worker could have ended better."""
+SOURCES_AWAY = frozenset({"SOURCE_UNAVAILABLE"})
+"""Codes of attempts that no other worker could have ended better either: a database is away, as a store may be."""
 LEASES_AHEAD_MAX = 2
 """A lease that ends later than so many whole ones from now was not taken by a clock that is right."""
 POSTPONE_S = 15.0
@@ -137,7 +139,8 @@ def died(task: Task, *, alone: bool) -> TaskFields:
 
 def strikes_after(strikes: int, failure: Failure) -> int:
     """How many attempts count against a task of ``strikes`` once one more gave it back for ``failure``."""
-    return strikes + (0 if failure.summary.partition(":")[0] in STORE_FAULTS else 1)
+    is_away = failure.code in SOURCES_AWAY or failure.summary.partition(":")[0] in STORE_FAULTS
+    return strikes + (0 if is_away else 1)
 
 
 def has_attempts_left(task: Task, *, now: float, timings: Timings, has_room: bool = True) -> bool:

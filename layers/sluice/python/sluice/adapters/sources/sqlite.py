@@ -37,8 +37,16 @@ class SqliteSource:
     """
 
     def __init__(
-        self, path: Path, source: TableSource, columns: Sequence[str], conditions: Sequence[Condition] = ()
+        self,
+        path: Path,
+        source: TableSource,
+        columns: Sequence[str],
+        conditions: Sequence[Condition] = (),
+        *,
+        is_brief: bool = False,
     ) -> None:
+        """``is_brief``: for a caller who waits, a writer that has the whole file is not waited for as long."""
+        self._is_brief = is_brief
         self._path = path
         self._source = source
         self._columns = tuple(columns)
@@ -49,10 +57,10 @@ class SqliteSource:
         fits, values = self._fits()
         query = f"SELECT count(*) FROM (SELECT 1 FROM {_quoted(self._source.table)} AS t {_where(fits)} LIMIT ?)"  # noqa: S608  # names in quotes
         with self._named(), closing(self._open()) as db:
-            self._check(db)
             late = Timer(COUNT_S, db.interrupt)
             late.start()
             try:
+                self._check(db)
                 return int(_one(db, query, (*values, limit)))
             finally:
                 late.cancel()
@@ -64,9 +72,18 @@ class SqliteSource:
             if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in condition.values):
                 raise ConditionError(condition.column, "whole numbers of 64 bits")
             column = f"t.{_quoted(condition.column)}"
-            marks = ", ".join("?" * len(condition.values))
-            clauses.append(f"{column} IN ({marks})" if condition.test == "in" else f"{column} {condition.test} ?")
-            values += condition.values
+            if condition.test != "in":
+                clauses.append(f"{column} {condition.test} ?")
+                values += condition.values
+                continue
+            # A text is one of the column by its bytes alone, whatever its collation takes for the same. The first test
+            # may use an index.
+            texts = [value for value in condition.values if isinstance(value, str)]
+            marks, of_texts = (", ".join("?" * len(some)) for some in (condition.values, texts))
+            clauses.append(
+                f"({column} IN ({marks}) AND (typeof({column}) <> 'text' OR {column} COLLATE BINARY IN ({of_texts})))"
+            )
+            values += [*condition.values, *texts]
         return clauses, values
 
     @contextmanager
@@ -101,7 +118,7 @@ class SqliteSource:
         db = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=ro",
             uri=True,
-            timeout=BUSY_TIMEOUT_S,
+            timeout=COUNT_S / 2 if self._is_brief else BUSY_TIMEOUT_S,
             isolation_level=None,
             check_same_thread=False,
         )

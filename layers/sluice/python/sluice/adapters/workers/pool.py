@@ -89,6 +89,9 @@ class WorkerPool:
         self._rescue: Callable[[ManifestRef, str, bool], object] = _leave
         self._changed = threading.Condition()
         self._queue = FairQueue()
+        self._sources = FairQueue()
+        """Tasks whose rows are to be read first, from databases that may keep a worker waiting."""
+        self._reading = 0
         self._known: dict[ManifestRef, _Handled] = {}
         self._workers: dict[threading.Thread, WorkerProcess] = {}
         self._threads: list[threading.Thread] = []
@@ -112,13 +115,13 @@ class WorkerPool:
     @property
     def queued(self) -> int:
         """Tasks waiting for a worker."""
-        return len(self._queue)
+        return len(self._queue) + len(self._sources)
 
     @property
     def waiting(self) -> set[TaskRef]:
         """The tasks that wait for a worker."""
         with self._changed:
-            return {manifest.task for manifest in self._queue}
+            return {manifest.task for queue in (self._queue, self._sources) for manifest in queue}
 
     def check(self) -> None:
         """Raise INTERNAL once ``DEATHS_MAX`` composers in a row died as they started."""
@@ -148,12 +151,12 @@ class WorkerPool:
             if self._draining or known is not None:
                 return
             self._known[manifest] = _Handled()
-            self._queue.append(manifest)
+            (self._queue if manifest.sha else self._sources).append(manifest)
             idle = len(self._threads) - self._active
-            if len(self._queue) > idle and len(self._threads) < self._limits.workers_max:
+            if self.queued > idle and len(self._threads) < self._limits.workers_max:
                 self._add_thread()
             self._changed.notify_all()
-            queued, active = len(self._queue), self._active
+            queued, active = self.queued, self._active
         fields = {"task_id": manifest.task.task_id, "queued": queued, "active": active}
         self._journal.record(Event.TASK_QUEUED, epoch=epoch, **fields)
         if queued + active > self._limits.workers_max:
@@ -165,17 +168,20 @@ class WorkerPool:
         The first export has the first worker started, so that it is ready when the rows are there.
         """
         with self._changed:
-            if self._queue.has_room(tenant, self._limits.queue_max):
+            if self._has_room(tenant):
                 if not self._threads and not self._draining:
                     self._add_thread()
                 return
-            queued = len(self._queue)
+            queued = self.queued
         self._journal.record(Event.CONCURRENCY_LIMIT_REACHED, queued=queued, active=self._active)
         raise SluiceError(ErrorCode.QUEUE_FULL, queued=queued, retry_after_s=RETRY_AFTER_S)
 
     def has_room(self, tenant: TenantId) -> bool:
         with self._changed:
-            return self._queue.has_room(tenant, self._limits.queue_max)
+            return self._has_room(tenant)
+
+    def _has_room(self, tenant: TenantId) -> bool:
+        return all(queue.has_room(tenant, self._limits.queue_max) for queue in (self._queue, self._sources))
 
     def drain(self, *, deadline_s: float) -> bool:
         """Take no more requests; let running tasks end within the deadline, then kill their workers.
@@ -186,6 +192,7 @@ class WorkerPool:
         with self._changed:
             self._draining = True
             self._queue.clear()
+            self._sources.clear()
             self._changed.notify_all()
             threads = list(self._threads)
         give_up_at = self._clock.monotonic() + deadline_s
@@ -215,6 +222,7 @@ class WorkerPool:
                 with self._changed:
                     self._active -= 1
                     self._active_of[manifest.task.tenant] -= 1
+                    self._reading -= not manifest.sha
                     self._changed.notify_all()
         worker = self._workers.pop(threading.current_thread(), None)
         if worker is not None:
@@ -225,16 +233,23 @@ class WorkerPool:
         active = self._active_of[tenant]
         return active < self._limits.tenant_bound(self._active - active)
 
+    def _pop(self) -> ManifestRef | None:
+        """The next task; no more than half of the workers wait for databases, whatever those do."""
+        may_read = self._reading < max(1, self._limits.workers_max // 2)
+        found = self._sources.pop(self._may_begin) if may_read else None
+        return found or self._queue.pop(self._may_begin)
+
     def _next(self) -> ManifestRef | None:
         with self._changed:
-            while (manifest := self._queue.pop(self._may_begin)) is None and not self._draining:
+            while (manifest := self._pop()) is None and not self._draining:
                 self._changed.wait()
             if manifest is None or self._draining:
                 return None
             self._active += 1
             self._active_of[manifest.task.tenant] += 1
+            self._reading += not manifest.sha
             self._changed.notify_all()
-            queued, active = len(self._queue), self._active
+            queued, active = self.queued, self._active
         self._journal.record(Event.TASK_DEQUEUED, task_id=manifest.task.task_id, queued=queued, active=active)
         return manifest
 

@@ -48,6 +48,8 @@ Declared = dict[str, Any]
 WORKERS = 40
 WORKERS_OF_TENANT = 20
 """Of one tenant, where there are API keys: a call of another finds a thread, however many wait."""
+SOURCE_CALLS_MAX = 8
+"""Calls that wait for a database at a time, for seconds each."""
 SENDERS_MAX = 16
 """Tables of any length that are sent at a time."""
 DOWNLOADS_PART = 0.4
@@ -184,6 +186,9 @@ class HttpResources:
     worker_turns: Turns = field(default_factory=WeakValueDictionary)
     """Of each tenant that has a worker or waits for one; ``list_turns`` are of those that list."""
     list_turns: Turns = field(default_factory=WeakValueDictionary)
+    source_turns: Turns = field(default_factory=WeakValueDictionary)
+    """Of each tenant that waits for a database."""
+    source_threads: CapacityLimiter = field(default_factory=_limiter(SOURCE_CALLS_MAX))
     decoders: CapacityLimiter = field(default_factory=_limiter(DECODED_MAX))
     """Batches that are decoded: a limiter of its own, since ``workers`` answer all other calls."""
     unpacking_turns: Turns = field(default_factory=WeakValueDictionary)
@@ -255,6 +260,11 @@ class HttpCall(Generic[Query]):
         """As ``run``, for what reads much: a tenant has few at a time, whatever it asks for."""
         async with self.listing_turn:
             return await self.run(work, *arguments)
+
+    async def run_on_source(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """As ``run``, for what waits for a database: it takes none of the threads that answer other calls."""
+        async with self._turn(self.resources.source_turns, LISTS_OF_TENANT, LISTS_OF_TENANT):
+            return await to_thread.run_sync(work, *arguments, limiter=self.resources.source_threads)
 
     @property
     def listing_turn(self) -> CapacityLimiter:

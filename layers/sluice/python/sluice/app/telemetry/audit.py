@@ -16,6 +16,7 @@ from sluice.app.telemetry.redaction import Budget, escape_unprintable, redacted_
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.timestamps import iso_time
+from sluice.domain.user import USER_CHARS_MAX
 from sluice.ports.clock import Clock
 from sluice.ports.journal import Journal
 from sluice.ports.log_context import current_context
@@ -127,6 +128,8 @@ class AuditFile:
             return None
         known = {**current_context(), **{name: value for name, value in fields.items() if value is not None}}
         texts = {name: _clean(value) for name, value in known.items() if name in _FIELDS}
+        if isinstance(user := known.get("user"), str):
+            texts["user"] = user[:USER_CHARS_MAX]  # as it is, whatever it looks like: it says who did it
         texts |= {"time": iso_time(self._clock.now()), "what": what, "outcome": outcome}
         whole = {"user": "", "tenant": "", "dataset": "", **texts}
         try:

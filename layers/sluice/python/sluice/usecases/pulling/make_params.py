@@ -163,7 +163,7 @@ def _conditions(dataset: Dataset, request: PullRequest) -> list[Condition]:
     conditions += _dated(dataset, request.date)
     for name, given in request.filters.items():
         if name not in dataset.filters.equals:
-            raise _unknown("filters", name, dataset.filters.equals)
+            raise _unknown("filters", name, ())  # what there is, GET says to each user
         values = given if isinstance(given, tuple) else (given,)
         if not 0 < len(values) <= dataset.limits.ids:
             raise _invalid(f"filters.{name}", f"1 to {dataset.limits.ids} values are given")

@@ -17,6 +17,7 @@ from sluice.domain.user import User
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import client_of_call
 from sluice.ports.source import ConditionError, SourceError, SourceUnavailable
+from sluice.tables.batch import is_text
 from sluice.tables.values.masks import find_masks, masked
 from sluice.usecases.pulling.count_pulls import check_hour
 from sluice.usecases.pulling.make_params import PullRequest, is_time, make_params
@@ -95,6 +96,10 @@ def _first_rows(ports: Ports, pulled: Pulled, rows: int) -> list[tuple[str | Non
             found += islice(zip(*masked(part.columns, masks), strict=True), rows - len(found))
             if len(found) >= rows:
                 break
+    for number, row in enumerate(found, 1):
+        for name, cell in zip(pulled.columns, row, strict=True):
+            if cell is not None and not is_text(cell):
+                raise SluiceError(ErrorCode.INVALID_TEXT, row=number, column=name)
     return found
 
 

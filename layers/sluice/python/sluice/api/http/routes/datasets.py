@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from sluice.api.http.bodies.body import JSON
 from sluice.api.http.bodies.models import OpenedView, read_model
-from sluice.api.http.errors import HttpError, request_id_of
+from sluice.api.http.errors import HttpError, invalid_request, request_id_of
 from sluice.api.http.operation import Answer, HttpCall, NoQuery, Operation, RequestBody, json_response
 from sluice.api.http.responses import opened_response
 from sluice.api.http.routes.events import wait_for_change
@@ -40,7 +40,7 @@ from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.pulled import Value
 from sluice.domain.task import State, Task
-from sluice.domain.task_errors import failure_of, result_key_of
+from sluice.domain.task_errors import ended_error, failure_of, result_key_of
 from sluice.domain.user import User
 from sluice.tables.formats import filename_of
 from sluice.usecases.pulling.make_params import (
@@ -146,7 +146,12 @@ class _Finished(NamedTuple):
 
 def caller_of(call: HttpCall[Any]) -> Caller:
     """For whom the call is. Raises UNAUTHENTICATED for one that names no user."""
-    principal = call.principal
+    principal, sent = call.principal, call.request.headers
+    for name in (USER_HEADER, PERMISSIONS_HEADER, ATTRIBUTES_HEADER):
+        if len(sent.getlist(name)) > 1:
+            raise invalid_request(f"{name.title()} is given twice: one of them may be another's", field=name)
+    if call.request.method == "POST" and "if-none-match" in sent:
+        raise invalid_request("If-None-Match is for what is read, not for what is asked for", field="If-None-Match")
     user = principal.user or user_of_headers(call.request.headers, principal.tenant)
     if user is None:
         detail = f"A dataset is for a user: the key names one in the header {USER_HEADER.title()}."
@@ -236,7 +241,7 @@ async def preview_dataset(call: HttpCall[PreviewQuery]) -> Response:
     async with asking(call, "preview") as one:
         dataset = await one.find()
         await one.read()
-        found = await call.run_listing(preview_pull, call.ports, one.caller, dataset, one.asked, call.query.rows)
+        found = await call.run_on_source(preview_pull, call.ports, one.caller, dataset, one.asked, call.query.rows)
     return json_response(PreviewView(*found))
 
 
@@ -252,11 +257,12 @@ async def export_dataset(call: HttpCall[NoQuery]) -> Response:
             trace_parent=call.request.scope[TRACE_PARENT_KEY],
         )
         opening = partial(open_pull, in_background=body.prefer == "background")
-        async with call.listing_turn:  # rows are counted for seconds
-            asked = await call.run_with_room(opening, call.ports, one.caller, dataset, one.asked, request)
+        asked = await call.run_on_source(opening, call.ports, one.caller, dataset, one.asked, request)
     task = await _wait(call, asked.opened.task, asked.wait_s)
     if task.state is State.FAILED:
         raise failure_of(task)
+    if task.state in {State.CANCELLED, State.EXPIRED}:  # by a key of the tenant, or long ago under this key
+        raise ended_error(task)
     if task.state is not State.COMPLETED or not asked.wait_s:
         answer = opened_response(call, task, replayed=asked.opened.replayed, stored=[])
         answer.status_code = 202
