@@ -19,7 +19,7 @@ from sluice.domain.user import User
 from sluice.ports.bundle import Ports
 from sluice.ports.source import Slice, SourceError, SourceUnavailable
 from sluice.usecases.pulling.make_params import PullRequest
-from sluice.usecases.pulling.open_pull import Asked, Caller, open_pull
+from sluice.usecases.pulling.open_pull import Asked, Caller, open_pull, preview_pull
 from sluice.usecases.sending.open_export import OpenRequest
 from tests.support.fake_clock import FakeClock
 from tests.support.memory_ports import memory_ports
@@ -92,3 +92,18 @@ def test_a_table_that_is_not_as_it_is_defined_is_refused_before_anything_is_open
     assert refused.value.code == "SOURCE_INVALID"
     assert "secret-name" not in f"{refused.value} {refused.value.facts}"
     assert list(ports.tasks.scan()) == []
+
+
+class OddTable(CountedTable):
+    """Holds a text that is no UTF-8, as SQLite may."""
+
+    @contextmanager
+    def reading(self, after: Cursor | None = None) -> Iterator[Iterator[Slice]]:
+        yield iter([Slice([["fine", "a\udcff"]], 2, ("2",))])
+
+
+def test_a_preview_names_the_place_of_a_text_that_is_no_utf_8() -> None:
+    ports = replace(memory_ports(FakeClock()), open_source=lambda _: OddTable(2))
+    with pytest.raises(SluiceError) as refused:
+        preview_pull(ports, Caller(TenantId("acme"), User(name="ann")), DATASET, REQUEST, 20)
+    assert (refused.value.code, refused.value.facts) == ("INVALID_TEXT", {"row": 2, "column": "id"})
