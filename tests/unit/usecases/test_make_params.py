@@ -17,6 +17,7 @@ from sluice.domain.pulled import Condition, Pulled
 from sluice.domain.user import User
 from sluice.usecases.pulling.make_params import (
     TEXT_MAX,
+    VALUES_MAX,
     ChosenColumn,
     DateRange,
     PullRequest,
@@ -221,6 +222,15 @@ INVALID: list[tuple[dict[str, Any], str]] = [
 def test_what_is_no_value_is_refused_by_its_place(asked: dict[str, Any], field: str) -> None:
     error = refused(**asked)
     assert (error.code, error.facts["field"]) == (ErrorCode.INVALID_REQUEST, field)
+
+
+def test_no_more_values_are_asked_for_than_one_statement_of_any_database_takes() -> None:
+    many = changed(limits={"ids": VALUES_MAX})
+    room = VALUES_MAX - sum(len(condition.values) for condition in FIXED)
+    kept = pulled(dataset=many, ids=tuple(range(room))).conditions[-1]
+    assert len(kept.values) == room
+    error = refused(dataset=many, ids=tuple(range(room)), filters={"state": "open"})
+    assert (error.code, error.facts["field"]) == (ErrorCode.INVALID_REQUEST, "filters")
 
 
 def test_what_the_dataset_does_not_offer_is_refused() -> None:

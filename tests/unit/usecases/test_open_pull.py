@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.domain.dataset import Dataset, DatasetColumn, TableSource, Tiers
+from sluice.domain.dataset import Dataset, DatasetColumn, Filters, TableSource, Tiers
 from sluice.domain.errors import SluiceError
 from sluice.domain.keys import TenantId
 from sluice.domain.options import ExportFormat
@@ -51,12 +51,19 @@ class CountedTable:
         yield iter(())
 
 
-def asked(table: CountedTable, ports: Ports, *, dataset: Dataset = DATASET, in_background: bool = False) -> Asked:
+def asked(
+    table: CountedTable,
+    ports: Ports,
+    *,
+    dataset: Dataset = DATASET,
+    request: PullRequest = REQUEST,
+    in_background: bool = False,
+) -> Asked:
     return open_pull(
         replace(ports, open_source=lambda _: table),
         Caller(TenantId("acme"), User(name="ann")),
         dataset,
-        REQUEST,
+        request,
         OpenRequest(ExportParams(format=ExportFormat.CSV, filename="")),
         in_background=in_background,
     )
@@ -107,3 +114,11 @@ def test_a_preview_names_the_place_of_a_text_that_is_no_utf_8() -> None:
     with pytest.raises(SluiceError) as refused:
         preview_pull(ports, Caller(TenantId("acme"), User(name="ann")), DATASET, REQUEST, 20)
     assert (refused.value.code, refused.value.facts) == ("INVALID_TEXT", {"row": 2, "column": "id"})
+
+
+def test_ids_that_are_too_long_together_are_named_as_what_is_too_long() -> None:
+    by_id = Dataset(dataset="orders", source=DATASET.source, columns=DATASET.columns, filters=Filters(ids="id"))
+    long = PullRequest(format=ExportFormat.CSV, ids=tuple(f"{number:01000}" for number in range(2_000)))
+    with pytest.raises(SluiceError) as refused:
+        asked(CountedTable(5), memory_ports(FakeClock()), dataset=by_id, request=long)
+    assert (refused.value.code, refused.value.facts["field"]) == ("INVALID_REQUEST", "ids")

@@ -20,6 +20,8 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 TEXT_MAX = 1_000
 """Characters of one value that a caller compares a column with."""
+VALUES_MAX = 30_000
+"""Values of all conditions of an export; SQLite takes 32,766 of one statement, PostgreSQL 65,535."""
 
 
 class ChosenColumn(msgspec.Struct, frozen=True):
@@ -60,6 +62,9 @@ def make_params(dataset: Dataset, user: User, request: PullRequest) -> ExportPar
         column.spec() if label is None else msgspec.structs.replace(column.spec(), name=label)
         for column, label in zip(columns, labels, strict=True)
     ]
+    conditions = (*_fixed(dataset, user), *_asked(dataset, user, request))
+    if sum(len(condition.values) for condition in conditions) > VALUES_MAX:
+        raise _invalid("filters", f"ids and filters have at most {VALUES_MAX} values together")
     pulled = Pulled(
         dataset=dataset.dataset,
         version=dataset.version(),
@@ -69,7 +74,7 @@ def make_params(dataset: Dataset, user: User, request: PullRequest) -> ExportPar
         key=dataset.source.key,
         consistency=dataset.source.consistency,
         columns=tuple(column.name for column in columns),
-        conditions=(*_fixed(dataset, user), *_asked(dataset, user, request)),
+        conditions=conditions,
         masks=tuple(mask_of(column, user) for column in columns),
         user=user.name,
         rows_max=dataset.limits.rows,

@@ -127,10 +127,11 @@ def check_params(params: ExportParams, limits: Limits) -> ExportParams:
     filename = sanitise_filename(params.filename, extension=extension, replaced=EXTENSIONS, limits=limits)
     checked = msgspec.structs.replace(params, filename=filename)
     if len(checked.encode().encode()) > limits.params_bytes_max:
+        what = "the names and formats of all columns" if params.pulled is None else "the columns, ids and filters"
         raise SluiceError(
             ErrorCode.INVALID_REQUEST,
-            f"the names and formats of all columns take at most {limits.params_bytes_max} bytes, as JSON",
-            field="columns",
+            f"{what} take at most {limits.params_bytes_max} bytes, as JSON",
+            field="columns" if params.pulled is None else "ids",
         )
     return checked
 
