@@ -118,6 +118,14 @@ def test_other_users_datasets_tenants_and_what_is_pushed_are_not_counted(ports: 
     ask(ports, caller("Ann"))
 
 
+def test_rows_that_an_export_has_are_not_counted_again_in_another_format(ports: Ports) -> None:
+    first = ask(ports).opened.task
+    assert first.params is not None
+    rendered = msgspec.structs.replace(first.params, source_task=first.task_id)
+    assert not open_export(ports, ACME, OpenRequest(rendered)).replayed
+    assert count_pulls(ports, ACME, caller().user, "orders", since=0) == [ports.clock.now()]
+
+
 def test_a_replay_under_its_key_is_free_and_a_new_key_is_not(ports: Ports, clock: FakeClock) -> None:
     first = ask(ports, key="once")
     for _ in range(20):

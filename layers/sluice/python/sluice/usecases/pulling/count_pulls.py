@@ -15,7 +15,10 @@ PAGES_MAX = 20
 
 
 def count_pulls(ports: Ports, tenant: TenantId, user: User, dataset: str, *, since: float) -> list[float]:
-    """When the user opened exports of the dataset since then, newest first. Ended ones count, deleted ones do not."""
+    """When the user opened exports of the dataset since then, newest first. Ended ones count, deleted ones do not.
+
+    Nor do those whose rows an export has already: nothing is read for them, and a tenant's key may have asked for them.
+    """
     times: list[float] = []
     cursor = ""
     for _ in range(PAGES_MAX):
@@ -23,7 +26,7 @@ def count_pulls(ports: Ports, tenant: TenantId, user: User, dataset: str, *, sin
         for task in page.tasks:
             if task.created_at < since:
                 return times
-            pulled = task.params.pulled if task.params else None
+            pulled = task.params.pulled if task.params and not task.params.source_task else None
             if pulled is not None and (pulled.dataset, pulled.user) == (dataset, user.name):
                 times.append(task.created_at)
         cursor = page.cursor
