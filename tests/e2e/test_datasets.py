@@ -464,3 +464,13 @@ def test_what_the_page_shows_holds(tmp_path: Path) -> None:
         assert post(key, 9, **{**user, "Sluice-User-Attributes": "{"}).json()["code"] == "INVALID_REQUEST"
         listed = httpx.get(f"{running.url}/v1/exports", headers={"Authorization": f"Bearer {key}"})
         assert listed.json()["code"] == "PERMISSION_DENIED", "it is for datasets alone"
+        exports = f"{running.url}/v1/exports"
+        operator = {"Authorization": f"Bearer {other}"}
+        task = answers[0].headers["sluice-task"]
+        rendered = httpx.post(f"{exports}/{task}/render", json={"format": "csv"}, headers=operator).json()["task_id"]
+        linked = httpx.get(f"{exports}/{task}/file", headers=operator)
+        assert linked.is_redirect, linked.text
+        said = {(one["what"], one["task_id"]): one.get("key_id") for one in audited(running, "ann") if "task_id" in one}
+        keys = {name: bearer.split("_")[1] for name, bearer in (("application", key), ("operator", other))}
+        assert said["export", task] == keys["application"]
+        assert said["link", task] == said["render", rendered] == keys["operator"]

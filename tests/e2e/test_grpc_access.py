@@ -312,3 +312,13 @@ def test_every_log_line_of_a_call_names_the_request_and_the_trace(tmp_path: Path
     assert {bound["request_id"] for bound in calls} == {"r-1"}
     assert {bound["component"] for bound in calls} == {"grpc"}
     assert {bound["trace_id"] for bound in calls[:-1]} == {"ab" * 16}
+
+
+def test_what_a_call_causes_knows_with_which_key_it_came(tmp_path: Path) -> None:
+    journal = TracedJournal()
+    memory = MemoryService(tmp_path, journal=journal, paused=True)
+    with serving_client(memory) as client:
+        client.export([opening(wait=False, ack_batches=True), sending(rows_of(1, 1), 1)])
+        created = journal.bound[journal.events().index(Event.TASK_CREATED)]
+        key = dict(client.metadata)["authorization"].split("_")[1]
+    assert created["key_id"] == key

@@ -22,7 +22,7 @@ from sluice.domain.user import User
 from sluice.ports.clock import Clock
 from sluice.ports.journal import Journal
 from sluice.ports.key_store import Keys, KeyStore
-from sluice.ports.log_context import current_context
+from sluice.ports.log_context import current_context, note_key
 
 HEADER_CHARS_MAX = 512
 """Longer headers hold no key of ours and are not read."""
@@ -52,6 +52,11 @@ class Principal:
     scopes: frozenset[Scope]
     user: User | None = None
     """For whom it calls, where its credential is that of a user."""
+
+    @property
+    def shown_key(self) -> str | None:
+        """The id of its key for an audit; None where it has none: a user's token, a service without keys."""
+        return None if self.key_id in {NO_KEY, USERS} else self.key_id
 
     def may(self, scope: Scope) -> bool:
         """Whether the caller may do what needs ``scope``."""
@@ -373,6 +378,8 @@ class AccessControl:
         call that is refused for its scope counts, so that trying is not free.
         """
         principal = self.ring.authenticate(header)
+        if principal.shown_key is not None:
+            note_key(principal.shown_key)
         self._limiter.take(principal.tenant)
         if not principal.may(scope):
             self._journal.record(

@@ -33,11 +33,12 @@ def bound_context(
     request_id: str | None = None,
     component: str | None = None,
     client: str | None = None,
+    key_id: str | None = None,
 ) -> Iterator[None]:
     """Add what is given to the context of this block. What was bound around it stays, unless given again.
 
     ``client`` is the caller's address: in lines about callers that were not let in and about datasets, and in no
-    others.
+    others. ``key_id`` is that of its key, which the audit has.
     """
     given = {
         "task_id": task_id,
@@ -46,6 +47,7 @@ def bound_context(
         "request_id": request_id,
         "component": component,
         "client": client,
+        "key_id": key_id,
     }
     token = _context.set({**_context.get(), **{name: value for name, value in given.items() if value}})
     try:
@@ -71,6 +73,13 @@ def note_export(task_id: str, *, opened_by: str, trace_parent: str) -> None:
     }
     own = {name: bound[name] for name in ("request_id", "trace_id") if bound.get(name)}
     bound.update({name: value for name, value in noted.items() if value} | own)
+
+
+def note_key(key_id: str) -> None:
+    """Say with which key the call of the innermost block came; does nothing outside any block."""
+    bound = _context.get()
+    if bound is not _NOTHING:
+        bound["key_id"] = key_id
 
 
 def current_context() -> Mapping[str, str]:

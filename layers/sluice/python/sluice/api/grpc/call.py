@@ -55,7 +55,12 @@ class GrpcCall:
         self.service.access.ring.authenticate(self.authorization)
 
     def log_context(self) -> AbstractContextManager[None]:
-        return bound_context(request_id=self.request_id, trace_id=trace_id_of(self.trace_parent), component=COMPONENT)
+        return bound_context(
+            request_id=self.request_id,
+            trace_id=trace_id_of(self.trace_parent),
+            component=COMPONENT,
+            key_id=self.principal.shown_key,
+        )
 
     def run_with_room(self, work: Callable[..., Opened], *arguments: Any) -> Opened:
         """Do what opens an export; while the queue is full it waits for room, if not too many wait already."""

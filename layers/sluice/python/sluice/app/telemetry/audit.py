@@ -48,7 +48,7 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     tenant: str
     dataset: str
     what: str
-    """``list``, ``show``, ``preview``, ``export``; ``file``, what became of it; ``link``, ``download``."""
+    """``list``, ``show``, ``preview``, ``export``, ``render``; ``file``, what became of it; ``link``, ``download``."""
     outcome: str
     """How it ended; of a refusal its code."""
     reason: str | None = None
@@ -72,6 +72,8 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     error_code: str | None = None
     client: str | None = None
     """The address of the caller."""
+    key_id: str | None = None
+    """Of the tenant's key that called, also for a user; None for a user's own token, and for a link's holder."""
     request_id: str | None = None
     task_id: str | None = None
 

@@ -13,10 +13,12 @@ from sluice.domain.lifecycle import open_sealed
 from sluice.domain.manifest import Manifest
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
+from sluice.domain.reading import dataset_facts
 from sluice.domain.renders import is_kept, list_render
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
+from sluice.ports.log_context import client_of_call
 from sluice.ports.retry import CHANGES_MAX
 from sluice.ports.store_errors import OutcomeUnknown
 from sluice.tables.formats import FORMATS
@@ -90,15 +92,30 @@ def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> O
     opened = create_task(ports, task, params)
     note_task(opened.task)
     if not opened.replayed:
-        ports.journal.record(
-            Event.TASK_CREATED,
-            task_id=ref.task_id,
-            tenant=ref.tenant,
-            format=params.format.value,
-            source_task=params.source_task,
-        )
+        _record_opened(ports, task, params)
     put_manifest(ports, ref, manifest)
     return opened
+
+
+def _record_opened(ports: Ports, task: Task, params: ExportParams) -> None:
+    ports.journal.record(
+        Event.TASK_CREATED,
+        task_id=task.task_id,
+        tenant=task.tenant,
+        format=params.format.value,
+        source_task=params.source_task,
+    )
+    if facts := dataset_facts(task):
+        ports.journal.record(
+            Event.DATASET_ASKED,
+            task_id=task.task_id,
+            tenant=task.tenant,
+            what="render",
+            outcome="opened",
+            format=params.format.value,
+            client=client_of_call(),
+            **facts,
+        )
 
 
 def _check_room(ports: Ports, source: Task, params: ExportParams) -> None:
