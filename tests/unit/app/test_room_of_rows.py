@@ -57,6 +57,7 @@ def size(path: Path) -> int:
     return sum(file.stat().st_size for file in path.glob("tasks.sqlite3*"))
 
 
+@pytest.mark.slow
 def test_the_sweeper_gives_back_what_exports_took_that_were_cancelled(tmp_path: Path, rows: SqliteTasks) -> None:
     clock = FakeClock()
     ports = replace(memory_ports(clock), tasks=rows, give_back_room=rows.give_back_room)
