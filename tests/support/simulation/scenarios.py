@@ -214,12 +214,16 @@ def _compose(sim: Simulation, ref: TaskRef) -> None:
 
 
 def _take_over(sim: Simulation, ref: TaskRef) -> None:
-    """The first composer pauses beyond its lease, the second overtakes it, the first wakes up."""
-    first = compose(sim, ref, "compose first")
-    sim.advance(first, 7)
+    _overtake(sim, ref, "compose", (7, 9))
+
+
+def _overtake(sim: Simulation, ref: TaskRef, work: str, steps: tuple[int, int]) -> None:
+    """The first pauses beyond its lease, the second overtakes it, the first wakes up, and both go on."""
+    first = compose(sim, ref, f"{work} first")
+    sim.advance(first, steps[0])
     sim.lapse()
-    second = compose(sim, ref, "compose second")
-    sim.advance(second, 9)
+    second = compose(sim, ref, f"{work} second")
+    sim.advance(second, steps[1])
     sim.advance(first, 4)
     sim.finish(second)
     sim.finish(first)
@@ -328,15 +332,7 @@ def _pull(sim: Simulation, ref: TaskRef) -> None:
 
 
 def _take_over_reading(sim: Simulation, ref: TaskRef) -> None:
-    """The first reader pauses beyond its lease, the second overtakes it, the first wakes up, and both go on."""
-    first = compose(sim, ref, "read first")
-    sim.advance(first, 9)
-    sim.lapse()
-    second = compose(sim, ref, "read second")
-    sim.advance(second, 8)
-    sim.advance(first, 4)
-    sim.finish(second)
-    sim.finish(first)
+    _overtake(sim, ref, "read", (9, 8))
 
 
 def _cancel_reading(sim: Simulation, ref: TaskRef) -> None:
