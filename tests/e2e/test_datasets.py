@@ -182,6 +182,7 @@ def test_a_user_sees_what_they_may_ask(service: ServiceProcess) -> None:
         assert [(column["name"], column["masked"]) for column in shown["columns"]] == [
             ("id", False), ("email", True), ("amount", False), ("created_at", False),
         ]  # fmt: skip
+        assert (shown["formats"], shown["ids_max"]) == (["xlsx", "csv", "jsonl", "parquet"], 100)
         preview = client.post("/v1/datasets/orders/preview?rows=2", json={"format": "csv", "columns": ["id", "email"]})
         hidden = "u***@example.com"
         assert preview.json() == {"columns": ["Order id", "E-mail"], "rows": [["3", hidden], ["6", hidden]]}
@@ -189,6 +190,25 @@ def test_a_user_sees_what_they_may_ask(service: ServiceProcess) -> None:
         assert client.get("/v1/datasets").json() == {"datasets": []}
         assert client.get("/v1/datasets/orders").json()["code"] == "DATASET_NOT_FOUND"
         assert export(client).json()["code"] == "DATASET_NOT_FOUND"
+
+
+def test_a_user_finds_their_own_exports_again_as_long_as_they_may_have_them(service: ServiceProcess) -> None:
+    with asking(service, token("acme", *READ, "orders:pii", user="returning")) as client:
+        assert client.get("/v1/datasets/orders/exports").json() == {"exports": []}
+        early = export(client, columns=["id"], date={"to": "2026-03-02"}).headers["sluice-task"]
+        late = export(client, columns=["email"], prefer="background").json()
+        first, second = client.get("/v1/datasets/orders/exports").json()["exports"]
+        assert (first["task_id"], second["task_id"]) == (late["task_id"], early)
+        assert first["watch_url"] == late["watch_url"]
+        assert httpx.get(second["watch_url"]).json()["state"] == "completed"
+    for other in (token("acme", *READ, user="bob"), token("globex", *READ, user="returning")):
+        with asking(service, other) as client:
+            assert client.get("/v1/datasets/orders/exports").json() == {"exports": []}
+    with asking(service, token("acme", *READ, user="returning")) as client:
+        (found,) = client.get("/v1/datasets/orders/exports").json()["exports"]
+        assert found["task_id"] == early, "without the permission there is no file with what it unmasked"
+    with asking(service, token("acme", user="returning")) as client:
+        assert client.get("/v1/datasets/orders/exports").json()["code"] == "DATASET_NOT_FOUND"
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

@@ -41,6 +41,7 @@ class HttpRelay:
         connections_max: int = 1_000,
         requests_max: int = 1_000,
         clock: Clock | None = None,
+        allowed_origins: tuple[str, ...] = (),
         **service: Any,
     ) -> None:
         self.port = 0
@@ -55,6 +56,7 @@ class HttpRelay:
             closing=self.closing,
             body_timeouts=body_timeouts,
             requests_max=requests_max,
+            allowed_origins=allowed_origins,
             observe=lambda *answer: self.seen.append(answer),
         )
         self.face = HttpServer(

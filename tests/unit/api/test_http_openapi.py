@@ -93,7 +93,7 @@ def test_calls_have_short_ids_of_their_own_and_links_need_no_key(document: dict[
         "openExport", "listExports", "getExport", "listBatches", "followExport", "putBatch", "sendTable", "closeExport",
         "renderExport", "headFileLink", "getFileLink", "cancelExport", "deleteExport", "headFile", "readFile",
         "watchExport", "followWatchedExport", "getWatchedFile",
-        "listDatasets", "getDataset", "previewDataset", "exportDataset",
+        "listDatasets", "getDataset", "previewDataset", "exportDataset", "listDatasetExports",
     }  # fmt: skip
     by_address = {"headFile", "readFile", "watchExport", "followWatchedExport", "getWatchedFile"}
     assert {name for name, security in ids.items() if not security} == by_address

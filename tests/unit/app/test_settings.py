@@ -33,6 +33,32 @@ def problems_of(env: Mapping[str, str], file: Path | None = None) -> tuple[str, 
     return caught.value.problems
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*", "null", "app.example.com", "https://", "https://App.example.com", "https://app.example.com/", "ftp://a.b",
+        "https://app.example.com:443", "http://app.example.com:80", "https://app.example.com/orders", "https://*.b.com",
+        "https://a.b https://c.d", "https://user@app.example.com", "https://app.example.com:0", "https://app.example.com.",
+    ],
+)  # fmt: skip
+def test_what_no_browser_sends_as_an_origin_is_none_that_is_allowed(origin: str) -> None:
+    (problem,) = problems_of({"SLUICE_DATASETS_ALLOWED_ORIGINS": f"https://app.example.com, {origin}"})
+    assert "SLUICE_DATASETS_ALLOWED_ORIGINS" in problem
+    assert "such as https://app.example.com" in problem
+
+
+def test_origins_are_allowed_as_browsers_send_them() -> None:
+    good = (
+        "https://app.example.com",
+        "http://127.0.0.1:8000",
+        "http://localhost:3000",
+        "http://[::1]:8443",
+        "https://x",
+    )
+    settings = settings_from({"SLUICE_DATASETS_ALLOWED_ORIGINS": ",".join(good)}, None)
+    assert settings.datasets.allowed_origins == good
+
+
 def test_without_anything_the_defaults_hold() -> None:
     settings = settings_from({}, None)
     assert settings == Settings()

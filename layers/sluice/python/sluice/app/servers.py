@@ -195,6 +195,7 @@ def _http_app(
         body_timeouts=BodyTimeouts(idle_s=timeout_s, total_s=timeout_s),
         requests_max=settings.server.connections_max,
         hosts=hosts,
+        allowed_origins=settings.datasets.allowed_origins,
         trusted_proxies=settings.server.trusted_proxies,
         tenant_share=settings.server.tenant_share,
         observe=telemetry.metrics.observe_request,

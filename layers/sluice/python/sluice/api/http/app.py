@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import Enum, auto
 from functools import cache, partial
 
@@ -63,6 +63,7 @@ def build_http_app(
     requests_max: int = 1_000,
     tenant_share: float = TENANT_SHARE,
     hosts: Iterable[str] = (),
+    allowed_origins: Collection[str] = (),
     trusted_proxies: Sequence[str] | None = None,
     observe: Observe | None = None,
 ) -> Starlette:
@@ -71,30 +72,29 @@ def build_http_app(
     ``links`` verifies the tokens of ``/v1/files``, for stores whose links lead
     here; ``watches`` signs and reads those of ``/v1/watch``. Callers that wait are answered once ``closing`` is set.
     One tenant has at most ``tenant_share`` of the requests, downloads and tables under way. Without keys
-    ``hosts`` are further names that callers may reach this by.
+    ``hosts`` are further names that callers may reach this by. Pages of ``allowed_origins`` may ask for datasets.
     ``trusted_proxies`` are the addresses and networks whose forwarded headers
     count; None where the headers say nothing of interest. ``observe`` is called with each answer, for metrics.
     """
     operations = operations_of(routes, watched=watches is not None)
     document = cache(lambda: make_document(operations))
     ports = service.ports
-    site = Middleware(SiteMiddleware, ring=service.access.ring, hosts=hosts, journal=ports.journal)
+    outer = Middleware(
+        RequestMiddleware,
+        clock=ports.clock,
+        randomness=ports.randomness,
+        journal=ports.journal,
+        observe=observe,
+        allowed_origins=allowed_origins,
+    )
     forwarded = []
     if trusted_proxies is not None:
         forwarded = [Middleware(ForwardedMiddleware, trusted=trusted_proxies, journal=ports.journal)]
+    ring = service.access.ring
+    site = Middleware(SiteMiddleware, ring=ring, hosts=hosts, journal=ports.journal, allowed_origins=allowed_origins)
     app = Starlette(
         routes=[*map(OperationRoute, operations), *_document_routes(document)],
-        middleware=[
-            Middleware(
-                RequestMiddleware,
-                clock=ports.clock,
-                randomness=ports.randomness,
-                journal=ports.journal,
-                observe=observe,
-            ),
-            *forwarded,
-            site,
-        ],
+        middleware=[outer, *forwarded, site],
         exception_handlers=dict.fromkeys(_ANSWERED, _answer),
     )
     app.router.redirect_slashes = False

@@ -37,6 +37,8 @@ _SENTENCES: dict[int, str] = {
 METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 """Those that every server knows, whether or not a path takes them (RFC 9110, 9.1, and RFC 5789)."""
 EXPORT_PATHS = "/v1/exports/"
+DATASET_PATHS = "/v1/datasets"
+"""Which pages of the origins that an operator has named may call, for users whose tokens they have."""
 WATCH_PATHS = "/v1/watch/"
 """Which pages of any site may read: possession of the address is access, and no credential of a browser counts."""
 

@@ -45,11 +45,15 @@ def shown(call: HttpCall[Any], task: Task, *, stored: list[tuple[int, int]] | No
 def opened_response(call: HttpCall[Any], task: Task, *, replayed: bool, stored: list[tuple[int, int]]) -> Response:
     """As ``created_response``, with the batches that need not be sent again."""
     answer = created_response(call, task, replayed=replayed)
+    headers = {name: value for name, value in answer.headers.items() if name not in {"content-length", "content-type"}}
+    return json_response(opened_view(call, task, stored=stored), answer.status_code, headers)
+
+
+def opened_view(call: HttpCall[Any], task: Task, *, stored: list[tuple[int, int]]) -> OpenedView:
+    """The task with its watch address, for who opened it."""
     view = msgspec.structs.asdict(view_task(task, call.ports.clock.now(), stored=stored))
     watches = call.resources.watches
-    watch_url = watches.mint(task) if watches is not None else None
-    headers = {name: value for name, value in answer.headers.items() if name not in {"content-length", "content-type"}}
-    return json_response(OpenedView(**view, stored=stored, watch_url=watch_url), answer.status_code, headers)
+    return OpenedView(**view, stored=stored, watch_url=watches.mint(task) if watches is not None else None)
 
 
 def created_response(call: HttpCall[Any], task: Task, *, replayed: bool) -> Response:

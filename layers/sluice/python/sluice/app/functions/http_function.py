@@ -105,6 +105,7 @@ def serve_http(function: WebFunction, port: int, *, routes: RouteSet) -> Iterato
         routes=routes,
         watches=watches_of(function.settings, server.public_url),
         closing=closing,
+        allowed_origins=function.settings.datasets.allowed_origins,
         body_timeouts=BodyTimeouts(idle_s=server.idle_timeout_s, total_s=server.request_timeout_s),
     )
     middleware = PlatformMiddleware(

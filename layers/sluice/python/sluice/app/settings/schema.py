@@ -227,6 +227,7 @@ class Datasets(msgspec.Struct, frozen=True, kw_only=True):
     """Tables that the service reads itself."""
 
     definitions: str = ""
+    allowed_origins: tuple[Text, ...] = ()
 
 
 class Logging(msgspec.Struct, frozen=True, kw_only=True):

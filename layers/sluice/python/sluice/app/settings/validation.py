@@ -174,6 +174,11 @@ def _ports_differ(settings: Settings) -> bool:
     return len(chosen) == len(set(chosen))
 
 
+_ORIGIN = re.compile(
+    r"(?:https://(?![^/]*:443$)|http://(?![^/]*:80$))(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?"
+)
+
+
 def _are_networks(texts: tuple[str, ...]) -> bool:
     try:
         return all(ip_network(text) for text in texts)
@@ -200,6 +205,12 @@ RULES = (
         ("server.trusted_proxies",),
         lambda s: _are_networks(s.server.trusted_proxies),
         "each is an address, or a network without bits of an address in it, such as 10.0.0.0/8",
+    ),
+    Rule(
+        ("datasets.allowed_origins",),
+        lambda s: all(_ORIGIN.fullmatch(text) for text in s.datasets.allowed_origins),
+        "each is what browsers send as the Origin of a page, such as https://app.example.com or http://127.0.0.1:8000: "
+        "lower case, no path, no * and no port that is the usual one",
     ),
     Rule(
         ("concurrency.heartbeat_s", "concurrency.lease_s"),

@@ -24,6 +24,11 @@ class Format(ABC):
 
     name: ExportFormat
 
+    @property
+    def is_installed(self) -> bool:
+        """Whether its files can be written here; False where an optional extra is missing."""
+        return True
+
     @abstractmethod
     def extension(self, options: ExportOptions, rows: int, /) -> str:
         """Without the leading dot, for a file of so many rows: ``xlsx``, ``csv``, ``csv.gz``, ``zip``."""

@@ -8,10 +8,7 @@ from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.limits import HOUR_S
 from sluice.domain.user import User
 from sluice.ports.bundle import Ports
-from sluice.usecases.reading.read_task import PAGE_MAX
-
-PAGES_MAX = 20
-"""Pages of the tenant's exports that are looked through; with more within an hour the older ones are not counted."""
+from sluice.usecases.pulling.find_pulls import find_pulls
 
 
 def count_pulls(ports: Ports, tenant: TenantId, user: User, dataset: str, *, since: float) -> list[float]:
@@ -19,20 +16,7 @@ def count_pulls(ports: Ports, tenant: TenantId, user: User, dataset: str, *, sin
 
     Nor do those whose rows an export has already: nothing is read for them, and a tenant's key may have asked for them.
     """
-    times: list[float] = []
-    cursor = ""
-    for _ in range(PAGES_MAX):
-        page = ports.tasks.page(tenant, state=None, limit=PAGE_MAX, cursor=cursor)
-        for task in page.tasks:
-            if task.created_at < since:
-                return times
-            pulled = task.params.pulled if task.params and not task.params.source_task else None
-            if pulled is not None and (pulled.dataset, pulled.user) == (dataset, user.name):
-                times.append(task.created_at)
-        cursor = page.cursor
-        if not cursor:
-            break
-    return times
+    return [task.created_at for task in find_pulls(ports, tenant, user, dataset, since=since)]
 
 
 def check_hour(ports: Ports, tenant: TenantId, user: User, dataset: Dataset, task_id: TaskId | None) -> None:

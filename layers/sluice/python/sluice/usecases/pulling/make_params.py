@@ -112,6 +112,17 @@ def may_compare(dataset: Dataset, user: User, name: str | None) -> bool:
     )
 
 
+def may_have(dataset: Dataset, user: User, pulled: Pulled) -> bool:
+    """Whether what was read for the user is what they may have now: permissions and definitions change.
+
+    Raises PERMISSION_DENIED where the user's credential does not say what the rows are chosen by.
+    """
+    masks = {column.name: mask_of(column, user) for column in visible_columns(dataset, user)}
+    return set(_fixed(dataset, user)) <= set(pulled.conditions) and all(
+        name in masks and masks[name] in {"", mask} for name, mask in zip(pulled.columns, pulled.masks, strict=True)
+    )
+
+
 def choose_columns(dataset: Dataset, user: User, chosen: Sequence[ChosenColumn]) -> list[DatasetColumn]:
     """The columns in the order in which they are asked for; all that the user may have where none are named."""
     visible = {column.name: column for column in visible_columns(dataset, user)}

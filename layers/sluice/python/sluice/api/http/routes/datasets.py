@@ -18,7 +18,7 @@ from sluice.api.http.bodies.body import JSON
 from sluice.api.http.bodies.models import OpenedView, read_model
 from sluice.api.http.errors import HttpError, invalid_request, request_id_of
 from sluice.api.http.operation import Answer, HttpCall, NoQuery, Operation, RequestBody, json_response
-from sluice.api.http.responses import opened_response
+from sluice.api.http.responses import opened_response, opened_view
 from sluice.api.http.routes.events import wait_for_change
 from sluice.api.http.routes.exports import idempotency_key_of, read_json_body
 from sluice.api.http.routes.files import FILE, file_response
@@ -42,7 +42,8 @@ from sluice.domain.pulled import Value
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import ended_error, failure_of, result_key_of
 from sluice.domain.user import User
-from sluice.tables.formats import filename_of
+from sluice.tables.formats import FORMATS, filename_of
+from sluice.usecases.pulling.find_pulls import list_pulls
 from sluice.usecases.pulling.make_params import (
     ChosenColumn,
     DateRange,
@@ -123,6 +124,14 @@ class DatasetView(Struct, frozen=True):
     direct_rows: int
     waited_rows: int
     rows_max: int
+    ids_max: int
+    """Rows that may be selected by their ids."""
+    formats: list[str]
+    """Those that this service writes."""
+
+
+class DatasetExportListView(Struct, frozen=True):
+    exports: list[OpenedView]
 
 
 class DatasetListView(Struct, frozen=True):
@@ -234,6 +243,8 @@ def view(dataset: Dataset, user: User) -> DatasetView:
         direct_rows=tiers.direct_rows,
         waited_rows=tiers.waited_rows,
         rows_max=dataset.limits.rows,
+        ids_max=dataset.limits.ids,
+        formats=[name.value for name, known in FORMATS.items() if known.is_installed],
     )
 
 
@@ -243,6 +254,14 @@ async def preview_dataset(call: HttpCall[PreviewQuery]) -> Response:
         await one.read()
         found = await call.run_on_source(preview_pull, call.ports, one.caller, dataset, one.asked, call.query.rows)
     return json_response(PreviewView(*found))
+
+
+async def list_dataset_exports(call: HttpCall[NoQuery]) -> Response:
+    """What the user finds who comes back: each with its watch address, as the call that opened it was answered."""
+    async with asking(call, "exports") as one:
+        dataset, caller = await one.find(), one.caller
+        found = await call.run_listing(list_pulls, call.ports, caller.tenant, caller.user, dataset)
+    return json_response(DatasetExportListView([opened_view(call, task, stored=[]) for task in found]))
 
 
 async def export_dataset(call: HttpCall[NoQuery]) -> Response:
@@ -337,6 +356,18 @@ OPERATIONS = (
         body=_BODY,
         answers={200: Answer("The rows.", {JSON: PreviewView})},
         codes=_SOURCE_CODES,
+    ),
+    Operation(
+        id="listDatasetExports",
+        method="GET",
+        path="/v1/datasets/{name}/exports",
+        summary="Find the user's own exports of a dataset, with their watch addresses",
+        description="The newest ten, running or ended, whose rows and columns the user may still have.",
+        endpoint=list_dataset_exports,
+        scope=Scope.ACT_FOR,
+        headers=_USER,
+        answers={200: Answer("The exports.", {JSON: DatasetExportListView})},
+        codes=_CODES,
     ),
     Operation(
         id="exportDataset",

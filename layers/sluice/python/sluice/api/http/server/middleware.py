@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from urllib.parse import unquote
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sluice.api.auth import KeyRing, OpenRing, is_loopback
 from sluice.api.error_status import forget_frames, record_error
 from sluice.api.http.errors import (
+    DATASET_PATHS,
     HEAD_BYTES_MAX,
     REQUEST_ID_KEY,
     SHARE_KEY,
@@ -47,6 +48,16 @@ _FOR_ANY_SITE = {
     "Access-Control-Max-Age": "86400",
 }
 """Without Access-Control-Allow-Credentials, so that a browser sends none."""
+_FOR_NAMED_ORIGINS = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key",
+    "Access-Control-Expose-Headers": (
+        "Content-Disposition, ETag, Idempotent-Replayed, Repr-Digest, Retry-After, Sluice-Rows, Sluice-Task, "
+        "X-Request-ID"
+    ),
+    "Access-Control-Max-Age": "7200",
+}
+"""A page gives its user's token itself: a browser sends no credential of its own here either."""
 
 Observe = Callable[[str, str, int, float], None]
 """Called with every answer: method, route template, status, seconds."""
@@ -56,9 +67,18 @@ class RequestMiddleware:
     """The outermost code of ours that a request meets."""
 
     def __init__(
-        self, app: ASGIApp, *, clock: Clock, randomness: Randomness, journal: Journal, observe: Observe | None
+        self,
+        app: ASGIApp,
+        *,
+        clock: Clock,
+        randomness: Randomness,
+        journal: Journal,
+        observe: Observe | None,
+        allowed_origins: Collection[str] = (),
     ) -> None:
+        """Pages of ``allowed_origins`` may ask for datasets."""
         self._app = app
+        self._allowed_origins = allowed_origins
         self._clock = clock
         self._randomness = randomness
         self._journal = journal
@@ -88,8 +108,7 @@ class RequestMiddleware:
                 headers["X-Request-ID"] = scope[REQUEST_ID_KEY]
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers.setdefault("Cache-Control", "no-store")
-                if scope["path"].startswith(WATCH_PATHS):
-                    headers.update(_FOR_ANY_SITE)
+                headers.update(_shared_with(scope, self._allowed_origins))
             await send(message)
 
         try:
@@ -136,6 +155,22 @@ class RequestMiddleware:
         return None
 
 
+def _shared_with(scope: Scope, allowed_origins: Collection[str]) -> dict[str, str]:
+    """What lets pages of other origins read the answer (CORS)."""
+    if scope["path"].startswith(WATCH_PATHS):
+        return _FOR_ANY_SITE
+    if not (allowed_origins and _is_of_datasets(scope)):
+        return {}
+    origin = Headers(scope=scope).get("origin", "")
+    if origin not in allowed_origins:
+        return {"Vary": "Origin"}
+    return {"Vary": "Origin", "Access-Control-Allow-Origin": origin, **_FOR_NAMED_ORIGINS}
+
+
+def _is_of_datasets(scope: Scope) -> bool:
+    return f"{scope['path']}/".startswith(f"{DATASET_PATHS}/")
+
+
 def _use_absolute_target(scope: Scope) -> None:
     """Take a target such as ``http://host/path`` for its path, and its host for ``Host`` (RFC 9112, 3.2.2)."""
     found = _ABSOLUTE.fullmatch(scope["raw_path"])
@@ -153,12 +188,22 @@ class SiteMiddleware:
     Without keys the address is all that protects the service, and a browser reaches it for any page. A page whose
     name was made to lead here shows itself by ``Host``; a page that posts across sites by ``Sec-Fetch-Site`` or
     ``Origin``. ``hosts`` are further names of this service. The keys are read for such requests alone.
+    Pages of ``allowed_origins`` may call for datasets, which are given to no one without a user's token or a key.
     """
 
-    def __init__(self, app: ASGIApp, *, ring: KeyRing | OpenRing, hosts: Iterable[str], journal: Journal) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        ring: KeyRing | OpenRing,
+        hosts: Iterable[str],
+        journal: Journal,
+        allowed_origins: Collection[str] = (),
+    ) -> None:
         self._app = app
         self._ring = ring
         self._hosts = frozenset(hosts)
+        self._allowed_origins = allowed_origins
         self._journal = journal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -182,6 +227,8 @@ class SiteMiddleware:
             detail = "Without API keys the service answers only under this machine's own names, such as 127.0.0.1."
             return SluiceError(ErrorCode.PERMISSION_DENIED, detail, field="Host")
         origin = headers.get("origin")
+        if origin in self._allowed_origins and _is_of_datasets(scope):
+            return None
         is_foreign = headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
         if not (is_preflight or method in CHANGES_NOTHING) and (
             is_foreign or (origin is not None and origin.partition("://")[2] != host)

@@ -36,6 +36,10 @@ class ParquetFormat(Format):
 
     name = ExportFormat.PARQUET
 
+    @property
+    def is_installed(self) -> bool:
+        return find_spec(_LIBRARY) is not None
+
     def extension(self, _options: ExportOptions, _rows: int) -> str:
         return "parquet"
 
@@ -47,7 +51,7 @@ class ParquetFormat(Format):
 
         Raises UNSUPPORTED_FORMAT where the library is not installed.
         """
-        if find_spec(_LIBRARY) is None:
+        if not self.is_installed:
             raise _no_library()
         check_declaration(params, limits)
         check_names_differ(params)
