@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -53,13 +54,13 @@ def service(disk: Path, tmp_path: Path) -> Iterator[ServiceProcess]:
         running.kill()
 
 
-def started(disk: Path, tmp_path: Path) -> ServiceProcess:
+def started(disk: Path, tmp_path: Path, **settings: str) -> ServiceProcess:
     """A service whose data is on ``disk``; its log and its ready file are not."""
     data = tmp_path / "data"
     if not data.is_symlink():
         data.symlink_to(disk / "data")
         (disk / "data").mkdir()
-    return ServiceProcess(data, env=ENV)
+    return ServiceProcess(data, env={**ENV, **settings})
 
 
 def test_a_file_made_on_this_machine_has_whatever_room_there_is(disk: Path) -> None:
@@ -286,3 +287,34 @@ def test_a_service_starts_on_a_full_disk_serves_what_it_has_and_recovers_by_itse
     finally:
         if again.process.poll() is None:
             again.kill()
+
+
+def test_a_tenant_that_fills_the_disk_leaves_room_to_another(disk: Path, tmp_path: Path) -> None:
+    service = started(disk, tmp_path, SLUICE_STORAGE_MIN_FREE_BYTES=str(MIB))
+    try:
+        keys = {
+            tenant: sluice("keys", "add", tenant, "--yes", "--data", service.data).stdout.strip()
+            for tenant in ("acme", "b")
+        }
+        with Client(service.url, keys["acme"], retry_for_s=0) as acme, Client(service.url, keys["b"]) as other:
+            export = acme.open(format="csv", filename="t", columns=COLUMNS)
+            taken = next(sequence for sequence in count(1) if not is_taken(export, sequence))
+            with pytest.raises(SluiceApiError, match="other tenants"):
+                export.put(taken, batch(MIB))
+            of_other = other.open(format="csv", filename="t", columns=COLUMNS)
+            of_other.put(1, batch(MIB))
+            of_other.close()
+            assert of_other.wait(WAIT_S).state == "completed"
+    finally:
+        service.kill()
+
+
+def is_taken(export: Export, sequence: int) -> bool:
+    """Whether a batch has room, by an answer that says nothing else."""
+    try:
+        export.put(sequence, batch(MIB))
+    except SluiceApiError as error:
+        if error.code != "STORAGE_FULL":
+            raise
+        return False
+    return True

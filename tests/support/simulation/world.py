@@ -209,7 +209,7 @@ class World:
             randomness=self._randomness,
             journal=StrictJournal(),
             open_source=lambda pulled: MovingSource(self.table, pulled, self._gate),
-            has_room=lambda _: self.time.passed_s >= self.full_until,
+            has_room=lambda *_: self.time.passed_s >= self.full_until,
             limits=self._limits,
             timings=self._timings,
         )

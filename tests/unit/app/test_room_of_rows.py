@@ -101,7 +101,7 @@ def test_without_room_nothing_is_opened_or_rendered_and_what_is_there_is_ended(t
         with pytest.raises(StoreFull):
             open_export(ports, TENANT, OpenRequest(wide(1)))
         with pytest.raises(StoreFull):
-            render_again(replace(ports, has_room=lambda _: True), done, RenderRequest(format=ExportFormat.JSONL))
+            render_again(replace(ports, has_room=lambda *_: True), done, RenderRequest(format=ExportFormat.JSONL))
         close_export(ports, closed, CloseRequest(batches=2))
         cancel_export(ports, opened)
         delete_export(ports, done)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from sluice.adapters.directory.atomic_file import DiskRoom
+from sluice.adapters.directory.disk_shares import DiskShares
 from sluice.adapters.directory.store import DirectoryStore
 from sluice.adapters.forwarding_store import RoomyStore
 from sluice.domain.attempts import POSTPONE_S, room_needed
@@ -35,32 +35,15 @@ from sluice.usecases.sending.render_again import RenderRequest, render_again
 from tests.support.fake_clock import FakeClock, SeededRandomness
 from tests.support.memory_ports import memory_ports
 from tests.support.recorded_journal import RecordedJournal
+from tests.support.small_disk import SmallDisk
 
 MIN_FREE = 100 * KIB
 LIMITS = Limits(part_bytes_min=10 * KIB, parts_max=100)
 CELL = "\x01" * 1_000
 """A thousand bytes of a batch, six thousand of a file in JSON Lines."""
 ROWS = 100
+ALONE = TenantId("local")
 FILE_BYTES = 600_000
-
-
-class SmallDisk:
-    """A disk of a folder that says it has ``size`` bytes, and takes no more than it says."""
-
-    def __init__(self, folder: Path, size: int) -> None:
-        self.folder = folder
-        self.size = size
-        self.least_free = size
-        """At any look."""
-
-    def statvfs(self, _: object) -> SimpleNamespace:
-        self.least_free = min(self.least_free, self.free)
-        return SimpleNamespace(f_bavail=max(0, self.free), f_frsize=1, f_files=0, f_favail=0)
-
-    @property
-    def free(self) -> int:
-        files = (Path(at) / name for at, _, names in os.walk(self.folder) for name in names)
-        return self.size - sum(file.stat().st_size for file in files)
 
 
 @pytest.fixture
@@ -70,17 +53,20 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallDisk:
     return small
 
 
-def ports_on(disk: SmallDisk, clock: FakeClock, *, min_free: int = MIN_FREE, limits: Limits = LIMITS) -> Ports:
+def ports_on(
+    disk: SmallDisk, clock: FakeClock, *, min_free: int = MIN_FREE, limits: Limits = LIMITS, leaves: int = 0
+) -> Ports:
     """Ports whose objects are on the disk, wired as a service on one machine has them."""
     room = DiskRoom(disk.folder, min_free_bytes=min_free)
     store = DirectoryStore(disk.folder, randomness=SeededRandomness(), check_room=room.check_result)
-    objects = RoomyStore(store, room.check)
-    return replace(memory_ports(clock), objects=objects, has_room=room.has_room, limits=limits)
+    shares = DiskShares(disk.folder / "objects", room, leaves_bytes=leaves, alone=ALONE, monotonic=clock.monotonic)
+    objects = RoomyStore(store, room.check, shares.check)
+    return replace(memory_ports(clock), objects=objects, has_room=shares.has_room, limits=limits)
 
 
-def sealed(ports: Ports, *, rows: int = ROWS, name: str = "a") -> tuple[TaskRef, ManifestRef]:
+def sealed(ports: Ports, *, rows: int = ROWS, name: str = "a", tenant: str = "acme") -> tuple[TaskRef, ManifestRef]:
     params = ExportParams(columns=(ColumnSpec("a"),), format=ExportFormat.JSONL, filename=name)
-    ref = open_export(ports, TenantId("acme"), OpenRequest(params)).task.ref
+    ref = open_export(ports, TenantId(tenant), OpenRequest(params)).task.ref
     put_batch(ports, ParamsCache(ports), ref, sequence=1, batch=Batch.of_rows([(CELL,)] * rows, 1))
     return ref, ManifestRef(ref, close_export(ports, ref, CloseRequest(batches=1)).man_sha)
 
@@ -225,7 +211,7 @@ def test_without_a_threshold_only_the_disk_itself_refuses(disk: SmallDisk) -> No
     ports = ports_on(disk, FakeClock(), min_free=0)
     _, trigger = sealed(ports)
     assert compose_export(ports, trigger) is Outcome.COMPLETED
-    assert not ports.has_room(1)
+    assert not ports.has_room(ALONE, 1)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +264,7 @@ def test_an_export_is_not_rendered_again_without_room_for_one_more_file(disk: Sm
     size = row_of(ports, ref).result_size
     assert size > FILE_BYTES // 4
     a_copy, made = RenderRequest(options=ExportOptions(reuse=False)), 0
-    while ports.has_room(size):
+    while ports.has_room(ref.tenant, size):
         again = render_again(ports, ref, a_copy).task
         assert compose_export(ports, ManifestRef(again.ref, again.man_sha)) is Outcome.COMPLETED
         made += 1
@@ -293,3 +279,24 @@ def test_an_export_is_not_rendered_again_without_room_for_one_more_file(disk: Sm
     with pytest.raises(SluiceError) as refused:
         render_again(ports, ref, RenderRequest(filename="b.jsonl"))
     assert refused.value.code is ErrorCode.STORAGE_FULL
+
+
+def test_the_file_of_a_tenant_with_its_share_waits_and_that_of_another_is_written(disk: SmallDisk) -> None:
+    disk.size = 1_000 * KIB
+    clock = FakeClock()
+    ports = ports_on(disk, clock, min_free=20 * KIB, leaves=disk.size)
+    first, trigger = sealed(ports)
+    assert compose_export(ports, trigger) is Outcome.COMPLETED
+    waiting, waits = sealed(ports, rows=ROWS - 1)
+    assert compose_export(ports, waits) is Outcome.RELEASED
+    error = attempt_error_of(row_of(ports, waiting))
+    assert error is not None
+    assert error.code is ErrorCode.STORAGE_FULL
+    clock.advance(3_600)
+    assert compose_export(ports, waits) is Outcome.NO_ROOM
+    assert row_of(ports, waiting).epoch == 1, "no attempt is made in vain"
+    _, of_another = sealed(ports, rows=ROWS // 10, tenant="b")
+    assert compose_export(ports, of_another) is Outcome.COMPLETED
+    ports.objects.delete([row_of(ports, first).result_key])
+    clock.advance(3_600)
+    assert compose_export(ports, waits) is Outcome.COMPLETED

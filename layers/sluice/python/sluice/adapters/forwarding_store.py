@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import chain
 
-from sluice.domain.keys import parse_manifest_key
+from sluice.domain.keys import TenantId, parse_manifest_key, tenant_of_key
 from sluice.ports.invoker import Invoker
 from sluice.ports.object_store import ListedObject, ObjectInfo, ObjectStore, OnUnreadable, PartReceipt, Upload
 
@@ -69,16 +69,33 @@ _INPUT_FOLDER = "in/"
 
 
 class RoomyStore(ForwardingStore):
-    """Takes no more chunks once ``check_room`` raises. The parts of results are checked where they are written."""
+    """Takes no more chunks once ``check_room`` raises, and nothing of a tenant that ``check_share`` refuses.
 
-    def __init__(self, store: ObjectStore, check_room: Callable[[], None]) -> None:
+    ``check_share`` has the tenant and how many bytes it is about to write, of chunks and of results. How much room
+    results leave to batches is checked where their parts are written.
+    """
+
+    def __init__(
+        self, store: ObjectStore, check_room: Callable[[], None], check_share: Callable[[TenantId, int], None]
+    ) -> None:
         super().__init__(store)
         self._check_room = check_room
+        self._check_share = check_share
 
     def put(self, key: str, data: bytes, *, metadata: Mapping[str, str] | None = None) -> None:
         if key.startswith(_INPUT_FOLDER) and parse_manifest_key(key) is None:
             self._check_room()
+            self._check_tenant(key, len(data))
         super().put(key, data, metadata=metadata)
+
+    def put_part(self, upload: Upload, part_number: int, data: bytes) -> PartReceipt:
+        self._check_tenant(upload.key, len(data))
+        return super().put_part(upload, part_number, data)
+
+    def _check_tenant(self, key: str, size: int) -> None:
+        tenant = tenant_of_key(key)
+        if tenant is not None:
+            self._check_share(tenant, size)
 
 
 class SplitStore:

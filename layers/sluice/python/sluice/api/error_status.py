@@ -9,7 +9,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.ports.journal import Journal
-from sluice.ports.store_errors import StoreError
+from sluice.ports.store_errors import TENANT_SHARE, StoreError, StoreFull
 
 PROBLEM_PATH = "/problems/"
 """Below it each code has a page, which the type of a problem names."""
@@ -92,12 +92,19 @@ ANSWERS: dict[ErrorCode, tuple[GrpcStatus, int]] = {
 }
 
 
+OTHERS_ROOM = (
+    "What is left of the disk is for other tenants: this one has its share. It has room again once exports of its own "
+    "are deleted or expire."
+)
+
+
 def to_sluice_error(error: Exception) -> SluiceError:
     """What a caller may know of any error. A store's own words, and those of a bug, stay inside."""
     if isinstance(error, SluiceError):
         return error
     if isinstance(error, StoreError):
-        return SluiceError(ErrorCode(error.code_shown))
+        is_share = isinstance(error, StoreFull) and error.code == TENANT_SHARE
+        return SluiceError(ErrorCode(error.code_shown), OTHERS_ROOM if is_share else "")
     return SluiceError(ErrorCode.INTERNAL)
 
 

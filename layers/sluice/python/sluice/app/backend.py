@@ -13,6 +13,7 @@ from sluice.adapters.retrying import RetryingStore, RetryingTasks
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.workers.no_composers import NoComposers
 from sluice.app.settings.validation import Settings
+from sluice.domain.keys import TenantId
 from sluice.ports.admission import Admission
 from sluice.ports.bundle import Ports, always_room
 from sluice.ports.invoker import Invoker
@@ -49,7 +50,7 @@ class Stores(NamedTuple):
     """The longest that one call to ``objects`` takes before it gives up; 0 where calls do not wait."""
     invoker: Callable[[ObjectStore], Invoker] = no_composers
     """Starts a composer elsewhere when a trigger was lost; made over the objects as this process writes them."""
-    has_room: Callable[[int], bool] = always_room
+    has_room: Callable[[TenantId, int], bool] = always_room
     """As in the ports."""
     give_back_room: Callable[[], object] = nothing
     """As in the ports."""

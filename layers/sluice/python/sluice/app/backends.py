@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from sluice.adapters.directory.atomic_file import RESERVE_FILE, DiskRoom, make_folder
+from sluice.adapters.directory.disk_shares import DiskShares
 from sluice.adapters.directory.key_file import KeyFile
 from sluice.adapters.directory.links import LocalLinks, WatchAddresses, load_or_create_secret
 from sluice.adapters.directory.store import DirectoryStore
@@ -16,6 +17,7 @@ from sluice.adapters.forwarding_store import RoomyStore, SplitStore
 from sluice.adapters.owned_store import OwnedStore, settle_beside
 from sluice.adapters.sqlite.tasks import SqliteTasks
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
+from sluice.api.auth import LOCAL_TENANT
 from sluice.app.backend import Backend, PublicUrl, Stores, assemble_ports
 from sluice.app.settings.validation import Settings, SettingsError
 from sluice.domain.limits import DAY_S
@@ -101,7 +103,14 @@ class DirectoryBackend(OneMachine):
     def open_stores(self, settings: Settings) -> Iterator[Stores]:
         root, disk = make_root(settings), self.open_disk(settings)
         store = DirectoryStore(root, randomness=SystemRandomness(), check_room=disk.check_result)
-        objects = RoomyStore(store, disk.check)
+        shares = DiskShares(
+            root / OBJECTS_FOLDER,
+            disk,
+            leaves_bytes=settings.storage.tenant_leaves_bytes,
+            alone=LOCAL_TENANT,
+            monotonic=SystemClock().monotonic,
+        )
+        objects = RoomyStore(store, disk.check, shares.check)
         with closing(self.open_tasks(settings)) as tasks:
             settle_beside(tasks, store, objects_place(settings))
             yield Stores(
@@ -109,7 +118,7 @@ class DirectoryBackend(OneMachine):
                 tasks,
                 self.open_links(settings, ""),
                 SerialPool(),
-                has_room=disk.has_room,
+                has_room=shares.has_room,
                 give_back_room=tasks.give_back_room,
             )
 

@@ -32,6 +32,8 @@ _OWNED_KEY = re.compile(
     rf"(?:in|out)/v1/[0-9a-f]{{2}}/(?P<tenant>{TENANT_ID.pattern})/(?P<task>{TASK_ID.pattern})/.+", re.ASCII
 )
 
+_TENANT_FOLDER = re.compile(rf"(?:in|out)/v1/[0-9a-f]{{2}}/(?P<tenant>{TENANT_ID.pattern})/", re.ASCII)
+
 _SHARED_KEY = re.compile(rf"out/v1/[0-9a-f]{{2}}/{TENANT_ID.pattern}/shared/[0-9a-f]{{64}}", re.ASCII)
 
 _RESULT = re.compile(r"[A-Za-z0-9_-]+/export\.[a-z0-9.]+", re.ASCII)
@@ -148,6 +150,12 @@ def parse_owner(key: str) -> TaskRef | None:
     """The task in whose folder any of our keys lies; None for a key that is not ours."""
     match = _OWNED_KEY.fullmatch(key)
     return TaskRef(TenantId(match["tenant"]), TaskId(match["task"])) if match else None
+
+
+def tenant_of_key(key: str) -> TenantId | None:
+    """Whose object, or folder with a slash at its end, this is; None for one of no tenant."""
+    match = _TENANT_FOLDER.match(key)
+    return TenantId(match["tenant"]) if match else None
 
 
 def make_ref(tenant: TenantId, task_id: str) -> TaskRef:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sluice.domain.events import Event
+from sluice.domain.keys import TenantId
 from sluice.domain.limits import Limits, Timings
 from sluice.domain.pulled import Pulled
 from sluice.domain.secret import Secret
@@ -19,9 +20,9 @@ from sluice.ports.source import Source, SourceError
 from sluice.ports.task_store import TaskStore
 
 
-def always_room(size: int) -> bool:
+def always_room(tenant: TenantId, size: int) -> bool:
     """Say yes: the results of this process are on no disk of this machine."""
-    del size
+    del tenant, size
     return True
 
 
@@ -48,8 +49,8 @@ class Ports:
     randomness: Randomness
     journal: Journal
     pool: OrderedPool = field(default_factory=SerialPool)
-    has_room: Callable[[int], bool] = always_room
-    """Whether the store takes a result of so many bytes now. Reserves nothing."""
+    has_room: Callable[[TenantId, int], bool] = always_room
+    """Whether the store takes a result of so many bytes of the tenant now. Reserves nothing."""
     open_source: Callable[[Pulled], Source] = no_sources
     """The table that a task reads; nothing is opened yet. Raises ``SourceError`` for one that cannot be reached."""
     find_key: Callable[[str], Secret] = no_keys

@@ -45,6 +45,10 @@ class ForeignObjects(StoreRefused):
     """The objects in the store belong to other task rows, or those of the rows are in another: nothing is changed."""
 
 
+TENANT_SHARE = "TENANT_SHARE"
+"""The code of a ``StoreFull`` that concerns one tenant alone, which has its share of the room that is left."""
+
+
 class StoreFull(StoreRefused):
     """There is no room: nothing happened. It works again by itself once there is some."""
 

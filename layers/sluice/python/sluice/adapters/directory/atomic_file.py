@@ -339,6 +339,11 @@ class DiskRoom:
         with unknown_when_disk_fails():
             return self._has(size + RESULTS_LEAVE * self._min_free_bytes)
 
+    def has_free(self, size: int) -> bool:
+        """Whether so many bytes are free above what must be; True where nothing is checked."""
+        with unknown_when_disk_fails():
+            return not self._min_free_bytes or self._has(size + self._min_free_bytes)
+
     def give_up_reserve(self) -> bool:
         """Remove the reserve; returns whether there was one, so that there is room now."""
         try:

@@ -39,7 +39,6 @@ from sluice.domain.params import ExportParams
 from sluice.domain.reading import Reading
 from sluice.domain.task import Attempt, State, Task, TaskFields
 from sluice.domain.timestamps import TIME_MAX
-from sluice.ports.bundle import always_room
 from sluice.ports.object_store import ObjectsPlace
 from sluice.ports.pool import nothing
 from sluice.ports.store_errors import StoreFull
@@ -110,7 +109,7 @@ class SqliteTasks:
         busy_timeout_s: float = 10,
         make_room: Callable[[], bool] = lambda: False,
         check_room: Callable[[], None] = nothing,
-        has_room: Callable[[int], bool] = always_room,
+        has_room: Callable[[int], bool] = lambda _: True,
     ) -> None:
         """``check_room`` raises ``StoreFull`` where the disk has no room for one more task: others need what is left.
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from sluice.domain.limits import DAY_S, HOUR_S, KIB, MIB, Limits, Timings
+from sluice.domain.limits import DAY_S, GIB, HOUR_S, KIB, MIB, Limits, Timings
 from sluice.domain.secret import Secret
 
 LINK_S_MAX = 7 * DAY_S
@@ -141,6 +141,7 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     backend: Literal["directory", "oss", "oss_files", "s3"] = "directory"
     data_directory: Text = "sluice-data"
     min_free_bytes: Annotated[int, Meta(ge=0)] = 64 * MIB
+    tenant_leaves_bytes: Annotated[int, Meta(ge=0)] = 4 * GIB
     retention_s: Seconds = _TIMINGS.retention_s
     link_life_s: Annotated[float, Meta(gt=0, le=LINK_S_MAX)] = _TIMINGS.link_s
     idle_expiry_s: Seconds = _TIMINGS.idle_s

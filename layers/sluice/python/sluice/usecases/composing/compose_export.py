@@ -29,7 +29,7 @@ def compose_export(ports: Ports, trigger: ManifestRef, *, owner: str = "") -> Ou
     task = ports.tasks.read(trigger.task)
     if task is not None:
         note_task(task)
-    has_room = task is None or not task.room_needed or ports.has_room(task.room_needed)
+    has_room = task is None or not task.room_needed or ports.has_room(task.tenant, task.room_needed)
     verdict = _judge(ports, task, trigger, has_room=has_room)
     if verdict is not None or task is None:
         outcome = verdict or Outcome.DROPPED

@@ -121,7 +121,7 @@ def _record_opened(ports: Ports, task: Task, params: ExportParams) -> None:
 def _check_room(ports: Ports, source: Task, params: ExportParams) -> None:
     """Raise STORAGE_FULL where the new file would have to wait for room: as far as its size is known."""
     is_copy = params.format is source.live_params.format and not params.options.reuse
-    if not ports.has_room(max(ports.limits.part_bytes_min, source.result_size if is_copy else 0)):
+    if not ports.has_room(source.tenant, max(ports.limits.part_bytes_min, source.result_size if is_copy else 0)):
         raise SluiceError(ErrorCode.STORAGE_FULL)
 
 
