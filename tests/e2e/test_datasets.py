@@ -175,6 +175,28 @@ def test_a_call_under_its_key_is_made_once(service: ServiceProcess) -> None:
         assert answer.json()["code"] == "IDEMPOTENCY_KEY_REUSED", "another user's export is not given away"
 
 
+def test_a_call_under_its_key_is_the_same_export_after_the_dataset_was_edited(service: ServiceProcess) -> None:
+    folder = service.data.parent
+    asked: dict[str, Any] = {"filters": {"state": "paid"}, "date": {"from": "2026-03-09", "to": "2026-03-09"}}
+    edited = DATASET.replace("label: Order id", "label: No.").replace("equals: [state]", "equals: []")
+    with asking(service, token("acme", *READ)) as client:
+        client.headers["Idempotency-Key"] = "edited"
+        first = export(client, **asked)
+        assert table(first)[0][0] == "Order id"
+        try:
+            define(folder, edited.replace("CONSISTENCY", "snapshot"))
+            again = export(client, **asked)
+            new = export(client, date=asked["date"], filename="new")
+            client.headers["Idempotency-Key"] = "new"
+            unfiltered = export(client, date=asked["date"])
+        finally:
+            define(folder)
+    assert again.content == first.content
+    assert again.headers["sluice-task"] == first.headers["sluice-task"]
+    assert new.json()["code"] == "IDEMPOTENCY_KEY_REUSED", "another call is another call"
+    assert table(unfiltered)[0][0] == "No.", "a new one is as the dataset is now"
+
+
 def test_a_user_sees_what_they_may_ask(service: ServiceProcess) -> None:
     with asking(service, token("acme", *READ)) as client:
         (shown,) = client.get("/v1/datasets").json()["datasets"]
@@ -217,6 +239,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a column that is not offered": ({"columns": ["tenant_id"]}, "INVALID_REQUEST"),
     "SQL as a column": ({"columns": ["id; DROP TABLE orders"]}, "INVALID_REQUEST"),
     "a column twice": ({"columns": ["id", "id"]}, "INVALID_REQUEST"),
+    "two columns of one header": ({"columns": ["id", {"name": "amount", "label": "Order id"}]}, "INVALID_REQUEST"),
     "a filter that is not offered": ({"filters": {"tenant_id": "globex"}}, "INVALID_REQUEST"),
     "SQL as a filter": ({"filters": {"state' OR '1'='1": "x"}}, "INVALID_REQUEST"),
     "no day": ({"date": {"from": "2026-03-01' OR 1=1 --"}}, "INVALID_REQUEST"),

@@ -17,7 +17,7 @@ from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
 from sluice.domain.user import User
 from sluice.ports.bundle import Ports
-from sluice.usecases.pulling.count_pulls import count_pulls
+from sluice.usecases.pulling.count_pulls import PreviewCounts, count_pulls
 from sluice.usecases.pulling.make_params import PullRequest
 from sluice.usecases.pulling.open_pull import Asked, Caller, open_pull, preview_pull
 from sluice.usecases.reading.read_task import PAGE_MAX
@@ -166,9 +166,57 @@ def test_a_file_is_waited_for_by_how_many_rows_it_has_and_no_more_are_counted(
 
 def test_what_is_opened_and_shown_is_recorded_and_no_value_with_it(ports: Ports, source: ListedSource) -> None:
     ask(ports)
-    assert preview_pull(ports, caller(), ORDERS, ASKED, 1) == (["id"], [("1",)])
+    assert preview_pull(ports, PreviewCounts(), caller(), ORDERS, ASKED, 1) == (["id"], [("1",)])
     assert isinstance(ports.journal, RecordedJournal)
     opened, shown = ports.journal.of(Event.DATASET_ASKED)
     assert (opened["what"], opened["outcome"], opened["columns"]) == ("export", "opened", ["id"])
     assert (shown["what"], shown["outcome"], shown["rows"]) == ("preview", "shown", 1)
     assert source.counted == [4]
+
+
+def seen(ports: Ports, counts: PreviewCounts, who: Caller | None = None, dataset: Dataset = ORDERS) -> None:
+    preview_pull(ports, counts, who or caller(), dataset, ASKED, 1)
+
+
+def previews(most: int) -> Dataset:
+    limits = msgspec.structs.replace(ORDERS.limits, previews_per_user_hour=most)
+    return msgspec.structs.replace(ORDERS, limits=limits)
+
+
+def test_a_user_sees_so_many_previews_of_a_dataset_within_an_hour(ports: Ports, clock: FakeClock) -> None:
+    counts, few = PreviewCounts(), previews(3)
+    for _ in range(3):
+        seen(ports, counts, dataset=few)
+        clock.advance(60)
+    for who, dataset in ((caller("bob"), few), (caller(tenant=TenantId("globex")), few), (caller(), LINES)):
+        seen(ports, counts, who, dataset)
+    with pytest.raises(SluiceError) as refused:
+        seen(ports, counts, dataset=few)
+    assert (refused.value.code, refused.value.facts) == (
+        ErrorCode.RATE_LIMITED,
+        {"previews_per_user_hour": 3, "retry_after_s": HOUR_S - 180 + 1},
+    )
+    clock.advance(HOUR_S - 180)
+    for _ in range(3):
+        seen(ports, counts, dataset=few)
+    assert ask(ports).opened.task.task_id, "an export is no preview"
+
+
+def test_a_preview_that_is_refused_counts_for_nothing_and_a_bound_of_none_is_none(ports: Ports) -> None:
+    counts, few = PreviewCounts(), previews(1)
+    for _ in range(3):
+        with pytest.raises(SluiceError) as refused:
+            preview_pull(ports, counts, caller(), few, PullRequest(format=ExportFormat.CSV, filters={"x": "1"}), 1)
+        assert refused.value.code is ErrorCode.INVALID_REQUEST
+    seen(ports, counts, dataset=few)
+    for _ in range(3):
+        seen(ports, PreviewCounts(users_max=1), dataset=previews(0))
+
+
+def test_previews_of_the_users_that_were_seen_last_are_remembered_and_no_more(ports: Ports) -> None:
+    counts, few = PreviewCounts(users_max=2), previews(1)
+    for name in ("ann", "bob", "eve"):
+        seen(ports, counts, caller(name), few)
+    seen(ports, counts, caller("ann"), few)
+    with pytest.raises(SluiceError):
+        seen(ports, counts, caller("eve"), few)

@@ -21,6 +21,7 @@ from sluice.usecases.pulling.make_params import (
     ChosenColumn,
     DateRange,
     PullRequest,
+    call_of,
     make_params,
     may_compare,
 )
@@ -98,6 +99,7 @@ def test_what_is_read_is_what_the_dataset_says() -> None:
         user="ann",
         rows_max=77,
         kept_s=600,
+        call=call_of("orders", user(), PullRequest(format=ExportFormat.CSV)),
     )
 
 
@@ -259,3 +261,17 @@ def test_a_day_is_meant_whole_and_a_moment_is_left_out(date: DateRange, expected
         expected = [*expected, ("<", date.to)]
     assert [(one.test, *one.values) for one in found] == expected
     assert {one.column for one in found} <= {"created_at"}
+
+
+def test_two_columns_of_one_header_are_refused_and_both_are_named() -> None:
+    for columns in (
+        (ChosenColumn("id", "email"), ChosenColumn("email")),
+        (ChosenColumn("email", "x"), ChosenColumn("id", "x")),
+        (ChosenColumn("email", "Order id"), ChosenColumn("id")),
+    ):
+        with pytest.raises(SluiceError) as refused:
+            made(columns=columns)
+        assert (refused.value.code, refused.value.facts["field"]) == (ErrorCode.INVALID_REQUEST, "columns")
+        assert refused.value.facts["columns"] == [one.name for one in columns]
+        assert all(one.name in refused.value.said for one in columns)
+    assert made(columns=(ChosenColumn("id", "email"), ChosenColumn("email", "id"))).columns

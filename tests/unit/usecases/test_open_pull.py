@@ -18,7 +18,8 @@ from sluice.domain.task import State
 from sluice.domain.user import User
 from sluice.ports.bundle import Ports
 from sluice.ports.source import Slice, SourceError, SourceUnavailable
-from sluice.usecases.pulling.make_params import PullRequest
+from sluice.usecases.pulling.count_pulls import PreviewCounts
+from sluice.usecases.pulling.make_params import ChosenColumn, PullRequest
 from sluice.usecases.pulling.open_pull import Asked, Caller, open_pull, preview_pull
 from sluice.usecases.sending.open_export import OpenRequest
 from tests.support.fake_clock import FakeClock
@@ -112,7 +113,7 @@ class OddTable(CountedTable):
 def test_a_preview_names_the_place_of_a_text_that_is_no_utf_8() -> None:
     ports = replace(memory_ports(FakeClock()), open_source=lambda _: OddTable(2))
     with pytest.raises(SluiceError) as refused:
-        preview_pull(ports, Caller(TenantId("acme"), User(name="ann")), DATASET, REQUEST, 20)
+        preview_pull(ports, PreviewCounts(), Caller(TenantId("acme"), User(name="ann")), DATASET, REQUEST, 20)
     assert (refused.value.code, refused.value.facts) == ("INVALID_TEXT", {"row": 2, "column": "id"})
 
 
@@ -122,3 +123,29 @@ def test_ids_that_are_too_long_together_are_named_as_what_is_too_long() -> None:
     with pytest.raises(SluiceError) as refused:
         asked(CountedTable(5), memory_ports(FakeClock()), dataset=by_id, request=long)
     assert (refused.value.code, refused.value.facts["field"]) == ("INVALID_REQUEST", "ids")
+
+
+class LongTable(CountedTable):
+    """Rows whose texts take a mebibyte each."""
+
+    @contextmanager
+    def reading(self, after: Cursor | None = None) -> Iterator[Iterator[Slice]]:
+        yield (Slice([["名" * 349_500]], 1, (str(number),)) for number in range(3))
+
+
+def test_a_preview_is_one_message_and_says_how_to_make_it_smaller() -> None:
+    ports = replace(memory_ports(FakeClock()), open_source=lambda _: LongTable(3))
+    caller = Caller(TenantId("acme"), User(name="ann"))
+    _, rows = preview_pull(ports, PreviewCounts(), caller, DATASET, REQUEST, 2)
+    assert len(rows) == 2
+    with pytest.raises(SluiceError) as refused:
+        preview_pull(ports, PreviewCounts(), caller, DATASET, REQUEST, 3)
+    assert (refused.value.code, refused.value.facts) == ("INVALID_REQUEST", {"field": "rows", "row": 3})
+
+
+def test_a_preview_is_refused_for_what_an_export_would_be_refused_for() -> None:
+    ports = replace(memory_ports(FakeClock()), open_source=lambda _: CountedTable(3))
+    long = PullRequest(format=ExportFormat.CSV, columns=(ChosenColumn("id", "x" * 100_000),))
+    with pytest.raises(SluiceError) as refused:
+        preview_pull(ports, PreviewCounts(), Caller(TenantId("acme"), User(name="ann")), DATASET, long, 3)
+    assert (refused.value.code, refused.value.facts["field"]) == ("INVALID_REQUEST", "columns[0].name")

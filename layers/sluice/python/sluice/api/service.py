@@ -11,6 +11,7 @@ from sluice.domain.dataset import Dataset
 from sluice.domain.limits import KIB
 from sluice.ports.bundle import Ports
 from sluice.usecases.params_cache import ParamsCache
+from sluice.usecases.pulling.count_pulls import PreviewCounts
 
 DECODED_MAX = 2
 """Batches that are decoded at a time, over both APIs together."""
@@ -43,6 +44,8 @@ class Service:
     """Opens over gRPC that wait, a thread each; more are refused at once."""
     datasets: Callable[[], Mapping[str, Dataset]] = dict
     """The tables that users may have as files, by name, as they are defined now."""
+    previews: PreviewCounts = field(default_factory=PreviewCounts)
+    """Of each user and dataset, over both APIs of this process."""
     lists: Shares = field(default_factory=lambda: Shares(LISTS_MAX, share=LISTS_OF_TENANT / LISTS_MAX, what="lists"))
     """Lists over gRPC that are read."""
 

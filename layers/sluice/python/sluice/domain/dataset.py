@@ -166,6 +166,8 @@ class DatasetLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     per_user_hour: Annotated[int, Meta(ge=0)] = 10
     """Exports; 0 for no bound. One that is asked for again under its key does not count."""
+    previews_per_user_hour: Annotated[int, Meta(ge=0)] = 100
+    """Previews, in each process of the service; 0 for no bound."""
     rows: Count = 5_000_000
     ids: Count = 10_000
 

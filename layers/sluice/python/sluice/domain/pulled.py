@@ -52,6 +52,8 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """More rows than these are no export; 0 for no bound of the dataset's own."""
     kept_s: float = 0
     """How long the file is kept; 0 for as long as any."""
+    call: str = ""
+    """Digest of what was asked for and by whom: the same call again is known by it, whatever became of the dataset."""
 
     def listed(self) -> Pulled:
         """What a listing has of it: not what may be long."""

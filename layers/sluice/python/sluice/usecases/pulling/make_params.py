@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -62,6 +63,7 @@ def make_params(dataset: Dataset, user: User, request: PullRequest) -> ExportPar
         column.spec() if label is None else msgspec.structs.replace(column.spec(), name=label)
         for column, label in zip(columns, labels, strict=True)
     ]
+    _check_headers([column.name for column in columns], [spec.name for spec in specs])
     conditions = (*_fixed(dataset, user), *_asked(dataset, user, request))
     if sum(len(condition.values) for condition in conditions) > VALUES_MAX:
         raise _invalid("filters", f"ids and filters have at most {VALUES_MAX} values together")
@@ -79,6 +81,7 @@ def make_params(dataset: Dataset, user: User, request: PullRequest) -> ExportPar
         user=user.name,
         rows_max=dataset.limits.rows,
         kept_s=dataset.expires_s,
+        call=call_of(dataset.dataset, user, request),
     )
     return ExportParams(
         format=request.format,
@@ -87,6 +90,37 @@ def make_params(dataset: Dataset, user: User, request: PullRequest) -> ExportPar
         options=request.options,
         pulled=pulled,
     )
+
+
+def call_of(dataset: str, user: User, request: PullRequest) -> str:
+    """Digest of what is asked for and by whom; ids and filters by their texts, since 3 and "3" are compared alike."""
+    ids = None if request.ids is None else [str(value) for value in request.ids]
+    filters = {
+        name: [str(value) for value in (given if isinstance(given, tuple) else (given,))]
+        for name, given in request.filters.items()
+    }
+    said = (dataset, user.name, msgspec.structs.replace(request, ids=None, filters={}), ids, filters)
+    return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()[:32]
+
+
+def is_again(params: ExportParams, dataset: Dataset, user: User, request: PullRequest) -> bool:
+    """Whether an export is what this very call opened, and has nothing that its user may not have any more.
+
+    Raises as ``may_have``.
+    """
+    pulled = None if params.source_task else params.pulled
+    if pulled is None or pulled.call != call_of(dataset.dataset, user, request):
+        return False
+    return may_have(dataset, user, pulled)
+
+
+def _check_headers(names: Sequence[str], headers: Sequence[str]) -> None:
+    """Raise INVALID_REQUEST for two columns of one header, as definitions do: no reader could tell which is which."""
+    first: dict[str, str] = {}
+    for name, header in zip(names, headers, strict=True):
+        if (other := first.setdefault(header, name)) != name:
+            detail = f"{other} and {name} would have the same header: give one of them another label"
+            raise SluiceError(ErrorCode.INVALID_REQUEST, detail, field="columns", columns=[other, name])
 
 
 def visible_columns(dataset: Dataset, user: User) -> list[DatasetColumn]:

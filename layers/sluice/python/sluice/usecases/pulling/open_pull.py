@@ -7,23 +7,28 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
 
-from sluice.domain.dataset import Dataset
+from sluice.domain.dataset import Dataset, Tiers
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import TenantId
+from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.limits import MIB
 from sluice.domain.params import ExportParams
 from sluice.domain.pulled import Pulled
+from sluice.domain.task import State, Task
 from sluice.domain.user import User
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import client_of_call
 from sluice.ports.source import ConditionError, SourceError, SourceUnavailable
 from sluice.tables.batch import is_text
 from sluice.tables.values.masks import find_masks, masked
-from sluice.usecases.pulling.count_pulls import check_hour
-from sluice.usecases.pulling.make_params import PullRequest, is_time, make_params
-from sluice.usecases.sending.open_export import Opened, OpenRequest, choose_task_id, open_export
+from sluice.usecases.pulling.count_pulls import PreviewCounts, check_hour
+from sluice.usecases.pulling.make_params import PullRequest, is_again, is_time, make_params
+from sluice.usecases.sending.open_export import Opened, OpenRequest, check_params, choose_task_id, open_export
 
 PREVIEW_ROWS_MAX = 100
+PREVIEW_BYTES_MAX = 2 * MIB
+"""Of a preview, which is one message: of all values, each with what it takes beside its text."""
+_CELL_BYTES = 8
 SHOWN_MAX = 64
 """Characters of a name that a caller gives, in the audit."""
 
@@ -50,15 +55,18 @@ def open_pull(
 
     How long its file is waited for depends on how many rows there are, of
     which no more are counted than that takes. Repeatable under a key, for the
-    same user. Raises RATE_LIMITED, SOURCE_UNAVAILABLE, SOURCE_INVALID and what
+    same user, whatever has become of the dataset meanwhile: what was opened
+    goes on as it began. Raises RATE_LIMITED, SOURCE_UNAVAILABLE, SOURCE_INVALID and what
     ``make_params`` and ``open_export`` raise. What is opened is recorded here,
     a refusal where it is answered.
     """
-    params = make_params(dataset, caller.user, asked)
-    key = request.idempotency_key
-    task_id = None if key is None else choose_task_id(ports, caller.tenant, key)
-    check_hour(ports, caller.tenant, caller.user, dataset, task_id)
-    wait_s = 0.0 if in_background else _wait_s(ports, dataset, _pulled(params))
+    existing = _under(ports, caller, request.idempotency_key)
+    params = existing.params if existing is not None else None
+    if params is None or not is_again(params, dataset, caller.user, asked):
+        params = make_params(dataset, caller.user, asked)
+    if existing is None:
+        check_hour(ports, caller.tenant, caller.user, dataset)
+    wait_s = 0.0 if in_background else _wait_s(ports, dataset, _pulled(params), existing)
     opened = open_export(ports, caller.tenant, request._replace(params=params))
     ports.journal.record(
         Event.DATASET_ASKED,
@@ -71,11 +79,20 @@ def open_pull(
     return Asked(opened, wait_s)
 
 
+def _under(ports: Ports, caller: Caller, key: str | None) -> Task | None:
+    """The export that was opened under the key. Raises INVALID_REQUEST for a key that is no key."""
+    return None if key is None else ports.tasks.read(TaskRef(caller.tenant, choose_task_id(ports, caller.tenant, key)))
+
+
 def preview_pull(
-    ports: Ports, caller: Caller, dataset: Dataset, asked: PullRequest, rows: int
+    ports: Ports, counts: PreviewCounts, caller: Caller, dataset: Dataset, asked: PullRequest, rows: int
 ) -> tuple[list[str], list[tuple[str | None, ...]]]:
-    """The headers and first rows that an export would have, as texts; nothing is stored. Raises as ``open_pull``."""
-    params = make_params(dataset, caller.user, asked)
+    """The headers and first rows that an export would have, as texts; nothing is stored.
+
+    Raises as ``open_pull``, and INVALID_REQUEST for rows of more than ``PREVIEW_BYTES_MAX``.
+    """
+    params = check_params(make_params(dataset, caller.user, asked), ports.limits)
+    counts.take(caller.tenant, caller.user, dataset, now=ports.clock.monotonic())
     found = _first_rows(ports, _pulled(params), rows)
     ports.journal.record(
         Event.DATASET_ASKED,
@@ -96,10 +113,15 @@ def _first_rows(ports: Ports, pulled: Pulled, rows: int) -> list[tuple[str | Non
             found += islice(zip(*masked(part.columns, masks), strict=True), rows - len(found))
             if len(found) >= rows:
                 break
+    size = 0
     for number, row in enumerate(found, 1):
         for name, cell in zip(pulled.columns, row, strict=True):
             if cell is not None and not is_text(cell):
                 raise SluiceError(ErrorCode.INVALID_TEXT, row=number, column=name)
+            size += _CELL_BYTES + len((cell or "").encode())
+        if size > PREVIEW_BYTES_MAX:
+            detail = f"{number} rows take more than the {PREVIEW_BYTES_MAX} bytes of a preview: ask for fewer columns"
+            raise SluiceError(ErrorCode.INVALID_REQUEST, f"{detail}, or rows", field="rows", row=number)
     return found
 
 
@@ -108,11 +130,14 @@ def _pulled(params: ExportParams) -> Pulled:
     return params.pulled
 
 
-def _wait_s(ports: Ports, dataset: Dataset, pulled: Pulled) -> float:
+def _wait_s(ports: Ports, dataset: Dataset, pulled: Pulled, existing: Task | None) -> float:
+    """How long the file is waited for. The rows of one that is there are known, and the table may be another by now."""
     tiers = dataset.tiers
     most = max(tiers.direct_rows, tiers.waited_rows)
     if not most:
         return 0
+    if existing is not None and existing.state is State.COMPLETED:
+        return _tier_s(tiers, existing.result_rows)
     try:
         with source_errors(ports, pulled):
             rows = ports.open_source(pulled).count(most + 1)
@@ -120,6 +145,10 @@ def _wait_s(ports: Ports, dataset: Dataset, pulled: Pulled) -> float:
         if error.code is not ErrorCode.SOURCE_UNAVAILABLE:
             raise
         return 0  # it takes its time: the file comes in the background, where it is tried again
+    return _tier_s(tiers, rows)
+
+
+def _tier_s(tiers: Tiers, rows: int) -> float:
     if rows <= tiers.direct_rows:
         return tiers.direct_timeout_s
     return tiers.waited_timeout_s if rows <= tiers.waited_rows else 0

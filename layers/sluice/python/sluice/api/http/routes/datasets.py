@@ -252,7 +252,8 @@ async def preview_dataset(call: HttpCall[PreviewQuery]) -> Response:
     async with asking(call, "preview") as one:
         dataset = await one.find()
         await one.read()
-        found = await call.run_on_source(preview_pull, call.ports, one.caller, dataset, one.asked, call.query.rows)
+        previewing = partial(preview_pull, call.ports, call.resources.service.previews)
+        found = await call.run_on_source(previewing, one.caller, dataset, one.asked, call.query.rows)
     return json_response(PreviewView(*found))
 
 
