@@ -139,8 +139,12 @@ def test_more_rows_are_waited_for_and_a_permission_shows_what_is_masked(service:
     with asking(service, token("globex", *READ, "orders:pii", "orders:cost")) as client:
         answer = client.post("/v1/datasets/orders/exports", json={"format": "xlsx", "filename": "mine"})
     assert answer.headers["content-disposition"].startswith('attachment; filename="mine.xlsx"')
-    sheet = openpyxl.load_workbook(io.BytesIO(answer.content), read_only=True).worksheets[0]
+    sheet, about = openpyxl.load_workbook(io.BytesIO(answer.content), read_only=True).worksheets
     header, *rows = sheet.iter_rows(values_only=True)
+    said = list(about.iter_rows(values_only=True))
+    assert ("Asked for by", "ann", None) in said
+    assert ("Export", answer.headers["sluice-task"], None) in said
+    assert ("Column", "E-mail", "string, email of the table") in said, "nothing is masked for this user"
     assert header == ("Order id", "E-mail", "cost", "amount", "created_at")
     assert [row[:4] for row in rows] == [(one[0], one[3], one[4], one[5]) for one in visible("globex")]
 

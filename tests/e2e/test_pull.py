@@ -63,7 +63,10 @@ def test_every_row_of_the_table_is_in_the_file_as_the_page_defines_it(folder: Pa
 def test_a_workbook_has_the_columns_that_are_asked_for_in_their_order(folder: Path) -> None:
     pull(folder, "orders", "-o", str(folder / "few.xlsx"), "--columns", "amount,id")
     with closing(openpyxl.load_workbook(folder / "few.xlsx", read_only=True)) as book:
-        rows = list(book.worksheets[0].iter_rows(values_only=True))
+        sheet, about = book.worksheets
+        rows, said = (list(one.iter_rows(values_only=True)) for one in (sheet, about))
+    assert ("Rows in this file", str(ROWS), None) in said
+    assert ("Column", "amount", "number, amount of the table") in said
     assert rows[:2] == [("amount", "Order id"), (0.125, 1)]
     assert len(rows) == ROWS + 1
 

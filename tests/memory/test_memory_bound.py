@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from sluice.domain.options import ExportFormat
+from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.schema import ColumnSpec
 from sluice.tables.batch import Batch
 from tests.support.composed_runs import DataDirectory
@@ -121,3 +121,12 @@ def test_a_composer_stays_below_its_bound(
         assert growth_max <= LOOSENESS_MAX * growth  # a bound that nothing comes near would promise nothing
     else:
         assert peak <= PEAK_MAX
+
+
+def test_what_is_said_about_a_file_is_in_its_bound(data: DataDirectory, empty_peaks: dict[ExportFormat, int]) -> None:
+    columns = tuple(ColumnSpec(f"c{index}") for index in range(16_384))
+    batch = Batch.of_columns([["x7"]] * len(columns), 1)
+    tasks = [data.seal(XLSX, columns, [batch], ExportOptions(about_sheet=about)) for about in (False, True)]
+    (_, without), (peak, growth_max) = [(data.compose(task), data.bound(task)) for task in tasks]
+    assert growth_max > without, "the lines count"
+    assert peak - empty_peaks[XLSX] <= growth_max

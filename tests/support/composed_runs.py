@@ -98,7 +98,7 @@ class DataDirectory:
         params = task.live_params
         with open_ports(self._settings, RecordedJournal()) as ports:
             manifest = load_manifest(ports, task)
-            table = plan_file(ports, params, manifest)
+            table = plan_file(ports, task, manifest)
         return composer_bytes_max(FORMATS[params.format], table, manifest)
 
     @property

@@ -46,6 +46,7 @@ SHEETS = ExportParams(
 )
 CLAIMS = (Claim(1, "b" * 32, 10, 100, 1), Claim(2, "c" * 32, 5, 50))
 MANIFEST = Manifest.seal(REF, CLAIMS)
+SPAN = reading.ReadSpan(NOW - 9, NOW - 1)
 RESULT = Result("out/key", 9, "sha", "crc", 15, {"b": 2, "a": 1}, "content")
 FAILURE = Failure("CHUNK_MISSING", "gone")
 PROGRESS = ComposeProgress(7, 2, Phase.UPLOADING)
@@ -89,7 +90,7 @@ STEPS: dict[str, tuple[Step, tuple[State, ...]]] = {
         (State.READING,),
     ),
     "seal_read": (
-        lambda task: reading.seal_read(task, MANIFEST, epoch=task.epoch, now=NOW, timings=TIMINGS),
+        lambda task: reading.seal_read(task, MANIFEST, SPAN, epoch=task.epoch, now=NOW, timings=TIMINGS),
         (State.READING,),
     ),
     "begin_to_read": (

@@ -95,6 +95,7 @@ def test_what_is_read_is_what_the_dataset_says() -> None:
         consistency="key",
         columns=("id", "email", "card"),
         conditions=FIXED,
+        fixed=len(FIXED),
         masks=("", "email", "card"),
         user="ann",
         rows_max=77,

@@ -224,6 +224,15 @@ class FormatOptions extends \Google\Protobuf\Internal\Message
      * Generated from protobuf field <code>optional bool reuse = 45;</code>
      */
     protected $reuse = null;
+    /**
+     * A last worksheet says what the file is: dataset or file name, by which conditions, columns and which of them are
+     * masked, who asked and when, of which moment the rows are, how many, and the task. No other export is given such a
+     * file (reuse). Default `null`: on where the service reads the rows of a dataset, which are meant for people, off
+     * where rows are sent, so that the same rows give the same bytes.
+     *
+     * Generated from protobuf field <code>optional bool about_sheet = 46;</code>
+     */
+    protected $about_sheet = null;
 
     /**
      * Constructor.
@@ -325,6 +334,11 @@ class FormatOptions extends \Google\Protobuf\Internal\Message
      *           Complete the export with the file of an earlier one of the same tenant that is still kept, when batches, columns
      *           and options are the same, instead of writing the same bytes again. Default `true`: the file is the same, and is
      *           there at once; `false` writes one that no other export has, and whose links end with it in every store.
+     *     @type bool $about_sheet
+     *           A last worksheet says what the file is: dataset or file name, by which conditions, columns and which of them are
+     *           masked, who asked and when, of which moment the rows are, how many, and the task. No other export is given such a
+     *           file (reuse). Default `null`: on where the service reads the rows of a dataset, which are meant for people, off
+     *           where rows are sent, so that the same rows give the same bytes.
      * }
      */
     public function __construct($data = NULL) {
@@ -1274,6 +1288,48 @@ class FormatOptions extends \Google\Protobuf\Internal\Message
     {
         GPBUtil::checkBool($var);
         $this->reuse = $var;
+
+        return $this;
+    }
+
+    /**
+     * A last worksheet says what the file is: dataset or file name, by which conditions, columns and which of them are
+     * masked, who asked and when, of which moment the rows are, how many, and the task. No other export is given such a
+     * file (reuse). Default `null`: on where the service reads the rows of a dataset, which are meant for people, off
+     * where rows are sent, so that the same rows give the same bytes.
+     *
+     * Generated from protobuf field <code>optional bool about_sheet = 46;</code>
+     * @return bool
+     */
+    public function getAboutSheet()
+    {
+        return isset($this->about_sheet) ? $this->about_sheet : false;
+    }
+
+    public function hasAboutSheet()
+    {
+        return isset($this->about_sheet);
+    }
+
+    public function clearAboutSheet()
+    {
+        unset($this->about_sheet);
+    }
+
+    /**
+     * A last worksheet says what the file is: dataset or file name, by which conditions, columns and which of them are
+     * masked, who asked and when, of which moment the rows are, how many, and the task. No other export is given such a
+     * file (reuse). Default `null`: on where the service reads the rows of a dataset, which are meant for people, off
+     * where rows are sent, so that the same rows give the same bytes.
+     *
+     * Generated from protobuf field <code>optional bool about_sheet = 46;</code>
+     * @param bool $var
+     * @return $this
+     */
+    public function setAboutSheet($var)
+    {
+        GPBUtil::checkBool($var);
+        $this->about_sheet = $var;
 
         return $this;
     }

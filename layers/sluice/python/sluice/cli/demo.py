@@ -19,7 +19,7 @@ from sluice.demo.grpc_sender import COLUMNS as CITY_COLUMNS
 from sluice.demo.grpc_sender import city_rows, push_cities
 from sluice.demo.http_sender import open_orders, push_orders, save_link
 from sluice.demo.order_table import COLUMNS, order_rows
-from sluice.demo.pulled_orders import define_orders, masked_rows, pull_orders, user_token
+from sluice.demo.pulled_orders import about_errors, define_orders, masked_rows, pull_orders, user_token
 from sluice.demo.service_process import WatchedService, watched_service
 
 CLOCK = SystemClock()
@@ -130,6 +130,9 @@ def users_orders(console: Console, service: WatchedService, token: str, *, rows:
     with console.status(f"reading {path.name} back with python-calamine"):
         cells = as_cells(masked_rows(rows), kinds)
         _check(console, path, pulled.sha256, found=xlsx_rows(path), header=header, expected=cells)
+        if missing := about_errors(path, rows):
+            raise AssertionError(f"the last worksheet does not say: {'; '.join(missing)}")
+    console.print("  its last worksheet says whose rows they are, for whom, and that e-mails are masked")
 
 
 def _follow(

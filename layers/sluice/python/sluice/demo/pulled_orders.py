@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
 
+from python_calamine import CalamineWorkbook
+
 from sluice.adapters.system_clock import SystemClock
 from sluice.demo.order_table import COLUMNS, order_rows
 
@@ -102,6 +104,20 @@ def pull_orders(url: str, token: str, target: Path, on_rows: Callable[[int], obj
     with urlopen(f"{watch}/file", timeout=TIMEOUT_S) as answer, target.open("wb") as file:  # noqa: S310 - ours
         shutil.copyfileobj(answer, file, 1 << 20)
     return UsersFile(status["rows_written"], status["attempts"], status["checksum_sha256"], CLOCK.monotonic() - started)
+
+
+def about_errors(path: Path, rows: int) -> list[str]:
+    """What the last worksheet of the user's file should say of it, and does not."""
+    book = CalamineWorkbook.from_path(str(path))
+    said = [tuple(row) for row in book.get_sheet_by_name(book.sheet_names[-1]).to_python()]
+    email = COLUMNS[EMAIL].name
+    expected = [
+        ("Dataset", "orders", ""),
+        ("Asked for by", "ann", ""),
+        ("Rows in this file", str(rows), ""),
+        ("Column", email, f"string, {email} of the table, masked: email"),
+    ]
+    return [" ".join(line) for line in expected if line not in said]
 
 
 def _json(request: Request | str) -> dict[str, Any]:

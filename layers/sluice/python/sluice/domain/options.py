@@ -195,6 +195,15 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             "Default `true`: without it row 3,000,000 is hard to find; it harms no program, since it is the last one."
         ),
     ] = True
+    about_sheet: Annotated[
+        bool | None,
+        _says(
+            "A last worksheet says what the file is: dataset or file name, by which conditions, columns and which of "
+            "them are masked, who asked and when, of which moment the rows are, how many, and the task. No other "
+            "export is given such a file (reuse). Default `null`: on where the service reads the rows of a dataset, "
+            "which are meant for people, off where rows are sent, so that the same rows give the same bytes."
+        ),
+    ] = None
     style: Annotated[
         Literal["plain", "banded", "bordered", "dark", "minimal"],
         _says(

@@ -32,6 +32,17 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """What its rows are read from; None for a task whose sender sends them."""
 
     @property
+    def is_read(self) -> bool:
+        """Whether the rows are read by a worker, and none are sent."""
+        return self.pulled is not None and not self.pulled.is_sent
+
+    @property
+    def has_about(self) -> bool:
+        """Whether the file says what it is, in a worksheet of its own."""
+        chosen = self.options.about_sheet
+        return self.format is ExportFormat.XLSX and (self.pulled is not None if chosen is None else chosen)
+
+    @property
     def tables(self) -> tuple[TableSpec, ...]:
         """The declared tables, or the only one, in the order they have in the file."""
         return self.sheets or (TableSpec(self.options.excel_sheet_name, self.columns),)

@@ -44,6 +44,12 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     columns: tuple[str, ...] = ()
     """Of the table, one for each column of the file."""
     conditions: tuple[Condition, ...] = ()
+    fixed: int = 0
+    """How many of the conditions, the first ones, are the dataset's; the others are what the user asked for."""
+    ids_asked: int = 0
+    """How many rows were selected one by one: the first condition behind the fixed ones. 0 where they were not."""
+    is_sent: bool = False
+    """Who opens the task reads the rows too, and sends them as batches."""
     masks: tuple[str, ...] = ()
     """For each column, how it is masked; empty where none is, ``hash:`` and a key's name for a hash."""
     user: str = ""

@@ -71,12 +71,29 @@ def read_anew(task: Task, *, epoch: int, now: float, timings: Timings) -> Transi
     )
 
 
-def seal_read(task: Task, manifest: Manifest, *, epoch: int, now: float, timings: Timings) -> Transition:
+class ReadSpan(NamedTuple):
+    """Between which times all moments lie that rows of a source are of."""
+
+    since: float
+    until: float
+
+
+def seal_read(
+    task: Task, manifest: Manifest, span: ReadSpan, *, epoch: int, now: float, timings: Timings
+) -> Transition:
     """Fix the content once the source has no more rows; composing begins with no attempt behind it."""
     fields = content(task.live_params, manifest, now=now, timings=timings)
     return Transition(
         guard=Guard(state=State.READING, epoch=epoch),
         target=State.SEALED,
-        fields={**fields, "lease_until": 0, "strikes": 0, "deaths": 0, "died_at": ""},
+        fields={
+            **fields,
+            "read_from": span.since,
+            "read_until": span.until,
+            "lease_until": 0,
+            "strikes": 0,
+            "deaths": 0,
+            "died_at": "",
+        },
         is_mine=lambda row: row.man_sha == fields["man_sha"],
     )

@@ -55,6 +55,8 @@ class TaskFields(TypedDict, total=False):
     bytes_received: int
     first_sequence: int
     cursor: str
+    read_from: float
+    read_until: float
     total_batches: int
     total_rows: int
     man_sha: str
@@ -169,6 +171,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Claims below it are of a reading that was begun anew; their rows are not in the file."""
     cursor: str = ""
     """How far the rows of a source are read, as ``domain/pulled`` writes it; empty before the first."""
+    read_from: Time = 0
+    """Of a source that was read: all rows are as they were at some moment between this and ``read_until``."""
+    read_until: Time = 0
 
     @property
     def ref(self) -> TaskRef:

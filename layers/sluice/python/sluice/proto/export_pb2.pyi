@@ -68,7 +68,7 @@ class ColumnDefinition(_message.Message):
     def __init__(self, name: _Optional[str] = ..., data_type: _Optional[_Union[DataType, str]] = ..., width: _Optional[int] = ..., format: _Optional[str] = ..., detected: bool = ...) -> None: ...
 
 class FormatOptions(_message.Message):
-    __slots__ = ("csv_delimiter", "csv_encoding", "excel_sheet_name", "excel_start_row", "compression_enabled", "null_value", "on_invalid", "timezone", "csv_bom", "line_ending", "quote_all", "formula_guard", "on_unencodable", "header", "compact", "on_too_long", "on_sheet_full", "header_color", "banding", "right_to_left", "freeze_header", "autofilter", "style", "workbook_rows_max", "index_sheet", "document_title", "document_created", "csv_dialect", "reuse")
+    __slots__ = ("csv_delimiter", "csv_encoding", "excel_sheet_name", "excel_start_row", "compression_enabled", "null_value", "on_invalid", "timezone", "csv_bom", "line_ending", "quote_all", "formula_guard", "on_unencodable", "header", "compact", "on_too_long", "on_sheet_full", "header_color", "banding", "right_to_left", "freeze_header", "autofilter", "style", "workbook_rows_max", "index_sheet", "document_title", "document_created", "csv_dialect", "reuse", "about_sheet")
     CSV_DELIMITER_FIELD_NUMBER: _ClassVar[int]
     CSV_ENCODING_FIELD_NUMBER: _ClassVar[int]
     EXCEL_SHEET_NAME_FIELD_NUMBER: _ClassVar[int]
@@ -98,6 +98,7 @@ class FormatOptions(_message.Message):
     DOCUMENT_CREATED_FIELD_NUMBER: _ClassVar[int]
     CSV_DIALECT_FIELD_NUMBER: _ClassVar[int]
     REUSE_FIELD_NUMBER: _ClassVar[int]
+    ABOUT_SHEET_FIELD_NUMBER: _ClassVar[int]
     csv_delimiter: str
     csv_encoding: str
     excel_sheet_name: str
@@ -127,7 +128,8 @@ class FormatOptions(_message.Message):
     document_created: str
     csv_dialect: str
     reuse: bool
-    def __init__(self, csv_delimiter: _Optional[str] = ..., csv_encoding: _Optional[str] = ..., excel_sheet_name: _Optional[str] = ..., excel_start_row: _Optional[int] = ..., compression_enabled: bool = ..., null_value: _Optional[str] = ..., on_invalid: _Optional[str] = ..., timezone: _Optional[str] = ..., csv_bom: bool = ..., line_ending: _Optional[str] = ..., quote_all: bool = ..., formula_guard: _Optional[str] = ..., on_unencodable: _Optional[str] = ..., header: bool = ..., compact: bool = ..., on_too_long: _Optional[str] = ..., on_sheet_full: _Optional[str] = ..., header_color: _Optional[str] = ..., banding: bool = ..., right_to_left: bool = ..., freeze_header: bool = ..., autofilter: bool = ..., style: _Optional[str] = ..., workbook_rows_max: _Optional[int] = ..., index_sheet: bool = ..., document_title: _Optional[str] = ..., document_created: _Optional[str] = ..., csv_dialect: _Optional[str] = ..., reuse: bool = ...) -> None: ...
+    about_sheet: bool
+    def __init__(self, csv_delimiter: _Optional[str] = ..., csv_encoding: _Optional[str] = ..., excel_sheet_name: _Optional[str] = ..., excel_start_row: _Optional[int] = ..., compression_enabled: bool = ..., null_value: _Optional[str] = ..., on_invalid: _Optional[str] = ..., timezone: _Optional[str] = ..., csv_bom: bool = ..., line_ending: _Optional[str] = ..., quote_all: bool = ..., formula_guard: _Optional[str] = ..., on_unencodable: _Optional[str] = ..., header: bool = ..., compact: bool = ..., on_too_long: _Optional[str] = ..., on_sheet_full: _Optional[str] = ..., header_color: _Optional[str] = ..., banding: bool = ..., right_to_left: bool = ..., freeze_header: bool = ..., autofilter: bool = ..., style: _Optional[str] = ..., workbook_rows_max: _Optional[int] = ..., index_sheet: bool = ..., document_title: _Optional[str] = ..., document_created: _Optional[str] = ..., csv_dialect: _Optional[str] = ..., reuse: bool = ..., about_sheet: bool = ...) -> None: ...
 
 class SheetDefinition(_message.Message):
     __slots__ = ("name", "columns")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from sluice.domain.limits import Limits
 from sluice.domain.options import ExportOptions
@@ -20,6 +21,14 @@ class PlannedTable:
     rows: int
     size: int
     """Canonical bytes of its rows."""
+
+
+class AboutLine(NamedTuple):
+    """A line of the worksheet that says what a file is. Any text; what a cell cannot hold is cut or replaced."""
+
+    what: str
+    value: str
+    notes: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +47,8 @@ class FilePlan:
     limits: Limits = field(default_factory=Limits)
     sheets: tuple[PlannedTable, ...] = ()
     """Tables of their own columns, in the order in which their rows come; their rows add up to ``rows``."""
+    about: tuple[AboutLine, ...] = ()
+    """What a last worksheet of each workbook says of the file; empty for no such worksheet."""
     large: frozenset[str] = frozenset()
     """Members of the archive that are known to need ZIP64, by name."""
 

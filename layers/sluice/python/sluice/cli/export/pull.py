@@ -20,7 +20,7 @@ from sluice.cli.formatting import json_of, say
 from sluice.cli.user_options import OPERATOR, Attributes, Permissions, UserName, read_user
 from sluice.domain.limits import Limits
 from sluice.domain.params import ExportParams
-from sluice.ports.source import Slice
+from sluice.ports.source import Source
 from sluice.tables.batch import Batch
 from sluice.tables.readers.batching import TableBatch
 from sluice.tables.values.masks import Mask, find_masks, masked
@@ -64,10 +64,11 @@ def pull(
         options=asked.options,
     )
     params = make_params(dataset, read_user(user, permissions, attributes), request)
-    pulled, params = params.pulled, msgspec.structs.replace(params, pulled=None)
+    pulled = params.pulled
     assert pulled is not None  # as it was made
-    with found.open_pulled(pulled).reading() as slices, shown_progress() as progress:
-        table = PulledTable(slices, find_masks(pulled.masks, find_key))
+    params = msgspec.structs.replace(params, pulled=msgspec.structs.replace(pulled, is_sent=True))
+    with shown_progress() as progress:
+        table = PulledTable(found.open_pulled(pulled), find_masks(pulled.masks, find_key))
         exported = export_locally(table, params, output=target, progress=progress)
     exported = exported._replace(read_as=f"{name}, {dataset.source.consistency}", types=types_of(params))
     say(json_of(exported._asdict()) if as_json else summary(exported))
@@ -78,8 +79,8 @@ class PulledTable:
 
     size = None
 
-    def __init__(self, slices: Iterator[Slice], masks: Sequence[Mask | None] = ()) -> None:
-        self._slices = slices
+    def __init__(self, source: Source, masks: Sequence[Mask | None] = ()) -> None:
+        self._source = source
         self._masks = masks
 
     def position(self) -> int:
@@ -88,5 +89,6 @@ class PulledTable:
     def batches(self, params: ExportParams, limits: Limits) -> Iterator[TableBatch]:
         """A batch for each slice: what is in a file does not depend on where its rows are cut."""
         del params, limits
-        for part in self._slices:
-            yield TableBatch(Batch.of_columns(masked(part.columns, self._masks), part.rows))
+        with self._source.reading() as slices:
+            for part in slices:
+                yield TableBatch(Batch.of_columns(masked(part.columns, self._masks), part.rows))

@@ -84,7 +84,9 @@ def _attempt(ports: Ports, lease: ComposeLease, task: Task) -> Outcome:
 
     def make() -> Result:
         manifest = load_manifest(ports, task)
-        content = content_digest(ports, task, manifest) if task.live_params.options.reuse else ""
+        params = task.live_params
+        is_shared = params.options.reuse and not params.has_about  # which names this task, as no other file does
+        content = content_digest(ports, task, manifest) if is_shared else ""
         keep = partial(renew_if_due, ports, lease, moves=True)  # with each block of another's file
         result = find_result(ports, task, content, on_block=keep) if content else None
         return result or write_result(ports, lease, task, manifest)._replace(content_sha=content)

@@ -12,7 +12,6 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import is_of_earlier_attempt, output_folder, result_key
 from sluice.domain.manifest import Manifest
-from sluice.domain.params import ExportParams
 from sluice.domain.task import Phase, Result, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.object_store import FILENAME, PartReceipt, Upload
@@ -26,6 +25,7 @@ from sluice.tables.formats import FORMATS, WRITER_VERSION
 from sluice.tables.values.nulled_cells import prepared
 from sluice.tables.writers.format import Format
 from sluice.tables.writers.sealed_rows import row_count_error
+from sluice.usecases.composing.make_about import make_about
 from sluice.usecases.composing.read_chunks import read_chunks
 from sluice.usecases.composing.render_checked import checked
 from sluice.usecases.lease import Fenced, Lease, renew_if_due
@@ -47,7 +47,7 @@ def write_result(ports: Ports, lease: ComposeLease, task: Task, manifest: Manife
     ``SluiceError`` when the data cannot become the file; a ``StoreError`` when
     a store gave up.
     """
-    file_format, plan = FORMATS[task.live_params.format], plan_file(ports, task.live_params, manifest)
+    file_format, plan = FORMATS[task.live_params.format], plan_file(ports, task, manifest)
     while True:
         upload = _begin(ports, lease, file_format, plan, man_sha=task.man_sha)
         whole = False
@@ -115,8 +115,9 @@ def _upload_file(
     return Result(upload.key, digest.size, digest.sha256, digest.crc64, tally.rows, dict(tally.warnings))
 
 
-def plan_file(ports: Ports, params: ExportParams, manifest: Manifest) -> FilePlan:
+def plan_file(ports: Ports, task: Task, manifest: Manifest) -> FilePlan:
     """What the writer may know beforehand; nothing in it differs between two attempts."""
+    params = task.live_params
     rows = manifest.sheet_rows(len(params.tables))
     sheets = tuple(
         PlannedTable(name=sheet.name, columns=sheet.columns, rows=rows[index], size=manifest.sheet_size(index))
@@ -130,6 +131,7 @@ def plan_file(ports: Ports, params: ExportParams, manifest: Manifest) -> FilePla
         size=manifest.size,
         stem=params.filename.removesuffix("." + FORMATS[params.format].extension(params.options, 0)),
         limits=ports.limits,
+        about=make_about(task, manifest) if params.has_about else (),
     )
 
 

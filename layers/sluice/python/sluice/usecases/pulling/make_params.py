@@ -64,7 +64,8 @@ def make_params(dataset: Dataset, user: User, request: PullRequest) -> ExportPar
         for column, label in zip(columns, labels, strict=True)
     ]
     _check_headers([column.name for column in columns], [spec.name for spec in specs])
-    conditions = (*_fixed(dataset, user), *_asked(dataset, user, request))
+    fixed = _fixed(dataset, user)
+    conditions = (*fixed, *_asked(dataset, user, request))
     if sum(len(condition.values) for condition in conditions) > VALUES_MAX:
         raise _invalid("filters", f"ids and filters have at most {VALUES_MAX} values together")
     pulled = Pulled(
@@ -77,6 +78,8 @@ def make_params(dataset: Dataset, user: User, request: PullRequest) -> ExportPar
         consistency=dataset.source.consistency,
         columns=tuple(column.name for column in columns),
         conditions=conditions,
+        fixed=len(fixed),
+        ids_asked=len(set(request.ids or ())),
         masks=tuple(mask_of(column, user) for column in columns),
         user=user.name,
         rows_max=dataset.limits.rows,

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
 from itertools import repeat
+from typing import NamedTuple
 
 from sluice.domain.attempts import PULL, PullProgress, has_attempts_left, is_leased
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -13,7 +14,7 @@ from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskRef, chunk_key
 from sluice.domain.manifest import Claim, Manifest
 from sluice.domain.pulled import Cursor, Pulled, decode_cursor
-from sluice.domain.reading import read_anew, read_on, seal_read
+from sluice.domain.reading import ReadSpan, read_anew, read_on, seal_read
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.retry import settle
@@ -90,8 +91,15 @@ def _judge(ports: Ports, task: Task | None) -> Outcome | None:
     return None
 
 
-def _read_all(ports: Ports, lease: PullLease) -> Manifest:
-    """Store what is left of the source; gives the list of all batches."""
+class _Read(NamedTuple):
+    """All batches of a source, and of which moments their rows are."""
+
+    manifest: Manifest
+    span: ReadSpan
+
+
+def _read_all(ports: Ports, lease: PullLease) -> _Read:
+    """Store what is left of the source."""
     task = find_task(ports, lease.ref)
     if task.epoch != lease.epoch:
         raise Fenced
@@ -102,11 +110,13 @@ def _read_all(ports: Ports, lease: PullLease) -> Manifest:
             raise Fenced
         task = find_task(ports, lease.ref)
     sequence, rows = task.first_sequence + task.batches_received, task.rows_received
+    is_snapshot, first_at, began_at = pulled.consistency == "snapshot", 0.0, ports.clock.now()
     with source_errors(ports, pulled):
         source = ports.open_source(pulled)
         masks = find_masks(pulled.masks, ports.find_key)
         with closing(_slices(ports, lease, source, decode_cursor(task.cursor))) as slices:
             for read in slices:
+                first_at = first_at or ports.clock.now()
                 part = read._replace(columns=masked(read.columns, masks))
                 _store(ports, lease, task, part, sequence=sequence, rows_before=rows)
                 sequence, rows = sequence + 1, rows + part.rows
@@ -115,7 +125,10 @@ def _read_all(ports: Ports, lease: PullLease) -> Manifest:
         raise Fenced
     manifest = Manifest.seal(lease.ref, claimed.valid())
     FORMATS[task.live_params.format].check_rows(task.live_params, (manifest.rows,), ports.limits)
-    return manifest
+    now = ports.clock.now()
+    # All rows of one moment, which is over when the first are there; or of each moment from the first attempt on.
+    span = ReadSpan(began_at, first_at or now) if is_snapshot else ReadSpan(task.started_at, now)
+    return _Read(manifest, span)
 
 
 def _pulled_of(task: Task) -> Pulled:
@@ -182,10 +195,10 @@ def _store(ports: Ports, lease: PullLease, task: Task, part: Slice, *, sequence:
     )
 
 
-def _seal(ports: Ports, lease: PullLease, manifest: Manifest) -> None:
+def _seal(ports: Ports, lease: PullLease, read: _Read) -> None:
     """Fix the content, and put the manifest, which triggers the composer."""
-    task = find_task(ports, lease.ref)
-    step = seal_read(task, manifest, epoch=lease.epoch, now=ports.clock.now(), timings=ports.timings)
+    task, manifest = find_task(ports, lease.ref), read.manifest
+    step = seal_read(task, manifest, read.span, epoch=lease.epoch, now=ports.clock.now(), timings=ports.timings)
     end(ports, lease, step, outcome=Outcome.COMPLETED.value)
     ports.journal.record(
         Event.TASK_SEALED,

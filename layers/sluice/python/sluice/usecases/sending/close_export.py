@@ -53,7 +53,7 @@ def close_export(ports: Ports, ref: TaskRef, request: CloseRequest, *, is_said: 
         if claimed is None:
             raise SluiceError(ErrorCode.TASK_NOT_FOUND)
         note_task(claimed.task)
-        if claimed.task.params is not None and claimed.task.params.pulled is not None:
+        if claimed.task.params is not None and claimed.task.params.is_read:
             raise ended_error(claimed.task)  # its reader closes it
         if claimed.task.state is not State.OPEN:
             return _close_again(ports, claimed, request)

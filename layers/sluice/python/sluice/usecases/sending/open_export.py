@@ -59,8 +59,8 @@ def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
     """
     params = check_params(request.params, ports.limits)
     task_id = choose_task_id(ports, tenant, request.idempotency_key)
-    begins = State.WAITING if params.pulled else State.OPEN
-    make = open_waiting if params.pulled else open_task
+    begins = State.WAITING if params.is_read else State.OPEN
+    make = open_waiting if params.is_read else open_task
     task = make(
         TaskRef(tenant, task_id),
         params,
@@ -86,7 +86,7 @@ def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
             format=params.format.value,
             columns=params.column_count,
         )
-    if params.pulled and not opened.replayed:
+    if params.is_read and not opened.replayed:
         _trigger(ports, opened.task)
     return opened
 

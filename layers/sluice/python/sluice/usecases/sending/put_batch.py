@@ -71,7 +71,7 @@ def prepare_batch(
     ports.journal.record(
         Event.BATCH_RECEIVED, task_id=ref.task_id, tenant=ref.tenant, sequence=sequence, rows=batch.rows
     )
-    if params.source_task or params.pulled:
+    if params.source_task or params.is_read:
         raise SluiceError(ErrorCode.TASK_CLOSED, state=(State.SEALED if params.source_task else State.READING).value)
     chunk = checked_chunk(batch, params, ports.limits, sheet=sheet)
     claim = Claim(sequence, chunk.sha, chunk.rows, chunk.size, sheet)

@@ -17,6 +17,7 @@ from sluice.tables.values.dates import DateFault, read_date
 from sluice.tables.values.number_formats import CUSTOM_FORMATS_MAX, is_too_fine, number_format, with_fraction
 from sluice.tables.values.slices import SLICE_CELLS, slice_bytes_max
 from sluice.tables.writers.format import Format
+from sluice.tables.writers.xlsx.about_sheet import COLUMNS, text_bytes
 from sluice.tables.writers.xlsx.sheets import check_rows_fit, data_rows_max, plan_workbooks, workbooks_needed
 from sluice.tables.writers.xlsx.text import is_too_long
 from sluice.tables.writers.xlsx.widths import CHARS_SEEN
@@ -49,6 +50,8 @@ _COLUMN_OBJECTS = 2 * KIB
 """A column's cells of a batch and of a slice, its renderer, its style, its width."""
 _CHAR_BYTES_MAX = 4
 """A string has up to four bytes for each of its characters."""
+_ABOUT_OBJECTS = KIB
+"""A line about the file: its texts and cells, and those of its slice."""
 _NAME_COPIES = 3
 """The header row as pieces, joined, and in a block."""
 
@@ -140,6 +143,7 @@ class XlsxFormat(Format):
             xml += (
                 empty_rows * len(sheets)
                 + package
+                + _about_bytes_max(plan)
                 + sum(_FRAME + _header_bytes_max(tables[sheet.table]) + _INDEX_ROW for sheet in sheets)
             )
         return xml + xml // 256  # deflate adds a few bytes per block to what it cannot shrink
@@ -150,15 +154,16 @@ class XlsxFormat(Format):
         It has no term for the rows. It is the sum of what is kept for the whole
         file; of the rows whose width is looked at, and the batch that brings the
         last of them; of one slice in all its forms, where the worst text becomes
-        seven times as long; and of the columns, most of all their names. A row
-        alone, however large, is rendered cell by cell.
+        seven times as long; of the columns, most of all their names; and of what
+        is said about the file. A row alone, however large, is rendered cell by cell.
         """
         columns = sum(len(part.columns) for part in plan.tables)
         names = max(map(_name_bytes_max, plan.tables))
         seen = _CHAR_BYTES_MAX * min(CHARS_SEEN, plan.size)
         cells = min(SLICE_CELLS, sum(part.rows * len(part.columns) for part in plan.tables))
         rendered = _SLICE_COPIES * slice_bytes_max(batch_bytes, growth=_ESCAPED_BYTES) + cells * _CELL_OBJECTS
-        return _KEPT + seen + rendered + columns * _COLUMN_OBJECTS + _NAME_COPIES * names
+        about = len(plan.about) * _ABOUT_OBJECTS + _CHAR_BYTES_MAX * text_bytes(plan.about)
+        return _KEPT + seen + rendered + columns * _COLUMN_OBJECTS + _NAME_COPIES * names + about
 
 
 XLSX = XlsxFormat()
@@ -178,6 +183,14 @@ def _check_formats(params: ExportParams) -> None:
             if len(codes) > CUSTOM_FORMATS_MAX:
                 detail = f"A workbook has at most {CUSTOM_FORMATS_MAX} different formats; one of a time counts twice."
                 raise refuse(field, detail)
+
+
+def _about_bytes_max(plan: FilePlan) -> int:
+    """Of the worksheet about the file, whose lines are two more in each of several workbooks."""
+    if not plan.about:
+        return 0
+    line = _ROW + len(COLUMNS) * (_CELL + _LETTERS_MAX + len("1048576"))
+    return _FRAME + _INDEX_ROW + (len(plan.about) + 3) * line + _ESCAPED_BYTES * text_bytes(plan.about)
 
 
 def _header_bytes_max(part: PlannedTable) -> int:

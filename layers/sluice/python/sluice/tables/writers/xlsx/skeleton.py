@@ -20,6 +20,7 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.file_plan import FilePlan
 from sluice.tables.values.dates import read_date
 from sluice.tables.values.number_formats import TEXT_FORMAT, number_format, quote_foreign, with_fraction
+from sluice.tables.writers.xlsx.about_sheet import AboutSheet
 from sluice.tables.writers.xlsx.cells import ColumnStyle
 from sluice.tables.writers.xlsx.index_sheet import add_index
 from sluice.tables.writers.xlsx.sheets import Worksheet
@@ -115,10 +116,10 @@ class Skeleton:
     parts: list[tuple[str, bytes]]
     """Everything but the worksheets: name and content."""
     sheets: list[tuple[str, bytes, bytes]]
-    """Name, what comes before the rows, what comes after them."""
+    """Name, what comes before the rows, what comes after them: those of the tables, then that about the file."""
     header: ColumnStyle
     columns: list[list[ColumnStyle]]
-    """Of each table of the file."""
+    """Of each table of the file, and of the one about it."""
 
 
 def letters(columns: int) -> list[bytes]:
@@ -126,14 +127,16 @@ def letters(columns: int) -> list[bytes]:
     return [xl_col_to_name(index).encode() for index in range(columns)]
 
 
-def build_skeleton(plan: FilePlan, sheets: Sequence[Worksheet], *, indexed: bool) -> Skeleton:
+def build_skeleton(
+    plan: FilePlan, sheets: Sequence[Worksheet], *, indexed: bool, about: AboutSheet | None = None
+) -> Skeleton:
     """Make the workbook around the rows: sheets, styles, frozen header, filters, properties; ``indexed`` adds an index.
 
     The columns' widths are left to ``width_element``.
     """
     buffer = io.BytesIO()
     workbook = Workbook(buffer, {"in_memory": True})
-    styles = _Styles(workbook, plan)
+    styles = _Styles(workbook, plan if about is None else about.plan)
     rules = [(condition, workbook.add_format(made)) for condition, made in style_of(plan.options).row_formats()]
     worksheets = [workbook.add_worksheet(sheet.name) for sheet in sheets]
     for sheet, worksheet in zip(sheets, worksheets, strict=True):
@@ -141,11 +144,15 @@ def build_skeleton(plan: FilePlan, sheets: Sequence[Worksheet], *, indexed: bool
     styles.write_samples(worksheets[0])
     if indexed:
         add_index(workbook, plan, sheets)
+    numbered = list(enumerate(sheets, 1))
+    if about is not None:
+        _lay_out(workbook.add_worksheet(about.sheet.name), about.sheet, about.plan.options, rules)
+        numbered.append((len(sheets) + indexed + 1, about.sheet))
     created = read_date(plan.options.document_created)
     title = _NOT_XML.sub("", plan.options.document_title)
     workbook.set_properties({"title": title} | ({"created": created} if isinstance(created, datetime) else {}))
     workbook.close()
-    return _take_apart(buffer, sheets, styles, dated=isinstance(created, datetime))
+    return _take_apart(buffer, numbered, styles, dated=isinstance(created, datetime))
 
 
 def width_element(widths: Sequence[int]) -> bytes:
@@ -229,7 +236,9 @@ def _key(properties: dict[str, Any]) -> bytes:
     return msgspec.json.encode(properties, order="sorted") if properties else b""
 
 
-def _take_apart(buffer: io.BytesIO, sheets: Sequence[Worksheet], styles: _Styles, *, dated: bool) -> Skeleton:
+def _take_apart(
+    buffer: io.BytesIO, sheets: Sequence[tuple[int, Worksheet]], styles: _Styles, *, dated: bool
+) -> Skeleton:
     with zipfile.ZipFile(buffer) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
     # The library escapes the title as it does cells, but properties are plain text.
@@ -238,7 +247,7 @@ def _take_apart(buffer: io.BytesIO, sheets: Sequence[Worksheet], styles: _Styles
         contents[_PROPERTIES] = _TIMES.sub(b"", contents[_PROPERTIES])
     halves: list[tuple[str, bytes, bytes]] = []
     samples = b""
-    for number, sheet in enumerate(sheets, 1):
+    for number, sheet in sheets:
         name = f"xl/worksheets/sheet{number}.xml"
         xml = contents.pop(name)
         found = _SHEET_DATA.search(xml)

@@ -10,6 +10,7 @@ from sluice.tables.batch import Batch
 from sluice.tables.file_plan import FilePlan, PlannedTable, Tally, Warned
 from sluice.tables.values.slices import slices
 from sluice.tables.writers.sealed_rows import row_count_error
+from sluice.tables.writers.xlsx.about_sheet import AboutSheet, about_sheet
 from sluice.tables.writers.xlsx.cells import ColumnStyle, RenderedColumn, Renderer, column_renderer
 from sluice.tables.writers.xlsx.index_sheet import needs_index
 from sluice.tables.writers.xlsx.package import Member, archive
@@ -157,14 +158,17 @@ class SheetFeed:
 
 
 def workbook_members(
-    feed: SheetFeed, plan: FilePlan, sheets: Sequence[Worksheet], *, indexed: bool
+    feed: SheetFeed, plan: FilePlan, sheets: Sequence[Worksheet], *, indexed: bool, about: AboutSheet | None
 ) -> Iterator[Member]:
     """The parts of one workbook, in their order; they are to be read in it."""
-    skeleton = build_skeleton(plan, sheets, indexed=indexed)
+    skeleton = build_skeleton(plan, sheets, indexed=indexed, about=about)
     for name, content in skeleton.parts:
         yield Member(name, [content])
-    for sheet, (name, *halves) in zip(sheets, skeleton.sheets, strict=True):
-        yield Member(name, feed.sheet_blocks(sheet, (halves[0], halves[1]), skeleton))
+    feeds = [(feed, sheet) for sheet in sheets]
+    if about is not None:
+        feeds.append((SheetFeed([about.lines], about.plan, Tally()), about.sheet))
+    for (own, sheet), (name, *halves) in zip(feeds, skeleton.sheets, strict=True):
+        yield Member(name, own.sheet_blocks(sheet, (halves[0], halves[1]), skeleton))
 
 
 def _first_rows(sheet: Worksheet, part: PlannedTable, style: ColumnStyle, *, compact: bool) -> bytes:
@@ -194,14 +198,16 @@ def file_blocks(batches: Iterable[Batch], plan: FilePlan, tally: Tally) -> Itera
         tally.warnings[Warned.WORKBOOK_SPLIT] += len(workbooks) - 1
     feed = SheetFeed(batches, plan, tally)
     if len(workbooks) == 1:
-        yield from _workbook(feed, plan, workbooks[0])
+        yield from _workbook(feed, plan, workbooks[0], about=about_sheet(plan, workbooks[0], number=1, of=1))
     else:
         yield from archive(_numbered(feed, plan, workbooks), plan, stored=True)
 
 
-def _workbook(feed: SheetFeed, plan: FilePlan, sheets: Sequence[Worksheet], *, folder: str = "") -> Iterator[bytes]:
+def _workbook(
+    feed: SheetFeed, plan: FilePlan, sheets: Sequence[Worksheet], *, about: AboutSheet | None, folder: str = ""
+) -> Iterator[bytes]:
     indexed = needs_index(plan, sheets, alone=not folder)
-    return archive(workbook_members(feed, plan, sheets, indexed=indexed), plan, folder=folder)
+    return archive(workbook_members(feed, plan, sheets, indexed=indexed, about=about), plan, folder=folder)
 
 
 def _numbered(feed: SheetFeed, plan: FilePlan, workbooks: Sequence[Sequence[Worksheet]]) -> Iterator[Member]:
@@ -210,4 +216,5 @@ def _numbered(feed: SheetFeed, plan: FilePlan, workbooks: Sequence[Sequence[Work
     stem = cut_stem(plan.stem, plan.limits.filename_bytes_max - len("-.xlsx") - digits)
     for number, sheets in enumerate(workbooks, 1):
         name = f"{stem}-{number:0{digits}}.xlsx"
-        yield Member(name, _workbook(feed, plan, sheets, folder=f"{name}/"))
+        about = about_sheet(plan, sheets, number=number, of=len(workbooks))
+        yield Member(name, _workbook(feed, plan, sheets, about=about, folder=f"{name}/"))
