@@ -239,6 +239,36 @@ def test_tenants_that_come_while_another_composes_find_a_composer_free(tmp_path:
         eventually(lambda: len(heard.started) == 7)
 
 
+@pytest.mark.parametrize(
+    ("workers", "share", "reading"),
+    [(10, 8, [4, 1]), (50, 40, [20, 2, 1, 1, 1]), (4, 3, [1, 1]), (2, 1, [1]), (1, 1, [1]), (10, 0, [5])],
+)
+def test_a_tenant_gets_half_of_the_places_for_reading_that_the_others_leave(
+    workers: int, share: int, reading: list[int]
+) -> None:
+    limits = PoolLimits(workers_max=workers, tenant_max=share)
+    taken: list[int] = []
+    for _ in range(len(reading) + 1):
+        others, own = sum(taken), 0
+        while others + own < limits.reading_max and own < limits.tenant_reading_bound(others):
+            own += 1
+        taken.append(own)
+    assert taken == [*reading, 0]
+
+
+def test_tables_of_one_tenant_leave_a_place_for_reading_to_others(tmp_path: Path) -> None:
+    heard, gate = Heard(), tmp_path / "gate"
+    with running_pool(heard, PoolLimits(workers_max=6, tenant_max=5)) as pool:
+        for number in range(6):
+            pool.invoke(ManifestRef(TaskRef(ACME, TaskId(f"wait:{gate}{'/' * number}")), ""), epoch=1)
+        eventually(lambda: len(heard.started) == 2)
+        pool.invoke(ManifestRef(TaskRef(TenantId("globex"), TaskId("read")), ""), epoch=1)
+        eventually(lambda: "read" in heard.started)
+        assert (pool.active, len(pool.waiting)) == (2, 4)
+        gate.touch()
+        eventually(lambda: len(heard.started) == 7)
+
+
 def test_a_queue_that_one_tenant_filled_has_room_for_anothers_exports(tmp_path: Path) -> None:
     heard, gate, modest = Heard(), tmp_path / "gate", TenantId("modest")
     with running_pool(heard, PoolLimits(workers_max=1, queue_max=4)) as pool:

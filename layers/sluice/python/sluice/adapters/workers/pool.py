@@ -27,7 +27,8 @@ DEATHS_MAX = 3
 class PoolLimits:
     """``workers_max`` tasks are composed at once, ``queue_max`` wait; a worker is silent for ``silence_s`` at most.
 
-    Of one tenant ``tenant_max`` are composed at once, 0 for no bound, and fewer beside those of others.
+    Of one tenant ``tenant_max`` are composed at once, 0 for no bound, and fewer beside those of others. Half of the
+    workers read from databases at most, whatever those do; of these places a tenant has the same share.
     """
 
     workers_max: int = 10
@@ -40,9 +41,23 @@ class PoolLimits:
 
         The last that is free is any tenant's. One that is alone has its whole share.
         """
-        if not self.tenant_max:
-            return self.workers_max
-        return min(self.tenant_max, max(1, (self.workers_max - others) // 2)) if others else self.tenant_max
+        return _share(self.workers_max, self.tenant_max, others)
+
+    @property
+    def reading_max(self) -> int:
+        """How many may read from databases."""
+        return max(1, self.workers_max // 2)
+
+    def tenant_reading_bound(self, others: int) -> int:
+        """As ``tenant_bound``, of those that may read."""
+        share = max(1, self.tenant_max * self.reading_max // self.workers_max) if self.tenant_max else 0
+        return _share(self.reading_max, share, others)
+
+
+def _share(places: int, share: int, others: int) -> int:
+    if not share:
+        return places
+    return min(share, max(1, (places - others) // 2)) if others else share
 
 
 @dataclass(slots=True)
@@ -91,7 +106,7 @@ class WorkerPool:
         self._queue = FairQueue()
         self._sources = FairQueue()
         """Tasks whose rows are to be read first, from databases that may keep a worker waiting."""
-        self._reading = 0
+        self._reading_of: Counter[TenantId] = Counter()
         self._known: dict[ManifestRef, _Handled] = {}
         self._workers: dict[threading.Thread, WorkerProcess] = {}
         self._threads: list[threading.Thread] = []
@@ -222,7 +237,7 @@ class WorkerPool:
                 with self._changed:
                     self._active -= 1
                     self._active_of[manifest.task.tenant] -= 1
-                    self._reading -= not manifest.sha
+                    self._reading_of[manifest.task.tenant] -= not manifest.sha
                     self._changed.notify_all()
         worker = self._workers.pop(threading.current_thread(), None)
         if worker is not None:
@@ -233,11 +248,14 @@ class WorkerPool:
         active = self._active_of[tenant]
         return active < self._limits.tenant_bound(self._active - active)
 
+    def _may_read(self, tenant: TenantId) -> bool:
+        reading, own = self._reading_of.total(), self._reading_of[tenant]
+        may_one_more = reading < self._limits.reading_max and own < self._limits.tenant_reading_bound(reading - own)
+        return may_one_more and self._may_begin(tenant)
+
     def _pop(self) -> ManifestRef | None:
-        """The next task; no more than half of the workers wait for databases, whatever those do."""
-        may_read = self._reading < max(1, self._limits.workers_max // 2)
-        found = self._sources.pop(self._may_begin) if may_read else None
-        return found or self._queue.pop(self._may_begin)
+        """The next task."""
+        return self._sources.pop(self._may_read) or self._queue.pop(self._may_begin)
 
     def _next(self) -> ManifestRef | None:
         with self._changed:
@@ -247,7 +265,7 @@ class WorkerPool:
                 return None
             self._active += 1
             self._active_of[manifest.task.tenant] += 1
-            self._reading += not manifest.sha
+            self._reading_of[manifest.task.tenant] += not manifest.sha
             self._changed.notify_all()
             queued, active = self.queued, self._active
         self._journal.record(Event.TASK_DEQUEUED, task_id=manifest.task.task_id, queued=queued, active=active)
