@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from sluice.adapters.directory.key_file import KeyFile
@@ -13,13 +13,16 @@ from sluice.api.api_keys import add_key
 from sluice.api.auth import KeyRing, OpenRing
 from sluice.api.service import Service
 from sluice.domain.api_key import Scope
+from sluice.domain.dataset import Dataset
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.limits import Limits, Timings
+from sluice.domain.pulled import Pulled
 from sluice.domain.task import State, Task
 from sluice.ports.admission import Admission
-from sluice.ports.bundle import Ports
+from sluice.ports.bundle import Ports, no_sources
 from sluice.ports.clock import Clock
 from sluice.ports.object_store import MintsLinks, ObjectStore
+from sluice.ports.source import Source
 from sluice.ports.task_store import TaskStore
 from tests.support.inline_invoker import InlineInvoker
 from tests.support.recorded_journal import RecordedJournal
@@ -59,6 +62,8 @@ class MemoryService:
         objects: Callable[[ObjectStore], ObjectStore] = unchanged,
         tasks: Callable[[TaskStore], TaskStore] = unchanged_tasks,
         links: MintsLinks | None = None,
+        datasets: Mapping[str, Dataset] | None = None,
+        open_source: Callable[[Pulled], Source] = no_sources,
     ) -> None:
         self.clock = clock or SystemClock()
         self.journal = journal or RecordedJournal()
@@ -77,6 +82,7 @@ class MemoryService:
             pool=stores.pool,
             limits=limits or Limits(),
             timings=timings or Timings(),
+            open_source=open_source,
         )
         self.invoker.ports = self.ports
         self.keys = KeyFile(folder / "keys.json")
@@ -87,6 +93,7 @@ class MemoryService:
             rate_per_s=rate_per_s,
             burst=rate_burst,
             admit_timeout_s=admit_timeout_s,
+            datasets=lambda: datasets or {},
         )
 
     def token(self, tenant: str = TENANT, scope: Scope = Scope.WRITE) -> str:

@@ -9,14 +9,7 @@ import pytest
 
 from sluice.adapters.directory.key_file import KeyFile
 from sluice.api.api_keys import NewKey, add_key, revoke_key
-from sluice.api.auth import (
-    AccessControl,
-    KeyRing,
-    OpenRing,
-    Principal,
-    RateLimiter,
-    is_loopback,
-)
+from sluice.api.auth import AccessControl, KeyRing, OpenRing, Principal, RateLimiter, is_loopback
 from sluice.api.loopback import KeysMissingError, require_keys_unless_loopback
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from sluice.app.definitions import load_definitions, opens_sources
+from sluice.app import definitions as definitions_module
+from sluice.app.definitions import AGAIN_S, Definitions, DefinitionsFolder, load_definitions, opens_sources
 from sluice.app.secrets import find_secret
 from sluice.app.settings.validation import settings_from
 from sluice.domain.dataset import DefinitionsError, PostgresqlConnection, SqliteConnection, TableSource
+from sluice.domain.events import Event
 from sluice.domain.pulled import Pulled
 from sluice.domain.secret import NO_SECRET, Secret
 from sluice.ports.source import SourceError, SourceUnavailable
+from tests.support.fake_clock import FakeClock
+from tests.support.recorded_journal import RecordedJournal
 
 CONNECTION = "name: app\ntype: sqlite\npath: shop.db\n"
 DATASET = "dataset: orders\nsource: {connection: app, table: orders, key: [id]}\ncolumns: [{name: id, type: number}]\n"
@@ -236,3 +240,25 @@ def test_a_mistake_in_the_folder_puts_a_reading_off_and_a_connection_that_is_gon
     with pytest.raises(SourceError) as caught:
         open_source(pulled)
     assert not isinstance(caught.value, SourceUnavailable)
+
+
+def test_a_folder_with_a_mistake_is_not_read_at_each_call(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[Path] = []
+
+    def counted(read: Path) -> Definitions:
+        reads.append(read)
+        return load_definitions(read)
+
+    monkeypatch.setattr(definitions_module, "load_definitions", counted)
+    journal, clock = RecordedJournal(), FakeClock()
+    definitions = DefinitionsFolder(folder, journal, monotonic=clock.monotonic)
+    write(folder, "datasets/broken.yaml", "dataset: broken\n")
+    for _ in range(5):
+        assert list(definitions.current().datasets) == ["orders"], "what was read before holds on"
+    assert len(reads) == 2
+    clock.advance(AGAIN_S)
+    definitions.current()
+    assert len(reads) == 3, "what is in the way may show in no file"
+    assert len(journal.of(Event.VALIDATION_ERROR)) == 1
+    write(folder, "datasets/broken.yaml", DATASET.replace("dataset: orders", "dataset: broken"))
+    assert sorted(definitions.current().datasets) == ["broken", "orders"], "at once, for its file has changed"

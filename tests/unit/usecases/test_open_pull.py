@@ -14,14 +14,15 @@ from sluice.domain.keys import TenantId
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.pulled import Cursor
+from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State
 from sluice.domain.user import User
 from sluice.ports.bundle import Ports
 from sluice.ports.source import Slice, SourceError, SourceUnavailable
 from sluice.usecases.pulling.count_pulls import PreviewCounts
 from sluice.usecases.pulling.make_params import ChosenColumn, PullRequest
-from sluice.usecases.pulling.open_pull import Asked, Caller, open_pull, preview_pull
-from sluice.usecases.sending.open_export import OpenRequest
+from sluice.usecases.pulling.open_pull import Asked, Caller, facts_of, open_pull, preview_pull
+from sluice.usecases.sending.open_export import OpenRequest, open_export
 from tests.support.fake_clock import FakeClock
 from tests.support.memory_ports import memory_ports
 
@@ -130,7 +131,13 @@ class LongTable(CountedTable):
 
     @contextmanager
     def reading(self, after: Cursor | None = None) -> Iterator[Iterator[Slice]]:
-        yield (Slice([["名" * 349_500]], 1, (str(number),)) for number in range(3))
+        yield (self.part(number) for number in range(100))
+
+    read = 0
+
+    def part(self, number: int) -> Slice:
+        self.read += 1
+        return Slice([["名" * 349_500]], 1, (str(number),))
 
 
 def test_a_preview_is_one_message_and_says_how_to_make_it_smaller() -> None:
@@ -141,6 +148,35 @@ def test_a_preview_is_one_message_and_says_how_to_make_it_smaller() -> None:
     with pytest.raises(SluiceError) as refused:
         preview_pull(ports, PreviewCounts(), caller, DATASET, REQUEST, 3)
     assert (refused.value.code, refused.value.facts) == ("INVALID_REQUEST", {"field": "rows", "row": 3})
+    long = LongTable(100)
+    with pytest.raises(SluiceError):
+        preview_pull(replace(ports, open_source=lambda _: long), PreviewCounts(), caller, DATASET, REQUEST, 100)
+    assert long.read == 3, "no more rows are held than a preview may have"
+
+
+def test_a_user_s_key_is_none_of_its_tenant_s_and_none_of_another_user_s() -> None:
+    ports = replace(memory_ports(FakeClock()), open_source=lambda _: CountedTable(3))
+    params = ExportParams(format=ExportFormat.CSV, filename="orders", columns=(ColumnSpec("id"),))
+    request = OpenRequest(params, idempotency_key="orders-2026-12")
+    acme = TenantId("acme")
+    of_users = {
+        open_pull(ports, Caller(acme, User(name=name)), DATASET, REQUEST, request, in_background=True).opened.task.ref
+        for name in ("ann", "bob", "ann")
+    }
+    assert len(of_users) == 2
+    pushed = open_export(ports, acme, request)
+    assert (pushed.replayed, pushed.task.state) == (False, State.OPEN)
+    assert pushed.task.ref not in of_users
+
+
+def test_names_that_a_caller_makes_up_make_no_long_line_in_the_audit() -> None:
+    names = [f"{number}\x07" * 40 for number in range(5_000)]
+    request = PullRequest(
+        format=ExportFormat.CSV, columns=tuple(map(ChosenColumn, names)), filters=dict.fromkeys(names, 1)
+    )
+    facts = facts_of(Caller(TenantId("acme"), User(name="ann")), "orders", request)
+    assert len(str(facts)) < 20_000
+    assert str(facts).count("… 5000 names") == 2
 
 
 def test_a_preview_is_refused_for_what_an_export_would_be_refused_for() -> None:

@@ -13,7 +13,7 @@ from threading import Event as Signal
 from threading import Lock
 
 from sluice.api.api_keys import Refusal, read_key
-from sluice.api.users import VerifiesTokens
+from sluice.api.users import UserCounts, VerifiesTokens
 from sluice.domain.api_key import ApiKey, Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
@@ -160,9 +160,8 @@ class OpenRing:
 class RateLimiter:
     """A token bucket for each tenant: ``burst`` calls at once, then ``per_s`` in a second. ``per_s`` 0 is no limit.
 
-    Keeps one number for each tenant (when its bucket will be full again) and
-    forgets those that called longest ago beyond ``tenants_max``. Safe to use
-    from any thread.
+    Keeps one number for each tenant (when its bucket will be full again) and forgets those that called longest ago
+    beyond ``tenants_max``. Safe to use from any thread.
     """
 
     def __init__(
@@ -204,12 +203,11 @@ class RateLimiter:
 class Shares:
     """Counts what is under way. Safe to use from any thread.
 
-    A tenant has its share of all at most, and half of what the others leave, so
-    that what is free is halved by each that takes all it may, and not used up by
-    two: 48 places are full with seven tenants, and the one with most of them
-    gets none back before the others have as many. Nothing is taken from those
-    that have it. Where there are no API keys every caller is the one tenant
-    there is, and may take everything.
+    A tenant has its share of all at most, and half of what the others leave, so that what is free is halved by each
+    that takes all it may, and not used up by two: 48 places are full with seven tenants, and the one with most of them
+    gets none back before the others have as many. Nothing is taken from those that have it. Where there are no API keys
+    every caller is the one tenant there is, and may take everything. Of a tenant's share a user with a token has, in
+    the same way, half of what the tenant's others leave.
     """
 
     def __init__(
@@ -225,6 +223,7 @@ class Shares:
         self._share_of_rest = max(share, TENANT_SHARE)
         self._of_tenant_max = max(1, int(total * share))
         self._what = what
+        self._users = UserCounts(what, least=least)
         self._taken: Counter[str] = Counter()
         self._lock = Lock()
 
@@ -233,15 +232,16 @@ class Shares:
         tenant = principal.tenant
         with self._lock:
             if self._taken.total() + amount > self._total:
-                raise SluiceError(
-                    ErrorCode.QUEUE_FULL, f"As many {self._what} are under way as may be.", retry_after_s=1
-                )
+                detail = f"As many {self._what} are under way as may be."
+                raise SluiceError(ErrorCode.QUEUE_FULL, detail, retry_after_s=1)
             bound = self._bound(tenant)
             if principal.key_id != NO_KEY and self._taken[tenant] + amount > bound:
                 more = "" if bound == self._of_tenant_max else " while others have theirs"
                 detail = f"The {self._of} has as many {self._what} under way as one {self._of} may{more}."
                 facts = {f"{self._of}_max": bound}
                 raise SluiceError(ErrorCode.QUEUE_FULL, detail, **facts, retry_after_s=1)
+            if principal.user is not None:
+                self._users.add(tenant, principal.user, amount, of_tenant=self._taken[tenant], tenant_max=bound)
             self._taken[tenant] += amount
 
     def _bound(self, tenant: str) -> int:
@@ -255,6 +255,8 @@ class Shares:
             self._taken[principal.tenant] -= amount
             if not self._taken[principal.tenant]:
                 del self._taken[principal.tenant]
+            if principal.user is not None:
+                self._users.remove(principal.tenant, principal.user, amount)
 
     def take(self, principal: Principal) -> Callable[[], None]:
         """Count one more, as ``add``; returns what gives it back, once."""

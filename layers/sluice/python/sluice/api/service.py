@@ -46,6 +46,8 @@ class Service:
     """The tables that users may have as files, by name, as they are defined now."""
     previews: PreviewCounts = field(default_factory=PreviewCounts)
     """Of each user and dataset, over both APIs of this process."""
+    user_calls: RateLimiter
+    """Calls of each user for datasets, of which every one is a line of the audit."""
     lists: Shares = field(default_factory=lambda: Shares(LISTS_MAX, share=LISTS_OF_TENANT / LISTS_MAX, what="lists"))
     """Lists over gRPC that are read."""
 
@@ -57,15 +59,18 @@ class Service:
         *,
         rate_per_s: float,
         burst: int,
+        user_rate_per_s: float = 0,
+        user_burst: int = 0,
         admit_timeout_s: float = 0,
         datasets: Callable[[], Mapping[str, Dataset]] = dict,
     ) -> Service:
-        """Build the service of a process; ``rate_per_s`` and ``burst`` are those of ``RateLimiter``."""
+        """Build the service of a process; rates and bursts are those of ``RateLimiter``, of a tenant and of a user."""
         limiter = RateLimiter(clock=ports.clock, journal=ports.journal, per_s=rate_per_s, burst=burst)
         return cls(
             ports=ports,
             params_cache=ParamsCache(ports),
             access=AccessControl(ring, limiter, ports.journal),
+            user_calls=RateLimiter(clock=ports.clock, journal=ports.journal, per_s=user_rate_per_s, burst=user_burst),
             admit_timeout_s=admit_timeout_s,
             datasets=datasets,
         )

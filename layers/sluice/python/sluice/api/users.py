@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -26,6 +27,8 @@ PERMISSIONS_HEADER = "sluice-user-permissions"
 ATTRIBUTES_HEADER = "sluice-user-attributes"
 _UNREADABLE = (LookupError, ValueError, TypeError, ArithmeticError, RecursionError)
 """What a library raises for JSON of any depth, and for numbers of any size: a header is read before it is verified."""
+USER_SHARE = 0.5
+"""Of what its tenant may have less what the tenant's others have: what a user with a token may have under way."""
 LEEWAY_S = 30
 """How far the clock of who signs may be from ours."""
 
@@ -52,6 +55,31 @@ class VerifiedToken(NamedTuple):
 class VerifiesTokens(Protocol):
     def verify(self, token: str) -> VerifiedToken | None:
         """Who a user's token is for; None unless it is good."""
+
+
+class UserCounts:
+    """What each user has under way, of what its tenant may have. Its caller sees to it that one thread is here."""
+
+    def __init__(self, what: str, *, least: int) -> None:
+        """``what`` is counted, for the sentence of a refusal; each user may have ``least`` wherever there is room."""
+        self._what = what
+        self._least = least
+        self._taken: Counter[tuple[TenantId, str]] = Counter()
+
+    def add(self, tenant: TenantId, user: User, amount: int, *, of_tenant: int, tenant_max: int) -> None:
+        """Count ``amount`` more, where the tenant has ``of_tenant``. Raises QUEUE_FULL beyond ``USER_SHARE``."""
+        taken = self._taken[tenant, user.name]
+        bound = max(self._least, math.ceil((tenant_max - of_tenant + taken) * USER_SHARE))
+        if taken + amount > bound:
+            detail = f"The user has as many {self._what} under way as one user may."
+            raise SluiceError(ErrorCode.QUEUE_FULL, detail, user_max=bound, retry_after_s=1)
+        self._taken[tenant, user.name] += amount
+
+    def remove(self, tenant: TenantId, user: User, amount: int) -> None:
+        """Give back what was counted."""
+        self._taken[tenant, user.name] -= amount
+        if not self._taken[tenant, user.name]:
+            del self._taken[tenant, user.name]
 
 
 class UserTokens:

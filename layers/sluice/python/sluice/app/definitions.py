@@ -29,6 +29,9 @@ from sluice.domain.schema import ColumnType
 from sluice.ports.journal import Journal
 from sluice.ports.source import COUNT_S, Source, SourceError, SourceUnavailable
 
+AGAIN_S = 2
+"""How long definitions with a mistake, of which no file has changed, are not read again."""
+
 
 class Definitions(NamedTuple):
     """What a folder defines, by name."""
@@ -111,13 +114,16 @@ class DefinitionsFolder:
     A change with mistakes is recorded, and what was read before holds on. Safe to use from any thread.
     """
 
-    def __init__(self, folder: Path, journal: Journal) -> None:
+    def __init__(self, folder: Path, journal: Journal, *, monotonic: Callable[[], float]) -> None:
         """Read the folder. Raises ``DefinitionsError``."""
         self._folder = folder
         self._journal = journal
+        self._monotonic = monotonic
         self._lock = Lock()
         self._refused: dict[str, _Stamp] = {}
         """As ``_seen``, when a mistake was recorded last."""
+        self._again_at = float("-inf")
+        """When those with the mistake are read again."""
         self._seen = _stamps(folder)
         self._current = load_definitions(folder)
 
@@ -125,14 +131,15 @@ class DefinitionsFolder:
         """What holds now; the files are looked at, and read if one has changed."""
         with self._lock:
             seen = _stamps(self._folder)
-            if seen != self._seen:
+            if seen != self._seen and (seen != self._refused or self._monotonic() >= self._again_at):
                 self._load(seen)
             return self._current
 
     def _load(self, seen: dict[str, _Stamp]) -> None:
         try:
             self._current = load_definitions(self._folder)
-        except DefinitionsError as error:  # read again at each call: what is in the way may show in no stamp
+        except DefinitionsError as error:
+            self._again_at = self._monotonic() + AGAIN_S  # what is in the way may show in no stamp
             if seen != self._refused:
                 self._journal.record(Event.VALIDATION_ERROR, component="definitions", reason=str(error))
             self._refused = seen

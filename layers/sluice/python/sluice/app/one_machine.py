@@ -128,7 +128,7 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
 def open_definitions(settings: Settings, journal: Journal) -> DefinitionsFolder | None:
     """The tables that the settings define; None where they define none. Raises ``DefinitionsError``."""
     folder = settings.datasets.definitions
-    return DefinitionsFolder(Path(folder), journal) if folder else None
+    return DefinitionsFolder(Path(folder), journal, monotonic=SystemClock().monotonic) if folder else None
 
 
 def place_of_walks(settings: Settings) -> Path | None:

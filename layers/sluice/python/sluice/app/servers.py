@@ -83,6 +83,8 @@ def open_servers(
         ring,
         rate_per_s=settings.security.rate_limit_per_s,
         burst=settings.security.rate_limit_burst,
+        user_rate_per_s=settings.datasets.user_rate_per_s,
+        user_burst=settings.datasets.user_rate_burst,
         admit_timeout_s=settings.concurrency.queue_timeout_s,
         datasets=datasets,
     )

@@ -69,9 +69,13 @@ class ManifestRef(NamedTuple):
     sha: str
 
 
-def task_id_from_key(tenant: TenantId, idempotency_key: str) -> TaskId:
-    """Derive the task's id from an idempotency key: the same key names the same task for ever."""
-    digest = hashlib.sha256(f"v1\0{tenant}\0{idempotency_key}".encode()).digest()
+def task_id_from_key(tenant: TenantId, idempotency_key: str, *, user: str = "") -> TaskId:
+    """Derive the task's id from an idempotency key: the same key names the same task for ever.
+
+    Each ``user`` of an application has keys of its own, beside those of the tenant's programs.
+    """
+    whose = f"user\0{tenant}\0{user}" if user else f"v1\0{tenant}"
+    digest = hashlib.sha256(f"{whose}\0{idempotency_key}".encode()).digest()
     return task_id_from_bytes(digest)
 
 

@@ -262,8 +262,10 @@ class HttpCall(Generic[Query]):
             return await self.run(work, *arguments)
 
     async def run_on_source(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """As ``run``, for what waits for a database: it takes none of the threads that answer other calls."""
+        """As ``run``, on threads of its own, for what waits for a database; not begun for a caller that went away."""
         async with self._turn(self.resources.source_turns, LISTS_OF_TENANT, LISTS_OF_TENANT):
+            if await self.request.is_disconnected():
+                raise ClientDisconnect
             return await to_thread.run_sync(work, *arguments, limiter=self.resources.source_threads)
 
     @property

@@ -229,6 +229,8 @@ class Datasets(msgspec.Struct, frozen=True, kw_only=True):
 
     definitions: str = ""
     allowed_origins: tuple[Text, ...] = ()
+    user_rate_per_s: Rate = 2
+    user_rate_burst: CountOrOff = 60
 
 
 class Logging(msgspec.Struct, frozen=True, kw_only=True):

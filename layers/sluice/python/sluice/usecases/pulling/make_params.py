@@ -66,8 +66,7 @@ def make_params(dataset: Dataset, user: User, request: PullRequest) -> ExportPar
     _check_headers([column.name for column in columns], [spec.name for spec in specs])
     fixed = _fixed(dataset, user)
     conditions = (*fixed, *_asked(dataset, user, request))
-    if sum(len(condition.values) for condition in conditions) > VALUES_MAX:
-        raise _invalid("filters", f"ids and filters have at most {VALUES_MAX} values together")
+    check_values(sum(len(condition.values) for condition in conditions))
     pulled = Pulled(
         dataset=dataset.dataset,
         version=dataset.version(),
@@ -93,6 +92,12 @@ def make_params(dataset: Dataset, user: User, request: PullRequest) -> ExportPar
         options=request.options,
         pulled=pulled,
     )
+
+
+def check_values(values: int) -> None:
+    """Raise INVALID_REQUEST for more values than one export compares columns with."""
+    if values > VALUES_MAX:
+        raise _invalid("filters", f"ids and filters have at most {VALUES_MAX} values together")
 
 
 def call_of(dataset: str, user: User, request: PullRequest) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
@@ -31,6 +31,10 @@ PREVIEW_BYTES_MAX = 2 * MIB
 _CELL_BYTES = 8
 SHOWN_MAX = 64
 """Characters of a name that a caller gives, in the audit."""
+
+
+NAMES_MAX = 32
+"""Of those too."""
 
 
 class Caller(NamedTuple):
@@ -81,7 +85,9 @@ def open_pull(
 
 def _under(ports: Ports, caller: Caller, key: str | None) -> Task | None:
     """The export that was opened under the key. Raises INVALID_REQUEST for a key that is no key."""
-    return None if key is None else ports.tasks.read(TaskRef(caller.tenant, choose_task_id(ports, caller.tenant, key)))
+    if key is None:
+        return None
+    return ports.tasks.read(TaskRef(caller.tenant, choose_task_id(ports, caller.tenant, key, user=caller.user.name)))
 
 
 def preview_pull(
@@ -107,22 +113,28 @@ def preview_pull(
 
 def _first_rows(ports: Ports, pulled: Pulled, rows: int) -> list[tuple[str | None, ...]]:
     found: list[tuple[str | None, ...]] = []
+    size = 0
     with source_errors(ports, pulled), ports.open_source(pulled).reading() as slices:
         masks = find_masks(pulled.masks, ports.find_key)
-        for part in slices:
-            found += islice(zip(*masked(part.columns, masks), strict=True), rows - len(found))
-            if len(found) >= rows:
-                break
-    size = 0
-    for number, row in enumerate(found, 1):
-        for name, cell in zip(pulled.columns, row, strict=True):
-            if cell is not None and not is_text(cell):
-                raise SluiceError(ErrorCode.INVALID_TEXT, row=number, column=name)
-            size += _CELL_BYTES + len((cell or "").encode())
-        if size > PREVIEW_BYTES_MAX:
-            detail = f"{number} rows take more than the {PREVIEW_BYTES_MAX} bytes of a preview: ask for fewer columns"
-            raise SluiceError(ErrorCode.INVALID_REQUEST, f"{detail}, or rows", field="rows", row=number)
+        shown = (row for part in slices for row in zip(*masked(part.columns, masks), strict=True))
+        for row in islice(shown, rows):
+            found.append(row)
+            size += _size_shown(pulled, len(found), row)
+            if size > PREVIEW_BYTES_MAX:  # no further row is read, however long they are
+                detail = f"{len(found)} rows take more than the {PREVIEW_BYTES_MAX} bytes of a preview"
+                detail = f"{detail}: ask for fewer columns, or rows"
+                raise SluiceError(ErrorCode.INVALID_REQUEST, detail, field="rows", row=len(found))
     return found
+
+
+def _size_shown(pulled: Pulled, number: int, row: Sequence[str | None]) -> int:
+    """The bytes of a row in a preview. Raises INVALID_TEXT for a value that no answer can have."""
+    size = 0
+    for name, cell in zip(pulled.columns, row, strict=True):
+        if cell is not None and not is_text(cell):
+            raise SluiceError(ErrorCode.INVALID_TEXT, row=number, column=name)
+        size += _CELL_BYTES + len((cell or "").encode())
+    return size
 
 
 def _pulled(params: ExportParams) -> Pulled:
@@ -184,8 +196,8 @@ def facts_of(caller: Caller, dataset: str, asked: PullRequest | None = None) -> 
     return {
         **facts,
         "format": asked.format.value,
-        "columns_asked": [one.name[:SHOWN_MAX] for one in asked.columns] or None,
-        "filters": sorted(name[:SHOWN_MAX] for name in asked.filters) or None,
+        "columns_asked": _shown_names([one.name for one in asked.columns]),
+        "filters": _shown_names(sorted(asked.filters)),
         "ids": None if asked.ids is None else len(asked.ids),
         "date_from": _shown_time(asked.date.from_),
         "date_to": _shown_time(asked.date.to),
@@ -196,6 +208,12 @@ def _columns_of(pulled: Pulled) -> dict[str, object]:
     """What the rows have, by the names of the dataset, and which of it is masked."""
     masked_ones = [name for name, mask in zip(pulled.columns, pulled.masks, strict=True) if mask]
     return {"columns": list(pulled.columns), "masked": masked_ones or None}
+
+
+def _shown_names(names: Sequence[str]) -> list[str] | None:
+    """Names that a caller gives, as far as a line may be long: none of them need be a name of the dataset."""
+    shown = [name[:SHOWN_MAX] for name in names[:NAMES_MAX]]
+    return [*shown, f"… {len(names)} names"] if len(names) > NAMES_MAX else shown or None
 
 
 def _shown_time(text: str | None) -> str | None:

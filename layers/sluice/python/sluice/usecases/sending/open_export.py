@@ -58,7 +58,8 @@ def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
     QUOTA_EXCEEDED, and ``StoreFull`` where a row has no room. A refused request is not remembered.
     """
     params = check_params(request.params, ports.limits)
-    task_id = choose_task_id(ports, tenant, request.idempotency_key)
+    user = params.pulled.user if params.pulled else ""
+    task_id = choose_task_id(ports, tenant, request.idempotency_key, user=user)
     begins = State.WAITING if params.is_read else State.OPEN
     make = open_waiting if params.is_read else open_task
     task = make(
@@ -136,8 +137,8 @@ def check_params(params: ExportParams, limits: Limits) -> ExportParams:
     return checked
 
 
-def choose_task_id(ports: Ports, tenant: TenantId, idempotency_key: str | None) -> TaskId:
-    """The key's task id, or a random one without a key. Raises INVALID_REQUEST for a key that is no key."""
+def choose_task_id(ports: Ports, tenant: TenantId, idempotency_key: str | None, *, user: str = "") -> TaskId:
+    """The task id of the tenant's key, or of its user's, or a random one. Raises INVALID_REQUEST for no key at all."""
     if idempotency_key is None:
         return task_id_from_bytes(ports.randomness.bytes(TASK_ID_BYTES))
     size = len(idempotency_key.encode("utf-8", "surrogatepass"))
@@ -147,7 +148,7 @@ def choose_task_id(ports: Ports, tenant: TenantId, idempotency_key: str | None) 
             "an idempotency key is 1 to 255 bytes of printable text",
             field="idempotency_key",
         )
-    return task_id_from_key(tenant, idempotency_key)
+    return task_id_from_key(tenant, idempotency_key, user=user)
 
 
 def create_task(ports: Ports, task: Task, params: ExportParams) -> Opened:

@@ -7,20 +7,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import msgspec
 from anyio import to_thread
-from msgspec import Meta, Struct
+from msgspec import Struct
 from starlette.responses import Response
 
-from sluice.api.http.bodies.body import JSON
-from sluice.api.http.bodies.models import OpenedView, read_model
+from sluice.api.http.bodies.body import JSON, ReservedBytes
+from sluice.api.http.bodies.json_body import read_json_body
+from sluice.api.http.bodies.models import OpenedView
+from sluice.api.http.bodies.pulls import VALUE_BYTES, PreviewQuery, PullBody, read_pull
 from sluice.api.http.errors import HttpError, invalid_request, request_id_of
 from sluice.api.http.operation import Answer, HttpCall, NoQuery, Operation, RequestBody, json_response
 from sluice.api.http.responses import opened_response, opened_view
 from sluice.api.http.routes.events import wait_for_change
-from sluice.api.http.routes.exports import idempotency_key_of, read_json_body
+from sluice.api.http.routes.exports import idempotency_key_of
 from sluice.api.http.routes.files import FILE, file_response
 from sluice.api.http.routes.openapi import (
     BODY_CODES,
@@ -36,73 +37,20 @@ from sluice.domain.api_key import Scope
 from sluice.domain.dataset import Dataset
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
-from sluice.domain.pulled import Value
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import ended_error, failure_of, result_key_of
 from sluice.domain.user import User
 from sluice.tables.formats import FORMATS, filename_of
 from sluice.usecases.pulling.find_pulls import list_pulls
 from sluice.usecases.pulling.make_params import (
-    ChosenColumn,
-    DateRange,
     PullRequest,
     mask_of,
     may_compare,
     visible_columns,
 )
-from sluice.usecases.pulling.open_pull import PREVIEW_ROWS_MAX, Caller, facts_of, open_pull, preview_pull
+from sluice.usecases.pulling.open_pull import Caller, facts_of, open_pull, preview_pull
 from sluice.usecases.sending.open_export import OpenRequest
-
-
-class ColumnChoice(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A column of the dataset; `label` is its header in this file."""
-
-    name: str
-    label: str | None = None
-
-
-class DateBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From a moment or day on, and until another: a day is meant whole, a moment is left out."""
-
-    from_: Annotated[str, Meta(max_length=40)] | None = msgspec.field(default=None, name="from")
-    to: Annotated[str, Meta(max_length=40)] | None = None
-
-
-class PullBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is asked of the dataset. Names are those of the dataset; nothing here is ever part of a query's text."""
-
-    format: ExportFormat
-    filename: str = ""
-    scope: Literal["all", "selected"] = "all"
-    ids: tuple[Value, ...] = ()
-    columns: tuple[ColumnChoice | str, ...] = ()
-    date: DateBody = DateBody()
-    filters: dict[str, Value | tuple[Value, ...]] = {}
-    options: ExportOptions = ExportOptions()
-    prefer: Literal["file", "background"] = "file"
-
-    def to_request(self) -> PullRequest:
-        """Raises INVALID_REQUEST for ids without the scope that they belong to."""
-        if self.scope == "all" and self.ids:
-            raise SluiceError(ErrorCode.INVALID_REQUEST, "ids come with the scope selected", field="ids")
-        columns = [
-            ChosenColumn(one) if isinstance(one, str) else ChosenColumn(one.name, one.label) for one in self.columns
-        ]
-        return PullRequest(
-            format=self.format,
-            filename=self.filename,
-            ids=self.ids if self.scope == "selected" else None,
-            columns=tuple(columns),
-            date=DateRange(self.date.from_, self.date.to),
-            filters=self.filters,
-            options=self.options,
-        )
-
-
-class PreviewQuery(Struct, frozen=True, kw_only=True):
-    rows: Annotated[int, Meta(ge=1, le=PREVIEW_ROWS_MAX, description="How many.")] = 20
 
 
 class DatasetColumnView(Struct, frozen=True):
@@ -175,6 +123,8 @@ class Asking:
     call: HttpCall[Any]
     caller: Caller
     what: str
+    reserved: ReservedBytes
+    """What the call holds until it is known what it asks for and has been asked of the table."""
     asked: PullRequest | None = None
     reason: str | None = None
     """Of a refusal: more than its code says, which the caller is not given."""
@@ -189,9 +139,9 @@ class Asking:
         return dataset
 
     async def read(self) -> PullBody:
-        """Raises what reading a body raises, and INVALID_REQUEST."""
-        body = await read_json_body(self.call, partial(read_model, model=PullBody))
-        self.asked = body.to_request()
+        """Raises what reading a body raises, and INVALID_REQUEST; QUEUE_FULL where what it says has no room now."""
+        body, self.asked = await read_json_body(self.call, read_pull, reserved=self.reserved)
+        self.reserved.add(VALUE_BYTES * (body.values + len(body.columns)))
         return body
 
     def record(self, outcome: str, **more: object) -> None:
@@ -204,14 +154,22 @@ class Asking:
 
 @asynccontextmanager
 async def asking(call: HttpCall[Any], what: str) -> AsyncIterator[Asking]:
-    """Know for whom the call is, and record a refusal: who was refused what."""
-    one = Asking(call, caller_of(call), what)
-    try:
-        yield one
-    except (SluiceError, HttpError) as error:
-        code = error.error.code if isinstance(error, HttpError) else error.code
-        await to_thread.run_sync(one.record, code.value)
-        raise
+    """Know for whom the call is, and record a refusal: who was refused what. Lets go of what it asks for at the end.
+
+    Raises RATE_LIMITED, of which the audit has nothing, for a user that calls faster than users may.
+    """
+    caller = caller_of(call)
+    call.resources.service.user_calls.take(f"{caller.tenant}/{caller.user.name}")
+    with call.resources.body_budget.reserve(call.principal) as reserved:
+        one = Asking(call, caller, what, reserved)
+        try:
+            yield one
+        except (SluiceError, HttpError) as error:
+            code = error.error.code if isinstance(error, HttpError) else error.code
+            await to_thread.run_sync(one.record, code.value)
+            raise
+        finally:
+            one.asked = None
 
 
 async def list_datasets(call: HttpCall[NoQuery]) -> Response:
@@ -278,6 +236,7 @@ async def export_dataset(call: HttpCall[NoQuery]) -> Response:
         )
         opening = partial(open_pull, in_background=body.prefer == "background")
         asked = await call.run_on_source(opening, call.ports, one.caller, dataset, one.asked, request)
+        del body  # the file may be waited for for minutes
     task = await _wait(call, asked.opened.task, asked.wait_s)
     if task.state is State.FAILED:
         raise failure_of(task)

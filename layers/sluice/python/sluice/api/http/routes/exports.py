@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.responses import Response
 
-from sluice.api.http.bodies.body import JSON, media_of, read_body
+from sluice.api.http.bodies.body import JSON
+from sluice.api.http.bodies.json_body import read_json_body
 from sluice.api.http.bodies.models import (
     CloseBody,
     LinkView,
@@ -39,11 +39,9 @@ from sluice.api.http.routes.openapi import (
     header,
 )
 from sluice.api.http.server.middleware import TRACE_PARENT_KEY
-from sluice.api.service import SMALL_BYTES
 from sluice.api.task_view import TaskView, view_task
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode
-from sluice.domain.limits import MIB
 from sluice.domain.timestamps import iso_time
 from sluice.usecases.reading.make_link import Link, make_link
 from sluice.usecases.reading.read_task import (
@@ -58,11 +56,7 @@ from sluice.usecases.sending.close_export import close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
 from sluice.usecases.sending.render_again import RenderRequest, render_again
 
-MODEL_BYTES_MAX = 8 * MIB
-"""A definition of 16,384 columns with long names fits."""
 WAIT_S_MAX = 60
-
-Read = TypeVar("Read")
 
 
 class StatusQuery(Struct, frozen=True, kw_only=True):
@@ -191,25 +185,6 @@ def idempotency_key_of(call: HttpCall[Any]) -> str | None:
         return sent.encode("latin-1").decode()
     except UnicodeDecodeError:
         raise invalid_request("Idempotency-Key is not UTF-8", field="idempotency_key") from None
-
-
-async def read_json_body(call: HttpCall[Any], read: Callable[[bytes], Read], *, default: Read | None = None) -> Read:
-    """Read the JSON body; with a ``default`` it may be left out. Only one that is long takes a turn, as batches do."""
-    resources = call.resources
-    with resources.body_budget.reserve(call.principal) as reserved:
-        if "content-type" in call.request.headers or default is None:
-            media_of(call.request, allowed=(JSON,))
-        body = await read_body(
-            call.request,
-            reserved,
-            bytes_max=MODEL_BYTES_MAX,
-            timeouts=resources.body_timeouts,
-            turn=call.unpacking_turn,
-        )
-        call.check_key()  # the body may have taken minutes
-        if default is not None and not body.strip():
-            return default
-        return await (call.run if len(body) <= SMALL_BYTES else call.decode)(read, body)
 
 
 _IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the export is still as this tag says.", type="string")
