@@ -282,7 +282,6 @@ class DecodingPlace:
         return self._has_turn.is_set()
 
     def begin(self) -> None:
-        """The turn has come."""
         self._has_turn.set()
 
     def wait(self, timeout_s: float) -> bool:
