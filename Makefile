@@ -9,9 +9,6 @@ PYTEST := $(BIN)/python -m pytest --randomly-seed=$(ORDER)
 # The API's tests once more, over the cloud's adapters and the stand-ins of its services.
 OVER_THE_CLOUD := $(addprefix tests/e2e/test_, every_error_code.py http_bad_inputs.py http_stream.py http_files.py grpc_unary.py grpc_stream.py)
 
-# Only these files are looked at for tests that must run alone.
-SERIAL := $(shell grep -rl --include='test_*.py' 'mark\.serial' tests)
-
 # Python and pytest keep what they compiled, here too where the machine says not to: tests start hundreds of processes.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -45,9 +42,8 @@ s: install ## Install the deployment tool `s` of Serverless Devs (needs npm)
 # Five workers on two cores: half of the time goes to waiting for processes that the tests start.
 test: install ## Run every test; as root with apt-get, also install the programs that some of them run
 	@$(BIN)/python -m tests.support.programs --install
-	$(PYTEST) -n 5 --dist worksteal -m "not serial"
+	$(PYTEST) -n 5 --dist worksteal
 	SLUICE_TEST_STORES=cloud $(PYTEST) -n 4 --dist worksteal $(OVER_THE_CLOUD)
-	$(PYTEST) -n 4 --dist loadfile -m serial $(SERIAL)
 	@$(BIN)/python -m tests.support.programs --left-out
 
 php-versions: install ## Run the PHP client on PHP 7.4 to 8.5 as WebAssembly (needs Node.js; npm installs half a gigabyte)
@@ -57,12 +53,15 @@ more-languages: install ## Run the clients of JavaScript, Java and Go (as root w
 	@$(BIN)/python -m tests.support.programs --install --all
 	$(PYTEST) -n 2 --dist worksteal --more_languages -m more_languages tests/senders
 
+all-faults: install ## Run every pair of faults, of which `make test` takes a third, and more random schedules
+	SLUICE_SIM_RUNS=400 $(PYTEST) -n 2 --dist worksteal tests/faults/test_fault_pairs.py tests/faults/test_random_schedules.py
+
 quick: install ## Run the tests that take milliseconds
-	$(PYTEST) -n 2 -m "not slow and not serial" tests/unit tests/contracts tests/properties
+	$(PYTEST) -n 2 -m "not slow and not memory" tests/unit tests/contracts tests/properties
 
 # Processes that tests start are not measured. 80 % is what was asked for.
 coverage: install ## Measure which lines of the package the tests run that take no seconds each
-	$(PYTEST) -n 3 --dist worksteal -m "not slow and not serial" --cov --cov-report=term --cov-fail-under=80
+	$(PYTEST) -n 3 --dist worksteal -m "not slow and not memory" --cov --cov-report=term --cov-fail-under=80
 
 check: install ## Lint, types, import rules, stubs up to date
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from sluice.tables.file_plan import FilePlan, Replan, Tally
 from sluice.tables.formats import FORMATS
 from tests.support.programs import has, why_not
 
-pytestmark = [pytest.mark.huge, pytest.mark.slow, pytest.mark.serial, pytest.mark.timeout(1_500)]
+pytestmark = [pytest.mark.huge, pytest.mark.slow, pytest.mark.memory, pytest.mark.timeout(1_500)]
 
 GIB_4 = 4 * 1024**3
 SHEET = "xl/worksheets/sheet1.xml"

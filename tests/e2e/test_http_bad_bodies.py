@@ -152,7 +152,7 @@ def test_a_body_over_the_limit_without_a_length_is_refused_on_the_way(tmp_path: 
         refused(client, task_id, answer, status=413, code="BATCH_TOO_LARGE")
 
 
-@pytest.mark.serial
+@pytest.mark.memory
 @pytest.mark.slow
 def test_row_38_a_bomb_is_refused_as_soon_as_it_passes_the_limit(tmp_path: Path) -> None:
     bomb = gzip_of_zeros(4 * 1024 * MIB)

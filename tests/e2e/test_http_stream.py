@@ -282,7 +282,7 @@ def test_one_row_larger_than_a_batch_is_refused(tmp_path: Path) -> None:
         refused(client, answer, 413, "BATCH_TOO_LARGE")
 
 
-@pytest.mark.serial
+@pytest.mark.memory
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
     line = b"1,2025-03-14,some text that is not very long,12.50,yes,another text\r\n"

@@ -67,7 +67,7 @@ def put_big(oss: OssServer, target: str) -> None:
         connection.close()
 
 
-@pytest.mark.serial
+@pytest.mark.memory
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read where Linux tells it")
 def test_memory_does_not_grow_with_the_objects(tmp_path: Path) -> None:
     with stand_alone(tmp_path) as (oss, process), bucket_of(oss) as bucket:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.serial]
+pytestmark = [pytest.mark.slow, pytest.mark.memory]
 
 ROOT = Path(__file__).resolve().parents[2]
 MIB = 1024 * 1024

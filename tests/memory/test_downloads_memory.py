@@ -16,7 +16,7 @@ from sluice.domain.limits import KIB, MIB
 from tests.support.running_service import ServiceProcess, eventually, serving
 
 pytestmark = [
-    pytest.mark.serial,
+    pytest.mark.memory,
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="the size of a socket's buffers is Linux's"),
 ]

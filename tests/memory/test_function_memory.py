@@ -23,7 +23,7 @@ def has_deployed_python() -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.serial
+@pytest.mark.memory
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not has_deployed_python(), reason="the deployed Python is not on this machine")
 def test_the_deployed_composer_stays_below_100_mb_at_a_million_rows(tmp_path: Path) -> None:

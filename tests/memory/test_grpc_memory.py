@@ -15,7 +15,7 @@ from tests.support.grpc_client import GrpcClient, batch_of, metadata_of, opening
 from tests.support.grpc_process import GrpcProcess, grpc_process
 
 pytestmark = [
-    pytest.mark.serial,
+    pytest.mark.memory,
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 ]
 GROWTH_MAX = 64 * MIB

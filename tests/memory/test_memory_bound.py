@@ -17,7 +17,7 @@ from tests.support.composed_runs import DataDirectory
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.serial,
+    pytest.mark.memory,
     pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from Linux"),
 ]
 

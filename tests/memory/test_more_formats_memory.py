@@ -17,7 +17,7 @@ from sluice.tables.writers.parquet.row_groups import memory_bytes_max
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.serial,
+    pytest.mark.memory,
     pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from Linux"),
 ]
 

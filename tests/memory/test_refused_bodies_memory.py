@@ -22,7 +22,7 @@ from tests.support.grpc_process import grpc_process
 from tests.support.http_process import HttpProcess, http_process
 
 pytestmark = [
-    pytest.mark.serial,
+    pytest.mark.memory,
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 ]
