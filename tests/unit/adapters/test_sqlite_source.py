@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from sluice.adapters.sources import sqlite as source_module
 from sluice.adapters.sources.sqlite import SqliteSource
 from sluice.domain.dataset import TableSource
 from sluice.domain.pulled import Condition, Cursor
-from sluice.ports.source import Slice, SourceError
+from sluice.ports.source import Slice, SourceError, SourceUnavailable
 
 ROWS = [(str(number), f"name {number}") for number in range(1, 11)]
 EVIL = ['a"b', "x; DROP TABLE t; --", "sel ect", "名", "t.id"]
@@ -309,3 +310,41 @@ def test_the_table_is_only_read(file: Path) -> None:
     slices_of(source(file, consistency="key"))
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+NOBODY, ANOTHER = 65534, 65533
+
+
+@contextmanager
+def as_user(uid: int) -> Iterator[None]:
+    """Act as another user."""
+    before = os.geteuid()
+    os.seteuid(0)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.seteuid(before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may act as another user")
+def test_reading_leaves_no_file_that_the_owner_of_the_database_could_not_write() -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        file = folder / "shop.db"
+        with as_user(NOBODY):
+            made(file, rows=ROWS)
+        before = set(folder.iterdir())
+        with as_user(ANOTHER), pytest.raises(SourceUnavailable, match="belongs to another user"):
+            slices_of(source(file))
+        assert set(folder.iterdir()) == before
+        with as_user(NOBODY), closing(sqlite3.connect(file)) as program:
+            program.execute("INSERT INTO t VALUES ('11', 'of the owner')")
+            program.commit()
+            with as_user(ANOTHER):
+                read = slices_of(source(file))
+            assert sum(part.rows for part in read) == len(ROWS) + 1, "its program has it open"
+            program.execute("INSERT INTO t VALUES ('12', 'of the owner')")
+            program.commit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -22,9 +23,39 @@ BUSY_TIMEOUT_S = 30
 """How long a writer that has the whole file is waited for."""
 _CHAR_BYTES_MAX = 4
 _NUMBER_CHARS_MAX = 24
-_PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT})
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+    }
+)
 """Codes of errors that another try may not meet."""
 _TEXTS = frozenset({str, type(None)})
+
+
+_VERSIONS_AT, _WAL = 18, b"\x02\x02"
+"""Where the header of a file says how it is written and read, and what it says in WAL mode."""
+
+
+def check_ownership(path: Path) -> None:
+    """Raise ``SourceUnavailable`` where reading a file would keep its owner from writing it.
+
+    In WAL mode SQLite makes two files beside it, also for a connection that only reads, and they stay. Made by another
+    user than the owner they are not the owner's to write. Root's are given to the owner by SQLite itself.
+    """
+    owner = path.stat().st_uid
+    if os.geteuid() in {0, owner} or all(path.with_name(path.name + end).exists() for end in ("-wal", "-shm")):
+        return
+    with path.open("rb") as file:
+        is_wal = file.read(_VERSIONS_AT + len(_WAL))[_VERSIONS_AT:] == _WAL
+    if is_wal:
+        raise SourceUnavailable(
+            f"{path.name} is in WAL mode and belongs to another user (uid {owner}), and no program has it open: to read "
+            "it would leave files that its owner could not write: run this as that user, or while a program has it open"
+        )
 
 
 class SqliteSource:
@@ -115,6 +146,7 @@ class SqliteSource:
     def _open(self) -> sqlite3.Connection:
         if not self._path.is_file():
             raise SourceError(f"there is no file {self._path}")
+        check_ownership(self._path)
         db = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=ro",
             uri=True,
