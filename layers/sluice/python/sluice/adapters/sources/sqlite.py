@@ -53,7 +53,7 @@ def check_ownership(path: Path) -> None:
         is_wal = file.read(_VERSIONS_AT + len(_WAL))[_VERSIONS_AT:] == _WAL
     if is_wal:
         raise SourceUnavailable(
-            f"{path.name} is in WAL mode and belongs to another user (uid {owner}), and no program has it open: to read it "
+            f"{path.name} is in WAL mode and belongs to another user (uid {owner}), and no program has it open: that "
             "would leave files that its owner could not write. Do it as that user, or while a program has it open"
         )
 
