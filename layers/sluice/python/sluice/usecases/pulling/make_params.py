@@ -82,7 +82,7 @@ def make_params(dataset: Dataset, user: User, request: PullRequest) -> ExportPar
         masks=tuple(mask_of(column, user) for column in columns),
         user=user.name,
         rows_max=dataset.limits.rows,
-        kept_s=dataset.expires_s,
+        kept_s=float(dataset.expires_s),  # the default is a whole number, which JSON writes otherwise
         call=call_of(dataset.dataset, user, request),
     )
     return ExportParams(
