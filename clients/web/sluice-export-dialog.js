@@ -9,10 +9,20 @@
  * that are ticked, in the page's order, and options only what the page lists and the format has. It answers as for
  * <sluice-export>: {"watch_url": …}. All of it is a stranger's word: the application checks it. `element.start` is a
  * function that gets the same and returns the watch address. Events: `sluice-ready`, `sluice-failed`. Parts: button,
- * state, dialog, title, form, submit, close, export. Languages: en, zh, by `lang`.
+ * state, dialog, title, note, form, submit, close, last, export. Languages: en, zh, by `lang`.
+ *
+ *   <sluice-export-dialog dataset="https://sluice.example.com/v1/datasets/orders"></sluice-export-dialog>
+ *
+ * asks the service itself, with the token that `element.getToken` promises (or `element.token`): what this user may
+ * have of the dataset, an export of it, and on the next visit what has become of the last one. `element.selected` are
+ * the ids of the rows that are selected on the page; `<select name="state" title="State">` with options says which
+ * values of a filter there are to choose.
  */
 
-import { localeOf, startAt, styled, wordsFor } from './sluice-export.js';
+import { DatasetCalls } from './sluice-dataset.js';
+import { DatasetFields } from './sluice-dataset-fields.js';
+import { isEnded, localeOf, reasonOf, startAt, styled, wordsFor } from './sluice-export.js';
+import { ColumnBoxes, labelled, make, OPTIONS, select } from './sluice-form.js';
 
 const WORDS = {
   en: {
@@ -25,7 +35,12 @@ const WORDS = {
     unnamed: 'Give the file a name.',
     submit: 'Export',
     close: 'Close',
+    loading: 'Asking what may be exported…',
+    again: 'Try again',
+    last: 'Your last export:',
+    until: (time) => `The file is kept until ${time}.`,
     running: 'The export goes on.',
+    saved: 'The file was downloaded.',
     ready: 'The file is ready: open the dialog to download it.',
     failed: 'There will be no file: open the dialog to see why.',
     formats: { xlsx: 'Excel (.xlsx)', csv: 'CSV (.csv)', jsonl: 'JSON Lines (.jsonl)', parquet: 'Parquet (.parquet)' },
@@ -51,7 +66,12 @@ const WORDS = {
     unnamed: '请填写文件名。',
     submit: '导出',
     close: '关闭',
+    loading: '正在查询可导出的内容…',
+    again: '重试',
+    last: '您最近一次导出：',
+    until: (time) => `文件保留至 ${time}。`,
     running: '导出仍在进行。',
+    saved: '文件已下载。',
     ready: '文件已生成，请打开对话框下载。',
     failed: '导出失败，请打开对话框查看原因。',
     formats: { xlsx: 'Excel（.xlsx）', csv: 'CSV（.csv）', jsonl: 'JSON Lines（.jsonl）', parquet: 'Parquet（.parquet）' },
@@ -69,13 +89,6 @@ const WORDS = {
   },
 };
 
-/** Of each option that a page may offer: the formats that have it, and the values where the page lists none. */
-const OPTIONS = {
-  style: { formats: ['xlsx'], values: () => ['plain', 'banded', 'bordered', 'dark', 'minimal'] },
-  csv_encoding: { formats: ['csv'], values: () => ['utf-8', 'gbk', 'windows-1252'] },
-  timezone: { formats: ['xlsx', 'csv', 'jsonl', 'parquet'], values: zones },
-};
-
 const STYLE = `
 :host { display: inline-flex; flex-wrap: wrap; gap: 0.5em; align-items: center; font: inherit; }
 :host([hidden]), [hidden] { display: none !important; }
@@ -84,33 +97,24 @@ dialog { max-inline-size: min(32em, 90vw); }
 h2 { margin-block: 0 0.75em; font-size: 1.2em; }
 fieldset { border: 0; margin: 0 0 0.75em; padding: 0; min-inline-size: 0; }
 legend { padding: 0; }
-.columns { display: grid; max-block-size: 14em; overflow-y: auto; padding: 0.25em; border: 1px solid; }
+.columns, .choices { display: grid; max-block-size: 14em; overflow-y: auto; padding: 0.25em; border: 1px solid; }
 sluice-export::part(button) { display: none; } /* the form's button stands in for it */
+.days { display: flex; flex-wrap: wrap; gap: 0 1em; }
+small { display: block; }
 .field { display: grid; margin-block-end: 0.75em; }
 footer { display: flex; flex-wrap: wrap; gap: 0.5em; justify-content: flex-end; margin-block-start: 1em; }
 `;
 
-/** The zone of the browser first, then UTC, then every zone that the browser knows. */
-function zones() {
-  const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  return [...new Set([own, 'UTC', ...Intl.supportedValuesOf('timeZone')])].filter((zone) => zone && zone !== 'Etc/Unknown');
-}
-
-/** Makes an element with these properties and children; text stays text. */
-function make(name, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(name), properties);
-  element.append(...children);
-  return element;
-}
-
 class SluiceExportDialog extends HTMLElement {
-  /** Returns, or promises, the watch address of a new export of what was chosen. */
-  start = (chosen) => startAt(this.getAttribute('action') ?? '', chosen);
-
   #parts = {};
   #options = {};
-  #columns = [];
+  #columns;
+  #dataset;
+  /** What `#dataset` was made of, as text: it is made anew where the user may ask something else. */
+  #offered;
+  #calls;
   #running = false;
+  #isQuiet = false;
 
   constructor() {
     super();
@@ -123,15 +127,36 @@ class SluiceExportDialog extends HTMLElement {
     }
   }
 
+  /** Returns, or promises, the watch address of a new export of what was chosen, or its file. */
+  start(chosen, say) {
+    return this.#isOfDataset ? this.#order(chosen, say) : startAt(this.getAttribute('action') ?? '', chosen);
+  }
+
+  /** Returns, or promises, the token of the page's user; gets `{refused}` when the service did not take that one. */
+  getToken() {
+    return this.token;
+  }
+
   /** Opens the dialog. */
   open() {
     this.#parts.state.textContent = '';
     this.#parts.dialog.showModal();
+    if (this.#isOfDataset) {
+      this.#load();
+    }
   }
 
   /** Closes the dialog; an export goes on. */
   close() {
     this.#parts.dialog.close();
+  }
+
+  get #isOfDataset() {
+    return this.hasAttribute('dataset');
+  }
+
+  get #formats() {
+    return listed(this.getAttribute('formats') || 'xlsx csv');
   }
 
   get #words() {
@@ -145,28 +170,48 @@ class SluiceExportDialog extends HTMLElement {
       button: make('button', { type: 'button', textContent: label }),
       state: make('span'),
       title: make('h2', { id: 'title', textContent: label.replace(/…$/, '') }),
+      note: make('p', { hidden: true }),
       form: make('form', { id: 'form', noValidate: true }),
+      last: make('p', { hidden: true, textContent: words.last }),
       export: make('sluice-export', { hidden: true, lang: localeOf(this) }),
+      again: make('button', { type: 'button', textContent: words.again, hidden: true }),
       submit: make('button', { type: 'submit', textContent: words.submit }),
       close: make('button', { type: 'button', textContent: words.close }),
     });
     parts.submit.setAttribute('form', 'form');
-    parts.fields = make('fieldset', {}, ...this.#fields());
+    parts.fields = make('fieldset');
     parts.form.append(parts.fields);
-    parts.dialog = make('dialog', {}, parts.title, parts.form, parts.export, make('footer', {}, parts.submit, parts.close));
+    const footer = make('footer', {}, parts.again, parts.submit, parts.close);
+    parts.dialog = make('dialog', {}, parts.title, parts.note, parts.form, parts.last, parts.export, footer);
     parts.dialog.setAttribute('aria-labelledby', 'title');
     parts.state.setAttribute('role', 'status');
+    parts.note.setAttribute('aria-live', 'polite');
     parts.button.setAttribute('aria-haspopup', 'dialog');
     for (const [name, element] of Object.entries(parts)) {
       element.part = name;
     }
     this.shadowRoot.append(parts.button, parts.state, parts.dialog);
     this.#listen();
-    this.#fit();
+    if (this.#isOfDataset) {
+      parts.submit.hidden = true;
+    } else {
+      this.#fill({
+        formats: this.#formats,
+        columns: [...this.querySelectorAll(':scope > data')].map((one) => [one.value, one.textContent.trim() || one.value]),
+      });
+    }
   }
 
   #listen() {
-    const { button, close, dialog, form } = this.#parts;
+    const { again, button, close, dialog, form, submit } = this.#parts;
+    again.addEventListener('click', () => this.#load());
+    // Of a double click the second would be another export where the first has its file already.
+    submit.addEventListener('click', (event) => event.detail > 1 && event.preventDefault());
+    dialog.addEventListener('keydown', (event) => {
+      if (event.repeat && event.key === 'Enter' && event.target.localName !== 'textarea') {
+        event.preventDefault(); // nor is a key that is kept down another wish
+      }
+    });
     button.addEventListener('click', () => this.open());
     close.addEventListener('click', () => this.close());
     dialog.addEventListener('close', () => {
@@ -174,27 +219,106 @@ class SluiceExportDialog extends HTMLElement {
         this.#parts.state.textContent = this.#words.running;
       }
     });
-    form.addEventListener('change', (event) => this.#changed(event.target));
+    form.addEventListener('change', (event) => {
+      this.#columns.changed(event.target);
+      this.#fit();
+    });
     form.addEventListener('input', (event) => event.target.setCustomValidity?.(''));
     form.addEventListener('submit', (event) => {
       event.preventDefault();
-      if (!this.#running && this.#complete()) {
+      if (!this.#parts.fields.disabled && this.#complete()) {
         this.#begin();
       }
     });
-    this.#parts.export.start = (chosen) => this.start(chosen);
-    this.#parts.export.addEventListener('sluice-ready', () => this.#ended(this.#words.ready));
-    this.#parts.export.addEventListener('sluice-failed', () => this.#ended(this.#words.failed));
+    this.#parts.export.start = (chosen, say) => this.start(chosen, say);
+    this.#parts.export.addEventListener('sluice-ready', (event) => this.#ended(event, this.#words.ready));
+    this.#parts.export.addEventListener('sluice-failed', (event) => this.#ended(event, this.#words.failed));
   }
 
-  #fields() {
+  /** Asks the service what this user may have now, and whether an export of theirs is under way or has its file. */
+  async #load() {
+    const { again, close, dialog, submit } = this.#parts;
+    again.hidden = true;
+    if (this.#dataset === undefined) {
+      this.#note(this.#words.loading);
+    }
+    try {
+      this.#calls ??= new DatasetCalls(this.getAttribute('dataset'), (how) => this.getToken(how));
+      const [offered, had] = await Promise.all([this.#calls.describe(), this.#calls.exports().catch(() => [])]);
+      this.#offer(offered);
+      this.#dataset.offerIds((typeof this.selected === 'function' ? this.selected() : this.selected) ?? []);
+      submit.hidden = false;
+      this.#note('');
+      this.#find(had[0]);
+      if ([close, again, dialog, null].includes(this.shadowRoot.activeElement)) {
+        this.#parts.format.focus();
+      }
+    } catch (error) {
+      if (error.status === 0) {
+        console.error(`<sluice-export-dialog>: no answer that ${location.origin} may read; is it in datasets.allowed_origins?`);
+      }
+      this.#note(reasonOf(this, error));
+      again.hidden = false;
+      again.focus();
+    }
+  }
+
+  #note(sentence) {
+    this.#parts.note.textContent = sentence;
+    this.#parts.note.hidden = !sentence;
+  }
+
+  /** Shows the choices. Those that were made stay, unless the user may ask something else by now. */
+  #offer(offered) {
+    const text = JSON.stringify(offered);
+    if (text === this.#offered) {
+      return;
+    }
+    this.#offered = text;
+    this.#dataset = new DatasetFields(this, offered);
+    const formats = this.#formats.filter((format) => offered.formats.includes(format));
+    this.#fill({ formats: formats.length > 0 ? formats : offered.formats, ...this.#dataset.columns, filename: offered.name });
+  }
+
+  /** Shows the export that the user has come back to. */
+  #find(last) {
+    const isOver = last && Date.parse(last.expires_at) <= Date.now();
+    const isThere = last?.state === 'completed' && !isOver && this.#parts.export.hidden;
+    const isUnderWay = last && !isEnded(last.state);
+    if (this.#running || this.#parts.fields.disabled || !(isThere || isUnderWay)) {
+      return;
+    }
+    this.#running = isUnderWay;
+    this.#isQuiet = isThere;
+    this.#parts.last.hidden = false;
+    this.#parts.export.hidden = false;
+    this.#parts.export.follow(last.watch_url);
+  }
+
+  async #order(chosen, say) {
+    say('preparing');
+    try {
+      return await this.#calls.export(chosen, say);
+    } finally {
+      this.#allow(true); // one that goes on keeps no other from being asked for
+    }
+  }
+
+  #fill(offer) {
+    this.#options = {};
+    this.#parts.fields.replaceChildren(...this.#fields(offer));
+    this.#fit();
+  }
+
+  #fields(offer) {
     const words = this.#words;
     const parts = this.#parts;
-    const formats = listed(this.getAttribute('formats') || 'xlsx csv');
-    parts.format = select(formats, words.formats);
-    parts.filename = make('input', { id: 'filename', autocomplete: 'off', maxLength: 150, value: this.getAttribute('filename') ?? '' });
-    const fields = [labelled(parts.format, 'format', words.format), ...this.#columnFields()];
-    fields.push(labelled(parts.filename, 'filename', words.filename));
+    const filename = this.getAttribute('filename') ?? offer.filename ?? '';
+    parts.format = select(offer.formats, words.formats);
+    parts.filename = make('input', { id: 'filename', autocomplete: 'off', maxLength: 150, value: filename });
+    this.#columns = new ColumnBoxes(offer.columns, words, offer.hint);
+    const fields = [labelled(parts.format, 'format', words.format), ...this.#columns.elements];
+    fields.push(...(this.#dataset?.elements ?? []), labelled(parts.filename, 'filename', words.filename));
     for (const one of listed(this.getAttribute('options') ?? '')) {
       const [name, values] = one.split(':');
       if (!Object.hasOwn(OPTIONS, name)) {
@@ -206,34 +330,6 @@ class SluiceExportDialog extends HTMLElement {
       fields.push(labelled(this.#options[name], name, words.options[name]));
     }
     return fields;
-  }
-
-  #columnFields() {
-    const words = this.#words;
-    const given = [...this.querySelectorAll(':scope > data')].map((one) => [one.value, one.textContent.trim() || one.value]);
-    const ticked = (properties, text) => make('label', {}, make('input', { type: 'checkbox', checked: true, ...properties }), ` ${text}`);
-    const boxes = given.map(([value, text]) => ticked({ value }, text));
-    this.#columns = boxes.map((box) => box.firstChild);
-    if (boxes.length === 0) {
-      return [];
-    }
-    const all = ticked({ id: 'all' }, words.all);
-    this.#parts.all = all.firstChild;
-    const list = make('div', { className: 'columns' }, ...boxes);
-    return [make('fieldset', {}, make('legend', { textContent: words.columns }), all, list)];
-  }
-
-  #changed(changed) {
-    const { all } = this.#parts;
-    if (changed === all) {
-      this.#columns.forEach((box) => (box.checked = all.checked));
-    } else if (this.#columns.includes(changed)) {
-      const ticked = this.#columns.filter((box) => box.checked).length;
-      all.checked = ticked === this.#columns.length;
-      all.indeterminate = ticked > 0 && !all.checked;
-    }
-    this.#columns[0]?.setCustomValidity('');
-    this.#fit();
   }
 
   /** Shows the options that files of the chosen format have. */
@@ -252,50 +348,63 @@ class SluiceExportDialog extends HTMLElement {
     const { filename, form } = this.#parts;
     const words = this.#words;
     filename.setCustomValidity(filename.value.trim() ? '' : words.unnamed);
-    this.#columns[0]?.setCustomValidity(this.#columns.some((box) => box.checked) ? '' : words.none);
+    this.#columns.check();
+    this.#dataset?.check();
     return form.reportValidity();
   }
 
   get #chosen() {
     const { format, filename } = this.#parts;
     const options = Object.keys(this.#options).filter((name) => this.#has(name));
-    const columns = this.#columns.filter((box) => box.checked).map((box) => box.value);
+    const columns = this.#columns.chosen;
     return {
       format: format.value,
-      ...(this.#columns.length > 0 && { columns }),
+      ...(columns && { columns }),
+      ...this.#dataset?.chosen,
       filename: filename.value.trim(),
       options: Object.fromEntries(options.map((name) => [name, this.#options[name].value])),
     };
   }
 
   #begin() {
-    const { close, fields, submit, export: shown } = this.#parts;
+    const { close, last, export: shown } = this.#parts;
     const chosen = this.#chosen;
     this.#running = true;
+    this.#isQuiet = false;
     close.focus(); // what has the focus is about to be disabled
-    fields.disabled = true;
-    submit.disabled = true;
+    this.#allow(false);
+    this.#note('');
+    last.hidden = true;
     shown.hidden = false;
     shown.begin(chosen);
   }
 
+  #allow(isAllowed) {
+    this.#parts.fields.disabled = !isAllowed;
+    this.#parts.submit.disabled = !isAllowed;
+  }
+
   /** The next export may begin; who closed the dialog hears of this one beside the button. */
-  #ended(sentence) {
-    const { dialog, fields, state, submit } = this.#parts;
+  #ended(event, sentence) {
+    const { dialog, state } = this.#parts;
+    const { detail } = event;
     this.#running = false;
-    fields.disabled = false;
-    submit.disabled = false;
-    state.textContent = dialog.open ? '' : sentence;
+    this.#allow(true);
+    if (detail !== null) {
+      this.#calls?.forget(); // it has ended, so that the next one is another
+    }
+    if (this.#isQuiet) {
+      event.stopPropagation(); // it had ended before the page was there
+    }
+    this.#isQuiet = false;
+    if (this.#isOfDataset && event.type === 'sluice-ready' && detail.expires_at) {
+      const at = new Date(detail.expires_at).toLocaleString(localeOf(this), { dateStyle: 'medium', timeStyle: 'short' });
+      this.#note(this.#words.until(at));
+    }
+    state.textContent = dialog.open ? '' : detail?.was_saved ? this.#words.saved : sentence;
   }
 }
 
 const listed = (text) => text.split(/\s+/).filter(Boolean);
-
-const select = (values, names) => make('select', {}, ...values.map((value) => make('option', { value, textContent: names[value] ?? value })));
-
-function labelled(control, id, text) {
-  control.id = id;
-  return make('div', { className: 'field' }, make('label', { htmlFor: id, textContent: text }), control);
-}
 
 customElements.define('sluice-export-dialog', SluiceExportDialog);

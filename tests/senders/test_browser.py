@@ -118,8 +118,7 @@ class DialogShop:
         self._files = {
             "/": Answer(200, DIALOG_PAGE.format(language=language).encode(), html),
             "/page.js": Answer(200, PAGE_SCRIPT, SCRIPT),
-            "/sluice-export.js": Answer(200, ELEMENT, SCRIPT),
-            "/sluice-export-dialog.js": Answer(200, (WEB / "sluice-export-dialog.js").read_bytes(), SCRIPT),
+            **{f"/{module.name}": Answer(200, module.read_bytes(), SCRIPT) for module in WEB.glob("*.js")},
         }
         self.chosen: list[dict[str, Any]] = []
 

@@ -16,13 +16,14 @@ HOP_HEADERS = {"connection", "transfer-encoding", "keep-alive", "content-length"
 
 
 class FlakyProxy(ThreadingHTTPServer):
-    """Forwards to ``port`` on this machine; rewrites nothing."""
+    """Forwards to ``port`` on this machine; rewrites nothing. ``only`` the calls of one method meet trouble."""
 
     daemon_threads = True
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, only: str = "") -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.port = port
+        self.only = only
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.met: Counter[str] = Counter()
         self._turns = itertools.cycle(turn for trouble in TROUBLES for turn in (trouble, ""))
@@ -42,7 +43,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         self.close_connection = True
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        trouble = self.server.next_trouble()
+        is_spared = self.server.only and self.command != self.server.only
+        trouble = "" if is_spared else self.server.next_trouble()
         if trouble == "lost_request":
             return
         if trouble == "busy":
@@ -72,15 +74,15 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server's names
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - http.server's names
 
     def log_message(self, *_: object) -> None:
         """Keep the test's output quiet."""
 
 
 @contextmanager
-def flaky_proxy(port: int) -> Iterator[FlakyProxy]:
-    with FlakyProxy(port) as server:
+def flaky_proxy(port: int, *, only: str = "") -> Iterator[FlakyProxy]:
+    with FlakyProxy(port, only=only) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

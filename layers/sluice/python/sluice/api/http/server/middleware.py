@@ -52,8 +52,8 @@ _FOR_NAMED_ORIGINS = {
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key",
     "Access-Control-Expose-Headers": (
-        "Content-Disposition, ETag, Idempotent-Replayed, Repr-Digest, Retry-After, Sluice-Rows, Sluice-Task, "
-        "X-Request-ID"
+        "Content-Disposition, Content-Encoding, ETag, Idempotent-Replayed, Repr-Digest, Retry-After, Sluice-Rows, "
+        "Sluice-Task, X-Request-ID"
     ),
     "Access-Control-Max-Age": "7200",
 }
