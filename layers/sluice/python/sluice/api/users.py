@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
+from sluice.api.token_keys import PUBLIC_ALGORITHMS, UNREADABLE, FindsKey, KnownKeys, read_key_set
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TENANT_ID, TenantId
 from sluice.domain.pulled import Value
@@ -25,8 +25,6 @@ HEADER_CHARS_MAX = 8_192
 USER_HEADER = "sluice-user"
 PERMISSIONS_HEADER = "sluice-user-permissions"
 ATTRIBUTES_HEADER = "sluice-user-attributes"
-_UNREADABLE = (LookupError, ValueError, TypeError, ArithmeticError, RecursionError)
-"""What a library raises for JSON of any depth, and for numbers of any size: a header is read before it is verified."""
 USER_SHARE = 0.5
 """Of what its tenant may have less what the tenant's others have: what a user with a token may have under way."""
 LEEWAY_S = 30
@@ -85,8 +83,8 @@ class UserCounts:
 class UserTokens:
     """Verifies JSON Web Tokens. Each has to end (``exp``), and to be signed as the rules say: never ``none``."""
 
-    def __init__(self, rules: TokenRules) -> None:
-        """Raises ValueError for rules by which no token, or any, could be verified."""
+    def __init__(self, rules: TokenRules, *, keys: FindsKey | None = None) -> None:
+        """``keys`` are of a provider, in place of a file. Raises ValueError for rules that no good token could keep."""
         import jwt  # noqa: PLC0415  # an extra, for those who have users with tokens
 
         self._jwt = jwt
@@ -94,10 +92,13 @@ class UserTokens:
         self._shared = rules.secret.reveal()
         if self._shared and len(self._shared.encode()) < 32:  # noqa: PLR2004 - RFC 7518, 3.2
             raise ValueError("security.jwt_secret has at least 32 bytes")
-        self._keys = _read_keys(jwt, Path(rules.keys_file)) if rules.keys_file else {}
+        self._keys = keys or KnownKeys(_read_keys(Path(rules.keys_file)) if rules.keys_file else {})
 
     def verify(self, token: str) -> VerifiedToken | None:
-        """Who the token is for; None for one that is none of ours, is over, or names no user or tenant."""
+        """Who the token is for; None for one that is none of ours, is over, or names no user or tenant.
+
+        Raises STORE_UNAVAILABLE where the keys of a provider cannot be had.
+        """
         if len(token) > TOKEN_CHARS_MAX:
             return None
         try:
@@ -119,7 +120,7 @@ class UserTokens:
                     "verify_jti": False,
                 },
             )
-        except (self._jwt.PyJWTError, *_UNREADABLE):
+        except (self._jwt.PyJWTError, *UNREADABLE):
             return None
         return self._read(claims)
 
@@ -128,7 +129,12 @@ class UserTokens:
         algorithm = header.get("alg")
         if algorithm == "HS256" and self._shared:
             return self._shared, ["HS256"]
-        key = self._keys[str(header.get("kid", ""))]
+        kid = header.get("kid")
+        if algorithm not in PUBLIC_ALGORITHMS or not isinstance(kid, str):
+            raise LookupError("no key could verify it")
+        key = self._keys.find(kid)
+        if key is None or key.algorithm_name != algorithm:
+            raise LookupError("no key of ours has this name and algorithm")
         return key, [key.algorithm_name]
 
     def _read(self, claims: Mapping[str, Any]) -> VerifiedToken | None:
@@ -147,18 +153,11 @@ class UserTokens:
         return VerifiedToken(TenantId(tenant), user)
 
 
-def _read_keys(jwt: Any, path: Path) -> dict[str, jwt.PyJWK]:
+def _read_keys(path: Path) -> dict[str, jwt.PyJWK]:
     try:
-        found = jwt.PyJWKSet.from_dict(json.loads(path.read_text()))
-    except (jwt.PyJWTError, *_UNREADABLE, AttributeError) as error:
-        raise ValueError(f"{path} is no JSON Web Key Set: {error}") from None
-    keys = {}
-    for key in found.keys:
-        if key.algorithm_name in {"RS256", "ES256"} and key.key_id:
-            keys[key.key_id] = key
-    if not keys:
-        raise ValueError(f"{path} has no key for RS256 or ES256 with a kid")
-    return keys
+        return read_key_set(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def make_user(name: str, tenant: str, permissions: object, attributes: Mapping[str, Any]) -> User:

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from sluice.adapters.directory.links import LocalLinks, WatchAddresses
+from sluice.adapters.https_document import HttpsDocument
 from sluice.api.auth import KeyRing, OpenRing
 from sluice.api.grpc.dispatch import Observe
 from sluice.api.grpc.server import GrpcLimits, GrpcServer, TlsFiles
@@ -28,6 +29,7 @@ from sluice.api.http.server.middleware import SiteMiddleware
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.api.loopback import require_keys_unless_loopback
 from sluice.api.service import Service
+from sluice.api.token_keys import FetchedKeys
 from sluice.api.users import TokenRules, UserTokens
 from sluice.app.backends import backend_of
 from sluice.app.settings.validation import Settings, SettingsError
@@ -130,19 +132,20 @@ def _start(setting: str, server: GrpcServer | HttpServer) -> int:
 
 def open_ring(settings: Settings, ports: Ports) -> KeyRing | OpenRing:
     """Who may call, by the keys in their store."""
-    keys, tokens = backend_of(settings).open_keys(settings), open_tokens(settings)
+    keys, tokens = backend_of(settings).open_keys(settings), open_tokens(settings, ports)
     ring = KeyRing(keys, clock=ports.clock, journal=ports.journal, tokens=tokens)
     return ring if settings.security.auth_required else OpenRing(ring)
 
 
-def open_tokens(settings: Settings) -> UserTokens | None:
+def open_tokens(settings: Settings, ports: Ports) -> UserTokens | None:
     """What verifies the tokens of users; None where none are accepted. Raises ``SettingsError``."""
     security = settings.security
     if not security.jwt_secret and not security.jwt_keys:
         return None
+    is_address = security.jwt_keys.startswith(("https://", "http://"))
     rules = TokenRules(
         secret=security.jwt_secret,
-        keys_file=security.jwt_keys,
+        keys_file="" if is_address else security.jwt_keys,
         audience=security.jwt_audience,
         issuer=security.jwt_issuer,
         user_claim=security.jwt_user_claim,
@@ -150,7 +153,9 @@ def open_tokens(settings: Settings) -> UserTokens | None:
         permissions_claim=security.jwt_permissions_claim,
     )
     try:
-        return UserTokens(rules)
+        document = HttpsDocument(security.jwt_keys) if is_address else None
+        keys = FetchedKeys(document, clock=ports.clock, journal=ports.journal) if document else None
+        return UserTokens(rules, keys=keys)
     except ModuleNotFoundError as error:
         raise SettingsError(
             ["security.jwt_secret, security.jwt_keys: need the extra, pip install 'sluice[jwt]'"]
