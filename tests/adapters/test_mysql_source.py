@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.adapters.sources.mysql import MysqlSource
-from sluice.adapters.sources.mysql_literals import NotOfItsType, quoted_identifier, typed_literal
+from sluice.adapters.sources.mysql_literals import quoted_identifier, typed_literal
 from sluice.adapters.sources.mysql_session import open_mysql
+from sluice.adapters.sources.typed_values import NotOfItsType
 from sluice.domain.dataset import MysqlConnection, TableSource
 from sluice.domain.pulled import Condition, Cursor
 from sluice.domain.secret import NO_SECRET, Secret
@@ -174,6 +175,9 @@ REFUSED: list[tuple[str, Any]] = [
     ("time", "839:00"),
     ("time", "soon"),
     ("year", "x"),
+    ("year", 26),
+    ("varchar", 1.5),
+    ("blob", 1234),
     ("bit", "b'1'"),
     ("blob", "%%%"),
     ("varchar", "\ud800"),
@@ -198,9 +202,12 @@ def test_conditions_compare_exactly_whatever_mysql_takes_for_equal(server: Datab
     run(
         server,
         "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(9), l VARCHAR(9) CHARACTER SET latin1, d DATE, b BLOB, n DOUBLE,"
-        " e ENUM('x', 'X ')); CREATE INDEX i ON t (v);"
-        "INSERT INTO t VALUES (1, 'a', 'ö', '0000-00-00', 'ab', 0.1, 'x'), (2, 'A', 'Ö', '2026-01-01', '', 3, 'x'),"
-        "(3, 'a ', 'o', NULL, NULL, NULL, NULL), (4, 'ä', '', NULL, NULL, NULL, NULL)",
+        " e ENUM('x', 'X '), f FLOAT, y YEAR, u BIGINT UNSIGNED); CREATE INDEX i ON t (v);"
+        "INSERT INTO t (id, v, l, d, b, n, e, f, y, u) VALUES"
+        "(1, 'a', 'ö', '0000-00-00', 'ab', 0.1, 'x', 0.1, 2026, 18446744073709551615),"
+        "(2, 'A', 'Ö', '2026-01-01', '', 3, 'x', 16777216, 0, 7),"
+        "(3, 'a ', 'o', NULL, NULL, NULL, NULL, NULL, NULL, NULL),"
+        "(4, 'ä', '', NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
     )
     cases: list[tuple[str, str | int, list[str]]] = [
         ("v", "a", ["1"]),
@@ -218,6 +225,12 @@ def test_conditions_compare_exactly_whatever_mysql_takes_for_equal(server: Datab
         ("n", "3.0", ["2"]),
         ("e", "x", ["1", "2"]),
         ("e", "X", []),
+        ("f", "0.1", ["1"]),
+        ("f", "16777200", ["2"]),
+        ("y", "2026", ["1"]),
+        ("y", 0, ["2"]),
+        ("u", "18446744073709551615.0", ["1"]),
+        ("u", "7", ["2"]),
     ]
     for column, value, expected in cases:
         found = rows_of(slices_of(source(connection(server), conditions=[Condition(column, "in", (value,))])))

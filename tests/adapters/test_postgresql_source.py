@@ -236,6 +236,7 @@ def test_a_value_is_not_cut_or_rounded_to_fit_its_column(server: DatabaseServer)
         ("at", "2026-01-01 10:00:00", "2026-01-01 10:00:00.3"),
         ("y", "YWI=", "YWE="),
         ("m", "12.5", "12.51"),
+        ("m", "12.50", "12.504"),
         ("c", "a", "abc"),
     ]:
         assert source(connection(server), conditions=[Condition(column, "in", (fits,))]).count(2) == 1

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import pytest
 
-from sluice.domain.pulled import Condition, Cursor
-from sluice.ports.source import Source, SourceError
+from sluice.domain.pulled import Condition, Cursor, Value
+from sluice.ports.source import ConditionError, Source, SourceError
 from sluice.usecases.pulling.make_params import VALUES_MAX
 from tests.support.source_rows import EVIL_TEXTS, rows_of, slices_of
 
@@ -32,6 +32,35 @@ HARD_TEXTS = [
     "e\u0301",
     " a ",
     "\\t",
+]
+LARGE = 9_007_199_254_740_993
+"""No number of 8 bytes with a fraction is it."""
+COMPARED: list[
+    tuple[str, Value, list[str] | None]
+] = [  # column, value, the ids of the rows that it finds; None where it is refused
+    *(("i", value, ["1"]) for value in (7, "7", "07", "7.0", "+7", 7.0, "7e0", "70e-1")),
+    *(("i", value, ["3"]) for value in (LARGE, str(LARGE), f"{LARGE}.0")),
+    *(("i", value, []) for value in (0, "-7", 2**62)),
+    *(("i", value, None) for value in (" 7", "7 ", "7.5", 1.5, "", "x", "0x7", "7_0", "true", "YWI=", 2**70)),
+    *(("r", value, ["1"]) for value in (7, "7", "07", "7.0", "+7", 7.0, "7e0")),
+    *(("r", value, ["2"]) for value in (0.1, "0.1", "0.10", "1e-1")),
+    *(("r", value, None) for value in (" 7", "", "x", "0x7", "true", "1e999")),
+    *(("n", value, ["1"]) for value in (7, "7", "07", "7.00", 7.0, "7e0")),
+    *(("n", value, ["2"]) for value in (0.25, "0.25", "0.250", "25e-2")),
+    *(("n", value, None) for value in (" 7", "", "x", "7,0", "true")),
+    ("x", 7, ["1"]),
+    ("x", "7", ["1"]),
+    ("x", "07", ["2"]),
+    ("x", "7.0", ["3"]),
+    ("x", LARGE, ["4"]),
+    ("x", 8, []),
+    ("x", " 7", []),
+    ("x", "true", []),
+    *(("x", value, None) for value in (7.0, 1.5)),
+    ("b", "YWI=", ["1"]),
+    ("b", "NzA3", ["2"]),
+    ("b", "YWE=", []),
+    *(("b", value, None) for value in (7, 1234, 1.5, "ab", "%%%%")),
 ]
 Consistency = Literal["snapshot", "key"]
 
@@ -68,6 +97,12 @@ class SourceContract(ABC):
     def text(self, value: str) -> str:
         """A text in SQL."""
         return "'" + value.replace("'", "''") + "'"
+
+    bytes_type = "BLOB"
+
+    def bytes(self, value: str) -> str:
+        """The bytes of a text in SQL."""
+        return f"X'{value.encode().hex()}'"
 
     @pytest.fixture(autouse=True)
     def _tables(self) -> Iterator[None]:
@@ -192,6 +227,39 @@ class SourceContract(ABC):
         assert self.fits(("city", "in", ())) == []
         with pytest.raises(SourceError, match="has no column citi"):
             self.fits(("citi", "in", ("A",)))
+
+    def test_a_value_is_compared_by_the_type_of_its_column_or_refused_with_its_place(self) -> None:
+        columns = f"i BIGINT, r DOUBLE PRECISION, n DECIMAL(20, 2), x VARCHAR(40), b {self.bytes_type}"
+        self.run(
+            f"CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, {columns});"
+            f"INSERT INTO t VALUES (1, 7, 7, 7, '7', {self.bytes('ab')}), (2, 8, 0.1, 0.25, '07', {self.bytes('707')}),"
+            f"(3, {LARGE}, 2, 2, '7.0', NULL), (4, NULL, NULL, NULL, '{LARGE}', NULL);"
+        )
+        fine: dict[str, Value] = {"i": 7, "r": 7, "n": 7, "x": "7", "b": "YWI="}
+        wrong = []
+        for column, value, expected in COMPARED:
+            source = self.source(["id"], conditions=[Condition(column, "in", (fine[column], value), "ids")])
+            alone = self.source(["id"], conditions=[Condition(column, "in", (value,), "ids")])
+            try:
+                found: object = [number for (number,) in rows_of(slices_of(alone))]
+                assert alone.count(9) == len(rows_of(slices_of(alone)))
+            except ConditionError:
+                with pytest.raises(ConditionError) as refused:
+                    source.count(9)
+                assert (refused.value.column, refused.value.field, refused.value.index) == (column, "ids", 1)
+                found = None
+            if found != expected:
+                wrong.append((column, value, expected, found))
+        assert wrong == []
+
+    def test_one_wrong_value_of_many_is_named(self) -> None:
+        self.made(*ROWS)
+        values: list[int | str] = list(range(3_000))
+        for at, value in ((1_777, "x"), (2_999, 1 << 64)):
+            condition = Condition("id", "in", (*values[:at], value, *values[at + 1 :]), "ids")
+            with pytest.raises(ConditionError) as refused:
+                self.source(conditions=[condition]).count(1)
+            assert (refused.value.field, refused.value.index) == ("ids", at)
 
     @pytest.mark.parametrize("evil", EVIL_TEXTS)
     def test_a_text_of_a_condition_is_a_text_and_nothing_else(self, evil: str) -> None:

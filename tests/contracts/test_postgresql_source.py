@@ -63,6 +63,11 @@ class TestPostgresqlSource(SourceContract):
     def small_slices(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(copy_text, "SLICE_ROWS", 3)
 
+    bytes_type = "bytea"
+
+    def bytes(self, value: str) -> str:
+        return f"'\\x{value.encode().hex()}'"
+
     def quoted(self, name: str) -> str:
         return '"' + name.replace('"', '""') + '"'
 

@@ -276,11 +276,25 @@ def test_a_value_is_a_value_and_nothing_else(service: ServiceProcess, evil: str)
     with asking(service, token("acme", *READ)) as client:
         for body in ({"filters": {"state": evil}}, {"scope": "selected", "ids": [evil]}):
             answer = export(client, **body)
-            if "\0" in evil:
+            if "\0" in evil or "ids" in body:
                 assert answer.json()["code"] == "INVALID_REQUEST"
             else:
                 assert len(table(answer)) == 1
         assert len(table(export(client, scope="selected", ids=[3]))) == 2
+
+
+def test_a_value_that_is_none_of_its_column_s_type_is_refused_with_its_place(service: ServiceProcess) -> None:
+    with asking(service, token("acme", *READ)) as client:
+        asked: dict[str, dict[str, Any]] = {
+            "ids": {"scope": "selected", "ids": [3, "3.5", "x"]},
+            "filters.state": {"filters": {"state": ["paid", 1.5]}},
+        }
+        for field, body in asked.items():
+            for path in ("exports", "preview"):
+                answer = client.post(f"/v1/datasets/orders/{path}", json={"format": "csv", **body}).json()
+                assert (answer["code"], answer["field"], answer["index"]) == ("INVALID_REQUEST", field, 1)
+        assert "ids[1]" in export(client, scope="selected", ids=[3, True]).text
+        assert len(table(export(client, scope="selected", ids=["3.0", "06", 9]))) == 4
 
 
 def test_more_rows_than_the_dataset_allows_are_no_file(service: ServiceProcess) -> None:

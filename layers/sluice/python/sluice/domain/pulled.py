@@ -24,6 +24,8 @@ class Condition(msgspec.Struct, frozen=True, array_like=True):
     """Whether the column is one of ``values``, or at least, or below the only one of them."""
     values: tuple[Value, ...]
     """None for ``in`` fits no row."""
+    field: str = ""
+    """Where a caller gave them, as ``ids`` or ``filters.state``; empty for what the dataset demands of every row."""
 
 
 class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -23,10 +23,13 @@ class SourceUnavailable(SourceError):
 class ConditionError(SourceError):
     """What a column is to be compared with is no value of its type."""
 
-    def __init__(self, column: str, expected: str) -> None:
+    def __init__(self, column: str, expected: str, *, field: str = "", index: int = 0) -> None:
+        """``field`` and ``index`` say where the value stands, from 0 on; empty where no caller gave it."""
         super().__init__(f"{column} is compared with {expected}")
         self.column = column
         self.expected = expected
+        self.field = field
+        self.index = index
 
 
 class Slice(NamedTuple):

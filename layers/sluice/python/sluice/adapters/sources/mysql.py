@@ -9,13 +9,14 @@ from itertools import chain
 from pathlib import Path
 
 from sluice.adapters.sources.mysql_catalog import MysqlColumn, MysqlTable, describe_mysql_table
-from sluice.adapters.sources.mysql_literals import NotOfItsType, typed_literal
+from sluice.adapters.sources.mysql_literals import typed_literal
 from sluice.adapters.sources.mysql_session import MysqlSession, Row, open_mysql
+from sluice.adapters.sources.typed_values import typed
 from sluice.domain.dataset import MysqlConnection, TableSource
 from sluice.domain.limits import MIB
 from sluice.domain.pulled import Condition, Cursor
 from sluice.domain.secret import Secret
-from sluice.ports.source import COUNT_S, ConditionError, Slice, SourceError
+from sluice.ports.source import COUNT_S, Slice, SourceError
 
 SLICE_ROWS = 8_000
 SLICE_BYTES = 2 * MIB
@@ -131,19 +132,18 @@ class MysqlSource:
 
 
 def _fit(column: MysqlColumn, condition: Condition) -> str:
-    try:
-        values = [column.literal(value) for value in condition.values]
-        # What an index of a text finds may be equal by its collation alone, so the bytes are compared too.
-        found = [typed_literal(column.kind, value) for value in condition.values] if column.is_text else []
-    except NotOfItsType:
-        raise ConditionError(column.name, f"values of type {column.type}") from None
+    expected = f"values of type {column.type}"
+    values = typed(condition, expected, column.literal)
     if condition.test != "in":
         return f"{column.compared} {condition.test} {values[0]}"
     if not values:
         return "FALSE"
-    exact = f"{column.compared} IN ({', '.join(values)})"
-    is_found = column.collation.startswith("utf8mb4") and column.kind not in {"enum", "set"}
-    return f"({column.raw} IN ({', '.join(found)}) AND {exact})" if is_found else exact
+    exact = f"{column.equalled} IN ({', '.join(values)})"
+    if not column.collation.startswith("utf8mb4") or column.kind in {"enum", "set"}:
+        return exact
+    # What an index of a text finds may be equal by its collation alone, so the bytes are compared too.
+    found = typed(condition, expected, lambda value: typed_literal(column.kind, value))
+    return f"({column.raw} IN ({', '.join(found)}) AND {exact})"
 
 
 def _cells(column: MysqlColumn, values: Sequence[bytes | None]) -> list[str | None]:

@@ -8,12 +8,12 @@ from typing import NamedTuple
 from sluice.adapters.sources.mysql_literals import (
     BINARIES,
     NO_ORDER,
-    NotOfItsType,
     quoted_identifier,
     text_bytes,
     typed_literal,
 )
 from sluice.adapters.sources.mysql_session import MysqlSession
+from sluice.adapters.sources.typed_values import NotOfItsType, text_for
 from sluice.domain.dataset import TableSource
 from sluice.domain.pulled import Value
 from sluice.ports.source import SourceError
@@ -61,11 +61,16 @@ class MysqlColumn(NamedTuple):
         """By its bytes where it is a text: collations take letters of both cases for equal, and spaces at the end."""
         return f"CAST(CONVERT({self.raw} USING utf8mb4) AS BINARY)" if self.is_text else self.raw
 
+    @property
+    def equalled(self) -> str:
+        """As ``compared``, by the digits that are shown of a FLOAT: what is stored has more of them."""
+        return f"(CAST({self.raw} AS CHAR) + 0e0)" if self.kind == "float" else self.compared
+
     def literal(self, value: Value) -> str:
         """To be compared with ``compared``. Raises ``NotOfItsType``."""
         if self.kind in NO_ORDER:
             raise NotOfItsType
-        return text_bytes(str(value)) if self.is_text else typed_literal(self.kind, value)
+        return text_bytes(text_for(value)) if self.is_text else typed_literal(self.kind, value)
 
     @property
     def is_exact(self) -> bool:

@@ -6,8 +6,8 @@ import base64
 import binascii
 import re
 from datetime import datetime
-from decimal import Decimal
 
+from sluice.adapters.sources.typed_values import NotOfItsType, bytes_for, number_for, text_for, whole_for
 from sluice.domain.pulled import Value
 
 INTEGERS = {
@@ -25,17 +25,12 @@ NO_ORDER = frozenset(
     {"geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "vector"}
     | {"geometrycollection", "geomcollection"}
 )
-_INTEGER = re.compile(r"[+-]?[0-9]{1,40}")
-_NUMBER = re.compile(r"[+-]?([0-9]{1,80}(\.[0-9]{0,80})?|\.[0-9]{1,80})([eE][+-]?[0-9]{1,3})?")
 _MOMENT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[ T]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?))?")
 _DURATION = re.compile(r"[+-]?([0-9]{1,3}):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?")
 _HOURS_MAX = 838
+_YEARS = range(1901, 2156)
 _DIGITS_MAX = 65
 """Of a decimal."""
-
-
-class NotOfItsType(ValueError):
-    """A value that no row can have in a column of this type."""
 
 
 def quoted_identifier(name: str) -> str:
@@ -48,13 +43,15 @@ def typed_literal(kind: str, value: Value) -> str:
 
     Every text that is not of digits and signs alone is written as the hexadecimal digits of its bytes.
     """
-    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
     if kind in INTEGERS:
-        return _integer(text, INTEGERS[kind])
+        return _integer(value, kind)
     if kind in BINARIES:
-        return hexed(_decoded(text))
-    written = _WRITTEN.get(kind)
-    return written(text) if written else f"_utf8mb4 {text_bytes(text)}"
+        return hexed(_decoded(bytes_for(value)))
+    if kind in _NUMBERS:
+        return _NUMBERS[kind](value)
+    if kind in _TIMES:
+        return _TIMES[kind](str(value))
+    return f"_utf8mb4 {text_bytes(text_for(value))}"
 
 
 def text_bytes(text: str) -> str:
@@ -70,31 +67,28 @@ def hexed(raw: bytes) -> str:
     return f"X'{raw.hex()}'"
 
 
-def _integer(text: str, bits: int) -> str:
-    if not _INTEGER.fullmatch(text) or not -(1 << bits - 1) <= int(text) < 1 << bits:
+def _integer(value: Value, kind: str) -> str:
+    number, bits = whole_for(value), INTEGERS[kind]
+    if not -(1 << bits - 1) <= number < 1 << bits:
         raise NotOfItsType
-    return str(int(text))
+    if kind == "year" and number and number not in _YEARS:  # 26 would be taken for 2026
+        raise NotOfItsType
+    return str(number)
 
 
-def _decimal(text: str) -> str:
-    written = format(_number(text), "f")
+def _decimal(value: Value) -> str:
+    written = format(number_for(value), "f")
     if len(written.lstrip("-").replace(".", "")) > _DIGITS_MAX:
         raise NotOfItsType
     return written
 
 
-def _double(text: str) -> str:
+def _double(value: Value) -> str:
     """With an exponent: without one it would be a decimal."""
-    written = repr(float(_number(text)))
+    written = repr(float(number_for(value)))
     if "inf" in written:
         raise NotOfItsType
     return written if "e" in written else f"{written}e0"
-
-
-def _number(text: str) -> Decimal:
-    if not _NUMBER.fullmatch(text):
-        raise NotOfItsType
-    return Decimal(text)
 
 
 def _duration(text: str) -> str:
@@ -130,12 +124,5 @@ def _decoded(text: str) -> bytes:
         raise NotOfItsType from error
 
 
-_WRITTEN = {
-    "decimal": _decimal,
-    "float": _double,
-    "double": _double,
-    "date": _moment,
-    "datetime": _moment,
-    "timestamp": _moment,
-    "time": _duration,
-}
+_NUMBERS = {"decimal": _decimal, "float": _double, "double": _double}
+_TIMES = {"date": _moment, "datetime": _moment, "timestamp": _moment, "time": _duration}

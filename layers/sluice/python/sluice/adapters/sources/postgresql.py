@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from sluice.adapters.sources.copy_text import RowCutter, column_of
 from sluice.adapters.sources.postgresql_catalog import PostgresqlColumn, PostgresqlTable, describe_table
-from sluice.adapters.sources.postgresql_literals import NoLiteral, literal
+from sluice.adapters.sources.postgresql_literals import literal, typed_literal
 from sluice.adapters.sources.postgresql_session import Isolation, PostgresqlSession, open_session
+from sluice.adapters.sources.typed_values import typed
 from sluice.domain.dataset import PostgresqlConnection, TableSource
-from sluice.domain.pulled import Condition, Cursor, Value
+from sluice.domain.pulled import Condition, Cursor
 from sluice.domain.secret import Secret
 from sluice.ports.source import COUNT_S, ConditionError, Slice, SourceError
 
@@ -85,17 +87,13 @@ class PostgresqlSource:
         return [self._fit(session, table.columns[one.column], one) for one in self._conditions]
 
     def _fit(self, session: PostgresqlSession, column: PostgresqlColumn, condition: Condition) -> str:
-        mistake = ConditionError(column.name, f"values of type {column.type}")
-        try:
-            values = [_typed(column, value) for value in condition.values]
-        except NoLiteral:
-            raise mistake from None
+        expected = f"values of type {column.type}"
+        values = typed(condition, expected, partial(typed_literal, column.type, is_text=column.is_text))
         for start in range(0, len(values), CHECKED_TOGETHER):
-            rows = "), (".join(values[start : start + CHECKED_TOGETHER])
-            if not session.try_query(f"SELECT count(v) FROM (VALUES ({rows})) AS given (v)"):  # noqa: S608  # values in quotes
-                raise mistake
+            if (wrong := _first_wrong(session, values[start : start + CHECKED_TOGETHER])) is not None:
+                raise ConditionError(column.name, expected, field=condition.field, index=start + wrong)
         if condition.test == "in":
-            compared = column.ordered if column.is_lax else column.raw
+            compared = column.ordered if column.is_lax else column.equalled
             return f"{compared} IN ({', '.join(values)})" if values else "false"
         return f"{column.ordered} {condition.test} {values[0]}"
 
@@ -137,11 +135,15 @@ class PostgresqlSource:
         return f"SELECT {', '.join(chosen)} FROM {table.name} AS t {_where(clauses)} ORDER BY {ordered}"  # noqa: S608  # names and values in quotes
 
 
-def _typed(column: PostgresqlColumn, value: Value) -> str:
-    """``value`` as the column's type. Raises ``NoLiteral``."""
-    if column.type == "bytea":
-        return f"decode({literal(value)}, 'base64')"
-    return f"{literal(value)}::{'numeric::money' if column.type == 'money' else column.type}"
+def _first_wrong(session: PostgresqlSession, values: Sequence[str]) -> int | None:
+    """The place of the first value that the server refuses; None where it takes all of them."""
+    if session.try_query(f"SELECT count(v) FROM (VALUES ({'), ('.join(values)})) AS given (v)"):  # noqa: S608  # values in quotes
+        return None
+    middle = len(values) // 2
+    if not middle:
+        return 0
+    first = _first_wrong(session, values[:middle])
+    return middle + (_first_wrong(session, values[middle:]) or 0) if first is None else first
 
 
 def _where(clauses: Sequence[str]) -> str:

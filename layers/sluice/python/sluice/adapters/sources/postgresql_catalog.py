@@ -67,6 +67,11 @@ class PostgresqlColumn(NamedTuple):
         return f'{self.raw} COLLATE "C"' if self.is_text else self.raw
 
     @property
+    def equalled(self) -> str:
+        """As it is compared with single values: money by its number, as which they are written."""
+        return f"{self.raw}::numeric" if self.type == "money" else self.raw
+
+    @property
     def shown(self) -> str:
         """As the text of a cell."""
         if self.type == "bytea":

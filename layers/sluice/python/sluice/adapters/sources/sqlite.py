@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Timer
-from typing import Any, NamedTuple
+from typing import Any
 
+from sluice.adapters.sources.sqlite_values import SqliteColumn, Stored, meant_by
+from sluice.adapters.sources.typed_values import typed
 from sluice.domain.dataset import TableSource
 from sluice.domain.limits import MIB
 from sluice.domain.pulled import Condition, Cursor, Value
@@ -21,6 +24,8 @@ SLICE_BYTES = 2 * MIB
 """A slice ends with the row that reaches this size."""
 BUSY_TIMEOUT_S = 30
 """How long a writer that has the whole file is waited for."""
+_GIVEN = "sluice_given_"
+"""Begins the names of tables in memory with what columns are compared with."""
 _CHAR_BYTES_MAX = 4
 _NUMBER_CHARS_MAX = 24
 _PASSING = frozenset(
@@ -86,7 +91,7 @@ class SqliteSource:
     def count(self, limit: int) -> int:
         """As the port says; of the rows that are there at this moment."""
         fits, values = self._fits()
-        query = f"SELECT count(*) FROM (SELECT 1 FROM {_quoted(self._source.table)} AS t {_where(fits)} LIMIT ?)"  # noqa: S608  # names in quotes
+        query = f"SELECT count(*) FROM (SELECT 1 FROM {self._table} AS t {_where(fits)} LIMIT ?)"  # noqa: S608  # names in quotes
         with self._named(), closing(self._open()) as db:
             late = Timer(COUNT_S, db.interrupt)
             late.start()
@@ -97,11 +102,9 @@ class SqliteSource:
                 late.cancel()
 
     def _fits(self) -> tuple[list[str], list[Value]]:
-        """What rows must be like, as SQL, and the values of its marks."""
+        """What rows must be like, as SQL, and the values of its marks; those of ``in`` are in tables of ``_give``."""
         clauses, values = [], list[Value]()
-        for condition in self._conditions:
-            if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in condition.values):
-                raise ConditionError(condition.column, "whole numbers of 64 bits")
+        for number, condition in enumerate(self._conditions):
             column = f"t.{_quoted(condition.column)}"
             if condition.test != "in":
                 clauses.append(f"{column} {condition.test} ?")
@@ -109,13 +112,31 @@ class SqliteSource:
                 continue
             # A text is one of the column by its bytes alone, whatever its collation takes for the same. The first test
             # may use an index.
-            texts = [value for value in condition.values if isinstance(value, str)]
-            marks, of_texts = (", ".join("?" * len(some)) for some in (condition.values, texts))
+            given = f"SELECT v FROM temp.{_GIVEN}{number}"  # noqa: S608  # a name of ours
             clauses.append(
-                f"({column} IN ({marks}) AND (typeof({column}) <> 'text' OR {column} COLLATE BINARY IN ({of_texts})))"
+                f"({column} IN ({given}) AND (typeof({column}) <> 'text' OR {column} COLLATE BINARY IN ({given})))"
             )
-            values += [*condition.values, *texts]
         return clauses, values
+
+    def _give(self, db: sqlite3.Connection, columns: Mapping[str, SqliteColumn]) -> None:
+        """Put what columns are compared with where queries find it. Raises ``ConditionError``."""
+        for number, condition in enumerate(self._conditions):
+            column = columns[condition.column]
+            meant = typed(condition, column.expected, partial(meant_by, column))
+            foreign = [index for index, one in enumerate(meant) if not one.is_own]
+            if foreign and not self._has_others(db, column):
+                raise ConditionError(column.name, column.expected, field=condition.field, index=foreign[0])
+            if condition.test == "in":
+                db.execute(f"CREATE TEMP TABLE {_GIVEN}{number} (v)")
+                found = sorted(frozenset[Stored]().union(*(one.values for one in meant)), key=repr)
+                db.executemany(f"INSERT INTO temp.{_GIVEN}{number} VALUES (?)", ((one,) for one in found))  # noqa: S608
+
+    def _has_others(self, db: sqlite3.Connection, column: SqliteColumn) -> bool:
+        """Whether some row has a value that is not of the column's type."""
+        kind = f"typeof(t.{_quoted(column.name)})"
+        own = ", ".join(f"'{name}'" for name in sorted({*column.own, "null"}))
+        query = f"SELECT 1 FROM {self._table} AS t WHERE {kind} NOT IN ({own}) LIMIT 1"  # noqa: S608  # names in quotes
+        return db.execute(query).fetchone() is not None
 
     @contextmanager
     def reading(self, after: Cursor | None = None) -> Iterator[Iterator[Slice]]:
@@ -143,6 +164,11 @@ class SqliteSource:
     def _place(self) -> str:
         return f"table {self._source.table} of {self._path.name}"
 
+    @property
+    def _table(self) -> str:
+        """In quotes; of the file, and no table of ours beside it."""
+        return f"main.{_quoted(self._source.table)}"
+
     def _open(self) -> sqlite3.Connection:
         if not self._path.is_file():
             raise SourceError(f"there is no file {self._path}")
@@ -154,6 +180,7 @@ class SqliteSource:
             isolation_level=None,
             check_same_thread=False,
         )
+        db.execute("PRAGMA temp_store = MEMORY")
         # Bytes that are no UTF-8 reach the check of values, which says where they are.
         db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
         return db
@@ -166,7 +193,8 @@ class SqliteSource:
                 f"{self._path.name} is not in WAL mode, so that reading it at one moment would keep its writers "
                 "waiting: set PRAGMA journal_mode=WAL once, or consistency: key in the dataset"
             )
-        found = list(map(_Column._make, db.execute('SELECT name, "notnull", pk FROM pragma_table_xinfo(?)', (table,))))
+        described = db.execute('SELECT name, type, "notnull", pk FROM pragma_table_xinfo(?)', (table,))
+        found = list(map(SqliteColumn._make, described))
         if not found:
             raise SourceError(f"there is no table {table} in {self._path.name}")
         names = {column.name for column in found}
@@ -179,8 +207,9 @@ class SqliteSource:
                 "not tell apart would be left out"
             )
         unknown = " OR ".join(f"t.{_quoted(name)} IS NULL" for name in key)
-        if db.execute(f"SELECT 1 FROM {_quoted(table)} AS t WHERE {unknown} LIMIT 1").fetchone():  # noqa: S608  # names in quotes
+        if db.execute(f"SELECT 1 FROM {self._table} AS t WHERE {unknown} LIMIT 1").fetchone():  # noqa: S608  # names in quotes
             raise SourceError(f"{self._place} has a row without a value in its key {', '.join(key)}")
+        self._give(db, {column.name: column for column in found})
 
     def _slices(self, db: sqlite3.Connection, after: Cursor | None) -> Iterator[Slice]:
         is_last = False
@@ -224,19 +253,10 @@ class SqliteSource:
         if not is_first:
             fits.append(f"({', '.join(key)}) > ({', '.join('?' * len(key))})")
         chosen = ", ".join(f"t.{_quoted(name)}" for name in (*self._columns, *self._source.key))
-        table = _quoted(self._source.table)
-        return f"SELECT {chosen} FROM {table} AS t {_where(fits)} ORDER BY {', '.join(key)} LIMIT ?"  # noqa: S608  # names in quotes
+        return f"SELECT {chosen} FROM {self._table} AS t {_where(fits)} ORDER BY {', '.join(key)} LIMIT ?"  # noqa: S608  # names in quotes
 
 
-class _Column(NamedTuple):
-    """A column as SQLite describes it."""
-
-    name: str
-    is_never_null: int
-    place_in_primary_key: int
-
-
-def _is_unique(db: sqlite3.Connection, table: str, key: set[str], columns: Sequence[_Column]) -> bool:
+def _is_unique(db: sqlite3.Connection, table: str, key: set[str], columns: Sequence[SqliteColumn]) -> bool:
     """Whether some unique index, or the primary key, is made of columns of ``key`` alone."""
     primary = {column.name for column in columns if column.place_in_primary_key}
     if primary and primary <= key:

@@ -217,7 +217,7 @@ def _conditions(dataset: Dataset, request: PullRequest) -> list[Condition]:
             raise _invalid("scope", "rows of this dataset are not selected one by one")
         if not 0 < len(request.ids) <= dataset.limits.ids:
             raise _invalid("ids", f"1 to {dataset.limits.ids} ids are given with the scope selected")
-        conditions.append(Condition(dataset.filters.ids, "in", _checked("ids", request.ids)))
+        conditions.append(Condition(dataset.filters.ids, "in", _checked("ids", request.ids), "ids"))
     conditions += _dated(dataset, request.date)
     for name, given in request.filters.items():
         if name not in dataset.filters.equals:
@@ -225,7 +225,7 @@ def _conditions(dataset: Dataset, request: PullRequest) -> list[Condition]:
         values = given if isinstance(given, tuple) else (given,)
         if not 0 < len(values) <= dataset.limits.ids:
             raise _invalid(f"filters.{name}", f"1 to {dataset.limits.ids} values are given")
-        conditions.append(Condition(name, "in", _checked(f"filters.{name}", values)))
+        conditions.append(Condition(name, "in", _checked(f"filters.{name}", values), f"filters.{name}"))
     return conditions
 
 
@@ -236,9 +236,9 @@ def _dated(dataset: Dataset, asked: DateRange) -> list[Condition]:
             raise _invalid("date", "this dataset has no date by which its rows are chosen")
         return []
     if asked.from_ is not None:
-        conditions.append(Condition(column, ">=", (_time("date.from", asked.from_),)))
+        conditions.append(Condition(column, ">=", (_time("date.from", asked.from_),), "date.from"))
     if asked.to is not None:
-        conditions.append(Condition(column, "<", (_time("date.to", asked.to, is_end=True),)))
+        conditions.append(Condition(column, "<", (_time("date.to", asked.to, is_end=True),), "date.to"))
     return conditions
 
 

@@ -173,7 +173,8 @@ def source_errors(ports: Ports, pulled: Pulled) -> Iterator[None]:
         yield
     except ConditionError as error:
         detail = f"What {error.column} is compared with is no value of that column: it takes {error.expected}."
-        raise SluiceError(ErrorCode.INVALID_REQUEST, detail, field=error.column) from error
+        place = {"field": error.field, "index": error.index} if error.field else {"field": error.column}
+        raise SluiceError(ErrorCode.INVALID_REQUEST, detail, **place) from error
     except SourceError as error:
         ports.journal.record(Event.SYSTEM_ERROR, dataset=pulled.dataset, reason=str(error))
         code = ErrorCode.SOURCE_UNAVAILABLE if isinstance(error, SourceUnavailable) else ErrorCode.SOURCE_INVALID
