@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,8 +15,11 @@ from sluice.adapters.sources.mysql_session import open_mysql
 from sluice.domain.dataset import MysqlConnection, TableSource
 from sluice.domain.pulled import Condition
 from sluice.domain.secret import NO_SECRET
-from tests.contracts.source_contract import Consistency, SourceContract
-from tests.support.database_servers import DatabaseServer, serving_mariadb
+from sluice.ports.source import SourceError
+from tests.contracts.moment_contract import TWICE, MomentContract
+from tests.contracts.source_contract import Consistency
+from tests.support.database_servers import DatabaseServer, give_zone, serving_mariadb
+from tests.support.source_rows import rows_of, slices_of
 
 pytestmark = pytest.mark.slow  # a server is started
 
@@ -23,6 +27,8 @@ pytestmark = pytest.mark.slow  # a server is started
 @pytest.fixture(scope="module")
 def server() -> Iterator[DatabaseServer]:
     with serving_mariadb() as running:
+        for zone in TWICE:
+            give_zone(running, zone)
         yield running
 
 
@@ -31,12 +37,13 @@ def source_of(
     table: TableSource,
     columns: Sequence[str],
     conditions: Sequence[Condition] = (),
+    zone: str = "+00:00",
 ) -> MysqlSource:
-    where = MysqlConnection(name="crm", host=server.host, database=server.database, user=server.user)
+    where = MysqlConnection(name="crm", host=server.host, database=server.database, user=server.user, timezone=zone)
     return MysqlSource(where, table, columns, conditions, password=lambda: NO_SECRET, folder=Path("/"))
 
 
-class TestMysqlSource(SourceContract):
+class TestMysqlSource(MomentContract):
     server: ClassVar[DatabaseServer]
 
     @pytest.fixture(autouse=True)
@@ -44,11 +51,26 @@ class TestMysqlSource(SourceContract):
         type(self).server = server
 
     def run(self, statements: str) -> str:
-        return self.server(f"USE {self.server.database}; {statements}")
+        return self.server(f"USE {self.server.database}; SET time_zone = '+00:00'; {statements}")
 
     def drop_all(self) -> None:
         name = self.server.database
         self.server(f"DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name};")
+
+    def test_a_place_of_an_earlier_release_is_taken_where_it_is_one_moment_and_else_refused(self) -> None:
+        count = self.made_around("Europe/Berlin")
+        reading = self.source_in("Europe/Berlin", ["id", "at"], ("at", "id"))
+        found = rows_of(slices_of(reading))
+        clock = [str(shown) for _, shown in found]
+        for place, (number, shown) in enumerate(found, 1):
+            if clock.count(str(shown)) == 1:
+                assert rows_of(slices_of(reading, (str(shown), str(number)))) == found[place:]
+            else:
+                with pytest.raises(
+                    SourceError, match="an hour that the connection's clock has twice: export the table"
+                ):
+                    slices_of(reading, (str(shown), str(number)))
+        assert count - len(set(clock)) == 6
 
     def source(
         self,
@@ -66,6 +88,17 @@ class TestMysqlSource(SourceContract):
 
     large_text = "LONGTEXT"
 
+    moment_type = "TIMESTAMP"
+
+    def moment(self, at: datetime) -> str:
+        return f"'{at}'"
+
+    def source_in(
+        self, zone: str, columns: Sequence[str], key: tuple[str, ...], conditions: Sequence[Condition] = ()
+    ) -> MysqlSource:
+        source = TableSource(connection="c", schema="shop", table="t", key=key)
+        return source_of(self.server, source, columns, conditions, zone=zone)
+
     def quoted(self, name: str) -> str:
         return "`" + name.replace("`", "``") + "`"
 
@@ -77,7 +110,7 @@ class TestMysqlSource(SourceContract):
         self.run(f"CREATE TABLE t (a INT, b INT, PRIMARY KEY (a, b)); INSERT INTO t VALUES {rows};")
         reading = self.source(["a"], ("a", "b"))
         with open_mysql(reading._connection, Path("/"), lambda: NO_SECRET, is_snapshot=True) as session:
-            where = _where(reading._behind(reading._describe(session), ("98", "7")))
+            where = _where(reading._behind(session, reading._describe(session), ("98", "7")))
             (plan,) = session.fetch(f"EXPLAIN SELECT a FROM t {where} ORDER BY a, b")
         assert "range" in plan
         assert "PRIMARY" in plan

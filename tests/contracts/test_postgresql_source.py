@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +15,8 @@ from sluice.domain.dataset import PostgresqlConnection, TableSource
 from sluice.domain.pulled import Condition
 from sluice.domain.secret import NO_SECRET
 from sluice.ports.source import Source
-from tests.contracts.source_contract import Consistency, SourceContract
+from tests.contracts.moment_contract import MomentContract
+from tests.contracts.source_contract import Consistency
 from tests.support.database_servers import DatabaseServer, serving_postgresql
 
 pytestmark = pytest.mark.slow  # a server is started
@@ -31,12 +33,15 @@ def source_of(
     table: TableSource,
     columns: Sequence[str],
     conditions: Sequence[Condition] = (),
+    zone: str = "UTC",
 ) -> PostgresqlSource:
-    where = PostgresqlConnection(name="crm", host=server.host, database=server.database, user=server.user)
+    where = PostgresqlConnection(
+        name="crm", host=server.host, database=server.database, user=server.user, timezone=zone
+    )
     return PostgresqlSource(where, table, columns, conditions, password=lambda: NO_SECRET, folder=Path("/"))
 
 
-class TestPostgresqlSource(SourceContract):
+class TestPostgresqlSource(MomentContract):
     server: ClassVar[DatabaseServer]
 
     @pytest.fixture(autouse=True)
@@ -67,6 +72,17 @@ class TestPostgresqlSource(SourceContract):
 
     def bytes(self, value: str) -> str:
         return f"'\\x{value.encode().hex()}'"
+
+    moment_type = "timestamptz"
+
+    def moment(self, at: datetime) -> str:
+        return f"'{at}+00'"
+
+    def source_in(
+        self, zone: str, columns: Sequence[str], key: tuple[str, ...], conditions: Sequence[Condition] = ()
+    ) -> Source:
+        source = TableSource(connection="c", schema="public", table="t", key=key)
+        return source_of(self.server, source, columns, conditions, zone=zone)
 
     def quoted(self, name: str) -> str:
         return '"' + name.replace('"', '""') + '"'

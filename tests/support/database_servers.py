@@ -112,6 +112,11 @@ def serving_mariadb(*options: str, port: int | None = None) -> Iterator[Database
             yield DatabaseServer(socket, "root", "shop", lambda text: _run(shown, text), process)
 
 
+def give_zone(server: DatabaseServer, zone: str) -> None:
+    """Let a MariaDB know a time zone by its name."""
+    server("USE mysql; " + _run(["mariadb-tzinfo-to-sql", f"/usr/share/zoneinfo/{zone}", zone]))
+
+
 @contextmanager
 def _folder_of(user: str) -> Iterator[tuple[Path, Sequence[str]]]:
     """A folder for a server, and how it is started: neither server runs as root.

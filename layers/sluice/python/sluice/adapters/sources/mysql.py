@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sluice.adapters.sources.mysql_catalog import MysqlColumn, MysqlTable, describe_mysql_table
 from sluice.adapters.sources.mysql_literals import typed_literal
+from sluice.adapters.sources.mysql_places import place_of
 from sluice.adapters.sources.mysql_session import MysqlSession, Row, open_mysql
 from sluice.adapters.sources.typed_values import typed
 from sluice.domain.dataset import MysqlConnection, TableSource
@@ -69,7 +70,7 @@ class MysqlSource:
             opened = open_mysql(self._connection, self._folder, self._password, is_snapshot=is_snapshot)
             session = stack.enter_context(opened)
             table = self._describe(session)
-            clauses = [*self._fits(table), *self._behind(table, after)]
+            clauses = [*self._fits(table), *self._behind(session, table, after)]
             yield stack.enter_context(closing(self._slices(session, table, clauses)))
 
     @property
@@ -84,30 +85,30 @@ class MysqlSource:
         """What rows must be like, as SQL. Raises ``ConditionError`` for a value that is none of the column's type."""
         return [_fit(table.columns[condition.column], condition) for condition in self._conditions]
 
-    def _behind(self, table: MysqlTable, after: Cursor | None) -> list[str]:
+    def _behind(self, session: MysqlSession, table: MysqlTable, after: Cursor | None) -> list[str]:
         """The rows behind ``after``, written out: MySQL looks for whole rows, ``(a, b) > (1, 2)``, in no index."""
         if after is None:
             return []
         key = [table.columns[name] for name in self._source.key]
         texts = [value for value in after if isinstance(value, str)]
         try:
-            values = [column.literal(text) for column, text in zip(key, texts, strict=True)]
+            values = [place_of(session, column, text) for column, text in zip(key, texts, strict=True)]
         except ValueError as error:
             raise SourceError(f"{self._place} is read on behind a key that is not one of its own") from error
         behind = ""
-        for column, value in zip(reversed(key), reversed(values), strict=True):
-            more = f"{column.compared} > {value}"
-            behind = f"({more} OR ({column.compared} = {value} AND {behind}))" if behind else more
+        for place in reversed(values):
+            more = f"{place.compared} > {place.value}"
+            behind = f"({more} OR ({place.compared} = {place.value} AND {behind}))" if behind else more
         # The first part alone bounds the range of an index.
-        return [f"{key[0].compared} >= {values[0]}", behind]
+        return [values[0].bound, behind]
 
     def _slices(self, session: MysqlSession, table: MysqlTable, clauses: Sequence[str]) -> Generator[Slice, None, None]:
         key = [table.columns[name] for name in self._source.key]
         chosen = [*(table.columns[name] for name in self._columns), *key]
         fetched = max(1, min(_FETCHED_ROWS_MAX, SLICE_BYTES // sum(column.bytes_max for column in chosen)))
         ordered = ", ".join(column.compared for column in key)
-        shown = ", ".join(column.shown for column in chosen)
-        query = f"SELECT {shown} FROM {table.name} AS t {_where(clauses)} ORDER BY {ordered}"  # noqa: S608  # names and values in quotes
+        wanted, placed = [column.shown for column in chosen[: len(self._columns)]], [column.placed for column in key]
+        query = f"SELECT {', '.join(wanted + placed)} FROM {table.name} AS t {_where(clauses)} ORDER BY {ordered}"  # noqa: S608  # names and values in quotes
         rows: list[Row] = []
         size = 0
         with session.rows(query) as fetch:

@@ -47,6 +47,11 @@ class MysqlColumn(NamedTuple):
         return f"CAST({self.raw} AS UNSIGNED)" if self.kind == "bit" else self.raw
 
     @property
+    def placed(self) -> str:
+        """What a key is read and compared as: of a TIMESTAMP its seconds since 1970, for an hour may be there twice."""
+        return f"UNIX_TIMESTAMP({self.raw})" if self.kind == "timestamp" else self.shown
+
+    @property
     def is_binary(self) -> bool:
         """Whether its bytes are no text."""
         return self.kind in BINARIES or self.kind in NO_ORDER

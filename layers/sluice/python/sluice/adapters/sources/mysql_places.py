@@ -1,0 +1,59 @@
+"""Where in the order of a key a reading goes on, as SQL of MySQL."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import NamedTuple
+
+from sluice.adapters.sources.mysql_catalog import MysqlColumn
+from sluice.adapters.sources.mysql_session import MysqlSession
+from sluice.domain.limits import DAY_S
+from sluice.ports.source import SourceError
+
+_SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
+_ZERO = "0000-00-00"
+_ZONE_CHANGES_BY_S = 2 * DAY_S
+"""More than a clock was ever put back by."""
+_CLOCK_CHANGES_S = [minutes * 60 for minutes in range(-180, 181, 15) if minutes]
+
+
+class KeyPlace(NamedTuple):
+    """A value of a column of the key."""
+
+    compared: str
+    """What of the column is compared with it."""
+    value: str
+    bound: str
+    """True for all rows that are not before it; an index may use it."""
+
+
+def place_of(session: MysqlSession, column: MysqlColumn, text: str) -> KeyPlace:
+    """Read a cursor's text. Raises ``ValueError`` for one that is no value of the column.
+
+    A TIMESTAMP is a number of seconds. Earlier releases kept it as the connection's clock shows it, which is taken
+    where it means one moment; ``SourceError`` is raised where it means two.
+    """
+    if column.kind != "timestamp":
+        value = column.literal(text)
+        return KeyPlace(column.compared, value, f"{column.compared} >= {value}")
+    seconds = text if _SECONDS.fullmatch(text) else _seconds_of(session, column, text)
+    # An index is searched by what the clock shows, which goes back at times, so it begins earlier.
+    begin = int(Decimal(seconds)) - _ZONE_CHANGES_BY_S
+    bound = f"{column.raw} >= FROM_UNIXTIME({begin})" if begin > _ZONE_CHANGES_BY_S else "TRUE"
+    return KeyPlace(column.placed, seconds, bound)
+
+
+def _seconds_of(session: MysqlSession, column: MysqlColumn, text: str) -> str:
+    if text.startswith(_ZERO):
+        return "0"
+    shown = column.literal(text)
+    seconds = f"UNIX_TIMESTAMP({shown})"
+    others = " + ".join(f"(FROM_UNIXTIME({seconds} + ({change})) = {shown})" for change in _CLOCK_CHANGES_S)
+    ((found, is_twice),) = session.fetch(f"SELECT {seconds}, {others}")
+    if found is None or is_twice != "0":
+        raise SourceError(
+            f"{column.name} is where an earlier release stopped, in an hour that the connection's clock has twice: "
+            "export the table anew"
+        )
+    return found
