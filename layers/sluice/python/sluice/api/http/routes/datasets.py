@@ -14,10 +14,10 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from sluice.api.http.bodies.body import JSON, ReservedBytes
-from sluice.api.http.bodies.json_body import read_json_body
 from sluice.api.http.bodies.models import OpenedView
 from sluice.api.http.bodies.pulls import VALUE_BYTES, PreviewQuery, PullBody, read_pull
 from sluice.api.http.errors import HttpError, invalid_request, request_id_of
+from sluice.api.http.json_body import read_json_body
 from sluice.api.http.operation import Answer, HttpCall, NoQuery, Operation, RequestBody, json_response
 from sluice.api.http.responses import opened_response, opened_view
 from sluice.api.http.routes.events import wait_for_change

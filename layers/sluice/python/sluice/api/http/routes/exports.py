@@ -9,7 +9,6 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.responses import Response
 
 from sluice.api.http.bodies.body import JSON
-from sluice.api.http.bodies.json_body import read_json_body
 from sluice.api.http.bodies.models import (
     CloseBody,
     LinkView,
@@ -23,6 +22,7 @@ from sluice.api.http.bodies.models import (
     read_open,
 )
 from sluice.api.http.errors import invalid_request, request_id_of
+from sluice.api.http.json_body import read_json_body
 from sluice.api.http.operation import Answer, HttpCall, NoQuery, Operation, RequestBody, json_response
 from sluice.api.http.responses import created_response, etag_of, is_known, opened_response, task_path, task_response
 from sluice.api.http.routes.events import EVENT_STREAM, event_response, wait_for_change
