@@ -162,6 +162,7 @@ BAD_TOKENS: dict[str, Callable[[], str]] = {
     "an algorithm that is a list": lambda: f"{part({'alg': ['HS256']})}.{part(claims())}.{part(b'x')}",
     "another secret": lambda: signed(secret=SECRET + "!"),
     "another algorithm": lambda: jwt.encode(claims(), SECRET * 2, algorithm="HS512"),
+    "what it says must be known": lambda: jwt.encode(claims(), SECRET, headers={"crit": ["exp"], "exp": 1}),
     "the algorithm of a key": lambda: jwt.encode(claims(), RSA_KEY, algorithm="RS256", headers={"kid": "r"}),
     "no signature": lambda: signed().rpartition(".")[0] + ".",
     "another's claims": lambda: ".".join(

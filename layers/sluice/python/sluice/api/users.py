@@ -127,6 +127,8 @@ class UserTokens:
     def _key_for(self, header: Mapping[str, Any]) -> tuple[Any, list[str]]:
         """The key is chosen by the algorithm that we expect of it, never the other way round."""
         algorithm = header.get("alg")
+        if "crit" in header:
+            raise LookupError("it asks for what is not known here")  # RFC 7515, 4.1.11
         if algorithm == "HS256" and self._shared:
             return self._shared, ["HS256"]
         kid = header.get("kid")
