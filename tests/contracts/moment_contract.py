@@ -5,19 +5,24 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
 import pytest
 
 from sluice.domain.pulled import Condition
 from sluice.ports.source import Source
-from tests.contracts.source_contract import SourceContract
+from tests.contracts.date_contract import DateContract
 from tests.support.source_rows import rows_of, slices_of
 
-TWICE = {"Europe/Berlin": datetime(2026, 10, 25, 1), "Australia/Lord_Howe": datetime(2026, 4, 4, 15)}  # noqa: DTZ001
-"""By zones, when their clocks are put back, in UTC: by an hour and by half of one."""
+TWICE = {
+    "Europe/Berlin": datetime(2026, 10, 25, 1),  # noqa: DTZ001
+    "Australia/Lord_Howe": datetime(2026, 4, 4, 15),  # noqa: DTZ001
+    "America/Havana": datetime(2026, 11, 1, 5),  # noqa: DTZ001
+}
+"""By zones, when their clocks are put back, in UTC: by an hour, by half of one, and to midnight."""
 
 
-class MomentContract(SourceContract):
+class MomentContract(DateContract):
     """Adopt it by a subclass whose name begins with ``Test``."""
 
     moment_type: str
@@ -58,3 +63,24 @@ class MomentContract(SourceContract):
             assert len(set(clock)) < len(clock), "the file has the times of the zone"
             for place, part in enumerate(slices, 1):
                 assert rows_of(slices_of(reading, part.cursor)) == rows_of(slices[place:]), part.cursor
+
+    @pytest.mark.parametrize("zone", TWICE)
+    def test_a_day_is_all_that_the_clock_shows_of_it_and_a_moment_with_a_zone_is_that_moment(self, zone: str) -> None:
+        count = self.made_around(zone)
+        shown = rows_of(slices_of(self.source_in(zone, ["id", "at"], ("at", "id"))))
+
+        def found(*bounds: tuple[Literal[">=", "<"], str]) -> list[str | None]:
+            conditions = [Condition("at", test, (said,)) for test, said in bounds]
+            return [number for (number,) in rows_of(slices_of(self.source_in(zone, ["id"], ("at", "id"), conditions)))]
+
+        assert len(found((">=", "0001-01-01"), ("<", "9999-12-31"))) == count
+        assert len(found((">=", "0001-01-01T00:00Z"), ("<", "9999-12-31T00:00Z"))) == count
+        day = TWICE[zone].date()
+        for begin in (day - timedelta(days=1), day, day + timedelta(days=1)):
+            expected = [number for number, at in shown if str(at).startswith(str(begin))]
+            assert found((">=", str(begin)), ("<", str(begin + timedelta(days=1)))) == expected
+        for number in range(count):
+            at = TWICE[zone] + timedelta(minutes=10 * (number - 9))
+            there = (at + timedelta(hours=8)).isoformat() + "+08:00"
+            assert found((">=", there)) == [str(later) for later in range(number, count)]
+            assert found(("<", at.isoformat() + "Z")) == [str(earlier) for earlier in range(number)]

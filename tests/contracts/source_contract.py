@@ -203,7 +203,7 @@ class SourceContract(ABC):
         assert set(range(1, 8)) | {10} <= set(seen)
         assert 8 not in seen
 
-    def fits(self, *conditions: tuple[str, Any, tuple[Any, ...]]) -> list[str | None]:
+    def fits(self, *conditions: tuple[Any, ...]) -> list[str | None]:
         """The ids of the rows that fit; they are counted alike, and found from any cursor on."""
         reading = self.source(["id"], conditions=[Condition(*condition) for condition in conditions])
         slices = slices_of(reading)

@@ -99,6 +99,9 @@ class TestMysqlSource(MomentContract):
         source = TableSource(connection="c", schema="shop", table="t", key=key)
         return source_of(self.server, source, columns, conditions, zone=zone)
 
+    dated_types = ("DATE", "DATETIME(6)", "TIMESTAMP(6) NULL", "VARCHAR(40)", "TEXT")
+    day_types = ("DATE",)
+
     def quoted(self, name: str) -> str:
         return "`" + name.replace("`", "``") + "`"
 

@@ -84,6 +84,9 @@ class TestPostgresqlSource(MomentContract):
         source = TableSource(connection="c", schema="public", table="t", key=key)
         return source_of(self.server, source, columns, conditions, zone=zone)
 
+    dated_types = ("date", "timestamp", "timestamptz", "text", "varchar(40)")
+    day_types = ("date",)
+
     def quoted(self, name: str) -> str:
         return '"' + name.replace('"', '""') + '"'
 

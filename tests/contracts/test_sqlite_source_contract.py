@@ -14,10 +14,11 @@ from sluice.adapters.sources.sqlite import SqliteSource
 from sluice.domain.dataset import TableSource
 from sluice.domain.pulled import Condition
 from sluice.ports.source import Source
-from tests.contracts.source_contract import Consistency, SourceContract
+from tests.contracts.date_contract import DateContract
+from tests.contracts.source_contract import Consistency
 
 
-class TestSqliteSource(SourceContract):
+class TestSqliteSource(DateContract):
     @pytest.fixture(autouse=True)
     def _file(self, tmp_path: Path) -> None:
         self.file = tmp_path / "shop.db"
@@ -43,6 +44,10 @@ class TestSqliteSource(SourceContract):
 
     def small_slices(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(source_module, "PAGE_ROWS", 3)
+
+    dated_types = ("DATE", "DATETIME", "TIMESTAMP", "TEXT", "VARCHAR(40)", "")
+    day_types = ()
+    dates_only = 6
 
     def quoted(self, name: str) -> str:
         return '"' + name.replace('"', '""') + '"'

@@ -147,6 +147,22 @@ def test_the_check_names_every_table_that_is_wrong(folder: Path) -> None:
     assert "first: there is no table first in shop.db; second: there is no table second in shop.db" in checked.stderr
 
 
+def test_the_check_names_a_filter_that_its_table_has_no_use_for(folder: Path) -> None:
+    defined = folder / "definitions" / "datasets"
+    text = (defined / "orders.yaml").read_text().replace("dataset: orders", "dataset: NAME")
+    for name, more in (
+        ("epochs", "filters: {date: id}"),
+        ("nowhere", "filters: {ids: id, equals: [city]}"),
+        ("others", 'rows: {shop: ":user.tenant"}'),
+    ):
+        (defined / f"{name}.yaml").write_text(f"{text.replace('NAME', name)}\n{more}\n")
+    checked = sluice("dataset", "check", "--definitions", folder / "definitions", exit_code=1)
+    assert checked.stdout == "orders: 5 columns of orders\n"
+    assert "epochs: id of table orders of shop.db is INTEGER, and the dates of a range are compared" in checked.stderr
+    assert "nowhere: table orders of shop.db has no column city" in checked.stderr
+    assert "others: table orders of shop.db has no column shop" in checked.stderr
+
+
 def test_a_value_that_is_none_of_its_type_is_named_by_row_and_column_and_makes_no_file(folder: Path) -> None:
     with closing(sqlite3.connect(folder / "definitions" / "shop.db")) as db:
         db.execute("UPDATE orders SET created_at = 'soon' WHERE id = 9000")

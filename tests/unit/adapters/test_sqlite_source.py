@@ -18,7 +18,7 @@ from sluice.adapters.sources import sqlite as source_module
 from sluice.adapters.sources.sqlite import SqliteSource
 from sluice.domain.dataset import TableSource
 from sluice.domain.pulled import Condition, Cursor
-from sluice.ports.source import Slice, SourceError, SourceUnavailable
+from sluice.ports.source import ConditionError, Slice, SourceError, SourceUnavailable
 
 ROWS = [(str(number), f"name {number}") for number in range(1, 11)]
 EVIL = ['a"b', "x; DROP TABLE t; --", "sel ect", "名", "t.id"]
@@ -247,6 +247,20 @@ def test_a_number_is_found_in_a_column_of_any_kind(file: Path, kind: str) -> Non
     for value in (7, "7"):
         assert fits(("v", "in", (value,)), file=file) == ["1"]
         assert fits(("v", "in", (value, 8, "9")), file=file) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("wrong", [1772323200, 2461100.5, "01/03/2026", "20260301", "n/a", b"2026-03-01"])
+def test_a_range_of_dates_on_values_that_are_none_is_a_mistake_of_the_dataset(file: Path, wrong: Any) -> None:
+    rows = [(1, "2026-03-01"), (2, None), (3, ""), (4, wrong)]
+    made(file, "CREATE TABLE t (id INTEGER PRIMARY KEY, at)", rows=rows[:3])
+    for test in (">=", "<"):
+        assert fits(("at", test, ("2026-03-01",)), file=file) == (["1"] if test == ">=" else [])
+    with closing(sqlite3.connect(file, isolation_level=None)) as db:
+        db.execute("INSERT INTO t VALUES (?, ?)", rows[3])
+    for test in (">=", "<"):
+        with pytest.raises(SourceError, match=r"at of table t of shop.db is a column of \w+") as refused:
+            fits(("at", test, ("2026-03-01",)), file=file)
+        assert not isinstance(refused.value, ConditionError)
 
 
 def test_a_table_with_the_name_of_ours_is_the_file_s(file: Path) -> None:

@@ -14,9 +14,9 @@ from sluice.cli.data_options import AsJson
 from sluice.cli.formatting import counted, json_of, lines_of, printable, say
 from sluice.cli.user_options import OPERATOR, Attributes, Permissions, UserName, read_user
 from sluice.domain.options import ExportFormat
-from sluice.ports.source import SourceError
+from sluice.ports.source import Source, SourceError
 from sluice.tables.values.masks import find_masks, masked
-from sluice.usecases.pulling.make_params import PullRequest, make_params
+from sluice.usecases.pulling.make_params import PullRequest, make_params, probes_of
 
 commands = typer.Typer(
     no_args_is_help=True,
@@ -44,8 +44,8 @@ def check(definitions: Folder) -> None:
     problems = []
     for name, dataset in sorted(found.datasets.items()):
         try:
-            with found.source_of(dataset).reading() as slices:
-                next(slices, None)
+            for conditions in ((), probes_of(dataset)):
+                _begin(found.source_of(dataset, conditions))
         except SourceError as error:
             problems.append(f"{name}: {error}")
         else:
@@ -53,6 +53,12 @@ def check(definitions: Folder) -> None:
     if problems:
         raise SourceError("; ".join(problems))
     say(f"{counted(len(found.datasets), 'dataset')}, {counted(len(found.connections), 'connection')}: no mistakes")
+
+
+def _begin(source: Source) -> None:
+    """Read the first rows. Raises ``SourceError``."""
+    with source.reading() as slices:
+        next(slices, None)
 
 
 @commands.command("list")

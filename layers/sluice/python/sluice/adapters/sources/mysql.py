@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sluice.adapters.sources.mysql_catalog import MysqlColumn, MysqlTable, describe_mysql_table
 from sluice.adapters.sources.mysql_literals import typed_literal
-from sluice.adapters.sources.mysql_places import place_of
+from sluice.adapters.sources.mysql_places import DATES, place_of, range_of
 from sluice.adapters.sources.mysql_session import MysqlSession, Row, open_mysql
-from sluice.adapters.sources.typed_values import typed
+from sluice.adapters.sources.typed_values import bound_of, check_bound, no_dates, typed
 from sluice.domain.dataset import MysqlConnection, TableSource
 from sluice.domain.limits import MIB
 from sluice.domain.pulled import Condition, Cursor
@@ -83,7 +83,7 @@ class MysqlSource:
 
     def _fits(self, table: MysqlTable) -> list[str]:
         """What rows must be like, as SQL. Raises ``ConditionError`` for a value that is none of the column's type."""
-        return [_fit(table.columns[condition.column], condition) for condition in self._conditions]
+        return [_fit(self._place, table.columns[condition.column], condition) for condition in self._conditions]
 
     def _behind(self, session: MysqlSession, table: MysqlTable, after: Cursor | None) -> list[str]:
         """The rows behind ``after``, written out: MySQL looks for whole rows, ``(a, b) > (1, 2)``, in no index."""
@@ -132,8 +132,13 @@ class MysqlSource:
         return Slice([_cells(column, values) for column, values in shown], len(rows), cursor)
 
 
-def _fit(column: MysqlColumn, condition: Condition) -> str:
+def _fit(place: str, column: MysqlColumn, condition: Condition) -> str:
     expected = f"values of type {column.type}"
+    if (bound := bound_of(condition)) is not None:
+        if column.kind not in DATES and not column.is_text:
+            raise no_dates(place, column.name, column.type)
+        check_bound(condition, bound, expected, with_zone=column.kind == "timestamp", digits=9 if column.is_text else 6)
+        return range_of(column, condition, bound)
     values = typed(condition, expected, column.literal)
     if condition.test != "in":
         return f"{column.compared} {condition.test} {values[0]}"

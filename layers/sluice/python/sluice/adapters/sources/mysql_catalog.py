@@ -68,7 +68,12 @@ class MysqlColumn(NamedTuple):
 
     @property
     def equalled(self) -> str:
-        """As ``compared``, by the digits that are shown of a FLOAT: what is stored has more of them."""
+        """As ``compared``, by what is shown of it.
+
+        What is stored of a FLOAT has more digits, and two TIMESTAMPs may be one time of the connection's clock.
+        """
+        if self.kind == "timestamp":
+            return f"CAST({self.raw} AS DATETIME(6))"
         return f"(CAST({self.raw} AS CHAR) + 0e0)" if self.kind == "float" else self.compared
 
     def literal(self, value: Value) -> str:

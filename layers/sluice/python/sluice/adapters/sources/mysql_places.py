@@ -1,4 +1,4 @@
-"""Where in the order of a key a reading goes on, as SQL of MySQL."""
+"""Where in the order of a key a reading goes on, and ranges of dates, as SQL of MySQL."""
 
 from __future__ import annotations
 
@@ -7,15 +7,40 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from sluice.adapters.sources.mysql_catalog import MysqlColumn
+from sluice.adapters.sources.mysql_literals import text_bytes
 from sluice.adapters.sources.mysql_session import MysqlSession
+from sluice.adapters.sources.typed_values import Bound, texts_within
 from sluice.domain.limits import DAY_S
+from sluice.domain.pulled import Condition
 from sluice.ports.source import SourceError
 
+DATES = frozenset({"date", "datetime", "timestamp"})
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
 _ZERO = "0000-00-00"
+_NEAR_FROM, _NEAR_UNTIL = "1970-01-03", "2200-01-01"
+"""No TIMESTAMP is out of them."""
 _ZONE_CHANGES_BY_S = 2 * DAY_S
 """More than a clock was ever put back by."""
 _CLOCK_CHANGES_S = [minutes * 60 for minutes in range(-180, 181, 15) if minutes]
+
+
+def range_of(column: MysqlColumn, condition: Condition, bound: Bound) -> str:
+    """The rows at or behind, or before ``bound``, of a column of texts or of one of ``DATES``.
+
+    A TIMESTAMP is compared by what the connection's clock shows, or by its moment where the bound has a zone.
+    """
+    if column.is_text:
+        replaced = f"CAST(REPLACE(CONVERT({column.raw} USING utf8mb4), 'T', ' ') AS BINARY)"
+        return texts_within(column.compared, replaced, condition, bound, text_bytes)
+    test, said = condition.test, f"TIMESTAMP'{bound.local if bound.time else f'{bound.day} 00:00:00'}'"
+    if column.kind != "timestamp":
+        return f"{column.raw} {test} {said}"
+    near = f"{column.raw} {test} {said} {'-' if test == '>=' else '+'} INTERVAL {_ZONE_CHANGES_BY_S} SECOND"
+    if not _NEAR_FROM <= bound.day < _NEAR_UNTIL:  # nor could an interval be added to the last day that there is
+        near = "TRUE"
+    if bound.zone:
+        return f"({near} AND {column.placed} {test} {bound.seconds})"
+    return f"({near} AND {column.equalled} {test} {said})"
 
 
 class KeyPlace(NamedTuple):

@@ -10,8 +10,9 @@ from pathlib import Path
 from sluice.adapters.sources.copy_text import RowCutter, column_of
 from sluice.adapters.sources.postgresql_catalog import PostgresqlColumn, PostgresqlTable, describe_table
 from sluice.adapters.sources.postgresql_literals import literal, typed_literal
+from sluice.adapters.sources.postgresql_ranges import MOMENTS, POINTS, range_of
 from sluice.adapters.sources.postgresql_session import Isolation, PostgresqlSession, open_session
-from sluice.adapters.sources.typed_values import typed
+from sluice.adapters.sources.typed_values import bound_of, check_bound, no_dates, typed
 from sluice.domain.dataset import PostgresqlConnection, TableSource
 from sluice.domain.pulled import Condition, Cursor
 from sluice.domain.secret import Secret
@@ -88,6 +89,11 @@ class PostgresqlSource:
 
     def _fit(self, session: PostgresqlSession, column: PostgresqlColumn, condition: Condition) -> str:
         expected = f"values of type {column.type}"
+        if (bound := bound_of(condition)) is not None:
+            if column.type not in MOMENTS and not column.is_text:
+                raise no_dates(self._place, column.name, column.type)
+            check_bound(condition, bound, expected, with_zone=column.type == POINTS, digits=9 if column.is_text else 6)
+            return range_of(column, condition, bound)
         values = typed(condition, expected, partial(typed_literal, column.type, is_text=column.is_text))
         for start in range(0, len(values), CHECKED_TOGETHER):
             if (wrong := _first_wrong(session, values[start : start + CHECKED_TOGETHER])) is not None:

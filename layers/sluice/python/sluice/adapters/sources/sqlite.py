@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -13,7 +14,7 @@ from threading import Timer
 from typing import Any
 
 from sluice.adapters.sources.sqlite_values import SqliteColumn, Stored, meant_by
-from sluice.adapters.sources.typed_values import typed
+from sluice.adapters.sources.typed_values import bound_of, check_bound, no_dates, texts_within, typed
 from sluice.domain.dataset import TableSource
 from sluice.domain.limits import MIB
 from sluice.domain.pulled import Condition, Cursor, Value
@@ -24,6 +25,7 @@ SLICE_BYTES = 2 * MIB
 """A slice ends with the row that reaches this size."""
 BUSY_TIMEOUT_S = 30
 """How long a writer that has the whole file is waited for."""
+_DATED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])")
 _GIVEN = "sluice_given_"
 """Begins the names of tables in memory with what columns are compared with."""
 _CHAR_BYTES_MAX = 4
@@ -106,6 +108,12 @@ class SqliteSource:
         clauses, values = [], list[Value]()
         for number, condition in enumerate(self._conditions):
             column = f"t.{_quoted(condition.column)}"
+            if (bound := bound_of(condition)) is not None:
+                said: list[Value] = []
+                within = texts_within(column, f"replace({column}, 'T', ' ')", condition, bound, partial(_marked, said))
+                clauses.append(within)
+                values += said
+                continue
             if condition.test != "in":
                 clauses.append(f"{column} {condition.test} ?")
                 values += condition.values
@@ -122,6 +130,10 @@ class SqliteSource:
         """Put what columns are compared with where queries find it. Raises ``ConditionError``."""
         for number, condition in enumerate(self._conditions):
             column = columns[condition.column]
+            if (bound := bound_of(condition)) is not None:
+                self._check_dates(db, column)
+                check_bound(condition, bound, column.expected, with_zone=False, digits=9)
+                continue
             meant = typed(condition, column.expected, partial(meant_by, column))
             foreign = [index for index, one in enumerate(meant) if not one.is_own]
             if foreign and not self._has_others(db, column):
@@ -130,6 +142,20 @@ class SqliteSource:
                 db.execute(f"CREATE TEMP TABLE {_GIVEN}{number} (v)")
                 found = sorted(frozenset[Stored]().union(*(one.values for one in meant)), key=repr)
                 db.executemany(f"INSERT INTO temp.{_GIVEN}{number} VALUES (?)", ((one,) for one in found))  # noqa: S608
+
+    def _check_dates(self, db: sqlite3.Connection, column: SqliteColumn) -> None:
+        """Raise ``SourceError`` for a column that a range of dates means nothing to: all rows would fit, or none.
+
+        The first and last values are looked at, which an index finds at once.
+        """
+        if column.own and column.own != {"text"}:
+            raise no_dates(self._place, column.name, column.type)
+        name = f"t.{_quoted(column.name)} COLLATE BINARY"
+        edges = f"SELECT min({name}) FROM {self._table} AS t WHERE {name} <> '' UNION ALL SELECT max({name}) FROM {self._table} AS t"  # noqa: S608, E501  # names in quotes
+        for (value,) in db.execute(edges):
+            if value not in {None, ""} and not _DATED.match(str(value)):
+                kind = "a column of texts" if isinstance(value, str) else "a column of numbers or bytes"
+                raise no_dates(self._place, column.name, f"{kind} that are no dates")
 
     def _has_others(self, db: sqlite3.Connection, column: SqliteColumn) -> bool:
         """Whether some row has a value that is not of the column's type."""
@@ -306,6 +332,12 @@ def _is_text(value: str | float | bytes) -> bool:
 
 def _where(clauses: Sequence[str]) -> str:
     return f"WHERE {' AND '.join(clauses)}" if clauses else ""
+
+
+def _marked(values: list[Value], text: str) -> str:
+    """A mark for one more of the values."""
+    values.append(text)
+    return "?"
 
 
 def _quoted(name: str) -> str:

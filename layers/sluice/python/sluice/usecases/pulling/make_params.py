@@ -183,6 +183,16 @@ def choose_columns(dataset: Dataset, user: User, chosen: Sequence[ChosenColumn])
     return [visible[one.name] for one in chosen]
 
 
+def probes_of(dataset: Dataset) -> list[Condition]:
+    """Conditions on all columns that the dataset compares, and no row fits them.
+
+    Whether a source takes them shows a mistake of the dataset before a user meets it.
+    """
+    asked = {*dataset.rows, *dataset.filters.equals, *filter(None, [dataset.filters.ids])}
+    dated = [Condition(dataset.filters.date, ">=", ("9999-12-31",))] if dataset.filters.date else []
+    return [*dated, *(Condition(name, "in", ()) for name in sorted(asked))]
+
+
 def _fixed(dataset: Dataset, user: User) -> list[Condition]:
     """What the dataset demands of every row. Raises PERMISSION_DENIED where the user's credential does not say it."""
     conditions = []
