@@ -37,6 +37,7 @@ const WORDS = {
     close: 'Close',
     loading: 'Asking what may be exported…',
     again: 'Try again',
+    unknown: (why) => `This cannot be exported now: ${why}`,
     last: 'Your last export:',
     until: (time) => `The file is kept until ${time}.`,
     running: 'The export goes on.',
@@ -68,6 +69,7 @@ const WORDS = {
     close: '关闭',
     loading: '正在查询可导出的内容…',
     again: '重试',
+    unknown: (why) => `暂时无法导出：${why}`,
     last: '您最近一次导出：',
     until: (time) => `文件保留至 ${time}。`,
     running: '导出仍在进行。',
@@ -257,7 +259,7 @@ class SluiceExportDialog extends HTMLElement {
       if (error.status === 0) {
         console.error(`<sluice-export-dialog>: no answer that ${location.origin} may read; is it in datasets.allowed_origins?`);
       }
-      this.#note(reasonOf(this, error));
+      this.#note(this.#words.unknown(reasonOf(this, error)));
       again.hidden = false;
       again.focus();
     }

@@ -217,8 +217,10 @@ def test_three_sizes_by_keyboard_and_a_user_who_comes_back(
 
 SENTENCES = {
     "en": {
-        "DATASET_NOT_FOUND": "this export is not offered to you; ask who runs this application (DATASET_NOT_FOUND)",
-        "UNAUTHENTICATED": "you are not signed in any more; sign in and try again (UNAUTHENTICATED)",
+        "DATASET_NOT_FOUND": "This cannot be exported now: this export is not offered to you; ask who runs this "
+        "application (DATASET_NOT_FOUND)",
+        "UNAUTHENTICATED": "This cannot be exported now: you are not signed in any more; sign in and try again "
+        "(UNAUTHENTICATED)",
         "SOURCE_INVALID": "There will be no file: the table cannot be read as it is defined; its operator must see to "
         "it (SOURCE_INVALID)",
         "TOO_MANY_ROWS": "There will be no file: there are more rows than one file may have; export fewer "
@@ -236,8 +238,8 @@ SENTENCES = {
         ],
     },
     "zh-CN": {
-        "DATASET_NOT_FOUND": "您没有此项导出，请联系本应用的管理员 (DATASET_NOT_FOUND)",  # noqa: RUF001 -- Chinese
-        "UNAUTHENTICATED": "登录已失效，请重新登录后再试 (UNAUTHENTICATED)",  # noqa: RUF001 -- Chinese
+        "DATASET_NOT_FOUND": "暂时无法导出：您没有此项导出，请联系本应用的管理员 (DATASET_NOT_FOUND)",  # noqa: RUF001 -- Chinese
+        "UNAUTHENTICATED": "暂时无法导出：登录已失效，请重新登录后再试 (UNAUTHENTICATED)",  # noqa: RUF001 -- Chinese
         "SOURCE_INVALID": "导出失败：数据表与定义不符，请联系管理员 (SOURCE_INVALID)",  # noqa: RUF001 -- Chinese
         "TOO_MANY_ROWS": "导出失败：数据行数超出一个文件的上限，请减少导出的行数 (TOO_MANY_ROWS)",  # noqa: RUF001 -- Chinese
         "RATE_LIMITED": r"导出失败：一小时内最多导出 1 次，\d+:\d\d 之后可再次导出 \(RATE_LIMITED\)",  # noqa: RUF001 -- Chinese
