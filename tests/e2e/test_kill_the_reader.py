@@ -116,8 +116,8 @@ def check_file(watch_url: str, kills: int) -> None:
 
 
 def kill_readers(service: ServiceProcess, watch_url: str, kills: int) -> int:
-    """Kill whatever reads the table, each time it has read some more; gives how often, and waits for the file."""
-    killed, seen = 0, 0
+    """Kill whatever reads the table, each time another has read some more; gives how often, and waits for the file."""
+    killed, seen, attempts = 0, 0, 0
     give_up_at = time.monotonic() + 300
     while True:
         assert time.monotonic() < give_up_at
@@ -125,8 +125,9 @@ def kill_readers(service: ServiceProcess, watch_url: str, kills: int) -> int:
         assert status["state"] in {"waiting", "reading", "sealed", "composing", "completed"}, status
         if status["state"] == "completed":
             return killed
-        if status["state"] == "reading" and status["rows_received"] != seen and killed < kills:
-            seen = status["rows_received"]
+        has_read = status["rows_received"] != seen and status["attempts"] > attempts
+        if status["state"] == "reading" and has_read and killed < kills:
+            seen, attempts = status["rows_received"], status["attempts"]
             for worker in psutil.Process(service.process.pid).children(recursive=True):
                 with suppress(ProcessLookupError):
                     os.kill(worker.pid, signal.SIGKILL)
