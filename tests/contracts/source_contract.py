@@ -156,6 +156,22 @@ class SourceContract(ABC):
         for place, part in enumerate(slices, 1):
             assert rows_of(slices_of(reading, part.cursor)) == rows_of(slices[place:])
 
+    infinities: tuple[str, ...] = ()
+    """In SQL, the numbers without an end; none where no table has them."""
+
+    def test_a_reading_goes_on_behind_a_number_without_an_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.small_slices(monkeypatch)
+        ends = list(self.infinities) or ["-1.7e308", "1.7e308"]
+        keys = [ends[0], "-1", "0.1", "2", ends[1]]
+        values = ", ".join(f"({key}, {at})" for at, key in enumerate(sorted(keys * 2, key=keys.index)))
+        self.run(f"CREATE TABLE t (k DOUBLE PRECISION, n INT, PRIMARY KEY (k, n)); INSERT INTO t VALUES {values};")
+        for key in (("k", "n"), ("n", "k")):
+            reading = self.source(["n"], key)
+            slices = slices_of(reading)
+            assert rows_of(slices) == [(str(at),) for at in range(10)]
+            for place, part in enumerate(slices, 1):
+                assert rows_of(slices_of(reading, part.cursor)) == rows_of(slices[place:])
+
     def test_keys_that_are_texts_are_in_the_order_of_their_bytes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.small_slices(monkeypatch)
         keys = ["b", "A", "c", "Z", "äx", "ö", "10", "9", "'", "\\", "\\n", "名", "😀", "", "%", "a b"]

@@ -73,6 +73,8 @@ class TestPostgresqlSource(MomentContract):
     def bytes(self, value: str) -> str:
         return f"'\\x{value.encode().hex()}'"
 
+    infinities = ("'-infinity'", "'infinity'")
+
     moment_type = "timestamptz"
 
     def moment(self, at: datetime) -> str:

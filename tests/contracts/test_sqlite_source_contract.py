@@ -48,6 +48,7 @@ class TestSqliteSource(DateContract):
     dated_types = ("DATE", "DATETIME", "TIMESTAMP", "TEXT", "VARCHAR(40)", "")
     day_types = ()
     dates_only = 6
+    infinities = ("-9e999", "9e999")
 
     def quoted(self, name: str) -> str:
         return '"' + name.replace('"', '""') + '"'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sluice.domain.pulled import Cursor
+from sluice.domain.pulled import Cursor, decode_cursor, encode_cursor
 from sluice.ports.source import Slice, Source
 
 EVIL_TEXTS = [
@@ -32,7 +32,8 @@ EVIL_TEXTS = [
 
 
 def slices_of(source: Source, after: Cursor | None = None) -> list[Slice]:
-    with source.reading(after) as slices:
+    """The slices behind a cursor that was stored and read back, as a reader that takes over has it."""
+    with source.reading(None if after is None else decode_cursor(encode_cursor(after))) as slices:
         return list(slices)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from math import isfinite, isnan
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -69,15 +70,31 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def encode_cursor(cursor: Cursor) -> str:
-    """As JSON, bytes as an array of their base64."""
-    return msgspec.json.encode(
-        [[base64.b64encode(value).decode()] if isinstance(value, bytes) else value for value in cursor]
-    ).decode()
+    """As JSON: bytes as an array of their base64, a number without an end, which JSON lacks, as one of "" and its name.
+
+    Raises ValueError for what is no number at all.
+    """
+    return msgspec.json.encode(list(map(_written, cursor))).decode()
 
 
 def decode_cursor(text: str) -> Cursor | None:
     """Read back what ``encode_cursor`` wrote; None for an empty text. Raises ``msgspec.MsgspecError`` for another."""
     if not text:
         return None
-    values = msgspec.json.decode(text, type=list[str | int | float | list[str]])
-    return tuple(base64.b64decode(value[0]) if isinstance(value, list) else value for value in values)
+    return tuple(map(_read, msgspec.json.decode(text, type=list[str | int | float | list[str]])))
+
+
+def _written(value: str | float | bytes) -> str | float | list[str]:
+    if isinstance(value, bytes):
+        return [base64.b64encode(value).decode()]
+    if not isinstance(value, float) or isfinite(value):
+        return value
+    if isnan(value):
+        raise ValueError("no row is behind what is no number")
+    return ["", str(value)]
+
+
+def _read(value: str | float | list[str]) -> str | int | float | bytes:
+    if not isinstance(value, list):
+        return value
+    return base64.b64decode(value[0]) if len(value) == 1 else float(value[1])
