@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
-from sluice.domain.pulled import Condition, Cursor, Value
+from sluice.domain.pulled import Condition, Consistency, Cursor, Value
 from sluice.ports.source import ConditionError, Source, SourceError
 from sluice.usecases.pulling.make_params import VALUES_MAX
 from tests.support.source_rows import EVIL_TEXTS, rows_of, slices_of
@@ -62,7 +64,6 @@ COMPARED: list[
     ("b", "YWE=", []),
     *(("b", value, None) for value in (7, 1234, 1.5, "ab", "%%%%")),
 ]
-Consistency = Literal["snapshot", "key"]
 
 
 class SourceContract(ABC):
@@ -218,6 +219,73 @@ class SourceContract(ABC):
         assert len(seen) == len(set(seen))
         assert set(range(1, 8)) | {10} <= set(seen)
         assert 8 not in seen
+
+    def by_splits(self, reading: Source, splits: int) -> list[list[tuple[str | None, ...]]]:
+        """The rows of each range; the first row of no range is in another."""
+        bounds = reading.plan(splits, 1)
+        starts = [None, *bounds[:-1]]
+        return [rows_of(slices_of(reading, after, until)) for after, until in zip(starts, bounds, strict=True)]
+
+    @pytest.mark.parametrize(
+        ("splits", "sizes"), [(1, [10]), (2, [5, 5]), (3, [4, 4, 2]), (4, [3, 3, 3, 1]), (64, [1] * 10)]
+    )
+    def test_ranges_of_keys_hold_every_row_once_about_as_many_each(
+        self, splits: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.small_slices(monkeypatch)
+        self.made(*ROWS[::-1])
+        found = self.by_splits(self.source(consistency="split"), splits)
+        assert [row for part in found for row in part] == ROWS
+        assert [len(part) for part in found] == sizes
+
+    def test_a_range_has_at_least_so_many_rows_and_no_rows_have_no_range(self) -> None:
+        self.made(*ROWS)
+        assert [len(self.source().plan(8, least)) for least in (1, 3, 6, 10, 100)] == [5, 4, 2, 1, 1]
+        self.run("DELETE FROM t;")
+        assert self.source().plan(8, 1) == ()
+
+    def test_ranges_of_keys_of_several_columns_and_of_texts_end_with_their_last_row(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.small_slices(monkeypatch)
+        texts = ["b", "A", "c", "Z", "äx", "'", "\\n", "名", "", "%"]
+        keys = [(number, text) for number in (-10, 2) for text in texts]
+        self.made(
+            *((text, number, at) for at, (number, text) in enumerate(keys)),
+            columns="k VARCHAR(20) NOT NULL, a INT NOT NULL, n INT, PRIMARY KEY (k, a)",
+        )
+        reading = self.source(["n"], ("a", "k"), conditions=[Condition("k", "in", tuple(texts[:7]))])
+        expected = sorted((a, k.encode(), str(at)) for at, (a, k) in enumerate(keys) if k in texts[:7])
+        for splits in (1, 2, 3, 5, 14):
+            found = self.by_splits(reading, splits)
+            assert [row for part in found for row in part] == [(at,) for _, _, at in expected]
+            assert len(found) == splits
+
+    def test_the_rows_of_a_split_are_of_one_moment_and_those_of_the_next_of_another(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.small_slices(monkeypatch)
+        self.made(*ROWS)
+        reading = self.source(consistency="split")
+        first, last = reading.plan(2, 1)
+        with reading.reading(None, first) as slices:
+            found = rows_of([next(slices)])
+            self.run("UPDATE t SET name = 'other'; DELETE FROM t WHERE id IN (4, 9); INSERT INTO t VALUES (50, 'new');")
+            found += rows_of(list(slices))
+        assert found == ROWS[:5]
+        assert rows_of(slices_of(reading, first, last)) == [(str(number), "other") for number in (6, 7, 8, 10)]
+
+    @pytest.mark.parametrize("consistency", ["snapshot", "split", "key"])
+    def test_a_reading_says_of_which_moment_it_is(self, consistency: Consistency) -> None:
+        self.made(*ROWS)
+        moments = [time.time()]
+        for _ in range(2):
+            with self.source(consistency=consistency).reading() as slices:
+                moments.append(slices.read_at)
+                assert len(rows_of(list(slices))) == 10
+            moments.append(time.time())
+        for earlier, later in pairwise(moments):
+            assert earlier <= later + 0.002, "a clock in milliseconds is rounded"
 
     def fits(self, *conditions: tuple[Any, ...]) -> list[str | None]:
         """The ids of the rows that fit; they are counted alike, and found from any cursor on."""

@@ -11,6 +11,7 @@ from sluice.domain.limits import Limits
 from sluice.domain.manifest import Claim
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
+from sluice.domain.pulled import PastReading, Readings
 from sluice.domain.schema import ColumnSpec, ColumnType, TableSpec
 from sluice.domain.task import State, Task
 from sluice.domain.timestamps import Time
@@ -66,6 +67,7 @@ def a_full_task() -> Task:
         "state": State.COMPOSING,
         "params": ExportParams(format=ExportFormat.XLSX, filename="值.xlsx", sheets=sheets),
         "sheet_rows": (2**53, 0, 7),
+        "readings": Readings('["值"]', ("[5]", '[["AA=="],1.5]'), (PastReading(NOW, 1, 2, 3, 2**53),)),
         "renders": {"d" * 26: NOW},
         "shared_with": {"b" * 26: NOW, "c" * 26: NOW + 1},
         "warnings": {"text_cut": 2**53, "a kind '\"": 1},

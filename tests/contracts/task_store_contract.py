@@ -10,6 +10,7 @@ import pytest
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.lifecycle import Guard
 from sluice.domain.manifest import Claim
+from sluice.domain.pulled import PastReading, Readings
 from sluice.domain.reading import Reading
 from sluice.domain.task import LIVE, Attempt, State, Task, TaskFields
 from sluice.ports.task_store import ClaimedTask, DueTasks, TaskStore
@@ -120,7 +121,7 @@ class TaskStoreContract(OpensTasks):
     def test_a_reader_s_claim_says_how_far_was_read_and_extends_its_lease(self, store: TaskStore) -> None:
         task = a_task(state=State.READING, epoch=3, rev=7, lease_until=NOW, cursor="[1]")
         store.create(task)
-        reading = Reading(3, '[2, "值"]', lease_until=NOW + 45, due_at=NOW + 50)
+        reading = Reading(3, '[2, "值"]', lease_until=NOW + 45, due_at=NOW + 50, read_at=NOW - 1)
         assert store.claim(task.ref, a_claim(4, rows=5, size=70), at=NOW + 1, due_at=NOW + 50, reading=reading)
         counted = msgspec.structs.replace(
             task,
@@ -132,6 +133,7 @@ class TaskStoreContract(OpensTasks):
             due_at=NOW + 50,
             lease_until=NOW + 45,
             cursor='[2, "值"]',
+            read_at=NOW - 1,
         )
         assert store.read_claims(task.ref) == ClaimedTask(counted, {4: a_claim(4, rows=5, size=70)})
         assert not store.claim(task.ref, a_claim(4), at=NOW, due_at=NOW, reading=reading), "the sequence is taken"
@@ -160,6 +162,21 @@ class TaskStoreContract(OpensTasks):
         assert read is not None
         assert (read.task.first_sequence, read.task.rows_received, read.task.cursor) == (3, 0, "")
         assert [claim.sequence for claim in read.valid()] == [3]
+
+    def test_claims_of_readings_that_are_over_are_valid_beside_those_of_the_one_under_way(
+        self, store: TaskStore
+    ) -> None:
+        task = a_task(state=State.READING, epoch=1)
+        store.create(task)
+        for sequence in range(1, 7):
+            assert store.claim(task.ref, a_claim(sequence), at=NOW, due_at=NOW, reading=Reading(1, "[1]", NOW, NOW))
+        past = (PastReading(NOW, 1, 1, 10, 1000), PastReading(NOW, 2, 0, 0, 0), PastReading(NOW, 3, 2, 20, 2000))
+        step: TaskFields = {"first_sequence": 6, "readings": Readings("[9]", ("[99]",), past)}
+        assert store.update(task.ref, Guard(state=State.READING, epoch=1), step)
+        read = store.read_claims(task.ref)
+        assert read is not None
+        assert read.task.readings == step["readings"]
+        assert sorted(claim.sequence for claim in read.valid()) == [1, 3, 4, 6]
 
     def test_no_task_takes_no_claim(self, store: TaskStore) -> None:
         assert not store.claim(a_stranger(), a_claim(1), at=NOW, due_at=NOW)

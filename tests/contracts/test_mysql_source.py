@@ -10,14 +10,14 @@ from typing import ClassVar
 import pytest
 
 from sluice.adapters.sources import mysql
-from sluice.adapters.sources.mysql import MysqlSource, _where
+from sluice.adapters.sources.mysql import MysqlSource
 from sluice.adapters.sources.mysql_session import open_mysql
+from sluice.adapters.sources.server_source import where
 from sluice.domain.dataset import MysqlConnection, TableSource
-from sluice.domain.pulled import Condition
+from sluice.domain.pulled import Condition, Consistency
 from sluice.domain.secret import NO_SECRET
 from sluice.ports.source import SourceError
 from tests.contracts.moment_contract import TWICE, MomentContract
-from tests.contracts.source_contract import Consistency
 from tests.support.database_servers import DatabaseServer, give_zone, serving_mariadb
 from tests.support.source_rows import rows_of, slices_of
 
@@ -113,8 +113,8 @@ class TestMysqlSource(MomentContract):
         self.run(f"CREATE TABLE t (a INT, b INT, PRIMARY KEY (a, b)); INSERT INTO t VALUES {rows};")
         reading = self.source(["a"], ("a", "b"))
         with open_mysql(reading._connection, Path("/"), lambda: NO_SECRET, is_snapshot=True) as session:
-            where = _where(reading._behind(session, reading._describe(session), ("98", "7")))
-            (plan,) = session.fetch(f"EXPLAIN SELECT a FROM t {where} ORDER BY a, b")
+            behind = where(reading._behind(session, reading._describe(session), ("98", "7")))
+            (plan,) = session.fetch(f"EXPLAIN SELECT a FROM t {behind} ORDER BY a, b")
         assert "range" in plan
         assert "PRIMARY" in plan
         assert not any("filesort" in str(value) for value in plan)

@@ -12,11 +12,10 @@ import pytest
 from sluice.adapters.sources import copy_text
 from sluice.adapters.sources.postgresql import PostgresqlSource
 from sluice.domain.dataset import PostgresqlConnection, TableSource
-from sluice.domain.pulled import Condition
+from sluice.domain.pulled import Condition, Consistency
 from sluice.domain.secret import NO_SECRET
 from sluice.ports.source import Source
 from tests.contracts.moment_contract import MomentContract
-from tests.contracts.source_contract import Consistency
 from tests.support.database_servers import DatabaseServer, serving_postgresql
 
 pytestmark = pytest.mark.slow  # a server is started

@@ -12,10 +12,9 @@ import pytest
 from sluice.adapters.sources import sqlite as source_module
 from sluice.adapters.sources.sqlite import SqliteSource
 from sluice.domain.dataset import TableSource
-from sluice.domain.pulled import Condition
+from sluice.domain.pulled import Condition, Consistency
 from sluice.ports.source import Source
 from tests.contracts.date_contract import DateContract
-from tests.contracts.source_contract import Consistency
 
 
 class TestSqliteSource(DateContract):

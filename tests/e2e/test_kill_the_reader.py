@@ -25,8 +25,10 @@ SECRET = "a secret of the application, of 32 bytes or more"
 ROWS = 60_000
 TEXT = "x" * 400
 """Wide rows, so that there are many batches, after each of which a reader may be killed."""
-KILLS = {"key": 30, "snapshot": 3}
-"""What has to be of one moment is read from its first row each time."""
+KILLS = {"key": 30, "split": 6, "snapshot": 3}
+"""What has to be of one moment is read from its first row each time, or from that of its range of keys."""
+MOMENTS = {"split": 8, "snapshot": 1}
+"""How many a file's rows are of; by ``key`` of as many as it was killed, or fewer."""
 STILL = 3
 """Every third row stays as it is; of the others some get another key, some go, and new ones come."""
 
@@ -65,7 +67,7 @@ def writing(path: Path) -> Iterator[None]:
         thread.join()
 
 
-@pytest.fixture(params=["key", "snapshot"])
+@pytest.fixture(params=list(KILLS))
 def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServiceProcess]:
     folder = tmp_path / "definitions"
     for name in ("connections", "datasets"):
@@ -91,7 +93,8 @@ def test_every_row_that_stays_is_there_once_however_often_its_reader_is_killed(
     service: ServiceProcess, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """In one export, or in as many as it takes where a busy machine lets one be done before it was killed so often."""
-    left = KILLS[request.node.callspec.params["service"]]
+    consistency = request.node.callspec.params["service"]
+    left = KILLS[consistency]
     claims = {"sub": "ann", "tenant": "local", "exp": time.time() + 3600}
     headers = {"Authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"}
     while left:
@@ -99,11 +102,11 @@ def test_every_row_that_stays_is_there_once_however_often_its_reader_is_killed(
             address = f"{service.url}/v1/datasets/orders/exports"
             opened = httpx.post(address, json={"format": "csv"}, headers=headers, timeout=30).json()
             kills = kill_readers(service, opened["watch_url"], left)
-        check_file(opened["watch_url"], kills)
+        check_file(opened["watch_url"], kills, consistency)
         left -= kills
 
 
-def check_file(watch_url: str, kills: int) -> None:
+def check_file(watch_url: str, kills: int, consistency: str) -> None:
     content = httpx.get(f"{watch_url}/file", follow_redirects=True, timeout=60).content
     rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))[1:]
     ids = [int(row[0]) for row in rows]
@@ -113,6 +116,11 @@ def check_file(watch_url: str, kills: int) -> None:
     last = httpx.get(watch_url, timeout=30).json()
     assert last["rows_received"] == len(rows)
     assert last["attempts"] > kills
+    moments = last["read"]["moments"]
+    assert last["read"]["consistency"] == consistency
+    assert sum(moment["rows"] for moment in moments) == len(rows), "the moments that all rows were read at"
+    assert len(moments) == MOMENTS.get(consistency, len(moments)) <= last["attempts"] + 8
+    assert [moment["at"] for moment in moments] == sorted(moment["at"] for moment in moments)
 
 
 def kill_readers(service: ServiceProcess, watch_url: str, kills: int) -> int:

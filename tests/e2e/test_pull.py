@@ -60,6 +60,19 @@ def test_every_row_of_the_table_is_in_the_file_as_the_page_defines_it(folder: Pa
         assert paid == ("yes" if expected[3] else "no")
 
 
+def test_a_table_is_read_by_ranges_of_its_keys_each_of_its_own_moment(folder: Path) -> None:
+    defined = folder / "definitions/datasets/orders.yaml"
+    with closing(sqlite3.connect(folder / "definitions" / "shop.db")) as db:
+        db.executemany("INSERT INTO orders VALUES (?, ?, ?, ?, ?)", map(row, range(ROWS + 1, 20_001)))
+        db.commit()
+    made = json.loads(pull(folder, "orders", "-o", str(folder / "whole.jsonl"), "--json"))
+    defined.write_text(defined.read_text().replace("key: [id]", "key: [id], consistency: split, splits: 5"))
+    split = json.loads(pull(folder, "orders", "-o", str(folder / "split.jsonl"), "--json"))
+    assert (split["rows"], split["read_as"]) == (20_000, "orders, split of 3 moments"), "8,000 rows are one slice"
+    assert (folder / "split.jsonl").read_bytes() == (folder / "whole.jsonl").read_bytes()
+    assert made["rows"] == split["rows"]
+
+
 def test_a_workbook_has_the_columns_that_are_asked_for_in_their_order(folder: Path) -> None:
     pull(folder, "orders", "-o", str(folder / "few.xlsx"), "--columns", "amount,id")
     with closing(openpyxl.load_workbook(folder / "few.xlsx", read_only=True)) as book:

@@ -21,7 +21,7 @@ from sluice.domain.keys import TenantId
 from sluice.domain.limits import MIB
 from sluice.domain.pulled import Cursor
 from sluice.domain.user import User
-from sluice.ports.source import Slice
+from sluice.ports.source import Slices
 from tests.support.http_client import http_relay
 from tests.support.listed_source import ListedSource
 
@@ -74,10 +74,10 @@ class SlowTable(ListedSource):
         self.asked, self.may_come = threading.Semaphore(0), threading.Event()
 
     @contextmanager
-    def reading(self, after: Cursor | None = None) -> Iterator[Iterator[Slice]]:
+    def reading(self, after: Cursor | None = None, until: Cursor | None = None) -> Iterator[Slices]:
         self.asked.release()
         assert self.may_come.wait(WAIT_S)
-        with super().reading(after) as slices:
+        with super().reading(after, until) as slices:
             yield slices
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from sluice.domain.pulled import Cursor
-from sluice.ports.source import Slice
+from sluice.ports.pool import nothing
+from sluice.ports.source import Slice, Slices
 
 Row = tuple[str | None, ...]
 
@@ -21,8 +22,12 @@ class ListedSource:
     def __init__(self, rows: Sequence[Row], *, slice_rows: int = 2) -> None:
         self.rows = list(rows)
         self.slice_rows = slice_rows
-        self.fails: dict[int, BaseException] = {}
-        """By how many slices a reading has given before; each once."""
+        self.fails: dict[int | str, BaseException] = {}
+        """By how many slices a reading has given before, or ``plan``; each once."""
+        self.moment = 0.0
+        """Each reading is of the next."""
+        self.given: Callable[[], object] = nothing
+        """Called before each slice."""
         self.began_after: list[Cursor | None] = []
         self.counted: list[int] = []
         """The limits that were asked for."""
@@ -31,16 +36,26 @@ class ListedSource:
         self.counted.append(limit)
         return min(len(self.rows), limit)
 
-    @contextmanager
-    def reading(self, after: Cursor | None = None) -> Iterator[Iterator[Slice]]:
-        self.began_after.append(after)
-        yield self._slices(0 if after is None else int(after[0]))
+    def plan(self, splits: int, rows_min: int) -> tuple[Cursor, ...]:
+        del rows_min  # the rows are few
+        if "plan" in self.fails:
+            raise self.fails.pop("plan")
+        most = max(1, -(-len(self.rows) // splits))
+        return tuple((min(last, len(self.rows)),) for last in range(most, len(self.rows) + most, most))
 
-    def _slices(self, start: int) -> Iterator[Slice]:
-        for given, first in enumerate(range(start, len(self.rows) + self.slice_rows, self.slice_rows)):
+    @contextmanager
+    def reading(self, after: Cursor | None = None, until: Cursor | None = None) -> Iterator[Slices]:
+        self.began_after.append(after)
+        self.moment += 1
+        end = len(self.rows) if until is None else int(until[0])
+        yield Slices(self.moment, self._slices(0 if after is None else int(after[0]), end))
+
+    def _slices(self, start: int, end: int) -> Iterator[Slice]:
+        for given, first in enumerate(range(start, end + self.slice_rows, self.slice_rows)):
             if given in self.fails:
                 raise self.fails.pop(given)
-            part = self.rows[first : first + self.slice_rows]
+            part = self.rows[first : min(first + self.slice_rows, end)]
+            self.given()
             if not part:
                 return
             yield Slice(tuple(zip(*part, strict=True)), len(part), (first + len(part),))

@@ -31,9 +31,14 @@ EVIL_TEXTS = [
 ]
 
 
-def slices_of(source: Source, after: Cursor | None = None) -> list[Slice]:
-    """The slices behind a cursor that was stored and read back, as a reader that takes over has it."""
-    with source.reading(None if after is None else decode_cursor(encode_cursor(after))) as slices:
+def stored(cursor: Cursor | None) -> Cursor | None:
+    """As it is read back."""
+    return None if cursor is None else decode_cursor(encode_cursor(cursor))
+
+
+def slices_of(source: Source, after: Cursor | None = None, until: Cursor | None = None) -> list[Slice]:
+    """The slices from one cursor to another, both stored and read back, as a reader that takes over has them."""
+    with source.reading(stored(after), stored(until)) as slices:
         return list(slices)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 import msgspec
 
@@ -11,7 +10,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
-from sluice.domain.pulled import Pulled
+from sluice.domain.pulled import Consistency, Pulled
 from sluice.domain.schema import ColumnSpec, TableSpec
 from sluice.ports.bundle import Ports
 from sluice.tables.batch import Batch
@@ -34,6 +33,8 @@ from tests.support.simulation.oracle import Content, Rows, Violation
 from tests.support.simulation.simulation import Simulation
 
 TENANT = TenantId("acme")
+SPLITS = 3
+"""Of the table that moves."""
 PARAMS = ExportParams(
     format=ExportFormat.CSV,
     filename="orders",
@@ -69,7 +70,7 @@ class Actions:
 
         return action
 
-    def pull(self, key: str, consistency: Literal["snapshot", "key"]) -> Action:
+    def pull(self, key: str, consistency: Consistency) -> Action:
         """Open an export whose rows are those of the table that moves."""
         pulled = Pulled(
             dataset="orders",
@@ -78,6 +79,7 @@ class Actions:
             table="orders",
             key=("sequence",),
             consistency=consistency,
+            splits=SPLITS,
             columns=("sequence", "value"),
         )
         return self.open(key, params=msgspec.structs.replace(PARAMS, pulled=pulled))

@@ -6,10 +6,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from typing import TypeVar
 
 from sluice.domain.pulled import Cursor, Pulled
-from sluice.ports.source import Slice
+from sluice.ports.source import Slice, Slices
 
 T = TypeVar("T")
 Gate = Callable[[str, Callable[[], T]], T]
@@ -26,6 +27,8 @@ class MovingTable:
         self.rows |= {10 * number + 5: f"moves {number}" for number in range(STILL)}
         self.pages = 0
         self.moves = True
+        self.moments: dict[float, dict[int, str]] = {}
+        """The rows at each moment at which a reading began."""
 
     def still(self) -> list[tuple[str, str]]:
         """What every export has to have, once and in this order."""
@@ -34,10 +37,11 @@ class MovingTable:
     def become(self, other: MovingTable) -> None:
         """Go on as another would."""
         self.rows, self.pages, self.moves = dict(other.rows), other.pages, other.moves
+        self.moments.update(other.moments)
 
-    def page(self, rows: dict[int, str], after: int) -> Slice | None:
-        """The rows behind a key, at most ``PAGE_ROWS``."""
-        keys = sorted(rows)
+    def page(self, rows: dict[int, str], after: int, until: float) -> Slice | None:
+        """The rows behind a key, up to another, at most ``PAGE_ROWS``."""
+        keys = sorted(key for key in rows if key <= until)
         found = keys[bisect_right(keys, after) :][:PAGE_ROWS]
         columns = [list(map(str, found)), [rows[key] for key in found]]
         self._write()
@@ -65,15 +69,26 @@ class MovingSource:
     def count(self, limit: int) -> int:
         return min(limit, len(self._table.rows))
 
-    @contextmanager
-    def reading(self, after: Cursor | None = None) -> Iterator[Iterator[Slice]]:
-        is_snapshot = self._pulled.consistency == "snapshot"
-        rows = dict(self._table.rows) if is_snapshot else self._table.rows
-        yield self._pages(rows, int(after[0]) if after else 0)
+    def plan(self, splits: int, rows_min: int) -> tuple[Cursor, ...]:
+        del rows_min  # the rows are few
+        keys = self._gate("source.plan", lambda: sorted(self._table.rows))
+        assert isinstance(keys, list)
+        most = -(-len(keys) // splits)
+        return tuple((key,) for key in dict.fromkeys([*keys[most - 1 :: most], *keys[-1:]]))
 
-    def _pages(self, rows: dict[int, str], after: int) -> Iterator[Slice]:
+    @contextmanager
+    def reading(self, after: Cursor | None = None, until: Cursor | None = None) -> Iterator[Slices]:
+        """The moment is how many pages were read of the table before."""
+        is_snapshot = self._pulled.consistency != "key"
+        rows = dict(self._table.rows) if is_snapshot else self._table.rows
+        pages = self._pages(rows, int(after[0]) if after else 0, float(until[0]) if until else inf)
+        moment = 1.0 + self._table.pages
+        self._table.moments[moment] = dict(self._table.rows)
+        yield Slices(moment, pages)
+
+    def _pages(self, rows: dict[int, str], after: int, until: float) -> Iterator[Slice]:
         while True:
-            page = self._gate("source.read", partial(self._table.page, rows, after))
+            page = self._gate("source.read", partial(self._table.page, rows, after, until))
             if not isinstance(page, Slice):
                 return
             yield page

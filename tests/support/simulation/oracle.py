@@ -141,6 +141,8 @@ class Oracle:
         self._idle_s = idle_s
         self.checks_names = True
         self.still: list[tuple[str, str]] = []
+        self.moments: dict[float, dict[int, str]] = {}
+        """The table's rows at each moment at which a reading began."""
         """The rows of the source that no writer touches."""
         self.read_file = read_csv
         self.tasks: dict[Ref, Facts] = {}
@@ -327,6 +329,7 @@ class Oracle:
         """Each table is, for each of its sequences in order, the rows that were acknowledged or at least offered."""
         if self.facts(ref).params.get("pulled"):
             self._check_pulled(sheets[0])
+            self._check_moments(self.rows[ref], sheets[0])
             return
         row, position = self.rows[ref], [0] * len(sheets)
         source = self.facts((ref[0], self.facts(ref).params.get("source_task", ref[1])))
@@ -351,6 +354,23 @@ class Oracle:
         still = [row for row in rows if int(row[0]) % 10 == 0]
         if still != self.still:
             raise Violation(f"I2 rows of the source are missing or changed: {still}")
+
+    def _check_moments(self, row: Any, rows: Rows) -> None:
+        """The rows of each moment that the row names are those of the table at that moment, without a gap."""
+        said = [(one.read_at, one.rows) for one in row.readings.past]
+        said.append((row.read_at, len(rows) - sum(count for _, count in said)))
+        of_one_moment = row.params.pulled.consistency != "key"
+        left = list(rows)
+        for at, count in said:
+            read, left = left[:count], left[count:]
+            if not of_one_moment or not read:
+                continue
+            first, last = int(read[0][0]), int(read[-1][0])
+            then = [(str(key), text) for key, text in sorted(self.moments[at].items()) if first <= key <= last]
+            if [tuple(one) for one in read] != then:
+                raise Violation(f"I2 the rows of moment {at} were others: {then}, and not {read}")
+        if left or (row.params.pulled.consistency == "snapshot" and len(said) > 1):
+            raise Violation(f"I2 the rows are of other moments than {said}")
 
     # At the end.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef
+from sluice.domain.pulled import Consistency
 from sluice.domain.task import Task
 from tests.support.simulation.actions import TENANT, Action, Actions
 from tests.support.simulation.actors import Actor
@@ -320,7 +321,12 @@ def pulled_of_one_moment(sim: Simulation) -> TaskRef:
     return _pulled(sim, "snapshot")
 
 
-def _pulled(sim: Simulation, consistency: Literal["snapshot", "key"]) -> TaskRef:
+def pulled_by_splits(sim: Simulation) -> TaskRef:
+    """As ``pulled_by_key``; the rows of each range of keys have to be of one moment."""
+    return _pulled(sim, "split")
+
+
+def _pulled(sim: Simulation, consistency: Consistency) -> TaskRef:
     opened = sim.finish(sim.spawn("open", Actions(sim).pull(consistency, consistency)))
     sim.world.triggers.waiting.clear()
     assert isinstance(opened.result, TaskRef)
@@ -345,8 +351,10 @@ def _cancel_reading(sim: Simulation, ref: TaskRef) -> None:
 SEND = Scenario("send", nothing, _send)
 PULL_BY_KEY = Scenario("pull by key", pulled_by_key, _pull)
 PULL_OF_ONE_MOMENT = Scenario("pull of one moment", pulled_of_one_moment, _pull)
+PULL_BY_SPLITS = Scenario("pull by splits", pulled_by_splits, _pull)
 TAKE_OVER_READING = Scenario("take over reading", pulled_by_key, _take_over_reading)
 TAKE_OVER_SNAPSHOT = Scenario("take over a snapshot", pulled_of_one_moment, _take_over_reading)
+TAKE_OVER_SPLIT = Scenario("take over a split", pulled_by_splits, _take_over_reading)
 CANCEL_READING = Scenario("cancel reading", pulled_by_key, _cancel_reading, frozenset({"cancelled"}))
 COMPOSE = Scenario("compose", sealed, _compose)
 TAKE_OVER = Scenario("take over", sealed, _take_over)
@@ -369,8 +377,10 @@ SCENARIOS = (
     SEND,
     PULL_BY_KEY,
     PULL_OF_ONE_MOMENT,
+    PULL_BY_SPLITS,
     TAKE_OVER_READING,
     TAKE_OVER_SNAPSHOT,
+    TAKE_OVER_SPLIT,
     CANCEL_READING,
     COMPOSE,
     TAKE_OVER,

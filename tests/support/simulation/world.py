@@ -158,7 +158,7 @@ class World:
         self.tasks = tasks_type(self.oracle, index_lag=chance)
         self.triggers = Doorbell(chance)
         self.table = MovingTable()
-        self.oracle.still = self.table.still()
+        self.oracle.still, self.oracle.moments = self.table.still(), self.table.moments
         self.retries = True
         """Whether the stores are wrapped in what repeats idempotent calls, as in production."""
         self.full_until = 0.0

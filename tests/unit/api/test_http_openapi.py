@@ -145,7 +145,7 @@ def test_the_task_has_the_fields_it_is_specified_with(document: dict[str, Any]) 
     fields = (
         "task_id state status format filename rows_expected rows_received rows_written sheets batches progress_percent "
         "eta_seconds file_size_bytes checksum_sha256 crc64 error request_id refusal attempts attempt_error "
-        "created_at sealed_at finished_at expires_at download_path warnings"
+        "created_at sealed_at finished_at expires_at download_path warnings read"
     )
     assert document["components"]["schemas"]["TaskView"]["properties"].keys() == set(fields.split())
 

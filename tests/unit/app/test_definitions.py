@@ -72,6 +72,11 @@ def test_what_is_defined_is_found_by_name(folder: Path) -> None:
             "source.key: Expected `array` of length >= 1",
         ),
         ("datasets/orders.yaml", DATASET.replace("key: [id]", "key: [id, id]"), "source.key: id is given twice"),
+        (
+            "datasets/orders.yaml",
+            DATASET.replace("key: [id]", "key: [id], splits: 4"),
+            "source.splits: is of no use without consistency: split",
+        ),
         ("datasets/orders.yaml", DATASET.replace("[{name: id", "[{name: id}, {name: id"), "columns: id is given twice"),
         (
             "datasets/orders.yaml",

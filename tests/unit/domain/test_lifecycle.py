@@ -89,6 +89,19 @@ STEPS: dict[str, tuple[Step, tuple[State, ...]]] = {
         ),
         (State.READING,),
     ),
+    "plan_readings": (
+        lambda task: reading.plan_readings(task, [(5,), ("b", 7)], epoch=task.epoch, now=NOW, timings=TIMINGS),
+        (State.READING,),
+    ),
+    "end_reading": (
+        lambda task: reading.end_reading(
+            msgspec.structs.replace(task, batches_received=2, cursor="[4]"),
+            epoch=task.epoch,
+            now=NOW,
+            timings=TIMINGS,
+        ),
+        (State.READING,),
+    ),
     "seal_read": (
         lambda task: reading.seal_read(task, MANIFEST, SPAN, epoch=task.epoch, now=NOW, timings=TIMINGS),
         (State.READING,),

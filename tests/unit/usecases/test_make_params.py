@@ -101,6 +101,8 @@ def test_what_is_read_is_what_the_dataset_says() -> None:
         table="orders",
         key=("id",),
         consistency="key",
+        splits=8,
+        snapshot_max_s=3600,
         columns=("id", "email", "card"),
         conditions=FIXED,
         fixed=len(FIXED),

@@ -18,7 +18,7 @@ from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State
 from sluice.domain.user import User
 from sluice.ports.bundle import Ports
-from sluice.ports.source import Slice, SourceError, SourceUnavailable
+from sluice.ports.source import Slice, Slices, SourceError, SourceUnavailable
 from sluice.usecases.pulling.count_pulls import PreviewCounts
 from sluice.usecases.pulling.make_params import ChosenColumn, PullRequest
 from sluice.usecases.pulling.open_pull import Asked, Caller, facts_of, open_pull, preview_pull
@@ -48,9 +48,12 @@ class CountedTable:
             raise self.rows
         return min(self.rows, limit)
 
+    def plan(self, splits: int, rows_min: int) -> tuple[Cursor, ...]:
+        raise NotImplementedError
+
     @contextmanager
-    def reading(self, after: Cursor | None = None) -> Iterator[Iterator[Slice]]:
-        yield iter(())
+    def reading(self, after: Cursor | None = None, until: Cursor | None = None) -> Iterator[Slices]:
+        yield Slices(1, iter(()))
 
 
 def asked(
@@ -107,8 +110,8 @@ class OddTable(CountedTable):
     """Holds a text that is no UTF-8, as SQLite may."""
 
     @contextmanager
-    def reading(self, after: Cursor | None = None) -> Iterator[Iterator[Slice]]:
-        yield iter([Slice([["fine", "a\udcff"]], 2, ("2",))])
+    def reading(self, after: Cursor | None = None, until: Cursor | None = None) -> Iterator[Slices]:
+        yield Slices(1, iter([Slice([["fine", "a\udcff"]], 2, ("2",))]))
 
 
 def test_a_preview_names_the_place_of_a_text_that_is_no_utf_8() -> None:
@@ -130,8 +133,8 @@ class LongTable(CountedTable):
     """Rows whose texts take a mebibyte each."""
 
     @contextmanager
-    def reading(self, after: Cursor | None = None) -> Iterator[Iterator[Slice]]:
-        yield (self.part(number) for number in range(100))
+    def reading(self, after: Cursor | None = None, until: Cursor | None = None) -> Iterator[Slices]:
+        yield Slices(1, (self.part(number) for number in range(100)))
 
     read = 0
 

@@ -14,6 +14,7 @@ from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
+from sluice.domain.reading import moments_of
 from sluice.domain.task import State, Task
 from sluice.domain.user import User
 from sluice.ports.bundle import Ports
@@ -54,10 +55,14 @@ class World:
         assert isinstance(self.ports.journal, RecordedJournal)
         return self.ports.journal
 
-    def open(self, consistency: str = "key", *, rows_max: int = 100, **options: Any) -> TaskRef:
+    def open(
+        self, consistency: str = "key", *, rows_max: int = 100, snapshot_max_s: float = 3600, **options: Any
+    ) -> TaskRef:
+        source = {"connection": "app", "table": "orders", "key": ["id"], "snapshot_max_s": snapshot_max_s}
+        splits = {"splits": 3} if consistency == "split" else {}
         said = {
             "dataset": "orders",
-            "source": {"connection": "app", "table": "orders", "key": ["id"], "consistency": consistency},
+            "source": {**source, "consistency": consistency, **splits},
             "columns": [{"name": "id", "type": "number", "label": "Order id"}, {"name": "email", "mask": "email"}],
             "limits": {"rows": rows_max},
         }
@@ -70,6 +75,10 @@ class World:
         found = self.ports.tasks.read(ref)
         assert found is not None
         return found
+
+    def moments(self, ref: TaskRef) -> list[tuple[float, int]]:
+        """Of which readings the rows are, and how many of each: each reading is of the next moment."""
+        return moments_of(self.task(ref))
 
     def file(self, ref: TaskRef) -> list[str]:
         task = self.task(ref)
@@ -97,12 +106,12 @@ def lines(*numbers: int) -> list[str]:
     return ["Order id,email", *(f"{number},***@example.com" for number in numbers)]
 
 
-@pytest.mark.parametrize("consistency", ["key", "snapshot"])
+@pytest.mark.parametrize("consistency", ["key", "snapshot", "split"])
 def test_all_rows_are_in_the_file_in_their_order_and_masked(world: World, consistency: str) -> None:
     ref = world.open(consistency)
     assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
     assert world.file(ref) == lines(*range(1, 8))
-    assert world.source.began_after == [None]
+    assert world.source.began_after == ([None] if consistency != "split" else [None, (3,), (6,)])
     assert read_and_compose(world.ports, ref) is Outcome.DROPPED
     manifest = load_manifest(world.ports, world.task(ref))
     stored = [batch.columns[1].text for batch in read_chunks(world.ports.objects, manifest, pool=SerialPool())]
@@ -144,10 +153,10 @@ def test_a_bad_value_is_text_where_the_options_say_so(world: World) -> None:
 
 
 @pytest.mark.parametrize("slices", [0, 1, 3])
-@pytest.mark.parametrize("consistency", ["key", "snapshot"])
+@pytest.mark.parametrize("consistency", ["key", "snapshot", "split"])
 def test_a_source_that_is_away_is_tried_again(world: World, consistency: str, slices: int) -> None:
     ref = world.open(consistency)
-    world.source.fails[slices] = SourceUnavailable(DRIVER_TEXT)
+    world.source.fails[min(slices, 2) if consistency == "split" else slices] = SourceUnavailable(DRIVER_TEXT)
     assert read_source(world.ports, ref) is Outcome.RELEASED
     task = world.task(ref)
     assert (task.state, task.last_error_code) == (State.WAITING, "SOURCE_UNAVAILABLE")
@@ -233,7 +242,7 @@ def test_by_its_key_a_reading_goes_on_behind_the_last_row_that_was_stored(world:
     assert world.source.began_after == [None, (4,), (6,)]
 
 
-@pytest.mark.parametrize("consistency", ["key", "snapshot"])
+@pytest.mark.parametrize("consistency", ["key", "snapshot", "split"])
 def test_while_another_reads_there_is_nothing_to_do(world: World, consistency: str) -> None:
     ref = world.open(consistency)
     world.source.fails[1] = Killed()
@@ -248,8 +257,8 @@ def test_a_reader_that_was_taken_over_stores_nothing_more(world: World) -> None:
     taken: list[Outcome] = []
 
     class Overtaken(ListedSource):
-        def _slices(self, start: int) -> Any:
-            for given, part in enumerate(super()._slices(start)):
+        def _slices(self, start: int, end: int) -> Any:
+            for given, part in enumerate(super()._slices(start, end)):
                 if given == 1 and not taken:
                     world.let_lease_lapse()
                     taken.append(Outcome.BUSY)
@@ -267,8 +276,8 @@ def test_a_cancel_ends_the_reading(world: World, slices: int) -> None:
     ref = world.open("key")
 
     class Cancelled(ListedSource):
-        def _slices(self, start: int) -> Any:
-            for given, part in enumerate(super()._slices(start)):
+        def _slices(self, start: int, end: int) -> Any:
+            for given, part in enumerate(super()._slices(start, end)):
                 if given == slices:
                     cancel_export(world.ports, ref)
                 yield part
@@ -278,3 +287,83 @@ def test_a_cancel_ends_the_reading(world: World, slices: int) -> None:
     assert world.task(ref).state is State.CANCELLED
     (cancelled,) = world.journal.of(Event.TASK_CANCELLED)
     assert (cancelled["dataset"], cancelled["user"]) == ("orders", "ann")
+
+
+def test_a_split_that_a_reader_died_in_begins_anew_and_those_before_it_stay(world: World) -> None:
+    """By seven rows, two in a slice, in splits of three."""
+    ref = world.open("split", rows_max=7)
+    world.die_after(1, ref)
+    world.source.rows[0] = ("100", "a@example.com")
+
+    class DiesInTheSecond(ListedSource):
+        def _slices(self, start: int, end: int) -> Any:
+            if start == 3 and self.moment == 3:
+                self.fails[1] = Killed()
+            return super()._slices(start, end)
+
+    world.source = DiesInTheSecond(world.source.rows)
+    world.source.moment = 1
+    with pytest.raises(Killed):
+        read_source(world.ports, ref)
+    world.let_lease_lapse()
+    assert (world.task(ref).batches_received, world.task(ref).rows_received) == (3, 5)
+    world.source.rows[0], world.source.rows[3] = ("200", "b@example.com"), ("400", "c@example.com")
+    assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
+    numbers = [line.split(",")[0] for line in world.file(ref)[1:]]
+    assert numbers == ["100", "2", "3", "400", "5", "6", "7"]
+    assert world.moments(ref) == [(2, 3), (4, 3), (5, 1)]
+    assert (world.task(ref).result_rows, world.task(ref).batches_received) == (7, 5)
+
+
+def test_the_ranges_of_keys_are_fixed_before_the_first_row(world: World) -> None:
+    ref = world.open("split")
+    world.source.fails["plan"] = SourceUnavailable("away")
+    assert read_source(world.ports, ref) is Outcome.RELEASED
+    world.let_lease_lapse()
+    world.die_after(0, ref)
+    world.source.rows += [(str(number), "late@example.com") for number in range(8, 20)]
+    assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
+    assert len(world.file(ref)) == 1 + 7
+    assert world.source.began_after == [None, None, (3,), (6,)]
+
+
+def test_of_no_rows_the_one_reading_says_its_moment(world: World) -> None:
+    world.source.rows = []
+    ref = world.open("split")
+    assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
+    assert world.file(ref) == lines()
+    assert world.moments(ref) == [(1, 0)]
+
+
+def test_a_key_reading_says_from_which_moments_its_rows_are(world: World) -> None:
+    ref = world.open("key")
+    world.die_after(2, ref)
+    world.die_after(0, ref)
+    world.die_after(1, ref)
+    assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
+    assert world.file(ref) == lines(*range(1, 8))
+    assert world.moments(ref) == [(1, 4), (3, 2), (4, 1)]
+
+
+@pytest.mark.parametrize(
+    ("consistency", "moments"),
+    [("split", [(1, 2), (2, 1), (3, 2), (4, 1), (5, 1)]), ("key", [(1, 2), (2, 2), (3, 2), (4, 1)])],
+)
+def test_no_reading_keeps_rows_as_they_were_for_longer_than_it_may(
+    world: World, consistency: str, moments: list[tuple[float, int]]
+) -> None:
+    """A slice takes a minute and a half."""
+    ref = world.open(consistency, snapshot_max_s=60)
+    world.source.given = lambda: world.clock.advance(90)
+    assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
+    assert world.file(ref) == lines(*range(1, 8))
+    assert [moment for moment in world.moments(ref) if moment[1]] == moments
+
+
+def test_a_snapshot_that_takes_longer_than_it_may_ends_the_export_and_says_the_way_out(world: World) -> None:
+    ref = world.open("snapshot", snapshot_max_s=60)
+    world.source.given = lambda: world.clock.advance(25)
+    assert read_source(world.ports, ref) is Outcome.FAILED
+    assert world.task(ref).last_error_code == "SOURCE_INVALID"
+    assert "set consistency: split" in str(world.journal.of(Event.SYSTEM_ERROR))
+    assert world.task(ref).batches_received == 3

@@ -11,6 +11,7 @@ from msgspec import inspect
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.params import ExportParams
+from sluice.domain.pulled import Readings
 from sluice.domain.task import State, Task, TaskFields
 
 Value = str | int | float
@@ -68,8 +69,14 @@ def encode_times(times: Mapping[str, float]) -> str:
     return msgspec.json.encode(times, order="sorted").decode() if times else ""
 
 
+def encode_readings(readings: Readings) -> str:
+    """JSON; empty for a task whose rows are not read, or in one reading."""
+    return "" if readings == Readings() else msgspec.json.encode(readings).decode()
+
+
 _ENCODERS: Mapping[str, Callable[[Any], str]] = {
     "params": encode_params,
+    "readings": encode_readings,
     "sheet_rows": encode_sheet_rows,
     "renders": encode_times,
     "shared_with": encode_times,
@@ -78,6 +85,7 @@ _ENCODERS: Mapping[str, Callable[[Any], str]] = {
 """The fields of a task that are more than a text or a number."""
 
 _JSON = {
+    "readings": Readings,
     "renders": dict[str, float],
     "sheet_rows": tuple[int, ...],
     "shared_with": dict[str, float],

@@ -6,6 +6,7 @@ import msgspec
 
 from sluice.domain.errors import SluiceError
 from sluice.domain.progress import eta_s, progress_percent, rows_expected, status_of
+from sluice.domain.reading import moments_of
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import attempt_error_of, error_of, refusal_of
 from sluice.domain.timestamps import iso_time
@@ -38,6 +39,20 @@ class SheetView(msgspec.Struct, frozen=True):
 
     name: str
     rows: int | None
+
+
+class MomentView(msgspec.Struct, frozen=True):
+    """Rows that were read one after the other; ``at`` is when they were like this, by the clock of the source."""
+
+    at: str | None
+    rows: int
+
+
+class ReadView(msgspec.Struct, frozen=True):
+    """How the rows of a dataset were read. With ``snapshot`` and ``split`` those of a moment are as they were then."""
+
+    consistency: str
+    moments: list[MomentView]
 
 
 class TaskView(msgspec.Struct, frozen=True):
@@ -75,6 +90,8 @@ class TaskView(msgspec.Struct, frozen=True):
     expires_at: str | None
     download_path: str | None
     warnings: list[dict[str, object]]
+    read: ReadView | None
+    """Null for an export whose rows were sent."""
 
 
 def view_task(task: Task, now: float, *, stored: list[tuple[int, int]] | None = None) -> TaskView:
@@ -108,7 +125,15 @@ def view_task(task: Task, now: float, *, stored: list[tuple[int, int]] | None = 
         expires_at=_iso(task.expires_at),
         download_path=f"/v1/exports/{task.task_id}/file" if done else None,
         warnings=[{"kind": kind, "count": count} for kind, count in task.warnings.items()],
+        read=_view_read(task),
     )
+
+
+def _view_read(task: Task) -> ReadView | None:
+    pulled = task.params.pulled if task.params else None
+    if pulled is None:
+        return None
+    return ReadView(pulled.consistency, [MomentView(_iso(at), rows) for at, rows in moments_of(task)])
 
 
 def _view_refusal(task: Task, stored: list[tuple[int, int]] | None) -> RefusalView | None:

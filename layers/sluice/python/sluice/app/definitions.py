@@ -265,6 +265,8 @@ def _mistakes(dataset: Dataset, connections: Mapping[str, Any]) -> list[str]:
     found += [f"columns: {name} is given twice" for name in _twice(names)]
     found += [f"columns: two have the header {label!r}" for label in _twice(labels) if label not in _twice(names)]
     found += [f"source.key: {name} is given twice" for name in _twice(dataset.source.key)]
+    if dataset.source.splits is not None and dataset.source.consistency != "split":
+        found.append("source.splits: is of no use without consistency: split")
     found += [
         f"columns: {column.name} is masked, so its values are texts: type: string"
         for column in dataset.columns

@@ -10,8 +10,8 @@ from typing import Annotated, Literal, Self, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from sluice.domain.limits import DAY_S
-from sluice.domain.pulled import Mask, Value
+from sluice.domain.limits import DAY_S, HOUR_S
+from sluice.domain.pulled import Consistency, Mask, Value
 from sluice.domain.schema import ColumnSpec, ColumnType
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -102,8 +102,9 @@ class TableSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """A table, and how it is read.
 
     ``key`` names the columns that no two rows have alike, and none without a value; they give the order.
-    ``consistency`` is ``snapshot``, all rows of one moment, or ``key``: rows in the order of their keys, of as many
-    moments as it takes, where a row whose key changes meanwhile may be missing or there twice.
+    ``consistency`` is ``snapshot``, all rows of one moment; ``split``, the rows of each of several ranges of keys of
+    one moment; or ``key``, rows in the order of their keys, of as many moments as it takes. A row whose key changes
+    between moments may be missing or there twice.
     """
 
     connection: Name
@@ -111,7 +112,16 @@ class TableSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Of a server also with its schema, in MySQL its database, before the first dot, unless ``schema`` is given."""
     schema: Identifier | None = None
     key: Annotated[tuple[Identifier, ...], Meta(min_length=1, max_length=16)]
-    consistency: Literal["snapshot", "key"] = "snapshot"
+    consistency: Consistency = "snapshot"
+    splits: Annotated[int, Meta(ge=2, le=64)] | None = None
+    """Of ``split``, how many ranges at most; 8 by default."""
+    snapshot_max_s: Annotated[float, Meta(ge=1)] = HOUR_S
+    """How long the server keeps rows as they were for one reading, which keeps it from cleaning up."""
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether all rows of one reading are of one moment, also where they come page by page."""
+        return self.consistency != "key"
 
     @property
     def place(self) -> tuple[str | None, str]:

@@ -12,6 +12,8 @@ Value: TypeAlias = str | int | float
 """What a column is compared with. A text may be any value as the source writes it."""
 Cursor: TypeAlias = tuple[str | int | float | bytes, ...]
 """The values of the key's columns in the last row that was read."""
+Consistency: TypeAlias = Literal["snapshot", "split", "key"]
+"""Of how many moments the rows of a file are; ``TableSource`` says which."""
 Mask: TypeAlias = Literal["email", "phone", "name", "card", "last4", "hash"]
 """A way to write a value so that nothing is known of it which its reader may not know; ``tables/values/masks``."""
 
@@ -43,7 +45,10 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     schema: str | None = None
     """Where it does not stand in ``table``."""
     key: tuple[str, ...] = ()
-    consistency: Literal["snapshot", "key"]
+    consistency: Consistency
+    splits: int = 1
+    snapshot_max_s: float = 0
+    """As in the dataset; 0 for no bound."""
     columns: tuple[str, ...] = ()
     """Of the table, one for each column of the file."""
     conditions: tuple[Condition, ...] = ()
@@ -67,6 +72,44 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def listed(self) -> Pulled:
         """What a listing has of it: not what may be long."""
         return msgspec.structs.replace(self, key=(), columns=(), conditions=(), masks=())
+
+
+class PastReading(msgspec.Struct, frozen=True, array_like=True):
+    """A reading that is over, and its batches, which are in the file."""
+
+    read_at: float
+    """As in the task, of that reading."""
+    first_sequence: int
+    batches: int
+    rows: int
+    size: int
+
+
+class Readings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which readings of a source came before the one under way, and which are left. Cursors are encoded."""
+
+    after: str = ""
+    """Behind which key the one under way begins; empty: with the first row."""
+    bounds: tuple[str, ...] = ()
+    """The last keys of those that are left, the one under way first; none: it goes on to the last row."""
+    past: tuple[PastReading, ...] = ()
+
+    @property
+    def batches(self) -> int:
+        """Of those that are over; so ``rows`` and ``size``."""
+        return sum(one.batches for one in self.past)
+
+    @property
+    def rows(self) -> int:
+        return sum(one.rows for one in self.past)
+
+    @property
+    def size(self) -> int:
+        return sum(one.size for one in self.past)
+
+    def sequences(self) -> set[int]:
+        """The batches of those that are over."""
+        return {number for one in self.past for number in range(one.first_sequence, one.first_sequence + one.batches)}
 
 
 def encode_cursor(cursor: Cursor) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -11,8 +12,8 @@ from sluice.domain.lifecycle import Guard, Transition, content, leased, open_tas
 from sluice.domain.limits import Timings
 from sluice.domain.manifest import Manifest
 from sluice.domain.params import ExportParams
-from sluice.domain.pulled import Cursor, encode_cursor
-from sluice.domain.task import State, Task
+from sluice.domain.pulled import Cursor, PastReading, Readings, encode_cursor
+from sluice.domain.task import State, Task, TaskFields
 
 
 def open_waiting(
@@ -38,36 +39,91 @@ class Reading(NamedTuple):
     """How far it has read with this batch."""
     lease_until: float
     due_at: float
+    read_at: float = 0
+    """As in the row."""
 
     @property
     def guard(self) -> Guard:
         return Guard(state=State.READING, epoch=self.epoch)
 
+    def fields(self) -> TaskFields:
+        """What it sets, beside what every claim does."""
+        return {"cursor": self.cursor, "read_at": self.read_at, "lease_until": self.lease_until}
 
-def read_on(epoch: int, cursor: Cursor, *, now: float, timings: Timings) -> Reading:
+
+def read_on(epoch: int, cursor: Cursor, *, read_at: float = 0, now: float, timings: Timings) -> Reading:
     """Show how far a reader is, and extend its lease, with a batch."""
     lease = leased(now, timings)
-    return Reading(epoch, encode_cursor(cursor), lease["lease_until"], lease["due_at"])
+    return Reading(epoch, encode_cursor(cursor), lease["lease_until"], lease["due_at"], read_at)
+
+
+def next_sequence(task: Task) -> int:
+    """Of the next batch that is read."""
+    return task.first_sequence + task.batches_received - task.readings.batches
+
+
+def moments_of(task: Task) -> list[tuple[float, int]]:
+    """When rows were as they were read, and how many of each moment, in the order of the file."""
+    now = (task.read_at, task.rows_received - task.readings.rows)
+    return [*((one.read_at, one.rows) for one in task.readings.past), *([now] if task.read_at else [])]
+
+
+def plan_readings(task: Task, bounds: Sequence[Cursor], *, epoch: int, now: float, timings: Timings) -> Transition:
+    """Fix the last key of each reading, before the first of them."""
+    fields: TaskFields = {"readings": Readings(bounds=tuple(map(encode_cursor, bounds)))}
+    return _between_readings(task, fields, epoch=epoch, now=now, timings=timings)
 
 
 def read_anew(task: Task, *, epoch: int, now: float, timings: Timings) -> Transition:
-    """Leave out what was read, of another moment than what comes; the numbers of batches go on.
+    """Leave out what the reading under way has read, of another moment than what comes; numbers of batches go on."""
+    past = task.readings
+    fields: TaskFields = {
+        "first_sequence": next_sequence(task),
+        "cursor": "",
+        "read_at": 0,
+        "batches_received": past.batches,
+        "rows_received": past.rows,
+        "bytes_received": past.size,
+    }
+    return _between_readings(task, fields, epoch=epoch, now=now, timings=timings)
 
-    ``rev`` fences it too: a request that lands late would leave out the batches that came since.
+
+def end_reading(
+    task: Task, *, read_at: float = 0, is_at_bound: bool = False, epoch: int, now: float, timings: Timings
+) -> Transition:
+    """Keep what the reading under way has read. The next one begins behind it, at its bound or before.
+
+    ``read_at`` is of one that had no rows.
     """
-    first = task.first_sequence + task.batches_received
+    past = task.readings
+    over = PastReading(
+        task.read_at or read_at,
+        task.first_sequence,
+        task.batches_received - past.batches,
+        task.rows_received - past.rows,
+        task.bytes_received - past.size,
+    )
+    after, bounds = (past.bounds[0], past.bounds[1:]) if is_at_bound else (task.cursor or past.after, past.bounds)
+    fields: TaskFields = {
+        "first_sequence": next_sequence(task),
+        "cursor": "",
+        "read_at": 0,
+        "readings": Readings(after, bounds, (*past.past, over)),
+    }
+    return _between_readings(task, fields, epoch=epoch, now=now, timings=timings)
+
+
+def _between_readings(task: Task, fields: TaskFields, *, epoch: int, now: float, timings: Timings) -> Transition:
+    """``rev`` fences it too: a request that lands late would take the batches that came since for those before."""
+    wanted = msgspec.structs.replace(task, **fields)
     return Transition(
         guard=Guard(state=State.READING, rev=task.rev, epoch=epoch),
         target=State.READING,
-        fields={
-            "first_sequence": first,
-            "cursor": "",
-            "batches_received": 0,
-            "rows_received": 0,
-            "bytes_received": 0,
-            **leased(now, timings),
-        },
-        is_mine=lambda row: row.epoch == epoch and row.first_sequence == first and not row.cursor,
+        fields={**fields, **leased(now, timings)},
+        is_mine=lambda row: (
+            (row.epoch, row.cursor) == (epoch, "")
+            and (row.first_sequence, row.readings) == (wanted.first_sequence, wanted.readings)
+        ),
     )
 
 
@@ -79,9 +135,12 @@ class ReadSpan(NamedTuple):
 
 
 def seal_read(
-    task: Task, manifest: Manifest, span: ReadSpan, *, epoch: int, now: float, timings: Timings
+    task: Task, manifest: Manifest, span: ReadSpan, *, read_at: float = 0, epoch: int, now: float, timings: Timings
 ) -> Transition:
-    """Fix the content once the source has no more rows; composing begins with no attempt behind it."""
+    """Fix the content once the source has no more rows; composing begins with no attempt behind it.
+
+    ``read_at`` is of the last reading, which may have had none.
+    """
     fields = content(task.live_params, manifest, now=now, timings=timings)
     return Transition(
         guard=Guard(state=State.READING, epoch=epoch),
@@ -90,6 +149,7 @@ def seal_read(
             **fields,
             "read_from": span.since,
             "read_until": span.until,
+            "read_at": read_at,
             "lease_until": 0,
             "strikes": 0,
             "deaths": 0,

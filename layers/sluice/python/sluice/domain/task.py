@@ -10,6 +10,7 @@ import msgspec
 
 from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.params import ExportParams
+from sluice.domain.pulled import Readings
 from sluice.domain.timestamps import Time
 
 
@@ -57,6 +58,8 @@ class TaskFields(TypedDict, total=False):
     cursor: str
     read_from: float
     read_until: float
+    read_at: float
+    readings: Readings
     total_batches: int
     total_rows: int
     man_sha: str
@@ -168,12 +171,16 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     full_since: Time = 0
     """When an attempt first met a full disk."""
     first_sequence: int = 1
-    """Claims below it are of a reading that was begun anew; their rows are not in the file."""
+    """Of the reading of a source that is under way. Claims below it that are of no reading before are of one that was
+    begun anew; their rows are not in the file."""
     cursor: str = ""
-    """How far the rows of a source are read, as ``domain/pulled`` writes it; empty before the first."""
+    """How far that reading is, as ``domain/pulled`` writes it; empty before its first row."""
     read_from: Time = 0
     """Of a source that was read: all rows are as they were at some moment between this and ``read_until``."""
     read_until: Time = 0
+    read_at: Time = 0
+    """When rows were as it reads them, by the source's clock; set with its first batch."""
+    readings: Readings = Readings()
 
     @property
     def ref(self) -> TaskRef:

@@ -43,6 +43,22 @@ class Slice(NamedTuple):
     """Behind the last of them."""
 
 
+class Slices(Iterator[Slice]):
+    """The rows of one reading."""
+
+    def __init__(self, read_at: float, slices: Iterator[Slice]) -> None:
+        self.read_at = read_at
+        """When rows were as they are read, by the clock of the source, in Unix seconds; where they are of several
+        moments, the first."""
+        self._slices = slices
+
+    def __iter__(self) -> Slices:
+        return self
+
+    def __next__(self) -> Slice:
+        return next(self._slices)
+
+
 class Source(Protocol):
     """A table, or those of its rows that fit all of some conditions."""
 
@@ -52,9 +68,16 @@ class Source(Protocol):
         Raises ``SourceError``; ``SourceUnavailable`` also where it takes longer than ``COUNT_S``.
         """
 
-    def reading(self, after: Cursor | None = None) -> AbstractContextManager[Iterator[Slice]]:
-        """Read all rows behind ``after`` in the order of the key, each once; memory is one slice.
+    def plan(self, splits: int, rows_min: int) -> tuple[Cursor, ...]:
+        """The last keys of about equal ranges of all rows that are there, at most ``splits`` of ``rows_min`` or more.
 
+        The last one is that of the last row. It takes as long as to look at each key. Raises as ``reading``.
+        """
+
+    def reading(self, after: Cursor | None = None, until: Cursor | None = None) -> AbstractContextManager[Slices]:
+        """Read the rows behind ``after``, up to ``until`` itself, in the order of the key, each once.
+
+        Memory is one slice.
         Calls come one after the other, from any thread. A source that does not answer is given up by itself.
         Raises ``SourceError``: for a table that is not as it is defined before the first row, and while rows are read.
         """

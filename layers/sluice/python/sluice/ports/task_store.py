@@ -30,7 +30,8 @@ class ClaimedTask(NamedTuple):
 
     def valid(self) -> Iterator[Claim]:
         """Those whose rows are in the file: all, unless a reader began anew."""
-        return (claim for claim in self.claims.values() if claim.sequence >= self.task.first_sequence)
+        first, past = self.task.first_sequence, self.task.readings.sequences()
+        return (claim for claim in self.claims.values() if claim.sequence >= first or claim.sequence in past)
 
 
 class TaskPage(NamedTuple):

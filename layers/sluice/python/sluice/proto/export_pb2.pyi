@@ -276,7 +276,7 @@ class TaskStatusRequest(_message.Message):
     def __init__(self, task_id: _Optional[str] = ...) -> None: ...
 
 class TaskStatusResponse(_message.Message):
-    __slots__ = ("task_id", "status", "format", "filename", "records_processed", "progress_percent", "oss_url", "file_size_bytes", "error_message", "error_code", "start_time", "completion_time", "estimated_time_remaining", "state", "records_received", "batches_received", "checksum_sha256", "crc64", "expires_at", "warnings", "sheets", "attempts", "attempt_error_code", "attempt_error_message", "stored", "open_until", "request_id")
+    __slots__ = ("task_id", "status", "format", "filename", "records_processed", "progress_percent", "oss_url", "file_size_bytes", "error_message", "error_code", "start_time", "completion_time", "estimated_time_remaining", "state", "records_received", "batches_received", "checksum_sha256", "crc64", "expires_at", "warnings", "sheets", "attempts", "attempt_error_code", "attempt_error_message", "stored", "open_until", "request_id", "consistency", "moments")
     class WarningsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -311,6 +311,8 @@ class TaskStatusResponse(_message.Message):
     STORED_FIELD_NUMBER: _ClassVar[int]
     OPEN_UNTIL_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    CONSISTENCY_FIELD_NUMBER: _ClassVar[int]
+    MOMENTS_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     status: TaskStatus
     format: ExportFormat
@@ -338,7 +340,17 @@ class TaskStatusResponse(_message.Message):
     stored: _containers.RepeatedCompositeFieldContainer[SequenceRange]
     open_until: int
     request_id: str
-    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., format: _Optional[_Union[ExportFormat, str]] = ..., filename: _Optional[str] = ..., records_processed: _Optional[int] = ..., progress_percent: _Optional[float] = ..., oss_url: _Optional[str] = ..., file_size_bytes: _Optional[int] = ..., error_message: _Optional[str] = ..., error_code: _Optional[str] = ..., start_time: _Optional[int] = ..., completion_time: _Optional[int] = ..., estimated_time_remaining: _Optional[int] = ..., state: _Optional[str] = ..., records_received: _Optional[int] = ..., batches_received: _Optional[int] = ..., checksum_sha256: _Optional[str] = ..., crc64: _Optional[str] = ..., expires_at: _Optional[int] = ..., warnings: _Optional[_Mapping[str, int]] = ..., sheets: _Optional[_Iterable[_Union[SheetStatus, _Mapping]]] = ..., attempts: _Optional[int] = ..., attempt_error_code: _Optional[str] = ..., attempt_error_message: _Optional[str] = ..., stored: _Optional[_Iterable[_Union[SequenceRange, _Mapping]]] = ..., open_until: _Optional[int] = ..., request_id: _Optional[str] = ...) -> None: ...
+    consistency: str
+    moments: _containers.RepeatedCompositeFieldContainer[ReadMoment]
+    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[_Union[TaskStatus, str]] = ..., format: _Optional[_Union[ExportFormat, str]] = ..., filename: _Optional[str] = ..., records_processed: _Optional[int] = ..., progress_percent: _Optional[float] = ..., oss_url: _Optional[str] = ..., file_size_bytes: _Optional[int] = ..., error_message: _Optional[str] = ..., error_code: _Optional[str] = ..., start_time: _Optional[int] = ..., completion_time: _Optional[int] = ..., estimated_time_remaining: _Optional[int] = ..., state: _Optional[str] = ..., records_received: _Optional[int] = ..., batches_received: _Optional[int] = ..., checksum_sha256: _Optional[str] = ..., crc64: _Optional[str] = ..., expires_at: _Optional[int] = ..., warnings: _Optional[_Mapping[str, int]] = ..., sheets: _Optional[_Iterable[_Union[SheetStatus, _Mapping]]] = ..., attempts: _Optional[int] = ..., attempt_error_code: _Optional[str] = ..., attempt_error_message: _Optional[str] = ..., stored: _Optional[_Iterable[_Union[SequenceRange, _Mapping]]] = ..., open_until: _Optional[int] = ..., request_id: _Optional[str] = ..., consistency: _Optional[str] = ..., moments: _Optional[_Iterable[_Union[ReadMoment, _Mapping]]] = ...) -> None: ...
+
+class ReadMoment(_message.Message):
+    __slots__ = ("at", "records")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    at: float
+    records: int
+    def __init__(self, at: _Optional[float] = ..., records: _Optional[int] = ...) -> None: ...
 
 class SequenceRange(_message.Message):
     __slots__ = ("first", "last")

@@ -94,7 +94,7 @@ class MemoryTasks:
                 batches_received=task.batches_received + 1,
                 rows_received=task.rows_received + claim.rows,
                 bytes_received=task.bytes_received + claim.size,
-                **({} if reading is None else {"cursor": reading.cursor, "lease_until": reading.lease_until}),
+                **({} if reading is None else reading.fields()),
             )
             return True
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
 from itertools import chain
-from pathlib import Path
+from typing import Literal
 
 from sluice.adapters.sources.mysql_catalog import MysqlColumn, MysqlTable, describe_mysql_table
 from sluice.adapters.sources.mysql_literals import typed_literal
 from sluice.adapters.sources.mysql_places import DATES, place_of, range_of
 from sluice.adapters.sources.mysql_session import MysqlSession, Row, open_mysql
+from sluice.adapters.sources.server_source import Query, ServerSource, where
 from sluice.adapters.sources.typed_values import bound_of, check_bound, no_dates, typed
-from sluice.domain.dataset import MysqlConnection, TableSource
+from sluice.domain.dataset import MysqlConnection
 from sluice.domain.limits import MIB
 from sluice.domain.pulled import Condition, Cursor
-from sluice.domain.secret import Secret
-from sluice.ports.source import COUNT_S, Slice, SourceError
+from sluice.ports.source import Slice, SourceError
 
 SLICE_ROWS = 8_000
 SLICE_BYTES = 2 * MIB
@@ -25,7 +26,7 @@ SLICE_BYTES = 2 * MIB
 _FETCHED_ROWS_MAX = 1_000
 
 
-class MysqlSource:
+class MysqlSource(ServerSource[MysqlConnection, MysqlSession, MysqlTable]):
     """Implements ``Source`` by one connection, in a transaction that only reads.
 
     Values are as the server writes them: dates that are none stay texts, a
@@ -33,101 +34,74 @@ class MysqlSource:
     are compared by their bytes, whatever their collation takes for equal.
     """
 
-    def __init__(
-        self,
-        connection: MysqlConnection,
-        source: TableSource,
-        columns: Sequence[str],
-        conditions: Sequence[Condition] = (),
-        *,
-        password: Callable[[], Secret],
-        folder: Path,
-    ) -> None:
-        self._connection = connection
-        self._source = source
-        self._columns = tuple(columns)
-        self._conditions = tuple(conditions)
-        self._password = password
-        self._folder = folder
+    def _session(self, connection: MysqlConnection, *, is_snapshot: bool) -> AbstractContextManager[MysqlSession]:
+        return open_mysql(connection, self._folder, self._password, is_snapshot=is_snapshot)
 
-    def count(self, limit: int) -> int:
-        """As the port says; of the rows that are there at this moment."""
-        brief = self._connection.within(COUNT_S)
-        with open_mysql(brief, self._folder, self._password, is_snapshot=False) as session:
-            table = self._describe(session)
-            where = _where(self._fits(table))
-            query = f"SELECT COUNT(*) FROM (SELECT 1 FROM {table.name} AS t {where} LIMIT {int(limit)}) AS found"  # noqa: S608  # names and values in quotes
-            return int(str(session.fetch(query)[0][0]))
+    def _now(self, session: MysqlSession) -> float:
+        (text,) = session.fetch("SELECT UTC_TIMESTAMP(6)")[0]
+        return datetime.fromisoformat(f"{text}+00:00").timestamp()
 
-    @contextmanager
-    def reading(self, after: Cursor | None = None) -> Iterator[Iterator[Slice]]:
-        """As the port says. The server is read no faster than slices are taken, and writers go on.
-
-        By ``key`` too all rows of one reading are of one moment; each begins behind its cursor at another.
-        """
-        is_snapshot = self._source.consistency == "snapshot"
-        with ExitStack() as stack:
-            opened = open_mysql(self._connection, self._folder, self._password, is_snapshot=is_snapshot)
-            session = stack.enter_context(opened)
-            table = self._describe(session)
-            clauses = [*self._fits(table), *self._behind(session, table, after)]
-            yield stack.enter_context(closing(self._slices(session, table, clauses)))
-
-    @property
-    def _place(self) -> str:
-        return f"table {self._source.table} of {self._connection.name}"
+    def _number(self, session: MysqlSession, query: str) -> int:
+        return int(str(session.fetch(query)[0][0]))
 
     def _describe(self, session: MysqlSession) -> MysqlTable:
-        compared = [condition.column for condition in self._conditions]
-        return describe_mysql_table(session, self._source, self._place, [*self._columns, *compared])
+        return describe_mysql_table(session, self._source, self._place, self._compared)
 
-    def _fits(self, table: MysqlTable) -> list[str]:
-        """What rows must be like, as SQL. Raises ``ConditionError`` for a value that is none of the column's type."""
+    def _fits(self, session: MysqlSession, table: MysqlTable) -> list[str]:
+        del session  # no value is tried
         return [_fit(self._place, table.columns[condition.column], condition) for condition in self._conditions]
 
     def _behind(self, session: MysqlSession, table: MysqlTable, after: Cursor | None) -> list[str]:
-        """The rows behind ``after``, written out: MySQL looks for whole rows, ``(a, b) > (1, 2)``, in no index."""
-        if after is None:
+        return self._compare(session, table, ">", after)
+
+    def _up_to(self, session: MysqlSession, table: MysqlTable, until: Cursor | None) -> list[str]:
+        return self._compare(session, table, "<", until)
+
+    def _compare(
+        self, session: MysqlSession, table: MysqlTable, test: Literal["<", ">"], cursor: Cursor | None
+    ) -> list[str]:
+        """By whole keys, written out: MySQL looks for whole rows, ``(a, b) > (1, 2)``, in no index."""
+        if cursor is None:
             return []
         key = [table.columns[name] for name in self._source.key]
-        texts = [value for value in after if isinstance(value, str)]
         try:
-            values = [place_of(session, column, text) for column, text in zip(key, texts, strict=True)]
+            texts = self._key_texts(cursor)
+            places = [place_of(session, column, text) for column, text in zip(key, texts, strict=True)]
         except ValueError as error:
             raise SourceError(f"{self._place} is read on behind a key that is not one of its own") from error
-        behind = ""
-        for place in reversed(values):
-            more = f"{place.compared} > {place.value}"
-            behind = f"({more} OR ({place.compared} = {place.value} AND {behind}))" if behind else more
+        clause = ""
+        for place in reversed(places):
+            # The last column decides for a key that is equal so far: below a bound with the bound itself.
+            last = f"{place.compared} {test}{'=' if test == '<' and not clause else ''} {place.value}"
+            clause = f"({last} OR ({place.compared} = {place.value} AND {clause}))" if clause else last
         # The first part alone bounds the range of an index.
-        return [values[0].bound, behind]
+        return [places[0].begin if test == ">" else places[0].end, clause]
 
-    def _slices(self, session: MysqlSession, table: MysqlTable, clauses: Sequence[str]) -> Generator[Slice, None, None]:
+    def _slices(self, session: MysqlSession, table: MysqlTable, query: Query) -> Generator[Slice, None, None]:
         key = [table.columns[name] for name in self._source.key]
-        chosen = [*(table.columns[name] for name in self._columns), *key]
+        chosen = [*(table.columns[name] for name in query.columns), *key]
         fetched = max(1, min(_FETCHED_ROWS_MAX, SLICE_BYTES // sum(column.bytes_max for column in chosen)))
         ordered = ", ".join(column.compared for column in key)
-        wanted, placed = [column.shown for column in chosen[: len(self._columns)]], [column.placed for column in key]
-        query = f"SELECT {', '.join(wanted + placed)} FROM {table.name} AS t {_where(clauses)} ORDER BY {ordered}"  # noqa: S608  # names and values in quotes
+        shown = ", ".join([*(column.shown for column in chosen[: -len(key)]), *(column.placed for column in key)])
+        selected = f"SELECT {shown} FROM {table.name} AS t {where(query.clauses)} ORDER BY {ordered}{query.ending}"  # noqa: S608  # names and values in quotes
         rows: list[Row] = []
         size = 0
-        with session.rows(query) as fetch:
+        with session.rows(selected) as fetch:
             while more := fetch(min(fetched, SLICE_ROWS - len(rows))):
                 rows += more
                 size += sum(map(len, filter(None, chain.from_iterable(more))))
                 if len(rows) >= SLICE_ROWS or size >= SLICE_BYTES:
-                    yield self._slice(chosen, rows)
+                    yield self._slice(chosen, len(query.columns), rows)
                     rows, size = [], 0
         if rows:
-            yield self._slice(chosen, rows)
+            yield self._slice(chosen, len(query.columns), rows)
 
-    def _slice(self, chosen: Sequence[MysqlColumn], rows: Sequence[Row]) -> Slice:
-        width = len(self._columns)
+    def _slice(self, chosen: Sequence[MysqlColumn], width: int, rows: Sequence[Row]) -> Slice:
         columns = list(zip(*rows, strict=True))
         last = [_cells(column, values[-1:])[0] for column, values in zip(chosen, columns, strict=True)]
         cursor = tuple(cell for cell in last[width:] if cell is not None)
-        if len(cursor) < len(chosen) - width:  # in a row that came after the check
-            raise SourceError(f"{self._place} has a row without a value in its key {', '.join(self._source.key)}")
+        if len(cursor) < len(chosen) - width:
+            raise self._without_key()
         shown = zip(chosen[:width], columns[:width], strict=True)
         return Slice([_cells(column, values) for column, values in shown], len(rows), cursor)
 
@@ -162,7 +136,3 @@ def _cells(column: MysqlColumn, values: Sequence[bytes | None]) -> list[str | No
         return [None if value is None else value.decode() for value in values]
     except UnicodeDecodeError:
         return [None if value is None else value.decode("utf-8", "surrogateescape") for value in values]
-
-
-def _where(clauses: Sequence[str]) -> str:
-    return f"WHERE {' AND '.join(clauses)}" if clauses else ""

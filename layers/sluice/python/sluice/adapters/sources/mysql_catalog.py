@@ -106,7 +106,7 @@ def describe_mysql_table(session: MysqlSession, source: TableSource, place: str,
     kind, engine = (str(value) for value in found[0])
     if kind not in {"BASE TABLE", "SYSTEM VERSIONED"}:
         raise SourceError(f"{place} is a {kind.lower()}: only tables have keys")
-    if source.consistency == "snapshot" and engine.lower() != "innodb":
+    if source.is_snapshot and engine.lower() != "innodb":
         raise SourceError(f"{place} is kept by {engine}, which knows no snapshots: set consistency: key in the dataset")
     columns = {column.name: column for column in _columns(session, which)}
     if missing := [name for name in (*names, *source.key) if name not in columns]:

@@ -21,6 +21,8 @@ _NEAR_FROM, _NEAR_UNTIL = "1970-01-03", "2200-01-01"
 """No TIMESTAMP is out of them."""
 _ZONE_CHANGES_BY_S = 2 * DAY_S
 """More than a clock was ever put back by."""
+_LAST_S = 2**31 - 1 - 2 * _ZONE_CHANGES_BY_S
+"""Of times behind it not every server knows one a little later."""
 _CLOCK_CHANGES_S = [minutes * 60 for minutes in range(-180, 181, 15) if minutes]
 
 
@@ -49,8 +51,10 @@ class KeyPlace(NamedTuple):
     compared: str
     """What of the column is compared with it."""
     value: str
-    bound: str
+    begin: str
     """True for all rows that are not before it; an index may use it."""
+    end: str
+    """The same for all that are not behind it."""
 
 
 def place_of(session: MysqlSession, column: MysqlColumn, text: str) -> KeyPlace:
@@ -61,12 +65,13 @@ def place_of(session: MysqlSession, column: MysqlColumn, text: str) -> KeyPlace:
     """
     if column.kind != "timestamp":
         value = column.literal(text)
-        return KeyPlace(column.compared, value, f"{column.compared} >= {value}")
+        return KeyPlace(column.compared, value, f"{column.compared} >= {value}", f"{column.compared} <= {value}")
     seconds = text if _SECONDS.fullmatch(text) else _seconds_of(session, column, text)
-    # An index is searched by what the clock shows, which goes back at times, so it begins earlier.
-    begin = int(Decimal(seconds)) - _ZONE_CHANGES_BY_S
-    bound = f"{column.raw} >= FROM_UNIXTIME({begin})" if begin > _ZONE_CHANGES_BY_S else "TRUE"
-    return KeyPlace(column.placed, seconds, bound)
+    # An index is searched by what the clock shows, which goes back at times, so it begins earlier, and ends later.
+    at = int(Decimal(seconds))
+    begin = f"{column.raw} >= FROM_UNIXTIME({at - _ZONE_CHANGES_BY_S})" if at > 2 * _ZONE_CHANGES_BY_S else "TRUE"
+    end = f"{column.raw} <= FROM_UNIXTIME({at + _ZONE_CHANGES_BY_S})" if at < _LAST_S else "TRUE"
+    return KeyPlace(column.placed, seconds, begin, end)
 
 
 def _seconds_of(session: MysqlSession, column: MysqlColumn, text: str) -> str:

@@ -13,12 +13,13 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
+from sluice.adapters.sources.bounds import find_bounds
 from sluice.adapters.sources.sqlite_values import SqliteColumn, Stored, meant_by
 from sluice.adapters.sources.typed_values import bound_of, check_bound, no_dates, texts_within, typed
 from sluice.domain.dataset import TableSource
-from sluice.domain.limits import MIB
+from sluice.domain.limits import DAY_S, MIB
 from sluice.domain.pulled import Condition, Cursor, Value
-from sluice.ports.source import COUNT_S, ConditionError, Slice, SourceError, SourceUnavailable
+from sluice.ports.source import COUNT_S, ConditionError, Slice, Slices, SourceError, SourceUnavailable
 
 PAGE_ROWS = 8_000
 SLICE_BYTES = 2 * MIB
@@ -26,6 +27,8 @@ SLICE_BYTES = 2 * MIB
 BUSY_TIMEOUT_S = 30
 """How long a writer that has the whole file is waited for."""
 _DATED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])")
+_EPOCH = 2_440_587.5
+"""The beginning of Unix time, in days of SQLite."""
 _GIVEN = "sluice_given_"
 """Begins the names of tables in memory with what columns are compared with."""
 _CHAR_BYTES_MAX = 4
@@ -126,6 +129,22 @@ class SqliteSource:
             )
         return clauses, values
 
+    def plan(self, splits: int, rows_min: int) -> tuple[Cursor, ...]:
+        """As the port says; of one moment."""
+        fits, values = self._fits()
+        with self._named(), closing(self._open()) as db:
+            db.execute("BEGIN")
+            self._check(db)
+            collates = _collates(db, self._source.table)
+
+            def key_behind(after: Cursor | None, rows: int) -> Cursor:
+                query = self._query((), is_first=after is None, is_last=True, collates=collates)
+                found = db.execute(f"{query} OFFSET ?", (*values, *(after or ()), 1, rows - 1)).fetchone()
+                return self._cursor(found)
+
+            count = _one(db, f"SELECT count(*) FROM {self._table} AS t {_where(fits)}", values)  # noqa: S608  # names in quotes
+            return find_bounds(count, splits, rows_min, key_behind)
+
     def _give(self, db: sqlite3.Connection, columns: Mapping[str, SqliteColumn]) -> None:
         """Put what columns are compared with where queries find it. Raises ``ConditionError``."""
         for number, condition in enumerate(self._conditions):
@@ -165,15 +184,17 @@ class SqliteSource:
         return db.execute(query).fetchone() is not None
 
     @contextmanager
-    def reading(self, after: Cursor | None = None) -> Iterator[Iterator[Slice]]:
+    def reading(self, after: Cursor | None = None, until: Cursor | None = None) -> Iterator[Slices]:
         """As the port says. In a snapshot the file's writers go on, since it must be in WAL mode for one."""
         with ExitStack() as stack:
             with self._named():
                 db = stack.enter_context(closing(self._open()))
-                if self._source.consistency == "snapshot":
+                if self._source.is_snapshot:
                     db.execute("BEGIN")
+                # The schema is a table, so that a snapshot is fixed before the clock is read.
+                read_at = _one(db, "SELECT (julianday('now') - ?) * ?, (SELECT 1 FROM sqlite_schema)", (_EPOCH, DAY_S))
                 self._check(db)
-            yield self._slices(db, after)
+            yield Slices(read_at, self._slices(db, after, until))
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -214,7 +235,7 @@ class SqliteSource:
     def _check(self, db: sqlite3.Connection) -> None:
         """Raise ``SourceError`` for a table that cannot be read whole and each row once, as it is defined."""
         table, key = self._source.table, self._source.key
-        if self._source.consistency == "snapshot" and _one(db, "PRAGMA journal_mode") != "wal":
+        if self._source.is_snapshot and _one(db, "PRAGMA journal_mode") != "wal":
             raise SourceError(
                 f"{self._path.name} is not in WAL mode, so that reading it at one moment would keep its writers "
                 "waiting: set PRAGMA journal_mode=WAL once, or consistency: key in the dataset"
@@ -237,12 +258,13 @@ class SqliteSource:
             raise SourceError(f"{self._place} has a row without a value in its key {', '.join(key)}")
         self._give(db, {column.name: column for column in found})
 
-    def _slices(self, db: sqlite3.Connection, after: Cursor | None) -> Iterator[Slice]:
+    def _slices(self, db: sqlite3.Connection, after: Cursor | None, until: Cursor | None) -> Iterator[Slice]:
         is_last = False
         while not is_last:
             with self._named():
-                query = self.page_query(is_first=after is None, collates=_collates(db, self._source.table))
-                page = db.execute(query, (*self._fits()[1], *(after or ()), PAGE_ROWS))
+                collates = _collates(db, self._source.table)
+                query = self.page_query(is_first=after is None, is_last=until is None, collates=collates)
+                page = db.execute(query, (*self._fits()[1], *(after or ()), *(until or ()), PAGE_ROWS))
             count, size = 0, 0
             rows: list[tuple[Any, ...]] = []
             while row := self._next_row(page):
@@ -260,25 +282,34 @@ class SqliteSource:
     def _slice(self, rows: Sequence[tuple[Any, ...]]) -> Slice:
         width = len(self._columns)
         columns, cursor = list(zip(*rows, strict=True))[:width], rows[-1][width:]
-        if not all(isinstance(value, str | int | float | bytes) and _is_text(value) for value in cursor):
+        return Slice([_texts(values) for values in columns], len(rows), self._cursor(cursor))
+
+    def _cursor(self, key: tuple[Any, ...]) -> Cursor:
+        if not all(isinstance(value, str | int | float | bytes) and _is_text(value) for value in key):
             raise SourceError(f"{self._place} has a key that is not UTF-8: no reading could go on behind it")
-        return Slice([_texts(values) for values in columns], len(rows), cursor)
+        return key
 
     def _next_row(self, page: sqlite3.Cursor) -> tuple[Any, ...] | None:
         with self._named():
             row: tuple[Any, ...] | None = page.fetchone()
             return row
 
-    def page_query(self, *, is_first: bool, collates: bool = True) -> str:
+    def page_query(self, *, is_first: bool, is_last: bool = True, collates: bool = True) -> str:
         """The query of a page. Names stand behind ``t.``: alone in quotes, SQLite takes one that is none for a text.
 
-        ``collates``: the table declares orders of its own, beside which an index finds the place of fewer keys.
+        ``is_last``: up to the last row. ``collates``: the table declares orders of its own, beside which an index finds
+        the place of fewer keys.
         """
+        return self._query(self._columns, is_first=is_first, is_last=is_last, collates=collates)
+
+    def _query(self, columns: Sequence[str], *, is_first: bool, is_last: bool, collates: bool) -> str:
         key = [f"t.{_quoted(name)}{' COLLATE BINARY' if collates else ''}" for name in self._source.key]
         fits = self._fits()[0]
         if not is_first:
             fits.append(f"({', '.join(key)}) > ({', '.join('?' * len(key))})")
-        chosen = ", ".join(f"t.{_quoted(name)}" for name in (*self._columns, *self._source.key))
+        if not is_last:
+            fits.append(f"({', '.join(key)}) <= ({', '.join('?' * len(key))})")
+        chosen = ", ".join(f"t.{_quoted(name)}" for name in (*columns, *self._source.key))
         return f"SELECT {chosen} FROM {self._table} AS t {_where(fits)} ORDER BY {', '.join(key)} LIMIT ?"  # noqa: S608  # names in quotes
 
 

@@ -90,7 +90,9 @@ UPDATE tasks SET last_batch_at = ?, due_at = ?, batches_received = batches_recei
 {_OF_TASK} {{guard}} AND NOT EXISTS (SELECT 1 FROM claims {_OF_TASK} AND sequence = ?)
 """
 _COUNT_SENT = _COUNT_BATCH.format(also="", guard="AND state = 'open'")
-_COUNT_READ = _COUNT_BATCH.format(also=", cursor = ?, lease_until = ?", guard="AND state = 'reading' AND epoch = ?")
+_COUNT_READ = _COUNT_BATCH.format(
+    also=", cursor = ?, read_at = ?, lease_until = ?", guard="AND state = 'reading' AND epoch = ?"
+)
 _ADD_CLAIM = f"INSERT INTO claims (tenant, task_id, {_CLAIM}) VALUES (?, ?, {_marks(Claim)})"
 _LOG = f"INSERT OR REPLACE INTO attempts (tenant, task_id, {_ATTEMPT}) VALUES (?, ?, {_marks(Attempt)})"
 
@@ -250,8 +252,7 @@ class SqliteTasks:
 
     def claim(self, ref: TaskRef, claim: Claim, *, at: float, due_at: float, reading: Reading | None = None) -> bool:
         query = _COUNT_SENT if reading is None else _COUNT_READ
-        read_on = () if reading is None else (reading.cursor, reading.lease_until)
-        guard = ref if reading is None else (*ref, reading.epoch)
+        read_on, guard = ((), ref) if reading is None else (reading.fields().values(), (*ref, reading.epoch))
         values = (at, due_at, claim.rows, claim.size, *read_on, *guard, *ref, claim.sequence)
         with self._connections.writing() as db:
             if db.execute(query, values).rowcount == 0:

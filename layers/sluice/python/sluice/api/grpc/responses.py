@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from sluice.api.grpc.requests import WIRE_FORMATS
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.progress import Status, eta_s, progress_percent, status_of
+from sluice.domain.reading import moments_of
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import attempt_error_of, error_of, refusal_of
 from sluice.proto import export_pb2 as pb
@@ -113,6 +114,8 @@ def status_response(
         expires_at=int(task.expires_at),
         warnings=task.warnings,
         sheets=[pb.SheetStatus(name=name, records=rows) for name, rows in task.rows_by_sheet().items()],
+        consistency=params.pulled.consistency if params and params.pulled else "",
+        moments=[pb.ReadMoment(at=at, records=rows) for at, rows in moments_of(task)],
     )
 
 

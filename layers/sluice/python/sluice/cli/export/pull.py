@@ -20,11 +20,13 @@ from sluice.cli.formatting import json_of, say
 from sluice.cli.user_options import OPERATOR, Attributes, Permissions, UserName, read_user
 from sluice.domain.limits import Limits
 from sluice.domain.params import ExportParams
-from sluice.ports.source import Source
+from sluice.domain.pulled import Pulled
+from sluice.ports.source import Slice, Source
 from sluice.tables.batch import Batch
 from sluice.tables.readers.batching import TableBatch
 from sluice.tables.values.masks import Mask, find_masks, masked
 from sluice.usecases.pulling.make_params import ChosenColumn, PullRequest, make_params
+from sluice.usecases.pulling.read_source import SPLIT_ROWS_MIN
 
 Columns = Annotated[
     str | None, typer.Option(metavar="NAME,…", help="Which of the dataset's columns, in this order; all by default.")
@@ -68,9 +70,10 @@ def pull(
     assert pulled is not None  # as it was made
     params = msgspec.structs.replace(params, pulled=msgspec.structs.replace(pulled, is_sent=True))
     with shown_progress() as progress:
-        table = PulledTable(found.open_pulled(pulled), find_masks(pulled.masks, find_key))
+        table = PulledTable(found.open_pulled(pulled), pulled, find_masks(pulled.masks, find_key))
         exported = export_locally(table, params, output=target, progress=progress)
-    exported = exported._replace(read_as=f"{name}, {dataset.source.consistency}", types=types_of(params))
+    read_as = f"{name}, {pulled.consistency}" + (f" of {len(table.read_at)} moments" if len(table.read_at) > 1 else "")
+    exported = exported._replace(read_as=read_as, types=types_of(params))
     say(json_of(exported._asdict()) if as_json else summary(exported))
 
 
@@ -79,9 +82,12 @@ class PulledTable:
 
     size = None
 
-    def __init__(self, source: Source, masks: Sequence[Mask | None] = ()) -> None:
+    def __init__(self, source: Source, pulled: Pulled, masks: Sequence[Mask | None] = ()) -> None:
         self._source = source
+        self._pulled = pulled
         self._masks = masks
+        self.read_at: list[float] = []
+        """The moment of each reading, once its first rows are asked for."""
 
     def position(self) -> int:
         return 0
@@ -89,6 +95,16 @@ class PulledTable:
     def batches(self, params: ExportParams, limits: Limits) -> Iterator[TableBatch]:
         """A batch for each slice: what is in a file does not depend on where its rows are cut."""
         del params, limits
-        with self._source.reading() as slices:
-            for part in slices:
-                yield TableBatch(Batch.of_columns(masked(part.columns, self._masks), part.rows))
+        for part in self._slices():
+            yield TableBatch(Batch.of_columns(masked(part.columns, self._masks), part.rows))
+
+    def _slices(self) -> Iterator[Slice]:
+        """All rows, one reading after the other."""
+        is_split = self._pulled.consistency == "split"
+        bounds = self._source.plan(self._pulled.splits, SPLIT_ROWS_MIN) if is_split else ()
+        after = None
+        for until in bounds or (None,):
+            with self._source.reading(after, until) as slices:
+                self.read_at.append(slices.read_at)
+                yield from slices
+            after = until

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sluice import __version__
 from sluice.domain.manifest import Manifest
 from sluice.domain.params import ExportParams
-from sluice.domain.pulled import Condition, Pulled
+from sluice.domain.pulled import Condition, Consistency, Pulled
 from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import Task
 from sluice.domain.timestamps import iso_time
@@ -15,6 +15,11 @@ from sluice.tables.file_plan import AboutLine
 from sluice.tables.formats import WRITER_VERSION, filename_of
 from sluice.tables.values.masks import HASHED
 
+_MOMENTS: dict[Consistency, str] = {
+    "snapshot": "all of one moment",
+    "split": "each range of keys of one moment, in the order of the key",
+    "key": "of several moments, in the order of the key",
+}
 VALUES_SHOWN = 20
 """Of one condition; of more only their number and the first ones are said."""
 
@@ -80,8 +85,7 @@ def _moment(task: Task) -> AboutLine:
     span = f"between {iso_time(since)} and {iso_time(until or task.sealed_at)}"
     if pulled is None:
         return AboutLine("Rows sent", "", span)
-    moments = "all of one moment" if pulled.consistency == "snapshot" else "of several moments, in the order of the key"
-    return AboutLine("Rows read", moments, span)
+    return AboutLine("Rows read", _MOMENTS[pulled.consistency], span)
 
 
 def _column(column: ColumnSpec, pulled: Pulled | None, index: int) -> str:

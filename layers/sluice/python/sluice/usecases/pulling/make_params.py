@@ -24,6 +24,9 @@ TEXT_MAX = 1_000
 VALUES_MAX = 30_000
 """Values of all conditions of an export; SQLite takes 32,766 of one statement, PostgreSQL 65,535."""
 
+SPLITS = 8
+"""How many ranges of keys a table is read by, where its dataset does not say it."""
+
 
 class ChosenColumn(msgspec.Struct, frozen=True):
     """A column that is asked for, perhaps under another header."""
@@ -75,6 +78,8 @@ def make_params(dataset: Dataset, user: User, request: PullRequest) -> ExportPar
         schema=dataset.source.schema,
         key=dataset.source.key,
         consistency=dataset.source.consistency,
+        splits=dataset.source.splits or SPLITS,
+        snapshot_max_s=float(dataset.source.snapshot_max_s),
         columns=tuple(column.name for column in columns),
         conditions=conditions,
         fixed=len(fixed),

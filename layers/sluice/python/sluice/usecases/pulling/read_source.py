@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from itertools import repeat
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from sluice.domain.attempts import PULL, PullProgress, has_attempts_left, is_leased
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskRef, chunk_key
+from sluice.domain.lifecycle import Transition
 from sluice.domain.manifest import Claim, Manifest
-from sluice.domain.pulled import Cursor, Pulled, decode_cursor
-from sluice.domain.reading import ReadSpan, read_anew, read_on, seal_read
+from sluice.domain.pulled import Pulled, Readings, decode_cursor, encode_cursor
+from sluice.domain.reading import ReadSpan, end_reading, next_sequence, plan_readings, read_anew, read_on, seal_read
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.retry import settle
-from sluice.ports.source import Slice, Source
+from sluice.ports.source import Slice, Slices, Source, SourceError
 from sluice.tables.batch import Batch
 from sluice.tables.formats import FORMATS
 from sluice.tables.readers.batching import located
-from sluice.tables.values.masks import find_masks, masked
+from sluice.tables.values.masks import Mask, find_masks, masked
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.composing.compose_export import compose_export
 from sluice.usecases.lease import (
@@ -43,7 +44,11 @@ from sluice.usecases.sending.put_batch import check_sequence, checked_chunk
 TRANSIENT_CODES = frozenset({ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.STORE_UNAVAILABLE})
 """Codes that another attempt may not meet."""
 
+SPLIT_ROWS_MIN = 8_000
+"""Fewer rows are not read as a range of their own: they are one slice."""
+
 PullLease = Lease[PullProgress]
+Done = TypeVar("Done")
 
 
 def read_source(ports: Ports, ref: TaskRef, *, owner: str = "") -> Outcome:
@@ -96,30 +101,32 @@ class _Read(NamedTuple):
 
     manifest: Manifest
     span: ReadSpan
+    read_at: float
+    """Of the last reading."""
 
 
 def _read_all(ports: Ports, lease: PullLease) -> _Read:
-    """Store what is left of the source."""
+    """Store what is left of the source, one reading after the other; gives the list of all batches."""
     task = find_task(ports, lease.ref)
     if task.epoch != lease.epoch:
         raise Fenced
     pulled = _pulled_of(task)
-    if pulled.consistency == "snapshot" and task.batches_received:
-        step = read_anew(task, epoch=lease.epoch, now=ports.clock.now(), timings=ports.timings)
-        if not apply_transition(ports, task.ref, step):
-            raise Fenced
-        task = find_task(ports, lease.ref)
-    sequence, rows = task.first_sequence + task.batches_received, task.rows_received
-    is_snapshot, first_at, began_at = pulled.consistency == "snapshot", 0.0, ports.clock.now()
+    began_at = ports.clock.now()
+    if task.batches_received > task.readings.batches:
+        task = _between(ports, lease, end_reading if pulled.consistency == "key" else read_anew, task)
     with source_errors(ports, pulled):
         source = ports.open_source(pulled)
         masks = find_masks(pulled.masks, ports.find_key)
-        with closing(_slices(ports, lease, source, decode_cursor(task.cursor))) as slices:
-            for read in slices:
-                first_at = first_at or ports.clock.now()
-                part = read._replace(columns=masked(read.columns, masks))
-                _store(ports, lease, task, part, sequence=sequence, rows_before=rows)
-                sequence, rows = sequence + 1, rows + part.rows
+        if pulled.consistency == "split" and task.readings == Readings():
+            bounds = _called(ports, lease, partial(source.plan, pulled.splits, SPLIT_ROWS_MIN))
+            task = _between(ports, lease, partial(plan_readings, bounds=bounds), task)
+        while True:
+            reading = _Reading(ports, lease, source, task)
+            is_whole = _read_one(ports, lease, task, reading, masks)
+            if is_whole and len(task.readings.bounds) <= 1:
+                break
+            step = partial(end_reading, read_at=reading.read_at, is_at_bound=is_whole)
+            task = _between(ports, lease, step, find_task(ports, lease.ref))
     claimed = ports.tasks.read_claims(lease.ref)
     if claimed is None:
         raise Fenced
@@ -127,8 +134,42 @@ def _read_all(ports: Ports, lease: PullLease) -> _Read:
     FORMATS[task.live_params.format].check_rows(task.live_params, (manifest.rows,), ports.limits)
     now = ports.clock.now()
     # All rows of one moment, which is over when the first are there; or of each moment from the first attempt on.
-    span = ReadSpan(began_at, first_at or now) if is_snapshot else ReadSpan(task.started_at, now)
-    return _Read(manifest, span)
+    is_snapshot = pulled.consistency == "snapshot"
+    span = ReadSpan(began_at, reading.first_at or now) if is_snapshot else ReadSpan(task.started_at, now)
+    return _Read(manifest, span, reading.read_at)
+
+
+def _between(ports: Ports, lease: PullLease, step: Callable[..., Transition], task: Task) -> Task:
+    """Take a step between two readings, if the task is still ours; gives the row as it is then."""
+    made = step(task, epoch=lease.epoch, now=ports.clock.now(), timings=ports.timings)
+    if not apply_transition(ports, task.ref, made):
+        raise Fenced
+    return find_task(ports, lease.ref)
+
+
+def _read_one(ports: Ports, lease: PullLease, task: Task, reading: _Reading, masks: Sequence[Mask | None]) -> bool:
+    """Store one reading. False: it took as long as rows are kept as they were, and there may be more of it."""
+    pulled, begun_at = _pulled_of(task), ports.clock.monotonic()
+    sequence, rows = next_sequence(task), task.rows_received
+    with closing(reading.slices()) as slices:
+        for read in slices:
+            reading.first_at = reading.first_at or ports.clock.now()
+            part = read._replace(columns=masked(read.columns, masks))
+            _store(ports, lease, task, part, sequence=sequence, rows_before=rows, read_at=reading.read_at)
+            sequence, rows = sequence + 1, rows + part.rows
+            if 0 < pulled.snapshot_max_s <= ports.clock.monotonic() - begun_at:
+                return _is_whole(pulled, task, part)
+    return True
+
+
+def _is_whole(pulled: Pulled, task: Task, last: Slice) -> bool:
+    """Whether a reading that has to end here is at its bound. Raises ``SourceError`` where no other may follow it."""
+    if pulled.consistency == "snapshot":
+        raise SourceError(
+            f"table {pulled.table} of {pulled.connection} was read for as long as its rows are kept as they were "
+            f"(snapshot_max_s, {pulled.snapshot_max_s:g}): set consistency: split in the dataset"
+        )
+    return encode_cursor(last.cursor) in task.readings.bounds[:1]
 
 
 def _pulled_of(task: Task) -> Pulled:
@@ -138,25 +179,52 @@ def _pulled_of(task: Task) -> Pulled:
     return pulled
 
 
-def _slices(ports: Ports, lease: PullLease, source: Source, after: Cursor | None) -> Generator[Slice]:
-    """Read the source, and keep the lease while it takes its time: its calls are made one by one, by other threads."""
+class _Reading:
+    """One reading of the source, from where ``task`` says to its next bound."""
+
+    def __init__(self, ports: Ports, lease: PullLease, source: Source, task: Task) -> None:
+        self._ports = ports
+        self._lease = lease
+        after, bounds = task.readings.after, task.readings.bounds
+        self._open = partial(source.reading, decode_cursor(after), decode_cursor(bounds[0]) if bounds else None)
+        self.read_at = 0.0
+        """As ``Slices`` has it, once there is a slice, or it is over."""
+        self.first_at = 0.0
+        """When its first rows came, by our clock."""
+
+    def slices(self) -> Generator[Slice]:
+        """Read, and keep the lease while that takes its time."""
+        with ExitStack() as opened:
+            slices: list[Slices] = []
+
+            def step() -> Slice | None:
+                if not slices:
+                    slices.append(opened.enter_context(self._open()))
+                    self.read_at = slices[0].read_at
+                return next(slices[0], None)
+
+            parts = opened.enter_context(closing(_calls(self._ports, self._lease, step)))
+            for part in parts:
+                if part is None:
+                    return
+                yield part
+
+
+def _calls(ports: Ports, lease: PullLease, call: Callable[[], Done]) -> Generator[Done]:
+    """Call again and again, in another thread, and keep the lease meanwhile."""
     keep = partial(renew_if_due, ports, lease)
-    with ExitStack() as opened:
-        slices: list[Iterator[Slice]] = []
-
-        def step(_: None) -> Slice | None:
-            if not slices:
-                slices.append(opened.enter_context(source.reading(after)))
-            return next(slices[0], None)
-
-        parts = opened.enter_context(closing(ports.source_pool.map(step, repeat(None), concurrency=1, on_wait=keep)))
-        for part in parts:
-            if part is None:
-                return
-            yield part
+    return ports.source_pool.map(lambda _: call(), repeat(None), concurrency=1, on_wait=keep)
 
 
-def _store(ports: Ports, lease: PullLease, task: Task, part: Slice, *, sequence: int, rows_before: int) -> None:
+def _called(ports: Ports, lease: PullLease, call: Callable[[], Done]) -> Done:
+    """As ``_calls``, once."""
+    with closing(_calls(ports, lease, call)) as answers:
+        return next(answers)
+
+
+def _store(
+    ports: Ports, lease: PullLease, task: Task, part: Slice, *, sequence: int, rows_before: int, read_at: float
+) -> None:
     """Store a slice as a batch and claim it, with how far was read, if the task is still ours."""
     params, limits = task.live_params, ports.limits
     check_sequence(sequence, limits)
@@ -171,7 +239,7 @@ def _store(ports: Ports, lease: PullLease, task: Task, part: Slice, *, sequence:
 
     def take() -> bool | None:
         now = ports.clock.now()
-        reading = read_on(lease.epoch, part.cursor, now=now, timings=ports.timings)
+        reading = read_on(lease.epoch, part.cursor, read_at=read_at, now=now, timings=ports.timings)
         return ports.tasks.claim(task.ref, claim, at=now, due_at=reading.due_at, reading=reading) or None
 
     def read_back(lost: bool) -> bool | None:  # noqa: FBT001 - as settle gives it
@@ -198,7 +266,8 @@ def _store(ports: Ports, lease: PullLease, task: Task, part: Slice, *, sequence:
 def _seal(ports: Ports, lease: PullLease, read: _Read) -> None:
     """Fix the content, and put the manifest, which triggers the composer."""
     task, manifest = find_task(ports, lease.ref), read.manifest
-    step = seal_read(task, manifest, read.span, epoch=lease.epoch, now=ports.clock.now(), timings=ports.timings)
+    now = ports.clock.now()
+    step = seal_read(task, manifest, read.span, read_at=read.read_at, epoch=lease.epoch, now=now, timings=ports.timings)
     end(ports, lease, step, outcome=Outcome.COMPLETED.value)
     ports.journal.record(
         Event.TASK_SEALED,

@@ -87,7 +87,8 @@ def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> O
         request_id=request.request_id,
         trace_parent=request.trace_parent,
     )
-    task = msgspec.structs.replace(task, read_from=source.read_from, read_until=source.read_until)
+    read = {name: getattr(source, name) for name in ("read_from", "read_until", "read_at", "readings")}
+    task = msgspec.structs.replace(task, **read)
     if not request.is_repair:
         _take_place(ports, TaskRef(ref.tenant, TaskId(sealed.source_task)), ref.task_id)
     opened = create_task(ports, task, params)

@@ -50,7 +50,7 @@ from sluice.adapters.aliyun.tablestore.schema import (
 )
 from sluice.adapters.aliyun.tablestore.sdk import sdk
 from sluice.adapters.page_cursor import Position
-from sluice.adapters.task_columns import Columns, decode_task
+from sluice.adapters.task_columns import Columns, decode_task, encode_fields
 from sluice.adapters.tenant_turns import take_turns
 from sluice.domain.attempts import LeaseEnds
 from sluice.domain.errors import SluiceError
@@ -113,7 +113,7 @@ class TablestoreTasks:
             "last_batch_at": float(at),
             "due_at": float(due_at),
             "due_us": microseconds(due_at),
-            **({} if reading is None else {"cursor": reading.cursor, "lease_until": float(reading.lease_until)}),
+            **({} if reading is None else encode_fields(reading.fields())),
         }
         add = {"rev": 1, "batches_received": 1, "rows_received": claim.rows, "bytes_received": claim.size}
         return self._client.update(task_key(ref), Change(put, add), guarded_without(guard, column))
