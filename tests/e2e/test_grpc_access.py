@@ -120,7 +120,8 @@ def test_the_refused_are_told_to_the_journal(memory: MemoryService, target: str)
 def test_s8_who_may_only_read_changes_nothing(memory: MemoryService, target: str, method: str) -> None:
     header = ("authorization", f"Bearer {memory.token(scope=Scope.READ)}")
     said = refusal_of(bare_call(target, method, header))
-    assert said.answer == ("PERMISSION_DENIED", Status.PERMISSION_DENIED, {"scope": "write"})
+    needed = METHODS[method].scope.value
+    assert said.answer == ("PERMISSION_DENIED", Status.PERMISSION_DENIED, {"scope": needed})
     assert len(memory.journal.of(Event.AUTHORIZATION_FAILED)) == 1
     assert list(memory.tasks.scan()) == []
 

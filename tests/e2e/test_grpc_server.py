@@ -158,7 +158,7 @@ def test_reflection_is_there_when_told(memory: MemoryService) -> None:
         with grpc.insecure_channel(target) as channel:
             pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
             service = pool.FindServiceByName("export.ExportService")  # type: ignore[no-untyped-call]  # no types
-            assert len(service.methods) == 9
+            assert len(service.methods) == 14
 
 
 @pytest.mark.skipif(not has("openssl"), reason=why_not("openssl"))

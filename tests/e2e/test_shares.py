@@ -24,6 +24,7 @@ from sluice.api.grpc.server import REQUESTS_OF_TENANT, GrpcLimits
 from sluice.api.grpc.service import METHODS
 from sluice.api.http.routes.health import HealthApp, HealthChecks
 from sluice.api.http.server.server import HttpServer, ListenOn
+from sluice.domain.api_key import Scope
 from sluice.domain.errors import SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TenantId
@@ -517,6 +518,11 @@ MESSAGES: dict[str, Callable[[str], Message]] = {
     "CreateDownloadLink": lambda task_id: pb.TaskStatusRequest(task_id=task_id),
     "ListTasks": lambda _: pb.ListTasksRequest(),
     "StreamExport": lambda _: opening(),
+    "ListDatasets": lambda _: pb.ListDatasetsRequest(),
+    "DescribeDataset": lambda _: pb.DatasetRequest(dataset="orders"),
+    "PreviewDataset": lambda _: pb.PreviewDatasetRequest(),
+    "ExportDataset": lambda _: pb.ExportDatasetRequest(),
+    "ListDatasetExports": lambda _: pb.DatasetRequest(dataset="orders"),
 }
 
 
@@ -539,10 +545,13 @@ def test_a_message_over_grpc_whose_key_is_revoked_before_it_comes_does_nothing(
     with serving(memory) as target, closing(GrpcClient(target, memory.token())) as client:
         task_id = client.call("OpenExport", metadata_of(("ID", "Name"))).task_id
         before = list(memory.tasks.scan())
+        metadata = client.metadata
+        if METHODS[method].scope is Scope.ACT_FOR:
+            metadata = (("authorization", f"Bearer {memory.token(scope=Scope.ACT_FOR)}"), ("sluice-user", "ann"))
         monkeypatch.setattr(KeyRing, "authenticate", watched)
         path = f"/export.ExportService/{method}"
         ask: grpc.StreamStreamMultiCallable[bytes, bytes] = client.channel.stream_stream(path)
-        call = ask(message(), metadata=client.metadata, timeout=WAIT_S)
+        call = ask(message(), metadata=metadata, timeout=WAIT_S)
         assert let_in.wait(WAIT_S)
         revoke_all(memory)
         come.set()

@@ -10,7 +10,7 @@ from typing import cast
 import grpc
 import pytest
 
-from sluice.api.auth import Principal
+from sluice.api.auth import Principal, Shares
 from sluice.api.grpc.call import LIST_WAIT_S, GrpcCall
 from sluice.api.grpc.messages import Turn
 from sluice.api.grpc.receive_deadline import ReceiveDeadline
@@ -58,6 +58,7 @@ def list_of(memory: MemoryService, tenant: str, caller: Caller | None = None) ->
         context=cast(grpc.ServicerContext, called),
         decoding=Turn(memory.service.decoding, principal, is_active=called.is_active),
         taking=ReceiveDeadline(timeout_s=60, clock=memory.clock).wait(lambda: None),
+        file_waits=Shares(10, what="calls that wait for a file"),
         request_id="req-1",
     )
 

@@ -20,6 +20,11 @@ final class ExportServiceClient
         'RenderExport' => ExportResponse::class,
         'CreateDownloadLink' => DownloadLink::class,
         'ListTasks' => ListTasksResponse::class,
+        'ListDatasets' => ListDatasetsResponse::class,
+        'DescribeDataset' => DatasetDescription::class,
+        'PreviewDataset' => DatasetPreview::class,
+        'ExportDataset' => DatasetExport::class,
+        'ListDatasetExports' => ListDatasetExportsResponse::class,
     ];
 
     /** @var string */

@@ -138,6 +138,18 @@ class TaskStatusResponse extends \Google\Protobuf\Internal\Message
      * Generated from protobuf field <code>string request_id = 31;</code>
      */
     protected $request_id = '';
+    /**
+     * of an export whose rows the service read from a dataset: snapshot split key
+     *
+     * Generated from protobuf field <code>string consistency = 34;</code>
+     */
+    protected $consistency = '';
+    /**
+     * of such an export, in the order of its rows
+     *
+     * Generated from protobuf field <code>repeated .export.ReadMoment moments = 35;</code>
+     */
+    private $moments;
 
     /**
      * Constructor.
@@ -180,6 +192,10 @@ class TaskStatusResponse extends \Google\Protobuf\Internal\Message
      *           until when it may be continued
      *     @type string $request_id
      *           of the request that opened it: the contract's, or the call's
+     *     @type string $consistency
+     *           of an export whose rows the service read from a dataset: snapshot split key
+     *     @type array<\Export\ReadMoment>|\Google\Protobuf\Internal\RepeatedField $moments
+     *           of such an export, in the order of its rows
      * }
      */
     public function __construct($data = NULL) {
@@ -809,6 +825,58 @@ class TaskStatusResponse extends \Google\Protobuf\Internal\Message
     {
         GPBUtil::checkString($var, True);
         $this->request_id = $var;
+
+        return $this;
+    }
+
+    /**
+     * of an export whose rows the service read from a dataset: snapshot split key
+     *
+     * Generated from protobuf field <code>string consistency = 34;</code>
+     * @return string
+     */
+    public function getConsistency()
+    {
+        return $this->consistency;
+    }
+
+    /**
+     * of an export whose rows the service read from a dataset: snapshot split key
+     *
+     * Generated from protobuf field <code>string consistency = 34;</code>
+     * @param string $var
+     * @return $this
+     */
+    public function setConsistency($var)
+    {
+        GPBUtil::checkString($var, True);
+        $this->consistency = $var;
+
+        return $this;
+    }
+
+    /**
+     * of such an export, in the order of its rows
+     *
+     * Generated from protobuf field <code>repeated .export.ReadMoment moments = 35;</code>
+     * @return \Google\Protobuf\Internal\RepeatedField
+     */
+    public function getMoments()
+    {
+        return $this->moments;
+    }
+
+    /**
+     * of such an export, in the order of its rows
+     *
+     * Generated from protobuf field <code>repeated .export.ReadMoment moments = 35;</code>
+     * @param array<\Export\ReadMoment>|\Google\Protobuf\Internal\RepeatedField $var
+     * @return $this
+     */
+    public function setMoments($var)
+    {
+        $arr = GPBUtil::checkRepeatedField($var, \Google\Protobuf\Internal\GPBType::MESSAGE, \Export\ReadMoment::class);
+        $this->moments = $arr;
 
         return $this;
     }

@@ -9,6 +9,7 @@ from threading import BoundedSemaphore
 from sluice.api.auth import AccessControl, DecodingTurns, KeyRing, OpenRing, RateLimiter, Shares
 from sluice.domain.dataset import Dataset
 from sluice.domain.limits import KIB
+from sluice.domain.task import Task
 from sluice.ports.bundle import Ports
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.pulling.count_pulls import PreviewCounts
@@ -24,6 +25,10 @@ ROOM_POLL_S = 0.1
 """How often a call that waits looks whether there is room."""
 LISTS_MAX = 40
 """Lists that are read at a time for callers of gRPC, each of which may read many rows for one page."""
+SOURCES_MAX = 8
+"""Calls that wait for a database at a time, for seconds each, over each API."""
+SOURCE_QUEUE_MAX = 32
+"""Those over gRPC, and those that wait for their turn: each holds all that it asks for, which may be megabytes."""
 LISTS_OF_TENANT = 2
 """Of one tenant, over each API: an answer takes the processor for tens of milliseconds, and more would be no faster."""
 
@@ -44,12 +49,24 @@ class Service:
     """Opens over gRPC that wait, a thread each; more are refused at once."""
     datasets: Callable[[], Mapping[str, Dataset]] = dict
     """The tables that users may have as files, by name, as they are defined now."""
+    watch_url: Callable[[Task], str] | None = None
+    """The address at which a browser watches an export; None where none are offered."""
     previews: PreviewCounts = field(default_factory=PreviewCounts)
     """Of each user and dataset, over both APIs of this process."""
     user_calls: RateLimiter
     """Calls of each user for datasets, of which every one is a line of the audit."""
     lists: Shares = field(default_factory=lambda: Shares(LISTS_MAX, share=LISTS_OF_TENANT / LISTS_MAX, what="lists"))
     """Lists over gRPC that are read."""
+    sources: Shares = field(
+        default_factory=lambda: Shares(
+            SOURCES_MAX, share=LISTS_OF_TENANT / SOURCES_MAX, what="calls that wait for a database"
+        )
+    )
+    """Calls over gRPC that wait for a database."""
+    source_queue: Shares = field(
+        default_factory=lambda: Shares(SOURCE_QUEUE_MAX, share=0.25, what="calls for datasets")
+    )
+    """The same, with those that wait for their turn."""
 
     @classmethod
     def over(
@@ -63,6 +80,7 @@ class Service:
         user_burst: int = 0,
         admit_timeout_s: float = 0,
         datasets: Callable[[], Mapping[str, Dataset]] = dict,
+        watch_url: Callable[[Task], str] | None = None,
     ) -> Service:
         """Build the service of a process; rates and bursts are those of ``RateLimiter``, of a tenant and of a user."""
         limiter = RateLimiter(clock=ports.clock, journal=ports.journal, per_s=rate_per_s, burst=burst)
@@ -73,4 +91,5 @@ class Service:
             user_calls=RateLimiter(clock=ports.clock, journal=ports.journal, per_s=user_rate_per_s, burst=user_burst),
             admit_timeout_s=admit_timeout_s,
             datasets=datasets,
+            watch_url=watch_url,
         )

@@ -89,6 +89,7 @@ def open_servers(
         user_burst=settings.datasets.user_rate_burst,
         admit_timeout_s=settings.concurrency.queue_timeout_s,
         datasets=datasets,
+        watch_url=watches.mint if watches is not None else None,
     )
     closing = threading.Event()
     hosts = frozenset(filter(None, (settings.server.host, urlsplit(settings.server.public_url).hostname)))

@@ -33,6 +33,12 @@ class TaskStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TASK_STATUS_FAILED: _ClassVar[TaskStatus]
     TASK_STATUS_CANCELLED: _ClassVar[TaskStatus]
     TASK_STATUS_EXPIRED: _ClassVar[TaskStatus]
+
+class DatasetScope(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DATASET_SCOPE_UNSPECIFIED: _ClassVar[DatasetScope]
+    DATASET_SCOPE_ALL: _ClassVar[DatasetScope]
+    DATASET_SCOPE_SELECTED: _ClassVar[DatasetScope]
 FORMAT_UNSPECIFIED: ExportFormat
 FORMAT_EXCEL: ExportFormat
 FORMAT_CSV: ExportFormat
@@ -52,6 +58,9 @@ TASK_STATUS_COMPLETED: TaskStatus
 TASK_STATUS_FAILED: TaskStatus
 TASK_STATUS_CANCELLED: TaskStatus
 TASK_STATUS_EXPIRED: TaskStatus
+DATASET_SCOPE_UNSPECIFIED: DatasetScope
+DATASET_SCOPE_ALL: DatasetScope
+DATASET_SCOPE_SELECTED: DatasetScope
 
 class ColumnDefinition(_message.Message):
     __slots__ = ("name", "data_type", "width", "format", "detected")
@@ -427,3 +436,154 @@ class ListTasksResponse(_message.Message):
     cursor: str
     damaged: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, tasks: _Optional[_Iterable[_Union[TaskStatusResponse, _Mapping]]] = ..., cursor: _Optional[str] = ..., damaged: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class DatasetQuery(_message.Message):
+    __slots__ = ("dataset", "format", "filename", "scope", "ids", "columns", "date_from", "date_to", "filters", "options")
+    class FiltersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: DatasetValues
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[DatasetValues, _Mapping]] = ...) -> None: ...
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    FILENAME_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    DATE_FROM_FIELD_NUMBER: _ClassVar[int]
+    DATE_TO_FIELD_NUMBER: _ClassVar[int]
+    FILTERS_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    dataset: str
+    format: ExportFormat
+    filename: str
+    scope: DatasetScope
+    ids: _containers.RepeatedScalarFieldContainer[str]
+    columns: _containers.RepeatedCompositeFieldContainer[DatasetColumnChoice]
+    date_from: str
+    date_to: str
+    filters: _containers.MessageMap[str, DatasetValues]
+    options: FormatOptions
+    def __init__(self, dataset: _Optional[str] = ..., format: _Optional[_Union[ExportFormat, str]] = ..., filename: _Optional[str] = ..., scope: _Optional[_Union[DatasetScope, str]] = ..., ids: _Optional[_Iterable[str]] = ..., columns: _Optional[_Iterable[_Union[DatasetColumnChoice, _Mapping]]] = ..., date_from: _Optional[str] = ..., date_to: _Optional[str] = ..., filters: _Optional[_Mapping[str, DatasetValues]] = ..., options: _Optional[_Union[FormatOptions, _Mapping]] = ...) -> None: ...
+
+class DatasetColumnChoice(_message.Message):
+    __slots__ = ("name", "label")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    label: str
+    def __init__(self, name: _Optional[str] = ..., label: _Optional[str] = ...) -> None: ...
+
+class DatasetValues(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ExportDatasetRequest(_message.Message):
+    __slots__ = ("query", "request_id", "wait")
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    query: DatasetQuery
+    request_id: str
+    wait: bool
+    def __init__(self, query: _Optional[_Union[DatasetQuery, _Mapping]] = ..., request_id: _Optional[str] = ..., wait: bool = ...) -> None: ...
+
+class DatasetExport(_message.Message):
+    __slots__ = ("export", "watch_url", "replayed")
+    EXPORT_FIELD_NUMBER: _ClassVar[int]
+    WATCH_URL_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    export: TaskStatusResponse
+    watch_url: str
+    replayed: bool
+    def __init__(self, export: _Optional[_Union[TaskStatusResponse, _Mapping]] = ..., watch_url: _Optional[str] = ..., replayed: bool = ...) -> None: ...
+
+class PreviewDatasetRequest(_message.Message):
+    __slots__ = ("query", "rows")
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    query: DatasetQuery
+    rows: int
+    def __init__(self, query: _Optional[_Union[DatasetQuery, _Mapping]] = ..., rows: _Optional[int] = ...) -> None: ...
+
+class DatasetPreview(_message.Message):
+    __slots__ = ("columns", "rows")
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    rows: _containers.RepeatedCompositeFieldContainer[DatasetRow]
+    def __init__(self, columns: _Optional[_Iterable[str]] = ..., rows: _Optional[_Iterable[_Union[DatasetRow, _Mapping]]] = ...) -> None: ...
+
+class DatasetRow(_message.Message):
+    __slots__ = ("cells",)
+    CELLS_FIELD_NUMBER: _ClassVar[int]
+    cells: _containers.RepeatedCompositeFieldContainer[DatasetCell]
+    def __init__(self, cells: _Optional[_Iterable[_Union[DatasetCell, _Mapping]]] = ...) -> None: ...
+
+class DatasetCell(_message.Message):
+    __slots__ = ("text",)
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    def __init__(self, text: _Optional[str] = ...) -> None: ...
+
+class ListDatasetsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListDatasetsResponse(_message.Message):
+    __slots__ = ("datasets",)
+    DATASETS_FIELD_NUMBER: _ClassVar[int]
+    datasets: _containers.RepeatedCompositeFieldContainer[DatasetDescription]
+    def __init__(self, datasets: _Optional[_Iterable[_Union[DatasetDescription, _Mapping]]] = ...) -> None: ...
+
+class DatasetRequest(_message.Message):
+    __slots__ = ("dataset",)
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    dataset: str
+    def __init__(self, dataset: _Optional[str] = ...) -> None: ...
+
+class DatasetDescription(_message.Message):
+    __slots__ = ("name", "columns", "selectable", "date", "filters", "direct_rows", "waited_rows", "rows_max", "ids_max", "formats")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    SELECTABLE_FIELD_NUMBER: _ClassVar[int]
+    DATE_FIELD_NUMBER: _ClassVar[int]
+    FILTERS_FIELD_NUMBER: _ClassVar[int]
+    DIRECT_ROWS_FIELD_NUMBER: _ClassVar[int]
+    WAITED_ROWS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_MAX_FIELD_NUMBER: _ClassVar[int]
+    IDS_MAX_FIELD_NUMBER: _ClassVar[int]
+    FORMATS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    columns: _containers.RepeatedCompositeFieldContainer[DatasetColumn]
+    selectable: bool
+    date: bool
+    filters: _containers.RepeatedScalarFieldContainer[str]
+    direct_rows: int
+    waited_rows: int
+    rows_max: int
+    ids_max: int
+    formats: _containers.RepeatedScalarFieldContainer[ExportFormat]
+    def __init__(self, name: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[DatasetColumn, _Mapping]]] = ..., selectable: bool = ..., date: bool = ..., filters: _Optional[_Iterable[str]] = ..., direct_rows: _Optional[int] = ..., waited_rows: _Optional[int] = ..., rows_max: _Optional[int] = ..., ids_max: _Optional[int] = ..., formats: _Optional[_Iterable[_Union[ExportFormat, str]]] = ...) -> None: ...
+
+class DatasetColumn(_message.Message):
+    __slots__ = ("name", "label", "data_type", "masked")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    DATA_TYPE_FIELD_NUMBER: _ClassVar[int]
+    MASKED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    label: str
+    data_type: DataType
+    masked: bool
+    def __init__(self, name: _Optional[str] = ..., label: _Optional[str] = ..., data_type: _Optional[_Union[DataType, str]] = ..., masked: bool = ...) -> None: ...
+
+class ListDatasetExportsResponse(_message.Message):
+    __slots__ = ("exports",)
+    EXPORTS_FIELD_NUMBER: _ClassVar[int]
+    exports: _containers.RepeatedCompositeFieldContainer[DatasetExport]
+    def __init__(self, exports: _Optional[_Iterable[_Union[DatasetExport, _Mapping]]] = ...) -> None: ...

@@ -79,6 +79,31 @@ class ExportServiceStub(object):
                 request_serializer=export__pb2.ListTasksRequest.SerializeToString,
                 response_deserializer=export__pb2.ListTasksResponse.FromString,
                 _registered_method=True)
+        self.ListDatasets = channel.unary_unary(
+                '/export.ExportService/ListDatasets',
+                request_serializer=export__pb2.ListDatasetsRequest.SerializeToString,
+                response_deserializer=export__pb2.ListDatasetsResponse.FromString,
+                _registered_method=True)
+        self.DescribeDataset = channel.unary_unary(
+                '/export.ExportService/DescribeDataset',
+                request_serializer=export__pb2.DatasetRequest.SerializeToString,
+                response_deserializer=export__pb2.DatasetDescription.FromString,
+                _registered_method=True)
+        self.PreviewDataset = channel.unary_unary(
+                '/export.ExportService/PreviewDataset',
+                request_serializer=export__pb2.PreviewDatasetRequest.SerializeToString,
+                response_deserializer=export__pb2.DatasetPreview.FromString,
+                _registered_method=True)
+        self.ExportDataset = channel.unary_unary(
+                '/export.ExportService/ExportDataset',
+                request_serializer=export__pb2.ExportDatasetRequest.SerializeToString,
+                response_deserializer=export__pb2.DatasetExport.FromString,
+                _registered_method=True)
+        self.ListDatasetExports = channel.unary_unary(
+                '/export.ExportService/ListDatasetExports',
+                request_serializer=export__pb2.DatasetRequest.SerializeToString,
+                response_deserializer=export__pb2.ListDatasetExportsResponse.FromString,
+                _registered_method=True)
 
 
 class ExportServiceServicer(object):
@@ -142,6 +167,40 @@ class ExportServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDatasets(self, request, context):
+        """Tables that the service reads itself, for the users of an application (docs/datasets.md). The caller is a user's
+        JSON Web Token in the metadata `authorization`, or an API key with the scope `act_for` that names its user in
+        `sluice-user`, `sluice-user-permissions` and `sluice-user-attributes`; text that is not ASCII goes, as UTF-8, into
+        `sluice-user-bin` and so on. Over HTTP the same calls are below /v1/datasets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribeDataset(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewDataset(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportDataset(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDatasetExports(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExportServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -189,6 +248,31 @@ def add_ExportServiceServicer_to_server(servicer, server):
                     servicer.ListTasks,
                     request_deserializer=export__pb2.ListTasksRequest.FromString,
                     response_serializer=export__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'ListDatasets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDatasets,
+                    request_deserializer=export__pb2.ListDatasetsRequest.FromString,
+                    response_serializer=export__pb2.ListDatasetsResponse.SerializeToString,
+            ),
+            'DescribeDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeDataset,
+                    request_deserializer=export__pb2.DatasetRequest.FromString,
+                    response_serializer=export__pb2.DatasetDescription.SerializeToString,
+            ),
+            'PreviewDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewDataset,
+                    request_deserializer=export__pb2.PreviewDatasetRequest.FromString,
+                    response_serializer=export__pb2.DatasetPreview.SerializeToString,
+            ),
+            'ExportDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportDataset,
+                    request_deserializer=export__pb2.ExportDatasetRequest.FromString,
+                    response_serializer=export__pb2.DatasetExport.SerializeToString,
+            ),
+            'ListDatasetExports': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDatasetExports,
+                    request_deserializer=export__pb2.DatasetRequest.FromString,
+                    response_serializer=export__pb2.ListDatasetExportsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -434,6 +518,141 @@ class ExportService(object):
             '/export.ExportService/ListTasks',
             export__pb2.ListTasksRequest.SerializeToString,
             export__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDatasets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/export.ExportService/ListDatasets',
+            export__pb2.ListDatasetsRequest.SerializeToString,
+            export__pb2.ListDatasetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/export.ExportService/DescribeDataset',
+            export__pb2.DatasetRequest.SerializeToString,
+            export__pb2.DatasetDescription.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/export.ExportService/PreviewDataset',
+            export__pb2.PreviewDatasetRequest.SerializeToString,
+            export__pb2.DatasetPreview.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/export.ExportService/ExportDataset',
+            export__pb2.ExportDatasetRequest.SerializeToString,
+            export__pb2.DatasetExport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDatasetExports(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/export.ExportService/ListDatasetExports',
+            export__pb2.DatasetRequest.SerializeToString,
+            export__pb2.ListDatasetExportsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from sluice.api.auth import Principal
+from sluice.api.auth import Principal, Shares
+from sluice.api.grpc.connections import address_of
 from sluice.api.grpc.message_room import wait_for_share
 from sluice.api.grpc.messages import Turn
 from sluice.api.grpc.receive_deadline import Wait
@@ -39,6 +40,8 @@ class GrpcCall:
     """Taken from the parsing of a message with rows until ``put_wire_batch`` has made their chunk."""
     taking: Wait
     """While an answer is with gRPC, for the caller to take it."""
+    file_waits: Shares
+    """Calls that wait for the file of a dataset, whose answer is as good without it."""
     request_id: str
     trace_parent: str = ""
 
@@ -59,6 +62,7 @@ class GrpcCall:
             request_id=self.request_id,
             trace_id=trace_id_of(self.trace_parent),
             component=COMPONENT,
+            client=address_of(self.context.peer()),
             key_id=self.principal.shown_key,
         )
 
@@ -78,8 +82,19 @@ class GrpcCall:
 
         Raises QUEUE_FULL when there is none in time, or the caller has gone.
         """
+        return self._run_in_turn(self.service.lists, work)
+
+    def run_on_source(self, work: Callable[[], Result]) -> Result:
+        """As ``run_listing``, for what waits for a database. Raises QUEUE_FULL at once where too many wait already."""
+        leave = self.service.source_queue.take(self.principal)
+        try:
+            return self._run_in_turn(self.service.sources, work)
+        finally:
+            leave()
+
+    def _run_in_turn(self, turns: Shares, work: Callable[[], Result]) -> Result:
         give_back = wait_for_share(
-            lambda: self.service.lists.take(self.principal),
+            lambda: turns.take(self.principal),
             clock=self.service.ports.clock,
             wait_s=LIST_WAIT_S,
             is_active=self.context.is_active,

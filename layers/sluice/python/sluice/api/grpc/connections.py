@@ -177,6 +177,12 @@ def _shut_down(descriptor: int, peer: bytes) -> None:
         _LIBC.close(duplicate)
 
 
+def address_of(peer: str) -> str | None:
+    """The address of a peer, as gRPC writes it; None where it has none."""
+    read = read_peer(peer)
+    return None if read is None else str(ip_address(read[2:]))
+
+
 def read_peer(peer: str) -> bytes | None:
     """Read ``ipv4:1.2.3.4:567`` or ``ipv6:%5B::1%5D:567`` as port and address; None for what is neither."""
     host, _, port = unquote(peer).partition(":")[2].rpartition(":")

@@ -50,10 +50,11 @@ class Dispatcher(grpc.GenericRpcHandler):
         shares: Shares,
         messages: Shares,
         requests: Shares,
+        file_waits: Shares,
         message_bytes_max: int,
         observe: Observe,
     ) -> None:
-        """``shares`` counts calls.
+        """``shares`` counts calls, ``file_waits`` those of them that wait for the file of a dataset.
 
         ``messages`` counts the bytes of the messages of those that send rows, one of which has ``message_bytes_max``;
         ``requests`` the messages of all others that are on their way.
@@ -67,6 +68,7 @@ class Dispatcher(grpc.GenericRpcHandler):
         self._shares = shares
         self._messages = messages
         self._requests = requests
+        self._file_waits = file_waits
         self._message_bytes_max = message_bytes_max
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
@@ -119,6 +121,7 @@ class Dispatcher(grpc.GenericRpcHandler):
                     context=context,
                     decoding=decoding,
                     taking=taking,
+                    file_waits=self._file_waits,
                     request_id=request_id,
                     trace_parent=read_trace_parent(headers.get("traceparent")),
                 )

@@ -17,6 +17,15 @@ from sluice.domain.schema import ColumnSpec, ColumnType, TableSpec
 from sluice.ports.log_context import is_harmless_id
 from sluice.proto import export_pb2 as pb
 from sluice.tables.values.cell_checks import check_counts
+from sluice.usecases.pulling.make_params import (
+    COLUMNS_MAX,
+    FILTERS_MAX,
+    ChosenColumn,
+    DateRange,
+    PullRequest,
+    check_values,
+    choose_ids,
+)
 from sluice.usecases.sending.close_export import CloseRequest
 from sluice.usecases.sending.open_export import OpenRequest
 from sluice.usecases.sending.render_again import RenderRequest
@@ -42,6 +51,7 @@ COLUMN_TYPES: dict[int, ColumnType] = {
     pb.DATA_TYPE_DATETIME: ColumnType.DATETIME,
 }
 
+_SCOPES = frozenset(pb.DatasetScope.values())
 _BAD_OPTION = re.compile(r"`\$\.(\w+)`")
 
 
@@ -109,12 +119,13 @@ def read_open(metadata: pb.ExportMetadata, limits: Limits, *, request_id: str, t
     return OpenRequest(
         read_params(metadata, limits),
         idempotency_key=metadata.request_id or None,
-        request_id=_sender_id(metadata.request_id, request_id),
+        request_id=sender_id(metadata.request_id, request_id),
         trace_parent=trace_parent,
     )
 
 
-def _sender_id(sent: str, of_the_call: str) -> str:
+def sender_id(sent: str, of_the_call: str) -> str:
+    """The contract's id of a request where it is a harmless one, for logs and lists; else the call's."""
     return sent if is_harmless_id(sent) else of_the_call
 
 
@@ -132,6 +143,31 @@ def read_params(metadata: pb.ExportMetadata, limits: Limits) -> ExportParams:
         ),
         options=read_options(metadata.options),
         expected_rows=metadata.expected_records if metadata.HasField("expected_records") else None,
+    )
+
+
+def read_pull(query: pb.DatasetQuery) -> PullRequest:
+    """What is asked of a dataset; values are texts. Raises UNSUPPORTED_FORMAT, and INVALID_REQUEST with ``field``."""
+    if query.scope not in _SCOPES:
+        raise SluiceError(ErrorCode.INVALID_REQUEST, "There is no such scope.", field="scope")
+    for name, count, most in (
+        ("columns", len(query.columns), COLUMNS_MAX),
+        ("filters", len(query.filters), FILTERS_MAX),
+    ):
+        if count > most:
+            raise SluiceError(ErrorCode.INVALID_REQUEST, f"At most {most} {name} are named.", field=name)
+    check_values(len(query.ids) + sum(len(given.values) for given in query.filters.values()))
+    return PullRequest(
+        format=read_format(query.format),
+        filename=query.filename,
+        ids=choose_ids(tuple(query.ids), is_selected=query.scope == pb.DATASET_SCOPE_SELECTED),
+        columns=tuple(ChosenColumn(one.name, one.label if one.HasField("label") else None) for one in query.columns),
+        date=DateRange(
+            query.date_from if query.HasField("date_from") else None,
+            query.date_to if query.HasField("date_to") else None,
+        ),
+        filters={name: tuple(given.values) for name, given in sorted(query.filters.items())},
+        options=read_options(query.options),
     )
 
 
@@ -185,6 +221,6 @@ def read_render(request: pb.RenderExportRequest, *, request_id: str, trace_paren
         filename=request.filename or None,
         options=read_options(request.options) if request.HasField("options") else None,
         idempotency_key=request.request_id or None,
-        request_id=_sender_id(request.request_id, request_id),
+        request_id=sender_id(request.request_id, request_id),
         trace_parent=trace_parent,
     )

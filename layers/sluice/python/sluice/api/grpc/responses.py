@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
-from sluice.api.grpc.requests import WIRE_FORMATS
+from sluice.api.datasets import DatasetView
+from sluice.api.grpc.requests import COLUMN_TYPES, WIRE_FORMATS
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.options import ExportFormat
 from sluice.domain.progress import Status, eta_s, progress_percent, status_of
 from sluice.domain.reading import moments_of
 from sluice.domain.task import State, Task
@@ -24,6 +27,8 @@ _STATUS: dict[Status, pb.TaskStatus] = {
     Status.CANCELLED: pb.TASK_STATUS_CANCELLED,
     Status.EXPIRED: pb.TASK_STATUS_EXPIRED,
 }
+
+_WIRE_TYPES = {known.value: cast("pb.DataType", number) for number, known in COLUMN_TYPES.items()}
 
 
 def opened_response(task: Task, *, replayed: bool, accepted: Iterable[int] = ()) -> pb.ExportResponse:
@@ -121,6 +126,31 @@ def status_response(
 
 def link_response(link: Link) -> pb.DownloadLink:
     return pb.DownloadLink(url=link.url, expires_at=int(link.expires_at))
+
+
+def dataset_export(task: Task, link: Link | None, *, now: float, watch_url: str, replayed: bool) -> pb.DatasetExport:
+    """The export of a dataset. ``link`` goes with a completed one."""
+    return pb.DatasetExport(export=status_response(task, link, now=now), watch_url=watch_url, replayed=replayed)
+
+
+def dataset_message(view: DatasetView) -> pb.DatasetDescription:
+    """What a user may ask of a dataset."""
+    columns = [
+        pb.DatasetColumn(name=one.name, label=one.label, data_type=_WIRE_TYPES[one.type], masked=one.masked)
+        for one in view.columns
+    ]
+    return pb.DatasetDescription(
+        name=view.name,
+        columns=columns,
+        selectable=view.selectable,
+        date=view.date,
+        filters=view.filters,
+        direct_rows=view.direct_rows,
+        waited_rows=view.waited_rows,
+        rows_max=view.rows_max,
+        ids_max=view.ids_max,
+        formats=[WIRE_FORMATS[ExportFormat(name)] for name in view.formats],
+    )
 
 
 def _status_of(task: Task) -> pb.TaskStatus:

@@ -67,6 +67,8 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
 REQUESTS_MAX = 16
 REQUESTS_OF_TENANT = 4
 """Messages of calls that send no rows that are on their way at a time, some bytes each as a rule; more wait."""
+FILE_WAITS_PART = 0.2
+"""Of the calls, for those that wait for the file of a dataset: each keeps its thread for minutes."""
 MESSAGES_MIN = 8
 """Messages of the largest size for which there is room, however large that is."""
 REFUSALS_MAX = 16
@@ -122,6 +124,11 @@ class GrpcServer:
                 least=limits.message_bytes_max,
             ),
             requests=Shares(REQUESTS_MAX, share=REQUESTS_OF_TENANT / REQUESTS_MAX, what="requests on their way"),
+            file_waits=Shares(
+                max(1, int(limits.calls_max * FILE_WAITS_PART)),
+                share=limits.tenant_share,
+                what="calls that wait for a file",
+            ),
             message_bytes_max=limits.message_bytes_max,
             observe=observe or (lambda _kind, _method, _status, _duration_s: None),
         )

@@ -8,6 +8,13 @@ from typing import Any, NamedTuple
 from google.protobuf.message import Message
 
 from sluice.api.grpc.call import Answers, GrpcCall
+from sluice.api.grpc.datasets import (
+    describe_dataset,
+    export_dataset,
+    list_dataset_exports,
+    list_datasets,
+    preview_dataset,
+)
 from sluice.api.grpc.messages import Requests
 from sluice.api.grpc.requests import parse_definition, parse_export_request, read_render, read_totals
 from sluice.api.grpc.responses import batch_ack, link_response, opened_response, status_response
@@ -134,5 +141,10 @@ METHODS: dict[str, Method] = {
     "QueryTaskStatus": unary(Scope.READ, parse_definition(pb.TaskStatusRequest), query_status),
     "CreateDownloadLink": unary(Scope.READ, parse_definition(pb.TaskStatusRequest), create_link),
     "ListTasks": unary(Scope.READ, parse_definition(pb.ListTasksRequest), list_tasks),
+    "ListDatasets": Method(Scope.ACT_FOR, parse_definition(pb.ListDatasetsRequest), list_datasets),
+    "DescribeDataset": Method(Scope.ACT_FOR, parse_definition(pb.DatasetRequest), describe_dataset),
+    "PreviewDataset": Method(Scope.ACT_FOR, parse_definition(pb.PreviewDatasetRequest), preview_dataset),
+    "ExportDataset": Method(Scope.ACT_FOR, parse_definition(pb.ExportDatasetRequest), export_dataset),
+    "ListDatasetExports": Method(Scope.ACT_FOR, parse_definition(pb.DatasetRequest), list_dataset_exports),
 }
 """Every method of ``export.proto`` and no other; a test compares."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator
-from functools import partial
 
 import grpc
 
@@ -14,24 +13,20 @@ from sluice.api.grpc.errors import Logged, log_error
 from sluice.api.grpc.messages import Requests
 from sluice.api.grpc.requests import read_open, read_totals
 from sluice.api.grpc.responses import ack_response, failure_response, opened_response, outcome_response
+from sluice.api.grpc.waits import wait_for_end
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import error_of
-from sluice.ports.waiting import Waiting
 from sluice.proto import export_pb2 as pb
 from sluice.tables.readers.protobuf import read_message
 from sluice.tables.readers.records import RowShape
 from sluice.usecases.reading.make_link import link_to
-from sluice.usecases.reading.read_task import find_changed, note_task
+from sluice.usecases.reading.read_task import note_task
 from sluice.usecases.sending.close_export import CloseRequest, close_export, ends_unchecked
 from sluice.usecases.sending.open_export import Opened, open_export
 from sluice.usecases.sending.put_batch import BatchReceipt, check_sequence, note_refusal, prepare_batch, store_batch
-
-MARGIN_S_MAX = 1.0
-MARGIN_SHARE = 0.1
-"""The last word leaves this part of the remaining time, at most ``MARGIN_S_MAX``, before the call's deadline."""
 
 Responses = Iterator[pb.ExportResponse]
 
@@ -83,7 +78,7 @@ class ExportStream:
         self._sealed = True
         is_unchecked = ends_unchecked(task.live_params, is_said=is_said)
         if self._wants("wait"):
-            task = self._wait(task)
+            task = wait_for_end(self._call, task, within_s=self._metadata.wait_timeout_s or math.inf)
         link = link_to(self._ports, task) if task.state is State.COMPLETED else None
         yield outcome_response(task, link, unchecked_end=is_unchecked)
         error = error_of(task)
@@ -171,26 +166,6 @@ class ExportStream:
                 place=self._batches,
             )
         return batch.batch_sequence if numbered else self._batches
-
-    def _wait(self, task: Task) -> Task:
-        """Read the row until the task has ended, the client is gone, or its time is up: before the call's deadline.
-
-        Raises as ``Waiting``.
-        """
-        clock = self._ports.clock
-        waiting = Waiting(clock)
-        remaining_s = self._call.context.time_remaining()  # thousands of years for a call without a deadline
-        remaining_s -= min(MARGIN_S_MAX, remaining_s * MARGIN_SHARE)
-        until = clock.monotonic() + min(self._metadata.wait_timeout_s or math.inf, remaining_s)
-        while not task.state.terminal and self._call.context.is_active():
-            left_s = until - clock.monotonic()
-            if left_s <= 0:
-                break
-            clock.sleep(min(waiting.pause_s(), left_s))
-            self._call.check_key()
-            task = waiting.read(partial(find_changed, self._ports), task)
-        waiting.check()
-        return task
 
 
 SWITCHES = ("early_response", "wait", "wait_timeout_s", "ack_batches", "totals_follow")

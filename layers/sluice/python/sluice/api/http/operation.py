@@ -30,7 +30,7 @@ from sluice.api.http.errors import KNOWN_KEY, SHARE_KEY, HttpError, invalid_requ
 from sluice.api.http.links import VerifiesLinks
 from sluice.api.http.server.middleware import CHANGES_NOTHING
 from sluice.api.http.watches import Watches
-from sluice.api.service import DECODED_MAX, DECODED_OF_TENANT_MAX, LISTS_OF_TENANT, ROOM_POLL_S, Service
+from sluice.api.service import DECODED_MAX, DECODED_OF_TENANT_MAX, LISTS_OF_TENANT, ROOM_POLL_S, SOURCES_MAX, Service
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, make_ref
@@ -48,16 +48,11 @@ Declared = dict[str, Any]
 WORKERS = 40
 WORKERS_OF_TENANT = 20
 """Of one tenant, where there are API keys: a call of another finds a thread, however many wait."""
-SOURCE_CALLS_MAX = 8
-"""Calls that wait for a database at a time, for seconds each."""
 SENDERS_MAX = 16
 """Tables of any length that are sent at a time."""
 DOWNLOADS_PART = 0.4
-"""Of the connections, for those that come with a link: a link is passed on, and reading may take hours.
-
-With half of it for the files of one tenant, and half of the requests for its keys, neither a tenant nor all links
-together leave the others without a connection.
-"""
+"""Of the connections, for those that come with a link: a link is passed on, and reading may take hours. With half of it
+for the files of one tenant, and half of the requests for its keys, neither a tenant nor all links leave others none."""
 SHOWN_CHARS_MAX = 64
 """How much of an unknown name an answer repeats."""
 
@@ -188,7 +183,7 @@ class HttpResources:
     list_turns: Turns = field(default_factory=WeakValueDictionary)
     source_turns: Turns = field(default_factory=WeakValueDictionary)
     """Of each tenant that waits for a database."""
-    source_threads: CapacityLimiter = field(default_factory=_limiter(SOURCE_CALLS_MAX))
+    source_threads: CapacityLimiter = field(default_factory=_limiter(SOURCES_MAX))
     decoders: CapacityLimiter = field(default_factory=_limiter(DECODED_MAX))
     """Batches that are decoded: a limiter of its own, since ``workers`` answer all other calls."""
     unpacking_turns: Turns = field(default_factory=WeakValueDictionary)

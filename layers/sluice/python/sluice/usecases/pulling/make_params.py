@@ -21,6 +21,9 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 TEXT_MAX = 1_000
 """Characters of one value that a caller compares a column with."""
+COLUMNS_MAX = 16_384
+"""Columns that a call may name."""
+FILTERS_MAX = 1_000
 VALUES_MAX = 30_000
 """Values of all conditions of an export; SQLite takes 32,766 of one statement, PostgreSQL 65,535."""
 
@@ -103,6 +106,13 @@ def check_values(values: int) -> None:
     """Raise INVALID_REQUEST for more values than one export compares columns with."""
     if values > VALUES_MAX:
         raise _invalid("filters", f"ids and filters have at most {VALUES_MAX} values together")
+
+
+def choose_ids(ids: tuple[Value, ...], *, is_selected: bool) -> tuple[Value, ...] | None:
+    """The ids of rows that are selected one by one; None for all rows. Raises INVALID_REQUEST for ids of all rows."""
+    if ids and not is_selected:
+        raise _invalid("ids", "ids come with the scope selected")
+    return ids if is_selected else None
 
 
 def call_of(dataset: str, user: User, request: PullRequest) -> str:

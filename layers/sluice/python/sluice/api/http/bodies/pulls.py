@@ -8,14 +8,20 @@ import msgspec
 from msgspec import Meta, Struct
 
 from sluice.api.http.bodies.models import read_model
-from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.pulled import Value
-from sluice.usecases.pulling.make_params import VALUES_MAX, ChosenColumn, DateRange, PullRequest, check_values
+from sluice.usecases.pulling.make_params import (
+    COLUMNS_MAX,
+    FILTERS_MAX,
+    VALUES_MAX,
+    ChosenColumn,
+    DateRange,
+    PullRequest,
+    check_values,
+    choose_ids,
+)
 from sluice.usecases.pulling.open_pull import PREVIEW_ROWS_MAX
 
-COLUMNS_MAX = 16_384
-FILTERS_MAX = 1_000
 VALUE_BYTES = 128
 """What a value or a column takes in memory beside its text, roughly."""
 Values = Annotated[tuple[Value, ...], Meta(max_length=VALUES_MAX)]
@@ -50,8 +56,6 @@ class PullBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def to_request(self) -> PullRequest:
         """Raises INVALID_REQUEST for ids without the scope that they belong to, and for too many values."""
-        if self.scope == "all" and self.ids:
-            raise SluiceError(ErrorCode.INVALID_REQUEST, "ids come with the scope selected", field="ids")
         check_values(self.values)
         columns = [
             ChosenColumn(one) if isinstance(one, str) else ChosenColumn(one.name, one.label) for one in self.columns
@@ -59,7 +63,7 @@ class PullBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return PullRequest(
             format=self.format,
             filename=self.filename,
-            ids=self.ids if self.scope == "selected" else None,
+            ids=choose_ids(self.ids, is_selected=self.scope == "selected"),
             columns=tuple(columns),
             date=DateRange(self.date.from_, self.date.to),
             filters=self.filters,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from anyio import to_thread
 from msgspec import Struct
 from starlette.responses import Response
 
+from sluice.api.datasets import USER_NAMES, Asking, DatasetView, begin_asking, check_alive, view
 from sluice.api.http.bodies.body import JSON, ReservedBytes
 from sluice.api.http.bodies.models import OpenedView
 from sluice.api.http.bodies.pulls import VALUE_BYTES, PreviewQuery, PullBody, read_pull
@@ -32,50 +32,16 @@ from sluice.api.http.routes.openapi import (
     header,
 )
 from sluice.api.http.server.middleware import TRACE_PARENT_KEY
-from sluice.api.users import ATTRIBUTES_HEADER, PERMISSIONS_HEADER, USER_HEADER, user_of_headers
+from sluice.api.users import ATTRIBUTES_HEADER, PERMISSIONS_HEADER, USER_HEADER
 from sluice.domain.api_key import Scope
-from sluice.domain.dataset import Dataset
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.events import Event
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
-from sluice.domain.task_errors import ended_error, failure_of, result_key_of
-from sluice.domain.user import User
-from sluice.tables.formats import FORMATS, filename_of
+from sluice.domain.task_errors import result_key_of
+from sluice.tables.formats import filename_of
 from sluice.usecases.pulling.find_pulls import list_pulls
-from sluice.usecases.pulling.make_params import (
-    PullRequest,
-    mask_of,
-    may_compare,
-    visible_columns,
-)
-from sluice.usecases.pulling.open_pull import Caller, facts_of, open_pull, preview_pull
+from sluice.usecases.pulling.open_pull import open_pull, preview_pull
 from sluice.usecases.sending.open_export import OpenRequest
-
-
-class DatasetColumnView(Struct, frozen=True):
-    name: str
-    label: str
-    type: str
-    masked: bool
-
-
-class DatasetView(Struct, frozen=True):
-    """A dataset as this user may ask for it."""
-
-    name: str
-    columns: list[DatasetColumnView]
-    selectable: bool
-    """Whether rows may be selected by their ids."""
-    date: bool
-    filters: list[str]
-    direct_rows: int
-    waited_rows: int
-    rows_max: int
-    ids_max: int
-    """Rows that may be selected by their ids."""
-    formats: list[str]
-    """Those that this service writes."""
 
 
 class DatasetExportListView(Struct, frozen=True):
@@ -101,69 +67,21 @@ class _Finished(NamedTuple):
     task_id: str
 
 
-def caller_of(call: HttpCall[Any]) -> Caller:
-    """For whom the call is. Raises UNAUTHENTICATED for one that names no user."""
-    principal, sent = call.principal, call.request.headers
-    for name in (USER_HEADER, PERMISSIONS_HEADER, ATTRIBUTES_HEADER):
-        if len(sent.getlist(name)) > 1:
-            raise invalid_request(f"{name.title()} is given twice: one of them may be another's", field=name)
-    if call.request.method == "POST" and "if-none-match" in sent:
-        raise invalid_request("If-None-Match is for what is read, not for what is asked for", field="If-None-Match")
-    user = principal.user or user_of_headers(call.request.headers, principal.tenant)
-    if user is None:
-        detail = f"A dataset is for a user: the key names one in the header {USER_HEADER.title()}."
-        raise SluiceError(ErrorCode.UNAUTHENTICATED, detail)
-    return Caller(principal.tenant, user)
-
-
-@dataclass
-class Asking:
-    """A call for a dataset, as far as it is known what it asks for."""
-
-    call: HttpCall[Any]
-    caller: Caller
-    what: str
-    reserved: ReservedBytes
-    """What the call holds until it is known what it asks for and has been asked of the table."""
-    asked: PullRequest | None = None
-    reason: str | None = None
-    """Of a refusal: more than its code says, which the caller is not given."""
-
-    async def find(self) -> Dataset:
-        """The dataset of the path. Raises DATASET_NOT_FOUND, also for one that the user may not see."""
-        found = await self.call.run(self.call.resources.service.datasets)
-        dataset = found.get(self.call.request.path_params["name"])
-        if dataset is None or not self.caller.user.may(dataset.permission):
-            self.reason = "there is none" if dataset is None else "permission"
-            raise SluiceError(ErrorCode.DATASET_NOT_FOUND)
-        return dataset
-
-    async def read(self) -> PullBody:
-        """Raises what reading a body raises, and INVALID_REQUEST; QUEUE_FULL where what it says has no room now."""
-        body, self.asked = await read_json_body(self.call, read_pull, reserved=self.reserved)
-        self.reserved.add(VALUE_BYTES * (body.values + len(body.columns)))
-        return body
-
-    def record(self, outcome: str, **more: object) -> None:
-        dataset = self.call.request.path_params.get("name", "")
-        facts = {**facts_of(self.caller, dataset, self.asked), **more}
-        self.call.ports.journal.record(
-            Event.DATASET_ASKED, what=self.what, outcome=outcome, reason=self.reason, **facts
-        )
-
-
 @asynccontextmanager
-async def asking(call: HttpCall[Any], what: str) -> AsyncIterator[Asking]:
+async def asking(call: HttpCall[Any], what: str) -> AsyncIterator[tuple[Asking, ReservedBytes]]:
     """Know for whom the call is, and record a refusal: who was refused what. Lets go of what it asks for at the end.
 
-    Raises RATE_LIMITED, of which the audit has nothing, for a user that calls faster than users may.
+    Gives also what the call holds until it is known what it asks for and has been asked of the table.
+    Raises as ``begin_asking``.
     """
-    caller = caller_of(call)
-    call.resources.service.user_calls.take(f"{caller.tenant}/{caller.user.name}")
+    sent = call.request.headers
+    if call.request.method == "POST" and "if-none-match" in sent:
+        raise invalid_request("If-None-Match is for what is read, not for what is asked for", field="If-None-Match")
+    named, dataset = {name: sent.getlist(name) for name in USER_NAMES}, call.request.path_params.get("name", "")
+    one = begin_asking(call.resources.service, call.principal, named, what, dataset)
     with call.resources.body_budget.reserve(call.principal) as reserved:
-        one = Asking(call, caller, what, reserved)
         try:
-            yield one
+            yield one, reserved
         except (SluiceError, HttpError) as error:
             code = error.error.code if isinstance(error, HttpError) else error.code
             await to_thread.run_sync(one.record, code.value)
@@ -172,44 +90,27 @@ async def asking(call: HttpCall[Any], what: str) -> AsyncIterator[Asking]:
             one.asked = None
 
 
+async def _read(call: HttpCall[Any], one: Asking, reserved: ReservedBytes) -> PullBody:
+    """Raises what reading a body raises, and INVALID_REQUEST; QUEUE_FULL where what it says has no room now."""
+    body, one.asked = await read_json_body(call, read_pull, reserved=reserved)
+    reserved.add(VALUE_BYTES * (body.values + len(body.columns)))
+    return body
+
+
 async def list_datasets(call: HttpCall[NoQuery]) -> Response:
-    async with asking(call, "list") as one:
-        found = await call.run(call.resources.service.datasets)
-        user = one.caller.user
-        shown = [view(dataset, user) for _, dataset in sorted(found.items()) if user.may(dataset.permission)]
-        await to_thread.run_sync(partial(one.record, "shown", datasets=len(shown), not_shown=len(found) - len(shown)))
-    return json_response(DatasetListView(shown))
+    async with asking(call, "list") as (one, _):
+        return json_response(DatasetListView(await call.run(one.see_all)))
 
 
 async def read_dataset(call: HttpCall[NoQuery]) -> Response:
-    async with asking(call, "show") as one:
-        return json_response(view(await one.find(), one.caller.user))
-
-
-def view(dataset: Dataset, user: User) -> DatasetView:
-    columns = [
-        DatasetColumnView(column.name, column.spec().name, column.type.value, bool(mask_of(column, user)))
-        for column in visible_columns(dataset, user)
-    ]
-    filters, tiers = dataset.filters, dataset.tiers
-    return DatasetView(
-        dataset.dataset,
-        columns,
-        selectable=filters.ids is not None and may_compare(dataset, user, filters.ids),
-        date=filters.date is not None and may_compare(dataset, user, filters.date),
-        filters=[name for name in filters.equals if may_compare(dataset, user, name)],
-        direct_rows=tiers.direct_rows,
-        waited_rows=tiers.waited_rows,
-        rows_max=dataset.limits.rows,
-        ids_max=dataset.limits.ids,
-        formats=[name.value for name, known in FORMATS.items() if known.is_installed],
-    )
+    async with asking(call, "show") as (one, _):
+        return json_response(view(await call.run(one.find), one.caller.user))
 
 
 async def preview_dataset(call: HttpCall[PreviewQuery]) -> Response:
-    async with asking(call, "preview") as one:
-        dataset = await one.find()
-        await one.read()
+    async with asking(call, "preview") as (one, reserved):
+        dataset = await call.run(one.find)
+        await _read(call, one, reserved)
         previewing = partial(preview_pull, call.ports, call.resources.service.previews)
         found = await call.run_on_source(previewing, one.caller, dataset, one.asked, call.query.rows)
     return json_response(PreviewView(*found))
@@ -217,17 +118,17 @@ async def preview_dataset(call: HttpCall[PreviewQuery]) -> Response:
 
 async def list_dataset_exports(call: HttpCall[NoQuery]) -> Response:
     """What the user finds who comes back: each with its watch address, as the call that opened it was answered."""
-    async with asking(call, "exports") as one:
-        dataset, caller = await one.find(), one.caller
+    async with asking(call, "exports") as (one, _):
+        dataset, caller = await call.run(one.find), one.caller
         found = await call.run_listing(list_pulls, call.ports, caller.tenant, caller.user, dataset)
     return json_response(DatasetExportListView([opened_view(call, task, stored=[]) for task in found]))
 
 
 async def export_dataset(call: HttpCall[NoQuery]) -> Response:
     """The file itself where there are few enough rows and it is there in time; else where it will be."""
-    async with asking(call, "export") as one:
-        dataset = await one.find()
-        body = await one.read()
+    async with asking(call, "export") as (one, reserved):
+        dataset = await call.run(one.find)
+        body = await _read(call, one, reserved)
         request = OpenRequest(
             ExportParams(format=body.format, filename=""),
             idempotency_key=idempotency_key_of(call),
@@ -238,10 +139,7 @@ async def export_dataset(call: HttpCall[NoQuery]) -> Response:
         asked = await call.run_on_source(opening, call.ports, one.caller, dataset, one.asked, request)
         del body  # the file may be waited for for minutes
     task = await _wait(call, asked.opened.task, asked.wait_s)
-    if task.state is State.FAILED:
-        raise failure_of(task)
-    if task.state in {State.CANCELLED, State.EXPIRED}:  # by a key of the tenant, or long ago under this key
-        raise ended_error(task)
+    check_alive(task)
     if task.state is not State.COMPLETED or not asked.wait_s:
         answer = opened_response(call, task, replayed=asked.opened.replayed, stored=[])
         answer.status_code = 202
