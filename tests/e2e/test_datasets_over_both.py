@@ -306,6 +306,17 @@ def test_the_audit_has_the_same_lines(service: Service) -> None:
     assert "valueof" not in (service.running.data / "audit.jsonl").read_text()
 
 
+def test_a_call_is_not_recorded_under_the_key_of_the_call_before_it_on_its_connection(service: Service) -> None:
+    body = {"format": "csv", "columns": ["id"], "rows": 1}
+    application = Who(service.application, (("sluice-user", "before"), ("sluice-user-permissions", READ[0])))
+    for face in (OverHttp, OverGrpc):
+        for who in (application, Who(token("acme", *READ, user=f"behind {face.face}"))) * 2:
+            assert face(service, who).call("preview", "orders", body).code == ""
+    lines = [json.loads(line) for line in (service.running.data / "audit.jsonl").read_text().splitlines()]
+    keys = [(one["user"], "key_id" in one) for one in lines if one["user"].startswith(("before", "behind"))]
+    assert keys == [("before", True), ("behind http", False)] * 2 + [("before", True), ("behind grpc", False)] * 2
+
+
 def test_a_message_that_is_too_long_or_none_is_refused_and_recorded(service: Service) -> None:
     over = OverGrpc(service, Who(token("acme", *READ, user="long")))
     body = {"format": "csv", "scope": "selected", "ids": ["x" * 1_000] * 2_200}

@@ -80,6 +80,8 @@ class HttpServer:
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=math.ceil(listen_on.idle_s),
+                # Reading that goes on within a request would have the next one begin with what is bound for this one.
+                reset_contextvars=True,
                 backlog=ACCEPTED_AT_ONCE,  # which asyncio takes for both; ``_Listener`` has the other
             )
         )
