@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,12 +27,15 @@ commands = typer.Typer(
     "  sluice dataset preview orders --definitions /etc/sluice/definitions --rows 5",
 )
 
-Folder = Annotated[
-    Path,
-    typer.Option(
+
+def folder_option() -> Any:
+    """The option that names the folder of definitions."""
+    return typer.Option(
         "--definitions", metavar="DIR", envvar="SLUICE_DEFINITIONS", help="Where connections/ and datasets/ are."
-    ),
-]
+    )
+
+
+Folder = Annotated[Path, folder_option()]
 DatasetName = Annotated[str, typer.Argument(metavar="NAME", help="The dataset.")]
 PREVIEW_ROWS_MAX = 1_000
 

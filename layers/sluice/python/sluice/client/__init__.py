@@ -2,6 +2,7 @@
 
 from sluice.client.client import Client
 from sluice.client.connections import Timeouts
+from sluice.client.datasets import Dataset, DatasetColumn, DatasetExport, Datasets, Preview
 from sluice.client.errors import UNEXPECTED_ANSWER, UNREACHABLE, SluiceApiError
 from sluice.client.export import Export
 from sluice.client.frames import Frame
@@ -14,9 +15,14 @@ __all__ = [
     "UNREACHABLE",
     "Client",
     "Columns",
+    "Dataset",
+    "DatasetColumn",
+    "DatasetExport",
+    "Datasets",
     "Export",
     "Frame",
     "Link",
+    "Preview",
     "Receipt",
     "Row",
     "SluiceApiError",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -16,10 +16,12 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from sluice.client.client import Client
+from sluice.client.datasets import Dataset, DatasetExport, Datasets, Preview
 from sluice.client.export import Export
 from sluice.client.frames import Frame
 from sluice.client.rows import READ_ONCE, Columns, Row
 from sluice.client.status import Link, Receipt, Status
+from sluice.client.watched import WatchedExport
 from sluice.domain.secret import Secret
 
 P = ParamSpec("P")
@@ -84,6 +86,10 @@ class AsyncClient:
         """An export by its id; nothing is sent."""
         return AsyncExport(self, self._client.export(task_id))
 
+    def datasets(self, user: str | None = None, **known: Any) -> AsyncDatasets:
+        """As ``Client.datasets``."""
+        return AsyncDatasets(self, self._client.datasets(user, **known))
+
     async def list(self, **wanted: Any) -> AsyncIterator[Status]:
         """As ``Client.list``."""
         found = self._client.list(**wanted)
@@ -99,18 +105,80 @@ class AsyncClient:
         return await asyncio.get_running_loop().run_in_executor(self._tables, call)
 
 
-class AsyncExport:
+class AsyncWatchedExport:
+    """What looks at an export and fetches its file, awaited."""
+
+    def __init__(self, client: AsyncClient, export: WatchedExport) -> None:
+        self.id = export.id
+        self._client = client
+        self._watched = export
+
+    def __repr__(self) -> str:
+        return f"Async{self._watched!r}"
+
+    async def status(self) -> Status:
+        return await self._run(self._watched.status)
+
+    async def wait(self, timeout_s: float | None = None, **how: Any) -> Status:
+        """As ``Export.wait``. A call that is cancelled asks no further question."""
+        with _Stop({}) as stop:
+            how["on_progress"] = stop.before(_in_loop(how).get("on_progress"))
+            return await self._run(self._watched.wait, timeout_s, **how)
+
+    async def link(self) -> Link:
+        return await self._run(self._watched.link)
+
+    async def save_to(self, path: str | Path, **how: Any) -> Status:
+        return await self._run(self._watched.save_to, path, **_in_loop(how))
+
+    async def _run(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        return await self._client.run(partial(call, *arguments, **named))
+
+
+class AsyncDatasetExport(AsyncWatchedExport):
+    """``DatasetExport``, awaited."""
+
+    def __init__(self, client: AsyncClient, export: DatasetExport) -> None:
+        super().__init__(client, export)
+        self.watch_url = export.watch_url
+        self.opened_as = export.opened_as
+
+
+class AsyncDatasets:
+    """``Datasets``, awaited."""
+
+    def __init__(self, client: AsyncClient, datasets: Datasets) -> None:
+        self._client = client
+        self._datasets = datasets
+
+    def __repr__(self) -> str:
+        return f"Async{self._datasets!r}"
+
+    async def list(self) -> Sequence[Dataset]:
+        return await self._client.run(self._datasets.list)
+
+    async def show(self, name: str) -> Dataset:
+        return await self._client.run(partial(self._datasets.show, name))
+
+    async def preview(self, name: str, **asked: Any) -> Preview:
+        return await self._client.run(partial(self._datasets.preview, name, **asked))
+
+    async def export(self, name: str, **asked: Any) -> AsyncDatasetExport:
+        return AsyncDatasetExport(self._client, await self._client.run(partial(self._datasets.export, name, **asked)))
+
+    async def exports(self, name: str) -> Sequence[AsyncDatasetExport]:
+        found = await self._client.run(partial(self._datasets.exports, name))
+        return [AsyncDatasetExport(self._client, one) for one in found]
+
+
+class AsyncExport(AsyncWatchedExport):
     """``Export``, awaited."""
 
     def __init__(self, client: AsyncClient, export: Export) -> None:
-        self.id = export.id
+        super().__init__(client, export)
         self.watch_url = export.watch_url
         self.opened_as = export.opened_as
-        self._client = client
         self._export = export
-
-    def __repr__(self) -> str:
-        return f"Async{self._export!r}"
 
     async def put(self, sequence: int, rows: Iterable[Row], *, sheet: str | None = None) -> Receipt:
         """As ``Export.put``."""
@@ -120,21 +188,6 @@ class AsyncExport:
     async def close(self, **totals: Any) -> Status:
         return await self._run(self._export.close, **totals)
 
-    async def status(self) -> Status:
-        return await self._run(self._export.status)
-
-    async def wait(self, timeout_s: float | None = None, **how: Any) -> Status:
-        """As ``Export.wait``. A call that is cancelled asks no further question."""
-        with _Stop({}) as stop:
-            how["on_progress"] = stop.before(_in_loop(how).get("on_progress"))
-            return await self._run(self._export.wait, timeout_s, **how)
-
-    async def link(self) -> Link:
-        return await self._run(self._export.link)
-
-    async def save_to(self, path: str | Path, **how: Any) -> Status:
-        return await self._run(self._export.save_to, path, **_in_loop(how))
-
     async def render(self, **changes: Any) -> AsyncExport:
         return AsyncExport(self._client, await self._run(self._export.render, **changes))
 
@@ -143,9 +196,6 @@ class AsyncExport:
 
     async def delete(self) -> None:
         await self._run(self._export.delete)
-
-    async def _run(self, call: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        return await self._client.run(partial(call, *arguments, **named))
 
 
 class _Stop:

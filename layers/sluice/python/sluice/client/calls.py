@@ -98,11 +98,16 @@ class Calls:
     def request(
         self, method: str, path: str, content: bytes | None, headers: Mapping[str, str] | None = None
     ) -> Request:
-        """Build a request of the service, with the credential; ``content`` is JSON."""
+        """Build a request; ``content`` is JSON.
+
+        ``path`` is one of the service, which gets the credential, or a whole address, which gets none.
+        """
         sent = {"User-Agent": USER_AGENT, "Accept": "application/json", **(headers or {})}
         if content is not None:
             sent["Content-Type"] = "application/json"
-        return Request(method, self.url + path, content, sent, self._token)
+        if path.startswith("/"):
+            return Request(method, self.url + path, content, sent, self._token)
+        return Request(method, path, content, sent)
 
     def attempt(self, request: Request, *, connections: Connections | None = None) -> Answer:
         """Call once. A redirect is refused: the credential would go elsewhere, and a POST would become a GET."""

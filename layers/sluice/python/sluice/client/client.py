@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.client.calls import RETRY_FOR_S, Calls
 from sluice.client.connections import TIMEOUTS, Timeouts
+from sluice.client.datasets import Datasets, user_headers
 from sluice.client.errors import SluiceApiError
 from sluice.client.export import IN_FLIGHT, Export
 from sluice.client.frames import Frame, Table
@@ -202,6 +203,21 @@ class Client:
     def export(self, task_id: str) -> Export:
         """An export by its id; nothing is sent."""
         return Export(self._calls, task_id, compress=self._compress)
+
+    def datasets(
+        self,
+        user: str | None = None,
+        *,
+        permissions: Iterable[str] = (),
+        attributes: Mapping[str, object] | None = None,
+    ) -> Datasets:
+        """The tables that the service reads itself, as a user may have them.
+
+        With a key that has the scope ``act_for`` the ``user`` is named here,
+        with what it may and what else is known of it; with a token of a user
+        nothing is. Raise ``ValueError`` for what cannot be said so.
+        """
+        return Datasets(self._calls, user_headers(user, permissions, attributes))
 
     def list(self, *, state: str | None = None, request_id: str | None = None, page: int = 50) -> Iterator[Status]:
         """All exports of the key's tenant, newest first, fetched ``page`` at a time; of a state or a request."""

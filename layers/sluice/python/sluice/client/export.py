@@ -9,26 +9,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote
 
 from sluice.client.answers import Answer
 from sluice.client.calls import Calls, is_refusal
 from sluice.client.connections import Request
 from sluice.client.errors import UNEXPECTED_ANSWER, SluiceApiError
-from sluice.client.files import save_link
 from sluice.client.rows import READ_ONCE, Row, encode_rows
-from sluice.client.status import Link, Receipt, Status
+from sluice.client.status import Receipt, Status
+from sluice.client.watched import WatchedExport
 
 IN_FLIGHT = 4
-POLL_S = 20.0
-"""How long the service may wait before it answers that nothing has changed."""
-_PAUSE_S = 0.1
-"""Between two questions, for a service that stops and answers at once."""
 _GZIP_BYTES_MIN = 1_024
 
 
-class Export:
+class Export(WatchedExport):
     """An export by its id. Thread-safe; every call may be repeated."""
 
     def __init__(
@@ -41,7 +36,7 @@ class Export:
         watch_url: str | None = None,
         opened_as: str | None = None,
     ) -> None:
-        self.id = task_id
+        super().__init__(calls, task_id, f"/v1/exports/{quote(task_id, safe='')}")
         self.opened_as = opened_as
         """The state that the open found: an earlier run under its key may have closed it. None unless opened here."""
         self.watch_url = watch_url
@@ -49,12 +44,7 @@ class Export:
         here, and where the service offers none."""
         self._columns = columns or {}
         """Names of the columns by sheet, for errors; of the one table by the empty text."""
-        self._calls = calls
         self._compress = compress
-        self._path = f"/v1/exports/{quote(task_id, safe='')}"
-
-    def __repr__(self) -> str:
-        return f"Export({self.id!r})"
 
     def put(self, sequence: int, rows: Iterable[Row], *, sheet: str | None = None) -> Receipt:
         """Store a batch; ``sequence`` counts from 1, in any order. Errors name the row of the batch.
@@ -96,58 +86,6 @@ class Export:
     ) -> Status:
         """As ``send``, for the batches of each sheet by its name, one sheet after the other."""
         return self._send(sheets, in_flight, on_batch)
-
-    def status(self) -> Status:
-        return Status.of(self._calls.json("GET", self._path))
-
-    def wait(
-        self,
-        timeout_s: float | None = None,
-        *,
-        poll_s: float = POLL_S,
-        on_progress: Callable[[Status], object] = lambda _: None,
-    ) -> Status:
-        """Wait until the file is there.
-
-        Raises the export's failure where there will be none, and NOT_READY
-        when ``timeout_s`` is over; the export goes on then.
-        """
-        clock = self._calls.clock
-        poll_s = min(poll_s, self._calls.timeouts.answer_s / 2)
-        give_up_at = None if timeout_s is None else clock.monotonic() + timeout_s
-        while True:
-            left_s = poll_s if give_up_at is None else max(0.0, min(poll_s, give_up_at - clock.monotonic()))
-            status = Status.of(self._calls.json("GET", f"{self._path}?wait={left_s:.3f}"))
-            on_progress(status)
-            if status.state == "completed":
-                return status
-            if status.failure is not None:
-                raise status.failure
-            if give_up_at is not None and clock.monotonic() >= give_up_at:
-                detail = f"The export is {status.state} after {timeout_s:g} s; it goes on."
-                raise SluiceApiError("NOT_READY", detail, facts={"task": self.id}, retryable=True, who="client")
-            clock.sleep(_PAUSE_S)
-
-    def link(self) -> Link:
-        """Make a link to the file."""
-        answer = self._calls.json("GET", f"{self._path}/file?redirect=false")
-        return Link(answer.text("url"), answer.text("expires_at"))
-
-    def save_to(self, path: str | Path, *, on_bytes: Callable[[int], object] = lambda _: None) -> Status:
-        """Save the file: whole and with the checksum that the service recorded, or not at all.
-
-        A download that breaks off goes on where it was. ``on_bytes`` is called with the bytes that are there.
-        """
-        links = [self.link().url]  # raises what the service says where there is no file
-        status = self.status()
-        save_link(
-            self._calls,
-            lambda: links.pop() if links else self.link().url,
-            Path(path),
-            sha256=status.checksum_sha256 or "",
-            on_bytes=on_bytes,
-        )
-        return status
 
     def render(
         self,

@@ -15,9 +15,11 @@ from sluice.cli.export.local_export import Exported, check_name
 from sluice.cli.export.progress import ProgressDisplay
 from sluice.cli.export.table_input import TableInput
 from sluice.cli.formatting import counted, size
-from sluice.client import UNREACHABLE, Client, Export, Receipt, SluiceApiError, Status
+from sluice.client import UNREACHABLE, Client, Datasets, Export, Receipt, SluiceApiError, Status
+from sluice.client.watched import WatchedExport
 from sluice.domain.limits import Limits
 from sluice.domain.params import ExportParams
+from sluice.domain.schema import ColumnType
 
 
 def export_remotely(
@@ -38,10 +40,54 @@ def export_remotely(
     export = _open(client, params, idempotency_key)
     with export.cancel_on_error() if idempotency_key is None else nullcontext():
         check_name(output, str(_send(export, table, params, progress).filename))
-        progress.stage("writing", 100)
-        done = export.wait(
-            on_progress=lambda task: progress.reach(task.progress_percent, counted(task.rows_written, "row"))
+        done = _wait(export, progress)
+    return _save(export, done, output, progress)
+
+
+def pull_remotely(
+    datasets: Datasets,
+    name: str,
+    params: ExportParams,
+    columns: Sequence[str],
+    *,
+    output: Path,
+    progress: ProgressDisplay,
+    idempotency_key: str | None,
+) -> Exported:
+    """Have the service read a table that is defined there, and fetch the file; all columns where none are named.
+
+    Under a given key a run goes on where another one broke off. Without one, the export of a run that fails is left:
+    who asks for a dataset may not end what was asked for.
+    """
+    described = datasets.show(name)
+    try:
+        export = datasets.export(
+            name,
+            format=params.format,
+            filename=params.filename,
+            columns=columns,
+            options=msgspec.to_builtins(params.options),
+            idempotency_key=idempotency_key,
         )
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--idempotency-key") from None
+    check_name(output, str(export.opened_as.filename))
+    exported = _save(export, _wait(export, progress), output, progress)
+    shown = {one.name: one for one in described.columns}
+    typed = [shown[one] for one in columns or shown if one in shown]
+    types = ", ".join(f"{one.label} {one.type}" for one in typed if one.type != ColumnType.STRING)
+    return exported._replace(read_as=f"{name}, by the service", types=types)
+
+
+def _wait(export: WatchedExport, progress: ProgressDisplay) -> Status:
+    progress.stage("writing", 100)
+    return export.wait(
+        on_progress=lambda task: progress.reach(task.progress_percent, counted(task.rows_written, "row"))
+    )
+
+
+def _save(export: WatchedExport, done: Status, output: Path, progress: ProgressDisplay) -> Exported:
+    """Fetch the file."""
     progress.stage("downloading", done.file_size_bytes)
     try:
         export.save_to(output, on_bytes=lambda count: progress.reach(count, size(count)))
