@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from infra.layer_build.archive import write_archive
 from infra.layer_build.bytecode import CompileError
 from infra.layer_build.contents import deps_files, sluice_files
 from infra.layer_build.downloads import DownloadError, fetch
+from sluice.domain.dataset import DefinitionsError
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "layers/deps/requirements.lock"
@@ -57,9 +59,21 @@ def build_deps(output: Path, *, cache: Path, python: Path) -> Built:
     return _write(output / "deps.zip", deps_files(fetch(LOCK, cache), python))
 
 
-def build_sluice(output: Path, *, python: Path, limits: LayerLimits = LIMITS) -> Built:
-    """Build the layer of our own code into ``output``."""
-    return _write(output / "sluice.zip", sluice_files(SOURCE, python), limits)
+def build_sluice(output: Path, *, python: Path, definitions: Path | None = None, limits: LayerLimits = LIMITS) -> Built:
+    """Build the layer of our own code, with the ``definitions`` of datasets, into ``output``."""
+    return _write(output / "sluice.zip", sluice_files(SOURCE, python, definitions), limits)
+
+
+def definitions_folder(environment: Mapping[str, str]) -> Path | None:
+    """The definitions of the stage: the folder that DEPLOY_DEFINITIONS names, else ``definitions`` if there is one.
+
+    Raises FileNotFoundError for a folder that is named and not there.
+    """
+    named = environment.get("DEPLOY_DEFINITIONS", "")
+    folder = ROOT / (named or "definitions")
+    if not folder.is_dir() and named:
+        raise FileNotFoundError(f"DEPLOY_DEFINITIONS: there is no folder {folder}")
+    return folder if folder.is_dir() else None
 
 
 def _write(path: Path, files: Mapping[str, bytes], limits: LayerLimits = LIMITS) -> Built:
@@ -84,13 +98,13 @@ def main(arguments: list[str]) -> int:
         python = find_deployed_python()
         builders: dict[str, Callable[[], Built]] = {
             "deps": lambda: build_deps(options.output, cache=OUTPUT / "downloads", python=python),
-            "sluice": lambda: build_sluice(options.output, python=python),
+            "sluice": lambda: build_sluice(options.output, python=python, definitions=definitions_folder(os.environ)),
         }
         for name in options.layers or builders:
             if name not in builders:
                 parser.error(f"{name} is no layer; there are {', '.join(builders)}")
             print(builders[name](), flush=True)
-    except (CompileError, DownloadError, LayerTooLarge, FileNotFoundError, ValueError) as error:
+    except (CompileError, DefinitionsError, DownloadError, LayerTooLarge, FileNotFoundError, ValueError) as error:
         print(f"build_layers: {error}", file=sys.stderr)
         return 1
     return 0

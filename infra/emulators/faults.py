@@ -41,6 +41,11 @@ class Gate:
         self._released = threading.Event()
         self._done = threading.Event()
 
+    @property
+    def is_reached(self) -> bool:
+        """Whether a request has come here."""
+        return self._reached.is_set()
+
     def wait_reached(self, timeout_s: float = 10) -> None:
         """Wait until a request stands here. Raises TimeoutError."""
         _wait(self._reached, timeout_s, "no request came here")

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from infra.layer_build.bytecode import compiled
 from infra.layer_build.distributions import open_distribution
+from sluice.app.definitions import load_definitions
+from sluice.domain.dataset import SqliteConnection
 
 _NEVER = re.compile(
     r"(^|/)(__pycache__|tests?|\.agents)/"  # what packages bring for their own developers
@@ -47,6 +49,9 @@ def is_needed(distribution: str, path: str) -> bool:
 IN_LAYER = "python/"
 """Function Compute puts a layer's files below /opt, and has /opt/python on the search path."""
 SHOWN_FOLDER = "/opt"
+OF_DATASETS = "definitions/"
+"""Where `datasets.definitions` of s.yaml leads to, below /opt."""
+ABOUT_DEFINITIONS = b"Connections and datasets, as they were when the layer was built; docs/datasets.md.\n"
 NOT_DEPLOYED = ("sluice/__main__.py", "sluice/cli/", "sluice/client/", "sluice/demo/")
 """The command line and what it needs stay on people's machines."""
 
@@ -64,9 +69,28 @@ def deps_files(distributions: Mapping[str, Path], python: Path) -> dict[str, byt
     return _with_bytecode(files, python)
 
 
-def sluice_files(source: Path, python: Path) -> dict[str, bytes]:
-    """The files of the layer of our own code, from the folder that holds ``sluice``."""
-    return _with_bytecode({IN_LAYER + name: path.read_bytes() for name, path in _ours(source)}, python)
+def sluice_files(source: Path, python: Path, definitions: Path | None = None) -> dict[str, bytes]:
+    """The files of the layer of our own code, from the folder that holds ``sluice``, with ``definitions`` of datasets.
+
+    Raises ``DefinitionsError`` for definitions that no function could use, and ValueError for what it cannot reach.
+    """
+    code = _with_bytecode({IN_LAYER + name: path.read_bytes() for name, path in _ours(source)}, python)
+    return {**code, **definition_files(definitions)}
+
+
+def definition_files(folder: Path | None) -> dict[str, bytes]:
+    """Connections, datasets and what lies beside them, as certificates do; hidden files stay where they are."""
+    files = {f"{OF_DATASETS}README.md": ABOUT_DEFINITIONS}
+    if folder is None:
+        return files
+    connections = load_definitions(folder).connections
+    if embedded := [name for name, one in connections.items() if isinstance(one, SqliteConnection)]:
+        raise ValueError(f"connections/{embedded[0]}: no function reaches a file of SQLite")
+    for path in sorted(folder.rglob("*")):
+        place = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in place.parts):
+            files[OF_DATASETS + place.as_posix()] = path.read_bytes()
+    return files
 
 
 def _ours(source: Path) -> Iterator[tuple[str, Path]]:

@@ -43,6 +43,7 @@ ROLE_LIFE_S = 36 * 3600
 """As long as a function's credentials last in the cloud."""
 TIMEOUT_S = 5
 ALL = [("*", "*")]
+USERS_SECRET = "what signs the tokens of users on this machine"  # noqa: S105 - of no one else
 TEMPLATE_VALUES = {
     "Stage": STAGE,
     "InstanceName": INSTANCE,
@@ -85,11 +86,12 @@ def local_cloud(
     overrides: Mapping[str, str] = SOON,
     interpreter: Interpreter | None = None,
     file: Path = ROOT / "s.yaml",
+    definitions: Path | None = None,
 ) -> Iterator[LocalCloud]:
     """Run everything while the block runs; logs and objects are kept in ``folder``.
 
-    ``overrides`` are other values for variables that functions have. Without an
-    ``interpreter`` it is the layers as of now on the deployed Python, where they can be had.
+    ``overrides`` are other values for variables that functions have, ``definitions`` those of datasets, none without.
+    Without an ``interpreter`` it is the layers as of now on the deployed Python, where they can be had.
     """
     with serving_oss(buckets=(INPUT, OUTPUT), folder=folder) as oss, serving_tablestore(instance=INSTANCE) as ots:
         key = FixedCredentials(Credentials(ots.access_key_id, Secret(ots.access_key_secret)))
@@ -101,13 +103,22 @@ def local_cloud(
         keys = RoleKeys(oss, ots, {spec.name: spec.role for spec in deployment.functions.values()})
         chosen = interpreter or deployed_or_source(deployment.layers, folder / "layers")
         moved: dict[str, str] = dict(overrides)
+        moved["SLUICE_DATASETS_DEFINITIONS"] = str(definitions or _no_definitions(folder))
         operator = {ots.access_key_id: ots.access_key_secret}
         place = Place(deployment.region, chosen, moved)
         with FunctionHost(deployment, place, folder, key_of=keys.of, secrets=lambda: keys.secrets() | operator) as host:
-            compose = deployment.functions["compose"].name
+            compose, extract = (deployment.functions[name].name for name in ("compose", "extract"))
             moved["SLUICE_FUNCTIONS_COMPOSE_URL"] = f"{host.interface.url}/2023-03-30/functions/{compose}/invocations"
+            moved["SLUICE_FUNCTIONS_EXTRACT_URL"] = f"{host.interface.url}/2023-03-30/functions/{extract}/invocations"
             oss.listen(host.hear)
             yield LocalCloud(host, oss, ots, access, keys, chosen)
+
+
+def _no_definitions(folder: Path) -> Path:
+    """A folder that defines nothing, in the place of the one that a layer brings."""
+    empty = folder / "definitions"
+    empty.mkdir()
+    return empty
 
 
 class RoleKeys:
@@ -140,7 +151,9 @@ class RoleKeys:
 def deploy_variables(oss: OssServer, ots: TablestoreServer) -> dict[str, str]:
     """What a provisioned cloud would tell the deployment file."""
     role = f"acs:ram::{ACCOUNT_ID}:role/sluice-{STAGE}"
-    roles = {f"DEPLOY_{name}_ROLE_ARN": f"{role}-{name.lower()}" for name in ("GRPC", "QUERY", "COMPOSE", "SWEEP")}
+    roles = {
+        f"DEPLOY_{name}_ROLE_ARN": f"{role}-{name.lower()}" for name in ("GRPC", "QUERY", "COMPOSE", "EXTRACT", "SWEEP")
+    }
     return {
         "DEPLOY_STAGE": STAGE,
         "DEPLOY_REGION": REGION,
@@ -158,6 +171,7 @@ def deploy_variables(oss: OssServer, ots: TablestoreServer) -> dict[str, str]:
         "SLUICE_TABLESTORE_ENDPOINT": ots.endpoint,
         "SLUICE_TABLESTORE_INSTANCE": ots.instance,
         "SLUICE_TABLESTORE_TABLE": TABLE,
+        "SLUICE_SECURITY_JWT_SECRET": USERS_SECRET,
     }
 
 

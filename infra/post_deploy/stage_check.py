@@ -83,6 +83,7 @@ class StageCheck:
             ("tables", self._tables),
             ("compose, from inside", lambda: self._from_inside("compose")),
             ("sweep, from inside", lambda: self._from_inside("sweep")),
+            ("extract, from inside", lambda: self._from_inside("extract")),
             ("an export", self._export),
         )
         return sum(not self._passes(name, check) for name, check in checks)
@@ -128,7 +129,8 @@ class StageCheck:
         }
         for what, state in found.items():
             if state != FINE:
-                raise Wrong(f"{what}: {state}", hints.get(what, "Look at the function's log."))
+                hint = _CONNECTION if what.startswith("connection_") else "Look at the function's log."
+                raise Wrong(f"{what}: {state}", hints.get(what, hint))
         return f"{', '.join(sorted(found))}; Tablestore's addresses: {addresses}"
 
     def _asked(self, name: str) -> dict[str, Any]:
@@ -270,6 +272,10 @@ _SENDING = {
 _NOT_COMPOSED = (
     "Neither the bucket's trigger nor the sweeper had it composed: compare compose's trigger with s.yaml, then look at "
     "the logs of sweep and compose."
+)
+_CONNECTION = (
+    "A password: SLUICE_SECRETS in .env. Not reached: is the network of DEPLOY_VPC_ID, DEPLOY_VSWITCH_IDS and "
+    "DEPLOY_SECURITY_GROUP_ID the database's, and does that let this group in? Then deploy again."
 )
 _HIDDEN = (
     "The bucket does not say that an object is missing to one who may not list: tell us. Exports work, but a missing "

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from infra.provision.environment_file import read_variables, variables_of, write_variables
+from infra.provision.environment_file import MADE_ONCE, read_variables, variables_of, write_variables
 from infra.provision.metrics import CloudMonitor
 from infra.provision.rpc_calls import CallError, RetryPolicy, RpcCalls, Service
 from infra.provision.stack_watch import Stack, StackError, StackWatch
@@ -36,7 +36,6 @@ STS_VERSION = "2015-04-01"
 DAY_S = 86_400
 HTTPS_PORT = 443
 DOMAIN, OLD_ENDPOINT = "SLUICE_OSS_DOWNLOAD_DOMAIN", "SLUICE_OSS_DOWNLOAD_ENDPOINT"
-WATCH_SECRET = "SLUICE_SECURITY_WATCH_SECRET"  # noqa: S105 - the name of a variable; made once, or addresses given out end
 DOMAIN_TIMEOUT_S = 30
 FAILED, DECLINED = 1, 3
 
@@ -213,7 +212,8 @@ def _write_outputs(stack: Stack, options: argparse.Namespace) -> None:
         raise StackError(f"the stack tells no {missing}; run `up` with this version") from missing
     variables["SLUICE_STORAGE_RETENTION_S"] = str(retention_days * DAY_S)
     before = read_variables(options.env_file)
-    variables[WATCH_SECRET] = before.get(WATCH_SECRET) or secrets.token_hex(WATCH_SECRET_BYTES)
+    for name in MADE_ONCE:
+        variables[name] = before.get(name) or secrets.token_hex(WATCH_SECRET_BYTES)
     own = options.download_domain or before.get(DOMAIN, "")
     if own and not own.endswith(".aliyuncs.com"):
         variables[DOMAIN] = own

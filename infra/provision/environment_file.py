@@ -26,11 +26,14 @@ VARIABLES = {
     "DEPLOY_RELAY_ROLE_ARN": "RelayRoleArn",
     "DEPLOY_GRPC_ROLE_ARN": "GrpcRoleArn",
     "DEPLOY_COMPOSE_ROLE_ARN": "ComposeRoleArn",
+    "DEPLOY_EXTRACT_ROLE_ARN": "ExtractRoleArn",
     "DEPLOY_QUERY_ROLE_ARN": "QueryRoleArn",
     "DEPLOY_SWEEP_ROLE_ARN": "SweepRoleArn",
     "DEPLOY_TRIGGER_ROLE_ARN": "TriggerRoleArn",
 }
 """Variable: output of the stack. Those with ``SLUICE_`` are settings, which a function may get as they are."""
+MADE_ONCE = ("SLUICE_SECURITY_WATCH_SECRET", "SLUICE_SECURITY_JWT_SECRET")
+"""Secrets that sign addresses and tokens, made where there are none: with others those that were given out end."""
 
 _HEADER = "# Written by `python -m infra.provision`. Other lines are left alone."
 

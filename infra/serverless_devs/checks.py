@@ -68,6 +68,7 @@ ROLES = {
     "relay_http": "grpc",
     "query": "query",
     "compose": "compose",
+    "extract": "extract",
     "sweep": "sweep",
 }
 """Which role each function runs as; infra/ros says what each may do."""
@@ -141,7 +142,7 @@ def _wrong_routes(description: Description) -> Iterator[str]:
     methods = {
         function.props["functionName"]: {
             method
-            for trigger in function.props["triggers"]
+            for trigger in function.props.get("triggers", ())
             if trigger["triggerType"] == "http"
             for method in trigger["triggerConfig"]["methods"]
         }

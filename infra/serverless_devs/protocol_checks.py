@@ -23,8 +23,11 @@ REQUEST_BYTES_MAX = 32_000_000
 SENDERS_DOMAIN = "api_domain"
 SHARED_WAITS = ("lease_s", "heartbeat_s", "clock_skew_s", "trigger_grace_s")
 """Settings whose defaults are those of one machine."""
-COMPOSE_MEMORY_MB_MIN = 256
-"""A composer uses less than 100 MB; what is more is for the runtime, and to be safe."""
+WORKER_MEMORY_MB_MIN = 256
+"""A composer and a reader use less than 100 MB each; what is more is for the runtime, and to be safe."""
+DEFINITIONS = "/opt/definitions"
+ANSWER_S = 60
+"""To count rows, and to send a file."""
 
 
 def broken_protocol(description: Description) -> Iterator[str]:
@@ -35,6 +38,7 @@ def broken_protocol(description: Description) -> Iterator[str]:
         return
     yield from _wrong_trigger(description)
     yield from _wrong_compose(description)
+    yield from _wrong_extract(description)
     yield from _wrong_sweep(description)
     yield from _wrong_servers(description)
 
@@ -67,7 +71,7 @@ def _triggers(description: Description, kind: str) -> list[tuple[Resource, dict[
     return [
         (function, trigger)
         for function in description.functions()
-        for trigger in function.props["triggers"]
+        for trigger in function.props.get("triggers", ())
         if trigger["triggerType"] == kind
     ]
 
@@ -91,22 +95,56 @@ def _wrong_trigger(description: Description) -> Iterator[str]:
 
 
 def _wrong_compose(description: Description) -> Iterator[str]:
+    yield from _wrong_worker(description.resources["compose"])
     compose = description.resources["compose"].props
-    calls = compose.get("asyncInvokeConfig", {})
-    if calls.get("maxAsyncRetryAttempts") != 1:
-        yield "compose: an event is tried once more by the platform, the sweeper does the rest"
-    if not calls.get("asyncTask"):
-        yield "compose: without asyncTask the ids of the sweeper's calls mean nothing"
-    if not calls.get("destinationConfig"):
-        yield "compose: events that failed go nowhere"
-    if compose["memorySize"] < COMPOSE_MEMORY_MB_MIN:
-        yield f"compose: {compose['memorySize']} MB leave no room above what a composer uses"
     settings = _settings(description.resources["compose"])
     reserved = compose.get("concurrencyConfig", {}).get("reservedConcurrency")
     if reserved != settings.concurrency.max_concurrent_tasks:
         yield f"compose: {reserved} instances are reserved, not concurrency.max_concurrent_tasks"
-    if compose["timeout"] < settings.performance.upload_timeout_s + settings.functions.stop_margin_s:
-        yield "compose: its time limit cuts off an attempt that performance.upload_timeout_s allows"
+
+
+def _wrong_worker(function: Resource) -> Iterator[str]:
+    """Of a function that works under a lease, and is asked for asynchronously."""
+    name, props = function.name, function.props
+    calls = props.get("asyncInvokeConfig", {})
+    if calls.get("maxAsyncRetryAttempts") != 1:
+        yield f"{name}: an event is tried once more by the platform, the sweeper does the rest"
+    if not calls.get("asyncTask"):
+        yield f"{name}: without asyncTask the ids of the sweeper's calls mean nothing"
+    if not calls.get("destinationConfig"):
+        yield f"{name}: events that failed go nowhere"
+    if props["memorySize"] < WORKER_MEMORY_MB_MIN:
+        yield f"{name}: {props['memorySize']} MB leave no room above what it uses"
+    settings = _settings(function)
+    if props["timeout"] < settings.performance.upload_timeout_s + settings.functions.stop_margin_s:
+        yield f"{name}: its time limit cuts off an attempt that performance.upload_timeout_s allows"
+
+
+def _wrong_extract(description: Description) -> Iterator[str]:
+    """Those who are asked for tables, and the one that reads them, have the same definitions and the same network."""
+    extract = description.resources["extract"]
+    yield from _wrong_worker(extract)
+    if not extract.props.get("concurrencyConfig", {}).get("reservedConcurrency"):
+        yield "extract: databases have as many connections from it as there are users who ask"
+    definitions = _settings(extract).datasets.definitions
+    for name in ("relay_grpc", "relay_http"):
+        relay = description.resources[name]
+        settings = _settings(relay)
+        if settings.datasets.definitions != definitions or definitions != DEFINITIONS:
+            yield f"{name}, extract: datasets.definitions must be {DEFINITIONS}, where the layer has them"
+        if relay.props.get("vpcConfig") != extract.props.get("vpcConfig"):
+            yield f"{name}: counts rows in another network than extract reads them in"
+        if settings.functions.extract_url != _call_of(description, "extract"):
+            yield f"{name}: does not ring extract by {_call_of(description, 'extract')}"
+        if settings.datasets.wait_max_s + ANSWER_S > relay.props["timeout"]:
+            yield f"{name}: is ended while a call waits for as long as datasets.wait_max_s says"
+
+
+def _call_of(description: Description, name: str) -> str:
+    """The address of the interface's own call of a function."""
+    function = description.resources[name].props["functionName"]
+    region, account = description.document["vars"]["region"], description.document["vars"]["account"]
+    return f"https://{account}.{region}.fc.aliyuncs.com/2023-03-30/functions/{function}/invocations"
 
 
 def _wrong_sweep(description: Description) -> Iterator[str]:
@@ -122,11 +160,10 @@ def _wrong_sweep(description: Description) -> Iterator[str]:
     if every != ["@every 1m"]:
         yield "sweep: lost exports wait for longer than a minute"
     functions = _settings(description.resources["sweep"]).functions
-    name = description.resources["compose"].props["functionName"]
-    region, account = description.document["vars"]["region"], description.document["vars"]["account"]
-    call = f"https://{account}.{region}.fc.aliyuncs.com/2023-03-30/functions/{name}/invocations"
-    if (functions.invoker, functions.compose_url) != ("http", call):
+    if (functions.invoker, functions.compose_url) != ("http", call := _call_of(description, "compose")):
         yield f"sweep: does not ring compose by {call}"
+    if functions.extract_url != (call := _call_of(description, "extract")):
+        yield f"sweep: does not ring extract by {call}"
 
 
 def _wrong_servers(description: Description) -> Iterator[str]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -19,7 +17,7 @@ from sluice.adapters.sources.postgresql import PostgresqlSource
 from sluice.domain.dataset import MysqlConnection, PostgresqlConnection, TableSource
 from sluice.domain.secret import Secret
 from sluice.ports.source import SourceError, SourceUnavailable
-from tests.support.database_servers import serving_mariadb, serving_postgresql
+from tests.support.database_servers import free_port, serving_mariadb, serving_postgresql
 from tests.support.programs import skip_without
 
 pytestmark = pytest.mark.slow  # servers are started
@@ -46,11 +44,6 @@ def readable_by(user: str, folder: Path) -> None:
     if os.getuid() == 0:
         os.chown(folder / "key", pwd.getpwnam(user).pw_uid, -1)
     (folder / "key").chmod(0o600)
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        return int(server.getsockname()[1])
 
 
 Reader = PostgresqlSource | MysqlSource

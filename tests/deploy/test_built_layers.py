@@ -179,7 +179,6 @@ def test_what_is_left_out_is_not_there(layers: BuiltLayers) -> None:
     missing = [
         "numpy",
         "aiohttp",
-        "cryptography",
         "flatbuffers",
         "typer",
         "rich",

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.build_layers import LOCK, LayerLimits, LayerTooLarge, build_sluice, main
+from infra.build_layers import LOCK, LayerLimits, LayerTooLarge, build_sluice, definitions_folder, main
 from infra.layer_build.archive import write_archive
 from infra.layer_build.bytecode import CompileError, compiled
-from infra.layer_build.contents import deps_files, is_needed
+from infra.layer_build.contents import definition_files, deps_files, is_needed
 from infra.layer_build.distributions import open_distribution
 from infra.layer_build.downloads import DownloadError, fetch, name_of, normal_name, read_lock
 from tests.support.built_layers import deployed_python
@@ -199,11 +199,70 @@ def test_our_layer_leaves_the_command_line_at_home(tmp_path: Path) -> None:
     build_sluice(tmp_path, python=deployed_python())
     with zipfile.ZipFile(tmp_path / "sluice.zip") as archive:
         names = archive.namelist()
-    assert [name for name in names if not re.fullmatch(r"python/sluice/.*\.pyc?", name)] == []
+    assert [name for name in names if not re.fullmatch(r"python/sluice/.*\.pyc?", name)] == ["definitions/README.md"]
     assert [name for name in names if re.match(r"python/sluice/(cli|demo|__main__)", name)] == []
     sources = {name for name in names if name.endswith(".py")}
     assert "python/sluice/app/functions/compose.py" in sources
-    assert len(names) == 2 * len(sources)
+    assert len(names) == 2 * len(sources) + 1
+
+
+CONNECTION = "name: crm\ntype: postgresql\nhost: db.internal\ndatabase: shop\nuser: exporter\n"
+DATASET = "dataset: orders\nsource: {connection: crm, table: public.orders, key: [id]}\ncolumns: [{name: id}]\n"
+
+
+def definitions_in(folder: Path, connection: str = CONNECTION, dataset: str = DATASET) -> Path:
+    for name in ("connections", "datasets"):
+        (folder / name).mkdir(parents=True)
+    (folder / "connections/crm.yaml").write_text(connection)
+    (folder / "datasets/orders.yaml").write_text(dataset)
+    return folder
+
+
+def test_our_layer_brings_the_definitions_of_datasets_and_what_lies_beside_them(tmp_path: Path) -> None:
+    folder = definitions_in(tmp_path / "tables")
+    (folder / "ca.pem").write_text("a certificate")
+    (folder / ".git").mkdir()
+    (folder / ".git/config").write_text("mine")
+    (folder / "datasets/.orders.yaml.swp").write_text("mine")
+    found = {name: content for name, content in definition_files(folder).items() if not name.endswith("README.md")}
+    assert found == {
+        "definitions/ca.pem": b"a certificate",
+        "definitions/connections/crm.yaml": CONNECTION.encode(),
+        "definitions/datasets/orders.yaml": DATASET.encode(),
+    }
+    assert definitions_folder({"DEPLOY_DEFINITIONS": str(folder)}) == folder
+
+
+@pytest.mark.parametrize(
+    ("connection", "dataset", "said"),
+    [
+        ("name: crm\ntype: sqlite\npath: shop.db\n", DATASET.replace("public.", ""), "no function reaches"),
+        (CONNECTION + "password: secret\n", DATASET, "stands in the file itself"),
+        (CONNECTION, DATASET.replace("crm", "cmr"), "there is no connection 'cmr'"),
+    ],
+)
+def test_definitions_that_no_function_could_use_end_the_build(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    connection: str,
+    dataset: str,
+    said: str,
+) -> None:
+    deployed_python()
+    monkeypatch.setenv("DEPLOY_DEFINITIONS", str(definitions_in(tmp_path / "tables", connection, dataset)))
+    assert main(["sluice", "--output", str(tmp_path)]) == 1
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "sluice.zip").exists()
+
+
+def test_a_folder_of_definitions_that_is_not_there_ends_the_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployed_python()
+    monkeypatch.setenv("DEPLOY_DEFINITIONS", str(tmp_path / "tables"))
+    assert main(["sluice", "--output", str(tmp_path)]) == 1
+    assert "DEPLOY_DEFINITIONS: there is no folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("limits", [LayerLimits(zipped_bytes_max=1000), LayerLimits(unzipped_bytes_max=1000)])

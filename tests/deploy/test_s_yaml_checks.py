@@ -87,6 +87,18 @@ MISTAKES = [
      "20 instances are reserved, not concurrency.max_concurrent_tasks"),
     ("${json(env('SLUICE_CONCURRENCY_MAX_CONCURRENT_TASKS', '10'))}",
      "${json(env('SLUICE_CONCURRENCY_MAX_CONCURRENT_TASKS', 'ten'))}", "which is no JSON"),
+    # who reads tables
+    ("sluice-${vars.stage}-extract/invocations", "sluice-extract/invocations", "sweep: does not ring extract"),
+    ("sluice-${vars.stage}-extract/invocations", "sluice-extract/invocations", "relay_http: does not ring extract"),
+    ("SLUICE_DATASETS_DEFINITIONS: /opt/definitions", "SLUICE_DATASETS_DEFINITIONS: /opt/tables",
+     "must be /opt/definitions"),
+    ("vpcConfig: *vpc\n      environmentVariables: *definitions", "environmentVariables: *definitions",
+     "relay_http: counts rows in another network"),
+    ('SLUICE_DATASETS_WAIT_MAX_S: "480"', 'SLUICE_DATASETS_WAIT_MAX_S: "580"',
+     "relay_http: is ended while a call waits"),
+    ("concurrencyConfig:\n        reservedConcurrency: ${json(env('DEPLOY_READERS_MAX', '4'))}\n", "\n",
+     "as many connections"),
+    ("timeout: 7200", "timeout: 1800", "extract: its time limit cuts off an attempt"),
     # what Function Compute takes
     ("memorySize: 1024 # the least", "memorySize: 512 # the least", "GiB of memory for each CPU"),
     ("memorySize: 512", "memorySize: 500", "is not a multiple of 64"),
@@ -114,6 +126,24 @@ def test_a_mistake_is_found(tmp_path: Path, before: str, after: str, said: str) 
     copy.break_s_yaml(before, after)
     found = problems(copy.s_yaml, VARIABLES)
     assert any(said in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("vpc", "is_whole"),
+    [
+        ({"DEPLOY_VPC_ID": "vpc-1", "DEPLOY_VSWITCH_IDS": '["vsw-1"]', "DEPLOY_SECURITY_GROUP_ID": "sg-1"}, True),
+        ({"DEPLOY_VPC_ID": "vpc-1"}, False),
+        ({"DEPLOY_VSWITCH_IDS": '["vsw-1"]'}, False),
+        ({"DEPLOY_VPC_ID": "vpc-1", "DEPLOY_VSWITCH_IDS": '["vsw-1"]'}, False),
+    ],
+)
+def test_a_network_of_tables_is_given_whole_or_not_at_all(vpc: dict[str, str], *, is_whole: bool) -> None:
+    found = problems(S_YAML, VARIABLES | vpc)
+    assert (found == []) == is_whole, found
+    if is_whole:
+        described = read_description(S_YAML, VARIABLES | vpc).functions()
+        networks = {one.name for one in described if one.props.get("vpcConfig", {}).get("vpcId") == "vpc-1"}
+        assert networks == {"relay_grpc", "relay_http", "extract"}
 
 
 def test_a_grpc_route_that_no_client_calls_is_a_mistake_of_a_stage_for_work(tmp_path: Path) -> None:

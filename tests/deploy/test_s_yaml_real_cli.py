@@ -139,7 +139,7 @@ def test_a_deployment_that_does_not_work_ends_as_a_failure(cli: OfflineCli, copy
     done = cli.run(
         "deploy", "-y", "-t", stage, folder=copy.folder, variables={"DEPLOY_PYTHON": str(only_the_check_fails)}
     )
-    assert len(deployed(done, "fc3")) == 5
+    assert len(deployed(done, "fc3")) == 6
     assert (done.code != 0, "WRONG" in done.output) == (True, True), done.output
 
 
@@ -167,7 +167,7 @@ def test_removing_takes_the_layers_away_too(cli: OfflineCli, copy: DeploymentCop
     assert all(
         args[0] == "remove" and "-y" in args and args[args.index("--access") + 1] == "default" for args in removed
     )
-    assert len([call for call in done.calls if (call["command"], call["component"]) == ("remove", "fc3")]) == 5
+    assert len([call for call in done.calls if (call["command"], call["component"]) == ("remove", "fc3")]) == 6
 
 
 def test_asking_how_things_are_changes_nothing(cli: OfflineCli, copy: DeploymentCopy) -> None:

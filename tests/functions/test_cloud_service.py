@@ -13,6 +13,8 @@ from sluice.adapters.aliyun.credentials import EnvironmentCredentials
 from sluice.adapters.aliyun.function_compute.fc2_invoker import Fc2Invoker
 from sluice.adapters.aliyun.function_compute.http_invoker import FcHttpInvoker
 from sluice.adapters.aliyun.function_compute.manifest_put_invoker import ManifestPutInvoker
+from sluice.adapters.aliyun.function_compute.reading_event import ReadersAndComposers
+from sluice.adapters.workers.no_composers import NoComposers
 from sluice.app.aliyun import credentials_of, open_cloud
 from sluice.app.backends import open_ports
 from sluice.app.settings.validation import Settings, SettingsError, environment, settings_from
@@ -81,7 +83,13 @@ def test_what_somebody_sets_wins_over_the_clouds_defaults() -> None:
 )
 def test_the_settings_choose_who_rings_for_the_sweeper(more: dict[str, str], expected: type) -> None:
     with open_cloud(settings_of(**more), RecordedJournal()) as ports:
-        assert isinstance(ports.invoker, expected)
+        assert isinstance(ports.invoker, ReadersAndComposers)
+        assert isinstance(ports.invoker.composers, expected)
+        assert isinstance(ports.invoker.readers, NoComposers)
+    reads = {"SLUICE_FUNCTIONS_EXTRACT_URL": "https://e.example"}
+    with open_cloud(settings_of(**more, **reads), RecordedJournal()) as ports:
+        assert isinstance(ports.invoker, ReadersAndComposers)
+        assert isinstance(ports.invoker.readers, FcHttpInvoker)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,11 @@ def loaded(folder: str, imports: str) -> set[str]:
     [
         ("compose", "import compose", SERVERS | COMMANDS | EMBEDDED | HEAVY),
         ("sweep", "import sweep", SERVERS | COMMANDS | EMBEDDED | HEAVY | {"xlsxwriter", "isal"}),
+        (
+            "extract",
+            "import extract",
+            SERVERS | COMMANDS | EMBEDDED | HEAVY | {"xlsxwriter", "asyncpg", "pymysql", "jwt"},
+        ),
         ("query", "import query", {"grpc", "prometheus_client"} | COMMANDS | EMBEDDED | HEAVY),
         (
             "relay",
@@ -51,7 +56,7 @@ def loaded(folder: str, imports: str) -> set[str]:
             {"starlette", "uvicorn", "prometheus_client"} | COMMANDS | EMBEDDED | HEAVY,
         ),
     ],
-    ids=["compose", "sweep", "query", "relay-http", "relay-grpc"],
+    ids=["compose", "sweep", "extract", "query", "relay-http", "relay-grpc"],
 )
 def test_a_function_loads_nothing_that_it_does_not_need(folder: str, imports: str, unwanted: set[str]) -> None:
     modules = loaded(folder, imports)

@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,9 +17,11 @@ import pytest
 from infra.emulators import oss, tablestore
 from sluice.app.functions.compose import COMPONENT, compose_events
 from sluice.app.functions.event_function import OLD_CREDENTIALS_CODE, EventFunction, InvocationFailed, read_context
+from sluice.app.functions.extract import extract
+from sluice.app.functions.probe import probe_reader
 from sluice.app.functions.sweep import sweep
 from sluice.app.settings.validation import SettingsError
-from sluice.domain.keys import TaskRef
+from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.task import State
 from sluice.usecases.sending.cancel_export import cancel_export
 from tests.support.cloud_functions import CANARY, Cloud, bare_environment, context_of, invoke_in_process, serving_cloud
@@ -62,6 +65,13 @@ def composer(told: object) -> Iterator[EventFunction]:
 @pytest.fixture
 def sweeper(told: object) -> Iterator[EventFunction]:
     function = EventFunction("sweeper", sweep)
+    yield function
+    function.close()
+
+
+@pytest.fixture
+def reader(told: object) -> Iterator[EventFunction]:
+    function = EventFunction("reader", extract, probes=probe_reader)
     yield function
     function.close()
 
@@ -350,3 +360,37 @@ def test_a_process_whose_credentials_are_never_renewed_ends_itself_before_they_d
         assert ended == [OLD_CREDENTIALS_CODE]
     finally:
         function.close()
+
+
+@pytest.mark.parametrize("event", [b"", b"{}", b'{"tenant": "shop", "task_id": "x"}', b'{"events": []}'])
+def test_an_event_that_names_no_task_is_no_failure_of_the_reader(reader: EventFunction, event: bytes) -> None:
+    assert call(reader, event) == {"outcome": "malformed"}
+
+
+def test_a_task_that_there_is_not_and_one_that_no_one_reads_are_dropped(cloud: Cloud, reader: EventFunction) -> None:
+    for ref in (cloud.seal(), TaskRef(TenantId("shop"), TaskId("a" * 26))):
+        answer = call(reader, json.dumps({"tenant": ref.tenant, "task_id": ref.task_id}))
+        assert answer == {"task_id": ref.task_id, "outcome": "dropped"}
+
+
+def test_a_reader_that_is_probed_says_which_servers_it_reaches_and_which_passwords_it_has(
+    told: Callable[..., None], tmp_path: Path
+) -> None:
+    server = "type: postgresql\ndatabase: shop\nuser: exporter\nhost: 127.0.0.1\ntls: off\n"
+    (tmp_path / "tables/connections").mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as listens, socket.create_server(("127.0.0.1", 0)) as unused:
+        there, nowhere = listens.getsockname()[1], unused.getsockname()[1]
+        unused.close()
+        for name, more in {
+            "here": f"port: {there}\npassword: ${{secret:db}}\n",
+            "away": f"port: {nowhere}\npassword: ${{secret:db}}\n",
+            "bare": f"port: {there}\npassword: ${{secret:missing}}\n",
+        }.items():
+            (tmp_path / f"tables/connections/{name}.yaml").write_text(f"name: {name}\n{server}{more}")
+        told(SLUICE_DATASETS_DEFINITIONS=str(tmp_path / "tables"), SLUICE_SECRETS='{"db": "x"}')
+        function = EventFunction("reader", extract, probes=probe_reader)
+        found = call(function, PROBED)["probe"]
+        function.close()
+    assert (found["tablestore"], found["connection_here"]) == ("fine", "fine")
+    assert found["connection_away"] == "not reached: ConnectionRefusedError"
+    assert found["connection_bare"].startswith("there is no secret missing")

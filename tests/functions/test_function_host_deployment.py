@@ -112,12 +112,12 @@ def test_an_override_changes_only_what_a_function_has(tmp_path: Path) -> None:
 
 def test_the_products_own_deployment_file_is_read_whole() -> None:
     names = ["DEPLOY_STAGE", "DEPLOY_ACCOUNT_ID", "DEPLOY_LOG_PROJECT", "DEPLOY_LOGSTORE", "DEPLOY_FAILURE_QUEUE_ARN"]
-    names += (f"DEPLOY_{role}_ROLE_ARN" for role in ("GRPC", "QUERY", "COMPOSE", "SWEEP", "TRIGGER"))
+    names += (f"DEPLOY_{role}_ROLE_ARN" for role in ("GRPC", "QUERY", "COMPOSE", "EXTRACT", "SWEEP", "TRIGGER"))
     names += (f"SLUICE_OSS_{name}" for name in ("ENDPOINT", "REGION", "BUCKET", "RESULT_BUCKET", "DOWNLOAD_DOMAIN"))
-    names += ("SLUICE_TABLESTORE_ENDPOINT", "SLUICE_TABLESTORE_INSTANCE")
+    names += ("SLUICE_TABLESTORE_ENDPOINT", "SLUICE_TABLESTORE_INSTANCE", "SLUICE_SECURITY_JWT_SECRET")
     env = {name: name.lower() for name in names} | {"DEPLOY_REGION": "cn-hangzhou"}
     deployment = load_deployment(ROOT / "s.yaml", env)
-    assert set(deployment.functions) == {"relay_grpc", "relay_http", "query", "compose", "sweep"}
+    assert set(deployment.functions) == {"relay_grpc", "relay_http", "query", "compose", "extract", "sweep"}
     assert [layer.name for layer in deployment.layers] == ["sluice.zip", "deps.zip"]
     assert deployment.functions["compose"].oss_triggers[0].bucket == "sluice_oss_bucket"
     deployed = {spec.name for spec in deployment.functions.values()}

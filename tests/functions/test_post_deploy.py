@@ -37,7 +37,7 @@ def check(cloud: LocalCloud, *options: str) -> int:
 def test_a_stage_that_works_passes_and_keeps_no_key(cloud: LocalCloud, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(cloud) == 0
     said = capsys.readouterr().out
-    assert said.count("ok     ") == 4
+    assert said.count("ok     ") == 5
     assert "WRONG" not in said
     assert "the stage works" in said
     keys = TablestoreKeys(cloud.access, timeout_s=TIMEOUT_S)

@@ -10,6 +10,7 @@ from typing import Any
 
 from infra.emulators.ram_policies import CloudCall
 from sluice.adapters.aliyun.function_compute.manifest_put_invoker import ManifestPutInvoker
+from sluice.adapters.aliyun.function_compute.reading_event import ReadersAndComposers
 from sluice.adapters.forwarding_store import ForwardingStore
 from sluice.adapters.memory.store import MemoryStore
 from sluice.adapters.memory.tasks import MemoryTasks
@@ -31,6 +32,7 @@ TEMPLATE_VALUES = {
 }
 BUCKETS = {"in": f"sluice-{STAGE}-in-{ACCOUNT}", "out": f"sluice-{STAGE}-out-{ACCOUNT}"}
 FUNCTION = f"acs:fc:{REGION}:{ACCOUNT}:functions/sluice-{STAGE}-compose"
+READER = f"acs:fc:{REGION}:{ACCOUNT}:functions/sluice-{STAGE}-extract"
 
 TASK_CALLS = {
     "read": [("GetRow", "")],
@@ -114,7 +116,7 @@ class CloudRecorder:
 
     def ring_by_manifest(self) -> None:
         """Ring as a sweeper without a function to call does."""
-        self.invoker = ManifestPutInvoker(self.store)
+        self.invoker = ReadersAndComposers(readers=self.invoker, composers=ManifestPutInvoker(self.store))
 
 
 class RecordedStore(ForwardingStore):
@@ -204,11 +206,11 @@ class RecordedLinks:
 
 
 class RecordedFunction:
-    """Rings by invoking the composing function."""
+    """Rings by invoking the composing function, or the one that reads tables."""
 
     def __init__(self, calls: set[CloudCall]) -> None:
         self._calls = calls
 
     def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:
-        del manifest, epoch
-        self._calls.add(CloudCall("fc:InvokeFunction", FUNCTION))
+        del epoch
+        self._calls.add(CloudCall("fc:InvokeFunction", FUNCTION if manifest.sha else READER))

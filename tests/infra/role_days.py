@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from infra.emulators.ram_policies import CloudCall
+from sluice.domain.dataset import Dataset, DatasetColumn, DatasetLimits, TableSource
 from sluice.domain.errors import SluiceError
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId, chunk_key, input_folder, result_key
 from sluice.domain.limits import Limits
@@ -13,11 +15,16 @@ from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State, Task
+from sluice.domain.user import User
 from sluice.ports.bundle import Ports
 from sluice.ports.object_store import ListedObject
+from sluice.ports.source import SourceUnavailable
 from sluice.tables.batch import Batch
 from sluice.usecases.composing.compose_export import compose_export
 from sluice.usecases.params_cache import ParamsCache
+from sluice.usecases.pulling.make_params import PullRequest
+from sluice.usecases.pulling.open_pull import Caller, open_pull
+from sluice.usecases.pulling.read_source import read_source
 from sluice.usecases.reading.make_link import make_link
 from sluice.usecases.reading.read_task import list_exports, read_status
 from sluice.usecases.sending.cancel_export import cancel_export, delete_export
@@ -29,9 +36,16 @@ from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
 from sluice.usecases.upkeep.repair_task import trigger_again
 from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
 from tests.infra.cloud_recorder import ACCOUNT, REGION, CloudRecorder, table_resource
+from tests.support.listed_source import ListedSource
 
 TENANT = TenantId("acme")
 PARAMS = ExportParams(format=ExportFormat.CSV, filename="t", columns=(ColumnSpec("a"),))
+DATASET = Dataset(
+    dataset="orders",
+    source=TableSource(connection="crm", table="orders", key=("id",), consistency="key"),
+    columns=(DatasetColumn(name="id"),),
+    limits=DatasetLimits(per_user_hour=100),
+)
 DAY_S = 24 * 3600
 KEYS_READ = CloudCall("ots:GetRow", table_resource("_keys"))
 
@@ -64,8 +78,26 @@ def query_day(world: CloudRecorder) -> set[CloudCall]:
 
 
 def grpc_day(world: CloudRecorder) -> set[CloudCall]:
-    """The gRPC face has every call there is."""
-    return relay_day(world) | query_day(world)
+    """Both relays run as this role. The gRPC face has every call there is, and users ask both for tables."""
+    asked = world.as_role()
+    pulled_task(asked.ports(), "asked")
+    pulled_task(asked.ports(), "asked")
+    return relay_day(world) | query_day(world) | asked.calls
+
+
+def extract_day(world: CloudRecorder) -> set[CloudCall]:
+    """Read a table; give it back once, since the database is away; find another's reading over."""
+    asker = world.as_role().ports()
+    first, away = pulled_task(asker, "first"), pulled_task(asker, "away")
+    extract = world.as_role()
+    rows = ListedSource([("1",), ("2",), ("3",)])
+    ports = replace(extract.ports(), open_source=lambda _: rows)
+    read_source(ports, first.ref)
+    read_source(ports, first.ref)
+    rows.fails[0] = SourceUnavailable("it is away")
+    read_source(ports, away.ref)
+    # Function Compute puts events whose attempts are used up into the queue, as the function's role.
+    return extract.calls | {CloudCall("mns:SendMessage", queue_resource())}
 
 
 def compose_day(world: CloudRecorder) -> set[CloudCall]:
@@ -91,13 +123,14 @@ def sweep_day(world: CloudRecorder) -> set[CloudCall]:
     put_batch(sender, ParamsCache(sender), idle.ref, sequence=1, batch=_batch("idle"))
     done = sealed_task(sender, "done")
     compose_export(composer.ports(), trigger_of(world.ports(), done))
-    unheard = sealed_task(sender, "unheard")
+    unheard, unread = sealed_task(sender, "unheard"), pulled_task(sender, "unread")
     _leave_behind(world, done)
     sweep = world.as_role()
     for by_manifest in (False, True):
         if by_manifest:
             sweep.ring_by_manifest()
         trigger_again(sweep.ports(), unheard.ref)
+        trigger_again(sweep.ports(), unread.ref)
         for _ in range(60):
             world.clock.advance(DAY_S)
             sweep_tasks(sweep.ports())
@@ -109,6 +142,7 @@ DAYS: dict[str, Callable[[CloudRecorder], set[CloudCall]]] = {
     "RelayRole": relay_day,
     "GrpcRole": grpc_day,
     "ComposeRole": compose_day,
+    "ExtractRole": extract_day,
     "QueryRole": query_day,
     "SweepRole": sweep_day,
 }
@@ -123,6 +157,14 @@ def _completed(world: CloudRecorder) -> Task:
     task = sealed_task(ports, "done")
     compose_export(ports, trigger_of(world.ports(), task))
     return _row(world.ports(), task)
+
+
+def pulled_task(ports: Ports, key: str) -> Task:
+    """An export of a table that a user has asked for."""
+    request = OpenRequest(PARAMS, idempotency_key=key)
+    pull = PullRequest(format=ExportFormat.CSV)
+    caller = Caller(TENANT, User(name="ann"))
+    return open_pull(ports, caller, DATASET, pull, request, in_background=True).opened.task
 
 
 def sealed_task(ports: Ports, key: str) -> Task:

@@ -29,6 +29,7 @@ from tests.infra.cloud_recorder import (
     BUCKETS,
     FUNCTION,
     INSTANCE,
+    READER,
     REGION,
     TEMPLATE_VALUES,
     CloudRecorder,
@@ -70,6 +71,8 @@ RESOURCES = {
     "instance": f"acs:ots:{REGION}:{ACCOUNT}:instance/{INSTANCE}",
     "compose": FUNCTION,
     "a version of compose": f"{FUNCTION}/LATEST",
+    "extract": READER,
+    "a version of extract": f"{READER}/LATEST",
     "another function": FUNCTION.replace("-compose", "-relay-http"),
     "a function of a like name": f"{FUNCTION}r",
     "failure queue": queue_resource(),
@@ -132,7 +135,7 @@ def kind_of(resource: str) -> str:
 def expected_of(role: str) -> set[tuple[str, str]]:
     """Action and kind of resource, for each call that was made, and for what the platform does in the role's name."""
     made = {(call.action, kind_of(call.resource)) for call in needed_by(role)}
-    made |= {(action, "a version of compose") for action, kind in made if kind == "compose"}
+    made |= {(action, f"a version of {kind}") for action, kind in made if kind in {"compose", "extract"}}
     return made | {("log:PostLogStoreLogs", "logstore")}
 
 
@@ -187,6 +190,9 @@ def test_the_trigger_s_role_runs_the_composer_and_nothing_else() -> None:
         ("ComposeRole", "oss:PutObject", "chunk"),
         ("ComposeRole", "oss:PutObject", "foreign object in the output bucket"),
         ("ComposeRole", "oss:DeleteObject", "result"),
+        ("ExtractRole", "oss:GetObject", "chunk"),
+        ("ExtractRole", "oss:PutObject", "result"),
+        ("ExtractRole", "oss:DeleteObject", "chunk"),
         ("SweepRole", "oss:GetObject", "chunk"),
         ("SweepRole", "oss:GetObject", "result"),
         ("SweepRole", "oss:PutObject", "chunk"),

@@ -14,7 +14,7 @@ import pytest
 
 from infra.emulators.oss import serving_oss
 from infra.provision.command_line import main
-from infra.provision.environment_file import VARIABLES, write_variables
+from infra.provision.environment_file import MADE_ONCE, VARIABLES, write_variables
 from infra.provision.template import build_template, build_watch_template
 from tests.infra.ros_server import ACCESS_KEY_ID, ACCESS_KEY_SECRET, ACCOUNT_ID, Denied, Fault, RosStandIn, serving_ros
 from tests.support.certificate import self_signed
@@ -70,7 +70,7 @@ def test_the_first_up_checks_creates_waits_and_writes_every_variable(desk: Desk)
     assert {line.partition("=")[0] for line in lines if not line.startswith("#")} == {
         *VARIABLES,
         "SLUICE_STORAGE_RETENTION_S",
-        "SLUICE_SECURITY_WATCH_SECRET",
+        *MADE_ONCE,
     }
     assert "SLUICE_OSS_BUCKET=InputBucket-of-sluice-dev" in lines
     assert "SLUICE_STORAGE_RETENTION_S=604800" in lines
@@ -360,21 +360,22 @@ def test_outputs_writes_the_file_again(desk: Desk) -> None:
     assert "SLUICE_OSS_BUCKET=old" not in lines
 
 
-def test_the_secret_of_watch_addresses_is_made_once_and_not_printed(desk: Desk) -> None:
+@pytest.mark.parametrize("name", MADE_ONCE)
+def test_a_secret_that_signs_is_made_once_and_not_printed(desk: Desk, name: str) -> None:
     code, said, error = desk.run("up")
     assert code == 0, error
-    (line,) = secret_lines(desk)
-    assert re.fullmatch(r"SLUICE_SECURITY_WATCH_SECRET=[0-9a-f]{64}", line)
+    (line,) = secret_lines(desk, name)
+    assert re.fullmatch(rf"{name}=[0-9a-f]{{64}}", line)
     assert line.partition("=")[2] not in said + error
     assert desk.run("outputs")[0] == 0
-    assert secret_lines(desk) == [line]
+    assert secret_lines(desk, name) == [line]
     desk.env_file.unlink()
     assert desk.run("outputs")[0] == 0
-    assert secret_lines(desk) != [line]
+    assert secret_lines(desk, name) != [line]
 
 
-def secret_lines(desk: Desk) -> list[str]:
-    return [line for line in desk.env_file.read_text().splitlines() if "WATCH_SECRET" in line]
+def secret_lines(desk: Desk, name: str) -> list[str]:
+    return [line for line in desk.env_file.read_text().splitlines() if name in line]
 
 
 @pytest.fixture

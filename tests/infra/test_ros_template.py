@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from infra.emulators.ram_policies import CloudCall, allows, filled_in, matches, role_documents
-from infra.provision.environment_file import VARIABLES
+from infra.provision.environment_file import MADE_ONCE, VARIABLES
 from infra.provision.metrics import published_metrics
 from infra.provision.stage import TABLESTORE_DOMAINS, Stage, StageError, check_stage_name
 from infra.provision.template import BODY_BYTES_MAX, build_template, build_watch_template, template_body
@@ -293,7 +293,7 @@ def functions() -> dict[str, Json]:
 def test_every_variable_that_s_yaml_cannot_do_without_is_written() -> None:
     wanted = set(re.findall(r"\$\{env\('(\w+)'\)\}", deployment()))
     assert wanted
-    assert wanted <= VARIABLES.keys() | {"SLUICE_STORAGE_RETENTION_S"}
+    assert wanted <= VARIABLES.keys() | {"SLUICE_STORAGE_RETENTION_S", *MADE_ONCE}
 
 
 def test_every_setting_that_is_written_reaches_the_functions() -> None:
@@ -318,10 +318,11 @@ def test_the_settings_that_are_written_are_settings() -> None:
 
 def test_each_function_s_role_allows_what_the_function_does() -> None:
     does = {
-        "relay_http": ("RelayRole", "QueryRole"),
+        "relay_http": ("RelayRole", "QueryRole", "GrpcRole"),
         "relay_grpc": ("GrpcRole",),
         "query": ("QueryRole",),
         "compose": ("ComposeRole",),
+        "extract": ("ExtractRole",),
         "sweep": ("SweepRole",),
     }
     deployed = functions()
@@ -370,7 +371,7 @@ def test_alarms_watch_functions_that_are_deployed_and_leave_none_out() -> None:
 
 
 def test_failed_events_go_to_the_queue_that_is_made_and_watched() -> None:
-    [variable] = re.findall(r"destination: \$\{env\('(\w+)'\)\}", deployment())
+    [variable] = set(re.findall(r"destination: \$\{env\('(\w+)'\)\}", deployment()))
     arn = filled_in(build_template()["Outputs"][VARIABLES[variable]]["Value"], VALUES)
     queue = filled_in(properties(build_template(), "FailureQueue")["QueueName"], VALUES)
     assert arn.endswith(f":/queues/{queue}/messages")

@@ -8,8 +8,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from socket import create_server
 from typing import NamedTuple
 
 from tests.support.programs import skip_without
@@ -19,6 +20,12 @@ Query = Callable[[str], str]
 STARTS_IN_S = 60
 # Everyone but the owner needs a password.
 POSTGRESQL_ACCESS = "local all tester trust\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with closing(create_server(("127.0.0.1", 0))) as server:
+        return int(server.getsockname()[1])
 
 
 class DatabaseServer(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
@@ -44,15 +45,24 @@ class AsyncCalls:
         self._pool = ThreadPoolExecutor(instances_max or INSTANCES_MAX, thread_name_prefix="async-call")
         self._lock = threading.Lock()
         self._ids: set[str] = set()
+        self._planned: deque[int] = deque()
         self._calls: list[Future[None]] = []
+
+    def plan(self, *times: int) -> None:
+        """Run each of the next calls so often: 0 loses it on its way here, 2 doubles it, as "at least once" allows."""
+        with self._lock:
+            self._planned.extend(times)
 
     def submit(self, event: bytes, task_id: str = "") -> bool:
         """Take an event. False: a call with this id was taken before, and this one is not."""
         with self._lock:
             if self._config.is_task and task_id and task_id in self._ids:
                 return False
-            self._ids.add(task_id)
-            self._calls.append(self._pool.submit(self._run_until_done, event, time.monotonic()))
+            times = self._planned.popleft() if self._planned else 1
+            if times:
+                self._ids.add(task_id)
+            for _ in range(times):
+                self._calls.append(self._pool.submit(self._run_until_done, event, time.monotonic()))
         return True
 
     def settle(self, timeout_s: float) -> bool:

@@ -210,10 +210,28 @@ def test_a_secret_is_looked_for_when_the_source_is_opened(folder: Path, monkeypa
         reading.count(1)
     (folder / "shop-db").write_text("of a file \n")
     assert find_secret("${secret:shop-db}") == Secret("of a file ")
+    monkeypatch.setenv("SLUICE_SECRETS", '{"shop-db": "one of all", "other": "x"}')
+    assert find_secret("${secret:shop-db}") == Secret("one of all")
     monkeypatch.setenv("SLUICE_SECRET_SHOP_DB", "of a variable")
     assert find_secret("${secret:shop-db}") == Secret("of a variable")
     assert find_secret("") == NO_SECRET
     assert settings_from({"SLUICE_SECRET_SHOP_DB": "x", "SLUICE_SECRETS_DIR": "y"}, None) == settings_from({}, None)
+
+
+@pytest.mark.parametrize("text", ["null", "{}", '{"other": "x"}'])
+def test_secrets_that_are_given_all_in_one_may_be_none(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("SLUICE_SECRETS", text)
+    with pytest.raises(SourceError, match="there is no secret shop-db"):
+        find_secret("${secret:shop-db}")
+
+
+@pytest.mark.parametrize("text", ['["hidden-word"]', '{"shop-db": ["hidden-word"]}', "hidden-word", "{"])
+def test_secrets_that_cannot_be_read_are_named_and_not_quoted(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("SLUICE_SECRETS", text)
+    with pytest.raises(SourceError) as caught:
+        find_secret("${secret:shop-db}")
+    assert str(caught.value) == "SLUICE_SECRETS is no JSON object of texts"
+    assert caught.value.__cause__ is None
 
 
 def test_the_connection_to_a_server_that_the_page_shows_is_one(folder: Path) -> None:

@@ -106,6 +106,7 @@ STEPS: dict[str, tuple[Step, tuple[State, ...]]] = {
         lambda task: reading.seal_read(task, MANIFEST, SPAN, epoch=task.epoch, now=NOW, timings=TIMINGS),
         (State.READING,),
     ),
+    "hand_over": (lambda task: reading.hand_over(task.epoch, now=NOW), (State.READING,)),
     "begin_to_read": (
         lambda task: lifecycle.acquire(PULL, task, owner="me", now=NOW, timings=TIMINGS),
         (State.WAITING, State.READING),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from sluice.domain.dataset import Dataset, DatasetColumn, Filters, TableSource, Tiers
@@ -83,6 +84,13 @@ def test_few_rows_are_waited_for_and_what_takes_long_to_count_is_not(rows: int |
     found = asked(table, memory_ports(FakeClock()))
     assert (found.wait_s, found.opened.task.state) == (wait_s, State.WAITING)
     assert table.limits == [101], "no more are counted than the answer takes"
+
+
+@pytest.mark.parametrize(("answer_s", "wait_s"), [(60, 50), (20, 20)])
+def test_no_file_is_waited_for_longer_than_the_platform_lets_an_answer_take(answer_s: float, wait_s: float) -> None:
+    ports = memory_ports(FakeClock())
+    ports = replace(ports, timings=msgspec.structs.replace(ports.timings, answer_s=answer_s))
+    assert asked(CountedTable(100), ports).wait_s == wait_s
 
 
 def test_nothing_is_counted_for_what_comes_in_the_background() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -240,6 +241,63 @@ def test_by_its_key_a_reading_goes_on_behind_the_last_row_that_was_stored(world:
     assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
     assert world.file(ref) == lines(*range(1, 8))
     assert world.source.began_after == [None, (4,), (6,)]
+
+
+def slowly(world: World, *, total_s: float) -> Ports:
+    """Ports of a reader that has ``total_s``, for a source that takes 6 s for each slice."""
+    world.source.given = lambda: world.clock.advance(6)
+    return replace(world.ports, timings=msgspec.structs.replace(world.ports.timings, attempt_total_s=total_s))
+
+
+def test_a_reader_whose_time_is_over_hands_over_and_it_counts_as_no_failure(world: World) -> None:
+    ref = world.open("key")
+    assert read_source(slowly(world, total_s=10), ref) is Outcome.HANDED_OVER
+    task = world.task(ref)
+    assert (task.state, task.rows_received, task.strikes, task.last_error_code) == (State.WAITING, 4, 0, "")
+    assert (task.lease_until, task.due_at) == (0, world.clock.now())
+    assert [attempt.outcome for attempt in world.ports.tasks.read_attempts(ref)] == ["handed_over"]
+    assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
+    assert world.file(ref) == lines(*range(1, 8))
+    assert world.source.began_after == [None, (4,)]
+
+
+def test_a_split_is_handed_over_behind_those_that_are_whole_and_begins_anew(world: World) -> None:
+    """By seven rows, two in a slice, in splits of three: the first is whole after 18 s."""
+    ref = world.open("split", rows_max=7)
+    assert read_source(slowly(world, total_s=20), ref) is Outcome.HANDED_OVER
+    assert world.task(ref).strikes == 0
+    assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
+    assert world.file(ref) == lines(*range(1, 8))
+    assert world.source.began_after == [None, (3,), (3,), (6,)]
+
+
+def test_a_split_that_takes_longer_than_the_time_there_is_fails_at_last(world: World) -> None:
+    ref = world.open("split")
+    assert read_source(slowly(world, total_s=10), ref) is Outcome.RELEASED
+    assert world.task(ref).strikes == 1
+
+
+def test_rows_of_one_moment_are_not_handed_over_and_the_time_that_is_over_is_a_failure(world: World) -> None:
+    ref = world.open("snapshot")
+    assert read_source(slowly(world, total_s=10), ref) is Outcome.RELEASED
+    task = world.task(ref)
+    assert (task.state, task.strikes, task.last_error_code) == (State.WAITING, 1, "STORE_UNAVAILABLE")
+
+
+def test_a_reader_that_got_nowhere_in_its_time_does_not_hand_over(world: World) -> None:
+    ref = world.open("key")
+    timings = msgspec.structs.replace(world.ports.timings, attempt_total_s=10)
+
+    class WaitsInVain:
+        def map(self, *_: Any, on_wait: Callable[[], object], **__: Any) -> Iterator[None]:
+            world.clock.advance(11)
+            on_wait()
+            yield
+
+    waits: Any = WaitsInVain()
+    ports = replace(world.ports, timings=timings, source_pool=waits)
+    assert read_source(ports, ref) is Outcome.RELEASED
+    assert world.task(ref).strikes == 1
 
 
 @pytest.mark.parametrize("consistency", ["key", "snapshot", "split"])

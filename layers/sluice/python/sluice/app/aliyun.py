@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from sluice.adapters.aliyun.credentials import Credentials, CredentialsSource, EnvironmentCredentials, FixedCredentials
 from sluice.adapters.aliyun.function_compute.manifest_put_invoker import ManifestPutInvoker
-from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket
+from sluice.adapters.aliyun.function_compute.oss_event import MakesEvents, TriggerBucket
+from sluice.adapters.aliyun.function_compute.reading_event import ReadersAndComposers, ReadingEvents
 from sluice.adapters.aliyun.oss.bucket import OssBucket
 from sluice.adapters.aliyun.oss.links import OssLinks
 from sluice.adapters.aliyun.oss.store import OssStore
@@ -22,6 +23,7 @@ from sluice.adapters.directory.links import WatchAddresses
 from sluice.adapters.forwarding_store import SplitStore
 from sluice.adapters.system_clock import SystemClock, SystemRandomness
 from sluice.adapters.thread_pool import ThreadedPool
+from sluice.adapters.workers.no_composers import NoComposers
 from sluice.app.backend import PublicUrl, Stores, assemble_ports
 from sluice.app.settings.validation import Settings, environment
 from sluice.ports.bundle import Ports
@@ -163,21 +165,36 @@ def tablestore_access(settings: Settings, credentials: CredentialsSource) -> Tab
 
 
 def open_invoker(settings: Settings, credentials: CredentialsSource, objects: ObjectStore) -> Invoker:
-    """What asks for a composer when the trigger was lost; a vendor's SDK is loaded only where it is used."""
+    """What asks for a reader of tables, and for a composer when the trigger was lost.
+
+    Where no function reads tables, a call for one is dropped: no dataset is given there.
+    """
+    composers = _open_composers(settings, credentials, objects)
+    url = settings.functions.extract_url
+    readers = _by_http(settings, credentials, url, ReadingEvents()) if url else NoComposers()
+    return ReadersAndComposers(readers=readers, composers=composers)
+
+
+def _by_http(settings: Settings, credentials: CredentialsSource, url: str, events: MakesEvents) -> Invoker:
+    from sluice.adapters.aliyun.function_compute.http_invoker import FcHttpInvoker  # noqa: PLC0415  # only its user loads it
+
+    return FcHttpInvoker(
+        url,
+        events,
+        credentials=credentials,
+        clock=SystemClock(),
+        randomness=SystemRandomness(),
+        timeout_s=settings.functions.timeout_s,
+    )
+
+
+def _open_composers(settings: Settings, credentials: CredentialsSource, objects: ObjectStore) -> Invoker:
+    """What asks for a composer; a vendor's SDK is loaded only where it is used."""
     functions, clock = settings.functions, SystemClock()
     bucket = TriggerBucket(name=settings.oss.bucket, region=settings.oss.region)
     match functions.invoker:
         case "http":
-            from sluice.adapters.aliyun.function_compute.http_invoker import FcHttpInvoker  # noqa: PLC0415  # only its user loads it
-
-            return FcHttpInvoker(
-                functions.compose_url,
-                bucket,
-                credentials=credentials,
-                clock=clock,
-                randomness=SystemRandomness(),
-                timeout_s=functions.timeout_s,
-            )
+            return _by_http(settings, credentials, functions.compose_url, bucket)
         case "fc2":
             from sluice.adapters.aliyun.function_compute.fc2_invoker import Fc2Function, Fc2Invoker  # noqa: PLC0415  # the vendor's SDK of 2.0
 

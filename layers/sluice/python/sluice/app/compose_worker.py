@@ -12,25 +12,20 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
 
 import msgspec
 
 from sluice.adapters.system_clock import SystemClock
-from sluice.adapters.thread_pool import ThreadedPool
 from sluice.adapters.workers.process import BEAT_S, READY, ComposeReply, ComposeRequest
 from sluice.app.backends import open_ports
-from sluice.app.secrets import find_key
-from sluice.app.settings.validation import Settings, load_settings
+from sluice.app.settings.validation import load_settings
+from sluice.app.sources import for_readers
 from sluice.app.telemetry.log_lines import JournalLines
 from sluice.app.telemetry.process_gauges import peak_resident_bytes
 from sluice.app.writer_imports import load_writers
 from sluice.domain.events import Event, Level
-from sluice.domain.pulled import Pulled
-from sluice.ports.bundle import Ports, no_sources
+from sluice.ports.bundle import Ports
 from sluice.ports.log_context import bound_context
-from sluice.ports.source import Source
 from sluice.usecases.composing.compose_export import compose_export
 from sluice.usecases.pulling.read_source import read_and_compose
 
@@ -56,27 +51,13 @@ def main() -> None:
         given = msgspec.json.decode(sys.stdin.buffer.readline(), type=dict[str, object])
         settings = load_settings(None, given)
         with open_ports(settings, journal) as opened:
-            open_source = open_source_of(settings)
-            ports = replace(opened, open_source=open_source, find_key=find_key, source_pool=ThreadedPool())
+            ports = for_readers(opened, settings)
             load_writers()
             # What was imported stays; the collector need not look at it again.
             gc.freeze()
             write(READY.decode())
             for line in sys.stdin.buffer:
                 write(_answer_alive(ports, line, write))
-
-
-def open_source_of(settings: Settings) -> Callable[[Pulled], Source]:
-    """Open the tables of the definitions that the settings name; what reads them is imported then."""
-
-    def open_source(pulled: Pulled) -> Source:
-        if not settings.datasets.definitions:
-            return no_sources(pulled)
-        from sluice.app.definitions import opens_sources  # noqa: PLC0415  # a composer has no need of it
-
-        return opens_sources(Path(settings.datasets.definitions))(pulled)
-
-    return open_source
 
 
 def answer(ports: Ports, line: bytes) -> str:

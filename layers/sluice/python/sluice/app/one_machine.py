@@ -7,10 +7,9 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -22,10 +21,9 @@ from sluice.api.auth import LOCAL_TENANT
 from sluice.api.http.routes.health import HealthApp, HealthChecks
 from sluice.api.http.server.forwarded import forwarded_url
 from sluice.app.backends import backend_of, open_ports
-from sluice.app.definitions import DefinitionsFolder
-from sluice.app.secrets import find_key
 from sluice.app.servers import Servers, open_servers
 from sluice.app.settings.validation import Settings, settings_for_child
+from sluice.app.sources import for_askers, open_definitions
 from sluice.app.telemetry.audit import AUDIT_FILE, AuditFile
 from sluice.app.telemetry.log_lines import replay_line
 from sluice.app.telemetry.metrics import CONTENT_TYPE
@@ -35,12 +33,15 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import OUTPUT_PREFIX, ManifestRef, TaskRef, TenantId, task_id_from_bytes
 from sluice.domain.limits import DAY_S
-from sluice.ports.bundle import Ports, no_sources
+from sluice.ports.bundle import Ports
 from sluice.ports.journal import Journal
 from sluice.ports.store_errors import StoreError, StoreFull
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
 from sluice.usecases.upkeep.repair_task import release_lease
 from sluice.usecases.upkeep.sweep_tasks import SWEEPS_AT_ONCE_MAX, SweepMemory, put_off_quietly, sweep_tasks, was_full
+
+if TYPE_CHECKING:
+    from sluice.app.definitions import DefinitionsFolder
 
 PROBE_KEY = f"{OUTPUT_PREFIX}health-probe"
 PROBE_TASK = TaskRef(TenantId("health"), task_id_from_bytes(bytes(17)))
@@ -93,8 +94,7 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
             open_ports(settings, journal, invoker=pool, admission=pool, links=links, checks_owner=True)
         )
         definitions = open_definitions(settings, journal)
-        open_source = definitions.open_pulled if definitions else no_sources
-        ports = replace(ports, open_source=open_source, find_key=find_key)
+        ports = for_askers(ports, definitions)
         pool.rescue_with(partial(rescue, ports))
         started = stack.enter_context(ExitStack())
         stack.callback(pool.drain, deadline_s=settings.server.shutdown_grace_s)
@@ -123,12 +123,6 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
         journal.record(Event.SERVICE_STARTED, **servers._asdict())
         started.callback(journal.record, Event.SERVICE_STOPPED)
         yield RunningService(servers, url())
-
-
-def open_definitions(settings: Settings, journal: Journal) -> DefinitionsFolder | None:
-    """The tables that the settings define; None where they define none. Raises ``DefinitionsError``."""
-    folder = settings.datasets.definitions
-    return DefinitionsFolder(Path(folder), journal, monotonic=SystemClock().monotonic) if folder else None
 
 
 def place_of_walks(settings: Settings) -> Path | None:

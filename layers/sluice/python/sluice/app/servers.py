@@ -18,7 +18,6 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from sluice.adapters.directory.links import LocalLinks, WatchAddresses
-from sluice.adapters.https_document import HttpsDocument
 from sluice.api.auth import KeyRing, OpenRing
 from sluice.api.grpc.dispatch import Observe
 from sluice.api.grpc.server import GrpcLimits, GrpcServer, TlsFiles
@@ -29,11 +28,10 @@ from sluice.api.http.server.middleware import SiteMiddleware
 from sluice.api.http.server.server import HttpServer, ListenOn
 from sluice.api.loopback import require_keys_unless_loopback
 from sluice.api.service import Service
-from sluice.api.token_keys import FetchedKeys
-from sluice.api.users import TokenRules, UserTokens
 from sluice.app.backends import backend_of
 from sluice.app.settings.validation import Settings, SettingsError
 from sluice.app.telemetry.telemetry import Telemetry
+from sluice.app.tokens import open_tokens
 from sluice.domain.dataset import Dataset
 from sluice.domain.limits import KIB
 from sluice.ports.bundle import Ports
@@ -136,33 +134,6 @@ def open_ring(settings: Settings, ports: Ports) -> KeyRing | OpenRing:
     keys, tokens = backend_of(settings).open_keys(settings), open_tokens(settings, ports)
     ring = KeyRing(keys, clock=ports.clock, journal=ports.journal, tokens=tokens)
     return ring if settings.security.auth_required else OpenRing(ring)
-
-
-def open_tokens(settings: Settings, ports: Ports) -> UserTokens | None:
-    """What verifies the tokens of users; None where none are accepted. Raises ``SettingsError``."""
-    security = settings.security
-    if not security.jwt_secret and not security.jwt_keys:
-        return None
-    is_address = security.jwt_keys.startswith(("https://", "http://"))
-    rules = TokenRules(
-        secret=security.jwt_secret,
-        keys_file="" if is_address else security.jwt_keys,
-        audience=security.jwt_audience,
-        issuer=security.jwt_issuer,
-        user_claim=security.jwt_user_claim,
-        tenant_claim=security.jwt_tenant_claim,
-        permissions_claim=security.jwt_permissions_claim,
-    )
-    try:
-        document = HttpsDocument(security.jwt_keys) if is_address else None
-        keys = FetchedKeys(document, clock=ports.clock, journal=ports.journal) if document else None
-        return UserTokens(rules, keys=keys)
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            ["security.jwt_secret, security.jwt_keys: need the extra, pip install 'sluice[jwt]'"]
-        ) from error
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise SettingsError([f"security.jwt_secret, security.jwt_keys: {error}"]) from None
 
 
 def _allow_files() -> None:

@@ -76,6 +76,9 @@ COMPOSE = WorkKind(waiting=State.SEALED, running=State.COMPOSING, begin=ComposeP
 class PullProgress:
     """How far a reading is: its batches say it."""
 
+    is_kept: bool = False
+    """Whether the next attempt goes on behind something that this one has stored."""
+
     def columns(self) -> TaskFields:
         return {}
 

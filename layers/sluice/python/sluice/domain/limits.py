@@ -118,6 +118,8 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     """Life of a download link."""
     gc_delays_s: tuple[float, ...] = (HOUR_S, DAY_S)
     """Garbage is collected again this long after a task ended: a late part may land after an abort."""
+    answer_s: float = HOUR_S
+    """How long a call for a dataset waits for its file at most, whatever its tier says."""
     tombstone_s: float = 30 * DAY_S
     """A finished task's id is remembered this long, so that a late retry cannot open it again."""
 

@@ -127,6 +127,16 @@ def _between_readings(task: Task, fields: TaskFields, *, epoch: int, now: float,
     )
 
 
+def hand_over(epoch: int, *, now: float) -> Transition:
+    """Let the next reader go on behind what was read. This one's time is over, and nothing counts against the task."""
+    return Transition(
+        guard=Guard(state=State.READING, epoch=epoch),
+        target=State.WAITING,
+        fields={"lease_until": 0, "due_at": now},
+        is_mine=lambda row: row.state is State.WAITING and row.epoch == epoch,
+    )
+
+
 class ReadSpan(NamedTuple):
     """Between which times all moments lie that rows of a source are of."""
 

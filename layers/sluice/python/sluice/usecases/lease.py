@@ -32,6 +32,7 @@ class Outcome(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     RELEASED = "released"
+    HANDED_OVER = "handed_over"
     FENCED = "fenced"
     UNKNOWN = "unknown"
     DROPPED = "dropped"

@@ -5,24 +5,27 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 from urllib.parse import unquote
 
 import msgspec
 
-from sluice.app.functions.event_function import EventFunction, FunctionCall, InvocationFailed, failure_of
+from sluice.app.functions.event_function import (
+    OUT_OF_TIME,
+    EventFunction,
+    FunctionCall,
+    InvocationFailed,
+    failure_of,
+    within_call,
+)
 from sluice.app.writer_imports import load_writers
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, parse_manifest_key
-from sluice.ports.bundle import Ports
 from sluice.ports.log_context import bound_context
 from sluice.usecases.composing.compose_export import compose_export
 
 COMPONENT = "composer"
-OUT_OF_TIME = "out_of_time"
-"""The outcome of a task that was not begun, since the call's time is over; the sweeper asks for it again."""
 PUT = "ObjectCreated:PutObject"
 SOURCE = "acs:oss"
 NESTING_MAX = 1
@@ -146,7 +149,7 @@ def _compose(call: FunctionCall, trigger: ManifestRef) -> str | InvocationFailed
     ports = call.function.ports
     with bound_context(task_id=trigger.task.task_id):
         ports.journal.record(Event.MANIFEST_RECEIVED, tenant=trigger.task.tenant, manifest_sha=trigger.sha)
-        bounded = _bounded(ports, call.stop_at)
+        bounded = within_call(ports, call.stop_at)
         if bounded is None:
             ports.journal.record(Event.MANIFEST_DROPPED, tenant=trigger.task.tenant, reason=OUT_OF_TIME)
             return OUT_OF_TIME
@@ -155,16 +158,6 @@ def _compose(call: FunctionCall, trigger: ManifestRef) -> str | InvocationFailed
         except Exception as error:  # noqa: BLE001 - the other tasks have their turn, then the call fails
             ports.journal.record(Event.SYSTEM_ERROR, error=error)
             return failure_of(error)
-
-
-def _bounded(ports: Ports, stop_at: float | None) -> Ports | None:
-    """The same ports, with attempts that give their task back in time; None when there is no time left."""
-    if stop_at is None:
-        return ports
-    left_s = stop_at - ports.clock.monotonic()
-    if left_s <= 0:
-        return None
-    return replace(ports, timings=msgspec.structs.replace(ports.timings, attempt_total_s=left_s))
 
 
 load_writers()  # while the platform starts the instance, not while the first task waits

@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +21,7 @@ from sluice.app.telemetry.redaction import Budget, code_of, error_entry
 from sluice.domain.events import Event
 from sluice.domain.limits import HOUR_S
 from sluice.domain.secret import Secret
+from sluice.ports.bundle import Ports
 from sluice.ports.clock import Clock
 from sluice.ports.log_context import bound_context
 
@@ -94,11 +96,13 @@ class EventFunction:
         component: str,
         work: Work,
         *,
+        probes: Callable[[FunctionProcess], Mapping[str, object]] = probe,
         clock: Clock | None = None,
         end_process: Callable[[int], object] = os._exit,
     ) -> None:
         self._component = component
         self._work = work
+        self._probes = probes
         self._clock = clock or SystemClock()
         self._end_process = end_process
         self._token = ""
@@ -123,7 +127,7 @@ class EventFunction:
             answer: Mapping[str, object] | InvocationFailed
             try:
                 call = FunctionCall(event, invocation, function, stop_at)
-                answer = probe(function) if is_probe(event) else self._work(call)
+                answer = self._probes(function) if is_probe(event) else self._work(call)
             except InvocationFailed as failure:
                 answer = failure
             except Exception as error:  # noqa: BLE001 - noted here, and passed to the platform in words of ours
@@ -157,6 +161,20 @@ class EventFunction:
             Event.SERVICE_STARTED, duration_s=duration_s, time_limit_s=invocation.time_limit_s, **facts
         )
         return self._function
+
+
+OUT_OF_TIME = "out_of_time"
+"""The outcome of a task that was not begun, since the call's time is over; the sweeper asks for it again."""
+
+
+def within_call(ports: Ports, stop_at: float | None) -> Ports | None:
+    """The same ports, with attempts that give their task back in time; None when there is no time left."""
+    if stop_at is None:
+        return ports
+    left_s = stop_at - ports.clock.monotonic()
+    if left_s <= 0:
+        return None
+    return replace(ports, timings=msgspec.structs.replace(ports.timings, attempt_total_s=left_s))
 
 
 def failure_of(error: Exception) -> InvocationFailed:

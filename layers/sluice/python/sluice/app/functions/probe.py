@@ -5,12 +5,16 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
 
 from sluice.app.functions.function_process import FunctionProcess
+from sluice.app.secrets import find_secret
+from sluice.domain.dataset import DefinitionsError, MysqlConnection, PostgresqlConnection
 from sluice.domain.keys import ManifestRef, TaskId, TaskRef, TenantId, manifest_key, result_key
+from sluice.ports.source import SourceError
 from sluice.ports.store_errors import NoSuchObject, StoreError
 
 PROBE = "probe"
@@ -51,6 +55,39 @@ def probe(function: FunctionProcess) -> dict[str, object]:
     else:  # a call that names a task that there is not: the composer drops it
         found["call_of_composer"] = _outcome(lambda: ports.invoker.invoke(ManifestRef(_NOWHERE, "0" * 32), epoch=0))
     return {PROBE: found}
+
+
+def probe_reader(function: FunctionProcess) -> dict[str, object]:
+    """As ``probe``, of a function that reads tables: whether it reaches each server, and has each password."""
+    from sluice.app.definitions import load_definitions  # noqa: PLC0415  # for this check alone
+
+    settings = function.settings
+    found: dict[str, object] = {
+        "tablestore_addresses": dict(_addresses(settings.tablestore.endpoint)),
+        "tablestore": _outcome(lambda: function.ports.tasks.read(_NOWHERE)),
+    }
+    if not settings.datasets.definitions:
+        return {PROBE: found}
+    try:
+        connections = load_definitions(Path(settings.datasets.definitions)).connections
+    except DefinitionsError as error:
+        return {PROBE: {**found, "definitions": str(error)}}
+    for name, connection in connections.items():
+        if isinstance(connection, PostgresqlConnection | MysqlConnection):
+            found[f"connection_{name}"] = _reached(connection)
+    return {PROBE: found}
+
+
+def _reached(connection: PostgresqlConnection | MysqlConnection) -> str:
+    """Whether there is a password for it, and whether its address answers; nothing is said to it."""
+    try:
+        find_secret(connection.password)
+        socket.create_connection((connection.host, connection.port), timeout=CONNECT_S).close()
+    except SourceError as error:
+        return str(error)
+    except OSError as error:
+        return f"not reached: {type(error).__name__}"
+    return FINE
 
 
 def _outcome(attempt: Callable[[], object]) -> str:

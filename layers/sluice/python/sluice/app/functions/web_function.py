@@ -14,7 +14,9 @@ from sluice.api.service import Service
 from sluice.app.aliyun import open_cloud_keys
 from sluice.app.functions.function_process import open_function
 from sluice.app.settings.validation import Settings, environment
+from sluice.app.sources import for_askers, open_definitions
 from sluice.app.stop_signal import wait_for_stop
+from sluice.app.tokens import open_tokens
 from sluice.domain.events import Event
 from sluice.ports.journal import Journal
 
@@ -48,13 +50,27 @@ class WebFunction(NamedTuple):
 
 @contextmanager
 def open_web_function(component: str) -> Iterator[WebFunction]:
-    """Open stores and keys. Nothing is asked of them yet: before the first request there may be no credentials."""
+    """Open stores, keys and definitions. Nothing is asked of stores yet: before a request there may be no credentials.
+
+    Raises ``SettingsError`` and ``DefinitionsError``.
+    """
     with open_function(component) as opened:
-        settings, ports = opened.settings, opened.ports
+        settings = opened.settings
+        definitions = open_definitions(settings, opened.journal)
+        ports = for_askers(opened.ports, definitions)
         keys = open_cloud_keys(settings, opened.credentials)
         security = settings.security
-        ring = KeyRing(keys, clock=ports.clock, journal=ports.journal)  # never open: everybody reaches a function
-        service = Service.over(ports, ring, rate_per_s=security.rate_limit_per_s, burst=security.rate_limit_burst)
+        # Never open: everybody reaches a function.
+        ring = KeyRing(keys, clock=ports.clock, journal=ports.journal, tokens=open_tokens(settings, ports))
+        service = Service.over(
+            ports,
+            ring,
+            rate_per_s=security.rate_limit_per_s,
+            burst=security.rate_limit_burst,
+            user_rate_per_s=settings.datasets.user_rate_per_s,
+            user_burst=settings.datasets.user_rate_burst,
+            datasets=definitions.datasets if definitions else dict,
+        )
         yield WebFunction(settings, service, opened.latest)
 
 

@@ -194,10 +194,11 @@ class S3(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Functions(msgspec.Struct, frozen=True, kw_only=True):
-    """How the sweeper asks Function Compute for a composer, beside the bucket's trigger."""
+    """How Function Compute is asked for a reader of tables, and for a composer beside the bucket's trigger."""
 
     invoker: Literal["none", "http", "fc2"] = "none"
     compose_url: UrlOrNone = ""
+    extract_url: UrlOrNone = ""
     fc2_endpoint: EndpointOrNone = ""
     fc2_service: NameOrNone = ""
     fc2_function: NameOrNone = ""
@@ -231,6 +232,7 @@ class Datasets(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: tuple[Text, ...] = ()
     user_rate_per_s: Rate = 2
     user_rate_burst: CountOrOff = 60
+    wait_max_s: Seconds = _TIMINGS.answer_s
 
 
 class Logging(msgspec.Struct, frozen=True, kw_only=True):
@@ -305,6 +307,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             link_s=kept.link_life_s,
             gc_delays_s=kept.cleanup_delays_s,
             tombstone_s=kept.tombstone_s,
+            answer_s=self.datasets.wait_max_s,
         )
 
     @property

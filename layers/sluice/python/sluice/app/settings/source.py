@@ -13,7 +13,15 @@ from sluice.app.settings.yaml_tree import construct, read_text, yaml_problem
 PREFIX = "SLUICE_"
 
 OTHER_VARIABLES = frozenset(
-    {"SLUICE_CONFIG", "SLUICE_DEFINITIONS", "SLUICE_SECRETS_DIR", "SLUICE_SERVER", "SLUICE_TOKEN", "SLUICE_URL"}
+    {
+        "SLUICE_CONFIG",
+        "SLUICE_DEFINITIONS",
+        "SLUICE_SECRETS",
+        "SLUICE_SECRETS_DIR",
+        "SLUICE_SERVER",
+        "SLUICE_TOKEN",
+        "SLUICE_URL",
+    }
 )
 """Variables of the command line, which are no settings of the service."""
 SECRET_PREFIX = "SLUICE_SECRET_"  # noqa: S105  # names secrets, and is none

@@ -70,7 +70,8 @@ def open_pull(
         params = make_params(dataset, caller.user, asked)
     if existing is None:
         check_hour(ports, caller.tenant, caller.user, dataset)
-    wait_s = 0.0 if in_background else _wait_s(ports, dataset, _pulled(params), existing)
+    answer_s = ports.timings.answer_s
+    wait_s = 0.0 if in_background else min(answer_s, _wait_s(ports, dataset, _pulled(params), existing))
     opened = open_export(ports, caller.tenant, request._replace(params=params))
     ports.journal.record(
         Event.DATASET_ASKED,

@@ -15,7 +15,16 @@ from sluice.domain.keys import ManifestRef, TaskRef, chunk_key
 from sluice.domain.lifecycle import Transition
 from sluice.domain.manifest import Claim, Manifest
 from sluice.domain.pulled import Pulled, Readings, decode_cursor, encode_cursor
-from sluice.domain.reading import ReadSpan, end_reading, next_sequence, plan_readings, read_anew, read_on, seal_read
+from sluice.domain.reading import (
+    ReadSpan,
+    end_reading,
+    hand_over,
+    next_sequence,
+    plan_readings,
+    read_anew,
+    read_on,
+    seal_read,
+)
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.retry import settle
@@ -48,6 +57,12 @@ SPLIT_ROWS_MIN = 8_000
 """Fewer rows are not read as a range of their own: they are one slice."""
 
 PullLease = Lease[PullProgress]
+
+
+class _TimeOver(Exception):
+    """The platform ends this attempt soon, and the next can go on where it is."""
+
+
 Done = TypeVar("Done")
 
 
@@ -57,8 +72,8 @@ def read_source(ports: Ports, ref: TaskRef, *, owner: str = "") -> Outcome:
     Repeatable, late, doubled and concurrent calls are harmless: one attempt
     reads at a time, and how far it has read changes with each batch, in one
     update. A later attempt goes on behind that, or begins anew where all rows
-    have to be of one moment. Raises only what it did not foresee, after giving
-    the task back.
+    have to be of one moment. An attempt whose time is over hands over to the
+    next. Raises only what it did not foresee, after giving the task back.
     """
     task = ports.tasks.read(ref)
     if task is not None:
@@ -73,9 +88,9 @@ def read_source(ports: Ports, ref: TaskRef, *, owner: str = "") -> Outcome:
     lease = acquire(ports, PULL, task, owner=owner)
     if lease is None:
         return Outcome.BUSY
-    work, finish = partial(_read_all, ports, lease), partial(_seal, ports, lease)
-    outcome, _ = run_attempt(ports, lease, work, finish, transient=TRANSIENT_CODES)
-    return outcome
+    work, finish = partial(_read_in_time, ports, lease), partial(_seal, ports, lease)
+    outcome, done = run_attempt(ports, lease, work, finish, transient=TRANSIENT_CODES)
+    return Outcome.HANDED_OVER if outcome is Outcome.COMPLETED and done is None else outcome
 
 
 def read_and_compose(ports: Ports, ref: TaskRef, *, owner: str = "") -> Outcome:
@@ -105,6 +120,14 @@ class _Read(NamedTuple):
     """Of the last reading."""
 
 
+def _read_in_time(ports: Ports, lease: PullLease) -> _Read | None:
+    """As ``_read_all``; None where the time was over before, and another goes on."""
+    try:
+        return _read_all(ports, lease)
+    except _TimeOver:
+        return None
+
+
 def _read_all(ports: Ports, lease: PullLease) -> _Read:
     """Store what is left of the source, one reading after the other; gives the list of all batches."""
     task = find_task(ports, lease.ref)
@@ -127,6 +150,8 @@ def _read_all(ports: Ports, lease: PullLease) -> _Read:
                 break
             step = partial(end_reading, read_at=reading.read_at, is_at_bound=is_whole)
             task = _between(ports, lease, step, find_task(ports, lease.ref))
+            lease.progress.is_kept = True
+            _keep(ports, lease)
     claimed = ports.tasks.read_claims(lease.ref)
     if claimed is None:
         raise Fenced
@@ -157,6 +182,8 @@ def _read_one(ports: Ports, lease: PullLease, task: Task, reading: _Reading, mas
             part = read._replace(columns=masked(read.columns, masks))
             _store(ports, lease, task, part, sequence=sequence, rows_before=rows, read_at=reading.read_at)
             sequence, rows = sequence + 1, rows + part.rows
+            lease.progress.is_kept |= pulled.consistency == "key"
+            _keep(ports, lease)
             if 0 < pulled.snapshot_max_s <= ports.clock.monotonic() - begun_at:
                 return _is_whole(pulled, task, part)
     return True
@@ -210,9 +237,17 @@ class _Reading:
                 yield part
 
 
+def _keep(ports: Ports, lease: PullLease) -> None:
+    """Keep the lease. Raises ``_TimeOver`` where an attempt that got on has no time left, and another can go on."""
+    most_s = ports.timings.attempt_total_s
+    if most_s and ports.clock.monotonic() - lease.begun_at > most_s and lease.progress.is_kept:
+        raise _TimeOver
+    renew_if_due(ports, lease)
+
+
 def _calls(ports: Ports, lease: PullLease, call: Callable[[], Done]) -> Generator[Done]:
     """Call again and again, in another thread, and keep the lease meanwhile."""
-    keep = partial(renew_if_due, ports, lease)
+    keep = partial(_keep, ports, lease)
     return ports.source_pool.map(lambda _: call(), repeat(None), concurrency=1, on_wait=keep)
 
 
@@ -263,8 +298,11 @@ def _store(
     )
 
 
-def _seal(ports: Ports, lease: PullLease, read: _Read) -> None:
-    """Fix the content, and put the manifest, which triggers the composer."""
+def _seal(ports: Ports, lease: PullLease, read: _Read | None) -> None:
+    """Fix the content, and put the manifest, which triggers the composer; or hand over what was read."""
+    if read is None:
+        end(ports, lease, hand_over(lease.epoch, now=ports.clock.now()), outcome=Outcome.HANDED_OVER.value)
+        return
     task, manifest = find_task(ports, lease.ref), read.manifest
     now = ports.clock.now()
     step = seal_read(task, manifest, read.span, read_at=read.read_at, epoch=lease.epoch, now=now, timings=ports.timings)

@@ -11,7 +11,7 @@ from requests.adapters import HTTPAdapter
 
 from sluice.adapters.aliyun.credentials import CredentialsSource
 from sluice.adapters.aliyun.function_compute.http_invoker import check_accepted
-from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket, async_call_id, manifest_put_event
+from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket, async_call_id
 from sluice.domain.keys import ManifestRef
 from sluice.ports.clock import Clock
 from sluice.ports.store_errors import OutcomeUnknown
@@ -64,7 +64,7 @@ class Fc2Invoker:
         client.invoke_function(
             self._target.service,
             self._target.function,
-            payload=manifest_put_event(manifest, self._bucket, at=now),
+            payload=self._bucket.event(manifest, at=now),
             headers={
                 "x-fc-invocation-type": "Async",
                 "x-fc-stateful-async-invocation-id": async_call_id(manifest, epoch=epoch, at=now),

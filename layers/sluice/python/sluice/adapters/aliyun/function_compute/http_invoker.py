@@ -1,4 +1,4 @@
-"""Asks a function of Function Compute 3.0 for a composer, by one signed asynchronous HTTP call."""
+"""Asks a function of Function Compute 3.0 for a worker, by one signed asynchronous HTTP call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from sluice.adapters.aliyun.credentials import Credentials, CredentialsSource
-from sluice.adapters.aliyun.function_compute.oss_event import TriggerBucket, async_call_id, manifest_put_event
+from sluice.adapters.aliyun.function_compute.oss_event import MakesEvents, async_call_id
 from sluice.domain.keys import ManifestRef
 from sluice.domain.timestamps import iso_time
 from sluice.ports.clock import Clock, Randomness
@@ -36,7 +36,7 @@ class FcHttpInvoker:
     def __init__(
         self,
         url: str,
-        bucket: TriggerBucket,
+        events: MakesEvents,
         *,
         credentials: CredentialsSource,
         clock: Clock,
@@ -44,7 +44,7 @@ class FcHttpInvoker:
         timeout_s: float,
     ) -> None:
         self._url = urlsplit(url)
-        self._bucket = bucket
+        self._events = events
         self._credentials = credentials
         self._clock = clock
         self._randomness = randomness
@@ -56,7 +56,7 @@ class FcHttpInvoker:
         Raises ``StoreRefused`` and ``OutcomeUnknown``; the sweeper notes either and asks again in its next round.
         """
         now = self._clock.now()
-        event = manifest_put_event(manifest, self._bucket, at=now)
+        event = self._events.event(manifest, at=now)
         nonce = self._randomness.bytes(16).hex()
         signed = signed_call(self._url, event, self._credentials(), at=now, nonce=nonce)
         asynchronous = {
@@ -168,7 +168,7 @@ def check_accepted(status: int, headers: Mapping[str, str], body: bytes) -> None
     if (status < HTTPStatus.MULTIPLE_CHOICES and not error_type) or status == HTTPStatus.CONFLICT or code == KNOWN_CALL:
         return
     request_id = next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), "")
-    words = f"Function Compute did not take a call for a composer: {status} {code} (request {request_id or 'unknown'})"
+    words = f"Function Compute did not take a call for a worker: {status} {code} (request {request_id or 'unknown'})"
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR or error_type:
         raise OutcomeUnknown(words)
     raise StoreRefused(words, code=code or str(status), request_id=request_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sluice.domain.keys import ManifestRef, manifest_key
 from sluice.domain.timestamps import iso_time
@@ -12,11 +12,20 @@ DEDUPLICATED_S = 60
 """Two calls for one attempt count as one when they fall into the same minute."""
 
 
+class MakesEvents(Protocol):
+    def event(self, manifest: ManifestRef, *, at: float) -> bytes:
+        """What a function is given that is asked to work on the task."""
+
+
 class TriggerBucket(NamedTuple):
     """The bucket whose trigger the event imitates; the composer checks its name."""
 
     name: str
     region: str
+
+    def event(self, manifest: ManifestRef, *, at: float) -> bytes:
+        """As ``manifest_put_event``."""
+        return manifest_put_event(manifest, self, at=at)
 
 
 def manifest_put_event(manifest: ManifestRef, bucket: TriggerBucket, *, at: float) -> bytes:

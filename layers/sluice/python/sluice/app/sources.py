@@ -1,0 +1,54 @@
+"""Gives a process what it takes to reach the tables of definitions; what reads them is imported by who has some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sluice.adapters.system_clock import SystemClock
+from sluice.adapters.thread_pool import ThreadedPool
+from sluice.app.secrets import find_key
+from sluice.app.settings.validation import Settings
+from sluice.domain.pulled import Pulled
+from sluice.ports.bundle import Ports, no_sources
+from sluice.ports.journal import Journal
+from sluice.ports.source import Source
+
+if TYPE_CHECKING:
+    from sluice.app.definitions import DefinitionsFolder
+
+
+def for_readers(ports: Ports, settings: Settings) -> Ports:
+    """The ports of a process that reads tables: their secrets are looked for when they are opened."""
+    return replace(ports, open_source=_open_source_of(settings), find_key=find_key, source_pool=ThreadedPool())
+
+
+def for_askers(ports: Ports, definitions: DefinitionsFolder | None) -> Ports:
+    """The ports of a process whose callers ask for tables: they are counted and previewed, and not read."""
+    open_source = definitions.open_pulled if definitions else no_sources
+    return replace(ports, open_source=open_source, find_key=find_key)
+
+
+def open_definitions(settings: Settings, journal: Journal) -> DefinitionsFolder | None:
+    """The tables that the settings define; None where they define none. Raises ``DefinitionsError``."""
+    folder = settings.datasets.definitions
+    if not folder:
+        return None
+    from sluice.app.definitions import DefinitionsFolder  # noqa: PLC0415  # a process without datasets has no need of it
+
+    return DefinitionsFolder(Path(folder), journal, monotonic=SystemClock().monotonic)
+
+
+def _open_source_of(settings: Settings) -> Callable[[Pulled], Source]:
+    """Open the tables of the definitions that the settings name; what reads them is imported then."""
+
+    def open_source(pulled: Pulled) -> Source:
+        if not settings.datasets.definitions:
+            return no_sources(pulled)
+        from sluice.app.definitions import opens_sources  # noqa: PLC0415  # a composer has no need of it
+
+        return opens_sources(Path(settings.datasets.definitions))(pulled)
+
+    return open_source
