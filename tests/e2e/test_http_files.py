@@ -207,7 +207,7 @@ def test_downloads_under_way_have_a_share_and_leave_the_rest_to_callers_with_key
     "change",
     [
         lambda url: url + "x",
-        lambda url: url[:-3] + "AA=",
+        lambda url: url[:-3] + ("BB=" if url.endswith("AA=") else "AA="),
         lambda url: url.replace("/v1/files/", "/v1/files/A"),
         lambda url: url.partition(".csv")[0] if ".csv" in url else url.rpartition(".")[0],
         lambda url: url.rpartition("/")[0] + "/x.y",
