@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Awaitable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -98,3 +99,19 @@ class TestPostgresqlSource(MomentContract):
                 next(slices)
         left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sluice'"
         assert any(self.run(left).strip() == "0" for _ in range(50))
+
+    def test_a_reading_that_ends_early_waits_for_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made(*((number, "x" * 100) for number in range(50_000)))
+        waited, late = asyncio.wait_for, list[object]()
+
+        async def watched(what: Awaitable[object], *limit: Any, **named: Any) -> object:
+            try:
+                return await waited(what, *limit, **named)
+            except TimeoutError:
+                late.append(what)
+                raise
+
+        monkeypatch.setattr(asyncio, "wait_for", watched)
+        with self.source().reading() as slices:
+            next(slices)
+        assert late == []

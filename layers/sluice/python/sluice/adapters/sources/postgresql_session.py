@@ -69,19 +69,24 @@ class PostgresqlSession:
         """What the server sends for ``query`` as COPY, block by block: at most two are waiting here."""
         blocks: asyncio.Queue[bytes] = asyncio.Queue(1)
         failed: list[Exception] = []
+        is_left: list[bool] = []
 
         async def run() -> None:
             try:
                 await self._connection.copy_from_query(query, output=blocks.put)
             except Exception as error:  # noqa: BLE001  # raised where blocks are taken
                 failed.append(error)
-            await blocks.put(b"")
+            if not is_left:  # else none takes it, and the loop would wait for it
+                await blocks.put(b"")
 
         for guard in self._loop.guards:
             guard.trust()
         copying = self._loop.create_task(run())  # named, or it may be collected before it ends
-        while block := self._step(blocks.get()):
-            yield block
+        try:
+            while block := self._step(blocks.get()):
+                yield block
+        finally:
+            is_left.append(True)
         if failed:
             raise worded(failed[0], self._place) from None
         del copying
