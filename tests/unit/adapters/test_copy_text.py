@@ -38,7 +38,11 @@ def test_cells_come_back_wherever_blocks_end(rows: list[list[str | None]], block
 
 
 def test_bytes_that_are_no_text_are_seen_by_the_check_of_values() -> None:
-    assert column_of(cells_of(b"a\xff\t\\N\n"), 0, 1) == ["a\udcff", None]
+    for byte in (0x80, 0xC0, 0xFD, 0xFE, 0xFF):
+        first, null = column_of(cells_of(b"a" + bytes([byte]) + b"\t\\N\n"), 0, 1)
+        assert null is None
+        with pytest.raises(UnicodeEncodeError):
+            str(first).encode()
 
 
 @pytest.mark.parametrize(

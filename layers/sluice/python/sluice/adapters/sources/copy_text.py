@@ -11,27 +11,29 @@ SLICE_BYTES = 2 * MIB
 """A slice ends with the block that reaches this size."""
 _CELL_ENDS = "\0"
 """In no text of PostgreSQL."""
-_BACKSLASH = "\ud800"
-"""For a backslash itself while others are replaced: half a character, which no bytes are decoded to."""
-_NULL_MARK = "\\N"
-_NULL = "\ud801"
-_ESCAPES = (("\\b", "\b"), ("\\f", "\f"), ("\\n", "\n"), ("\\r", "\r"), ("\\t", "\t"), ("\\v", "\v"))
+_TO_CELLS = bytes.maketrans(b"\n\t\xff\xfe", b"\0\0\xfd\xfd")
+"""Ends of rows and cells; and bytes that are in no UTF-8 are left to be ours, others of them standing for them."""
+_BACKSLASH, _NULL_MARK = b"\xff", b"\xfe"
+"""For a backslash itself while others are replaced, and for null."""
+_ESCAPES = ((b"\\b", b"\b"), (b"\\f", b"\f"), (b"\\n", b"\n"), (b"\\r", b"\r"), (b"\\t", b"\t"), (b"\\v", b"\v"))
+_NULL = _NULL_MARK.decode("utf-8", "surrogateescape")
 _NULLS: dict[str, None] = {_NULL: None}
 
 
 def cells_of(block: bytes) -> list[str]:
     """The cells of whole rows, one row after the other, to be read by ``column_of``.
 
-    Bytes that are no UTF-8 become halves of characters, which no cell may have.
+    Bytes that are no UTF-8 become halves of characters, which no cell may have. All that is replaced is replaced in
+    bytes: of a text with characters of other scripts each takes two or four.
     """
-    text = block[:-1].decode("utf-8", "surrogateescape").replace("\n", _CELL_ENDS).replace("\t", _CELL_ENDS)
-    if "\\" not in text:
-        return text.split(_CELL_ENDS)
-    text = text.replace("\\\\", _BACKSLASH).replace(_NULL_MARK, _NULL)
-    if "\\" in text:
-        for escaped, character in _ESCAPES:
-            text = text.replace(escaped, character)
-    return text.replace(_BACKSLASH, "\\").split(_CELL_ENDS)
+    block = block[:-1].translate(_TO_CELLS)
+    if b"\\" in block:
+        block = block.replace(b"\\\\", _BACKSLASH).replace(b"\\N", _NULL_MARK)
+        if b"\\" in block:
+            for escaped, character in _ESCAPES:
+                block = block.replace(escaped, character)
+        block = block.replace(_BACKSLASH, b"\\")
+    return block.decode("utf-8", "surrogateescape").split(_CELL_ENDS)
 
 
 def column_of(cells: Sequence[str], at: int, width: int) -> Sequence[str | None]:
