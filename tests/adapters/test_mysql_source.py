@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sluice.adapters.sources.interruption import Interruption
 from sluice.adapters.sources.mysql import MysqlSource
 from sluice.adapters.sources.mysql_literals import quoted_identifier, typed_literal
 from sluice.adapters.sources.mysql_session import open_mysql
@@ -141,7 +142,7 @@ def test_each_value_of_a_key_finds_the_row_behind_it(
 def test_every_text_comes_back_equal_as_a_literal(server: DatabaseServer) -> None:
     for mode in ("", "NO_BACKSLASH_ESCAPES,ANSI_QUOTES"):
         server(f"SET GLOBAL sql_mode = '{mode}'")
-        with open_mysql(connection(server), Path("/"), lambda: NO_SECRET, is_snapshot=False) as session:
+        with open_mysql(connection(server), Path("/"), lambda: NO_SECRET, Interruption(), is_snapshot=False) as session:
 
             @given(ANY_TEXT)
             @settings(max_examples=100)
@@ -284,7 +285,7 @@ def test_what_the_user_may_not_do_is_said_without_the_password(server: DatabaseS
 
 def test_nothing_can_be_changed_in_the_transaction(server: DatabaseServer) -> None:
     run(server, "CREATE TABLE t (id INT PRIMARY KEY)")
-    with open_mysql(connection(server), Path("/"), lambda: NO_SECRET, is_snapshot=True) as session:  # noqa: SIM117
+    with open_mysql(connection(server), Path("/"), lambda: NO_SECRET, Interruption(), is_snapshot=True) as session:  # noqa: SIM117
         with pytest.raises(SourceError, match="error 1792"):
             session.fetch("INSERT INTO shop.t VALUES (1)")
 

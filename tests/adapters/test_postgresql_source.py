@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.adapters.sources.copy_text import cells_of
+from sluice.adapters.sources.interruption import Interruption
 from sluice.adapters.sources.postgresql import PostgresqlSource
 from sluice.adapters.sources.postgresql_literals import literal
 from sluice.adapters.sources.postgresql_session import open_session
@@ -175,7 +176,9 @@ def first_key(reading: PostgresqlSource, after: Cursor | None) -> Cursor:
 def test_every_text_comes_back_equal_as_a_literal(server: DatabaseServer) -> None:
     for setting in ("on", "off"):
         server(f"ALTER ROLE tester SET standard_conforming_strings = {setting};")
-        with open_session(connection(server), Path("/"), lambda: NO_SECRET, "read_committed") as session:
+        with open_session(
+            connection(server), Path("/"), lambda: NO_SECRET, "read_committed", Interruption()
+        ) as session:
 
             @given(ANY_TEXT)
             @settings(max_examples=100)

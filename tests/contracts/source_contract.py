@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from sluice.domain.pulled import Condition, Consistency, Cursor, Value
-from sluice.ports.source import ConditionError, Source, SourceError
+from sluice.ports.source import ConditionError, Source, SourceError, SourceUnavailable
 from sluice.usecases.pulling.make_params import VALUES_MAX
 from tests.support.source_rows import EVIL_TEXTS, rows_of, slices_of
 
@@ -64,6 +65,10 @@ COMPARED: list[
     ("b", "YWE=", []),
     *(("b", value, None) for value in (7, 1234, 1.5, "ab", "%%%%")),
 ]
+LOOKS = 200
+"""How often a server is asked for its sessions at most."""
+ENDS_IN_S = 60
+"""A fraction of the time that a statement may take."""
 
 
 class SourceContract(ABC):
@@ -94,6 +99,14 @@ class SourceContract(ABC):
     @abstractmethod
     def quoted(self, name: str) -> str:
         """A name in SQL."""
+
+    @abstractmethod
+    def locked(self) -> AbstractContextManager[None]:
+        """Another session keeps all others from the table ``t``."""
+
+    @abstractmethod
+    def sessions(self, *, waiting: bool = False) -> int:
+        """How many sessions of ours the server has; only those that wait for a lock."""
 
     def text(self, value: str) -> str:
         """A text in SQL."""
@@ -423,6 +436,24 @@ class SourceContract(ABC):
             found = [second.submit(next, slices).result(), *first.submit(list, slices).result()]
             second.submit(opened.__exit__, None, None, None).result()
         assert rows_of(found) == ROWS
+
+    @pytest.mark.parametrize("ask", [slices_of, lambda source: source.count(5)])
+    def test_what_waits_for_a_lock_is_interrupted_from_another_thread_and_the_server_ends_it_too(
+        self, ask: Callable[[Source], object]
+    ) -> None:
+        self.made(*ROWS)
+        source = self.source()
+        with self.locked(), ThreadPoolExecutor(1) as reader:
+            asked = reader.submit(ask, source)
+            assert any(self.sessions(waiting=True) for _ in range(LOOKS))
+            source.interrupt()
+            with pytest.raises(SourceUnavailable):
+                asked.result(ENDS_IN_S)
+            assert any(not self.sessions() for _ in range(LOOKS)), "the server's session ended before the lock"
+            source.interrupt()
+        with pytest.raises(SourceUnavailable):
+            ask(source)
+        assert rows_of(slices_of(self.source())) == ROWS
 
     def test_a_reading_that_ends_early_leaves_the_next_one_as_it_was(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.small_slices(monkeypatch)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
+import pymysql
 import pytest
 
 from sluice.adapters.sources import mysql
+from sluice.adapters.sources.interruption import Interruption
 from sluice.adapters.sources.mysql import MysqlSource
 from sluice.adapters.sources.mysql_session import open_mysql
 from sluice.adapters.sources.server_source import where
@@ -86,6 +89,18 @@ class TestMysqlSource(MomentContract):
     def small_slices(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(mysql, "SLICE_ROWS", 3)
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        other = pymysql.connect(unix_socket=self.server.host, user=self.server.user, database=self.server.database)
+        with closing(other), other.cursor() as cursor:
+            cursor.execute("LOCK TABLES t WRITE")
+            yield
+
+    def sessions(self, *, waiting: bool = False) -> int:
+        """One that waits, or one that is in a transaction: neither is the one that locks, nor this one."""
+        shown = "state LIKE 'Waiting for table%lock'" if waiting else "info LIKE '%FROM%`t`%' AND id <> connection_id()"
+        return int(self.run(f"SELECT count(*) FROM information_schema.processlist WHERE {shown}"))
+
     large_text = "LONGTEXT"
 
     moment_type = "TIMESTAMP"
@@ -112,7 +127,8 @@ class TestMysqlSource(MomentContract):
         rows = ", ".join(f"({a}, {b})" for a in range(100) for b in range(30))
         self.run(f"CREATE TABLE t (a INT, b INT, PRIMARY KEY (a, b)); INSERT INTO t VALUES {rows};")
         reading = self.source(["a"], ("a", "b"))
-        with open_mysql(reading._connection, Path("/"), lambda: NO_SECRET, is_snapshot=True) as session:
+        opened = open_mysql(reading._connection, Path("/"), lambda: NO_SECRET, Interruption(), is_snapshot=True)
+        with opened as session:
             behind = where(reading._behind(session, reading._describe(session), ("98", "7")))
             (plan,) = session.fetch(f"EXPLAIN SELECT a FROM t {behind} ORDER BY a, b")
         assert "range" in plan

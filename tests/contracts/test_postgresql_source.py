@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -91,6 +93,22 @@ class TestPostgresqlSource(MomentContract):
 
     def quoted(self, name: str) -> str:
         return '"' + name.replace('"', '""') + '"'
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        command = ["psql", "-X", "-q", "-A", "-t", "-h", self.server.host, "-U", self.server.user, self.server.database]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdin is not None
+            assert other.stdout is not None
+            other.stdin.write("BEGIN; LOCK TABLE t; SELECT 'locked';\n")
+            other.stdin.flush()
+            assert other.stdout.readline().strip() == "locked"
+            yield
+            other.stdin.close()
+
+    def sessions(self, *, waiting: bool = False) -> int:
+        waits = " AND wait_event_type = 'Lock'" if waiting else ""
+        return int(self.run(f"SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sluice'{waits}"))
 
     def test_nothing_is_left_of_a_reading_that_ends_early(self) -> None:
         self.made(*((number, "x" * 100) for number in range(50_000)))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,6 +48,16 @@ class TestSqliteSource(DateContract):
     day_types = ()
     dates_only = 6
     infinities = ("-9e999", "9e999")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        with closing(sqlite3.connect(self.file)) as other:
+            other.execute("PRAGMA locking_mode=EXCLUSIVE")
+            other.execute("BEGIN IMMEDIATE")
+            yield
+
+    def sessions(self, *, waiting: bool = False) -> int:
+        return 1 if waiting else 0  # there is no server that could show them
 
     def quoted(self, name: str) -> str:
         return '"' + name.replace('"', '""') + '"'

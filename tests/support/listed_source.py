@@ -43,6 +43,9 @@ class ListedSource:
         most = max(1, -(-len(self.rows) // splits))
         return tuple((min(last, len(self.rows)),) for last in range(most, len(self.rows) + most, most))
 
+    def interrupt(self) -> None:
+        """Nothing here takes its time."""
+
     @contextmanager
     def reading(self, after: Cursor | None = None, until: Cursor | None = None) -> Iterator[Slices]:
         self.began_after.append(after)

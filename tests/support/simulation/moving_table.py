@@ -76,6 +76,9 @@ class MovingSource:
         most = -(-len(keys) // splits)
         return tuple((key,) for key in dict.fromkeys([*keys[most - 1 :: most], *keys[-1:]]))
 
+    def interrupt(self) -> None:
+        """Nothing is under way but the call that the scheduler has."""
+
     @contextmanager
     def reading(self, after: Cursor | None = None, until: Cursor | None = None) -> Iterator[Slices]:
         """The moment is how many pages were read of the table before."""

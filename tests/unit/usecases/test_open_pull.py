@@ -52,6 +52,9 @@ class CountedTable:
     def plan(self, splits: int, rows_min: int) -> tuple[Cursor, ...]:
         raise NotImplementedError
 
+    def interrupt(self) -> None:
+        """Nothing here takes its time."""
+
     @contextmanager
     def reading(self, after: Cursor | None = None, until: Cursor | None = None) -> Iterator[Slices]:
         yield Slices(1, iter(()))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import pytest
 
+from sluice.adapters.thread_pool import ThreadedPool
+from sluice.domain.attempts import PULL
 from sluice.domain.dataset import Dataset
 from sluice.domain.errors import ErrorCode
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef, TenantId
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
+from sluice.domain.pulled import Cursor
 from sluice.domain.reading import moments_of
 from sluice.domain.task import State, Task
 from sluice.domain.user import User
@@ -22,7 +26,7 @@ from sluice.ports.bundle import Ports
 from sluice.ports.pool import SerialPool
 from sluice.ports.source import ConditionError, SourceError, SourceUnavailable
 from sluice.usecases.composing.read_chunks import load_manifest, read_chunks
-from sluice.usecases.lease import Outcome
+from sluice.usecases.lease import Outcome, acquire
 from sluice.usecases.pulling.make_params import PullRequest
 from sluice.usecases.pulling.open_pull import Caller, open_pull
 from sluice.usecases.pulling.read_source import read_and_compose, read_source
@@ -425,3 +429,33 @@ def test_a_snapshot_that_takes_longer_than_it_may_ends_the_export_and_says_the_w
     assert world.task(ref).last_error_code == "SOURCE_INVALID"
     assert "set consistency: split" in str(world.journal.of(Event.SYSTEM_ERROR))
     assert world.task(ref).batches_received == 3
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [("cancel", Outcome.FENCED), ("take over", Outcome.FENCED), ("time is up", Outcome.RELEASED)],
+)
+def test_a_source_that_does_not_answer_is_interrupted_once_its_reader_may_not_go_on(
+    world: World, end: str, outcome: Outcome
+) -> None:
+    ref, timings = world.open("key"), world.ports.timings
+    world.ports = replace(world.ports, source_pool=ThreadedPool(pause_s=0.01))
+    interrupted = threading.Event()
+
+    class Silent(ListedSource):
+        def interrupt(self) -> None:
+            interrupted.set()
+
+        def reading(self, after: Cursor | None = None, until: Cursor | None = None) -> NoReturn:
+            if end == "cancel":
+                cancel_export(world.ports, ref)
+            if end == "take over":
+                world.let_lease_lapse()
+                acquire(world.ports, PULL, world.task(ref))
+            world.clock.advance(timings.heartbeat_s if end == "cancel" else timings.attempt_max_s + 1)
+            assert interrupted.wait(20), "nothing ends what waits in the source"
+            raise SourceUnavailable(DRIVER_TEXT)
+
+    world.source = Silent([])
+    assert read_source(world.ports, ref) is outcome
+    assert interrupted.is_set()

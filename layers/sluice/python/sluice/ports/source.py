@@ -81,3 +81,9 @@ class Source(Protocol):
         Calls come one after the other, from any thread. A source that does not answer is given up by itself.
         Raises ``SourceError``: for a table that is not as it is defined before the first row, and while rows are read.
         """
+
+    def interrupt(self) -> None:
+        """End what is under way, from any thread: it raises ``SourceUnavailable`` soon, as all does that begins later.
+
+        A server's session ends as well, whatever it waits for. Returns within seconds; to repeat it is harmless.
+        """

@@ -35,7 +35,7 @@ class MysqlSource(ServerSource[MysqlConnection, MysqlSession, MysqlTable]):
     """
 
     def _session(self, connection: MysqlConnection, *, is_snapshot: bool) -> AbstractContextManager[MysqlSession]:
-        return open_mysql(connection, self._folder, self._password, is_snapshot=is_snapshot)
+        return open_mysql(connection, self._folder, self._password, self._interruption, is_snapshot=is_snapshot)
 
     def _now(self, session: MysqlSession) -> float:
         (text,) = session.fetch("SELECT UTC_TIMESTAMP(6)")[0]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from traceback import clear_frames
 from typing import Any, NoReturn, TypeAlias
 
+from sluice.adapters.sources.interruption import CANCEL_S, Interruption
 from sluice.adapters.sources.mysql_errors import worded_mysql
 from sluice.adapters.sources.mysql_literals import text_bytes
 from sluice.domain.dataset import MysqlConnection
@@ -60,7 +63,12 @@ class MysqlSession:
 
 @contextmanager
 def open_mysql(
-    where: MysqlConnection, folder: Path, password: Callable[[], Secret], *, is_snapshot: bool
+    where: MysqlConnection,
+    folder: Path,
+    password: Callable[[], Secret],
+    interruption: Interruption,
+    *,
+    is_snapshot: bool,
 ) -> Iterator[MysqlSession]:
     """Connect, and begin a transaction. Raises ``SourceError``; at the end the connection is cut off."""
     place = f"connection {where.name}"
@@ -68,11 +76,25 @@ def open_mysql(
     with _named(place):
         connection = _connect(where, folder, secret)
     try:
-        with _named(place):
-            _begin(connection, where, is_snapshot=is_snapshot)
-        yield MysqlSession(connection, place)
+        with interruption.ended_by(partial(_end, connection, where, folder, secret)):
+            with _named(place):
+                _begin(connection, where, is_snapshot=is_snapshot)
+            yield MysqlSession(connection, place)
     finally:
         _cut_off(connection)
+
+
+def _end(connection: Any, where: MysqlConnection, folder: Path, secret: Secret) -> None:
+    """Let go of who waits for the server, and have it end the session, which may wait for a lock or sort a table."""
+    waited_at = getattr(connection, "_sock", None)  # mysqlclient shows none: it is let go by the end of the session
+    if waited_at is not None:
+        with suppress(OSError):
+            socket.socket.shutdown(waited_at, socket.SHUT_RDWR)
+    other = _connect(where.within(CANCEL_S), folder, secret)
+    try:
+        other.cursor().execute(f"KILL {int(connection.thread_id())}")
+    finally:
+        _cut_off(other)
 
 
 def _connect(where: MysqlConnection, folder: Path, secret: Secret) -> Any:

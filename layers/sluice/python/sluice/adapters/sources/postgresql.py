@@ -34,7 +34,7 @@ class PostgresqlSource(ServerSource[PostgresqlConnection, PostgresqlSession, Pos
         self, connection: PostgresqlConnection, *, is_snapshot: bool
     ) -> AbstractContextManager[PostgresqlSession]:
         isolation: Isolation = "repeatable_read" if is_snapshot else "read_committed"
-        return open_session(connection, self._folder, self._password, isolation)
+        return open_session(connection, self._folder, self._password, isolation, self._interruption)
 
     def _now(self, session: PostgresqlSession) -> float:
         # The first query of a transaction, which fixes the moment of a snapshot before it is run.

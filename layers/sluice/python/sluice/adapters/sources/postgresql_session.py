@@ -6,15 +6,17 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from sluice.adapters.sources.interruption import CANCEL_S, Interruption
 from sluice.adapters.sources.postgresql_errors import worded
 from sluice.adapters.sources.postgresql_guard import MessageGuard
 from sluice.adapters.sources.postgresql_literals import literal
 from sluice.domain.dataset import PostgresqlConnection
 from sluice.domain.secret import Secret
-from sluice.ports.source import SourceError
+from sluice.ports.source import SourceError, SourceUnavailable
 
 CONNECT_TIMEOUT_S = 15.0
 CLOSING_STEPS = 5
@@ -44,14 +46,15 @@ class PostgresqlSession:
         self._connection = connection
         self._place = place
         self._wait_s = wait_s
+        self._copying: asyncio.Task[None] | None = None
 
     def fetch(self, query: str, *values: object) -> list[Any]:
         """All rows of a small query."""
-        return list(self._step(self._connection.fetch(query, *values)))
+        return list(self._step(partial(self._connection.fetch, query, *values)))
 
     def try_query(self, query: str) -> bool:
         """Whether ``query`` runs without an error about values. The transaction goes on in either case."""
-        return self._step(self._try(query))
+        return self._step(partial(self._try, query))
 
     async def _try(self, query: str) -> bool:
         await self._connection.execute("SAVEPOINT before")
@@ -81,37 +84,54 @@ class PostgresqlSession:
 
         for guard in self._loop.guards:
             guard.trust()
-        copying = self._loop.create_task(run())  # named, or it may be collected before it ends
+        self._copying = self._loop.create_task(run())
         try:
-            while block := self._step(blocks.get()):
+            while block := self._step(blocks.get):
                 yield block
         finally:
             is_left.append(True)
         if failed:
             raise worded(failed[0], self._place) from None
-        del copying
 
-    def _step(self, waited_for: Awaitable[T]) -> T:
+    def _step(self, call: Callable[[], Awaitable[T]]) -> T:
         """Let the loop run until this is there."""
         with _named(self._place):
-            return self._loop.run_until_complete(asyncio.wait_for(waited_for, self._wait_s))
+            return self._loop.wait(call, self._wait_s)
+
+    def give_up(self) -> None:
+        """Have the server end what it does for us: one that waits for a lock looks at no connection that was cut."""
+        with suppress(Exception):
+            self._loop.wait(self._give_up, CANCEL_S)
+
+    async def _give_up(self) -> None:
+        """The driver asks for the end of a query whose caller was cancelled; its ``close`` waits for that."""
+        if self._copying is not None:
+            self._copying.cancel()
+            await asyncio.wait({self._copying})
+        await self._connection.close()
 
 
 @contextmanager
 def open_session(
-    where: PostgresqlConnection, folder: Path, password: Callable[[], Secret], isolation: Isolation
+    where: PostgresqlConnection,
+    folder: Path,
+    password: Callable[[], Secret],
+    isolation: Isolation,
+    interruption: Interruption,
 ) -> Iterator[PostgresqlSession]:
     """Connect, and begin a transaction. Raises ``SourceError``; at the end the connection is cut off."""
     place = f"connection {where.name}"
     secret = password()
     wait_s = where.statement_timeout_s + ANSWER_SLACK_S
-    with _quiet_loop() as loop:
+    with _quiet_loop() as loop, interruption.ended_by(partial(loop.call_soon_threadsafe, loop.break_off)):
         with _named(place):
-            connecting = _connect(where, folder, secret, isolation)
-            connection = loop.run_until_complete(asyncio.wait_for(connecting, CONNECT_TIMEOUT_S))
+            connection = loop.wait(partial(_connect, where, folder, secret, isolation), CONNECT_TIMEOUT_S)
+        session = PostgresqlSession(loop, connection, place, wait_s)
         try:
-            yield PostgresqlSession(loop, connection, place, wait_s)
+            yield session
         finally:
+            if interruption.is_over:
+                session.give_up()
             connection.terminate()  # at once, also in the midst of a COPY, whose rest would else have to be read
 
 
@@ -122,6 +142,27 @@ class _OwnLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self.opened: list[Any] = []
         self.guards: list[MessageGuard] = []
+        self._waiting: asyncio.Task[Any] | None = None
+
+    def wait(self, call: Callable[[], Awaitable[T]], seconds: float) -> T:
+        """Run until this is there, or ``break_off`` is called: then ``SourceUnavailable``."""
+
+        async def waited_for() -> T:
+            return await asyncio.wait_for(call(), seconds)
+
+        self._waiting = self.create_task(waited_for())
+        try:
+            found: T = self.run_until_complete(self._waiting)
+        except asyncio.CancelledError:
+            raise SourceUnavailable("the reading was interrupted from here") from None
+        finally:
+            self._waiting = None
+        return found
+
+    def break_off(self) -> None:
+        """End what is waited for, in the loop's own thread; the next wait where nothing is."""
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     async def create_connection(self, protocol_factory: Any, *args: Any, **options: Any) -> Any:
         return self._taken(await super().create_connection(lambda: MessageGuard(protocol_factory()), *args, **options))

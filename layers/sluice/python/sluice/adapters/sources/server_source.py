@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from sluice.adapters.sources.bounds import find_bounds
+from sluice.adapters.sources.interruption import Interruption
 from sluice.domain.dataset import ServerConnection, TableSource
 from sluice.domain.pulled import Condition, Cursor
 from sluice.domain.secret import Secret
@@ -54,6 +55,11 @@ class ServerSource(ABC, Generic[Where, Session, Table]):
         self._conditions = tuple(conditions)
         self._password = password
         self._folder = folder
+        self._interruption = Interruption()
+
+    def interrupt(self) -> None:
+        """As the port says."""
+        self._interruption.interrupt()
 
     def count(self, limit: int) -> int:
         """As the port says; of the rows that are there at this moment."""

@@ -14,7 +14,9 @@ from threading import Timer
 from typing import Any
 
 from sluice.adapters.sources.bounds import find_bounds
+from sluice.adapters.sources.interruption import Interruption
 from sluice.adapters.sources.sqlite_values import SqliteColumn, Stored, meant_by
+from sluice.adapters.sources.sqlite_waiting import BUSY_STEP_S, PatientConnection
 from sluice.adapters.sources.typed_values import bound_of, check_bound, no_dates, texts_within, typed
 from sluice.domain.dataset import TableSource
 from sluice.domain.limits import DAY_S, MIB
@@ -92,12 +94,17 @@ class SqliteSource:
         self._source = source
         self._columns = tuple(columns)
         self._conditions = tuple(conditions)
+        self._interruption = Interruption()
+
+    def interrupt(self) -> None:
+        """As the port says."""
+        self._interruption.interrupt()
 
     def count(self, limit: int) -> int:
         """As the port says; of the rows that are there at this moment."""
         fits, values = self._fits()
         query = f"SELECT count(*) FROM (SELECT 1 FROM {self._table} AS t {_where(fits)} LIMIT ?)"  # noqa: S608  # names in quotes
-        with self._named(), closing(self._open()) as db:
+        with self._named(), self._open() as db:
             late = Timer(COUNT_S, db.interrupt)
             late.start()
             try:
@@ -132,7 +139,7 @@ class SqliteSource:
     def plan(self, splits: int, rows_min: int) -> tuple[Cursor, ...]:
         """As the port says; of one moment."""
         fits, values = self._fits()
-        with self._named(), closing(self._open()) as db:
+        with self._named(), self._open() as db:
             db.execute("BEGIN")
             self._check(db)
             collates = _collates(db, self._source.table)
@@ -188,7 +195,7 @@ class SqliteSource:
         """As the port says. In a snapshot the file's writers go on, since it must be in WAL mode for one."""
         with ExitStack() as stack:
             with self._named():
-                db = stack.enter_context(closing(self._open()))
+                db = stack.enter_context(self._open())
                 if self._source.is_snapshot:
                     db.execute("BEGIN")
                 # The schema is a table, so that a snapshot is fixed before the clock is read.
@@ -216,21 +223,26 @@ class SqliteSource:
         """In quotes; of the file, and no table of ours beside it."""
         return f"main.{_quoted(self._source.table)}"
 
-    def _open(self) -> sqlite3.Connection:
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
         if not self._path.is_file():
             raise SourceError(f"there is no file {self._path}")
         check_ownership(self._path)
         db = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=ro",
             uri=True,
-            timeout=COUNT_S / 2 if self._is_brief else BUSY_TIMEOUT_S,
+            timeout=BUSY_STEP_S,
             isolation_level=None,
             check_same_thread=False,
+            factory=PatientConnection,
         )
-        db.execute("PRAGMA temp_store = MEMORY")
-        # Bytes that are no UTF-8 reach the check of values, which says where they are.
-        db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
-        return db
+        db.steps = round((COUNT_S / 2 if self._is_brief else BUSY_TIMEOUT_S) / BUSY_STEP_S)
+        db.between_steps = self._interruption.check
+        with closing(db), self._interruption.ended_by(db.interrupt):
+            db.execute("PRAGMA temp_store = MEMORY")
+            # Bytes that are no UTF-8 reach the check of values, which says where they are.
+            db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+            yield db
 
     def _check(self, db: sqlite3.Connection) -> None:
         """Raise ``SourceError`` for a table that cannot be read whole and each row once, as it is defined."""

@@ -256,12 +256,10 @@ class HttpCall(Generic[Query]):
         async with self.listing_turn:
             return await self.run(work, *arguments)
 
-    async def run_on_source(self, work: Callable[..., Result], *arguments: Any) -> Result:
-        """As ``run``, on threads of its own, for what waits for a database; not begun for a caller that went away."""
-        async with self._turn(self.resources.source_turns, LISTS_OF_TENANT, LISTS_OF_TENANT):
-            if await self.request.is_disconnected():
-                raise ClientDisconnect
-            return await to_thread.run_sync(work, *arguments, limiter=self.resources.source_threads)
+    @property
+    def source_turn(self) -> CapacityLimiter:
+        """The turn to wait for a database."""
+        return self._turn(self.resources.source_turns, LISTS_OF_TENANT, LISTS_OF_TENANT)
 
     @property
     def listing_turn(self) -> CapacityLimiter:

@@ -141,7 +141,7 @@ def _read_all(ports: Ports, lease: PullLease) -> _Read:
         source = ports.open_source(pulled)
         masks = find_masks(pulled.masks, ports.find_key)
         if pulled.consistency == "split" and task.readings == Readings():
-            bounds = _called(ports, lease, partial(source.plan, pulled.splits, SPLIT_ROWS_MIN))
+            bounds = _called(ports, lease, source, partial(source.plan, pulled.splits, SPLIT_ROWS_MIN))
             task = _between(ports, lease, partial(plan_readings, bounds=bounds), task)
         while True:
             reading = _Reading(ports, lease, source, task)
@@ -212,6 +212,7 @@ class _Reading:
     def __init__(self, ports: Ports, lease: PullLease, source: Source, task: Task) -> None:
         self._ports = ports
         self._lease = lease
+        self._source = source
         after, bounds = task.readings.after, task.readings.bounds
         self._open = partial(source.reading, decode_cursor(after), decode_cursor(bounds[0]) if bounds else None)
         self.read_at = 0.0
@@ -230,7 +231,7 @@ class _Reading:
                     self.read_at = slices[0].read_at
                 return next(slices[0], None)
 
-            parts = opened.enter_context(closing(_calls(self._ports, self._lease, step)))
+            parts = opened.enter_context(closing(_calls(self._ports, self._lease, self._source, step)))
             for part in parts:
                 if part is None:
                     return
@@ -245,15 +246,22 @@ def _keep(ports: Ports, lease: PullLease) -> None:
     renew_if_due(ports, lease)
 
 
-def _calls(ports: Ports, lease: PullLease, call: Callable[[], Done]) -> Generator[Done]:
-    """Call again and again, in another thread, and keep the lease meanwhile."""
-    keep = partial(_keep, ports, lease)
+def _calls(ports: Ports, lease: PullLease, source: Source, call: Callable[[], Done]) -> Generator[Done]:
+    """Call again and again, in another thread, and keep the lease meanwhile. One that is lost interrupts the source."""
+
+    def keep() -> None:
+        try:
+            _keep(ports, lease)
+        except BaseException:
+            source.interrupt()
+            raise
+
     return ports.source_pool.map(lambda _: call(), repeat(None), concurrency=1, on_wait=keep)
 
 
-def _called(ports: Ports, lease: PullLease, call: Callable[[], Done]) -> Done:
+def _called(ports: Ports, lease: PullLease, source: Source, call: Callable[[], Done]) -> Done:
     """As ``_calls``, once."""
-    with closing(_calls(ports, lease, call)) as answers:
+    with closing(_calls(ports, lease, source, call)) as answers:
         return next(answers)
 
 

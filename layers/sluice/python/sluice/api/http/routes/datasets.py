@@ -32,6 +32,7 @@ from sluice.api.http.routes.openapi import (
     header,
 )
 from sluice.api.http.server.middleware import TRACE_PARENT_KEY
+from sluice.api.http.source_calls import run_on_source
 from sluice.api.users import ATTRIBUTES_HEADER, PERMISSIONS_HEADER, USER_HEADER
 from sluice.domain.api_key import Scope
 from sluice.domain.errors import ErrorCode, SluiceError
@@ -111,8 +112,8 @@ async def preview_dataset(call: HttpCall[PreviewQuery]) -> Response:
     async with asking(call, "preview") as (one, reserved):
         dataset = await call.run(one.find)
         await _read(call, one, reserved)
-        previewing = partial(preview_pull, call.ports, call.resources.service.previews)
-        found = await call.run_on_source(previewing, one.caller, dataset, one.asked, call.query.rows)
+        counts = call.resources.service.previews
+        found = await run_on_source(call, preview_pull, counts, one.caller, dataset, one.asked, call.query.rows)
     return json_response(PreviewView(*found))
 
 
@@ -136,7 +137,7 @@ async def export_dataset(call: HttpCall[NoQuery]) -> Response:
             trace_parent=call.request.scope[TRACE_PARENT_KEY],
         )
         opening = partial(open_pull, in_background=body.prefer == "background")
-        asked = await call.run_on_source(opening, call.ports, one.caller, dataset, one.asked, request)
+        asked = await run_on_source(call, opening, one.caller, dataset, one.asked, request)
         del body  # the file may be waited for for minutes
     task = await _wait(call, asked.opened.task, asked.wait_s)
     check_alive(task)

@@ -1,0 +1,122 @@
+"""A table that another session locks keeps its own users waiting, and nobody else; who stops waiting frees all."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from tests.support.database_servers import DatabaseServer, serving_postgresql
+from tests.support.running_service import QUICK, ServiceProcess, eventually, serving
+
+pytestmark = pytest.mark.slow  # a server and a service are started
+
+SECRET = "a secret of the application, of 32 bytes or more"
+DATASET = """
+dataset: NAME
+source: {connection: crm, table: public.NAME, key: [id]}
+columns: [{name: id, type: number}]
+tiers: {direct_rows: 0, waited_rows: 0}
+"""
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[DatabaseServer]:
+    with serving_postgresql() as running:
+        running("CREATE TABLE locked (id INT PRIMARY KEY); CREATE TABLE free (id INT PRIMARY KEY);")
+        running("INSERT INTO locked VALUES (1), (2); INSERT INTO free VALUES (1), (2), (3);")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def service(database: DatabaseServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    """Of two composers one may read."""
+    folder = tmp_path_factory.mktemp("definitions")
+    for name in ("connections", "datasets"):
+        (folder / name).mkdir()
+    where = {"name": "crm", "type": "postgresql", "host": database.host, "user": database.user}
+    (folder / "connections/crm.yaml").write_text(json.dumps({**where, "database": database.database}))
+    for name in ("locked", "free"):
+        (folder / f"datasets/{name}.yaml").write_text(DATASET.replace("NAME", name))
+    env = {**QUICK, "SLUICE_SECURITY_JWT_SECRET": SECRET, "SLUICE_CONCURRENCY_MAX_CONCURRENT_TASKS": "2"}
+    with serving(folder / "data", env=env, arguments=("--definitions", str(folder))) as running:
+        yield running
+
+
+@contextmanager
+def locking(database: DatabaseServer) -> Iterator[None]:
+    """Keep all others from the table ``locked``."""
+    command = ["psql", "-X", "-q", "-A", "-t", "-h", database.host, "-U", database.user, database.database]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdin.write("BEGIN; LOCK TABLE locked; SELECT 'locked';\n")
+        other.stdin.flush()
+        assert other.stdout.readline().strip() == "locked"
+        yield
+        other.stdin.close()
+
+
+def waiting(database: DatabaseServer) -> int:
+    """Sessions of ours that the server has for the lock."""
+    shown = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sluice' AND wait_event_type = 'Lock'"
+    return int(database(shown))
+
+
+def headers(tenant: str) -> dict[str, str]:
+    said = {"sub": "ann", "tenant": tenant, "exp": time.time() + 600}
+    return {"Authorization": f"Bearer {jwt.encode(said, SECRET, algorithm='HS256')}"}
+
+
+def export(service: ServiceProcess, name: str, tenant: str) -> dict[str, Any]:
+    url = f"{service.url}/v1/datasets/{name}/exports"
+    answer = httpx.post(url, json={"format": "csv"}, headers=headers(tenant), timeout=60)
+    assert answer.status_code == 202, answer.text
+    opened: dict[str, Any] = answer.json()
+    return opened
+
+
+def test_a_cancel_gives_the_place_for_reading_back_and_the_servers_session_goes(
+    service: ServiceProcess, database: DatabaseServer
+) -> None:
+    with locking(database):
+        opened = [export(service, "locked", "local") for _ in range(2)]
+        eventually(lambda: waiting(database) == 1)
+        other = export(service, "free", "globex")
+        for one in opened:
+            assert httpx.post(f"{service.url}/v1/exports/{one['task_id']}/cancel", timeout=60).status_code == 200
+        eventually(lambda: httpx.get(other["watch_url"]).json()["state"] == "completed")
+        assert waiting(database) == 0
+    assert httpx.get(f"{other['watch_url']}/file", follow_redirects=True).text.split() == ["\ufeffid", "1", "2", "3"]
+
+
+def test_previews_whose_callers_go_away_leave_neither_turns_nor_sessions_behind(
+    service: ServiceProcess, database: DatabaseServer
+) -> None:
+    body = json.dumps({"format": "csv"})
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers("acme").items())
+    asked = (
+        f"POST /v1/datasets/locked/preview HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}Content-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+    with locking(database):
+        callers = [socket.create_connection(("127.0.0.1", service.http_port)) for _ in range(2)]
+        for caller in callers:
+            caller.sendall(asked)
+        eventually(lambda: waiting(database) == len(callers))
+        for caller in callers:
+            caller.close()
+        url = f"{service.url}/v1/datasets/free/preview"
+        shown = httpx.post(url, json={"format": "csv"}, headers=headers("acme"), timeout=60)
+        assert shown.json() == {"columns": ["id"], "rows": [["1"], ["2"], ["3"]]}
+        eventually(lambda: waiting(database) == 0)
+    said = service.log.read_text()
+    assert (said.count("interrupted from here"), said.count("statement_timeout")) == (len(callers), 0)
