@@ -37,12 +37,21 @@ from sluice.usecases import lease
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.composing import compose_export, read_chunks, reuse_result, write_result
 from sluice.usecases.composing.write_result import ComposeLease
+from sluice.usecases.pulling import read_source
 from sluice.usecases.sending import cancel_export, close_export, put_batch
 from sluice.usecases.sending.put_batch import BatchReceipt
 from sluice.usecases.upkeep import collect_garbage, sweep_tasks
 from tests.support.simulation.chaos import SHEETS_MIX, Chaos, run_chaos
 from tests.support.simulation.oracle import Violation
-from tests.support.simulation.scenarios import DELETE_SHARED, IDLE, OUTLIVE_FAILED, SHARE, Scenario, run_scenario
+from tests.support.simulation.scenarios import (
+    DELETE_SHARED,
+    IDLE,
+    OUTLIVE_FAILED,
+    SHARE,
+    TAKE_OVER_SNAPSHOT,
+    Scenario,
+    run_scenario,
+)
 from tests.support.simulation.simulation import Simulation, Stores
 from tests.support.simulation.watched_stores import WatchedTasks
 
@@ -344,6 +353,21 @@ def takes_anothers_attempt_for_its_own() -> AbstractContextManager[None]:
     return replaced(lifecycle, "acquire", vain)
 
 
+def gives_back_before_the_row_leaves_it_out() -> AbstractContextManager[None]:
+    def hasty(ports: Ports, ref: TaskRef, step: Transition) -> bool:
+        task = ports.tasks.read(ref)
+        if task is not None and "first_sequence" in step.fields:
+            left_out = msgspec.structs.replace(task, first_sequence=step.fields["first_sequence"])
+            collect_garbage.collect_left_out(ports, left_out)
+        return apply_transition(ports, ref, step)
+
+    return replaced(read_source, "apply_transition", hasty)
+
+
+def gives_back_nothing() -> AbstractContextManager[None]:
+    return replaced(collect_garbage, "_left_out", lambda ports, task: iter(()))
+
+
 PLAIN = Chaos("plain")
 CANCEL = Chaos("cancel", cancel=True)
 RACING = Chaos("racing", batches=2, extra=True)
@@ -412,6 +436,13 @@ MUTANTS = (
     Mutant(
         "N21 a share whose step has no rev", "I3", in_chaos(SHARED), partial(unfenced, reuse_result, "share", "rev")
     ),
+    Mutant(
+        "N22 gives back before the row leaves it out",
+        "I2",
+        in_script(TAKE_OVER_SNAPSHOT),
+        gives_back_before_the_row_leaves_it_out,
+    ),
+    Mutant("N23 gives back nothing of a former reading", "I7", in_script(TAKE_OVER_SNAPSHOT), gives_back_nothing),
     Mutant("N17 takes silence for a seal", "a close was acknowledged", in_chaos(PLAIN), takes_silence_for_a_seal),
 )
 """Those that break no invariant, and only waste work, are below: their tests count what they waste."""

@@ -236,6 +236,8 @@ class Oracle:
         is_taken_by_another = claimed is not None and claimed != sha
         if is_taken_by_another or (claimed is None and row is not None and row.state != "open"):
             return  # no claim can name it any more
+        if row is not None and not row.has_batch(sequence):
+            return  # of a reading that was begun anew
         if row is None or row.state in {"cancelled", "expired"} or row.deleted_at or not row.params:
             return
         if row.state == "failed" and row.expires_at <= self._now() + SKEW_MAX_S:

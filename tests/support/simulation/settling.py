@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sluice.domain.errors import ErrorCode
+from sluice.domain.keys import input_folder, sequence_of_chunk
 from sluice.domain.task import Task
 from tests.support.simulation.actions import Actions
 from tests.support.simulation.faults import NoFaults
@@ -129,4 +130,11 @@ def _garbage(sim: Simulation) -> list[str]:
     orphans = [item.key for item in sim.world.store.list("out/") if item.key not in named]
     orphans += [upload.key for upload in sim.world.store.list_uploads("")]
     dead = {task.task_id for task in rows if task.state in {"cancelled", "expired"}}
-    return orphans + [item.key for item in sim.world.store.list("in/") if item.key.split("/")[4] in dead]
+    orphans += [item.key for item in sim.world.store.list("in/") if item.key.split("/")[4] in dead]
+    return orphans + [key for task in rows for key in _left_out(sim, task)]
+
+
+def _left_out(sim: Simulation, task: Task) -> list[str]:
+    """Chunks of readings of the task that were begun anew."""
+    keys = [item.key for item in sim.world.store.list(input_folder(task.ref))]
+    return [key for key in keys if not task.has_batch(sequence_of_chunk(task.ref, key) or task.first_sequence)]

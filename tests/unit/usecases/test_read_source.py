@@ -15,7 +15,8 @@ from sluice.domain.attempts import PULL
 from sluice.domain.dataset import Dataset
 from sluice.domain.errors import ErrorCode
 from sluice.domain.events import Event
-from sluice.domain.keys import TaskRef, TenantId
+from sluice.domain.keys import TaskRef, TenantId, chunk_key, input_folder, sequence_of_chunk
+from sluice.domain.limits import Limits
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.pulled import Cursor
@@ -32,6 +33,7 @@ from sluice.usecases.pulling.open_pull import Caller, open_pull
 from sluice.usecases.pulling.read_source import read_and_compose, read_source
 from sluice.usecases.sending.cancel_export import cancel_export
 from sluice.usecases.sending.open_export import OpenRequest
+from sluice.usecases.upkeep.collect_garbage import collect_garbage
 from tests.support.fake_clock import FakeClock
 from tests.support.listed_source import Killed, ListedSource
 from tests.support.memory_ports import memory_ports
@@ -235,6 +237,47 @@ def test_a_snapshot_begins_anew_after_a_death_and_has_no_row_of_the_first_readin
     assert world.file(ref) == ["Order id,email", *(f"{100 + number},n***@example.com" for number in range(7))]
     assert world.source.began_after == [None, None, None]
     assert world.task(ref).result_rows == 7
+
+
+def chunks(world: World, ref: TaskRef) -> list[int | None]:
+    """The sequences of those that are in the store."""
+    return [sequence_of_chunk(ref, item.key) for item in world.ports.objects.list(input_folder(ref))]
+
+
+def test_a_reading_that_begins_anew_gives_back_what_the_former_one_wrote(world: World) -> None:
+    ref = world.open("snapshot")
+    world.die_after(3, ref)
+    assert chunks(world, ref) == [1, 2, 3]
+    world.die_after(1, ref)
+    assert chunks(world, ref) == [4]
+    world.die_after(0, ref)
+    assert chunks(world, ref) == []
+    assert read_source(world.ports, ref) is Outcome.COMPLETED
+    assert chunks(world, ref)[:4] == [5, 6, 7, 8]
+
+
+def test_a_chunk_of_a_former_reading_that_lands_late_goes_with_the_garbage_of_the_finished_export(world: World) -> None:
+    ref = world.open("snapshot")
+    world.die_after(3, ref)
+    assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
+    world.ports.objects.put(chunk_key(ref, 2, "0" * 32), b"late")
+    collect_garbage(world.ports, world.task(ref))
+    assert [one for one in chunks(world, ref) if one] == [4, 5, 6, 7]
+    assert world.file(ref) == lines(*range(1, 8))
+
+
+def test_the_bound_of_batches_counts_those_of_the_present_reading_alone(world: World) -> None:
+    world.ports = replace(world.ports, limits=Limits(batches_max=4))
+    ref = world.open("snapshot")
+    for _ in range(2):
+        world.die_after(3, ref)
+    assert read_and_compose(world.ports, ref) is Outcome.COMPLETED
+    assert world.file(ref) == lines(*range(1, 8))
+    world.source.rows += [("8", "x"), ("9", "x")]
+    ref = world.open("key")
+    world.die_after(3, ref)
+    assert read_source(world.ports, ref) is Outcome.FAILED
+    assert world.task(ref).last_error_code == "TOO_MANY_BATCHES"
 
 
 def test_by_its_key_a_reading_goes_on_behind_the_last_row_that_was_stored(world: World) -> None:

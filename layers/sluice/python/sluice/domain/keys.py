@@ -40,6 +40,8 @@ _RESULT = re.compile(r"[A-Za-z0-9_-]+/export\.[a-z0-9.]+", re.ASCII)
 """What is behind the folder in a result's key."""
 _EPOCH = re.compile(r"([0-9]+)-", re.ASCII)
 """Begins it."""
+_CHUNK = re.compile(r"c/([0-9]+)-[^/]*", re.ASCII)
+"""What is behind the folder in a chunk's key."""
 
 
 class TaskRef(NamedTuple):
@@ -104,6 +106,13 @@ def output_folder(ref: TaskRef) -> str:
 def chunk_key(ref: TaskRef, sequence: int, sha: str) -> str:
     """Content-addressed: the same batch always has the same key, other content never has."""
     return f"{input_folder(ref)}c/{sequence:08d}-{sha}.chunk"
+
+
+def sequence_of_chunk(ref: TaskRef, key: str) -> int | None:
+    """The sequence in a key that ``chunk_key`` made for the task; None for any other key."""
+    folder = input_folder(ref)
+    found = _CHUNK.fullmatch(key, len(folder)) if key.startswith(folder) else None
+    return int(found[1]) if found else None
 
 
 def manifest_key(ref: TaskRef, sha: str) -> str:

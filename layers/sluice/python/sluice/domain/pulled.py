@@ -107,9 +107,9 @@ class Readings(msgspec.Struct, frozen=True, omit_defaults=True):
     def size(self) -> int:
         return sum(one.size for one in self.past)
 
-    def sequences(self) -> set[int]:
-        """The batches of those that are over."""
-        return {number for one in self.past for number in range(one.first_sequence, one.first_sequence + one.batches)}
+    def have(self, sequence: int) -> bool:
+        """Whether a batch is of those that are over."""
+        return any(one.first_sequence <= sequence < one.first_sequence + one.batches for one in self.past)
 
 
 def encode_cursor(cursor: Cursor) -> str:

@@ -186,6 +186,13 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     def ref(self) -> TaskRef:
         return TaskRef(self.tenant, self.task_id)
 
+    def has_batch(self, sequence: int) -> bool:
+        """Whether the rows of a batch with this sequence would be in the file: all, unless a reader began anew.
+
+        Once it is no, it stays so.
+        """
+        return sequence >= self.first_sequence or self.readings.have(sequence)
+
     @property
     def live_params(self) -> ExportParams:
         """The parameters of a task that is no tombstone. Raises ValueError for one that is."""

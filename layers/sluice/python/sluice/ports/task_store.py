@@ -29,9 +29,8 @@ class ClaimedTask(NamedTuple):
     """By sequence."""
 
     def valid(self) -> Iterator[Claim]:
-        """Those whose rows are in the file: all, unless a reader began anew."""
-        first, past = self.task.first_sequence, self.task.readings.sequences()
-        return (claim for claim in self.claims.values() if claim.sequence >= first or claim.sequence in past)
+        """Those whose rows are in the file."""
+        return (claim for claim in self.claims.values() if self.task.has_batch(claim.sequence))
 
 
 class TaskPage(NamedTuple):

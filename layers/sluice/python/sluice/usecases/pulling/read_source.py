@@ -29,6 +29,7 @@ from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.retry import settle
 from sluice.ports.source import Slice, Slices, Source, SourceError
+from sluice.ports.store_errors import StoreError
 from sluice.tables.batch import Batch
 from sluice.tables.formats import FORMATS
 from sluice.tables.readers.batching import located
@@ -49,6 +50,7 @@ from sluice.usecases.pulling.open_pull import source_errors
 from sluice.usecases.reading.read_task import find_task, note_task
 from sluice.usecases.sending.close_export import put_manifest
 from sluice.usecases.sending.put_batch import check_sequence, checked_chunk
+from sluice.usecases.upkeep.collect_garbage import collect_left_out
 
 TRANSIENT_CODES = frozenset({ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.STORE_UNAVAILABLE})
 """Codes that another attempt may not meet."""
@@ -137,6 +139,7 @@ def _read_all(ports: Ports, lease: PullLease) -> _Read:
     began_at = ports.clock.now()
     if task.batches_received > task.readings.batches:
         task = _between(ports, lease, end_reading if pulled.consistency == "key" else read_anew, task)
+    _give_back(ports, task)
     with source_errors(ports, pulled):
         source = ports.open_source(pulled)
         masks = find_masks(pulled.masks, ports.find_key)
@@ -197,6 +200,14 @@ def _is_whole(pulled: Pulled, task: Task, last: Slice) -> bool:
             f"(snapshot_max_s, {pulled.snapshot_max_s:g}): set consistency: split in the dataset"
         )
     return encode_cursor(last.cursor) in task.readings.bounds[:1]
+
+
+def _give_back(ports: Ports, task: Task) -> None:
+    """Remove what former readings wrote. Where the store does not answer, that is left to the sweeper."""
+    try:
+        collect_left_out(ports, task)
+    except StoreError as error:
+        ports.journal.record(Event.SYSTEM_ERROR, task_id=task.task_id, error=error)
 
 
 def _pulled_of(task: Task) -> Pulled:
@@ -270,7 +281,8 @@ def _store(
 ) -> None:
     """Store a slice as a batch and claim it, with how far was read, if the task is still ours."""
     params, limits = task.live_params, ports.limits
-    check_sequence(sequence, limits)
+    # What a reading that was begun anew has stored does not count.
+    check_sequence(task.batches_received + 1 + sequence - next_sequence(task), limits)
     pulled = _pulled_of(task)
     rows_max = min(limits.rows_max, pulled.rows_max or limits.rows_max)
     if rows_before + part.rows > rows_max:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from sluice.domain.errors import SluiceError
-from sluice.domain.keys import TaskId, TaskRef, input_folder, output_folder, shared_key
+from sluice.domain.keys import TaskId, TaskRef, input_folder, output_folder, sequence_of_chunk, shared_key
 from sluice.domain.shared_result import give_back, is_needed
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import result_key_of
@@ -48,6 +48,26 @@ def collect_garbage(ports: Ports, task: Task) -> int:
     return removed
 
 
+def collect_left_out(ports: Ports, task: Task) -> None:
+    """Delete the chunks of readings that were begun anew. Repeatable; one that lands later is found by a later call.
+
+    ``task`` was read from the store: what a row leaves out once, no later one has. So this needs no lease, and who is
+    overtaken while it is at work deletes nothing of the one that took over.
+    """
+    if task.first_sequence == 1:
+        return
+    left_out = _left_out(ports, task)
+    while keys := list(islice(left_out, BATCH)):
+        ports.objects.delete(keys)
+
+
+def _left_out(ports: Ports, task: Task) -> Iterator[str]:
+    for item in ports.objects.list(input_folder(task.ref)):
+        sequence = sequence_of_chunk(task.ref, item.key)
+        if sequence is not None and not task.has_batch(sequence):
+            yield item.key
+
+
 def keeps_chunks(task: Task, now: float) -> bool:
     """Whether the task may still be rendered again from its chunks.
 
@@ -72,7 +92,9 @@ def _doomed(ports: Ports, task: Task, closed: list[str]) -> Iterator[str]:
     for item in ports.objects.list(output_folder(task.ref), unreadable.append):
         if item.key != named:
             yield item.key
-    if not keeps_chunks(task, ports.clock.now()):
+    if keeps_chunks(task, ports.clock.now()):
+        yield from _left_out(ports, task) if task.first_sequence > 1 else ()
+    else:
         for item in ports.objects.list(input_folder(task.ref), unreadable.append):
             yield item.key
     yield from (key for key in unreadable if key != named and not key.endswith("/"))
