@@ -20,7 +20,7 @@ from sluice.adapters.sources.postgresql_session import open_session
 from sluice.domain.dataset import PostgresqlConnection, TableSource
 from sluice.domain.pulled import Condition, Cursor
 from sluice.domain.secret import NO_SECRET, Secret
-from sluice.ports.source import ConditionError, SourceError, SourceUnavailable
+from sluice.ports.source import ConditionError, SourceError, SourceTooSlow, SourceUnavailable
 from tests.support.database_servers import DatabaseServer, serving_postgresql
 from tests.support.source_rows import EVIL_TEXTS, rows_of, slices_of
 
@@ -314,7 +314,7 @@ def test_a_statement_that_takes_too_long_can_be_tried_again(server: DatabaseServ
     with source(connection(server, statement_timeout="1s"), ["id", "v"]).reading() as slices:
         next(slices)
         server("SELECT pg_sleep(1.5)")
-        with pytest.raises(SourceUnavailable, match="longer than statement_timeout"):
+        with pytest.raises(SourceTooSlow, match="longer than statement_timeout"):
             list(slices)
 
 

@@ -136,7 +136,7 @@ CANNOT_OCCUR = {
     **{(code, face): _OF_THE_FILE for code in ("RESULT_MISSING", "RESULT_DAMAGED") for face in FACES},
     **{
         (code, face): "Of tables that the service reads itself: test_datasets.py."
-        for code in ("DATASET_NOT_FOUND", "SOURCE_INVALID", "SOURCE_UNAVAILABLE")
+        for code in ("DATASET_NOT_FOUND", "SOURCE_INVALID", "SOURCE_UNAVAILABLE", "SOURCE_TOO_SLOW")
         for face in FACES
     },
     ("TOTALS_MISSING", HTTP): "A request says its length, or ends in a chunk of its own: test_cut_tables.py.",

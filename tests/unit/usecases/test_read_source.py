@@ -25,7 +25,7 @@ from sluice.domain.task import State, Task
 from sluice.domain.user import User
 from sluice.ports.bundle import Ports
 from sluice.ports.pool import SerialPool
-from sluice.ports.source import ConditionError, SourceError, SourceUnavailable
+from sluice.ports.source import ConditionError, SourceError, SourceTooSlow, SourceUnavailable
 from sluice.usecases.composing.read_chunks import load_manifest, read_chunks
 from sluice.usecases.lease import Outcome, acquire
 from sluice.usecases.pulling.make_params import PullRequest
@@ -184,6 +184,43 @@ def test_a_source_that_stays_away_fails_the_export_at_last(world: World) -> None
     assert len(outcomes) > 20, "an outage of a day is borne, as a store's is"
     assert set(outcomes[:-1]) == {Outcome.RELEASED}
     assert (world.task(ref).state, world.task(ref).last_error_code) == (State.FAILED, "ATTEMPTS_EXHAUSTED")
+
+
+def fail_until_it_ends(world: World, ref: TaskRef, slices: int) -> list[Outcome]:
+    """Each reading runs into the time-out of its statement after so many slices."""
+    outcomes = []
+    while not world.task(ref).state.terminal:
+        world.source.fails[slices] = SourceTooSlow(DRIVER_TEXT)
+        outcomes.append(read_source(world.ports, ref))
+        world.clock.advance(world.ports.timings.backoff_max_s + 1)
+        assert len(outcomes) < 50
+    return outcomes
+
+
+@pytest.mark.parametrize(("consistency", "slices"), [("snapshot", 0), ("snapshot", 2), ("key", 0)])
+def test_a_table_that_takes_too_long_each_time_ends_the_export_and_says_what_to_do(
+    world: World, consistency: str, slices: int
+) -> None:
+    ref, most = world.open(consistency), world.ports.timings.attempts_max
+    assert fail_until_it_ends(world, ref, slices) == [*[Outcome.RELEASED] * most, Outcome.FAILED]
+    task = world.task(ref)
+    assert task.last_error_code == "SOURCE_TOO_SLOW"
+    assert "Raise statement_timeout" in task.last_error
+    assert ("consistency: split or key" in task.last_error) is (consistency == "snapshot")
+    assert "connection: app" in task.last_error
+    assert f"attempts: {most}" in task.last_error
+    assert DRIVER_TEXT not in str(msgspec.to_builtins(task))
+
+
+def test_a_table_that_is_read_on_after_each_time_out_is_read_to_its_end(world: World) -> None:
+    world.source.rows = [(str(number), "x") for number in range(40)]
+    ref, outcomes = world.open("key"), list[Outcome]()
+    while not world.task(ref).state.terminal and len(outcomes) < 30:
+        world.source.fails[1] = SourceTooSlow(DRIVER_TEXT)
+        outcomes.append(read_and_compose(world.ports, ref))
+        world.clock.advance(world.ports.timings.backoff_max_s + 1)
+    assert (outcomes.count(Outcome.RELEASED), outcomes[-1]) == (20, Outcome.COMPLETED)
+    assert len(world.file(ref)) == 41
 
 
 REFUSED = [

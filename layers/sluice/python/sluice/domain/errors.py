@@ -59,6 +59,7 @@ class ErrorCode(StrEnum):
     DATASET_NOT_FOUND = "DATASET_NOT_FOUND"
     SOURCE_INVALID = "SOURCE_INVALID"
     SOURCE_UNAVAILABLE = "SOURCE_UNAVAILABLE"
+    SOURCE_TOO_SLOW = "SOURCE_TOO_SLOW"
     QUEUE_FULL = "QUEUE_FULL"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     RATE_LIMITED = "RATE_LIMITED"
@@ -142,6 +143,7 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.DATASET_NOT_FOUND: _client("There is no such dataset for this user.", Level.INFO),
     ErrorCode.SOURCE_INVALID: _operator("The table cannot be read as its dataset defines it."),
     ErrorCode.SOURCE_UNAVAILABLE: _wait("The database that has the table did not answer.", Actor.OPERATOR, Level.ERROR),
+    ErrorCode.SOURCE_TOO_SLOW: _operator("The table was not read within the time that one statement may take."),
     ErrorCode.QUEUE_FULL: _wait("Too many exports are waiting; try again later.", Actor.CLIENT),
     ErrorCode.QUOTA_EXCEEDED: _wait("The tenant has as many open exports, or renders of one, as it may.", Actor.CLIENT),
     ErrorCode.RATE_LIMITED: _wait("Too many requests in a short time.", Actor.CLIENT, Level.DEBUG),
@@ -188,6 +190,11 @@ MORE: dict[ErrorCode, str] = {
     ErrorCode.SOURCE_INVALID: (
         "What does not fit is in the service's log, and sluice dataset check names it: a column or a table that is "
         "gone, a key that is not unique, a right that the connection's user lacks."
+    ),
+    ErrorCode.SOURCE_TOO_SLOW: (
+        "An export ends so once several attempts (concurrency.attempts_max) read no further. Raise statement_timeout "
+        "in the connection, or set consistency: split or key in the dataset, so that an attempt goes on where the "
+        "one before ended."
     ),
     ErrorCode.QUOTA_EXCEEDED: (
         "The facts name the bound. open_tasks_max: close or cancel exports, or wait until they are composed. "

@@ -20,6 +20,10 @@ class SourceUnavailable(SourceError):
     """A source cannot be read now: it does not answer, or broke off. Trying again may help."""
 
 
+class SourceTooSlow(SourceUnavailable):
+    """A statement took longer than the connection lets one take, and may each time."""
+
+
 class ConditionError(SourceError):
     """What a column is to be compared with is no value of its type."""
 

@@ -198,6 +198,10 @@ def fail_task(ports: Ports, ref: TaskRef, guard: Guard, error: SluiceError, **fa
 
 def fail_exhausted(ports: Ports, task: Task, **facts: object) -> Outcome:
     """Move a task to FAILED whose attempts are used up."""
+    if task.last_error_code == ErrorCode.SOURCE_TOO_SLOW:  # which says what to do
+        error = SluiceError(ErrorCode.SOURCE_TOO_SLOW, task.last_error, attempts=task.epoch)
+        fail_task(ports, task.ref, Guard(state=task.state, epoch=task.epoch), error, **dataset_facts(task))
+        return Outcome.FAILED
     last = task.last_error_code or "no word"
     if task.deaths:
         facts = {"deaths": task.deaths, "died_at": task.died_at, **facts}

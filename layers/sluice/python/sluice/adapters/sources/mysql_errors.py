@@ -5,10 +5,10 @@ from __future__ import annotations
 import ssl
 from types import MappingProxyType
 
-from sluice.ports.source import SourceError, SourceUnavailable
+from sluice.ports.source import SourceError, SourceTooSlow, SourceUnavailable
 
 _GONE = "the server cannot be reached, or the connection broke off"
-_TOO_LONG = "it took longer than statement_timeout"
+_TOO_SLOW = frozenset({1969, 3024})
 _LATER = MappingProxyType(
     {
         1021: "it lacks disk",
@@ -24,8 +24,6 @@ _LATER = MappingProxyType(
         1317: "the query was ended by hand",
         1412: "the table was changed while it was read",
         1927: "the connection was ended by hand",
-        1969: _TOO_LONG,
-        3024: _TOO_LONG,
         2002: _GONE,
         2003: _GONE,
         2006: _GONE,
@@ -66,6 +64,8 @@ def worded_mysql(error: Exception, place: str) -> SourceError:
     number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
     if mistake := _MISTAKES.get(number):
         return SourceError(f"{place}: {mistake}")
+    if number in _TOO_SLOW:
+        return SourceTooSlow(f"{place}: it took longer than statement_timeout")
     later = _GONE if isinstance(error, OSError) else _LATER.get(number)
     if number and not later:
         return SourceError(f"{place}: the server refuses the query (error {number})")

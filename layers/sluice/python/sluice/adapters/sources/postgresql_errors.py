@@ -5,13 +5,13 @@ from __future__ import annotations
 import ssl
 from types import MappingProxyType
 
-from sluice.ports.source import SourceError, SourceUnavailable
+from sluice.ports.source import SourceError, SourceTooSlow, SourceUnavailable
 
+_TOO_SLOW = "57014"
 _LATER = MappingProxyType(
     {
         "53300": "it has no connection left for us",
         "55P03": "another session locks the table",
-        "57014": "it took longer than statement_timeout, or was ended by hand",
         "57P01": "an administrator ended the connection, or shuts the server down",
         "57P03": "it is starting or shutting down",
         "40P01": "a deadlock with other sessions",
@@ -65,6 +65,8 @@ def _mistake_about_tls(error: Exception) -> str | None:
 
 
 def _of_state(state: str, place: str) -> SourceError:
+    if state == _TOO_SLOW:
+        return SourceTooSlow(f"{place}: it took longer than statement_timeout, or was ended by hand")
     if later := _LATER.get(state) or _LATER_CLASSES.get(state[:2]):
         return SourceUnavailable(f"{place}: {later}")
     said = _MISTAKES.get(state, "the server refuses the query")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from itertools import repeat
 from typing import NamedTuple, TypeVar
@@ -28,7 +28,7 @@ from sluice.domain.reading import (
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.retry import settle
-from sluice.ports.source import Slice, Slices, Source, SourceError
+from sluice.ports.source import Slice, Slices, Source, SourceError, SourceTooSlow
 from sluice.ports.store_errors import StoreError
 from sluice.tables.batch import Batch
 from sluice.tables.formats import FORMATS
@@ -52,8 +52,15 @@ from sluice.usecases.sending.close_export import put_manifest
 from sluice.usecases.sending.put_batch import check_sequence, checked_chunk
 from sluice.usecases.upkeep.collect_garbage import collect_left_out
 
-TRANSIENT_CODES = frozenset({ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.STORE_UNAVAILABLE})
+TRANSIENT_CODES = frozenset({ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.SOURCE_TOO_SLOW, ErrorCode.STORE_UNAVAILABLE})
 """Codes that another attempt may not meet."""
+
+_WAYS_OUT = {
+    "snapshot": ", or set consistency: split or key in the dataset",
+    "split": ", or more splits in the dataset",
+    "key": "",
+}
+"""Beside more time."""
 
 SPLIT_ROWS_MIN = 8_000
 """Fewer rows are not read as a range of their own: they are one slice."""
@@ -140,7 +147,7 @@ def _read_all(ports: Ports, lease: PullLease) -> _Read:
     if task.batches_received > task.readings.batches:
         task = _between(ports, lease, end_reading if pulled.consistency == "key" else read_anew, task)
     _give_back(ports, task)
-    with source_errors(ports, pulled):
+    with _stuck_errors(lease, pulled), source_errors(ports, pulled):
         source = ports.open_source(pulled)
         masks = find_masks(pulled.masks, ports.find_key)
         if pulled.consistency == "split" and task.readings == Readings():
@@ -200,6 +207,20 @@ def _is_whole(pulled: Pulled, task: Task, last: Slice) -> bool:
             f"(snapshot_max_s, {pulled.snapshot_max_s:g}): set consistency: split in the dataset"
         )
     return encode_cursor(last.cursor) in task.readings.bounds[:1]
+
+
+@contextmanager
+def _stuck_errors(lease: PullLease, pulled: Pulled) -> Iterator[None]:
+    """Let a time-out count against the task where the next attempt can be no better: it begins where this one did."""
+    try:
+        yield
+    except SluiceError as error:
+        if lease.progress.is_kept or not isinstance(error.__cause__, SourceTooSlow):
+            raise
+        way = _WAYS_OUT[pulled.consistency]
+        detail = f"Reading took longer than one statement may. Raise statement_timeout of the connection{way}."
+        facts = {"dataset": pulled.dataset, "connection": pulled.connection}
+        raise SluiceError(ErrorCode.SOURCE_TOO_SLOW, detail, **facts) from error
 
 
 def _give_back(ports: Ports, task: Task) -> None:

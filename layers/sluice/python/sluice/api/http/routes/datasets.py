@@ -169,7 +169,10 @@ _USER = (
     header(ATTRIBUTES_HEADER.title(), "What else is known of the user: a JSON object.", type="string"),
 )
 _CODES = (ErrorCode.INVALID_REQUEST, ErrorCode.DATASET_NOT_FOUND)
-_SOURCE_CODES = (*_CODES, *BODY_CODES, *TABLE_CODES, ErrorCode.SOURCE_INVALID, ErrorCode.SOURCE_UNAVAILABLE)
+_SOURCE_CODES = (
+    *(*_CODES, *BODY_CODES, *TABLE_CODES),
+    *(ErrorCode.SOURCE_INVALID, ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.SOURCE_TOO_SLOW),
+)
 _EXAMPLE = {
     "format": "xlsx",
     "scope": "selected",
