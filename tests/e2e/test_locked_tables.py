@@ -7,14 +7,16 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import httpx
 import jwt
 import pytest
 
+from sluice.proto import export_pb2 as pb
 from tests.support.database_servers import DatabaseServer, serving_postgresql
+from tests.support.grpc_client import GrpcClient
 from tests.support.running_service import QUICK, ServiceProcess, eventually, serving
 
 pytestmark = pytest.mark.slow  # a server and a service are started
@@ -101,6 +103,7 @@ def test_a_cancel_gives_the_place_for_reading_back_and_the_servers_session_goes(
 def test_previews_whose_callers_go_away_leave_neither_turns_nor_sessions_behind(
     service: ServiceProcess, database: DatabaseServer
 ) -> None:
+    before = len(service.log.read_text())
     body = json.dumps({"format": "csv"})
     head = "".join(f"{name}: {value}\r\n" for name, value in headers("acme").items())
     asked = (
@@ -118,5 +121,20 @@ def test_previews_whose_callers_go_away_leave_neither_turns_nor_sessions_behind(
         shown = httpx.post(url, json={"format": "csv"}, headers=headers("acme"), timeout=60)
         assert shown.json() == {"columns": ["id"], "rows": [["1"], ["2"], ["3"]]}
         eventually(lambda: waiting(database) == 0)
-    said = service.log.read_text()
+    said = service.log.read_text()[before:]
     assert (said.count("interrupted from here"), said.count("statement_timeout")) == (len(callers), 0)
+
+
+def test_a_preview_over_grpc_that_is_broken_off_leaves_no_session_behind_either(
+    service: ServiceProcess, database: DatabaseServer
+) -> None:
+    before = len(service.log.read_text())
+    query = pb.DatasetQuery(dataset="locked", format=pb.FORMAT_CSV)
+    client = GrpcClient(service.grpc_target, headers("acme")["Authorization"].removeprefix("Bearer "))
+    with locking(database), closing(client):
+        call = client.stub.PreviewDataset.future(pb.PreviewDatasetRequest(query=query), metadata=client.metadata)
+        eventually(lambda: waiting(database) == 1)
+        call.cancel()
+        eventually(lambda: waiting(database) == 0)
+        eventually(lambda: "interrupted from here" in service.log.read_text()[before:])
+    assert "statement_timeout" not in service.log.read_text()[before:]

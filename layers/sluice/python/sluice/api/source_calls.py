@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Lock
+from threading import Lock, Thread
 
 from sluice.domain.pulled import Pulled
 from sluice.ports.source import Source
@@ -37,3 +37,12 @@ class OpenedSources:
             self._is_over, opened = True, list(self._opened)
         for source in opened:
             source.interrupt()
+
+    def interrupt_aside(self) -> None:
+        """As ``interrupt``, in a thread of its own: it may call a server."""
+        Thread(target=self.interrupt, name="interrupts", daemon=True).start()
+
+    def close(self) -> None:
+        """Forget them: the call is over."""
+        with self._lock:
+            self._opened.clear()

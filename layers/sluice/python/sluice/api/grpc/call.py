@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from threading import Timer
 from typing import Any, TypeVar
 
 import grpc
@@ -16,8 +17,10 @@ from sluice.api.grpc.message_room import wait_for_share
 from sluice.api.grpc.messages import Turn
 from sluice.api.grpc.receive_deadline import Wait
 from sluice.api.service import ROOM_POLL_S, Service
+from sluice.api.source_calls import SOURCE_S, OpenedSources
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.keys import TaskRef, TenantId, make_ref
+from sluice.ports.bundle import Ports
 from sluice.ports.log_context import bound_context, trace_id_of
 from sluice.usecases.sending.open_export import Opened
 
@@ -84,12 +87,28 @@ class GrpcCall:
         """
         return self._run_in_turn(self.service.lists, work)
 
-    def run_on_source(self, work: Callable[[], Result]) -> Result:
-        """As ``run_listing``, for what waits for a database. Raises QUEUE_FULL at once where too many wait already."""
+    def run_on_source(self, work: Callable[[Ports], Result]) -> Result:
+        """As ``run_listing``, for what waits for a database. Raises QUEUE_FULL at once where too many wait already.
+
+        Its sources are interrupted once the call is broken off or ``SOURCE_S`` are over: to the work that is a source
+        that is away.
+        """
+        opened = OpenedSources(self.service.ports.open_source)
+        late = Timer(SOURCE_S, opened.interrupt)
+        late.daemon = True
+
+        def timed() -> Result:
+            late.start()
+            if not self.context.add_callback(opened.interrupt_aside):  # the call is over already
+                opened.interrupt()
+            return work(replace(self.service.ports, open_source=opened.open))
+
         leave = self.service.source_queue.take(self.principal)
         try:
-            return self._run_in_turn(self.service.sources, work)
+            return self._run_in_turn(self.service.sources, timed)
         finally:
+            late.cancel()
+            opened.close()
             leave()
 
     def _run_in_turn(self, turns: Shares, work: Callable[[], Result]) -> Result:

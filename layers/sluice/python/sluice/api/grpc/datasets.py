@@ -77,8 +77,8 @@ def preview_dataset(call: GrpcCall, requests: Requests[pb.PreviewDatasetRequest]
         if not 1 <= rows <= PREVIEW_ROWS_MAX:
             bound = f"less than or equal to {PREVIEW_ROWS_MAX}" if rows > 1 else "greater than or equal to 1"
             raise SluiceError(ErrorCode.INVALID_REQUEST, f"rows should be {bound}", field="rows")
-        previewing = partial(preview_pull, call.service.ports, call.service.previews)
-        headers, found = call.run_on_source(partial(previewing, one.caller, dataset, one.asked, rows))
+        asked = (call.service.previews, one.caller, dataset, one.asked, rows)
+        headers, found = call.run_on_source(lambda ports: preview_pull(ports, *asked))
     shown = [pb.DatasetRow(cells=[pb.DatasetCell(text=cell) for cell in row]) for row in found]
     yield pb.DatasetPreview(columns=headers, rows=shown)
 
@@ -104,8 +104,10 @@ def _open(call: GrpcCall, requests: Requests[pb.ExportDatasetRequest]) -> tuple[
             trace_parent=call.trace_parent,
         )
         in_background = request.HasField("wait") and not request.wait
-        pulling = partial(open_pull, call.service.ports, one.caller, dataset, one.asked, opening)
-        (task, replayed), wait_s = call.run_on_source(partial(pulling, in_background=in_background))
+        asked = (one.caller, dataset, one.asked, opening)
+        (task, replayed), wait_s = call.run_on_source(
+            lambda ports: open_pull(ports, *asked, in_background=in_background)
+        )
     return task.without_columns(), wait_s, replayed
 
 

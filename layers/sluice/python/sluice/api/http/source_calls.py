@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from threading import Thread
 from typing import Any, TypeVar
 
 from anyio import to_thread
@@ -35,8 +34,8 @@ async def run_on_source(call: HttpCall[Any], work: Callable[..., Result], *argum
             while not done.done() and clock.monotonic() < give_up_at and not await _is_given_up(call):
                 await asyncio.wait({done}, timeout=ROOM_POLL_S)
         finally:
-            if not done.done():  # in a thread of its own, for it may call the server
-                Thread(target=opened.interrupt, name="interrupts", daemon=True).start()
+            if not done.done():
+                opened.interrupt_aside()
         return await done
 
 
