@@ -123,7 +123,7 @@ def test_deploying_builds_and_publishes_the_layers_and_then_names_them_to_the_fu
     assert done.output.count("would-run -m infra.post_deploy") == 1
     functions = deployed(done, "fc3")
     assert [one["functionName"] for one in functions] == [
-        f"sluice-dev-{name}" for name in ("relay-grpc", "relay-http", "query", "compose", "sweep")
+        f"sluice-dev-{name}" for name in ("relay-grpc", "relay-http", "query", "compose", "extract", "sweep")
     ]
     assert all(one["layers"] == LAYERS for one in functions)
     assert [one["domainName"] for one in deployed(done, "fc3-domain")] == ["api.example.com", "query.example.com"]
@@ -176,7 +176,7 @@ def test_asking_how_things_are_changes_nothing(cli: OfflineCli, copy: Deployment
     assert {call["command"] for call in done.calls} == {"layer", "info"}
     assert {call["args"][0] for call in done.calls if call["command"] == "layer"} == {"versions"}
     asked = [call["props"]["layers"] for call in done.calls if (call["command"], call["component"]) == ("info", "fc3")]
-    assert asked == [LAYERS] * 5
+    assert asked == [LAYERS] * 6
 
 
 def test_the_tool_is_pinned_and_its_lock_names_no_host() -> None:
