@@ -10,7 +10,7 @@ from typing import NamedTuple
 from infra.layer_build.bytecode import compiled
 from infra.layer_build.distributions import open_distribution
 from sluice.app.definitions import load_definitions
-from sluice.domain.dataset import SqliteConnection
+from sluice.domain.dataset import ServerConnection, SqliteConnection
 
 _NEVER = re.compile(
     r"(^|/)(__pycache__|tests?|\.agents)/"  # what packages bring for their own developers
@@ -86,6 +86,9 @@ def definition_files(folder: Path | None) -> dict[str, bytes]:
     connections = load_definitions(folder).connections
     if embedded := [name for name, one in connections.items() if isinstance(one, SqliteConnection)]:
         raise ValueError(f"connections/{embedded[0]}: no function reaches a file of SQLite")
+    if slotted := [name for name, one in connections.items() if isinstance(one, ServerConnection) and one.slots]:
+        detail = "slots are those of one machine; of functions DEPLOY_READERS_MAX says how many read at a time"
+        raise ValueError(f"connections/{slotted[0]}: {detail}")
     for path in sorted(folder.rglob("*")):
         place = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in place.parts):

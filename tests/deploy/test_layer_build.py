@@ -237,6 +237,7 @@ def test_our_layer_brings_the_definitions_of_datasets_and_what_lies_beside_them(
     ("connection", "dataset", "said"),
     [
         ("name: crm\ntype: sqlite\npath: shop.db\n", DATASET.replace("public.", ""), "no function reaches"),
+        (CONNECTION + "slots: 2\n", DATASET, "DEPLOY_READERS_MAX"),
         (CONNECTION + "password: secret\n", DATASET, "stands in the file itself"),
         (CONNECTION, DATASET.replace("crm", "cmr"), "there is no connection 'cmr'"),
     ],

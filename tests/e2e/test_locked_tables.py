@@ -46,8 +46,12 @@ def service(database: DatabaseServer, tmp_path_factory: pytest.TempPathFactory) 
         (folder / name).mkdir()
     where = {"name": "crm", "type": "postgresql", "host": database.host, "user": database.user}
     (folder / "connections/crm.yaml").write_text(json.dumps({**where, "database": database.database}))
+    narrow = {**where, "name": "narrow", "database": database.database, "slots": 1}
+    (folder / "connections/narrow.yaml").write_text(json.dumps(narrow))
     for name in ("locked", "free"):
         (folder / f"datasets/{name}.yaml").write_text(DATASET.replace("NAME", name))
+        one = DATASET.replace("NAME", name).replace("crm", "narrow").replace(f": {name}\n", f": {name}_narrow\n", 1)
+        (folder / f"datasets/{name}_narrow.yaml").write_text(one)
     env = {**QUICK, "SLUICE_SECURITY_JWT_SECRET": SECRET, "SLUICE_CONCURRENCY_MAX_CONCURRENT_TASKS": "2"}
     with serving(folder / "data", env=env, arguments=("--definitions", str(folder))) as running:
         yield running
@@ -138,3 +142,20 @@ def test_a_preview_over_grpc_that_is_broken_off_leaves_no_session_behind_either(
         eventually(lambda: waiting(database) == 0)
         eventually(lambda: "interrupted from here" in service.log.read_text()[before:])
     assert "statement_timeout" not in service.log.read_text()[before:]
+
+
+def test_a_connection_has_no_more_sessions_than_slots_and_what_finds_none_says_so(
+    service: ServiceProcess, database: DatabaseServer
+) -> None:
+    before = len(service.log.read_text())
+    url = f"{service.url}/v1/datasets/free_narrow/preview"
+    with locking(database):
+        reading = export(service, "locked_narrow", "local")
+        eventually(lambda: waiting(database) == 1)
+        refused = httpx.post(url, json={"format": "csv"}, headers=headers("acme"), timeout=60)
+        assert (refused.status_code, refused.json()["code"]) == (503, "SOURCE_UNAVAILABLE")
+        assert waiting(database) == 1
+    assert "all 1 slots of the connection narrow are taken" in service.log.read_text()[before:]
+    eventually(lambda: httpx.get(reading["watch_url"]).json()["state"] == "completed")
+    shown = httpx.post(url, json={"format": "csv"}, headers=headers("acme"), timeout=60)
+    assert shown.json()["rows"] == [["1"], ["2"], ["3"]]

@@ -39,6 +39,8 @@ class Definitions(NamedTuple):
     folder: Path
     connections: Mapping[str, Connection]
     datasets: Mapping[str, Dataset]
+    slots: Path | None = None
+    """The folder of the slots of connections; None where sessions are not counted."""
 
     def find(self, name: str) -> Dataset:
         """Raises ``DefinitionsError`` for a name that no dataset has."""
@@ -75,7 +77,12 @@ class Definitions(NamedTuple):
             raise SourceError(f"there is no connection {source.connection} in {self.folder / 'connections'}")
         if is_brief and isinstance(connection, ServerConnection):
             connection = connection.within(COUNT_S)
-        return make_source(connection, source, columns, conditions, folder=self.folder, is_brief=is_brief)
+        made = make_source(connection, source, columns, conditions, folder=self.folder, is_brief=is_brief)
+        if self.slots is None or not isinstance(connection, ServerConnection) or connection.slots is None:
+            return made
+        from sluice.adapters.sources.slots import Slots, SlottedSource  # noqa: PLC0415  # for those who count them
+
+        return SlottedSource(made, Slots(self.slots, connection.name, connection.slots), is_brief=is_brief)
 
 
 def make_source(
@@ -114,9 +121,12 @@ class DefinitionsFolder:
     A change with mistakes is recorded, and what was read before holds on. Safe to use from any thread.
     """
 
-    def __init__(self, folder: Path, journal: Journal, *, monotonic: Callable[[], float]) -> None:
-        """Read the folder. Raises ``DefinitionsError``."""
+    def __init__(
+        self, folder: Path, journal: Journal, *, monotonic: Callable[[], float], slots: Path | None = None
+    ) -> None:
+        """Read the folder; ``slots`` are those of ``Definitions``. Raises ``DefinitionsError``."""
         self._folder = folder
+        self._slots = slots
         self._journal = journal
         self._monotonic = monotonic
         self._lock = Lock()
@@ -152,7 +162,7 @@ class DefinitionsFolder:
 
     def open_pulled(self, pulled: Pulled) -> Source:
         """As ``Definitions.open_pulled``, by what holds now, for a caller who waits."""
-        return self.current().open_pulled(pulled, is_brief=True)
+        return self.current()._replace(slots=self._slots).open_pulled(pulled, is_brief=True)
 
 
 class _Stamp(NamedTuple):
@@ -175,7 +185,7 @@ def _stamps(folder: Path) -> dict[str, _Stamp]:
     return found
 
 
-def opens_sources(folder: Path) -> Callable[[Pulled], Source]:
+def opens_sources(folder: Path, *, slots: Path | None = None) -> Callable[[Pulled], Source]:
     """Open the sources of tasks by the connections of a folder as they are at each call.
 
     A mistake elsewhere is of no interest here. Where the connection itself cannot be read now, its source is away: that
@@ -187,7 +197,7 @@ def opens_sources(folder: Path) -> Callable[[Pulled], Source]:
         connections = _read_all(folder / "connections", Connection, "name", problems)
         if pulled.connection not in connections and problems:
             raise SourceUnavailable("; ".join(problems))
-        return Definitions(folder, connections, {}).open_pulled(pulled)
+        return Definitions(folder, connections, {}, slots).open_pulled(pulled)
 
     return open_source
 

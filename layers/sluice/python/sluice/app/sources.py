@@ -19,6 +19,9 @@ from sluice.ports.source import Source
 if TYPE_CHECKING:
     from sluice.app.definitions import DefinitionsFolder
 
+SLOTS_FOLDER = "slots"
+"""In the data directory."""
+
 
 def for_readers(ports: Ports, settings: Settings) -> Ports:
     """The ports of a process that reads tables: their secrets are looked for when they are opened."""
@@ -38,7 +41,7 @@ def open_definitions(settings: Settings, journal: Journal) -> DefinitionsFolder 
         return None
     from sluice.app.definitions import DefinitionsFolder  # noqa: PLC0415  # a process without datasets has no need of it
 
-    return DefinitionsFolder(Path(folder), journal, monotonic=SystemClock().monotonic)
+    return DefinitionsFolder(Path(folder), journal, monotonic=SystemClock().monotonic, slots=_slots_of(settings))
 
 
 def _open_source_of(settings: Settings) -> Callable[[Pulled], Source]:
@@ -49,6 +52,11 @@ def _open_source_of(settings: Settings) -> Callable[[Pulled], Source]:
             return no_sources(pulled)
         from sluice.app.definitions import opens_sources  # noqa: PLC0415  # a composer has no need of it
 
-        return opens_sources(Path(settings.datasets.definitions))(pulled)
+        return opens_sources(Path(settings.datasets.definitions), slots=_slots_of(settings))(pulled)
 
     return open_source
+
+
+def _slots_of(settings: Settings) -> Path | None:
+    """Where the processes of one machine count sessions; instances of functions have no folder in common."""
+    return None if settings.storage.backend == "oss" else settings.data_directory / SLOTS_FOLDER

@@ -61,6 +61,8 @@ class ServerConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """In which points in time are written."""
     statement_timeout: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,5}(s|m|h)$")] = "1h"
     """How long one statement may take, as 30s, 5m or 1h; to read a table is one."""
+    slots: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    """How many sessions there may be at a time, over all processes of a data directory; None is no bound."""
 
     @property
     def statement_timeout_s(self) -> int:
