@@ -98,10 +98,13 @@ proto: install ## Generate the stubs from layers/sluice/proto
 	$(BIN)/python infra/gen_proto.py
 	if command -v protoc; then $(BIN)/python infra/gen_php_messages.py; fi
 
+# What the benchmarks need too and find in .venv.
+IN_VENV := numpy packaging tzdata certifi charset-normalizer click idna markdown-it-py mdurl pluggy pygments pyyaml requests rich setuptools tomlkit typing-extensions urllib3
+
 lock: ## Resolve the dependencies again (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra dev --override infra/lock-overrides.txt pyproject.toml -o requirements.lock
 	uv pip compile --python-version 3.12 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url --no-annotate -c requirements.lock --override layers/deps/left-out.txt layers/deps/requirements.in -o layers/deps/requirements.lock
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate -c requirements.lock --no-emit-package numpy --no-emit-package packaging --no-emit-package tzdata tests/bench/requirements.in -o tests/bench/requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate -c requirements.lock $(foreach one,$(IN_VENV),--no-emit-package $(one)) tests/bench/requirements.in -o tests/bench/requirements.lock
 
 clean: ## Remove what was built
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis demo-output cloud-demo-output

@@ -24,6 +24,8 @@ class Measured(NamedTuple):
     seconds: float
     file_bytes: int
     grown_bytes: int
+    cpu_s: float = 0
+    """0 of a program in another language."""
 
 
 def measure_apart(subject: Subject, orders: Orders) -> Measured:
@@ -39,9 +41,10 @@ def measure_here(subject: Subject, orders: Orders, folder: Path) -> Measured:
     run = prepare_of(subject)(orders, folder)
     (PROC / "clear_refs").write_text("5")  # the peak starts at what is resident now
     before = resident_bytes("VmRSS")
-    started = time.perf_counter()
+    started, cpu_before = time.perf_counter(), time.process_time()
     file_bytes = run()
-    return Measured(time.perf_counter() - started, file_bytes, resident_bytes("VmHWM") - before)
+    seconds, cpu_s = time.perf_counter() - started, time.process_time() - cpu_before
+    return Measured(seconds, file_bytes, resident_bytes("VmHWM") - before, cpu_s)
 
 
 def _measure_php(orders: Orders) -> Measured:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tests.bench.page_table import PageTable
+from tests.bench.pull_page import pull_tables
 from tests.bench.results import Composed, Crowd, Linked, Results, Sent, Written
 from tests.bench.sender_table import RIVALS, XLSWRITER
 from tests.bench.subject_table import REFERENCES, SUBJECTS
@@ -29,6 +30,7 @@ def tables_of(results: Results) -> list[PageTable]:
         crowds_table(results.crowds),
         starts_table(results),
         senders_table(results.senders),
+        *pull_tables(results),
     ]
 
 

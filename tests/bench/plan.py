@@ -22,6 +22,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     crowd_rows: int = 50_000
     starts: bool = True
     sender_rows: int = 200_000
+    pull_rows: int = 1_000_000
+    pull_memory_rows: tuple[int, ...] = (100_000, 2_000_000)
+    click_rows: int = 10_000
+    clicks: int = 30
 
 
 FULL = Plan()
@@ -39,4 +43,8 @@ QUICK = Plan(
     crowd_rows=5_000,
     starts=False,
     sender_rows=20_000,
+    pull_rows=100_000,
+    pull_memory_rows=(20_000, 200_000),
+    click_rows=10_000,
+    clicks=9,
 )

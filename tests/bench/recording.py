@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from tests.bench.page import heading_of, senders_heading, tables_of
+from tests.bench.pull_page import pull_heading
 from tests.bench.readme_figures import figures_of
 from tests.bench.results import Results, load_results, save_results
 
@@ -16,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 PAGE = HERE / "README.md"
 FRONT = HERE.parents[1] / "README.md"
 RESULTS = HERE / "results.json"
-APART = {"senders"}
+APART = {"senders", "pull"}
 """Sections that may be recorded by themselves: what they are compared with is in them."""
 
 
@@ -32,12 +33,12 @@ def with_apart(kept: Results, run: Results, sections: Iterable[str]) -> Results:
     """The kept run with sections of another, of which the page says so."""
     changed = {name: getattr(run, name) for name in sections}
     heads = kept.apart | dict.fromkeys(changed, heading_of(run))
-    return msgspec.structs.replace(kept, **changed, versions=run.versions, apart=heads)
+    return msgspec.structs.replace(kept, **changed, versions=kept.versions | run.versions, apart=heads)
 
 
 def blocks_of(results: Results) -> dict[str, str]:
     """The blocks of the benchmarks' own page, by name."""
-    heads = {"run": heading_of(results), "senders-run": senders_heading(results)}
+    heads = {"run": heading_of(results), "senders-run": senders_heading(results), "pull-run": pull_heading(results)}
     return heads | {table.name: table.as_markdown() for table in tables_of(results)}
 
 

@@ -127,6 +127,64 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
         return min(mine + theirs for mine, theirs in zip(self.cpu_s, self.service_cpu_s, strict=True))
 
 
+class PulledFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A table of a database that a program made a file of, once in every round."""
+
+    subject: str
+    rows: int
+    seconds: list[float]
+    cpu_s: list[float]
+    """Of the program, from its start; not of the database."""
+    peak_bytes: int
+    """Of its largest process: the most of all rounds."""
+
+    @property
+    def best_cpu_s(self) -> float:
+        return min(self.cpu_s)
+
+    @property
+    def rows_per_s(self) -> float:
+        return self.rows / min(self.seconds)
+
+
+class Clicked(msgspec.Struct, frozen=True, kw_only=True):
+    """From a user's call to the last byte of the file, of one call after the other."""
+
+    rows: int
+    seconds: list[float]
+
+    @property
+    def p50_s(self) -> float:
+        return sorted(self.seconds)[len(self.seconds) // 2]
+
+
+class Paged(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows of one page of a table, behind all pages before it."""
+
+    page: int
+    rows: int
+    buffers: int
+    """Blocks that the server looked at."""
+    buffers_by_offset: int
+    """Where the pages before are skipped by OFFSET."""
+    seconds: list[float]
+    """From connecting to the first rows, of several tries."""
+
+
+class PullRun(msgspec.Struct, frozen=True, kw_only=True):
+    """All that was measured of pulls, side by side."""
+
+    load: float
+    """Of the machine over the minute before the start."""
+    reference: Written
+    """XlsxWriter, with rows in memory."""
+    reference_cpu_s: list[float]
+    files: list[PulledFile]
+    """The largest number of rows that all made first."""
+    clicks: Clicked
+    pages: list[Paged]
+
+
 class Results(msgspec.Struct, kw_only=True):
     """One run. A section that did not run is empty."""
 
@@ -146,6 +204,7 @@ class Results(msgspec.Struct, kw_only=True):
     crowds: list[Crowd] = []
     starts: list[Started] = []
     senders: list[Sent] = []
+    pull: list[PullRun] = []
     versions: dict[str, str] = {}
     """Of what the senders and their rivals were, by name."""
     apart: dict[str, str] = {}

@@ -12,6 +12,7 @@ import pytest
 from python_calamine import CalamineWorkbook
 
 from sluice.domain.options import ExportFormat
+from tests.bench import bench_pull
 from tests.bench.apart import measure_apart
 from tests.bench.bench_crowd import run_crowd
 from tests.bench.bench_memory import compose_embedded
@@ -21,6 +22,7 @@ from tests.bench.bench_service import SENDERS, time_both
 from tests.bench.bench_writers import measure_rounds
 from tests.bench.bound_service import sender_pool, service_on_one_core
 from tests.bench.orders import Orders
+from tests.bench.pull_table import PULL_CSV, pull_stage, pullers
 from tests.bench.sender_table import FOUR, OURS, RIVALS, Sender, can_run, versions
 from tests.bench.subject_table import subject_named
 from tests.support.programs import skip_without
@@ -112,6 +114,23 @@ def test_a_sender_is_measured_with_fewer_rows_and_over_a_link_too() -> None:
     skip_without("php-curl")
     lines = [(way.rows, way.link_ms) for way in ways(2_000) if way.sender.name == FOUR]
     assert lines == [(2_000, 0), (200, 0), (2_000, LINK_MS)]
+
+
+def test_a_pull_is_measured_as_a_file_a_click_and_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    skip_without("postgres")
+    monkeypatch.setattr(bench_pull, "PAGE_ROWS", 200)
+    with pull_stage([600]) as here:
+        took = bench_pull.worker(here, 600, ExportFormat.CSV)
+        assert took.cpu_s > 0
+        assert 20e6 < took.peak_bytes < 200e6
+        (program,) = [one for one in pullers(here, 600) if one.name == PULL_CSV]
+        assert bench_pull.run_program(here, program, 600).peak_bytes > 20e6
+        with pytest.raises(RuntimeError, match="made 600 rows of 601"):
+            bench_pull.run_program(here, program, 601)
+        assert len(bench_pull.measure_clicks(here, 600, 2).seconds) == 2
+        first, third = (bench_pull.measure_page(here, 600, page) for page in (1, 3))
+    assert first.buffers <= third.buffers + 3
+    assert third.buffers < third.buffers_by_offset
 
 
 def test_a_long_link_is_long_both_ways_and_not_narrow(sending: Stage) -> None:

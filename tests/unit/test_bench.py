@@ -20,9 +20,24 @@ from tests.bench.orders import Orders
 from tests.bench.page import page_of, ratio_range, tables_of
 from tests.bench.page_table import PageTable
 from tests.bench.plots import draw
+from tests.bench.pull_table import DLT, OURS_CSV, OURS_XLSX, SLING
 from tests.bench.readme_figures import figures_of
 from tests.bench.recording import FRONT, PAGE, RESULTS, blocks_of, record, rewrite, with_apart, with_block
-from tests.bench.results import Composed, Crowd, Linked, Pushed, Results, Sent, Started, Written, load_results
+from tests.bench.results import (
+    Clicked,
+    Composed,
+    Crowd,
+    Linked,
+    Paged,
+    PulledFile,
+    PullRun,
+    Pushed,
+    Results,
+    Sent,
+    Started,
+    Written,
+    load_results,
+)
 from tests.bench.sender_table import FOUR, ONE, PHP_XLSXWRITER, SENDERS, XLSWRITER, can_run
 from tests.bench.soak import GROWTH_BYTES_MAX, MIB, Sample, growth
 from tests.bench.subject_table import SUBJECTS, Subject, is_installed, prepare_of, subject_named
@@ -72,6 +87,33 @@ def all_sent(**ours: object) -> list[Sent]:
     ]
 
 
+def pulled_file(subject: str, seconds: float, cpu_s: float, *, rows: int = 1_000_000, peak: int = 75) -> PulledFile:
+    many, peak_bytes = [2 * seconds, seconds], peak * 1_000_000
+    return PulledFile(subject=subject, rows=rows, seconds=many, cpu_s=[cpu_s, 2 * cpu_s], peak_bytes=peak_bytes)
+
+
+def all_pulled(**changes: object) -> list[PullRun]:
+    """Pulls that just reach what they must: XlsxWriter writes 19,000 rows a second, in as many seconds of CPU."""
+    run = PullRun(
+        load=0.25,
+        reference=written("XlsxWriter, typed", [THEIRS, 11.0]),
+        reference_cpu_s=[THEIRS, 11.0],
+        files=[
+            pulled_file(OURS_XLSX, 1_000_000 / 171_001, 1_000_000 / 171_001),
+            pulled_file(OURS_CSV, 3, 2),
+            pulled_file(SLING, 9, 4),
+            pulled_file(DLT, 18, 4),
+            *(pulled_file(OURS_XLSX, 9, 9, rows=rows, peak=80) for rows in (100_000, 2_000_000)),
+        ],
+        clicks=Clicked(rows=10_000, seconds=[0.1, 0.25, 0.9]),
+        pages=[
+            Paged(page=1, rows=2_000, buffers=100, buffers_by_offset=100, seconds=[0.1]),
+            Paged(page=1_000, rows=2_000, buffers=110, buffers_by_offset=99_000, seconds=[0.1]),
+        ],
+    )
+    return [msgspec.structs.replace(run, **changes)]
+
+
 def whole_run(**changes: object) -> Results:
     """A run in which every target is just reached."""
     peaks = {10_000: 60, 100_000: 61, 1_000_000: 62, 2_000_000: 66, 10_000_000: 64}
@@ -105,6 +147,7 @@ def whole_run(**changes: object) -> Results:
         ],
         starts=[Started(function="compose", import_ms=283, without_bytecode_ms=1234, peak_bytes=46_000_000, modules=6)],
         senders=all_sent(),
+        pull=all_pulled(),
         versions={"php": "8.2.36", "xlswriter": "2.0.3", "php_xlsxwriter": ""},
     )  # fmt: skip
     return msgspec.structs.replace(results, **changes)
@@ -164,7 +207,7 @@ def test_the_php_program_writes_the_whole_table() -> None:
 
 
 def test_a_run_that_just_reaches_everything_says_so() -> None:
-    assert [target.verdict for target in targets_of(whole_run())] == ["yes"] * 14
+    assert [target.verdict for target in targets_of(whole_run())] == ["yes"] * 20
 
 
 @pytest.mark.parametrize(
@@ -178,8 +221,18 @@ def test_a_run_that_just_reaches_everything_says_so() -> None:
         ({"senders": all_sent(cpu_s=[0.251])}, {10, 11}),
         ({"senders": all_sent(grown_bytes=6_100_000)}, {12}),
         ({"senders": [sent(FOUR, 1, link_ms=20), sent(ONE, 1, link_ms=20, pushed_s=[1.9])]}, {13}),
+        ({"pull": all_pulled(files=[pulled_file(OURS_XLSX, 6, 1)])}, {14}),
+        ({"pull": all_pulled(files=[pulled_file(OURS_XLSX, 1, 6)], load=1.1)}, {14}),
+        ({"pull": all_pulled(files=[pulled_file(OURS_CSV, 1, 2), pulled_file(SLING, 1, 3.9), pulled_file(DLT, 1, 3)])},
+         {15, 16}),
+        ({"pull": all_pulled(files=[pulled_file(OURS_XLSX, 0.1, 0.1, rows=rows, peak=rows // 24_000)
+                                    for rows in (100_000, 2_000_000)])}, {17}),
+        ({"pull": all_pulled(clicks=Clicked(rows=10_000, seconds=[0.1, 0.3, 0.3]))}, {18}),
+        ({"pull": all_pulled(pages=[Paged(page=page, rows=1, buffers=page, buffers_by_offset=1, seconds=[1.0])
+                                    for page in (10, 12)])}, {19}),
     ],
-    ids=["writers", "relay", "links", "memory", "cpu", "flat", "window"],
+    ids=["writers", "relay", "links", "memory", "cpu", "flat", "window",
+         "pull", "pull on a busy machine", "rivals", "peak", "click", "page"],
 )  # fmt: skip
 def test_what_is_missed_is_told(changes: dict[str, object], missed: set[int]) -> None:
     verdicts = [target.verdict for target in targets_of(whole_run(**changes))]
@@ -189,12 +242,17 @@ def test_what_is_missed_is_told(changes: dict[str, object], missed: set[int]) ->
 def test_a_speed_of_another_moment_is_compared_with_xlsxwriter_s_best() -> None:
     quicker = [written("XlsxWriter, typed", [0.5], rows=10_000)]
     verdicts = [target.verdict for target in targets_of(whole_run(by_rows=quicker))]
-    assert verdicts == ["yes", "yes", "NO", "NO", "yes", "yes", "yes", "yes", "NO", "NO", *["yes"] * 4]
+    assert verdicts == ["yes", "yes", "NO", "NO", "yes", "yes", "yes", "yes", "NO", "NO", *["yes"] * 10]
 
 
 def test_what_was_not_measured_is_not_called_reached() -> None:
-    nothing = whole_run(writers=[], relay=[], links=[], memory=[], senders=[])
+    nothing = whole_run(writers=[], relay=[], links=[], memory=[], senders=[], pull=[])
     assert {target.verdict for target in targets_of(nothing)} == {"not measured"}
+
+
+def test_how_soon_a_file_is_there_is_not_judged_on_a_busy_machine() -> None:
+    click = targets_of(whole_run(pull=all_pulled(load=1.1)))[18]
+    assert (click.seen, click.verdict) == ("250 ms on a busy one", "not measured")
 
 
 def test_a_ratio_is_of_the_best_rounds_with_the_range_of_pairs() -> None:

@@ -66,23 +66,31 @@ class PostgresqlSource(ServerSource[PostgresqlConnection, PostgresqlSession, Pos
             return f"{compared} IN ({', '.join(values)})" if values else "false"
         return f"{column.ordered} {condition.test} {values[0]}"
 
-    def _slices(self, session: PostgresqlSession, table: PostgresqlTable, query: Query) -> Generator[Slice, None, None]:
-        key = [table.columns[name] for name in self._source.key]
-        wanted = [table.columns[name].shown for name in query.columns]
-        chosen = [*wanted, *(column.raw for column in key if column.raw not in wanted)]
-        places = [chosen.index(column.raw) for column in key]
-        ordered = ", ".join(column.ordered for column in key)
-        copied = (
-            f"SELECT {', '.join(chosen)} FROM {table.name} AS t {where(query.clauses)} "  # noqa: S608  # names and values in quotes
+    def select(self, table: PostgresqlTable, query: Query) -> str:
+        """What is copied: what is asked for, and behind it what of the key is not among that."""
+        ordered = ", ".join(column.ordered for column in self._key(table))
+        return (
+            f"SELECT {', '.join(self._chosen(table, query))} FROM {table.name} AS t {where(query.clauses)} "  # noqa: S608  # names and values in quotes
             f"ORDER BY {ordered}{query.ending}"
         )
+
+    def _key(self, table: PostgresqlTable) -> list[PostgresqlColumn]:
+        return [table.columns[name] for name in self._source.key]
+
+    def _chosen(self, table: PostgresqlTable, query: Query) -> list[str]:
+        wanted = [table.columns[name].shown for name in query.columns]
+        return [*wanted, *(column.raw for column in self._key(table) if column.raw not in wanted)]
+
+    def _slices(self, session: PostgresqlSession, table: PostgresqlTable, query: Query) -> Generator[Slice, None, None]:
+        chosen, wanted = self._chosen(table, query), len(query.columns)
+        places = [chosen.index(column.raw) for column in self._key(table)]
         cutter = RowCutter(len(chosen))
-        with closing(session.copy(copied)) as blocks:
+        with closing(session.copy(self.select(table, query))) as blocks:
             for block in blocks:
                 for run in cutter.add(block):
-                    yield self._slice(run, len(chosen), len(wanted), places)
+                    yield self._slice(run, len(chosen), wanted, places)
             for run in cutter.rest():
-                yield self._slice(run, len(chosen), len(wanted), places)
+                yield self._slice(run, len(chosen), wanted, places)
 
     def _slice(self, run: Sequence[str], width: int, wanted: int, places: Sequence[int]) -> Slice:
         cursor = []
@@ -105,7 +113,7 @@ class PostgresqlSource(ServerSource[PostgresqlConnection, PostgresqlSession, Pos
         """By whole keys."""
         if cursor is None:
             return []
-        key = [table.columns[name] for name in self._source.key]
+        key = self._key(table)
         values = [f"{literal(text)}::{column.type}" for column, text in zip(key, self._key_texts(cursor), strict=True)]
         return [f"({', '.join(column.ordered for column in key)}) {test} ({', '.join(values)})"]
 
