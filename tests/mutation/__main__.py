@@ -54,7 +54,7 @@ WHOLE = {
     "adapters": ("tests/e2e/test_serve.py", "tests/e2e/test_stopped_composers.py"),
 }
 """What a change is met by besides, that none of these noticed: to note which of them runs a line would take an hour."""
-PYTEST = (sys.executable, "-m", "pytest", "-q", "-m", "not serial", "-p", "no:randomly", "-o", "timeout=60")
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-m", "not memory", "-p", "no:randomly", "-o", "timeout=60")
 
 
 class Sampled(NamedTuple):
@@ -85,7 +85,7 @@ def equivalents() -> dict[str, str]:
 
 def learn() -> None:
     """Run the tests of the core once and note the lines that each of them runs."""
-    options = ["-m", "not slow and not serial", "-n", "2", "--cov", "--cov-context=test", "--cov-report="]
+    options = ["-m", "not slow and not memory", "-n", "2", "--cov", "--cov-context=test", "--cov-report="]
     environment = os.environ | {"COVERAGE_FILE": str(MET)}
     subprocess.run([*PYTEST, *options, *(f"tests/{suite}" for suite in SUITES)], cwd=ROOT, env=environment, check=True)
 
