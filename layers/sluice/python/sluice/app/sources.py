@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sluice.adapters.system_clock import SystemClock
 from sluice.adapters.thread_pool import ThreadedPool
+from sluice.app.backends import backend_of
 from sluice.app.secrets import find_key
 from sluice.app.settings.validation import Settings
 from sluice.domain.pulled import Pulled
@@ -59,4 +60,5 @@ def _open_source_of(settings: Settings) -> Callable[[Pulled], Source]:
 
 def _slots_of(settings: Settings) -> Path | None:
     """Where the processes of one machine count sessions; instances of functions have no folder in common."""
-    return None if settings.storage.backend == "oss" else settings.data_directory / SLOTS_FOLDER
+    rows = backend_of(settings).tasks_file(settings)
+    return None if rows is None else rows.parent / SLOTS_FOLDER
