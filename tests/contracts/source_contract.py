@@ -366,6 +366,7 @@ class SourceContract(ABC):
         assert self.fits(("name", ">=", (evil,)), ("name", "in", (evil,))) == ["2"]
         assert self.fits() == ["1", "2", "3"]
 
+    @pytest.mark.slow
     def test_many_ids_are_found_by_the_key(self) -> None:
         self.made(*((number, None) for number in range(50)))
         assert len(self.fits(("id", "in", tuple(range(0, 2 * VALUES_MAX, 2))))) == 25

@@ -19,6 +19,7 @@ from sluice.ports.store_errors import TENANT_SHARE, StoreFull
 from tests.support.fake_clock import FakeClock, SeededRandomness
 from tests.support.small_disk import SmallDisk
 
+pytestmark = pytest.mark.slow  # the files of a disk are counted at each look
 ALONE = TenantId("local")
 SIZE = 900 * KIB
 MIN_FREE = 10 * KIB

@@ -275,6 +275,7 @@ def test_a_text_is_compared_by_its_bytes_whatever_the_column_s_collation_says(fi
     assert fits(("name", "in", ("ANN", "ann ")), file=file) == ["3"]
 
 
+@pytest.mark.slow
 def test_many_ids_are_found_by_the_key(file: Path) -> None:
     made(file, "CREATE TABLE t (id INTEGER PRIMARY KEY)", rows=[(number,) for number in range(50)])
     ids = tuple(range(0, 60_000, 2))
