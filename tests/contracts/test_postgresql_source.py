@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,7 +18,7 @@ from sluice.domain.pulled import Condition, Consistency
 from sluice.domain.secret import NO_SECRET
 from sluice.ports.source import Source
 from tests.contracts.moment_contract import MomentContract
-from tests.support.database_servers import DatabaseServer, serving_postgresql
+from tests.support.database_servers import DatabaseServer, postgresql_locks, serving_postgresql
 
 pytestmark = pytest.mark.slow  # a server is started
 
@@ -94,17 +93,8 @@ class TestPostgresqlSource(MomentContract):
     def quoted(self, name: str) -> str:
         return '"' + name.replace('"', '""') + '"'
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        command = ["psql", "-X", "-q", "-A", "-t", "-h", self.server.host, "-U", self.server.user, self.server.database]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-            assert other.stdin is not None
-            assert other.stdout is not None
-            other.stdin.write("BEGIN; LOCK TABLE t; SELECT 'locked';\n")
-            other.stdin.flush()
-            assert other.stdout.readline().strip() == "locked"
-            yield
-            other.stdin.close()
+    def locked(self) -> AbstractContextManager[None]:
+        return postgresql_locks(self.server, "t")
 
     def sessions(self, *, waiting: bool = False) -> int:
         waits = " AND wait_event_type = 'Lock'" if waiting else ""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -15,7 +14,7 @@ import jwt
 import pytest
 
 from sluice.proto import export_pb2 as pb
-from tests.support.database_servers import DatabaseServer, serving_postgresql
+from tests.support.database_servers import DatabaseServer, postgresql_locks, serving_postgresql
 from tests.support.grpc_client import GrpcClient
 from tests.support.running_service import QUICK, ServiceProcess, eventually, serving
 
@@ -57,20 +56,6 @@ def service(database: DatabaseServer, tmp_path_factory: pytest.TempPathFactory) 
         yield running
 
 
-@contextmanager
-def locking(database: DatabaseServer) -> Iterator[None]:
-    """Keep all others from the table ``locked``."""
-    command = ["psql", "-X", "-q", "-A", "-t", "-h", database.host, "-U", database.user, database.database]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdin is not None
-        assert other.stdout is not None
-        other.stdin.write("BEGIN; LOCK TABLE locked; SELECT 'locked';\n")
-        other.stdin.flush()
-        assert other.stdout.readline().strip() == "locked"
-        yield
-        other.stdin.close()
-
-
 def waiting(database: DatabaseServer) -> int:
     """Sessions of ours that the server has for the lock."""
     shown = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sluice' AND wait_event_type = 'Lock'"
@@ -93,7 +78,7 @@ def export(service: ServiceProcess, name: str, tenant: str) -> dict[str, Any]:
 def test_a_cancel_gives_the_place_for_reading_back_and_the_servers_session_goes(
     service: ServiceProcess, database: DatabaseServer
 ) -> None:
-    with locking(database):
+    with postgresql_locks(database, "locked"):
         opened = [export(service, "locked", "local") for _ in range(2)]
         eventually(lambda: waiting(database) == 1)
         other = export(service, "free", "globex")
@@ -114,7 +99,7 @@ def test_previews_whose_callers_go_away_leave_neither_turns_nor_sessions_behind(
         f"POST /v1/datasets/locked/preview HTTP/1.1\r\nHost: 127.0.0.1\r\n{head}Content-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
-    with locking(database):
+    with postgresql_locks(database, "locked"):
         callers = [socket.create_connection(("127.0.0.1", service.http_port)) for _ in range(2)]
         for caller in callers:
             caller.sendall(asked)
@@ -135,7 +120,7 @@ def test_a_preview_over_grpc_that_is_broken_off_leaves_no_session_behind_either(
     before = len(service.log.read_text())
     query = pb.DatasetQuery(dataset="locked", format=pb.FORMAT_CSV)
     client = GrpcClient(service.grpc_target, headers("acme")["Authorization"].removeprefix("Bearer "))
-    with locking(database), closing(client):
+    with postgresql_locks(database, "locked"), closing(client):
         call = client.stub.PreviewDataset.future(pb.PreviewDatasetRequest(query=query), metadata=client.metadata)
         eventually(lambda: waiting(database) == 1)
         call.cancel()
@@ -149,7 +134,7 @@ def test_a_connection_has_no_more_sessions_than_slots_and_what_finds_none_says_s
 ) -> None:
     before = len(service.log.read_text())
     url = f"{service.url}/v1/datasets/free_narrow/preview"
-    with locking(database):
+    with postgresql_locks(database, "locked"):
         reading = export(service, "locked_narrow", "local")
         eventually(lambda: waiting(database) == 1)
         refused = httpx.post(url, json={"format": "csv"}, headers=headers("acme"), timeout=60)

@@ -45,6 +45,20 @@ class DatabaseServer(NamedTuple):
 
 
 @contextmanager
+def postgresql_locks(server: DatabaseServer, table: str) -> Iterator[None]:
+    """Keep all other sessions of a PostgreSQL server from a table until the context ends."""
+    command = ["psql", "-X", "-q", "-A", "-t", "-h", server.host, "-U", server.user, server.database]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdin.write(f"BEGIN; LOCK TABLE {table}; SELECT 'locked';\n")
+        other.stdin.flush()
+        assert other.stdout.readline().strip() == "locked"
+        yield
+        other.stdin.close()
+
+
+@contextmanager
 def serving_postgresql(*options: str, port: int | None = None) -> Iterator[DatabaseServer]:
     """Statements go through `psql`, whose ``\\copy`` reads files. Skips the test where there is no server."""
     skip_without("postgres")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def pull_remotely(
     who asks for a dataset may not end what was asked for.
     """
     described = datasets.show(name)
-    try:
+    with _wrong_key_named():
         export = datasets.export(
             name,
             format=params.format,
@@ -69,8 +69,6 @@ def pull_remotely(
             options=msgspec.to_builtins(params.options),
             idempotency_key=idempotency_key,
         )
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--idempotency-key") from None
     check_name(output, str(export.opened_as.filename))
     exported = _save(export, _wait(export, progress), output, progress)
     shown = {one.name: one for one in described.columns}
@@ -107,7 +105,7 @@ def _save(export: WatchedExport, done: Status, output: Path, progress: ProgressD
 
 def _open(client: Client, params: ExportParams, idempotency_key: str | None) -> Export:
     columns = msgspec.to_builtins(params.columns)
-    try:
+    with _wrong_key_named():
         return client.open(
             format=params.format,
             filename=params.filename,
@@ -115,6 +113,13 @@ def _open(client: Client, params: ExportParams, idempotency_key: str | None) -> 
             options=msgspec.to_builtins(params.options),
             idempotency_key=idempotency_key,
         )
+
+
+@contextmanager
+def _wrong_key_named() -> Iterator[None]:
+    """Name the option whose text is no key, of which the client raises ValueError."""
+    try:
+        yield
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--idempotency-key") from None
 
