@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from sluice.adapters.system_clock import SystemClock
 from sluice.adapters.thread_pool import ThreadedPool
-from sluice.app.backends import backend_of
 from sluice.app.secrets import find_key
-from sluice.app.settings.validation import Settings
+from sluice.app.settings.validation import Settings, is_one_machine
 from sluice.domain.pulled import Pulled
 from sluice.ports.bundle import Ports, no_sources
 from sluice.ports.journal import Journal
@@ -60,5 +59,4 @@ def _open_source_of(settings: Settings) -> Callable[[Pulled], Source]:
 
 def _slots_of(settings: Settings) -> Path | None:
     """Where the processes of one machine count sessions; instances of functions have no folder in common."""
-    rows = backend_of(settings).tasks_file(settings)
-    return None if rows is None else rows.parent / SLOTS_FOLDER
+    return settings.data_directory / SLOTS_FOLDER if is_one_machine(settings) else None

@@ -43,6 +43,8 @@ class BackendSettings(NamedTuple):
     """Settings that must not be empty."""
     defaults: Mapping[str, object] = MappingProxyType({})
     """Defaults in place of those below."""
+    one_machine: bool = True
+    """Whether all processes of a service have its data directory in common."""
 
 
 BACKENDS: Mapping[str, BackendSettings] = {
@@ -63,6 +65,7 @@ BACKENDS: Mapping[str, BackendSettings] = {
             "concurrency.clock_skew_s": _TIMINGS.skew_s,
             "concurrency.trigger_grace_s": _TIMINGS.trigger_grace_s,
         },
+        one_machine=False,
     ),
     "oss_files": BackendSettings(needs=("oss.endpoint", "oss.region", "oss.bucket")),
     "s3": BackendSettings(needs=("s3.url",)),

@@ -103,6 +103,11 @@ def implied(values: Mapping[str, object]) -> dict[str, object]:
     return found
 
 
+def is_one_machine(settings: Settings) -> bool:
+    """Whether all processes of the service have ``settings.data_directory`` in common."""
+    return BACKENDS[settings.storage.backend].one_machine
+
+
 def settings_for_child(settings: Settings) -> dict[str, object]:
     """Every setting by ``category.name``, secrets too, for the private pipe to a process that this one starts.
 
