@@ -17,7 +17,7 @@ class Column(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     kind: Kind
 
 
-class Literal_(msgspec.Struct, frozen=True, array_like=True, tag="l"):
+class Constant(msgspec.Struct, frozen=True, array_like=True, tag="l"):
     """A value that stands in the expression, as its text; None is null."""
 
     text: str | None
@@ -33,4 +33,4 @@ class Call(msgspec.Struct, frozen=True, array_like=True, tag="f"):
     """Of the result."""
 
 
-Expression: TypeAlias = Column | Literal_ | Call
+Expression: TypeAlias = Column | Constant | Call
