@@ -6,8 +6,7 @@ from threading import Event, Thread
 
 from sluice.domain.keys import ManifestRef
 from sluice.ports.bundle import Ports
-from sluice.usecases.composing.compose_export import compose_export
-from sluice.usecases.pulling.read_source import read_and_compose
+from sluice.usecases.work_off import work_off
 
 
 class InlineInvoker:
@@ -41,7 +40,4 @@ class InlineInvoker:
     def _compose(self, manifest: ManifestRef) -> None:
         self._open.wait()
         assert self.ports is not None
-        if manifest.sha:
-            compose_export(self.ports, manifest)
-        else:  # its rows are still to be read
-            read_and_compose(self.ports, manifest.task)
+        work_off(self.ports, manifest)

@@ -14,10 +14,8 @@ from sluice.domain.pulled import Consistency, Pulled
 from sluice.domain.schema import ColumnSpec, TableSpec
 from sluice.ports.bundle import Ports
 from sluice.tables.batch import Batch
-from sluice.usecases.composing.compose_export import compose_export
 from sluice.usecases.lease import Outcome
 from sluice.usecases.params_cache import ParamsCache
-from sluice.usecases.pulling.read_source import read_and_compose
 from sluice.usecases.reading.make_link import make_link
 from sluice.usecases.reading.read_task import read_status
 from sluice.usecases.sending.cancel_export import cancel_export, delete_export
@@ -28,6 +26,7 @@ from sluice.usecases.sending.render_again import RenderRequest, render_again
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
 from sluice.usecases.upkeep.repair_task import release_lease, trigger_again
 from sluice.usecases.upkeep.sweep_tasks import SWEEP_MAX, Swept, sweep_tasks
+from sluice.usecases.work_off import work_off
 from tests.support.simulation.actors import ask
 from tests.support.simulation.oracle import Content, Rows, Violation
 from tests.support.simulation.simulation import Simulation
@@ -135,9 +134,7 @@ class Actions:
 
     def compose(self, trigger: ManifestRef) -> Action:
         def action() -> Outcome:
-            if not trigger.sha:
-                return read_and_compose(self._ports(), trigger.task)
-            return compose_export(self._ports(), trigger)
+            return work_off(self._ports(), trigger)
 
         return action
 

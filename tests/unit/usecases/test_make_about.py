@@ -27,11 +27,12 @@ from sluice.usecases.composing.compose_export import compose_export
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.pulling.make_params import ChosenColumn, DateRange, PullRequest
 from sluice.usecases.pulling.open_pull import Caller, open_pull
-from sluice.usecases.pulling.read_source import read_and_compose, read_source
+from sluice.usecases.pulling.read_source import read_source
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
 from sluice.usecases.sending.put_batch import put_batch
 from sluice.usecases.sending.render_again import RenderRequest, render_again
+from sluice.usecases.work_off import read_and_compose
 from tests.support.fake_clock import FakeClock
 from tests.support.listed_source import Killed, ListedSource
 from tests.support.memory_ports import memory_ports

@@ -30,10 +30,11 @@ from sluice.usecases.composing.read_chunks import load_manifest, read_chunks
 from sluice.usecases.lease import Outcome, acquire
 from sluice.usecases.pulling.make_params import PullRequest
 from sluice.usecases.pulling.open_pull import Caller, open_pull
-from sluice.usecases.pulling.read_source import read_and_compose, read_source
+from sluice.usecases.pulling.read_source import read_source
 from sluice.usecases.sending.cancel_export import cancel_export
 from sluice.usecases.sending.open_export import OpenRequest
 from sluice.usecases.upkeep.collect_garbage import collect_garbage
+from sluice.usecases.work_off import read_and_compose
 from tests.support.fake_clock import FakeClock
 from tests.support.listed_source import Killed, ListedSource
 from tests.support.memory_ports import memory_ports

@@ -26,8 +26,7 @@ from sluice.app.writer_imports import load_writers
 from sluice.domain.events import Event, Level
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import bound_context
-from sluice.usecases.composing.compose_export import compose_export
-from sluice.usecases.pulling.read_source import read_and_compose
+from sluice.usecases.work_off import work_off
 
 CRASHED = "crashed"
 """The outcome of an unforeseen error; the task was given back before."""
@@ -66,10 +65,7 @@ def answer(ports: Ports, line: bytes) -> str:
     manifest = request.manifest()
     with bound_context(task_id=manifest.task.task_id):
         try:
-            if manifest.sha:
-                outcome = compose_export(ports, manifest, owner=request.owner).value
-            else:
-                outcome = read_and_compose(ports, manifest.task, owner=request.owner).value
+            outcome = work_off(ports, manifest, owner=request.owner).value
         except Exception as error:  # noqa: BLE001 - a worker outlives a task that crashes; the error is reported
             ports.journal.record(Event.SYSTEM_ERROR, error=error)
             outcome = CRASHED

@@ -15,7 +15,7 @@ ATTEMPTS_IN_OUTAGE_MAX = 1_000
 """Attempts of one task, whatever the pauses between them are set to."""
 STORE_FAULTS = frozenset({"OutcomeUnknown", "StoreRefused", "StoreFull"})
 """How ``last_error`` begins for an attempt that no other worker could have ended better."""
-SOURCES_AWAY = frozenset({"SOURCE_UNAVAILABLE"})
+SOURCES_AWAY = frozenset({"SOURCE_UNAVAILABLE", "TARGET_UNAVAILABLE"})
 """Codes of attempts that no other worker could have ended better either: a database is away, as a store may be."""
 LEASES_AHEAD_MAX = 2
 """A lease that ends later than so many whole ones from now was not taken by a clock that is right."""

@@ -60,6 +60,12 @@ class ErrorCode(StrEnum):
     SOURCE_INVALID = "SOURCE_INVALID"
     SOURCE_UNAVAILABLE = "SOURCE_UNAVAILABLE"
     SOURCE_TOO_SLOW = "SOURCE_TOO_SLOW"
+    TARGET_INVALID = "TARGET_INVALID"
+    TARGET_UNAVAILABLE = "TARGET_UNAVAILABLE"
+    TARGET_REFUSES = "TARGET_REFUSES"
+    ROW_REFUSED = "ROW_REFUSED"
+    NO_FILE = "NO_FILE"
+    JOB_NOT_FOUND = "JOB_NOT_FOUND"
     QUEUE_FULL = "QUEUE_FULL"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
     RATE_LIMITED = "RATE_LIMITED"
@@ -144,6 +150,14 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.SOURCE_INVALID: _operator("The table cannot be read as its dataset defines it."),
     ErrorCode.SOURCE_UNAVAILABLE: _wait("The database that has the table did not answer.", Actor.OPERATOR, Level.ERROR),
     ErrorCode.SOURCE_TOO_SLOW: _operator("The table was not read within the time that one statement may take."),
+    ErrorCode.TARGET_INVALID: _operator("The rows cannot be loaded into the table as the job defines it."),
+    ErrorCode.TARGET_UNAVAILABLE: _wait(
+        "The database that the rows go to did not answer.", Actor.OPERATOR, Level.ERROR
+    ),
+    ErrorCode.TARGET_REFUSES: _client("The table does not take some of the rows as they are."),
+    ErrorCode.ROW_REFUSED: _client("A row cannot be made what a step of the job says."),
+    ErrorCode.NO_FILE: _client("This task becomes no file: its rows go to the outputs of a job, or into a table."),
+    ErrorCode.JOB_NOT_FOUND: _client("There is no such job.", Level.INFO),
     ErrorCode.QUEUE_FULL: _wait("Too many exports are waiting; try again later.", Actor.CLIENT),
     ErrorCode.QUOTA_EXCEEDED: _wait("The tenant has as many open exports, or renders of one, as it may.", Actor.CLIENT),
     ErrorCode.RATE_LIMITED: _wait("Too many requests in a short time.", Actor.CLIENT, Level.DEBUG),
@@ -190,6 +204,18 @@ MORE: dict[ErrorCode, str] = {
     ErrorCode.SOURCE_INVALID: (
         "What does not fit is in the service's log, and sluice dataset check names it: a column or a table that is "
         "gone, a key that is not unique, a right that the connection's user lacks."
+    ),
+    ErrorCode.TARGET_INVALID: (
+        "What does not fit is in the service's log, and sluice job check names it: a column or a table that is not "
+        "there, a key without a unique index, a connection that has no writes: true."
+    ),
+    ErrorCode.TARGET_REFUSES: (
+        "The facts name the batch and the row in it. A step of the job can make such a value another, or filter its "
+        "row out."
+    ),
+    ErrorCode.ROW_REFUSED: (
+        "The facts name the row, the column and the reason. on_error: {rows: divert} puts such rows into a file of "
+        "their own, with the reason, and goes on."
     ),
     ErrorCode.SOURCE_TOO_SLOW: (
         "An export ends so once several attempts (concurrency.attempts_max) read no further. Raise statement_timeout "

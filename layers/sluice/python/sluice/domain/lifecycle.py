@@ -258,7 +258,7 @@ def complete(epoch: int, result: Result, *, parts: int, now: float, timings: Tim
             "parts_done": parts,
             **_ended(now, kept_s=(result.expires_at - now) if result.expires_at else timings.retention_s),
         },
-        is_mine=lambda row: row.result_key == result.key,
+        is_mine=lambda row: (row.state, row.epoch, row.result_key) == (State.COMPLETED, epoch, result.key),
     )
 
 

@@ -9,7 +9,9 @@ import msgspec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.pulled import Pulled
+from sluice.domain.run import Run
 from sluice.domain.schema import ColumnSpec, TableSpec
+from sluice.domain.target import TableTarget
 
 
 class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, weakref=True):
@@ -30,6 +32,19 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """When that task was created. No file depends on it; it stays because the digests of stored parameters do."""
     pulled: Pulled | None = None
     """What its rows are read from; None for a task whose sender sends them."""
+    run: Run | None = None
+    """Of a task that reads the rows of a job: it becomes no file, and they are delivered by tasks of their own."""
+    output: str = ""
+    """Of a task that delivers rows of a run: the output's name."""
+    picked: tuple[int, ...] = ()
+    """Of a task that makes something of another's chunks: which of their columns, by index; none stands for all."""
+    target: TableTarget | None = None
+    """The table that the rows are loaded into; None for a task that becomes a file."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the task becomes a file."""
+        return self.run is None and self.target is None
 
     @property
     def is_read(self) -> bool:
@@ -112,6 +127,10 @@ class _Listed(msgspec.Struct, frozen=True, kw_only=True):
     source_task: str = ""
     source_created_at: float = 0
     pulled: Pulled | None = None
+    run: Run | None = None
+    output: str = ""
+    picked: tuple[int, ...] = ()
+    target: TableTarget | None = None
 
 
 def _no_sheet(detail: str) -> SluiceError:

@@ -36,7 +36,12 @@ def owner_of_result(task: Task) -> TaskRef:
 
 
 def result_key_of(task: Task) -> str:
-    """The key of a completed task's file. Raises TASK_DAMAGED for one that lies in no folder the row may name."""
+    """The key of a completed task's file.
+
+    Raises TASK_DAMAGED for one that lies in no folder the row may name, and NO_FILE for a task that becomes none.
+    """
+    if task.params is not None and not task.params.is_file:
+        raise SluiceError(ErrorCode.NO_FILE)
     if not is_result_of(owner_of_result(task), task.result_key):
         raise SluiceError(ErrorCode.TASK_DAMAGED, column="result_key")
     return task.result_key

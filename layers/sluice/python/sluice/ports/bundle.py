@@ -10,12 +10,14 @@ from sluice.domain.keys import TenantId
 from sluice.domain.limits import Limits, Timings
 from sluice.domain.pulled import Pulled
 from sluice.domain.secret import Secret
+from sluice.domain.target import TableTarget
 from sluice.ports.admission import Admission
 from sluice.ports.clock import Clock, Randomness
 from sluice.ports.invoker import Invoker
 from sluice.ports.journal import Journal
 from sluice.ports.object_store import MintsLinks, ObjectStore
 from sluice.ports.pool import OrderedPool, SerialPool, nothing
+from sluice.ports.sink import Sink, SinkError
 from sluice.ports.source import Source, SourceError
 from sluice.ports.task_store import TaskStore
 
@@ -29,6 +31,11 @@ def always_room(tenant: TenantId, size: int) -> bool:
 def no_sources(pulled: Pulled) -> Source:
     """Say that this process reads no tables."""
     raise SourceError(f"no definitions are here, and none of the connection {pulled.connection}")
+
+
+def no_sinks(target: TableTarget) -> Sink:
+    """Say that this process loads no tables."""
+    raise SinkError(f"no definitions are here, and none of the connection {target.connection}")
 
 
 def no_keys(name: str) -> Secret:
@@ -53,6 +60,8 @@ class Ports:
     """Whether the store takes a result of so many bytes of the tenant now. Reserves nothing."""
     open_source: Callable[[Pulled], Source] = no_sources
     """The table that a task reads; nothing is opened yet. Raises ``SourceError`` for one that cannot be reached."""
+    open_sink: Callable[[TableTarget], Sink] = no_sinks
+    """The table that a task's rows are loaded into; nothing is opened yet. Raises ``SinkError``."""
     find_key: Callable[[str], Secret] = no_keys
     """The key of masks of a name. Raises ``SourceError``."""
     source_pool: OrderedPool = field(default_factory=SerialPool)

@@ -8,7 +8,6 @@ from typing import NamedTuple, Protocol
 from sluice.domain.manifest import Claim
 from sluice.domain.schema import ColumnSpec
 from sluice.domain.target import Receipt
-from sluice.tables.batch import Batch
 
 
 class SinkError(Exception):
@@ -62,10 +61,11 @@ class Sink(Protocol):
         begun, and ``SinkError`` for a table that is not as the columns need it.
         """
 
-    def load(self, claim: Claim, batch: Batch) -> None:
-        """Take a chunk together with its entry in the ledger: both, or nothing.
+    def load(self, claim: Claim, columns: Sequence[Sequence[str | None]]) -> None:
+        """Take a chunk and its entry in the ledger: both, or nothing.
 
-        A chunk that is there already changes nothing. Raises ``RowsRefused`` for values that the table does not take.
+        ``columns`` has ``claim.rows`` texts of each column, null as None. A chunk that is there already changes
+        nothing. Raises ``RowsRefused`` for values that the table does not take.
         """
 
     def finish(self) -> Receipt:

@@ -114,15 +114,19 @@ class Batch(msgspec.Struct, frozen=True):
         columns = list(zip(*rows, strict=True)) or [()] * width
         return cls.of_columns(columns, len(rows))
 
-    def to_rows(self) -> list[tuple[str | None, ...]]:
-        """The values row by row; for tests and small tables, not for the hot path."""
+    def to_columns(self) -> list[list[str | None]]:
+        """The values column by column."""
         columns: list[list[str | None]] = []
         for cells in self.columns:
             values: list[str | None] = [*cells.texts(self.rows)]
             for row in cells.null_rows():
                 values[row] = None
             columns.append(values)
-        return list(zip(*columns, strict=True))
+        return columns
+
+    def to_rows(self) -> list[tuple[str | None, ...]]:
+        """The values row by row; for tests and small tables, not for the hot path."""
+        return list(zip(*self.to_columns(), strict=True))
 
 
 def is_text(text: str) -> bool:

@@ -23,7 +23,7 @@ from sluice.app.writer_imports import load_writers
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, parse_manifest_key
 from sluice.ports.log_context import bound_context
-from sluice.usecases.composing.compose_export import compose_export
+from sluice.usecases.work_off import work_off
 
 COMPONENT = "composer"
 PUT = "ObjectCreated:PutObject"
@@ -154,7 +154,7 @@ def _compose(call: FunctionCall, trigger: ManifestRef) -> str | InvocationFailed
             ports.journal.record(Event.MANIFEST_DROPPED, tenant=trigger.task.tenant, reason=OUT_OF_TIME)
             return OUT_OF_TIME
         try:
-            return compose_export(bounded, trigger).value
+            return work_off(bounded, trigger).value
         except Exception as error:  # noqa: BLE001 - the other tasks have their turn, then the call fails
             ports.journal.record(Event.SYSTEM_ERROR, error=error)
             return failure_of(error)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 from sluice.domain.attempts import COMPOSE, has_attempts_left, is_leased, lease_ends
 from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef
 from sluice.domain.lifecycle import complete, postpone
+from sluice.domain.manifest import Manifest
 from sluice.domain.task import Result, State, Task
 from sluice.ports.bundle import Ports
 from sluice.usecases.apply_transition import apply_transition
@@ -17,14 +20,24 @@ from sluice.usecases.composing.write_result import TRANSIENT_CODES, ComposeLease
 from sluice.usecases.lease import Outcome, acquire, end, fail_exhausted, renew_if_due, run_attempt
 from sluice.usecases.reading.read_task import note_task
 
+Deliver: TypeAlias = Callable[[Ports, ComposeLease, Task, Manifest], Result]
+"""What is done in place of writing a file, for a task that becomes none."""
 
-def compose_export(ports: Ports, trigger: ManifestRef, *, owner: str = "") -> Outcome:
+
+def no_delivery(ports: Ports, lease: ComposeLease, task: Task, manifest: Manifest) -> Result:
+    """Say that this process only writes files."""
+    del ports, lease, manifest
+    raise ValueError(f"the task {task.task_id} becomes no file, and this process writes nothing else")
+
+
+def compose_export(ports: Ports, trigger: ManifestRef, *, owner: str = "", deliver: Deliver = no_delivery) -> Outcome:
     """Answer a trigger: take the task if it is free, write its file, and finish it.
 
     Repeatable, late, doubled and concurrent calls are harmless: one attempt
     holds the task at a time, each writes under its own key, and the file
     exists from the one update that names it. ``owner`` names the attempt, as
-    for ``acquire``. Raises only what it did not foresee, after giving the task back.
+    for ``acquire``, and ``deliver`` does the work of a task that becomes no
+    file. Raises only what it did not foresee, after giving the task back.
     """
     task = ports.tasks.read(trigger.task)
     if task is not None:
@@ -46,7 +59,7 @@ def compose_export(ports: Ports, trigger: ManifestRef, *, owner: str = "") -> Ou
     lease = acquire(ports, COMPOSE, task, owner=owner)
     if lease is None:
         return Outcome.BUSY
-    return _attempt(ports, lease, task)
+    return _attempt(ports, lease, task, deliver)
 
 
 def _judge(ports: Ports, task: Task | None, trigger: ManifestRef, *, has_room: bool) -> Outcome | None:
@@ -79,12 +92,14 @@ def _has_its_share(ports: Ports, task: Task) -> bool:
     return ports.tasks.count_leased(task.tenant, lease_ends(ports.clock.now(), ports.timings)) >= share
 
 
-def _attempt(ports: Ports, lease: ComposeLease, task: Task) -> Outcome:
+def _attempt(ports: Ports, lease: ComposeLease, task: Task, deliver: Deliver) -> Outcome:
     """Write the file, or find one that has the same content, and name it."""
 
     def make() -> Result:
         manifest = load_manifest(ports, task)
         params = task.live_params
+        if not params.is_file:
+            return deliver(ports, lease, task, manifest)
         is_shared = params.options.reuse and not params.has_about  # which names this task, as no other file does
         content = content_digest(ports, task, manifest) if is_shared else ""
         keep = partial(renew_if_due, ports, lease, moves=True)  # with each block of another's file
@@ -110,7 +125,7 @@ def _finish(ports: Ports, lease: ComposeLease, task: Task, result: Result) -> No
         Event.TASK_COMPLETED,
         task_id=task.task_id,
         tenant=task.tenant,
-        format=task.live_params.format.value,
+        format=task.live_params.format.value if task.live_params.is_file else None,
         rows=result.rows,
         bytes=result.size,
         epoch=lease.epoch,

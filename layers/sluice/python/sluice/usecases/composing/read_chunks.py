@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 
 import msgspec
@@ -68,3 +68,11 @@ def read_chunks(
     with closing(pool.map(get, manifest.chunks, concurrency=prefetched, on_wait=on_wait)) as bodies:
         for claim in manifest.chunks:
             yield decode_chunk(next(bodies), claim, size_max=size_max)  # bound to no name, so gone when decoded
+
+
+def picked_from(batches: Iterable[Batch], picked: Sequence[int]) -> Iterator[Batch]:
+    """Pass on the columns of these indexes, all where there are none. No batch is kept."""
+    for batch in batches:
+        passed = [Batch(batch.rows, tuple(batch.columns[index] for index in picked)) if picked else batch]
+        del batch
+        yield passed.pop()

@@ -80,6 +80,7 @@ def content_digest(ports: Ports, task: Task, manifest: Manifest) -> str:
         [(chunk.sheet, chunk.sha) for chunk in manifest.chunks],
         ports.limits,
         filename_of(task) if is_archive or not ports.links.names_downloads else "",
+        *((params.picked,) if params.picked else ()),
     )
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from urllib.parse import quote
@@ -26,11 +26,11 @@ from sluice.tables.values.nulled_cells import prepared
 from sluice.tables.writers.format import Format
 from sluice.tables.writers.sealed_rows import row_count_error
 from sluice.usecases.composing.make_about import make_about
-from sluice.usecases.composing.read_chunks import read_chunks
+from sluice.usecases.composing.read_chunks import picked_from, read_chunks
 from sluice.usecases.composing.render_checked import checked
 from sluice.usecases.lease import Fenced, Lease, renew_if_due
 
-TRANSIENT_CODES = frozenset({ErrorCode.RESULT_VERIFY_FAILED, ErrorCode.STORE_UNAVAILABLE})
+TRANSIENT_CODES = frozenset({ErrorCode.RESULT_VERIFY_FAILED, ErrorCode.STORE_UNAVAILABLE, ErrorCode.TARGET_UNAVAILABLE})
 """Codes that another attempt may not meet."""
 
 ComposeLease = Lease[ComposeProgress]
@@ -52,7 +52,7 @@ def write_result(ports: Ports, lease: ComposeLease, task: Task, manifest: Manife
         upload = _begin(ports, lease, file_format, plan, man_sha=task.man_sha)
         whole = False
         try:
-            result = _upload_file(ports, lease, upload, file_format, plan, manifest)
+            result = _upload_file(ports, lease, upload, file_format, plan, manifest, picked=task.live_params.picked)
         except Replan as found:
             _abort_quietly(ports, lease, upload)
             if found.plan == plan:  # which could go on for ever
@@ -83,7 +83,14 @@ def write_result(ports: Ports, lease: ComposeLease, task: Task, manifest: Manife
 
 
 def _upload_file(
-    ports: Ports, lease: ComposeLease, upload: Upload, file_format: Format, plan: FilePlan, manifest: Manifest
+    ports: Ports,
+    lease: ComposeLease,
+    upload: Upload,
+    file_format: Format,
+    plan: FilePlan,
+    manifest: Manifest,
+    *,
+    picked: Sequence[int],
 ) -> Result:
     tally, digest = Tally(), Digest()
     chunks = read_chunks(
@@ -94,7 +101,7 @@ def _upload_file(
         on_wait=partial(renew_if_due, ports, lease),
     )
     with closing(chunks):
-        batches = _watched(ports, lease, chunks)
+        batches = _watched(ports, lease, picked_from(chunks, picked))
         if manifest.source_task != manifest.task_id:  # put by other options: another task's
             batches = checked(batches, manifest, file_format, plan)
         written = file_format.write(prepared(batches, plan, tally), plan, tally)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from itertools import repeat
 from typing import NamedTuple, TypeVar
 
 from sluice.domain.attempts import PULL, PullProgress, has_attempts_left, is_leased
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import ManifestRef, TaskRef, chunk_key
+from sluice.domain.keys import TaskRef, chunk_key
 from sluice.domain.lifecycle import Transition
 from sluice.domain.manifest import Claim, Manifest
 from sluice.domain.pulled import Pulled, Readings, decode_cursor, encode_cursor
@@ -35,7 +34,7 @@ from sluice.tables.formats import FORMATS
 from sluice.tables.readers.batching import located
 from sluice.tables.values.masks import Mask, find_masks, masked
 from sluice.usecases.apply_transition import apply_transition
-from sluice.usecases.composing.compose_export import compose_export
+from sluice.usecases.calls_outside import called, repeated
 from sluice.usecases.lease import (
     Fenced,
     Lease,
@@ -102,15 +101,6 @@ def read_source(ports: Ports, ref: TaskRef, *, owner: str = "") -> Outcome:
     return Outcome.HANDED_OVER if outcome is Outcome.COMPLETED and done is None else outcome
 
 
-def read_and_compose(ports: Ports, ref: TaskRef, *, owner: str = "") -> Outcome:
-    """As ``read_source``, and then as ``compose_export``: who has read the rows need not wait for another to begin."""
-    outcome = read_source(ports, ref, owner=owner)
-    task = ports.tasks.read(ref)
-    if outcome not in {Outcome.COMPLETED, Outcome.DROPPED} or task is None or task.state is not State.SEALED:
-        return outcome
-    return compose_export(ports, ManifestRef(ref, task.man_sha), owner=owner)
-
-
 def _judge(ports: Ports, task: Task | None) -> Outcome | None:
     """Why the call needs no work; None when it does."""
     if task is None or task.state not in {PULL.waiting, PULL.running}:
@@ -151,7 +141,8 @@ def _read_all(ports: Ports, lease: PullLease) -> _Read:
         source = ports.open_source(pulled)
         masks = find_masks(pulled.masks, ports.find_key)
         if pulled.consistency == "split" and task.readings == Readings():
-            bounds = _called(ports, lease, source, partial(source.plan, pulled.splits, SPLIT_ROWS_MIN))
+            plan = partial(source.plan, pulled.splits, SPLIT_ROWS_MIN)
+            bounds = called(ports, plan, keep=partial(_keep, ports, lease), interrupt=source.interrupt)
             task = _between(ports, lease, partial(plan_readings, bounds=bounds), task)
         while True:
             reading = _Reading(ports, lease, source, task)
@@ -279,22 +270,8 @@ def _keep(ports: Ports, lease: PullLease) -> None:
 
 
 def _calls(ports: Ports, lease: PullLease, source: Source, call: Callable[[], Done]) -> Generator[Done]:
-    """Call again and again, in another thread, and keep the lease meanwhile. One that is lost interrupts the source."""
-
-    def keep() -> None:
-        try:
-            _keep(ports, lease)
-        except BaseException:
-            source.interrupt()
-            raise
-
-    return ports.source_pool.map(lambda _: call(), repeat(None), concurrency=1, on_wait=keep)
-
-
-def _called(ports: Ports, lease: PullLease, source: Source, call: Callable[[], Done]) -> Done:
-    """As ``_calls``, once."""
-    with closing(_calls(ports, lease, source, call)) as answers:
-        return next(answers)
+    """Call the source again and again, and keep the lease meanwhile. One that is lost interrupts the source."""
+    return repeated(ports, call, keep=partial(_keep, ports, lease), interrupt=source.interrupt)
 
 
 def _store(

@@ -168,5 +168,8 @@ def _new_params(ports: Ports, source: Task, request: RenderRequest) -> ExportPar
         options=request.options or old.options,
         source_task=old.source_task or source.task_id,
         source_created_at=old.source_created_at or source.created_at,
+        run=None,
+        output="",
+        target=None,
     )
     return check_params(params, ports.limits)

@@ -87,7 +87,8 @@ def is_named_by_others(ports: Ports, task: Task) -> bool:
 def _doomed(ports: Ports, task: Task, closed: list[str]) -> Iterator[str]:
     """The keys of what goes, also of files that cannot be opened; folders that cannot go to ``closed``."""
     is_kept = task.state is State.COMPLETED or is_needed(task, now=ports.clock.now())
-    named = result_key_of(task) if is_kept else ""
+    has_file = task.params is None or task.params.is_file
+    named = result_key_of(task) if is_kept and has_file else ""
     unreadable: list[str] = []
     for item in ports.objects.list(output_folder(task.ref), unreadable.append):
         if item.key != named:

@@ -1,0 +1,183 @@
+"""What a job says: which rows are read, what becomes of each, where they go, and when. One YAML file each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from sluice.domain.dataset import Count, Identifier, Name, TableSource
+from sluice.domain.options import ExportFormat, ExportOptions
+from sluice.domain.pulled import Consistency
+from sluice.domain.run import OutputName
+from sluice.domain.target import Mode, TableTarget
+
+ParameterName = Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
+Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,6}(s|m|h|d)$")]
+"""As 30s, 5m, 2h or 7d."""
+ParameterValue: TypeAlias = str | int | float | bool
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def seconds_of(duration: str) -> float:
+    """How long a duration is."""
+    return float(int(duration[:-1]) * _SECONDS[duration[-1]])
+
+
+class Parameter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A value that each run may be given; it is put where the job names it, as a value and never as text of it."""
+
+    type: Literal["string", "number", "boolean"] = "string"
+    default: ParameterValue | None = None
+    """None: each run has to be given one."""
+
+    def fits(self, value: ParameterValue) -> bool:
+        """Whether a value is of the type."""
+        match self.type:
+            case "string":
+                return isinstance(value, str)
+            case "boolean":
+                return isinstance(value, bool)
+            case "number":
+                return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When runs begin by themselves."""
+
+    cron: Annotated[str, Meta(min_length=1, max_length=100)]
+    timezone: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+:/-]{1,64}$")] = "UTC"
+    overlap: Literal["skip", "queue"] = "skip"
+    """What becomes of a run that is due while the one before goes on: it is left out, or begins behind it."""
+    catch_up: Literal["latest", "all", "none"] = "latest"
+    """Which of the runs are made that were due while no scheduler ran."""
+    after: tuple[Name, ...] = ()
+    """Jobs whose runs of the same day, in the time zone, have to have succeeded before."""
+
+
+class TableRows(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of a database; which kind of database, its connection says."""
+
+    connection: Name
+    table: Identifier
+    columns: Annotated[tuple[Identifier, ...], Meta(max_length=16_384)] = ()
+    """None stands for all that the table has when the run is planned."""
+    where: Annotated[str, Meta(max_length=10_000)] = ""
+    """A condition as the database's own SQL writes it; ``:name`` stands for a parameter."""
+    key: Annotated[tuple[Identifier, ...], Meta(min_length=1, max_length=16)]
+    splits: Annotated[int, Meta(ge=1, le=64)] = 1
+    consistency: Consistency = "snapshot"
+
+    def source(self) -> TableSource:
+        """The table and how it is read."""
+        splits = self.splits if self.consistency == "split" and self.splits > 1 else None
+        return TableSource(
+            connection=self.connection, table=self.table, key=self.key, consistency=self.consistency, splits=splits
+        )
+
+
+class PostgresqlRows(TableRows, frozen=True, kw_only=True, tag_field="type", tag="postgresql"):
+    """Of a PostgreSQL server."""
+
+
+class MysqlRows(TableRows, frozen=True, kw_only=True, tag_field="type", tag="mysql"):
+    """Of a MySQL or MariaDB server."""
+
+
+class SqliteRows(TableRows, frozen=True, kw_only=True, tag_field="type", tag="sqlite"):
+    """Of a file of SQLite."""
+
+
+JobSource: TypeAlias = PostgresqlRows | MysqlRows | SqliteRows
+
+
+class FileOutput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="file"):
+    """The rows as a file behind a link."""
+
+    name: OutputName
+    format: ExportFormat
+    filename: Annotated[str, Meta(max_length=255)] = ""
+    """``{run.date}`` and the like, and ``{name}`` of a parameter, stand for their values."""
+    expires: Duration | None = None
+    columns: tuple[Identifier, ...] = ()
+    """Which columns it has, in this order; none stands for all."""
+    drop: tuple[Identifier, ...] = ()
+    """Which it does not have."""
+    options: ExportOptions = ExportOptions()
+
+
+class TableOutput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The rows in a table of a database that a connection with ``writes: true`` reaches."""
+
+    name: OutputName
+    connection: Name
+    table: Identifier
+    mode: Mode = "append"
+    key: Annotated[tuple[Identifier, ...], Meta(max_length=16)] = ()
+    create: Literal["never", "if_missing"] = "never"
+    schema: Literal["freeze", "evolve"] = "freeze"
+    columns: tuple[Identifier, ...] = ()
+    drop: tuple[Identifier, ...] = ()
+
+    def target(self) -> TableTarget:
+        return TableTarget(
+            connection=self.connection,
+            table=self.table,
+            mode=self.mode,
+            key=self.key,
+            create=self.create,
+            schema=self.schema,
+        )
+
+
+class PostgresqlOutput(TableOutput, frozen=True, kw_only=True, tag_field="type", tag="postgresql"):
+    """Of a PostgreSQL server."""
+
+
+class MysqlOutput(TableOutput, frozen=True, kw_only=True, tag_field="type", tag="mysql"):
+    """Of a MySQL or MariaDB server."""
+
+
+JobOutput: TypeAlias = FileOutput | PostgresqlOutput | MysqlOutput
+
+
+class OnError(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What becomes of a row that a step cannot take, or that has a value which is none of its column's type."""
+
+    rows: Literal["fail", "divert"] = "fail"
+    """The run fails at the first; or such rows are a file of their own, with the reasons."""
+    max_rows: Annotated[int, Meta(ge=0)] | None = None
+    """More of them fail the run."""
+    max_share: Annotated[float, Meta(ge=0, le=1)] | None = None
+    """A larger share of the rows that were read fails the run, once all are read."""
+
+
+class JobLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a run takes at most; more fails it."""
+
+    rows: Count = 100_000_000
+
+
+class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A job, as its file says it."""
+
+    job: Name
+    version: Count = 1
+    description: Annotated[str, Meta(max_length=1_000)] = ""
+    enabled: bool = True
+    """Whether its schedule holds. It may be run by hand either way."""
+    parameters: Mapping[ParameterName, Parameter] = {}
+    schedule: Schedule | None = None
+    source: JobSource
+    steps: tuple[Mapping[str, object], ...] = ()
+    """Read where the columns are known."""
+    on_error: OnError = OnError()
+    outputs: Annotated[tuple[JobOutput, ...], Meta(min_length=1, max_length=16)]
+    limits: JobLimits = JobLimits()
+
+
+def decode_job(tree: object) -> Job:
+    """Read a job from the values of its file. Raises ``msgspec.ValidationError`` at the first mistake."""
+    return msgspec.convert(tree, Job)

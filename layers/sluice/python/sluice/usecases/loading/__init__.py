@@ -1,0 +1,1 @@
+"""Rows of sealed tasks into tables of other systems."""

@@ -1,0 +1,1 @@
+"""Jobs and their runs: plan, open, deliver, show, cancel."""

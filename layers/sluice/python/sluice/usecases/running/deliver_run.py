@@ -1,0 +1,92 @@
+"""Open the tasks that deliver a run, one for each of its outputs, once all of its rows are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
+from sluice.domain.keys import TaskRef
+from sluice.domain.lifecycle import open_sealed
+from sluice.domain.manifest import Manifest
+from sluice.domain.params import ExportParams
+from sluice.domain.run import Output, Run, delivery_ref
+from sluice.domain.task import Result, State, Task
+from sluice.ports.bundle import Ports
+from sluice.tables.formats import FORMATS
+from sluice.usecases.sending.close_export import put_manifest
+from sluice.usecases.sending.open_export import Opened, check_params, create_task
+
+
+def deliver_run(ports: Ports, task: Task, run: Run, manifest: Manifest, *, keep: Callable[[], object]) -> Result:
+    """Open a task for each output over the run's chunks, and trigger it.
+
+    Repeatable: an output has one task, however often this is done, and by
+    whom. All have the same rows: their manifests name the same chunks. ``keep``
+    is called before each, and may raise. Raises what an output's rows can be
+    refused for as a whole, such as TOO_MANY_ROWS; nothing is delivered then.
+    """
+    made = [(delivery_ref(task.ref, output.name), params_of(ports, task, output)) for output in run.outputs]
+    for _, params in made:
+        if params.is_file:
+            FORMATS[params.format].check_rows(params, (manifest.rows,), ports.limits)
+    for ref, params in made:
+        keep()
+        _open(ports, task, ref, params, manifest)
+    return Result("", 0, "", "", manifest.rows, {})
+
+
+def params_of(ports: Ports, task: Task, output: Output) -> ExportParams:
+    """What an output of a run is made as."""
+    params = task.live_params
+    columns = tuple(params.columns[index] for index in output.picked) if output.picked else params.columns
+    pulled = params.pulled and msgspec.structs.replace(params.pulled, kept_s=output.kept_s)
+    made = msgspec.structs.replace(
+        params,
+        format=output.format,
+        filename=output.filename or output.name,
+        columns=columns,
+        options=output.options,
+        source_task=task.task_id,
+        source_created_at=task.created_at,
+        pulled=pulled,
+        run=None,
+        output=output.name,
+        picked=output.picked,
+        target=output.target,
+    )
+    return check_params(made, ports.limits)
+
+
+def _open(ports: Ports, task: Task, ref: TaskRef, params: ExportParams, manifest: Manifest) -> None:
+    sealed = Manifest.seal(ref, manifest.chunks, source_task=task.task_id)
+    opened_by = {"request_id": task.client_request_id, "trace_parent": task.trace_parent}
+    made = open_sealed(ref, params, sealed, now=ports.clock.now(), timings=ports.timings, **opened_by)
+    read = {name: getattr(task, name) for name in ("read_from", "read_until", "read_at", "readings")}
+    made = msgspec.structs.replace(made, **read)
+    opened = _create(ports, made, params)
+    if opened is None:
+        return
+    if not opened.replayed:
+        ports.journal.record(
+            Event.TASK_CREATED,
+            task_id=ref.task_id,
+            tenant=ref.tenant,
+            format=params.format.value if params.is_file else None,
+            source_task=task.task_id,
+            output=params.output,
+        )
+    if opened.task.state is State.SEALED:
+        put_manifest(ports, ref, sealed)
+
+
+def _create(ports: Ports, made: Task, params: ExportParams) -> Opened | None:
+    """None: the output was deleted before this came to it again."""
+    try:
+        return create_task(ports, made, params)
+    except SluiceError as error:
+        if error.code is not ErrorCode.TASK_DELETED:
+            raise
+        return None
