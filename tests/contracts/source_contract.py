@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sluice.domain.pulled import Condition, Consistency, Cursor, Value
+from sluice.domain.schema import ColumnType
 from sluice.ports.source import ConditionError, Source, SourceError, SourceUnavailable
 from sluice.usecases.pulling.make_params import VALUES_MAX
 from tests.support.source_rows import EVIL_TEXTS, rows_of, slices_of
@@ -370,6 +371,22 @@ class SourceContract(ABC):
     def test_many_ids_are_found_by_the_key(self) -> None:
         self.made(*((number, None) for number in range(50)))
         assert len(self.fits(("id", "in", tuple(range(0, 2 * VALUES_MAX, 2))))) == 25
+
+    described: Sequence[tuple[str, str, ColumnType]]
+    """Of a column each: its type as it is made, as the source calls it, and what its values are."""
+
+    def test_columns_are_described_as_their_values_are_read(self) -> None:
+        made = ", ".join(f"c{at} {declared}" for at, (declared, _, _) in enumerate(self.described))
+        self.run(f"CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, n DECIMAL(9, 2) NOT NULL, {made});")
+        found = self.source(columns=()).describe()
+        assert [column.name for column in found[:2]] == ["id", "n"]
+        assert [(column.kind, column.is_nullable) for column in found[:2]] == [(ColumnType.NUMBER, False)] * 2
+        expected = [(f"c{at}", kind, called, True) for at, (_, called, kind) in enumerate(self.described)]
+        assert found[2:] == tuple(expected)
+        chosen = self.source(["c1", "id"]).describe()
+        assert chosen == (found[3], found[0])
+        with pytest.raises(SourceError, match="has no column c99"):
+            self.source(["c99"]).describe()
 
     def test_counting_goes_no_further_than_it_is_asked_to(self) -> None:
         self.made(*ROWS)

@@ -18,6 +18,7 @@ from sluice.adapters.sources.mysql_session import open_mysql
 from sluice.adapters.sources.server_source import where
 from sluice.domain.dataset import MysqlConnection, TableSource
 from sluice.domain.pulled import Condition, Consistency
+from sluice.domain.schema import ColumnType
 from sluice.domain.secret import NO_SECRET
 from sluice.ports.source import SourceError
 from tests.contracts.moment_contract import TWICE, MomentContract
@@ -101,6 +102,20 @@ class TestMysqlSource(MomentContract):
         shown = "state LIKE 'Waiting for table%lock'" if waiting else "info LIKE '%FROM%`t`%' AND id <> connection_id()"
         return int(self.run(f"SELECT count(*) FROM information_schema.processlist WHERE {shown}"))
 
+    described = (
+        ("BIGINT UNSIGNED", "bigint(20) unsigned", ColumnType.NUMBER),
+        ("VARCHAR(20)", "varchar(20)", ColumnType.STRING),
+        ("DECIMAL(10,2)", "decimal(10,2)", ColumnType.NUMBER),
+        ("DOUBLE", "double", ColumnType.NUMBER),
+        ("BOOLEAN", "tinyint(1)", ColumnType.NUMBER),
+        ("BIT(3)", "bit(3)", ColumnType.NUMBER),
+        ("DATE", "date", ColumnType.DATE),
+        ("TIMESTAMP NULL", "timestamp", ColumnType.DATETIME),
+        ("DATETIME(3)", "datetime(3)", ColumnType.DATETIME),
+        ("BLOB", "blob", ColumnType.STRING),
+        ("TIME", "time", ColumnType.STRING),
+        ("ENUM('a')", "enum('a')", ColumnType.STRING),
+    )
     large_text = "LONGTEXT"
 
     moment_type = "TIMESTAMP"

@@ -15,6 +15,7 @@ from sluice.adapters.sources import copy_text
 from sluice.adapters.sources.postgresql import PostgresqlSource
 from sluice.domain.dataset import PostgresqlConnection, TableSource
 from sluice.domain.pulled import Condition, Consistency
+from sluice.domain.schema import ColumnType
 from sluice.domain.secret import NO_SECRET
 from sluice.ports.source import Source
 from tests.contracts.moment_contract import MomentContract
@@ -74,6 +75,22 @@ class TestPostgresqlSource(MomentContract):
     def bytes(self, value: str) -> str:
         return f"'\\x{value.encode().hex()}'"
 
+    described = (
+        ("bigint", "bigint", ColumnType.NUMBER),
+        ("varchar(20)", "character varying(20)", ColumnType.STRING),
+        ("numeric(10,2)", "numeric(10,2)", ColumnType.NUMBER),
+        ("double precision", "double precision", ColumnType.NUMBER),
+        ("money", "money", ColumnType.NUMBER),
+        ("boolean", "boolean", ColumnType.BOOLEAN),
+        ("date", "date", ColumnType.DATE),
+        ("timestamptz", "timestamp with time zone", ColumnType.DATETIME),
+        ("timestamp(3)", "timestamp(3) without time zone", ColumnType.DATETIME),
+        ("bytea", "bytea", ColumnType.STRING),
+        ("int[]", "integer[]", ColumnType.STRING),
+        ("jsonb", "jsonb", ColumnType.STRING),
+        ("uuid", "uuid", ColumnType.STRING),
+        ("time", "time without time zone", ColumnType.STRING),
+    )
     infinities = ("'-infinity'", "'infinity'")
 
     moment_type = "timestamptz"

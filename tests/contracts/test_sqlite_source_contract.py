@@ -13,6 +13,7 @@ from sluice.adapters.sources import sqlite as source_module
 from sluice.adapters.sources.sqlite import SqliteSource
 from sluice.domain.dataset import TableSource
 from sluice.domain.pulled import Condition, Consistency
+from sluice.domain.schema import ColumnType
 from sluice.ports.source import Source
 from tests.contracts.date_contract import DateContract
 
@@ -47,6 +48,16 @@ class TestSqliteSource(DateContract):
     dated_types = ("DATE", "DATETIME", "TIMESTAMP", "TEXT", "VARCHAR(40)", "")
     day_types = ()
     dates_only = 6
+    described = (
+        ("INTEGER", "INTEGER", ColumnType.NUMBER),
+        ("VARCHAR(20)", "VARCHAR(20)", ColumnType.STRING),
+        ("DECIMAL(10,2)", "DECIMAL(10,2)", ColumnType.NUMBER),
+        ("DOUBLE", "DOUBLE", ColumnType.NUMBER),
+        ("DATE", "DATE", ColumnType.DATE),
+        ("DATETIME", "DATETIME", ColumnType.DATETIME),
+        ("BLOB", "BLOB", ColumnType.STRING),
+        ("", "", ColumnType.STRING),
+    )
     infinities = ("-9e999", "9e999")
 
     @contextmanager
@@ -61,3 +72,17 @@ class TestSqliteSource(DateContract):
 
     def quoted(self, name: str) -> str:
         return '"' + name.replace('"', '""') + '"'
+
+    @pytest.mark.parametrize(
+        ("values", "kind"),
+        [
+            ("2461373.5", ColumnType.NUMBER),
+            ("2461373, '2026-12-01'", ColumnType.STRING),
+            ("'2026-12-01', NULL", ColumnType.DATE),
+            ("X'00'", ColumnType.STRING),
+        ],
+    )
+    def test_a_column_whose_type_promises_nothing_is_what_its_rows_hold(self, values: str, kind: ColumnType) -> None:
+        rows = ", ".join(f"({at}, {value})" for at, value in enumerate(values.split(", ")))
+        self.run(f"CREATE TABLE t (id INTEGER PRIMARY KEY, d DATE); INSERT INTO t VALUES {rows};")
+        assert self.source(columns=()).describe()[1].kind is kind

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from sluice.domain.pulled import Cursor
+from sluice.domain.schema import ColumnType
 from sluice.ports.pool import nothing
-from sluice.ports.source import Slice, Slices
+from sluice.ports.source import Slice, Slices, SourceColumn
 
 Row = tuple[str | None, ...]
 
@@ -35,6 +36,11 @@ class ListedSource:
     def count(self, limit: int) -> int:
         self.counted.append(limit)
         return min(len(self.rows), limit)
+
+    def describe(self) -> tuple[SourceColumn, ...]:
+        """Its columns are texts without names."""
+        width = len(self.rows[0]) if self.rows else 0
+        return tuple(SourceColumn(str(at), ColumnType.STRING, "text", is_nullable=True) for at in range(width))
 
     def plan(self, splits: int, rows_min: int) -> tuple[Cursor, ...]:
         del rows_min  # the rows are few

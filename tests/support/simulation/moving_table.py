@@ -10,7 +10,7 @@ from math import inf
 from typing import TypeVar
 
 from sluice.domain.pulled import Cursor, Pulled
-from sluice.ports.source import Slice, Slices
+from sluice.ports.source import Slice, Slices, SourceColumn
 
 T = TypeVar("T")
 Gate = Callable[[str, Callable[[], T]], T]
@@ -68,6 +68,9 @@ class MovingSource:
 
     def count(self, limit: int) -> int:
         return min(limit, len(self._table.rows))
+
+    def describe(self) -> tuple[SourceColumn, ...]:
+        raise NotImplementedError
 
     def plan(self, splits: int, rows_min: int) -> tuple[Cursor, ...]:
         del rows_min  # the rows are few

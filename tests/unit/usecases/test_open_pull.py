@@ -19,7 +19,7 @@ from sluice.domain.schema import ColumnSpec
 from sluice.domain.task import State
 from sluice.domain.user import User
 from sluice.ports.bundle import Ports
-from sluice.ports.source import Slice, Slices, SourceError, SourceUnavailable
+from sluice.ports.source import Slice, Slices, SourceColumn, SourceError, SourceUnavailable
 from sluice.usecases.pulling.count_pulls import PreviewCounts
 from sluice.usecases.pulling.make_params import ChosenColumn, PullRequest
 from sluice.usecases.pulling.open_pull import Asked, Caller, facts_of, open_pull, preview_pull
@@ -48,6 +48,9 @@ class CountedTable:
         if isinstance(self.rows, Exception):
             raise self.rows
         return min(self.rows, limit)
+
+    def describe(self) -> tuple[SourceColumn, ...]:
+        raise NotImplementedError
 
     def plan(self, splits: int, rows_min: int) -> tuple[Cursor, ...]:
         raise NotImplementedError

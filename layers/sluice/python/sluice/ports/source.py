@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from sluice.domain.pulled import Cursor
+from sluice.domain.schema import ColumnType
 
 COUNT_S = 10
 """How long rows are counted: a caller waits, and a thread with it."""
@@ -34,6 +35,18 @@ class ConditionError(SourceError):
         self.expected = expected
         self.field = field
         self.index = index
+
+
+class SourceColumn(NamedTuple):
+    """A column as the source describes it."""
+
+    name: str
+    kind: ColumnType
+    """What its values are, as they are read: ``Slice`` says how they are written."""
+    type: str
+    """As the source itself calls it; empty where it has no word for it."""
+    is_nullable: bool
+    """Whether a row may have no value in it."""
 
 
 class Slice(NamedTuple):
@@ -70,6 +83,12 @@ class Source(Protocol):
         """How many rows there are, at most ``limit``; no more are looked at.
 
         Raises ``SourceError``; ``SourceUnavailable`` also where it takes longer than ``COUNT_S``.
+        """
+
+    def describe(self) -> tuple[SourceColumn, ...]:
+        """The columns that are read, in their order; all columns, in that of the table, where none is named.
+
+        Raises ``SourceError``, also for a table that is not as it is defined.
         """
 
     def plan(self, splits: int, rows_min: int) -> tuple[Cursor, ...]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sluice.adapters.sources.mysql_literals import (
     BINARIES,
+    INTEGERS,
     NO_ORDER,
     quoted_identifier,
     text_bytes,
@@ -16,12 +17,22 @@ from sluice.adapters.sources.mysql_session import MysqlSession
 from sluice.adapters.sources.typed_values import NotOfItsType, text_for
 from sluice.domain.dataset import TableSource
 from sluice.domain.pulled import Value
-from sluice.ports.source import SourceError
+from sluice.domain.schema import ColumnType
+from sluice.ports.source import SourceColumn, SourceError
 
 _PLAIN_BYTES = 80
 """No number or time is a longer text."""
 _CHAR_BYTES = 3
 """A byte of a column's own characters is at most so many of UTF-8."""
+
+
+_KINDS_OF_VALUES = {
+    "date": ColumnType.DATE,
+    "datetime": ColumnType.DATETIME,
+    "timestamp": ColumnType.DATETIME,
+    **dict.fromkeys((*INTEGERS, "decimal", "float", "double"), ColumnType.NUMBER),
+}
+"""By types, of which BOOLEAN is a number; the values of any other are texts."""
 
 
 class MysqlColumn(NamedTuple):
@@ -86,6 +97,12 @@ class MysqlColumn(NamedTuple):
     def is_exact(self) -> bool:
         """Whether its text is all of its value: of a FLOAT, and of a DOUBLE with so many digits, it is rounded."""
         return self.kind not in NO_ORDER and self.kind != "float" and not self.type.startswith("double(")
+
+    @property
+    def described(self) -> SourceColumn:
+        """As the port says."""
+        kind = _KINDS_OF_VALUES.get(self.kind, ColumnType.STRING)
+        return SourceColumn(self.name, kind, self.type, not self.has_value)
 
 
 class MysqlTable(NamedTuple):

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from sluice.adapters.sources.postgresql_literals import quoted_name
 from sluice.adapters.sources.postgresql_session import PostgresqlSession
 from sluice.domain.dataset import TableSource
-from sluice.ports.source import SourceError
+from sluice.domain.schema import ColumnType
+from sluice.ports.source import SourceColumn, SourceError
 
 _TABLES = """
 SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relkind::text AS kind,
@@ -20,15 +21,16 @@ WHERE c.relname::text = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 # A domain is read as the type that it is made of.
 _COLUMNS = """
 WITH RECURSIVE made_of AS (
-    SELECT attnum, attname, attnotnull, attcollation, atttypid AS type
+    SELECT attnum, attname, attnotnull, attcollation, atttypid AS type, atttypmod AS length
     FROM pg_catalog.pg_attribute WHERE attrelid = $1::int8::oid AND attnum > 0 AND NOT attisdropped
   UNION ALL
-    SELECT attnum, attname, attnotnull, attcollation, typbasetype
+    SELECT attnum, attname, attnotnull, attcollation, typbasetype, typtypmod
     FROM made_of JOIN pg_catalog.pg_type ON pg_type.oid = made_of.type WHERE typtype = 'd'
 )
 SELECT attnum::int4 AS number, attname::text AS name, attnotnull AS has_value,
        pg_catalog.format_type(t.oid, -1) AS type, t.typcategory::text AS category, attcollation <> 0 AS is_text,
-       EXISTS (SELECT FROM pg_catalog.pg_collation l WHERE l.oid = attcollation AND NOT collisdeterministic) AS is_lax
+       EXISTS (SELECT FROM pg_catalog.pg_collation l WHERE l.oid = attcollation AND NOT collisdeterministic) AS is_lax,
+       pg_catalog.format_type(t.oid, length) AS declared
 FROM made_of JOIN pg_catalog.pg_type t ON t.oid = made_of.type WHERE t.typtype <> 'd' ORDER BY attnum
 """
 # Operator classes beside the default ones may take for equal what the column's order does not.
@@ -40,6 +42,17 @@ WHERE indrelid = $1::int8::oid AND indisunique AND indisvalid AND indpred IS NUL
                   WHERE NOT opcdefault AND opcname::text NOT LIKE '%pattern\\_ops')
 """
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
+
+
+_KINDS_OF_VALUES = {
+    "boolean": ColumnType.BOOLEAN,
+    "date": ColumnType.DATE,
+    "timestamp without time zone": ColumnType.DATETIME,
+    "timestamp with time zone": ColumnType.DATETIME,
+    **dict.fromkeys(("smallint", "integer", "bigint", "oid", "numeric", "money"), ColumnType.NUMBER),
+    **dict.fromkeys(("real", "double precision"), ColumnType.NUMBER),
+}
+"""By types; the values of any other are texts."""
 
 
 class PostgresqlColumn(NamedTuple):
@@ -55,6 +68,8 @@ class PostgresqlColumn(NamedTuple):
     """Whether a collation says how it is compared."""
     is_lax: bool
     """Whether that collation takes different texts for equal."""
+    declared: str
+    """The type with its length."""
 
     @property
     def raw(self) -> str:
@@ -81,6 +96,12 @@ class PostgresqlColumn(NamedTuple):
         if self.type == "boolean":
             return f"{self.raw}::text"
         return f"to_json({self.raw})" if self.category == "A" else self.raw
+
+    @property
+    def described(self) -> SourceColumn:
+        """As the port says."""
+        kind = _KINDS_OF_VALUES.get(self.type, ColumnType.STRING)
+        return SourceColumn(self.name, kind, self.declared, not self.has_value)
 
 
 class PostgresqlTable(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -13,13 +13,23 @@ from sluice.adapters.sources.interruption import Interruption
 from sluice.domain.dataset import ServerConnection, TableSource
 from sluice.domain.pulled import Condition, Cursor
 from sluice.domain.secret import Secret
-from sluice.ports.source import COUNT_S, Slice, Slices, SourceError
+from sluice.ports.source import COUNT_S, Slice, Slices, SourceColumn, SourceError
+
+
+class _Column(Protocol):
+    @property
+    def described(self) -> SourceColumn:
+        """As the port says."""
 
 
 class _Table(Protocol):
     @property
     def name(self) -> str:
         """In quotes."""
+
+    @property
+    def columns(self) -> Mapping[str, _Column]:
+        """By name, in the order of the table."""
 
 
 Where = TypeVar("Where", bound=ServerConnection)
@@ -66,6 +76,13 @@ class ServerSource(ABC, Generic[Where, Session, Table]):
         brief: Where = self._connection.within(COUNT_S)
         with self._session(brief, is_snapshot=False) as session:
             return self._count(session, self._describe(session), f" LIMIT {int(limit)}")
+
+    def describe(self) -> tuple[SourceColumn, ...]:
+        """As the port says."""
+        brief: Where = self._connection.within(COUNT_S)
+        with self._session(brief, is_snapshot=False) as session:
+            columns = self._describe(session).columns
+        return tuple(columns[name].described for name in self._columns or columns)
 
     def plan(self, splits: int, rows_min: int) -> tuple[Cursor, ...]:
         """As the port says; of one moment."""

@@ -11,7 +11,7 @@ from threading import Event
 
 from sluice.adapters.sources.interruption import Interruption
 from sluice.domain.pulled import Cursor
-from sluice.ports.source import COUNT_S, Slices, Source, SourceUnavailable
+from sluice.ports.source import COUNT_S, Slices, Source, SourceColumn, SourceUnavailable
 
 _OWNERS_FOLDER, _OWNERS_FILE = 0o700, 0o600
 POLL_S = 0.1
@@ -76,6 +76,10 @@ class SlottedSource:
     def count(self, limit: int) -> int:
         with self._slot():
             return self._source.count(limit)
+
+    def describe(self) -> tuple[SourceColumn, ...]:
+        with self._slot():
+            return self._source.describe()
 
     def plan(self, splits: int, rows_min: int) -> tuple[Cursor, ...]:
         with self._slot():

@@ -15,13 +15,22 @@ from typing import Any
 
 from sluice.adapters.sources.bounds import find_bounds
 from sluice.adapters.sources.interruption import Interruption
+from sluice.adapters.sources.sqlite_catalog import collates_texts, described_column, is_unique, quoted
 from sluice.adapters.sources.sqlite_values import SqliteColumn, Stored, meant_by
 from sluice.adapters.sources.sqlite_waiting import BUSY_STEP_S, PatientConnection
 from sluice.adapters.sources.typed_values import bound_of, check_bound, no_dates, texts_within, typed
 from sluice.domain.dataset import TableSource
 from sluice.domain.limits import DAY_S, MIB
 from sluice.domain.pulled import Condition, Cursor, Value
-from sluice.ports.source import COUNT_S, ConditionError, Slice, Slices, SourceError, SourceUnavailable
+from sluice.ports.source import (
+    COUNT_S,
+    ConditionError,
+    Slice,
+    Slices,
+    SourceColumn,
+    SourceError,
+    SourceUnavailable,
+)
 
 PAGE_ROWS = 8_000
 SLICE_BYTES = 2 * MIB
@@ -117,7 +126,7 @@ class SqliteSource:
         """What rows must be like, as SQL, and the values of its marks; those of ``in`` are in tables of ``_give``."""
         clauses, values = [], list[Value]()
         for number, condition in enumerate(self._conditions):
-            column = f"t.{_quoted(condition.column)}"
+            column = f"t.{quoted(condition.column)}"
             if (bound := bound_of(condition)) is not None:
                 said: list[Value] = []
                 within = texts_within(column, f"replace({column}, 'T', ' ')", condition, bound, partial(_marked, said))
@@ -136,13 +145,19 @@ class SqliteSource:
             )
         return clauses, values
 
+    def describe(self) -> tuple[SourceColumn, ...]:
+        """As the port says. Where a type promises nothing, as DATE, it is what the first rows hold."""
+        with self._named(), self._open() as db:
+            found = self._check(db)
+            return tuple(described_column(db, self._source.table, found[name]) for name in self._columns or found)
+
     def plan(self, splits: int, rows_min: int) -> tuple[Cursor, ...]:
         """As the port says; of one moment."""
         fits, values = self._fits()
         with self._named(), self._open() as db:
             db.execute("BEGIN")
             self._check(db)
-            collates = _collates(db, self._source.table)
+            collates = collates_texts(db, self._source.table)
 
             def key_behind(after: Cursor | None, rows: int) -> Cursor:
                 query = self._query((), is_first=after is None, is_last=True, collates=collates)
@@ -176,7 +191,7 @@ class SqliteSource:
         """
         if column.own and column.own != {"text"}:
             raise no_dates(self._place, column.name, column.type)
-        name = f"t.{_quoted(column.name)} COLLATE BINARY"
+        name = f"t.{quoted(column.name)} COLLATE BINARY"
         edges = f"SELECT min({name}) FROM {self._table} AS t WHERE {name} <> '' UNION ALL SELECT max({name}) FROM {self._table} AS t"  # noqa: S608, E501  # names in quotes
         for (value,) in db.execute(edges):
             if value not in {None, ""} and not _DATED.match(str(value)):
@@ -185,7 +200,7 @@ class SqliteSource:
 
     def _has_others(self, db: sqlite3.Connection, column: SqliteColumn) -> bool:
         """Whether some row has a value that is not of the column's type."""
-        kind = f"typeof(t.{_quoted(column.name)})"
+        kind = f"typeof(t.{quoted(column.name)})"
         own = ", ".join(f"'{name}'" for name in sorted({*column.own, "null"}))
         query = f"SELECT 1 FROM {self._table} AS t WHERE {kind} NOT IN ({own}) LIMIT 1"  # noqa: S608  # names in quotes
         return db.execute(query).fetchone() is not None
@@ -221,7 +236,7 @@ class SqliteSource:
     @property
     def _table(self) -> str:
         """In quotes; of the file, and no table of ours beside it."""
-        return f"main.{_quoted(self._source.table)}"
+        return f"main.{quoted(self._source.table)}"
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -244,8 +259,11 @@ class SqliteSource:
             db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
             yield db
 
-    def _check(self, db: sqlite3.Connection) -> None:
-        """Raise ``SourceError`` for a table that cannot be read whole and each row once, as it is defined."""
+    def _check(self, db: sqlite3.Connection) -> dict[str, SqliteColumn]:
+        """Give its columns by name.
+
+        Raise ``SourceError`` for a table that cannot be read whole and each row once, as it is defined.
+        """
         table, key = self._source.table, self._source.key
         if self._source.is_snapshot and _one(db, "PRAGMA journal_mode") != "wal":
             raise SourceError(
@@ -260,21 +278,23 @@ class SqliteSource:
         compared = [condition.column for condition in self._conditions]
         if missing := [name for name in (*self._columns, *key, *compared) if name not in names]:
             raise SourceError(f"{self._place} has no column {', '.join(missing)}; it has {', '.join(sorted(names))}")
-        if not _is_unique(db, table, set(key), found):
+        if not is_unique(db, table, set(key), found):
             raise SourceError(
                 f"no unique index of {self._place} is made of columns of the key {', '.join(key)}: rows that it does "
                 "not tell apart would be left out"
             )
-        unknown = " OR ".join(f"t.{_quoted(name)} IS NULL" for name in key)
+        unknown = " OR ".join(f"t.{quoted(name)} IS NULL" for name in key)
         if db.execute(f"SELECT 1 FROM {self._table} AS t WHERE {unknown} LIMIT 1").fetchone():  # noqa: S608  # names in quotes
             raise SourceError(f"{self._place} has a row without a value in its key {', '.join(key)}")
-        self._give(db, {column.name: column for column in found})
+        columns = {column.name: column for column in found}
+        self._give(db, columns)
+        return columns
 
     def _slices(self, db: sqlite3.Connection, after: Cursor | None, until: Cursor | None) -> Iterator[Slice]:
         is_last = False
         while not is_last:
             with self._named():
-                collates = _collates(db, self._source.table)
+                collates = collates_texts(db, self._source.table)
                 query = self.page_query(is_first=after is None, is_last=until is None, collates=collates)
                 page = db.execute(query, (*self._fits()[1], *(after or ()), *(until or ()), PAGE_ROWS))
             count, size = 0, 0
@@ -315,33 +335,14 @@ class SqliteSource:
         return self._query(self._columns, is_first=is_first, is_last=is_last, collates=collates)
 
     def _query(self, columns: Sequence[str], *, is_first: bool, is_last: bool, collates: bool) -> str:
-        key = [f"t.{_quoted(name)}{' COLLATE BINARY' if collates else ''}" for name in self._source.key]
+        key = [f"t.{quoted(name)}{' COLLATE BINARY' if collates else ''}" for name in self._source.key]
         fits = self._fits()[0]
         if not is_first:
             fits.append(f"({', '.join(key)}) > ({', '.join('?' * len(key))})")
         if not is_last:
             fits.append(f"({', '.join(key)}) <= ({', '.join('?' * len(key))})")
-        chosen = ", ".join(f"t.{_quoted(name)}" for name in (*columns, *self._source.key))
+        chosen = ", ".join(f"t.{quoted(name)}" for name in (*columns, *self._source.key))
         return f"SELECT {chosen} FROM {self._table} AS t {_where(fits)} ORDER BY {', '.join(key)} LIMIT ?"  # noqa: S608  # names in quotes
-
-
-def _is_unique(db: sqlite3.Connection, table: str, key: set[str], columns: Sequence[SqliteColumn]) -> bool:
-    """Whether some unique index, or the primary key, is made of columns of ``key`` alone."""
-    primary = {column.name for column in columns if column.place_in_primary_key}
-    if primary and primary <= key:
-        return True
-    indexes = db.execute('SELECT name FROM pragma_index_list(?) WHERE "unique" AND NOT partial', (table,)).fetchall()
-    for (index,) in indexes:
-        parts = {name for (name,) in db.execute("SELECT name FROM pragma_index_info(?)", (index,))}
-        if None not in parts and parts <= key:
-            return True
-    return False
-
-
-def _collates(db: sqlite3.Connection, table: str) -> bool:
-    """Whether some column may compare texts otherwise than by their bytes."""
-    made = db.execute("SELECT sql FROM sqlite_schema WHERE type = 'table' AND lower(name) = lower(?)", (table,))
-    return "collate" in str(made.fetchone()).lower()
 
 
 def _texts(values: Sequence[Any]) -> Sequence[str | None]:
@@ -381,10 +382,6 @@ def _marked(values: list[Value], text: str) -> str:
     """A mark for one more of the values."""
     values.append(text)
     return "?"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _one(db: sqlite3.Connection, query: str, values: Sequence[Value] = ()) -> Any:

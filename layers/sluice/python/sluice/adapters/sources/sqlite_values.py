@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from sluice.adapters.sources.typed_values import number_of, text_for
 from sluice.domain.pulled import Value
+from sluice.domain.schema import ColumnType
 
 Stored: TypeAlias = int | float | str | bytes
 _INTEGERS = range(-(2**63), 2**63)
@@ -42,6 +43,20 @@ class SqliteColumn(NamedTuple):
         if "BLOB" in declared:
             return frozenset({"blob"})
         return _NUMBERS if self.is_real or declared.startswith(("NUM", "DEC", "BOOL")) else _NO_KINDS
+
+    def kind_of(self, seen: frozenset[str]) -> ColumnType:
+        """What its values are as texts, of which kinds SQLite says that they are of."""
+        if seen and seen <= _NUMBERS:
+            return ColumnType.NUMBER
+        declared = self.type.upper()
+        if not self.own and seen <= {"text"} and declared.startswith(("DATE", "TIMESTAMP")):
+            return ColumnType.DATE if declared == "DATE" else ColumnType.DATETIME
+        return ColumnType.STRING
+
+    @property
+    def is_nullable(self) -> bool:
+        """A primary key may have none, for reasons of its history, where it is not the number of the row."""
+        return not self.is_never_null and not (self.place_in_primary_key and self.type.upper() == "INTEGER")
 
     @property
     def is_real(self) -> bool:
