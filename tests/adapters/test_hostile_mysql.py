@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sluice.adapters.sources import mysql_session
+from sluice.adapters.databases import mysql_session
 from sluice.adapters.sources.mysql import MysqlSource
 from sluice.domain.dataset import MysqlConnection, TableSource
 from sluice.domain.secret import Secret

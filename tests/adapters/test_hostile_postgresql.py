@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sluice.adapters.sources import postgresql_session
+from sluice.adapters.databases import postgresql_session
 from sluice.adapters.sources.postgresql import PostgresqlSource
 from sluice.domain.dataset import PostgresqlConnection, TableSource
 from sluice.domain.secret import Secret

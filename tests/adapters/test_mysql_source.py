@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.adapters.sources.interruption import Interruption
+from sluice.adapters.databases.interruption import Interruption
+from sluice.adapters.databases.mysql_literals import quoted_identifier, typed_literal
+from sluice.adapters.databases.mysql_session import open_mysql
+from sluice.adapters.databases.typed_values import NotOfItsType
 from sluice.adapters.sources.mysql import MysqlSource
-from sluice.adapters.sources.mysql_literals import quoted_identifier, typed_literal
-from sluice.adapters.sources.mysql_session import open_mysql
-from sluice.adapters.sources.typed_values import NotOfItsType
 from sluice.domain.dataset import MysqlConnection, TableSource
 from sluice.domain.pulled import Condition, Cursor
 from sluice.domain.secret import NO_SECRET, Secret

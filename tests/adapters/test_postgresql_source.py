@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sluice.adapters.databases.interruption import Interruption
+from sluice.adapters.databases.postgresql_literals import literal
+from sluice.adapters.databases.postgresql_session import open_session
 from sluice.adapters.sources.copy_text import cells_of
-from sluice.adapters.sources.interruption import Interruption
 from sluice.adapters.sources.postgresql import PostgresqlSource
-from sluice.adapters.sources.postgresql_literals import literal
-from sluice.adapters.sources.postgresql_session import open_session
 from sluice.domain.dataset import PostgresqlConnection, TableSource
 from sluice.domain.pulled import Condition, Cursor
 from sluice.domain.secret import NO_SECRET, Secret

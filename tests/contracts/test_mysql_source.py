@@ -11,10 +11,10 @@ from typing import ClassVar
 import pymysql
 import pytest
 
+from sluice.adapters.databases.interruption import Interruption
+from sluice.adapters.databases.mysql_session import open_mysql
 from sluice.adapters.sources import mysql
-from sluice.adapters.sources.interruption import Interruption
 from sluice.adapters.sources.mysql import MysqlSource
-from sluice.adapters.sources.mysql_session import open_mysql
 from sluice.adapters.sources.server_source import where
 from sluice.domain.dataset import MysqlConnection, TableSource
 from sluice.domain.pulled import Condition, Consistency

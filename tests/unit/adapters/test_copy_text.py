@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluice.adapters.databases.postgresql_literals import NoLiteral, literal, quoted_name
 from sluice.adapters.sources import copy_text
 from sluice.adapters.sources.copy_text import RowCutter, cells_of, column_of
-from sluice.adapters.sources.postgresql_literals import NoLiteral, literal, quoted_name
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6)
 CELLS = st.one_of(st.none(), TEXTS, st.sampled_from(["\\N", "\\", "\\\\N", "\t", "\n", "\\t", "N", ""]))

@@ -6,8 +6,8 @@ import ssl
 
 import pytest
 
-from sluice.adapters.sources.mysql_errors import worded_mysql
-from sluice.adapters.sources.postgresql_errors import worded
+from sluice.adapters.databases.mysql_errors import worded_mysql
+from sluice.adapters.databases.postgresql_errors import worded
 from sluice.ports.source import SourceError, SourceUnavailable
 
 QUOTED = 'invalid input syntax for type integer: "of a row", password=s3cret'

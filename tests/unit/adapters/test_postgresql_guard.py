@@ -8,7 +8,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.adapters.sources.postgresql_guard import MESSAGE_BYTES_MAX, MessageGuard
+from sluice.adapters.databases.postgresql_guard import MESSAGE_BYTES_MAX, MessageGuard
 
 
 class Seen(asyncio.Transport):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from sluice.adapters.databases.interruption import Interruption
 from sluice.adapters.sources import slots as slots_module
-from sluice.adapters.sources.interruption import Interruption
 from sluice.adapters.sources.slots import Slots, SlottedSource
 from sluice.domain.pulled import Cursor
 from sluice.ports.source import Slices, SourceUnavailable
@@ -24,7 +24,7 @@ WAIT_S = 60
 HOLDER = """
 import sys
 from pathlib import Path
-from sluice.adapters.sources.interruption import Interruption
+from sluice.adapters.databases.interruption import Interruption
 from sluice.adapters.sources.slots import Slots
 with Slots(Path(sys.argv[1]), "crm", 2).taken(Interruption(), wait_s=1):
     print("taken", flush=True)

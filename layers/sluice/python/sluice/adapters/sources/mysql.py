@@ -9,12 +9,12 @@ from datetime import datetime
 from itertools import chain
 from typing import Literal
 
+from sluice.adapters.databases.mysql_literals import typed_literal
+from sluice.adapters.databases.mysql_session import MysqlSession, Row, open_mysql
+from sluice.adapters.databases.typed_values import bound_of, check_bound, no_dates, typed
 from sluice.adapters.sources.mysql_catalog import MysqlColumn, MysqlTable, describe_mysql_table
-from sluice.adapters.sources.mysql_literals import typed_literal
 from sluice.adapters.sources.mysql_places import DATES, place_of, range_of
-from sluice.adapters.sources.mysql_session import MysqlSession, Row, open_mysql
 from sluice.adapters.sources.server_source import Query, ServerSource, where
-from sluice.adapters.sources.typed_values import bound_of, check_bound, no_dates, typed
 from sluice.domain.dataset import MysqlConnection
 from sluice.domain.limits import MIB
 from sluice.domain.pulled import Condition, Cursor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sluice.adapters.sources.mysql_literals import (
+from sluice.adapters.databases.mysql_literals import (
     BINARIES,
     INTEGERS,
     NO_ORDER,
@@ -13,8 +13,8 @@ from sluice.adapters.sources.mysql_literals import (
     text_bytes,
     typed_literal,
 )
-from sluice.adapters.sources.mysql_session import MysqlSession
-from sluice.adapters.sources.typed_values import NotOfItsType, text_for
+from sluice.adapters.databases.mysql_session import MysqlSession
+from sluice.adapters.databases.typed_values import NotOfItsType, text_for
 from sluice.domain.dataset import TableSource
 from sluice.domain.pulled import Value
 from sluice.domain.schema import ColumnType

@@ -6,10 +6,10 @@ import re
 from decimal import Decimal
 from typing import NamedTuple
 
+from sluice.adapters.databases.mysql_literals import text_bytes
+from sluice.adapters.databases.mysql_session import MysqlSession
+from sluice.adapters.databases.typed_values import Bound, texts_within
 from sluice.adapters.sources.mysql_catalog import MysqlColumn
-from sluice.adapters.sources.mysql_literals import text_bytes
-from sluice.adapters.sources.mysql_session import MysqlSession
-from sluice.adapters.sources.typed_values import Bound, texts_within
 from sluice.domain.limits import DAY_S
 from sluice.domain.pulled import Condition
 from sluice.ports.source import SourceError

@@ -6,13 +6,13 @@ from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, closing
 from functools import partial
 
+from sluice.adapters.databases.postgresql_literals import literal, typed_literal
+from sluice.adapters.databases.postgresql_session import Isolation, PostgresqlSession, open_session
+from sluice.adapters.databases.typed_values import bound_of, check_bound, no_dates, typed
 from sluice.adapters.sources.copy_text import RowCutter, column_of
 from sluice.adapters.sources.postgresql_catalog import PostgresqlColumn, PostgresqlTable, describe_table
-from sluice.adapters.sources.postgresql_literals import literal, typed_literal
 from sluice.adapters.sources.postgresql_ranges import MOMENTS, POINTS, range_of
-from sluice.adapters.sources.postgresql_session import Isolation, PostgresqlSession, open_session
 from sluice.adapters.sources.server_source import Query, ServerSource, where
-from sluice.adapters.sources.typed_values import bound_of, check_bound, no_dates, typed
 from sluice.domain.dataset import PostgresqlConnection
 from sluice.domain.pulled import Condition, Cursor
 from sluice.ports.source import ConditionError, Slice

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sluice.adapters.sources.postgresql_literals import quoted_name
-from sluice.adapters.sources.postgresql_session import PostgresqlSession
+from sluice.adapters.databases.postgresql_literals import quoted_name
+from sluice.adapters.databases.postgresql_session import PostgresqlSession
 from sluice.domain.dataset import TableSource
 from sluice.domain.schema import ColumnType
 from sluice.ports.source import SourceColumn, SourceError

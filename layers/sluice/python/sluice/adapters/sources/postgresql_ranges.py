@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from sluice.adapters.databases.postgresql_literals import literal
+from sluice.adapters.databases.typed_values import Bound, texts_within
 from sluice.adapters.sources.postgresql_catalog import PostgresqlColumn
-from sluice.adapters.sources.postgresql_literals import literal
-from sluice.adapters.sources.typed_values import Bound, texts_within
 from sluice.domain.pulled import Condition
 
 POINTS = "timestamp with time zone"

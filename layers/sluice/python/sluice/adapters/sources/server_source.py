@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from sluice.adapters.databases.interruption import Interruption
 from sluice.adapters.sources.bounds import find_bounds
-from sluice.adapters.sources.interruption import Interruption
 from sluice.domain.dataset import ServerConnection, TableSource
 from sluice.domain.pulled import Condition, Cursor
 from sluice.domain.secret import Secret

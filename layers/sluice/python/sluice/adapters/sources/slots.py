@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
-from sluice.adapters.sources.interruption import Interruption
+from sluice.adapters.databases.interruption import Interruption
 from sluice.domain.pulled import Cursor
 from sluice.ports.source import COUNT_S, Slices, Source, SourceColumn, SourceUnavailable
 

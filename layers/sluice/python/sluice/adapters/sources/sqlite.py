@@ -13,12 +13,12 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
+from sluice.adapters.databases.interruption import Interruption
+from sluice.adapters.databases.typed_values import bound_of, check_bound, no_dates, texts_within, typed
 from sluice.adapters.sources.bounds import find_bounds
-from sluice.adapters.sources.interruption import Interruption
 from sluice.adapters.sources.sqlite_catalog import collates_texts, described_column, is_unique, quoted
 from sluice.adapters.sources.sqlite_values import SqliteColumn, Stored, meant_by
 from sluice.adapters.sources.sqlite_waiting import BUSY_STEP_S, PatientConnection
-from sluice.adapters.sources.typed_values import bound_of, check_bound, no_dates, texts_within, typed
 from sluice.domain.dataset import TableSource
 from sluice.domain.limits import DAY_S, MIB
 from sluice.domain.pulled import Condition, Cursor, Value

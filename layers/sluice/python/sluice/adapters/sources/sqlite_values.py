@@ -9,7 +9,7 @@ from decimal import Decimal
 from math import isinf
 from typing import NamedTuple, TypeAlias
 
-from sluice.adapters.sources.typed_values import number_of, text_for
+from sluice.adapters.databases.typed_values import number_of, text_for
 from sluice.domain.pulled import Value
 from sluice.domain.schema import ColumnType
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from traceback import clear_frames
 from typing import Any, NoReturn, TypeAlias
 
-from sluice.adapters.sources.interruption import CANCEL_S, Interruption
-from sluice.adapters.sources.mysql_errors import worded_mysql
-from sluice.adapters.sources.mysql_literals import text_bytes
+from sluice.adapters.databases.interruption import CANCEL_S, Interruption
+from sluice.adapters.databases.mysql_errors import worded_mysql
+from sluice.adapters.databases.mysql_literals import text_bytes
 from sluice.domain.dataset import MysqlConnection
 from sluice.domain.secret import Secret
 from sluice.ports.source import SourceError

@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from sluice.adapters.sources.interruption import CANCEL_S, Interruption
-from sluice.adapters.sources.postgresql_errors import worded
-from sluice.adapters.sources.postgresql_guard import MessageGuard
-from sluice.adapters.sources.postgresql_literals import literal
+from sluice.adapters.databases.interruption import CANCEL_S, Interruption
+from sluice.adapters.databases.postgresql_errors import worded
+from sluice.adapters.databases.postgresql_literals import literal
+from sluice.adapters.databases.postgresql_loop import OwnLoop, quiet_loop
 from sluice.domain.dataset import PostgresqlConnection
 from sluice.domain.secret import Secret
-from sluice.ports.source import SourceError, SourceUnavailable
+from sluice.ports.source import SourceError
 
 CONNECT_TIMEOUT_S = 15.0
-CLOSING_STEPS = 5
-"""So many turns of a loop close every connection in it; two are needed for one with TLS."""
 ANSWER_SLACK_S = 15.0
 """So much longer than ``statement_timeout`` a silent server is waited for: then it, or the network, is gone."""
 _SETTINGS = (
@@ -41,7 +39,7 @@ T = TypeVar("T")
 class PostgresqlSession:
     """A transaction that only reads. What a step waits for is bounded; its errors are those of the port."""
 
-    def __init__(self, loop: _OwnLoop, connection: Any, place: str, wait_s: float) -> None:
+    def __init__(self, loop: OwnLoop, connection: Any, place: str, wait_s: float) -> None:
         self._loop = loop
         self._connection = connection
         self._place = place
@@ -95,7 +93,7 @@ class PostgresqlSession:
 
     def _step(self, call: Callable[[], Awaitable[T]]) -> T:
         """Let the loop run until this is there."""
-        with _named(self._place):
+        with named_errors(self._place):
             return self._loop.wait(call, self._wait_s)
 
     def give_up(self) -> None:
@@ -120,97 +118,61 @@ def open_session(
     interruption: Interruption,
 ) -> Iterator[PostgresqlSession]:
     """Connect, and begin a transaction. Raises ``SourceError``; at the end the connection is cut off."""
-    place = f"connection {where.name}"
-    secret = password()
-    wait_s = where.statement_timeout_s + ANSWER_SLACK_S
-    with _quiet_loop() as loop, interruption.ended_by(partial(loop.call_soon_threadsafe, loop.break_off)):
-        with _named(place):
-            connection = loop.wait(partial(_connect, where, folder, secret, isolation), CONNECT_TIMEOUT_S)
-        session = PostgresqlSession(loop, connection, place, wait_s)
+    begin = beginning(where, f"ISOLATION LEVEL {isolation.replace('_', ' ').upper()} READ ONLY")
+    with connected(where, folder, password, interruption, begin) as (loop, connection):
+        session = PostgresqlSession(loop, connection, f"connection {where.name}", answer_wait_s(where))
         try:
             yield session
         finally:
             if interruption.is_over:
                 session.give_up()
-            connection.terminate()  # at once, also in the midst of a COPY, whose rest would else have to be read
 
 
-class _OwnLoop(asyncio.SelectorEventLoop):
-    """A loop that knows the connections made in it, of which the driver forgets some that fail, and guards them."""
+def answer_wait_s(where: PostgresqlConnection) -> float:
+    """How long an answer of the server is waited for."""
+    return where.statement_timeout_s + ANSWER_SLACK_S
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.opened: list[Any] = []
-        self.guards: list[MessageGuard] = []
-        self._waiting: asyncio.Task[Any] | None = None
 
-    def wait(self, call: Callable[[], Awaitable[T]], seconds: float) -> T:
-        """Run until this is there, or ``break_off`` is called: then ``SourceUnavailable``."""
+def beginning(where: PostgresqlConnection, mode: str, *more: tuple[str, str]) -> str:
+    """Begins a transaction, with all settings that texts of values depend on, and ``more``.
 
-        async def waited_for() -> T:
-            return await asyncio.wait_for(call(), seconds)
-
-        self._waiting = self.create_task(waited_for())
-        try:
-            found: T = self.run_until_complete(self._waiting)
-        except asyncio.CancelledError:
-            raise SourceUnavailable("the reading was interrupted from here") from None
-        finally:
-            self._waiting = None
-        return found
-
-    def break_off(self) -> None:
-        """End what is waited for, in the loop's own thread; the next wait where nothing is."""
-        if self._waiting is not None:
-            self._waiting.cancel()
-
-    async def create_connection(self, protocol_factory: Any, *args: Any, **options: Any) -> Any:
-        return self._taken(await super().create_connection(lambda: MessageGuard(protocol_factory()), *args, **options))
-
-    async def create_unix_connection(self, protocol_factory: Any, *args: Any, **options: Any) -> Any:
-        return self._taken(
-            await super().create_unix_connection(lambda: MessageGuard(protocol_factory()), *args, **options)
-        )
-
-    def _taken(self, made: tuple[Any, MessageGuard]) -> tuple[Any, Any]:
-        transport, guard = made
-        self.opened.append(transport)
-        self.guards.append(guard)
-        return transport, guard.driver
-
-    async def end(self) -> None:
-        """Cut off every connection."""
-        for transport in self.opened:
-            transport.abort()
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*others, return_exceptions=True), 1)
-        for _ in range(CLOSING_STEPS):
-            await asyncio.sleep(0)
+    They are the transaction's and end with it: so a pool of connections between us and the server is none the wiser.
+    """
+    settings = (
+        *_SETTINGS,
+        ("timezone", where.timezone),
+        ("statement_timeout", f"{where.statement_timeout_s}s"),
+        *more,
+    )
+    if mode.endswith("READ ONLY"):
+        settings = (*settings, ("default_transaction_read_only", "on"))
+    return f"BEGIN {mode}; " + "; ".join(f"SET LOCAL {name} = {literal(value)}" for name, value in settings)
 
 
 @contextmanager
-def _quiet_loop() -> Iterator[_OwnLoop]:
-    """A loop that logs no errors: what a server makes fail is raised, and its texts belong in no log.
-
-    It is not asyncio's ``Runner``, which at each step has the arguments of the one before printed, blocks of rows too.
-    """
-    with closing(_OwnLoop()) as loop:
-        loop.set_exception_handler(lambda _loop, _context: None)
+def connected(
+    where: PostgresqlConnection,
+    folder: Path,
+    password: Callable[[], Secret],
+    interruption: Interruption,
+    first: str,
+) -> Iterator[tuple[OwnLoop, Any]]:
+    """A connection of the driver that has run ``first``, and the loop it lives in; at the end it is cut off."""
+    secret = password()
+    with quiet_loop() as loop, interruption.ended_by(partial(loop.call_soon_threadsafe, loop.break_off)):
+        with named_errors(f"connection {where.name}"):
+            connection = loop.wait(partial(_connect, where, folder, secret, first), CONNECT_TIMEOUT_S)
         try:
-            yield loop
+            yield loop, connection
         finally:
-            loop.run_until_complete(loop.end())
-            loop.run_until_complete(loop.shutdown_default_executor())
+            connection.terminate()  # at once, also in the midst of a COPY, whose rest would else have to be read
 
 
-async def _connect(where: PostgresqlConnection, folder: Path, secret: Secret, isolation: Isolation) -> Any:
+async def _connect(where: PostgresqlConnection, folder: Path, secret: Secret, first: str) -> Any:
     try:
-        import asyncpg  # noqa: PLC0415  # an extra, and of no use to those who read no PostgreSQL
+        import asyncpg  # noqa: PLC0415  # an extra, and of no use to those who have no PostgreSQL
     except ModuleNotFoundError as error:
-        raise SourceError("PostgreSQL is read with an extra: pip install 'sluice[postgresql]'") from error
+        raise SourceError("PostgreSQL needs an extra: pip install 'sluice[postgresql]'") from error
     tls: ssl.SSLContext | Literal[False] = False
     if where.verifies:
         tls = ssl.create_default_context(cafile=str(folder / where.tls_ca) if where.tls_ca else None)
@@ -226,17 +188,8 @@ async def _connect(where: PostgresqlConnection, folder: Path, secret: Secret, is
         target_session_attrs="any",
         server_settings={"application_name": "sluice"},
     )
-    # In the transaction and for it alone: so a pool of connections between us and the server is none the wiser.
-    isolated = isolation.replace("_", " ").upper()
-    settings = (
-        *_SETTINGS,
-        ("timezone", where.timezone),
-        ("statement_timeout", f"{where.statement_timeout_s}s"),
-        ("default_transaction_read_only", "on"),
-    )
-    begin = f"BEGIN ISOLATION LEVEL {isolated} READ ONLY; "
     try:
-        await connection.execute(begin + "; ".join(f"SET LOCAL {name} = {literal(value)}" for name, value in settings))
+        await connection.execute(first)
     except BaseException:
         connection.terminate()
         raise
@@ -244,7 +197,7 @@ async def _connect(where: PostgresqlConnection, folder: Path, secret: Secret, is
 
 
 @contextmanager
-def _named(place: str) -> Iterator[None]:
+def named_errors(place: str) -> Iterator[None]:
     """Errors of the driver within become the port's, without the driver's text, which may quote a value."""
     try:
         yield

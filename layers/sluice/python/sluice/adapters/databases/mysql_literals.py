@@ -7,7 +7,7 @@ import binascii
 import re
 from datetime import datetime
 
-from sluice.adapters.sources.typed_values import NotOfItsType, bytes_for, number_for, text_for, whole_for
+from sluice.adapters.databases.typed_values import NotOfItsType, bytes_for, number_for, text_for, whole_for
 from sluice.domain.pulled import Value
 
 INTEGERS = {

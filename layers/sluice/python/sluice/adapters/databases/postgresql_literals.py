@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from sluice.adapters.sources.typed_values import NotOfItsType, bytes_for, number_for, text_for, whole_for
+from sluice.adapters.databases.typed_values import NotOfItsType, bytes_for, number_for, text_for, whole_for
 from sluice.domain.pulled import Value
 
 _WHOLE = frozenset({"smallint", "integer", "bigint", "oid"})
