@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sluice.app.secrets import FOLDER_VARIABLE, find_secret, secret_name
-from sluice.app.settings.source import SECRET_PREFIX, did_you_mean
+from sluice.app.settings.source import SECRET_PREFIX
 from sluice.app.settings.yaml_tree import read_yaml
 from sluice.domain.dataset import (
     Connection,
@@ -26,6 +26,7 @@ from sluice.domain.dataset import (
 from sluice.domain.events import Event
 from sluice.domain.pulled import Condition, Pulled
 from sluice.domain.schema import ColumnType
+from sluice.domain.suggestion import did_you_mean
 from sluice.ports.journal import Journal
 from sluice.ports.source import COUNT_S, Source, SourceError, SourceUnavailable
 

@@ -9,6 +9,11 @@ import msgspec
 Kind: TypeAlias = Literal["string", "number", "date", "datetime", "boolean"]
 """What a value is. Each may be null."""
 
+NODES_MAX = 200
+"""Columns, constants and calls of one expression together."""
+DEPTH_MAX = 32
+"""How deep calls stand in calls."""
+
 
 class Column(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     """The value of a column."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.app.settings.yaml_tree import construct, read_text, yaml_problem
+from sluice.domain.suggestion import did_you_mean
 
 PREFIX = "SLUICE_"
 
@@ -132,14 +133,6 @@ def with_new_names(given: Mapping[str, Given], warnings: list[str]) -> dict[str,
             warnings.append(f"{one.source}: is the old name of {name} and will be refused by the next release")
             renamed[new] = one
     return renamed
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """End a message with the nearest known name, if one is near."""
-    from difflib import get_close_matches  # noqa: PLC0415  # only who made a mistake pays for the import
-
-    near = get_close_matches(name, list(known), n=1, cutoff=0.75)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _is_foreign(name: str, value: str) -> bool:

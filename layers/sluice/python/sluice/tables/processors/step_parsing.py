@@ -1,0 +1,146 @@
+"""Reads the steps of a job as a user writes them; every mistake at once, each with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sluice.domain.expression import Expression
+from sluice.domain.schema import ColumnType
+from sluice.domain.step import FilterStep, MappedColumn, MapStep, RowRule, Severity, Step, ValidateStep
+from sluice.domain.suggestion import did_you_mean
+from sluice.tables.expressions.parsing import parse_condition, parse_expression
+from sluice.tables.expressions.typing_rules import ExpressionError
+
+Parameters = Mapping[str, str | int | float | bool | None]
+COLUMNS_MAX = 16_384
+_STEPS = ("filter", "map", "validate")
+_SEVERITIES: Mapping[str, Severity] = {"fail": "fail", "divert": "divert", "warn": "warn"}
+_RULE = {"rule", "severity", "reason"}
+
+
+class StepsError(Exception):
+    """Every mistake that was found, a sentence each, with its place."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("the steps have mistakes:\n" + "\n".join(f"  {problem}" for problem in problems))
+        self.problems = tuple(problems)
+
+
+def parse_steps(
+    tree: Sequence[Mapping[str, object]], columns: Mapping[str, ColumnType], parameters: Parameters
+) -> tuple[Step, ...]:
+    """Read and check steps over these columns, in their order. Raises ``StepsError`` with every mistake.
+
+    What follows a step with a mistake is checked against what can be known of its columns.
+    """
+    reader = _StepReader(columns, parameters)
+    steps = [step for at, one in enumerate(tree) if (step := reader.read(f"steps[{at}]", one)) is not None]
+    if reader.problems:
+        raise StepsError(reader.problems)
+    return tuple(steps)
+
+
+class _StepReader:
+    def __init__(self, columns: Mapping[str, ColumnType], parameters: Parameters) -> None:
+        self.problems: list[str] = []
+        self._columns = dict(columns)
+        self._parameters = parameters
+        self._unknown: set[str] = set()
+        """Columns of an earlier step whose expressions have mistakes: what they are is not known."""
+
+    def read(self, place: str, step: object) -> Step | None:
+        if not isinstance(step, Mapping) or len(step) != 1:
+            self.problems.append(f"{place}: a step is one of {', '.join(_STEPS)}, with what it does behind it")
+            return None
+        ((name, body),) = step.items()
+        where = f"{place}.{name}"
+        match name:
+            case "filter":
+                condition = self._condition(where, body)
+                return FilterStep(condition) if condition is not None else None
+            case "map":
+                return self._map(where, body)
+            case "validate":
+                return self._validate(where, body)
+        known = did_you_mean(str(name), _STEPS) or f"; there are {', '.join(_STEPS)}"
+        self.problems.append(f"{where}: is no step{known}")
+        return None
+
+    def _map(self, where: str, body: object) -> MapStep | None:
+        if not isinstance(body, Mapping) or not body:
+            self.problems.append(f"{where}: has the new columns, as name: expression")
+            return None
+        if len(body) > COLUMNS_MAX:
+            self.problems.append(f"{where}: has more than {COLUMNS_MAX} columns")
+            return None
+        made: dict[str, Expression] = {}
+        unknown: set[str] = set()
+        for name, value in body.items():
+            read = self._value(f"{where}.{name}", value)
+            if read is None or not isinstance(name, str):
+                unknown.add(str(name))
+            else:
+                made[name] = read
+        if not all(isinstance(name, str) for name in body):
+            self.problems.append(f"{where}: a column has a name that is text: put it in quotes")
+        self._unknown = unknown
+        self._columns = {name: ColumnType(value.kind) for name, value in made.items()}
+        self._columns |= dict.fromkeys(unknown, ColumnType.STRING)
+        return MapStep(tuple(MappedColumn(name, value) for name, value in made.items()))
+
+    def _validate(self, where: str, body: object) -> ValidateStep | None:
+        if not isinstance(body, Sequence) or isinstance(body, str) or not body:
+            self.problems.append(f"{where}: is a list of rules, each with rule, severity and reason")
+            return None
+        rules = [rule for at, one in enumerate(body) if (rule := self._rule(f"{where}[{at}]", one)) is not None]
+        return ValidateStep(tuple(rules))
+
+    def _rule(self, where: str, body: object) -> RowRule | None:
+        if not isinstance(body, Mapping) or "rule" not in body:
+            self.problems.append(f"{where}: has a rule, as rule: amount >= 0")
+            return None
+        for name in body:
+            if name not in _RULE:
+                self.problems.append(f"{where}.{name}: is nothing of a rule{did_you_mean(str(name), _RULE)}")
+        text, severity = body["rule"], str(body.get("severity", "fail"))
+        if severity not in _SEVERITIES:
+            known = did_you_mean(severity, _SEVERITIES) or f"; there are {', '.join(_SEVERITIES)}"
+            self.problems.append(f"{where}.severity: {severity!r} is none{known}")
+        condition = self._condition(f"{where}.rule", text)
+        if condition is None or severity not in _SEVERITIES:
+            return None
+        return RowRule(condition, _SEVERITIES[severity], str(body.get("reason") or f"breaks the rule {text}"))
+
+    def _value(self, where: str, value: object) -> Expression | None:
+        """The expression of a column; a number, true, false or null of YAML stands for itself."""
+        return self._parsed(where, parse_expression, _written(value))
+
+    def _condition(self, where: str, value: object) -> Expression | None:
+        return self._parsed(where, parse_condition, _written(value))
+
+    def _parsed(self, where: str, parse: Any, text: str | None) -> Expression | None:
+        if text is None:
+            self.problems.append(f"{where}: is an expression, as text")
+            return None
+        try:
+            read: Expression = parse(text, self._columns, self._parameters)
+        except ExpressionError as error:
+            # What is made of a column that is not known itself is no mistake of its own.
+            if not any(name in text for name in self._unknown):
+                self.problems.append(f"{where}: {error}")
+            return None
+        return read
+
+
+def _written(value: object) -> str | None:
+    match value:
+        case str():
+            return value
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+    return None
