@@ -9,7 +9,7 @@ import pytest
 
 from sluice.domain.pulled import Condition
 from sluice.ports.source import ConditionError, SourceError
-from tests.contracts.source_contract import SourceContract
+from tests.contracts.where_contract import WhereContract
 
 TIMES = ["02-28 23:59:59", "03-01 00:00:00", "03-01 12:30:00", "03-01 23:59:59.5", "03-02 00:00:00"]
 RANGES = [  # from, until, the rows that have a time and those that are days
@@ -32,7 +32,7 @@ TEXTS = [  # of one column, each in a form of its own
 ]
 
 
-class DateContract(SourceContract):
+class DateContract(WhereContract):
     """Adopt it by a subclass whose name begins with ``Test``."""
 
     dated_types: ClassVar[Sequence[str]]

@@ -90,6 +90,8 @@ class SourceContract(ABC):
         table: str = "t",
         conditions: Sequence[Condition] = (),
         consistency: Consistency = "snapshot",
+        *,
+        where: str = "",
     ) -> Source:
         """Make the source of a table of the database."""
 

@@ -42,9 +42,10 @@ def source_of(
     columns: Sequence[str],
     conditions: Sequence[Condition] = (),
     zone: str = "+00:00",
+    condition: str = "",
 ) -> MysqlSource:
     where = MysqlConnection(name="crm", host=server.host, database=server.database, user=server.user, timezone=zone)
-    return MysqlSource(where, table, columns, conditions, password=lambda: NO_SECRET, folder=Path("/"))
+    return MysqlSource(where, table, columns, conditions, where=condition, password=lambda: NO_SECRET, folder=Path("/"))
 
 
 class TestMysqlSource(MomentContract):
@@ -83,9 +84,11 @@ class TestMysqlSource(MomentContract):
         table: str = "t",
         conditions: Sequence[Condition] = (),
         consistency: Consistency = "snapshot",
+        *,
+        where: str = "",
     ) -> MysqlSource:
         source = TableSource(connection="c", schema="shop", table=table, key=key, consistency=consistency)
-        return source_of(self.server, source, columns, conditions)
+        return source_of(self.server, source, columns, conditions, condition=where)
 
     def small_slices(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(mysql, "SLICE_ROWS", 3)
@@ -116,6 +119,19 @@ class TestMysqlSource(MomentContract):
         ("TIME", "time", ColumnType.STRING),
         ("ENUM('a')", "enum('a')", ColumnType.STRING),
     )
+    dialect = "mysql"
+    also_found = [  # noqa: RUF012
+        ("city like 'b%' or `city` <=> null", "24"),
+        ("at + interval 1 day >= '2026-12-02' and amount div 3 = 10", "3"),
+        ("extract(day from at) = 30 or date(at) = '2026-12-02'", "14"),
+        ("city = \"O'Hara\" or city = 'O\\'Hara' or cast(amount as char) = '40'", "14"),
+        ("city like 'O\\'H%' or city like 'B\\_nn' or city like 'B\\%' or left(city, 1) = 'L'", "13"),
+        ("if(amount = 10, 1, 0) = 1 or year(at) = 2025", "1"),
+    ]
+
+    def evil_literal(self, text: str) -> str:
+        return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
     large_text = "LONGTEXT"
 
     moment_type = "TIMESTAMP"

@@ -36,11 +36,14 @@ def source_of(
     columns: Sequence[str],
     conditions: Sequence[Condition] = (),
     zone: str = "UTC",
+    where: str = "",
 ) -> PostgresqlSource:
-    where = PostgresqlConnection(
+    connection = PostgresqlConnection(
         name="crm", host=server.host, database=server.database, user=server.user, timezone=zone
     )
-    return PostgresqlSource(where, table, columns, conditions, password=lambda: NO_SECRET, folder=Path("/"))
+    return PostgresqlSource(
+        connection, table, columns, conditions, where=where, password=lambda: NO_SECRET, folder=Path("/")
+    )
 
 
 class TestPostgresqlSource(MomentContract):
@@ -63,12 +66,24 @@ class TestPostgresqlSource(MomentContract):
         table: str = "t",
         conditions: Sequence[Condition] = (),
         consistency: Consistency = "snapshot",
+        *,
+        where: str = "",
     ) -> Source:
         source = TableSource(connection="c", schema="public", table=table, key=key, consistency=consistency)
-        return source_of(self.server, source, columns, conditions)
+        return source_of(self.server, source, columns, conditions, where=where)
 
     def small_slices(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(copy_text, "SLICE_ROWS", 3)
+
+    dialect = "postgresql"
+    moment_column = "timestamptz"
+    also_found = [  # noqa: RUF012
+        ("city ilike 'b%' or \"city\" is distinct from 'Linz' and amount > 30", "24"),
+        ("at + interval '1 day' >= '2026-12-02'::timestamptz", "234"),
+        ("extract(day from at) = 30 or date_trunc('day', at) = date '2026-12-02'", "14"),
+        ("city || 'x' = 'Bonnx' or amount::text = '40'", "24"),
+        ("left(city, 1) = 'L' or city like 'O\\''H%' or strpos(city, 'nn') = 3", "123"),
+    ]
 
     bytes_type = "bytea"
 

@@ -38,9 +38,11 @@ class TestSqliteSource(DateContract):
         table: str = "t",
         conditions: Sequence[Condition] = (),
         consistency: Consistency = "snapshot",
+        *,
+        where: str = "",
     ) -> Source:
         source = TableSource(connection="c", table=table, key=key, consistency=consistency)
-        return SqliteSource(self.file, source, columns, conditions)
+        return SqliteSource(self.file, source, columns, conditions, where=where)
 
     def small_slices(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(source_module, "PAGE_ROWS", 3)
@@ -58,6 +60,14 @@ class TestSqliteSource(DateContract):
         ("BLOB", "BLOB", ColumnType.STRING),
         ("", "", ColumnType.STRING),
     )
+    dialect = "sqlite"
+    moment_column = "DATETIME"
+    also_found = [  # noqa: RUF012
+        ("city like 'b%' or \"city\" is null", "24"),
+        ("date(at, '+1 day') >= '2026-12-02' and iif(amount = 30, 1, 0)", "3"),
+        ("city || 'x' = 'Bonnx' or instr(city, 'in') = 2", "23"),
+    ]
+
     infinities = ("-9e999", "9e999")
 
     @contextmanager

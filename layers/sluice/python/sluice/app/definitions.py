@@ -67,18 +67,27 @@ class Definitions(NamedTuple):
             key=pulled.key,
             consistency=pulled.consistency,
         )
-        return self.table(source, pulled.columns, pulled.conditions, is_brief=is_brief)
+        return self.table(source, pulled.columns, pulled.conditions, where=pulled.where, is_brief=is_brief)
 
     def table(
-        self, source: TableSource, columns: Sequence[str], conditions: Sequence[Condition], *, is_brief: bool = False
+        self,
+        source: TableSource,
+        columns: Sequence[str],
+        conditions: Sequence[Condition] = (),
+        *,
+        where: str = "",
+        is_brief: bool = False,
     ) -> Source:
-        """These columns of a table. Raises ``SourceError`` for a connection that is not there."""
+        """These columns of a table; ``where`` is as in ``Pulled``.
+
+        Raises ``SourceError`` for a connection that is not there.
+        """
         connection = self.connections.get(source.connection)
         if connection is None:
             raise SourceError(f"there is no connection {source.connection} in {self.folder / 'connections'}")
         if is_brief and isinstance(connection, ServerConnection):
             connection = connection.within(COUNT_S)
-        made = make_source(connection, source, columns, conditions, folder=self.folder, is_brief=is_brief)
+        made = make_source(connection, source, columns, conditions, where=where, folder=self.folder, is_brief=is_brief)
         if self.slots is None or not isinstance(connection, ServerConnection) or connection.slots is None:
             return made
         from sluice.adapters.sources.slots import Slots, SlottedSource  # noqa: PLC0415  # for those who count them
@@ -92,6 +101,7 @@ def make_source(
     columns: Sequence[str],
     conditions: Sequence[Condition] = (),
     *,
+    where: str = "",
     folder: Path,
     is_brief: bool = False,
 ) -> Source:
@@ -104,16 +114,18 @@ def make_source(
             from sluice.adapters.sources.postgresql import PostgresqlSource  # noqa: PLC0415
 
             password = partial(find_secret, connection.password)
-            return PostgresqlSource(connection, source, columns, conditions, password=password, folder=folder)
+            return PostgresqlSource(
+                connection, source, columns, conditions, where=where, password=password, folder=folder
+            )
         case MysqlConnection():
             from sluice.adapters.sources.mysql import MysqlSource  # noqa: PLC0415
 
             password = partial(find_secret, connection.password)
-            return MysqlSource(connection, source, columns, conditions, password=password, folder=folder)
+            return MysqlSource(connection, source, columns, conditions, where=where, password=password, folder=folder)
         case SqliteConnection():
             from sluice.adapters.sources.sqlite import SqliteSource  # noqa: PLC0415
 
-            return SqliteSource(folder / connection.path, source, columns, conditions, is_brief=is_brief)
+            return SqliteSource(folder / connection.path, source, columns, conditions, where=where, is_brief=is_brief)
 
 
 class DefinitionsFolder:

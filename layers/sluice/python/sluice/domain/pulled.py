@@ -52,6 +52,9 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     columns: tuple[str, ...] = ()
     """Of the table, one for each column of the file."""
     conditions: tuple[Condition, ...] = ()
+    where: str = ""
+    """A condition in the source's own SQL, which every row must fit too. It is run as it stands: ``app/where.py`` alone
+    makes it, of what a job says."""
     fixed: int = 0
     """How many of the conditions, the first ones, are the dataset's; the others are what the user asked for."""
     ids_asked: int = 0
@@ -71,7 +74,7 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def listed(self) -> Pulled:
         """What a listing has of it: not what may be long."""
-        return msgspec.structs.replace(self, key=(), columns=(), conditions=(), masks=())
+        return msgspec.structs.replace(self, key=(), columns=(), conditions=(), where="", masks=())
 
 
 class PastReading(msgspec.Struct, frozen=True, array_like=True):

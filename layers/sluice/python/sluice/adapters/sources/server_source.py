@@ -56,6 +56,7 @@ class ServerSource(ABC, Generic[Where, Session, Table]):
         columns: Sequence[str],
         conditions: Sequence[Condition] = (),
         *,
+        where: str = "",
         password: Callable[[], Secret],
         folder: Path,
     ) -> None:
@@ -63,6 +64,7 @@ class ServerSource(ABC, Generic[Where, Session, Table]):
         self._source = source
         self._columns = tuple(columns)
         self._conditions = tuple(conditions)
+        self._where = [f"({where})"] if where else []
         self._password = password
         self._folder = folder
         self._interruption = Interruption()
@@ -88,7 +90,7 @@ class ServerSource(ABC, Generic[Where, Session, Table]):
         """As the port says; of one moment."""
         with self._session(self._connection, is_snapshot=True) as session:
             table = self._describe(session)
-            fits = self._fits(session, table)
+            fits = self._clauses(session, table)
 
             def key_behind(after: Cursor | None, rows: int) -> Cursor:
                 clauses = [*fits, *self._behind(session, table, after)]
@@ -108,7 +110,7 @@ class ServerSource(ABC, Generic[Where, Session, Table]):
             read_at = self._now(session)
             table = self._describe(session)
             ends = [*self._behind(session, table, after), *self._up_to(session, table, until)]
-            clauses = [*self._fits(session, table), *ends]
+            clauses = [*self._clauses(session, table), *ends]
             with closing(self._slices(session, table, Query(self._columns, clauses))) as slices:
                 yield Slices(read_at, slices)
 
@@ -132,8 +134,11 @@ class ServerSource(ABC, Generic[Where, Session, Table]):
         """For a row that came after the check."""
         return SourceError(f"{self._place} has a row without a value in its key {', '.join(self._source.key)}")
 
+    def _clauses(self, session: Session, table: Table) -> list[str]:
+        return [*self._fits(session, table), *self._where]
+
     def _count(self, session: Session, table: Table, ending: str = "") -> int:
-        fits = where(self._fits(session, table))
+        fits = where(self._clauses(session, table))
         return self._number(session, f"SELECT count(*) FROM (SELECT 1 FROM {table.name} AS t {fits}{ending}) AS found")  # noqa: S608  # names and values in quotes
 
     @abstractmethod

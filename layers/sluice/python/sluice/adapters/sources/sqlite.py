@@ -95,6 +95,7 @@ class SqliteSource:
         columns: Sequence[str],
         conditions: Sequence[Condition] = (),
         *,
+        where: str = "",
         is_brief: bool = False,
     ) -> None:
         """``is_brief``: for a caller who waits, a writer that has the whole file is not waited for as long."""
@@ -103,6 +104,7 @@ class SqliteSource:
         self._source = source
         self._columns = tuple(columns)
         self._conditions = tuple(conditions)
+        self._where_clauses = [f"({where})"] if where else []
         self._interruption = Interruption()
 
     def interrupt(self) -> None:
@@ -143,7 +145,7 @@ class SqliteSource:
             clauses.append(
                 f"({column} IN ({given}) AND (typeof({column}) <> 'text' OR {column} COLLATE BINARY IN ({given})))"
             )
-        return clauses, values
+        return [*clauses, *self._where_clauses], values
 
     def describe(self) -> tuple[SourceColumn, ...]:
         """As the port says. Where a type promises nothing, as DATE, it is what the first rows hold."""
