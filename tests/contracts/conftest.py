@@ -5,6 +5,7 @@ import pytest
 pytest.register_assert_rewrite(
     "tests.contracts.clock_contract",
     "tests.contracts.pool_contract",
+    "tests.contracts.sink_contract",
     "tests.contracts.source_contract",
     "tests.contracts.link_contract",
     "tests.contracts.object_store_contract",

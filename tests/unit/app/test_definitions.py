@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from sluice.app import definitions as definitions_module
-from sluice.app.definitions import AGAIN_S, Definitions, DefinitionsFolder, load_definitions, opens_sources
+from sluice.app.definitions import AGAIN_S, Definitions, DefinitionsFolder, load_definitions, opens_sinks, opens_sources
 from sluice.app.secrets import find_secret
 from sluice.app.settings.validation import settings_from
 from sluice.domain.dataset import DefinitionsError, PostgresqlConnection, SqliteConnection, TableSource
 from sluice.domain.events import Event
 from sluice.domain.pulled import Pulled
 from sluice.domain.secret import NO_SECRET, Secret
+from sluice.domain.target import TableTarget
+from sluice.ports.sink import SinkError, SinkUnavailable
 from sluice.ports.source import SourceError, SourceUnavailable
 from tests.support.fake_clock import FakeClock
 from tests.support.recorded_journal import RecordedJournal
@@ -285,3 +287,23 @@ def test_a_folder_with_a_mistake_is_not_read_at_each_call(folder: Path, monkeypa
     assert len(journal.of(Event.VALIDATION_ERROR)) == 1
     write(folder, "datasets/broken.yaml", DATASET.replace("dataset: orders", "dataset: broken"))
     assert sorted(definitions.current().datasets) == ["broken", "orders"], "at once, for its file has changed"
+
+
+def test_rows_are_loaded_through_a_connection_that_may_be_written_to_alone(folder: Path) -> None:
+    write(folder, "connections/dwh.yaml", SERVER.replace("app", "dwh") + "writes: true\n")
+    write(folder, "connections/crm.yaml", SERVER.replace("app", "crm"))
+    opens = opens_sinks(folder)
+    opens(TableTarget(connection="dwh", table="t")).close()
+    for name, said in (
+        ("crm", "for reading alone: set writes: true"),
+        ("app", "tables of PostgreSQL and MySQL alone"),
+        ("dwh2", "there is no connection dwh2 in .*; did you mean dwh"),
+    ):
+        with pytest.raises(SinkError, match=said):
+            opens(TableTarget(connection=name, table="t"))
+
+
+def test_a_target_is_away_while_its_connection_cannot_be_read(folder: Path) -> None:
+    write(folder, "connections/dwh.yaml", SERVER.replace("app", "dwh") + "writes: maybe\n")
+    with pytest.raises(SinkUnavailable, match="Expected `bool`"):
+        opens_sinks(folder)(TableTarget(connection="dwh", table="t"))

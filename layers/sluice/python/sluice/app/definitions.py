@@ -26,8 +26,11 @@ from sluice.domain.dataset import (
 from sluice.domain.events import Event
 from sluice.domain.pulled import Condition, Pulled
 from sluice.domain.schema import ColumnType
+from sluice.domain.secret import Secret
 from sluice.domain.suggestion import did_you_mean
+from sluice.domain.target import TableTarget
 from sluice.ports.journal import Journal
+from sluice.ports.sink import Sink, SinkError, SinkUnavailable
 from sluice.ports.source import COUNT_S, Source, SourceError, SourceUnavailable
 
 AGAIN_S = 2
@@ -126,6 +129,42 @@ def make_source(
             from sluice.adapters.sources.sqlite import SqliteSource  # noqa: PLC0415
 
             return SqliteSource(folder / connection.path, source, columns, conditions, where=where, is_brief=is_brief)
+
+
+def open_sink(connection: Connection, target: TableTarget, *, password: Callable[[], Secret], folder: Path) -> Sink:
+    """The table that rows are loaded into; nothing is opened yet, and the driver is imported when it is.
+
+    Raises ``SinkError`` for a connection that may not be written through.
+    """
+    if not isinstance(connection, ServerConnection):
+        raise SinkError(f"connection {connection.name}: rows are loaded into tables of PostgreSQL and MySQL alone")
+    if not connection.writes:
+        raise SinkError(f"connection {connection.name} is for reading alone: set writes: true if rows may be loaded")
+    match connection:
+        case PostgresqlConnection():
+            from sluice.adapters.sinks.postgresql import PostgresqlSink  # noqa: PLC0415  # for its connections alone
+
+            return PostgresqlSink(connection, target, password=password, folder=folder)
+        case _:
+            raise SinkError(f"connection {connection.name}: no rows are loaded into tables of MySQL yet")
+
+
+def opens_sinks(folder: Path) -> Callable[[TableTarget], Sink]:
+    """Open the targets of deliveries by the connections of a folder as they are at each call."""
+
+    def open_target(target: TableTarget) -> Sink:
+        problems: list[str] = []
+        connections = _read_all(folder / "connections", Connection, "name", problems)
+        connection = connections.get(target.connection)
+        if connection is None:
+            if problems:
+                raise SinkUnavailable("; ".join(problems))
+            near = did_you_mean(target.connection, connections)
+            raise SinkError(f"there is no connection {target.connection} in {folder / 'connections'}{near}")
+        password = partial(find_secret, getattr(connection, "password", ""))
+        return open_sink(connection, target, password=password, folder=folder)
+
+    return open_target
 
 
 class DefinitionsFolder:

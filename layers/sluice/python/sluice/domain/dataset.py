@@ -63,6 +63,8 @@ class ServerConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How long one statement may take, as 30s, 5m or 1h; to read a table is one."""
     slots: Annotated[int, Meta(ge=1, le=1_000)] | None = None
     """How many sessions there may be at a time, over all processes of a data directory; None is no bound."""
+    writes: bool = False
+    """Whether rows may be loaded into its tables. One that is only for reading is never written through."""
 
     @property
     def statement_timeout_s(self) -> int:

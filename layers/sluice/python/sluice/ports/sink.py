@@ -75,9 +75,10 @@ class Sink(Protocol):
         """
 
     def abandon(self) -> None:
-        """Remove what was loaded aside and not made seen, and the ledger of the delivery. Repeating it is harmless.
+        """Remove what was loaded aside and not made seen, and what the ledger says of it. Repeating it is harmless.
 
-        Rows that ``append`` has loaded stay where they are: others may have used them.
+        Rows that ``append`` has loaded stay where they are, for others may have used them; and so does what the ledger
+        says of them: a delivery that is loaded after all adds none twice.
         """
 
     def interrupt(self) -> None:
