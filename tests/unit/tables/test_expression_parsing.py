@@ -8,7 +8,7 @@ import sys
 import msgspec
 import pytest
 
-from sluice.domain.expression import Call, Column, Constant, Expression
+from sluice.domain.expression import Call, ColumnValue, Constant, Expression
 from sluice.domain.schema import ColumnType
 from sluice.tables.expressions.parsing import parse_condition, parse_expression
 from sluice.tables.expressions.typing_rules import ExpressionError
@@ -98,7 +98,7 @@ def test_a_condition_is_true_or_false() -> None:
 def test_a_parameter_is_a_value_whatever_its_text() -> None:
     injected = "x' or 1 = 1 --"
     assert parse_expression("name = :p", COLUMNS, {"p": injected}) == Call(
-        "=", (Column("name", "string"), Constant(injected, "string")), "boolean"
+        "=", (ColumnValue("name", "string"), Constant(injected, "string")), "boolean"
     )
     kinds = [(None, Constant(None, "number")), (7, Constant("7", "number")), (0.1, Constant("0.1", "number"))]
     for value, constant in kinds:
@@ -110,8 +110,8 @@ def test_a_parameter_is_a_value_whatever_its_text() -> None:
 
 
 def test_names_fold_only_where_one_column_can_be_meant() -> None:
-    assert parse_expression("AMOUNT", COLUMNS, {}) == Column("amount", "number")
-    assert parse_expression('"Mixed Case"', COLUMNS, {}) == Column("Mixed Case", "string")
+    assert parse_expression("AMOUNT", COLUMNS, {}) == ColumnValue("amount", "number")
+    assert parse_expression('"Mixed Case"', COLUMNS, {}) == ColumnValue("Mixed Case", "string")
     with pytest.raises(ExpressionError, match="there is no column 'A'"):
         parse_expression("A", {"a ": ColumnType.STRING, "Aa": ColumnType.STRING}, {})
 

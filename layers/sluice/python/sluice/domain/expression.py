@@ -15,7 +15,7 @@ DEPTH_MAX = 32
 """How deep calls stand in calls."""
 
 
-class Column(msgspec.Struct, frozen=True, array_like=True, tag="c"):
+class ColumnValue(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     """The value of a column."""
 
     name: str
@@ -38,4 +38,4 @@ class Call(msgspec.Struct, frozen=True, array_like=True, tag="f"):
     """Of the result."""
 
 
-Expression: TypeAlias = Column | Constant | Call
+Expression: TypeAlias = ColumnValue | Constant | Call

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from sluice.domain.expression import Call, Column, Constant, Expression, Kind
+from sluice.domain.expression import Call, ColumnValue, Constant, Expression, Kind
 from sluice.tables.expressions import date_formats as dates
 from sluice.tables.expressions import json_paths, patterns
 from sluice.tables.expressions import text_functions as texts
@@ -170,7 +170,7 @@ def _joined(emitter: Emitter, call: Call) -> str:
             names.append(code)
             tests += ["None"] if one.text is None else []
         else:
-            name = code if isinstance(one, Column) and one.kind == "string" else emitter.temporary()
+            name = code if isinstance(one, ColumnValue) and one.kind == "string" else emitter.temporary()
             names.append(name)
             tests.append(name if name is code else f"({name} := {code})")
     made = f"{emitter.give(texts.check_length)}({' + '.join(names)})"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any, TypeAlias
 
-from sluice.domain.expression import Call, Column, Constant, Expression, Kind
+from sluice.domain.expression import Call, ColumnValue, Constant, Expression, Kind
 from sluice.domain.secret import Secret
 from sluice.tables.expressions.reading import (
     WORDS,
@@ -45,10 +45,10 @@ class Emitter:
         self.given[name] = value
         return name
 
-    def alias(self, name: str, kind: Kind) -> Column:
+    def alias(self, name: str, kind: Kind) -> ColumnValue:
         """A node that stands for what is known under this temporary name."""
         self._aliases[f"\0{name}"] = name
-        return Column(f"\0{name}", kind)
+        return ColumnValue(f"\0{name}", kind)
 
     def constant(self, node: Constant) -> Any:
         """Its value."""
@@ -73,7 +73,7 @@ class Emitter:
     def value(self, node: Expression) -> str:
         """The value, or None."""
         match node:
-            case Column(name=name):
+            case ColumnValue(name=name):
                 return self._aliases.get(name) or self.columns.setdefault(name, f"c{len(self.columns)}")
             case Constant():
                 return "None" if node.text is None else self.give(constant_value(node, self.zone))
@@ -87,7 +87,7 @@ class Emitter:
             return code
         if node.kind == "boolean":
             return f"{self.give(WORDS)}[{code}]"
-        name = code if isinstance(node, Column) else self.temporary()
+        name = code if isinstance(node, ColumnValue) else self.temporary()
         test = f"{name} is None" if name is code else f"({name} := {code}) is None"
         write = {"number": "str", "date": self.give(write_day), "datetime": self.give(write_moment)}[node.kind]
         return f"(None if {test} else {write}({name}))"
@@ -140,7 +140,7 @@ class Emitter:
                 names.append(code)
                 if node.text is None:
                     tests.append("None")
-            elif isinstance(node, Column):
+            elif isinstance(node, ColumnValue):
                 names.append(code)
                 tests.append(code)
             else:

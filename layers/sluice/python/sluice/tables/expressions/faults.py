@@ -24,7 +24,7 @@ FAULTS = (Unfit, InvalidOperation, Inexact, Overflow, OverflowError, RecursionEr
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (Inexact, "the result has more than 38 digits"),
     (Overflow, "the result has more than 38 digits"),
-    (InvalidOperation, "is no number of at most 38 digits"),
+    (InvalidOperation, "is no number, or has more than 38 digits"),
     (OverflowError, "the result is no date of the years 1 to 9999"),
     (RecursionError, "is nested too deep"),
     (UnicodeError, "has characters that no encoding can write"),

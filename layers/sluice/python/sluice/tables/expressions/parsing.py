@@ -9,12 +9,13 @@ from typing import Any
 from sqlglot import Dialect, exp, parser
 from sqlglot.errors import SqlglotError
 
-from sluice.domain.expression import DEPTH_MAX, NODES_MAX, Call, Column, Constant, Expression, Kind
+from sluice.domain.expression import DEPTH_MAX, NODES_MAX, Call, ColumnValue, Constant, Expression, Kind
 from sluice.domain.schema import ColumnType
 from sluice.domain.suggestion import did_you_mean
 from sluice.tables.expressions.typing_rules import (
     MOMENTS,
     ExpressionError,
+    all_compared,
     call_of,
     compared,
     constant_of,
@@ -143,10 +144,10 @@ class _Reader:
         if node.args.get("table"):
             raise ExpressionError("a column stands by its own name, without that of a table", near=node.sql())
         if name in self._columns:
-            return Column(name, self._columns[name].value)
+            return ColumnValue(name, self._columns[name].value)
         folded = [] if identifier.args.get("quoted") else self._folded.get(name.casefold(), [])
         if len(folded) == 1:
-            return Column(folded[0], self._columns[folded[0]].value)
+            return ColumnValue(folded[0], self._columns[folded[0]].value)
         if name.casefold() in _NOW:
             raise _no_clock(name)
         near = did_you_mean(name, self._columns)
@@ -244,15 +245,13 @@ class _Reader:
         values = self.read_all([node.this, *node.expressions])
         if len(values) == 1:
             raise ExpressionError("behind in stands at least one value")
-        kind = same_kind(values, "in")
-        return Call("in", tuple(with_kind(one, kind) for one in values), "boolean")
+        return Call("in", all_compared(values, "in"), "boolean")
 
     def between(self, node: Any) -> Expression:
         values = self.read_all([node.this, node.args["low"], node.args["high"]])
-        kind = same_kind(values, "between")
         if node.args.get("symmetric"):
             raise ExpressionError("between symmetric is not there")
-        return Call("between", tuple(with_kind(one, kind) for one in values), "boolean")
+        return Call("between", all_compared(values, "between"), "boolean")
 
     def like(self, node: Any, escape: str = "\\") -> Expression:
         sign = "ilike" if isinstance(node, exp.ILike) else "like"

@@ -7,11 +7,11 @@ from decimal import Decimal
 
 import msgspec
 
-from sluice.domain.expression import Call, Column, Constant, Expression, Kind
+from sluice.domain.expression import Call, ColumnValue, Constant, Expression, Kind
 from sluice.domain.suggestion import did_you_mean
-from sluice.tables.expressions.faults import Unfit
+from sluice.tables.expressions.faults import FAULTS, Unfit, reason_of
 from sluice.tables.expressions.patterns import read_like
-from sluice.tables.expressions.reading import read_boolean, read_moment, read_number
+from sluice.tables.expressions.reading import day_of, read_boolean, read_moment, read_number
 from sluice.tables.expressions.signatures import FUNCTIONS, SAME_AS, Signature, check_fixed
 from sluice.tables.values.dates import time_zone
 
@@ -33,8 +33,8 @@ def constant_of(text: str, kind: Kind) -> Constant:
     """A constant of this kind. Raises ``ExpressionError`` for a text that is none."""
     try:
         _check_text(text, kind)
-    except Unfit as fault:
-        raise ExpressionError(f"{text!r} {fault.reason}") from None
+    except FAULTS as fault:
+        raise ExpressionError(f"{text!r} {reason_of(fault)}") from None
     return Constant(text, kind)
 
 
@@ -47,7 +47,9 @@ def _check_text(text: str, kind: Kind) -> None:
         case "boolean":
             read_boolean(text)
         case "date" | "datetime":
-            read_moment(text, time_zone(""))
+            moment = read_moment(text, time_zone(""))
+            if kind == "date" and moment != day_of(moment):
+                raise Unfit("has a time of day, and no date has one")
 
 
 def with_kind(value: Expression, kind: Kind) -> Expression:
@@ -63,7 +65,7 @@ def nulls_as(value: Expression, kind: Kind) -> Expression:
 
 def is_loose(value: Expression) -> bool:
     """Whether it becomes what stands beside it: null, and a text in quotes."""
-    return isinstance(value, Constant) and (value.text is None or value.kind == "string")
+    return isinstance(value, Constant) and value.kind == "string"
 
 
 def take_as(value: Expression, kind: Kind, whose: str) -> Expression:
@@ -82,7 +84,7 @@ def _way(value: Expression, kind: Kind) -> str:
 
 def _shown(value: Expression) -> str:
     match value:
-        case Column(name=name):
+        case ColumnValue(name=name):
             return name
         case Constant(text=text, kind=kind):
             return "null" if text is None else repr(text) if kind == "string" else text
@@ -112,14 +114,16 @@ def same_kind(values: Iterable[Expression], whose: str) -> Kind:
 
 def compared(left: Expression, right: Expression, sign: str) -> tuple[Expression, Expression]:
     """Both sides of a comparison, as values of one kind."""
-    kind = same_kind((left, right), sign)
+    first, second = all_compared((left, right), sign)
+    return first, second
+
+
+def all_compared(values: Sequence[Expression], sign: str) -> tuple[Expression, ...]:
+    """As ``compared``, of any number of values."""
+    kind = same_kind(values, sign)
     if kind in MOMENTS:  # a constant keeps its time of day beside a day
-        return _moment_as(left), _moment_as(right)
-    return with_kind(left, kind), with_kind(right, kind)
-
-
-def _moment_as(value: Expression) -> Expression:
-    return with_kind(value, "datetime") if is_loose(value) else value
+        return tuple(with_kind(value, "datetime") if is_loose(value) else value for value in values)
+    return tuple(with_kind(value, kind) for value in values)
 
 
 def call_of(name: str, arguments: Sequence[Expression], *, to: Kind | None = None) -> Expression:
@@ -189,13 +193,18 @@ def _cast(name: str, arguments: Sequence[Expression], to: Kind) -> Expression:
     pair = {value.kind, to}
     if "string" not in pair and len(pair) > 1 and not pair <= MOMENTS and not is_loose(value):
         raise ExpressionError(f"a {value.kind} cannot become a {to}")
-    if isinstance(value, Constant) and name == "cast" and len(arguments) == 1:
+    if isinstance(value, Constant) and name == "cast" and len(arguments) == 1 and _is_plain(value, to):
         return with_kind(value, to)
     if to == "number" and len(arguments) > 1:
         size, scale = (Decimal(one.text or 0) for one in arguments[1:] if isinstance(one, Constant))
         if not 1 <= size <= DIGITS_MAX or scale > size:
             raise ExpressionError(f"decimal({size}, {scale}) is not there: at most {DIGITS_MAX} digits")
     return Call(name, (nulls_as(value, to), *arguments[1:]), to)
+
+
+def _is_plain(value: Constant, to: Kind) -> bool:
+    """Whether the cast is a constant with the same text."""
+    return value.text is None or to != "date" or len(value.text) == len("2025-03-14")
 
 
 def _like(name: str, arguments: Sequence[Expression]) -> Expression:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
 from decimal import localcontext
 from itertools import compress
 from typing import NamedTuple, Protocol
 
-from sluice.domain.expression import Column, Constant, Expression
+from sluice.domain.expression import Call, ColumnValue, Constant, Expression
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.step import FilterStep, MapStep, RowRule, Step, ValidateStep
 from sluice.tables.expressions.compiling import Compiled, compile_condition, compile_texts
@@ -19,6 +19,8 @@ from sluice.tables.expressions.reading import Read, Values, reader_of
 from sluice.tables.expressions.text_functions import EXACT
 
 Texts = Sequence[str | None]
+_COSTLY = {"number", "date", "datetime"}
+"""Kinds whose texts take time to read."""
 
 
 class RowFault(NamedTuple):
@@ -60,13 +62,36 @@ class Processor(Protocol):
 class _State:
     """The rows of a batch between two steps."""
 
-    def __init__(self, columns: Sequence[Texts], origin: Sequence[int], applied: _Counts) -> None:
-        self.columns = list(columns)
+    def __init__(self, columns: Sequence[Texts], origin: Sequence[int]) -> None:
         self.origin = origin
         """The index of each row in the batch that came in."""
-        self.values: dict[int, Values] = {}
-        """Columns that were read, by their index."""
-        self.counts = applied
+        self.counts = _Counts()
+        self.set(columns)
+
+    def set(self, columns: Sequence[Texts]) -> None:
+        """Take these for the columns."""
+        self._columns = list(columns)
+        self._values: dict[int, Values] = {}
+        self._flags: list[Sequence[object]] = []
+        """Which rows were kept, once for each time that some were not."""
+        self._kept = [0] * len(columns)
+        """How many of these each column has gone through: one that no step asks for goes through none."""
+
+    def column(self, at: int) -> Texts:
+        """The texts of the rows that are left."""
+        for flags in self._flags[self._kept[at] :]:
+            self._columns[at] = list(compress(self._columns[at], flags))
+        self._kept[at] = len(self._flags)
+        return self._columns[at]
+
+    def columns(self) -> list[Texts]:
+        return [self.column(at) for at in range(len(self._columns))]
+
+    def values(self, at: int, read: Read) -> Values:
+        """The column as values, read once."""
+        if at not in self._values:
+            self._values[at] = read(self.column(at))
+        return self._values[at]
 
     def keep(self, flags: Sequence[object]) -> None:
         """Keep the rows that are flagged as true."""
@@ -74,8 +99,8 @@ class _State:
         if len(origin) == len(self.origin):
             return
         self.origin = origin
-        self.columns = [list(compress(column, flags)) for column in self.columns]
-        self.values = {at: list(compress(values, flags)) for at, values in self.values.items()}
+        self._flags.append(flags)
+        self._values = {at: list(compress(values, flags)) for at, values in self._values.items()}
 
 
 class _Counts:
@@ -91,7 +116,7 @@ class _Counts:
 class _Run:
     """A compiled expression over columns of the rows."""
 
-    def __init__(self, compiled: Compiled, column: str, table: _Table) -> None:
+    def __init__(self, compiled: Compiled, column: str, table: _TableView) -> None:
         self._compiled = compiled
         self._column = column
         self._reads = [(at, table.names[at], table.readers[at]) for at in map(table.index, compiled.names)]
@@ -100,12 +125,10 @@ class _Run:
         """A value for each row. Raises ``Unfit`` with the column where one cannot be read or made."""
         values = []
         for at, name, read in self._reads:
-            if at not in state.values:
-                try:
-                    state.values[at] = read(state.columns[at])
-                except FAULTS as fault:
-                    raise _located(fault, name) from fault
-            values.append(state.values[at])
+            try:
+                values.append(state.values(at, read))
+            except FAULTS as fault:
+                raise _located(fault, name) from fault
         try:
             return self._compiled.run(*values, len(state.origin))
         except FAULTS as fault:
@@ -118,7 +141,7 @@ def _located(fault: BaseException, column: str) -> Unfit:
     return located
 
 
-class _Table:
+class _TableView:
     """The columns that a step finds."""
 
     def __init__(self, specs: Sequence[ColumnSpec], zone: tzinfo) -> None:
@@ -148,7 +171,7 @@ class RowSteps:
         ``find_key`` gives the keys of hashes by name, and is called here; ``zone`` is where a date with an offset is
         taken to. Raises what ``find_key`` raises, and KeyError for steps of other columns.
         """
-        table = _Table(columns, zone)
+        table = _TableView(columns, zone)
         self._applies: list[Apply] = []
         for step in steps:
             match step:
@@ -184,7 +207,7 @@ class RowSteps:
         self, columns: Sequence[Texts], origin: Sequence[int], counts: _Counts, parts: list[Sequence[Texts]]
     ) -> None:
         """All rows at once; where one cannot be taken, half of them and then the others, down to that row."""
-        state = _State(columns, origin, _Counts())
+        state = _State(columns, origin)
         try:
             for apply in self._applies:
                 apply(state)
@@ -200,49 +223,78 @@ class RowSteps:
         counts.diverted += state.counts.diverted
         counts.warnings += state.counts.warnings
         counts.refused = counts.refused or state.counts.refused
-        parts.append(state.columns)
+        parts.append(state.columns())
 
 
-def _filter(step: FilterStep, table: _Table, find_key: FindKey, zone: tzinfo) -> Apply:
-    run = _Run(compile_condition(step.condition, find_key, zone), "", table)
+def _filter(step: FilterStep, table: _TableView, find_key: FindKey, zone: tzinfo) -> Apply:
+    runs = [_Run(compile_condition(stage, find_key, zone), "", table) for stage in _stages(step.condition)]
 
     def apply(state: _State) -> None:
         before = len(state.origin)
-        state.keep(run(state))
+        for run in runs:
+            state.keep(run(state))
         state.counts.filtered += before - len(state.origin)
 
     return apply
 
 
-def _map(step: MapStep, table: _Table, find_key: FindKey, zone: tzinfo) -> tuple[Apply, _Table]:
+def _stages(condition: Expression) -> list[Expression]:
+    """Parts of a condition that are all true, in their order, cut where a part reads columns that cost something.
+
+    Numbers and dates of rows that an earlier part drops are not read.
+    """
+    if not isinstance(condition, Call) or condition.name != "and":
+        return [condition]
+    stages: list[list[Expression]] = [[]]
+    known: set[str] = set()
+    for part in condition.arguments:
+        costly = {column.name for column in _columns_of(part) if column.kind in _COSTLY}
+        if stages[-1] and costly - known:
+            stages.append([])
+        stages[-1].append(part)
+        known |= costly
+    return [parts[0] if len(parts) == 1 else Call("and", tuple(parts), "boolean") for parts in stages]
+
+
+def _columns_of(tree: Expression) -> Iterator[ColumnValue]:
+    match tree:
+        case ColumnValue():
+            yield tree
+        case Call(arguments=arguments):
+            for one in arguments:
+                yield from _columns_of(one)
+
+
+def _map(step: MapStep, table: _TableView, find_key: FindKey, zone: tzinfo) -> tuple[Apply, _TableView]:
     """The new columns; one that is a column as it was is that very list."""
     makers = [_maker(column.value, column.name, table, find_key, zone) for column in step.columns]
     specs = [_spec(column.name, column.value, table) for column in step.columns]
 
     def apply(state: _State) -> None:
-        state.columns = [make(state) for make in makers]
-        state.values = {}
+        state.set([make(state) for make in makers])
 
-    return apply, _Table(specs, zone)
+    return apply, _TableView(specs, zone)
 
 
-def _maker(value: Expression, name: str, table: _Table, find_key: FindKey, zone: tzinfo) -> Callable[[_State], Texts]:
-    if isinstance(value, Column):
+def _maker(
+    value: Expression, name: str, table: _TableView, find_key: FindKey, zone: tzinfo
+) -> Callable[[_State], Texts]:
+    if isinstance(value, ColumnValue):
         at = table.index(value.name)
-        return lambda state: state.columns[at]
+        return lambda state: state.column(at)
     if isinstance(value, Constant):
         return lambda state: [value.text] * len(state.origin)
     return _Run(compile_texts(value, find_key, zone), name, table)
 
 
-def _spec(name: str, value: Expression, table: _Table) -> ColumnSpec:
-    if isinstance(value, Column):
+def _spec(name: str, value: Expression, table: _TableView) -> ColumnSpec:
+    if isinstance(value, ColumnValue):
         found = table.specs[table.index(value.name)]
         return ColumnSpec(name, found.type, width=found.width, format=found.format)
     return ColumnSpec(name, ColumnType(value.kind))
 
 
-def _validate(step: ValidateStep, table: _Table, find_key: FindKey, zone: tzinfo) -> Apply:
+def _validate(step: ValidateStep, table: _TableView, find_key: FindKey, zone: tzinfo) -> Apply:
     rules = [
         (rule, _Run(compile_condition(rule.condition, find_key, zone, broken=True), "", table)) for rule in step.rules
     ]

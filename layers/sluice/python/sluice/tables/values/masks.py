@@ -18,14 +18,32 @@ _LOCAL_MIN, _SHOWN_END = 3, 4
 _PHONE_DIGITS_MIN, _LONG_PHONE_DIGITS, _CARD_DIGITS_MIN = 8, 11, 12
 _DOMAIN = re.compile(r"(?:[\w-]+\.)+[^\W\d_][\w-]*")
 """Anything else behind an @ may be what is to be hidden."""
+_REMEMBERED_MAX, _REMEMBERED_CHARS = 4_096, 256
+"""Domains that are remembered, and of what length at most: both bound memory."""
+
+
+class _ShownDomains(dict[str, str]):
+    """What is shown for a domain, empty for what is none; most addresses have one that came before."""
+
+    def __missing__(self, domain: str) -> str:
+        shown = f"{HIDDEN}@{domain}" if _DOMAIN.fullmatch(domain) else ""
+        if len(domain) <= _REMEMBERED_CHARS:
+            if len(self) >= _REMEMBERED_MAX:
+                self.clear()
+            self[domain] = shown
+        return shown
+
+
+_SHOWN_DOMAINS = _ShownDomains()
 
 
 def mask_email(text: str) -> str:
     """``a***@example.com``: the first character and the domain; of a short name the domain alone."""
-    local, at, domain = text.rpartition("@")
-    if not at or not local or not _DOMAIN.fullmatch(domain):
+    local, _, domain = text.rpartition("@")
+    shown = _SHOWN_DOMAINS[domain]
+    if not local or not shown:
         return HIDDEN
-    return f"{local[0] if len(local) >= _LOCAL_MIN else ''}{HIDDEN}@{domain}"
+    return local[0] + shown if len(local) >= _LOCAL_MIN else shown
 
 
 def mask_phone(text: str) -> str:
