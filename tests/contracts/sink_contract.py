@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import Any, ClassVar
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from sluice.domain.manifest import Claim, short_sha
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.target import Receipt, TableTarget
-from sluice.ports.sink import Delivery, RowsRefused, Sink, SinkError, SinkFenced
+from sluice.ports.sink import Delivery, RowsRefused, Sink, SinkError, SinkFenced, SinkUnavailable
 from tests.support.database_servers import DatabaseServer
 
 Row = tuple[str | None, ...]
@@ -75,12 +76,24 @@ class SinkContract(ABC):
         """The rows that others see, as texts."""
 
     @abstractmethod
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep all others from the table t."""
+
+    @abstractmethod
+    def waiting(self) -> int:
+        """How many sessions of sinks wait for that."""
+
+    @abstractmethod
     def end_sessions(self) -> None:
         """Cut off every session of a sink, by the server."""
 
     @abstractmethod
     def tables(self) -> set[str]:
         """The names of the tables that are there, those of the ledger left out."""
+
+    def canonical(self, row: Row) -> Row:
+        """A row as it was loaded, of one as the server shows it."""
+        return row
 
     @pytest.fixture(autouse=True)
     def _empty(self, server: DatabaseServer) -> None:
@@ -181,6 +194,37 @@ class SinkContract(ABC):
             load(late, 3, CHUNKS[2])
             assert late.finish().rows == 5
 
+    def test_an_earlier_attempt_in_the_midst_of_a_load_is_ended_and_changes_nothing(self) -> None:
+        self.made(key="")
+        with self.sink() as early, self.sink() as late, ThreadPoolExecutor(1) as thread:
+            early.begin(delivery_of(CHUNKS, 1))
+            with self.locked():
+                loading = thread.submit(load, early, 1, CHUNKS[0])
+                while not self.waiting():
+                    assert not loading.done()
+                assert late.begin(delivery_of(CHUNKS, 2)) == frozenset()
+                assert isinstance(loading.exception(), SinkError)
+            with pytest.raises(SinkError):
+                load(early, 1, CHUNKS[0])
+            assert self.rows() == []
+            for sequence, rows in enumerate(CHUNKS, 1):
+                load(late, sequence, rows)
+            assert late.finish().rows == 5
+        assert len(self.rows()) == 5
+
+    def test_a_sink_that_is_interrupted_ends_what_waits_and_begins_nothing_more(self) -> None:
+        self.made(key="")
+        with self.sink() as sink, self.locked(), ThreadPoolExecutor(1) as thread:
+            sink.begin(delivery_of(CHUNKS))
+            loading = thread.submit(load, sink, 1, CHUNKS[0])
+            while not self.waiting():
+                assert not loading.done()
+            sink.interrupt()
+            assert isinstance(loading.exception(), SinkUnavailable)
+            with pytest.raises(SinkUnavailable):
+                sink.finish()
+        assert self.rows() == []
+
     @pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
     def test_missing_chunks_and_other_rows_are_refused(self, mode: str) -> None:
         self.made(key="PRIMARY KEY" if mode == "upsert" else "")
@@ -200,6 +244,28 @@ class SinkContract(ABC):
         with self.sink() as sink:
             load_all(sink, [chunk])
         assert self.rows(order="id") == chunk
+
+    def test_typed_values_arrive_equal(self) -> None:
+        kinds = {name: ColumnType(name) for name in ("number", "date", "datetime", "boolean", "string")}
+        columns = (ColumnSpec("id", ColumnType.NUMBER), *(ColumnSpec(name, kind) for name, kind in kinds.items()))
+        chunk: list[Row] = [
+            ("1", "123456789012345678", "2026-01-02", "2026-01-02 03:04:05.123456", "true", ""),
+            ("2", "-12345678901234567890123456789.123456789", "0001-01-01", "2026-12-31 23:59:59", "false", "NULL"),
+            ("3", None, None, None, None, None),
+        ]
+        with self.sink(create="if_missing") as sink:
+            load_all(sink, [chunk], delivery_of([chunk], columns=columns))
+        found = self.rows(columns="id, number, date, datetime, boolean, string", order="id")
+        assert list(map(self.canonical, found)) == chunk
+
+    def test_a_value_that_a_column_would_round_is_refused(self) -> None:
+        self.run("CREATE TABLE t (id integer, name decimal(10,2))")
+        with self.sink() as sink:
+            sink.begin(delivery_of([[("1", "x")] * 3]))
+            with pytest.raises(RowsRefused) as refused:
+                load(sink, 1, [("1", "1.25"), ("2", "1.255"), ("3", "1")])
+            assert (refused.value.rows, refused.value.column) == ((1,), "name")
+        assert self.rows() == []
 
     @pytest.mark.parametrize("name", EVIL_NAMES)
     def test_any_name_is_a_name_of_a_column_and_of_a_table(self, name: str) -> None:

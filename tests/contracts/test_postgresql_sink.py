@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from sluice.adapters.sinks.postgresql import PostgresqlSink
 from sluice.domain.dataset import PostgresqlConnection
 from sluice.domain.secret import NO_SECRET
 from sluice.domain.target import TableTarget
-from tests.contracts.sink_contract import Row, SinkContract
-from tests.support.database_servers import DatabaseServer, serving_postgresql
+from sluice.ports.sink import RowsRefused, SinkError
+from tests.contracts.sink_contract import CHUNKS, Row, SinkContract, delivery_of, load, load_all
+from tests.support.database_servers import DatabaseServer, postgresql_locks, serving_postgresql
 
 pytestmark = pytest.mark.slow  # a server is started
 
@@ -41,8 +43,22 @@ class TestPostgresqlSink(SinkContract):
 
     def rows(self, table: str = "t", columns: str = "id, name", order: str = "id, name") -> list[Row]:
         query = f"SELECT {columns} FROM {table} ORDER BY {order}"
-        made = f"SELECT coalesce(json_agg(row_to_json(r)), '[]') FROM ({query}) AS r"
-        return [tuple(None if v is None else str(v) for v in row.values()) for row in json.loads(self.run(made))]
+        texts = "to_jsonb(ARRAY(SELECT value FROM json_each_text(row_to_json(r))))"
+        made = f"SET timezone = 'UTC'; SELECT coalesce(json_agg({texts}), '[]') FROM ({query}) AS r"
+        return [tuple(row) for row in json.loads(self.run(made))]
+
+    def canonical(self, row: Row) -> Row:
+        return tuple(
+            None if cell is None else cell.removesuffix("+00:00").replace("T0", " 0").replace("T2", " 2")
+            for cell in row
+        )
+
+    def locked(self) -> AbstractContextManager[None]:
+        return postgresql_locks(self.server, "t")
+
+    def waiting(self) -> int:
+        waits = "application_name = 'sluice' AND wait_event_type = 'Lock'"
+        return int(self.run(f"SELECT count(*) FROM pg_stat_activity WHERE {waits}"))
 
     def end_sessions(self) -> None:
         self.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'sluice'")
@@ -54,3 +70,53 @@ class TestPostgresqlSink(SinkContract):
             )
         )
         return {name for name in names if name not in {"sluice_deliveries", "sluice_ledger"}}
+
+    def test_a_nul_is_refused_with_its_row(self) -> None:
+        self.made(key="")
+        with self.sink() as sink:
+            sink.begin(delivery_of([[("1", "x")] * 3]))
+            with pytest.raises(RowsRefused) as refused:
+                load(sink, 1, [("1", "a"), ("2", "a\0b"), ("3", None)])
+            assert (refused.value.rows, refused.value.column) == ((1,), "name")
+
+    def test_bytes_come_as_base64_and_arrive_as_bytes(self) -> None:
+        self.run("CREATE TABLE t (id integer, name bytea)")
+        chunk: list[Row] = [("1", "AAECXA=="), ("2", ""), ("3", None)]
+        with self.sink() as sink:
+            load_all(sink, [chunk])
+        assert self.rows(columns="id, encode(name, 'base64')") == chunk
+        with self.sink() as sink:
+            sink.begin(delivery_of([chunk], name="another"))
+            with pytest.raises(RowsRefused, match="no base64") as refused:
+                load(sink, 1, [("1", "AAEC"), ("2", "?"), ("3", None)])
+            assert refused.value.rows == (1,)
+
+    def test_rows_that_cascade_are_not_replaced(self) -> None:
+        self.made()
+        self.run("CREATE TABLE of_t (t numeric REFERENCES t ON DELETE CASCADE)")
+        with self.sink("replace") as sink, pytest.raises(SinkError, match="of_t_t_fkey of of_t"):
+            sink.begin(delivery_of(CHUNKS))
+
+    def test_owner_rights_indexes_and_views_of_a_table_that_is_replaced_stay(self) -> None:
+        self.run(
+            "CREATE TABLE t (id integer, name text CHECK (name <> 'x')); CREATE INDEX i ON t (name); "
+            "CREATE VIEW v AS SELECT * FROM t; GRANT SELECT ON t TO PUBLIC"
+        )
+        before = self.run("\\d+ t") + self.run("\\dp t")
+        with self.sink("replace") as sink:
+            load_all(sink, CHUNKS)
+        assert (self.run("\\d+ t") + self.run("\\dp t"), self.rows("v")) == (before, self.rows())
+
+    def test_a_side_table_refuses_what_its_table_would(self) -> None:
+        self.run(
+            "CREATE TABLE t (id integer PRIMARY KEY, name text NOT NULL CHECK (name <> 'x'), "
+            "more int DEFAULT 7 CHECK (more > 0))"
+        )
+        for wrong, column in (("x", ""), (None, "name")):
+            with self.sink("upsert") as sink:
+                sink.begin(delivery_of([[("1", "x")] * 2], name=str(wrong)))
+                with pytest.raises(RowsRefused) as refused:
+                    load(sink, 1, [("1", "a"), ("2", wrong)])
+                assert (refused.value.rows, refused.value.column) == ((1,), column)
+                sink.abandon()
+        assert self.tables() == {"t"}

@@ -6,10 +6,9 @@ import base64
 import binascii
 from collections.abc import Sequence
 
+from sluice.adapters.sinks.losses import REFUSED_MAX
 from sluice.ports.sink import RowsRefused
 
-REFUSED_MAX = 10
-"""So many rows at fault are named."""
 _NULL = "\\N"
 _EMPTY: dict[str | None, str] = {None: ""}
 _NULLS: dict[str | None, str] = {None: _NULL}

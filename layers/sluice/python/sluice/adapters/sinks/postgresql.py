@@ -10,7 +10,8 @@ from sluice.adapters.databases.interruption import Interruption
 from sluice.adapters.databases.postgresql_literals import quoted_name
 from sluice.adapters.databases.postgresql_writing import PostgresqlWriter, ValuesRefused, open_writer
 from sluice.adapters.sinks import postgresql_target as tables
-from sluice.adapters.sinks.copy_rows import REFUSED_MAX, copy_rows, hexadecimal
+from sluice.adapters.sinks.copy_rows import copy_rows, hexadecimal
+from sluice.adapters.sinks.losses import REFUSED_MAX, Loss, losses_of, refuse_losses
 from sluice.adapters.sinks.postgresql_ledger import PostgresqlLedger, side_name
 from sluice.adapters.sinks.sink_errors import refusal_of, sink_errors
 from sluice.domain.dataset import PostgresqlConnection
@@ -70,7 +71,7 @@ class PostgresqlSink:
             tables.widen(writer, table, new)
             table = tables.find_table(writer, begun.schema, target.place[1], self._place) or table
         tables.check_columns(table, begun.names, self._place)
-        begun.table = table
+        begun.describe(table)
         if target.mode == "append":
             return
         if target.mode == "upsert":
@@ -108,6 +109,7 @@ class PostgresqlSink:
         for at, name in enumerate(named):
             if begun.table.columns[name].type == "bytea":
                 rows[at] = hexadecimal(rows[at], name)
+            refuse_losses(rows[at], begun.losses[at], name)
         if self._target.mode != "append":
             first = claim.sequence << _ROWS_BITS
             named.append(tables.ORDER)
@@ -240,10 +242,16 @@ class _Begun:
         self.names = [column.name for column in delivery.columns]
         self.table: tables.PostgresqlTarget | None = None
         """None for a delivery that ended before."""
+        self.losses: list[list[Loss]] = []
         self._target = target
         self._side = side_name(delivery.id)
         self.table_name = f"{quoted_name(schema)}.{quoted_name(target.place[1])}"
         self.side = f"{quoted_name(schema)}.{quoted_name(self._side)}"
+
+    def describe(self, table: tables.PostgresqlTarget) -> None:
+        """Note the table as it is."""
+        self.table = table
+        self.losses = [losses_of(table.columns[name].type) for name in self.names]
 
     @property
     def loaded_into(self) -> tuple[str, str]:
