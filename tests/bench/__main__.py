@@ -21,6 +21,7 @@ import msgspec
 from tests.bench.bench_cold_start import measure_starts
 from tests.bench.bench_crowd import measure_crowds
 from tests.bench.bench_memory import measure_memory
+from tests.bench.bench_pipelines import measure_steps
 from tests.bench.bench_pull import measure_pulls
 from tests.bench.bench_relay import measure_relay
 from tests.bench.bench_senders import measure_senders
@@ -46,6 +47,7 @@ SECTIONS: dict[str, Callable[[Plan], list[object]]] = {
     "starts": lambda plan: list(measure_starts(plan.rounds) if plan.starts else []),
     "senders": lambda plan: list(measure_senders(plan)),
     "pull": lambda plan: list(measure_pulls(plan)),
+    "pipelines": lambda plan: list(measure_steps(plan)),
 }
 """The fields of ``Results`` that are measured, in this order."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from tests.bench.page_table import PageTable
 from tests.bench.pull_page import pull_tables
-from tests.bench.results import Composed, Crowd, Linked, Results, Sent, Written
+from tests.bench.results import Composed, Crowd, Linked, Results, Sent, Stepped, Written
 from tests.bench.sender_table import RIVALS, XLSWRITER
 from tests.bench.subject_table import REFERENCES, SUBJECTS
 from tests.bench.targets import targets_of
@@ -31,6 +31,7 @@ def tables_of(results: Results) -> list[PageTable]:
         starts_table(results),
         senders_table(results.senders),
         *pull_tables(results),
+        steps_table(results.pipelines),
     ]
 
 
@@ -230,6 +231,17 @@ def senders_table(sent: Sequence[Sent]) -> PageTable:
         *("PHP's peak MiB", "memory +MiB", f"1/CPU, x {XLSWRITER}"),
     )
     return PageTable("senders", "Senders, and those who write in PHP", head, rows)
+
+
+def steps_table(stepped: Iterable[Stepped]) -> PageTable:
+    rows = [(one.subject, f"{one.kept_share:.0%}", f"{one.rows_per_cpu_s:,.0f}") for one in stepped]
+    head = ("steps", "rows kept", "rows/CPU s")
+    return PageTable("pipelines", "Steps of a pipeline, batches of 8,000 rows in memory", head, rows)
+
+
+def pipelines_heading(results: Results) -> str:
+    """When, where, how."""
+    return results.apart.get("pipelines", "With the others.") if results.pipelines else "Not measured in this run."
 
 
 def senders_heading(results: Results) -> str:

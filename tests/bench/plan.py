@@ -26,6 +26,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     pull_memory_rows: tuple[int, ...] = (100_000, 2_000_000)
     click_rows: int = 10_000
     clicks: int = 30
+    step_rounds: int = 9
 
 
 FULL = Plan()
@@ -47,4 +48,5 @@ QUICK = Plan(
     pull_memory_rows=(20_000, 200_000),
     click_rows=10_000,
     clicks=9,
+    step_rounds=3,
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench.page import heading_of, senders_heading, tables_of
+from tests.bench.page import heading_of, pipelines_heading, senders_heading, tables_of
 from tests.bench.pull_page import pull_heading
 from tests.bench.readme_figures import figures_of
 from tests.bench.results import Results, load_results, save_results
@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 PAGE = HERE / "README.md"
 FRONT = HERE.parents[1] / "README.md"
 RESULTS = HERE / "results.json"
-APART = {"senders", "pull"}
+APART = {"senders", "pull", "pipelines"}
 """Sections that may be recorded by themselves: what they are compared with is in them."""
 
 
@@ -38,7 +38,12 @@ def with_apart(kept: Results, run: Results, sections: Iterable[str]) -> Results:
 
 def blocks_of(results: Results) -> dict[str, str]:
     """The blocks of the benchmarks' own page, by name."""
-    heads = {"run": heading_of(results), "senders-run": senders_heading(results), "pull-run": pull_heading(results)}
+    heads = {
+        "run": heading_of(results),
+        "senders-run": senders_heading(results),
+        "pull-run": pull_heading(results),
+        "pipelines-run": pipelines_heading(results),
+    }
     return heads | {table.name: table.as_markdown() for table in tables_of(results)}
 
 

@@ -185,6 +185,21 @@ class PullRun(msgspec.Struct, frozen=True, kw_only=True):
     pages: list[Paged]
 
 
+class Stepped(msgspec.Struct, frozen=True, kw_only=True):
+    """Steps of a pipeline over rows in memory."""
+
+    subject: str
+    rows: int
+    """Of one round."""
+    kept_share: float
+    """Of rows that a filter does not drop."""
+    cpu_s: list[float]
+
+    @property
+    def rows_per_cpu_s(self) -> float:
+        return self.rows / min(self.cpu_s)
+
+
 class Results(msgspec.Struct, kw_only=True):
     """One run. A section that did not run is empty."""
 
@@ -205,6 +220,7 @@ class Results(msgspec.Struct, kw_only=True):
     starts: list[Started] = []
     senders: list[Sent] = []
     pull: list[PullRun] = []
+    pipelines: list[Stepped] = []
     versions: dict[str, str] = {}
     """Of what the senders and their rivals were, by name."""
     apart: dict[str, str] = {}

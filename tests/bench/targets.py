@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from tests.bench.bench_pipelines import FILTER_MASK_PRODUCT
 from tests.bench.pull_table import DLT, OURS_CSV, OURS_XLSX, SLING
-from tests.bench.results import Composed, Linked, PulledFile, PullRun, Results, Sent, Written
+from tests.bench.results import Composed, Linked, PulledFile, PullRun, Results, Sent, Stepped, Written
 from tests.bench.sender_table import FOUR, ONE, PHP_XLSXWRITER, XLSWRITER
 from tests.bench.subject_table import CSV_WRITER, XLSXWRITER
 
@@ -31,6 +32,7 @@ CPU_RATIOS = {XLSWRITER: 6, PHP_XLSXWRITER: 40}
 FLAT_MB, WINDOW_RATIO = 2.0, 2
 BUSY_LOAD = 1.0
 """Of the machine before the start: with more the clock says nothing of one program."""
+STEP_ROWS = 1_500_000
 PULL_RATIO, PULL_CPU_RATIO, PULLER_MB, CLICK_MS, PAGE_RATIO = 9, 2, 80.0, 250, 1.1
 
 
@@ -60,6 +62,7 @@ def targets_of(results: Results) -> list[Target]:
         *_links(results.links, MILLION / their_rate if their_rate else None),
         *_senders(results.senders),
         *_pulls(results.pull[0] if results.pull else None),
+        _steps(results.pipelines),
     ]
 
 
@@ -178,6 +181,15 @@ def _window(four_s: float | None, one_s: float | None) -> Target:
         return target
     seen = f"{one_s / four_s:.1f} x ({four_s:.2f} s to {one_s:.2f} s)"
     return target._replace(seen=seen, reached=one_s / four_s >= WINDOW_RATIO)
+
+
+def _steps(stepped: Sequence[Stepped]) -> Target:
+    """In processor seconds, which other work on the machine takes nothing away from."""
+    target = Target("steps of a pipeline: filter, mask, decimal product", f"≥ {STEP_ROWS:,} rows/CPU s")
+    rates = [one.rows_per_cpu_s for one in stepped if one.subject == FILTER_MASK_PRODUCT]
+    if not rates:
+        return target
+    return target._replace(seen=f"{rates[0]:,.0f} rows/CPU s", reached=rates[0] >= STEP_ROWS)
 
 
 def _pulls(run: PullRun | None) -> list[Target]:

@@ -16,6 +16,7 @@ from sluice.demo.order_table import order_rows
 from tests.bench.__main__ import main
 from tests.bench.apart import measure_apart
 from tests.bench.bench_crowd import jain_index
+from tests.bench.bench_pipelines import FILTER_MASK_PRODUCT
 from tests.bench.orders import Orders
 from tests.bench.page import page_of, ratio_range, tables_of
 from tests.bench.page_table import PageTable
@@ -35,6 +36,7 @@ from tests.bench.results import (
     Results,
     Sent,
     Started,
+    Stepped,
     Written,
     load_results,
 )
@@ -148,6 +150,7 @@ def whole_run(**changes: object) -> Results:
         starts=[Started(function="compose", import_ms=283, without_bytecode_ms=1234, peak_bytes=46_000_000, modules=6)],
         senders=all_sent(),
         pull=all_pulled(),
+        pipelines=[Stepped(subject=FILTER_MASK_PRODUCT, rows=3_000_000, kept_share=0.5, cpu_s=[2.5, 2.0])],
         versions={"php": "8.2.36", "xlswriter": "2.0.3", "php_xlsxwriter": ""},
     )  # fmt: skip
     return msgspec.structs.replace(results, **changes)
@@ -207,7 +210,7 @@ def test_the_php_program_writes_the_whole_table() -> None:
 
 
 def test_a_run_that_just_reaches_everything_says_so() -> None:
-    assert [target.verdict for target in targets_of(whole_run())] == ["yes"] * 20
+    assert [target.verdict for target in targets_of(whole_run())] == ["yes"] * 21
 
 
 @pytest.mark.parametrize(
@@ -228,11 +231,12 @@ def test_a_run_that_just_reaches_everything_says_so() -> None:
         ({"pull": all_pulled(files=[pulled_file(OURS_XLSX, 0.1, 0.1, rows=rows, peak=rows // 24_000)
                                     for rows in (100_000, 2_000_000)])}, {17}),
         ({"pull": all_pulled(clicks=Clicked(rows=10_000, seconds=[0.1, 0.3, 0.3]))}, {18}),
+        ({"pipelines": [Stepped(subject=FILTER_MASK_PRODUCT, rows=1_000_000, kept_share=1, cpu_s=[0.67])]}, {20}),
         ({"pull": all_pulled(pages=[Paged(page=page, rows=1, buffers=page, buffers_by_offset=1, seconds=[1.0])
                                     for page in (10, 12)])}, {19}),
     ],
     ids=["writers", "relay", "links", "memory", "cpu", "flat", "window",
-         "pull", "pull on a busy machine", "rivals", "peak", "click", "page"],
+         "pull", "pull on a busy machine", "rivals", "peak", "click", "steps", "page"],
 )  # fmt: skip
 def test_what_is_missed_is_told(changes: dict[str, object], missed: set[int]) -> None:
     verdicts = [target.verdict for target in targets_of(whole_run(**changes))]
@@ -242,11 +246,11 @@ def test_what_is_missed_is_told(changes: dict[str, object], missed: set[int]) ->
 def test_a_speed_of_another_moment_is_compared_with_xlsxwriter_s_best() -> None:
     quicker = [written("XlsxWriter, typed", [0.5], rows=10_000)]
     verdicts = [target.verdict for target in targets_of(whole_run(by_rows=quicker))]
-    assert verdicts == ["yes", "yes", "NO", "NO", "yes", "yes", "yes", "yes", "NO", "NO", *["yes"] * 10]
+    assert verdicts == ["yes", "yes", "NO", "NO", "yes", "yes", "yes", "yes", "NO", "NO", *["yes"] * 11]
 
 
 def test_what_was_not_measured_is_not_called_reached() -> None:
-    nothing = whole_run(writers=[], relay=[], links=[], memory=[], senders=[], pull=[])
+    nothing = whole_run(writers=[], relay=[], links=[], memory=[], senders=[], pull=[], pipelines=[])
     assert {target.verdict for target in targets_of(nothing)} == {"not measured"}
 
 

@@ -20,6 +20,8 @@ Read: TypeAlias = Callable[[Sequence[str | None]], Values]
 
 _OF_NUMBERS = b"0123456789.+-eE\0"
 """What numbers consist of, and what stands between them. ``Decimal`` takes more: blanks, _, NaN, any script's digits."""
+_SAMPLE = 64
+"""Texts that say whether those of a column repeat: each is read once then."""
 _DAY_CHARS = len("2025-03-14")
 _FIRST = datetime.min  # noqa: DTZ901 -- values have no time zone
 _DIGITS_MAX = 400
@@ -49,6 +51,10 @@ def read_numbers(texts: Sequence[str | None]) -> Values:
     joined, has_empty = _joined(texts)
     if not joined.isascii() or joined.encode().translate(None, _OF_NUMBERS):
         raise Unfit("is no number")
+    sample = texts[:_SAMPLE]
+    if len(texts) > _SAMPLE and 2 * len(set(sample)) <= len(sample):
+        known = {text: Decimal(text) if text else None for text in set(texts)}
+        return list(map(known.__getitem__, texts))
     return [Decimal(text) if text else None for text in texts] if has_empty else list(map(Decimal, texts))  # type: ignore[arg-type]
 
 

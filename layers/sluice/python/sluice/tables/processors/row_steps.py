@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
 from decimal import localcontext
 from itertools import compress
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sluice.domain.expression import Call, ColumnValue, Constant, Expression
 from sluice.domain.schema import ColumnSpec, ColumnType
@@ -63,19 +63,19 @@ class _State:
     """The rows of a batch between two steps."""
 
     def __init__(self, columns: Sequence[Texts], origin: Sequence[int]) -> None:
-        self.origin = origin
-        """The index of each row in the batch that came in."""
+        self.rows = len(origin)
         self.counts = _Counts()
+        self._origin, self._origin_kept = origin, 0
+        self._flags: list[Sequence[bool | None]] = []
+        """Which rows were kept, once for each time that some were not."""
         self.set(columns)
 
     def set(self, columns: Sequence[Texts]) -> None:
         """Take these for the columns."""
         self._columns = list(columns)
         self._values: dict[int, Values] = {}
-        self._flags: list[Sequence[object]] = []
-        """Which rows were kept, once for each time that some were not."""
-        self._kept = [0] * len(columns)
-        """How many of these each column has gone through: one that no step asks for goes through none."""
+        self._kept = [len(self._flags)] * len(columns)
+        """How many of the flags each column has gone through: one that no step asks for goes through none."""
 
     def column(self, at: int) -> Texts:
         """The texts of the rows that are left."""
@@ -83,6 +83,13 @@ class _State:
             self._columns[at] = list(compress(self._columns[at], flags))
         self._kept[at] = len(self._flags)
         return self._columns[at]
+
+    def origin(self) -> Sequence[int]:
+        """The index of each row in the batch that came in."""
+        for flags in self._flags[self._origin_kept :]:
+            self._origin = list(compress(self._origin, flags))
+        self._origin_kept = len(self._flags)
+        return self._origin
 
     def columns(self) -> list[Texts]:
         return [self.column(at) for at in range(len(self._columns))]
@@ -93,12 +100,12 @@ class _State:
             self._values[at] = read(self.column(at))
         return self._values[at]
 
-    def keep(self, flags: Sequence[object]) -> None:
+    def keep(self, flags: list[bool | None]) -> None:
         """Keep the rows that are flagged as true."""
-        origin = list(compress(self.origin, flags))
-        if len(origin) == len(self.origin):
+        rows = flags.count(True)
+        if rows == self.rows:
             return
-        self.origin = origin
+        self.rows = rows
         self._flags.append(flags)
         self._values = {at: list(compress(values, flags)) for at, values in self._values.items()}
 
@@ -121,7 +128,7 @@ class _Run:
         self._column = column
         self._reads = [(at, table.names[at], table.readers[at]) for at in map(table.index, compiled.names)]
 
-    def __call__(self, state: _State) -> list[str | None]:
+    def __call__(self, state: _State) -> list[Any]:
         """A value for each row. Raises ``Unfit`` with the column where one cannot be read or made."""
         values = []
         for at, name, read in self._reads:
@@ -130,7 +137,7 @@ class _Run:
             except FAULTS as fault:
                 raise _located(fault, name) from fault
         try:
-            return self._compiled.run(*values, len(state.origin))
+            return self._compiled.run(*values, state.rows)
         except FAULTS as fault:
             raise _located(fault, self._column) from fault
 
@@ -230,10 +237,10 @@ def _filter(step: FilterStep, table: _TableView, find_key: FindKey, zone: tzinfo
     runs = [_Run(compile_condition(stage, find_key, zone), "", table) for stage in _stages(step.condition)]
 
     def apply(state: _State) -> None:
-        before = len(state.origin)
+        before = state.rows
         for run in runs:
             state.keep(run(state))
-        state.counts.filtered += before - len(state.origin)
+        state.counts.filtered += before - state.rows
 
     return apply
 
@@ -283,7 +290,7 @@ def _maker(
         at = table.index(value.name)
         return lambda state: state.column(at)
     if isinstance(value, Constant):
-        return lambda state: [value.text] * len(state.origin)
+        return lambda state: [value.text] * state.rows
     return _Run(compile_texts(value, find_key, zone), name, table)
 
 
@@ -309,7 +316,7 @@ def _validate(step: ValidateStep, table: _TableView, find_key: FindKey, zone: tz
 
 
 def _break(rule: RowRule, broken: Sequence[object], state: _State) -> None:
-    rows = list(compress(state.origin, broken))
+    rows = list(compress(state.origin(), broken))
     if rule.severity == "warn":
         state.counts.warnings[rule.reason] += len(rows)
         return
