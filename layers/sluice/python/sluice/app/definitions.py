@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from sluice.adapters.system_clock import SystemClock
 from sluice.app.secrets import FOLDER_VARIABLE, find_secret, secret_name
 from sluice.app.settings.source import SECRET_PREFIX
 from sluice.app.settings.yaml_tree import read_yaml
@@ -17,6 +18,7 @@ from sluice.domain.dataset import (
     Connection,
     Dataset,
     DefinitionsError,
+    FolderConnection,
     MysqlConnection,
     PostgresqlConnection,
     ServerConnection,
@@ -24,11 +26,15 @@ from sluice.domain.dataset import (
     TableSource,
 )
 from sluice.domain.events import Event
+from sluice.domain.file_source import AnyFileRows, source_of
+from sluice.domain.limits import Limits
+from sluice.domain.pinned_files import FileSource
 from sluice.domain.pulled import Condition, Pulled
 from sluice.domain.schema import ColumnType
 from sluice.domain.secret import Secret
 from sluice.domain.suggestion import did_you_mean
 from sluice.domain.target import TableTarget
+from sluice.ports.file_folder import FileFolder
 from sluice.ports.journal import Journal
 from sluice.ports.sink import Sink, SinkError, SinkUnavailable
 from sluice.ports.source import COUNT_S, Source, SourceError, SourceUnavailable
@@ -63,6 +69,8 @@ class Definitions(NamedTuple):
         ``is_brief``: for a caller who waits, no statement takes longer than ``COUNT_S``. Raises ``SourceError`` for a
         connection that is no longer there.
         """
+        if pulled.files is not None:
+            return self.files(pulled.connection, pulled.files, pulled.columns)
         source = TableSource(
             connection=pulled.connection,
             schema=pulled.schema,
@@ -71,6 +79,34 @@ class Definitions(NamedTuple):
             consistency=pulled.consistency,
         )
         return self.table(source, pulled.columns, pulled.conditions, where=pulled.where, is_brief=is_brief)
+
+    def pinned(self, rows: AnyFileRows) -> FileSource:
+        """The files that a job names, as they are now. Raises ``SourceError``, also where there is none."""
+        found = self._file_folder(rows.connection).find(rows.path)
+        if not found and rows.missing == "fail":
+            raise SourceError(f"no file in {rows.connection} fits {rows.path}; missing: empty takes that for no rows")
+        return source_of(rows, found)
+
+    def files(self, connection: str, source: FileSource, columns: Sequence[str] = ()) -> Source:
+        """These columns of files. Raises ``SourceError`` for a connection that is not there, or is of no folder."""
+        from sluice.usecases.pulling.read_files import FilesReader  # noqa: PLC0415  # for jobs of files alone
+
+        folder = self._file_folder(connection)
+        return FilesReader(folder, source, columns, connection=connection, clock=SystemClock(), limits=Limits())
+
+    def _file_folder(self, name: str) -> FileFolder:
+        from sluice.adapters.sources.folder import LocalFolder  # noqa: PLC0415  # for jobs of files alone
+
+        connection = self._connection(name)
+        if not isinstance(connection, FolderConnection):
+            raise SourceError(f"connection {name} is of a database: files are read from one of type folder")
+        return LocalFolder(self.folder / connection.path, name)
+
+    def _connection(self, name: str) -> Connection:
+        found = self.connections.get(name)
+        if found is None:
+            raise SourceError(f"there is no connection {name} in {self.folder / 'connections'}")
+        return found
 
     def table(
         self,
@@ -85,9 +121,7 @@ class Definitions(NamedTuple):
 
         Raises ``SourceError`` for a connection that is not there.
         """
-        connection = self.connections.get(source.connection)
-        if connection is None:
-            raise SourceError(f"there is no connection {source.connection} in {self.folder / 'connections'}")
+        connection = self._connection(source.connection)
         if is_brief and isinstance(connection, ServerConnection):
             connection = connection.within(COUNT_S)
         made = make_source(connection, source, columns, conditions, where=where, folder=self.folder, is_brief=is_brief)
@@ -125,6 +159,8 @@ def make_source(
 
             password = partial(find_secret, connection.password)
             return MysqlSource(connection, source, columns, conditions, where=where, password=password, folder=folder)
+        case FolderConnection():
+            raise SourceError(f"connection {connection.name} is of a folder, and {source.table} is a table")
         case SqliteConnection():
             from sluice.adapters.sources.sqlite import SqliteSource  # noqa: PLC0415
 
@@ -322,6 +358,8 @@ def _mistakes(dataset: Dataset, connections: Mapping[str, Any]) -> list[str]:
         found.append(f"source.connection: there is no connection {dataset.source.connection!r}{near}")
     elif isinstance(connections[dataset.source.connection], SqliteConnection) and dataset.source.schema:
         found.append("source.schema: a file of SQLite has none")
+    elif isinstance(connections[dataset.source.connection], FolderConnection):
+        found.append("source.connection: is of a folder, and a dataset reads a table of a database")
     names = [column.name for column in dataset.columns]
     labels = [column.spec().name for column in dataset.columns]
     found += [f"columns: {name} is given twice" for name in _twice(names)]

@@ -99,7 +99,15 @@ class MysqlConnection(ServerConnection, frozen=True, kw_only=True, tag_field="ty
     timezone: TimeZone = "+00:00"
 
 
-Connection: TypeAlias = SqliteConnection | PostgresqlConnection | MysqlConnection
+class FolderConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="folder"):
+    """A folder of files on this machine. Nothing outside of it is read, whatever a job says."""
+
+    name: Name
+    path: Annotated[str, Meta(min_length=1)]
+    """Relative to the folder of the definitions."""
+
+
+Connection: TypeAlias = SqliteConnection | PostgresqlConnection | MysqlConnection | FolderConnection
 
 
 class TableSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

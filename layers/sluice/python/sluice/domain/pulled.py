@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from sluice.domain.pinned_files import FileSource
+
 Value: TypeAlias = str | int | float
 """What a column is compared with. A text may be any value as the source writes it."""
 Cursor: TypeAlias = tuple[str | int | float | bytes, ...]
@@ -55,6 +57,8 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     where: str = ""
     """A condition in the source's own SQL, which every row must fit too. It is run as it stands: ``app/where.py`` alone
     makes it, of what a job says."""
+    files: FileSource | None = None
+    """Files in place of a table: ``connection`` is of their folder, ``table`` their path, and there is no key."""
     fixed: int = 0
     """How many of the conditions, the first ones, are the dataset's; the others are what the user asked for."""
     ids_asked: int = 0
@@ -74,7 +78,7 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def listed(self) -> Pulled:
         """What a listing has of it: not what may be long."""
-        return msgspec.structs.replace(self, key=(), columns=(), conditions=(), where="", masks=())
+        return msgspec.structs.replace(self, key=(), columns=(), conditions=(), where="", files=None, masks=())
 
 
 class PastReading(msgspec.Struct, frozen=True, array_like=True):

@@ -121,7 +121,7 @@ class JsonLinesTable:
         done = 0
         self._missing = 0 if is_one else None
         for lines in self._line_blocks(shape):
-            if _is_wider(lines, shape.width):
+            if not shape.leaves_others and _is_wider(lines, shape.width):
                 raise too_wide(shape.width, row=done + 1, **lines.place(0))
             group = self._fast_group(lines, shape)
             if group is not None:

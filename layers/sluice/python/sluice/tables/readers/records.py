@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import itemgetter
 from typing import Any
@@ -37,6 +37,8 @@ class RowShape:
     """Index of the declared table they belong to."""
     sheet_name: str = ""
     """What their sender calls it; empty in a task of one table."""
+    leaves_others: bool = False
+    """Whether an object may have names that are no columns, which are left out."""
 
     @classmethod
     def of(cls, params: ExportParams, sheet_name: str, limits: Limits) -> RowShape:
@@ -61,6 +63,10 @@ class RowShape:
             cells_max=limits.batch_bytes_max,
             null_value=null_value,
         )
+
+    def leaving_others(self) -> RowShape:
+        """The same, for objects that have more than is read of them."""
+        return replace(self, leaves_others=True)
 
     @property
     def width(self) -> int:
@@ -184,7 +190,7 @@ def _row_of_object(record: object, row: int, shape: RowShape) -> list[object]:
     """The cells of an object in the order of the columns; a name that is missing is null."""
     if not isinstance(record, Mapping):
         raise _not_a_row(row)
-    if not record.keys() <= shape.name_set:
+    if not (shape.leaves_others or record.keys() <= shape.name_set):
         unknown = sorted(record.keys() - shape.name_set)[:KEYS_SHOWN_MAX]
         keys = [key[:KEY_CHARS_MAX].encode(errors="replace").decode() for key in unknown]
         detail = f"An object has a name that is no column's: {', '.join(map(repr, keys))}."
