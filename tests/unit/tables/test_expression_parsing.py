@@ -73,6 +73,8 @@ MISTAKES = [
     ("amount.name", "a column stands by its own name"),
     ("{amount}", "struct is nothing that an expression has"),
     ("(amount, name)", "tuple is nothing that an expression has"),
+    ("name -> 'a'", "is no SQL expression"),
+    ("name and 'it", "is no SQL expression"),
     ("__import__('os')", "there is no function __import__"),
     (" + ".join(["amount"] * 40), "the expression is nested deeper than 32"),
     (" and ".join(["paid"] * 250), "the expression has more than 200 parts"),

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.secret import Secret
-from sluice.tables.processors.row_steps import Applied, RowFault, RowSteps
+from sluice.tables.processors.row_state import RowFault
+from sluice.tables.processors.row_steps import Applied, RowSteps
 from sluice.tables.processors.step_parsing import parse_steps
 
 SPECS = (
@@ -107,6 +108,11 @@ def test_a_filter_keeps_what_is_true_and_null_is_not() -> None:
         ("at + interval '9000 years'", {}, ("x", "the result is no date of the years 1 to 9999")),
         ("date_add(at, amount, 'day')", {}, ("x", "is no whole number, or too large a one")),
         ("date_add(at, amount, 'day')", {"amount": "1e30"}, ("x", "is no whole number, or too large a one")),
+        (
+            "date_add(at, amount, 'day')",
+            {"amount": "1e999999999999999999"},
+            ("x", "is no whole number, or too large a one"),
+        ),
         ("json_value(name, '$.a')", {}, ("x", "is no JSON")),
         ("json_value(name, '$.a')", {"name": "[" * 100_000}, ("x", "is nested too deep")),
         ("json_value(name, '$.a')", {"name": '{"a": NaN}'}, ("x", "is no JSON")),

@@ -46,4 +46,19 @@ class ValidateStep(msgspec.Struct, frozen=True, tag="validate", tag_field="step"
     rules: tuple[RowRule, ...]
 
 
-Step: TypeAlias = FilterStep | MapStep | ValidateStep
+Missing: TypeAlias = Literal["null", "drop", "divert", "fail"]
+"""What becomes of a row that a lookup does not have."""
+
+
+class EnrichStep(msgspec.Struct, frozen=True, tag="enrich", tag_field="step"):
+    """Adds columns of a small table, which is read before the rows are; null is in no lookup."""
+
+    lookup: str
+    by: tuple[tuple[str, str], ...]
+    """Columns of the rows, and which of the lookup they are."""
+    take: tuple[tuple[str, str], ...]
+    """New columns, and which of the lookup they are."""
+    missing: Missing = "null"
+
+
+Step: TypeAlias = FilterStep | MapStep | ValidateStep | EnrichStep

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import MAXYEAR, datetime, timedelta
+from decimal import Decimal
 
 from sluice.tables.expressions.faults import Unfit
 
@@ -45,6 +46,7 @@ CODES: Mapping[str, str] = {
 UNITS = ("year", "quarter", "month", "week", "day", "hour", "minute", "second")
 _SECONDS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
 _MONTHS_OF = {"year": 12, "quarter": 3, "month": 1}
+_COUNT_MAX = Decimal(10**12)
 _ORIGIN = datetime(1, 1, 1)  # noqa: DTZ001 -- a Monday; values have no time zone
 
 
@@ -116,9 +118,8 @@ def _ordinal(moment: datetime, unit: str) -> int:
     return (since.days * _SECONDS["day"] + since.seconds) // _SECONDS[unit]
 
 
-def whole(number: object) -> int:
+def whole(number: Decimal) -> int:
     """A count. Raises ``Unfit`` for a number with a fraction, or beyond what anything counts."""
-    count = int(number)  # type: ignore[call-overload]
-    if count != number or abs(count) > 10**12:
+    if not -_COUNT_MAX <= number <= _COUNT_MAX or number != int(number):
         raise Unfit("is no whole number, or too large a one")
-    return int(count)
+    return int(number)

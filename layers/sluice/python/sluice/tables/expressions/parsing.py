@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlglot import Dialect, exp, parser
+from sqlglot import Dialect, TokenType, exp, parser
 from sqlglot.errors import SqlglotError
 
 from sluice.domain.expression import DEPTH_MAX, NODES_MAX, Call, ColumnValue, Constant, Expression, Kind
@@ -51,6 +51,11 @@ class _Sql(Dialect):
             if name in {"CAST", "TRY_CAST", "EXTRACT"}
         }
         NO_PAREN_FUNCTIONS = {}  # noqa: RUF012
+        COLUMN_OPERATORS = {  # noqa: RUF012
+            sign: read
+            for sign, read in parser.Parser.COLUMN_OPERATORS.items()
+            if sign in {TokenType.DOT, TokenType.DCOLON}
+        }
         NO_PAREN_FUNCTION_PARSERS = {  # noqa: RUF012
             name: read for name, read in parser.Parser.NO_PAREN_FUNCTION_PARSERS.items() if name == "CASE"
         }

@@ -19,7 +19,7 @@ Read: TypeAlias = Callable[[Sequence[str | None]], Values]
 """Texts to values. Raises ``Unfit`` where a text is none of its kind; the empty text is null, but in strings."""
 
 _OF_NUMBERS = b"0123456789.+-eE\0"
-"""What numbers consist of, and what stands between them. ``Decimal`` takes more: blanks, _, NaN, any script's digits."""
+"""What numbers consist of, and what stands between them. ``Decimal`` takes blanks, _, NaN and any script's digits."""
 _SAMPLE = 64
 """Texts that say whether those of a column repeat: each is read once then."""
 _DAY_CHARS = len("2025-03-14")

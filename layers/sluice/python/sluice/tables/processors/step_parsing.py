@@ -7,16 +7,29 @@ from typing import Any
 
 from sluice.domain.expression import Expression
 from sluice.domain.schema import ColumnType
-from sluice.domain.step import FilterStep, MappedColumn, MapStep, RowRule, Severity, Step, ValidateStep
+from sluice.domain.step import (
+    EnrichStep,
+    FilterStep,
+    MappedColumn,
+    MapStep,
+    Missing,
+    RowRule,
+    Severity,
+    Step,
+    ValidateStep,
+)
 from sluice.domain.suggestion import did_you_mean
 from sluice.tables.expressions.parsing import parse_condition, parse_expression
 from sluice.tables.expressions.typing_rules import ExpressionError
 
 Parameters = Mapping[str, str | int | float | bool | None]
 COLUMNS_MAX = 16_384
-_STEPS = ("filter", "map", "validate")
+_STEPS = ("filter", "map", "validate", "enrich")
 _SEVERITIES: Mapping[str, Severity] = {"fail": "fail", "divert": "divert", "warn": "warn"}
 _RULE = {"rule", "severity", "reason"}
+_MISSING: Mapping[str, Missing] = {"null": "null", "drop": "drop", "divert": "divert", "fail": "fail"}
+_ENRICH = {"lookup", "by", "take", "missing"}
+_MOMENTS = {ColumnType.DATE, ColumnType.DATETIME}
 
 
 class StepsError(Exception):
@@ -28,13 +41,18 @@ class StepsError(Exception):
 
 
 def parse_steps(
-    tree: Sequence[Mapping[str, object]], columns: Mapping[str, ColumnType], parameters: Parameters
+    tree: Sequence[Mapping[str, object]],
+    columns: Mapping[str, ColumnType],
+    parameters: Parameters,
+    *,
+    lookups: Mapping[str, Mapping[str, ColumnType]] | None = None,
 ) -> tuple[Step, ...]:
     """Read and check steps over these columns, in their order. Raises ``StepsError`` with every mistake.
 
-    What follows a step with a mistake is checked against what can be known of its columns.
+    ``lookups`` are the columns of the tables that ``enrich`` may name. What follows a step with a mistake is checked
+    against what can be known of its columns.
     """
-    reader = _StepReader(columns, parameters)
+    reader = _StepReader(columns, parameters, lookups or {})
     steps = [step for at, one in enumerate(tree) if (step := reader.read(f"steps[{at}]", one)) is not None]
     if reader.problems:
         raise StepsError(reader.problems)
@@ -42,10 +60,16 @@ def parse_steps(
 
 
 class _StepReader:
-    def __init__(self, columns: Mapping[str, ColumnType], parameters: Parameters) -> None:
+    def __init__(
+        self,
+        columns: Mapping[str, ColumnType],
+        parameters: Parameters,
+        lookups: Mapping[str, Mapping[str, ColumnType]],
+    ) -> None:
         self.problems: list[str] = []
         self._columns = dict(columns)
         self._parameters = parameters
+        self._lookups = lookups
         self._unknown: set[str] = set()
         """Columns of an earlier step whose expressions have mistakes: what they are is not known."""
 
@@ -63,6 +87,8 @@ class _StepReader:
                 return self._map(where, body)
             case "validate":
                 return self._validate(where, body)
+            case "enrich":
+                return self._enrich(where, body)
         known = did_you_mean(str(name), _STEPS) or f"; there are {', '.join(_STEPS)}"
         self.problems.append(f"{where}: is no step{known}")
         return None
@@ -100,9 +126,7 @@ class _StepReader:
         if not isinstance(body, Mapping) or "rule" not in body:
             self.problems.append(f"{where}: has a rule, as rule: amount >= 0")
             return None
-        for name in body:
-            if name not in _RULE:
-                self.problems.append(f"{where}.{name}: is nothing of a rule{did_you_mean(str(name), _RULE)}")
+        self._check_names(where, body, _RULE, "a rule")
         text, severity = body["rule"], str(body.get("severity", "fail"))
         if severity not in _SEVERITIES:
             known = did_you_mean(severity, _SEVERITIES) or f"; there are {', '.join(_SEVERITIES)}"
@@ -111,6 +135,64 @@ class _StepReader:
         if condition is None or severity not in _SEVERITIES:
             return None
         return RowRule(condition, _SEVERITIES[severity], str(body.get("reason") or f"breaks the rule {text}"))
+
+    def _enrich(self, where: str, body: object) -> EnrichStep | None:
+        if not isinstance(body, Mapping) or not {"lookup", "by", "take"} <= set(body):
+            self.problems.append(
+                f"{where}: has a lookup, by and take, as {{lookup: regions, by: [city], take: [region]}}"
+            )
+            return None
+        before = len(self.problems)
+        self._check_names(where, body, _ENRICH, "an enrich")
+        # YAML reads null as nothing; it means the word here.
+        missing = "null" if body.get("missing", "null") is None else str(body.get("missing", "null"))
+        if missing not in _MISSING:
+            known = did_you_mean(missing, _MISSING) or f"; there are {', '.join(_MISSING)}"
+            self.problems.append(f"{where}.missing: {missing!r} is none{known}")
+        name = str(body["lookup"])
+        if name not in self._lookups:
+            known = did_you_mean(name, self._lookups) or f"; there are {', '.join(self._lookups) or 'none'}"
+            self.problems.append(f"{where}.lookup: there is no lookup {name!r}{known}")
+            self._unknown |= set(_pairs(body["take"]))
+            return None
+        by, take = _pairs(body["by"]), _pairs(body["take"])
+        self._check_by(f"{where}.by", by, self._lookups[name])
+        self._check_take(f"{where}.take", take, self._lookups[name])
+        if len(self.problems) > before:
+            self._unknown |= set(take)
+            return None
+        self._columns |= {new: self._lookups[name][theirs] for new, theirs in take.items()}
+        return EnrichStep(name, tuple(by.items()), tuple(take.items()), _MISSING[missing])
+
+    def _check_by(self, where: str, by: Mapping[str, str], lookup: Mapping[str, ColumnType]) -> None:
+        if not by:
+            self.problems.append(f"{where}: is a list of columns, or of column: column of the lookup")
+        for ours, theirs in by.items():
+            if ours not in self._columns:
+                self.problems.append(f"{where}: there is no column {ours!r}{did_you_mean(ours, self._columns)}")
+            elif theirs not in lookup:
+                self.problems.append(f"{where}: the lookup has no column {theirs!r}{did_you_mean(theirs, lookup)}")
+            elif self._columns[ours] is not lookup[theirs] and {self._columns[ours], lookup[theirs]} != _MOMENTS:
+                self.problems.append(
+                    f"{where}: {ours} is a {self._columns[ours].value}, and {theirs} of the lookup a "
+                    f"{lookup[theirs].value}: cast it in a map before"
+                )
+
+    def _check_take(self, where: str, take: Mapping[str, str], lookup: Mapping[str, ColumnType]) -> None:
+        if not take:
+            self.problems.append(f"{where}: is a list of columns of the lookup, or of new column: column of it")
+        for new, theirs in take.items():
+            if theirs not in lookup:
+                self.problems.append(f"{where}: the lookup has no column {theirs!r}{did_you_mean(theirs, lookup)}")
+            elif new in self._columns:
+                self.problems.append(
+                    f"{where}: there is a column {new!r} already: take it as another, as other: {theirs}"
+                )
+
+    def _check_names(self, where: str, body: Mapping[Any, object], known: set[str], what: str) -> None:
+        for name in body:
+            if name not in known:
+                self.problems.append(f"{where}.{name}: is nothing of {what}{did_you_mean(str(name), known)}")
 
     def _value(self, where: str, value: object) -> Expression | None:
         """The expression of a column; a number, true, false or null of YAML stands for itself."""
@@ -131,6 +213,13 @@ class _StepReader:
                 self.problems.append(f"{where}: {error}")
             return None
         return read
+
+
+def _pairs(names: object) -> dict[str, str]:
+    """A list of names, or of pairs, as pairs; empty for anything else."""
+    if isinstance(names, Mapping):
+        return {str(ours): str(theirs) for ours, theirs in names.items()}
+    return {str(name): str(name) for name in names} if isinstance(names, list | tuple) else {}
 
 
 def _written(value: object) -> str | None:
