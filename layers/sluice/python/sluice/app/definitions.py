@@ -172,17 +172,19 @@ def open_sink(connection: Connection, target: TableTarget, *, password: Callable
 
     Raises ``SinkError`` for a connection that may not be written through.
     """
-    if not isinstance(connection, ServerConnection):
-        raise SinkError(f"connection {connection.name}: rows are loaded into tables of PostgreSQL and MySQL alone")
-    if not connection.writes:
+    if isinstance(connection, ServerConnection) and not connection.writes:
         raise SinkError(f"connection {connection.name} is for reading alone: set writes: true if rows may be loaded")
     match connection:
         case PostgresqlConnection():
             from sluice.adapters.sinks.postgresql import PostgresqlSink  # noqa: PLC0415  # for its connections alone
 
             return PostgresqlSink(connection, target, password=password, folder=folder)
-        case _:
-            raise SinkError(f"connection {connection.name}: no rows are loaded into tables of MySQL yet")
+        case MysqlConnection():
+            from sluice.adapters.sinks.mysql import MysqlSink  # noqa: PLC0415
+
+            return MysqlSink(connection, target, password=password, folder=folder)
+        case SqliteConnection() | FolderConnection():
+            raise SinkError(f"connection {connection.name}: rows are loaded into tables of PostgreSQL and MySQL alone")
 
 
 def opens_sinks(folder: Path) -> Callable[[TableTarget], Sink]:

@@ -51,6 +51,37 @@ _MISTAKES = MappingProxyType(
     }
 )
 
+_REFUSALS = MappingProxyType(
+    {
+        1048: "there is no value where the table needs one",
+        1062: "another row has the same key",
+        1136: "a row has other columns than the table",
+        1264: "a number is out of the range of its column",
+        1265: "a text is no value of the type of its column",
+        1292: "a text is no value of the type of its column",
+        1300: "a text has a character that the server cannot keep",
+        1364: "there is no value where the table needs one",
+        1366: "a text is no value of the type of its column, or has a character that it cannot keep",
+        1367: "a text is no value of the type of its column",
+        1406: "a text is longer than its column takes",
+        1411: "a text is no date or time as its column takes them",
+        1416: "a text is no value of the type of its column",
+        1452: "it refers to a row that is not there",
+        1644: "a trigger of the table refuses it",
+        1690: "a number is out of the range of its column",
+        1859: "another row has the same key",
+        3140: "a text is no JSON",
+        3819: "it breaks a rule of the table",
+        4025: "it breaks a rule of the table",
+    }
+)
+
+
+def refusal_of(number: int) -> str | None:
+    """Why the server does not take a row; None where the error is not about one."""
+    reason = _REFUSALS.get(number)
+    return reason and f"{reason}, error {number}"
+
 
 def worded_mysql(error: Exception, place: str) -> SourceError:
     """The error of the port for one of the driver or the system."""

@@ -43,22 +43,22 @@ class MysqlSession:
     @contextmanager
     def rows(self, query: str) -> Iterator[Callable[[int], Sequence[Row]]]:
         """A call that gives the next rows of the query, at most as many as it is asked for; none is the end."""
-        with _named(self._place):
+        with named_errors(self._place):
             cursor = self._connection.cursor()
 
         def fetch(rows: int) -> Sequence[Row]:
-            with _named(self._place):
+            with named_errors(self._place):
                 found: Sequence[Row] = cursor.fetchmany(rows)
                 return found
 
         try:
-            with _named(self._place):
+            with named_errors(self._place):
                 cursor.execute(query)
             yield fetch
-            with _named(self._place):
+            with named_errors(self._place):
                 cursor.close()
         finally:
-            _let_go(cursor)
+            let_go(cursor)
 
 
 @contextmanager
@@ -71,15 +71,27 @@ def open_mysql(
     is_snapshot: bool,
 ) -> Iterator[MysqlSession]:
     """Connect, and begin a transaction. Raises ``SourceError``; at the end the connection is cut off."""
+    with connected_mysql(where, folder, password, interruption) as connection:
+        place = f"connection {where.name}"
+        with named_errors(place):
+            _begin(connection, is_snapshot=is_snapshot)
+        yield MysqlSession(connection, place)
+
+
+@contextmanager
+def connected_mysql(
+    where: MysqlConnection, folder: Path, password: Callable[[], Secret], interruption: Interruption, *more: str
+) -> Iterator[Any]:
+    """A connection of the driver with the settings that texts of values depend on, and ``more``; cut off at the end."""
     place = f"connection {where.name}"
     secret = password()
-    with _named(place):
+    with named_errors(place):
         connection = _connect(where, folder, secret)
     try:
         with interruption.ended_by(partial(_end, connection, where, folder, secret)):
-            with _named(place):
-                _begin(connection, where, is_snapshot=is_snapshot)
-            yield MysqlSession(connection, place)
+            with named_errors(place):
+                _set(connection, where, more)
+            yield connection
     finally:
         _cut_off(connection)
 
@@ -106,7 +118,7 @@ def _connect(where: MysqlConnection, folder: Path, secret: Secret) -> Any:
     options: dict[str, Any] = {"local_infile": 0} if driver else _pymysql_options(where, folder)
     driver = driver or _imported("pymysql")
     if driver is None:
-        raise SourceError("MySQL and MariaDB are read with an extra: pip install 'sluice[mysql]'")
+        raise SourceError("MySQL and MariaDB need an extra: pip install 'sluice[mysql]'")
     if where.host.startswith("/"):
         options["unix_socket"] = where.host
     else:
@@ -157,8 +169,8 @@ class _NoClearPassword:
         raise SourceError("the server asks for the password itself, which is only sent over TLS: set tls: verify")
 
 
-def _begin(connection: Any, where: MysqlConnection, *, is_snapshot: bool) -> None:
-    """Settings of this session that values, their order and time-outs depend on; then the transaction."""
+def _set(connection: Any, where: MysqlConnection, more: Sequence[str]) -> None:
+    """Settings of this session that values, their order and time-outs depend on; later ones count."""
     cursor = connection.cursor()
     cursor.execute("SELECT version()")
     is_mariadb = b"mariadb" in cursor.fetchall()[0][0].lower()
@@ -170,15 +182,21 @@ def _begin(connection: Any, where: MysqlConnection, *, is_snapshot: bool) -> Non
         f"max_sort_length = {SORTED_BYTES}",
         f"net_write_timeout = {limit}",  # how long the server waits while slices are being used
         timeout,
+        *more,
     )
     cursor.execute(f"SET {', '.join(f'SESSION {setting}' for setting in settings)}")
+    cursor.close()
+
+
+def _begin(connection: Any, *, is_snapshot: bool) -> None:
+    cursor = connection.cursor()
     level = "REPEATABLE READ" if is_snapshot else "READ COMMITTED"
     cursor.execute(f"SET SESSION TRANSACTION ISOLATION LEVEL {level}")
     cursor.execute(f"START TRANSACTION {'WITH CONSISTENT SNAPSHOT, ' if is_snapshot else ''}READ ONLY")
     cursor.close()
 
 
-def _let_go(cursor: Any) -> None:
+def let_go(cursor: Any) -> None:
     """A cursor that is not at its end would else read all that is left, when it is collected as garbage too."""
     for result in (getattr(cursor, "_result", None), getattr(cursor.connection, "_result", None)):
         if getattr(result, "unbuffered_active", False):
@@ -193,7 +211,7 @@ def _cut_off(connection: Any) -> None:
 
 
 @contextmanager
-def _named(place: str) -> Iterator[None]:
+def named_errors(place: str) -> Iterator[None]:
     """Errors of the driver within become the port's, without the driver's text, which may quote a value."""
     try:
         yield

@@ -36,6 +36,31 @@ _MISTAKES = MappingProxyType(
     }
 )
 
+_REFUSALS = MappingProxyType(
+    {
+        "22001": "a text is longer than its column takes",
+        "22003": "a number is out of the range of its column",
+        "22007": "a text is no date or time as its column takes them",
+        "22008": "a date or time is out of the range of its column",
+        "22021": "a text has a character that the server cannot keep",
+        "22P02": "a text is no value of the type of its column",
+        "22P04": "a row has other columns than the table",
+        "23502": "there is no value where the table needs one",
+        "23503": "it refers to a row that is not there",
+        "23505": "another row has the same key",
+        "23514": "it breaks a rule of the table",
+        "23P01": "it is in conflict with another row",
+        "P0001": "a trigger of the table refuses it",
+    }
+)
+_REFUSAL_CLASSES = MappingProxyType({"22": "a value is none of its column", "23": "it breaks a rule of the table"})
+
+
+def refusal_of(state: str) -> str | None:
+    """Why the server does not take a row; None where the SQLSTATE is not about one."""
+    reason = _REFUSALS.get(state) or _REFUSAL_CLASSES.get(state[:2])
+    return reason and f"{reason}, SQLSTATE {state}"
+
 
 def worded(error: Exception, place: str) -> SourceError:
     """The error of the port for one of the driver, the system or our own time-outs."""

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sluice.adapters.databases.interruption import CANCEL_S, Interruption
+from sluice.adapters.databases.postgresql_errors import refusal_of
 from sluice.adapters.databases.postgresql_loop import OwnLoop
 from sluice.adapters.databases.postgresql_session import answer_wait_s, beginning, connected, named_errors
+from sluice.adapters.databases.values_refused import ValuesRefused
 from sluice.domain.dataset import PostgresqlConnection
 from sluice.domain.limits import MIB
 from sluice.domain.secret import Secret
@@ -19,19 +21,7 @@ SENT_BYTES = MIB
 """So much of a COPY is given to the driver at a time."""
 IDLE_S = 120
 """How long the server keeps a transaction of ours in which nothing happens: one of a process that stands still."""
-_DATA, _INTEGRITY, _RAISED = "22", "23", "P0001"
 T = TypeVar("T")
-
-
-class ValuesRefused(Exception):
-    """The server does not take a value, or a row, as it is. Quotes neither."""
-
-    def __init__(self, state: str, *, column: str, constraint: str) -> None:
-        """``state`` is the SQLSTATE; names are empty where the server gives none."""
-        super().__init__(state)
-        self.state = state
-        self.column = column
-        self.constraint = constraint
 
 
 class PostgresqlWriter:
@@ -125,11 +115,11 @@ def open_writer(
 
 
 def _refused(error: Exception) -> ValuesRefused | None:
-    state = str(getattr(error, "sqlstate", ""))
-    if state[:2] not in {_DATA, _INTEGRITY} and state != _RAISED:
+    reason = refusal_of(str(getattr(error, "sqlstate", "")))
+    if reason is None:
         return None
     column = getattr(error, "column_name", None) or _column_of(str(getattr(error, "context", None) or ""))
-    return ValuesRefused(state, column=column, constraint=str(getattr(error, "constraint_name", None) or ""))
+    return ValuesRefused(reason, column=column, rule=str(getattr(error, "constraint_name", None) or ""))
 
 
 def _column_of(context: str) -> str:

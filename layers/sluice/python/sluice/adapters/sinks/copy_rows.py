@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
 
-from sluice.adapters.sinks.losses import REFUSED_MAX
+from sluice.adapters.sinks.losses import REFUSED_MAX, decoded
 from sluice.ports.sink import RowsRefused
 
 _NULL = "\\N"
@@ -39,14 +37,4 @@ def _column(values: Sequence[str | None], name: str) -> Sequence[str]:
 
 def hexadecimal(values: Sequence[str | None], name: str) -> Sequence[str | None]:
     """Bytes that come as base64, as PostgreSQL writes bytes. Raises ``RowsRefused`` for what is no base64."""
-    written: list[str | None] = []
-    wrong = []
-    for row, value in enumerate(values):
-        try:
-            written.append(None if value is None else f"\\x{base64.b64decode(value, validate=True).hex()}")
-        except (binascii.Error, ValueError):
-            wrong.append(row)
-    if wrong:
-        reason = "a text is no base64, as which bytes come"
-        raise RowsRefused(reason, rows=wrong[:REFUSED_MAX], column=name)
-    return written
+    return [None if value is None else f"\\x{value.hex()}" for value in decoded(values, name)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
@@ -72,6 +74,20 @@ def refuse_losses(values: Sequence[str | None], losses: Sequence[Loss], column: 
         rows = [row for row, value in enumerate(values) if value is not None and loss.is_lost(value)]
         if rows:
             raise RowsRefused(loss.reason, rows=rows[:REFUSED_MAX], column=column)
+
+
+def decoded(values: Sequence[str | None], column: str) -> list[bytes | None]:
+    """Bytes that come as base64. Raises ``RowsRefused`` for what is none."""
+    found: list[bytes | None] = []
+    wrong = []
+    for row, value in enumerate(values):
+        try:
+            found.append(None if value is None else base64.b64decode(value, validate=True))
+        except (binascii.Error, ValueError):
+            wrong.append(row)
+    if wrong:
+        raise RowsRefused("a text is no base64, as which bytes come", rows=wrong[:REFUSED_MAX], column=column)
+    return found
 
 
 def _of_number(scale: int) -> list[Loss]:

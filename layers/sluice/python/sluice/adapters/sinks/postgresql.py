@@ -8,20 +8,21 @@ from pathlib import Path
 
 from sluice.adapters.databases.interruption import Interruption
 from sluice.adapters.databases.postgresql_literals import quoted_name
-from sluice.adapters.databases.postgresql_writing import PostgresqlWriter, ValuesRefused, open_writer
+from sluice.adapters.databases.postgresql_writing import PostgresqlWriter, open_writer
+from sluice.adapters.databases.values_refused import ValuesRefused
 from sluice.adapters.sinks import postgresql_target as tables
 from sluice.adapters.sinks.copy_rows import copy_rows, hexadecimal
-from sluice.adapters.sinks.losses import REFUSED_MAX, Loss, losses_of, refuse_losses
-from sluice.adapters.sinks.postgresql_ledger import PostgresqlLedger, side_name
-from sluice.adapters.sinks.sink_errors import refusal_of, sink_errors
+from sluice.adapters.sinks.fitting_columns import check_columns, missing_chunks
+from sluice.adapters.sinks.ledger_names import ORDER, places_of, side_name
+from sluice.adapters.sinks.losses import Loss, losses_of, refuse_losses
+from sluice.adapters.sinks.postgresql_ledger import PostgresqlLedger
+from sluice.adapters.sinks.rows_at_fault import rows_at_fault
+from sluice.adapters.sinks.sink_errors import sink_errors
 from sluice.domain.dataset import PostgresqlConnection
 from sluice.domain.manifest import Claim
 from sluice.domain.secret import Secret
 from sluice.domain.target import Receipt, TableTarget
 from sluice.ports.sink import Delivery, RowsRefused, SinkError
-
-_ROWS_BITS = 32
-"""Of a row's place in the delivery, those of its place in the chunk."""
 
 
 class PostgresqlSink:
@@ -42,7 +43,7 @@ class PostgresqlSink:
         self._place = f"table {target.table} of {connection.name}"
         self._session = ExitStack()
         self._writer: PostgresqlWriter | None = None
-        self._begun: _Begun | None = None
+        self._begun: _PostgresqlDelivery | None = None
 
     def begin(self, delivery: Delivery) -> frozenset[int]:
         """As the port says. What it makes and changes is one transaction."""
@@ -50,13 +51,13 @@ class PostgresqlSink:
             writer = self._connected()
             schema = tables.schema_of(writer, self._target, self._place)
             ledger = PostgresqlLedger(writer, schema, delivery)
-            self._begun = _Begun(self._target, ledger, delivery, schema)
+            self._begun = _PostgresqlDelivery(self._target, ledger, delivery, schema)
             ledger.take_over(f"{self._target.mode} {schema}.{self._target.place[1]}")
             if ledger.receipt() is None:
                 self._prepare(writer, self._begun)
             return ledger.sequences()
 
-    def _prepare(self, writer: PostgresqlWriter, begun: _Begun) -> None:
+    def _prepare(self, writer: PostgresqlWriter, begun: _PostgresqlDelivery) -> None:
         """Have a table that fits, and beside it the side table of the mode."""
         target, columns = self._target, begun.delivery.columns
         table = tables.find_table(writer, begun.schema, target.place[1], self._place)
@@ -70,7 +71,7 @@ class PostgresqlSink:
         if new and target.schema == "evolve":
             tables.widen(writer, table, new)
             table = tables.find_table(writer, begun.schema, target.place[1], self._place) or table
-        tables.check_columns(table, begun.names, self._place)
+        check_columns(table.columns, begun.names, self._place)
         begun.describe(table)
         if target.mode == "append":
             return
@@ -101,7 +102,7 @@ class PostgresqlSink:
                 )
 
     def _rows(
-        self, begun: _Begun, claim: Claim, columns: Sequence[Sequence[str | None]]
+        self, begun: _PostgresqlDelivery, claim: Claim, columns: Sequence[Sequence[str | None]]
     ) -> tuple[list[str], list[Sequence[str | None]]]:
         """The columns that are copied, and their texts as the server reads them."""
         assert begun.table is not None  # a chunk that is new belongs to a delivery that has not ended
@@ -111,36 +112,24 @@ class PostgresqlSink:
                 rows[at] = hexadecimal(rows[at], name)
             refuse_losses(rows[at], begun.losses[at], name)
         if self._target.mode != "append":
-            first = claim.sequence << _ROWS_BITS
-            named.append(tables.ORDER)
-            rows.append(list(map(str, range(first, first + claim.rows))))
+            named.append(ORDER)
+            rows.append(places_of(claim.sequence, claim.rows))
         return named, rows
 
     def _refusal(
-        self, begun: _Begun, named: Sequence[str], rows: Sequence[Sequence[str | None]], error: ValuesRefused
+        self,
+        begun: _PostgresqlDelivery,
+        named: Sequence[str],
+        rows: Sequence[Sequence[str | None]],
+        error: ValuesRefused,
     ) -> RowsRefused:
-        """Find the first rows that are refused, each behind those before it that are not."""
-        writer, found = self._connected(), list[int]()
-        reasons = [error]
+        writer = self._connected()
 
-        def look(start: int, end: int) -> None:
-            if len(found) >= REFUSED_MAX:
-                return
-            try:
-                with writer.savepoint():
-                    writer.copy_in(*begun.loaded_into, named, copy_rows([column[start:end] for column in rows], named))
-            except ValuesRefused as refused:
-                if end - start == 1:
-                    found.append(start)
-                    reasons.append(refused)
-                    return
-                middle = (start + end) // 2
-                look(start, middle)
-                look(middle, end)
+        def try_rows(start: int, end: int) -> None:
+            with writer.savepoint():
+                writer.copy_in(*begun.loaded_into, named, copy_rows([column[start:end] for column in rows], named))
 
-        look(0, len(rows[0]))
-        first = reasons[1] if found else error
-        return refusal_of(first.state, found, first.column if first.column in named else "", first.constraint)
+        return rows_at_fault(try_rows, len(rows[0]), named, error)
 
     def finish(self) -> Receipt:
         """As the port says: all in one transaction."""
@@ -150,19 +139,19 @@ class PostgresqlSink:
             ledger.check()
             if (known := ledger.receipt()) is not None:
                 return known
-            chunks, rows = ledger.totals()
-            if (chunks, rows) != (delivery.chunks, delivery.rows):
-                raise SinkError(
-                    f"{self._place}: {chunks} chunks of {delivery.chunks} and {rows} rows of {delivery.rows} are loaded"
-                )
+            loaded, wanted = ledger.totals(), (delivery.chunks, delivery.rows)
+            if loaded != wanted:
+                raise missing_chunks(self._place, loaded, wanted)
             try:
-                receipt = self._take_over_side(writer, begun) if self._target.mode != "append" else Receipt(rows)
+                receipt = (
+                    self._take_over_side(writer, begun) if self._target.mode != "append" else Receipt(delivery.rows)
+                )
             except ValuesRefused as error:
-                raise SinkError(f"{self._place}: {refusal_of(error.state, (), '', error.constraint).reason}") from None
+                raise SinkError(f"{self._place}: {error.reason}") from None
             ledger.end(receipt)
             return receipt
 
-    def _take_over_side(self, writer: PostgresqlWriter, begun: _Begun) -> Receipt:
+    def _take_over_side(self, writer: PostgresqlWriter, begun: _PostgresqlDelivery) -> Receipt:
         table, rows = begun.table, begun.delivery.rows
         assert table is not None  # as for chunks
         there = int(writer.fetch(f"SELECT count(*) AS rows FROM {begun.side}")[0]["rows"])  # noqa: S608  # a name in quotes
@@ -178,7 +167,7 @@ class PostgresqlSink:
         writer.execute(f"DROP TABLE {begun.side}")
         return receipt
 
-    def _merged(self, writer: PostgresqlWriter, begun: _Begun, table: tables.PostgresqlTarget) -> Receipt:
+    def _merged(self, writer: PostgresqlWriter, begun: _PostgresqlDelivery, table: tables.PostgresqlTarget) -> Receipt:
         merge = tables.merge_statement(table, begun.side, begun.names, self._target.key)
         if table.is_partitioned:  # it does not say which rows are new
             writer.execute(merge)
@@ -214,7 +203,7 @@ class PostgresqlSink:
         self._writer = None
         self._session.close()
 
-    def _taken_over(self) -> _Begun:
+    def _taken_over(self) -> _PostgresqlDelivery:
         if self._begun is None:
             raise SinkError(f"{self._place}: the delivery has not begun")
         return self._begun
@@ -227,12 +216,12 @@ class PostgresqlSink:
         return self._writer
 
     @contextmanager
-    def _transaction(self, begun: _Begun | None = None) -> Iterator[None]:
+    def _transaction(self, begun: _PostgresqlDelivery | None = None) -> Iterator[None]:
         with self._connected().transaction(begun.ledger.lock if begun else ""):
             yield
 
 
-class _Begun:
+class _PostgresqlDelivery:
     """What an attempt knows of its delivery's place."""
 
     def __init__(self, target: TableTarget, ledger: PostgresqlLedger, delivery: Delivery, schema: str) -> None:

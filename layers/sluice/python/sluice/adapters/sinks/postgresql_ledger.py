@@ -6,14 +6,11 @@ import hashlib
 
 from sluice.adapters.databases.postgresql_literals import literal, quoted_name
 from sluice.adapters.databases.postgresql_writing import PostgresqlWriter
+from sluice.adapters.sinks.ledger_names import DELIVERIES, FENCED, LEDGER
 from sluice.domain.manifest import Claim
 from sluice.domain.target import Receipt
 from sluice.ports.sink import Delivery, SinkError, SinkFenced
 
-DELIVERIES, LEDGER = "sluice_deliveries", "sluice_ledger"
-SIDE = "sluice_side_"
-"""How the names of tables begin whose rows are not seen yet."""
-_FENCED = "a later attempt of the delivery has the table"
 _TABLES_LOCK = "sluice: tables of the ledger"
 _HOLDERS = """
 SELECT pg_terminate_backend(l.pid)
@@ -48,7 +45,7 @@ class PostgresqlLedger:
         """
         if not self._writer.fetch(f"SELECT pg_try_advisory_xact_lock({self._key}) AS is_mine")[0]["is_mine"]:
             if self.is_there() and self._epoch() > self._delivery.epoch:
-                raise SinkFenced(_FENCED)
+                raise SinkFenced(FENCED)
             unsigned = self._key % 2**64
             self._writer.fetch(_HOLDERS, unsigned >> 32, unsigned % 2**32)
             self._writer.execute(self.lock)
@@ -60,7 +57,7 @@ class PostgresqlLedger:
             *(self._delivery.id, self._delivery.epoch, target, self._delivery.rows, self._delivery.chunks),
         )
         if not taken:
-            raise SinkFenced(_FENCED)
+            raise SinkFenced(FENCED)
         if tuple(taken[0]) != (target, self._delivery.rows, self._delivery.chunks):
             raise SinkError("an earlier attempt of the delivery had other rows, or loaded them into another table")
 
@@ -94,7 +91,7 @@ class PostgresqlLedger:
     def check(self) -> None:
         """Behind the lock, at the begin of each transaction. Raises ``SinkFenced``."""
         if self._epoch() != self._delivery.epoch:
-            raise SinkFenced(_FENCED)
+            raise SinkFenced(FENCED)
 
     def sequences(self) -> frozenset[int]:
         """Of the chunks that are there."""
@@ -145,11 +142,6 @@ class PostgresqlLedger:
     def forget(self) -> None:
         """Remove what the ledger says of the delivery."""
         self._writer.execute(f"DELETE FROM {self.deliveries} WHERE delivery = {literal(self._delivery.id)}")  # noqa: S608  # names and values in quotes
-
-
-def side_name(delivery: str) -> str:
-    """The table that rows of a delivery wait in."""
-    return SIDE + hashlib.sha256(delivery.encode()).hexdigest()[:32]
 
 
 def _lock_key(text: str) -> int:

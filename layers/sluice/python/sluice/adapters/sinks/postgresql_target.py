@@ -7,13 +7,11 @@ from typing import NamedTuple
 
 from sluice.adapters.databases.postgresql_literals import literal, quoted_name
 from sluice.adapters.databases.postgresql_writing import PostgresqlWriter
+from sluice.adapters.sinks.ledger_names import ORDER
 from sluice.domain.schema import ColumnSpec, ColumnType
-from sluice.domain.suggestion import did_you_mean
 from sluice.domain.target import TableTarget
 from sluice.ports.sink import SinkError
 
-ORDER = "sluice_order"
-"""The column of a side table that says where a row stands in the delivery."""
 _TYPES = {
     ColumnType.STRING: "text",
     ColumnType.NUMBER: "numeric",
@@ -115,22 +113,6 @@ def widen(writer: PostgresqlWriter, table: PostgresqlTarget, columns: Sequence[C
     """Add columns, null in the rows that are there."""
     parts = [f"ADD COLUMN {quoted_name(column.name)} {_TYPES[column.type]}" for column in columns]
     writer.execute(f"ALTER TABLE {table.name} {', '.join(parts)}")
-
-
-def check_columns(table: PostgresqlTarget, names: Sequence[str], place: str) -> None:
-    """Raises ``SinkError`` where rows of columns of these names cannot be rows of the table."""
-    if lacking := [name for name in names if name not in table.columns]:
-        near = did_you_mean(lacking[0], table.columns)
-        raise SinkError(
-            f"{place} has no column {', '.join(lacking)}{near}; it has {', '.join(table.columns)}. Rename the columns "
-            "of the rows, add them to the table, or set schema: evolve"
-        )
-    if computed := [name for name in names if table.columns[name].is_computed]:
-        raise SinkError(f"{place} computes its column {', '.join(computed)} itself: leave it out of the rows")
-    if needed := [one.name for one in table.columns.values() if one.is_needed and one.name not in names]:
-        raise SinkError(
-            f"{place} takes no row without a value in {', '.join(needed)}, and the rows have no such column"
-        )
 
 
 def check_key(writer: PostgresqlWriter, table: PostgresqlTarget, key: Sequence[str], place: str) -> None:
