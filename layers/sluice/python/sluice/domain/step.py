@@ -62,3 +62,46 @@ class EnrichStep(msgspec.Struct, frozen=True, tag="enrich", tag_field="step"):
 
 
 Step: TypeAlias = FilterStep | MapStep | ValidateStep | EnrichStep
+"""What becomes of a row depends on that row alone."""
+
+Function: TypeAlias = Literal["count", "sum", "min", "max", "avg"]
+"""What is made of the values of several rows that are not null; null of none of them, but for ``count``."""
+
+
+class Aggregate(msgspec.Struct, frozen=True):
+    """A column that is made of the rows of a group."""
+
+    name: str
+    function: Function
+    column: str = ""
+    """Of the rows; empty where rows are counted."""
+
+
+class AggregateStep(msgspec.Struct, frozen=True, tag="aggregate", tag_field="step"):
+    """Makes one row of all rows with equal values of ``by``; null is equal to null."""
+
+    by: tuple[str, ...]
+    take: tuple[Aggregate, ...]
+
+
+class DeduplicateStep(msgspec.Struct, frozen=True, tag="deduplicate", tag_field="step"):
+    """Keeps one of all rows with equal values of ``by``: that with the least, or largest, of ``order``."""
+
+    by: tuple[str, ...]
+    order: str = ""
+    """Empty: rows that are alike are taken for each other."""
+    keep: Literal["first", "last"] = "first"
+
+
+GatherStep: TypeAlias = AggregateStep | DeduplicateStep
+"""Needs all rows of a run: each split gives a partial result, and these are merged."""
+
+
+class GatheredSteps(msgspec.Struct, frozen=True):
+    """The steps of a job of which one needs all rows."""
+
+    before: tuple[Step, ...]
+    """For the rows of each split."""
+    gather: GatherStep | None
+    behind: tuple[Step, ...] = ()
+    """For the rows that it gives."""

@@ -140,6 +140,14 @@ class TableView:
         """The place of a column. Raises KeyError."""
         return self._places[name]
 
+    def read(self, name: str, columns: Sequence[Texts]) -> Values:
+        """A column of these as values. Raises ``Unfit`` with its name."""
+        at = self.index(name)
+        try:
+            return self.readers[at](columns[at])
+        except FAULTS as fault:
+            raise located_fault(fault, name) from fault
+
 
 Apply: TypeAlias = Callable[[RowState], None]
 """A step that is ready to run. Raises ``Unfit`` where it cannot take a row."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sluice.domain.expression import Expression
 from sluice.domain.schema import ColumnType
 from sluice.domain.step import (
+    AggregateStep,
+    DeduplicateStep,
     EnrichStep,
     FilterStep,
+    GatheredSteps,
+    GatherStep,
     MappedColumn,
     MapStep,
     Missing,
@@ -21,10 +26,12 @@ from sluice.domain.step import (
 from sluice.domain.suggestion import did_you_mean
 from sluice.tables.expressions.parsing import parse_condition, parse_expression
 from sluice.tables.expressions.typing_rules import ExpressionError
+from sluice.tables.processors.gather_parsing import read_aggregate, read_deduplicate
 
 Parameters = Mapping[str, str | int | float | bool | None]
+Lookups = Mapping[str, Mapping[str, ColumnType]]
 COLUMNS_MAX = 16_384
-_STEPS = ("filter", "map", "validate", "enrich")
+_STEPS = ("filter", "map", "validate", "enrich", "aggregate", "deduplicate")
 _SEVERITIES: Mapping[str, Severity] = {"fail": "fail", "divert": "divert", "warn": "warn"}
 _RULE = {"rule", "severity", "reason"}
 _MISSING: Mapping[str, Missing] = {"null": "null", "drop": "drop", "divert": "divert", "fail": "fail"}
@@ -45,18 +52,48 @@ def parse_steps(
     columns: Mapping[str, ColumnType],
     parameters: Parameters,
     *,
-    lookups: Mapping[str, Mapping[str, ColumnType]] | None = None,
+    lookups: Lookups | None = None,
 ) -> tuple[Step, ...]:
     """Read and check steps over these columns, in their order. Raises ``StepsError`` with every mistake.
 
     ``lookups`` are the columns of the tables that ``enrich`` may name. What follows a step with a mistake is checked
     against what can be known of its columns.
     """
-    reader = _StepReader(columns, parameters, lookups or {})
-    steps = [step for at, one in enumerate(tree) if (step := reader.read(f"steps[{at}]", one)) is not None]
+    return _parsed_steps(tree, columns, parameters, lookups, gathers=False).before
+
+
+def parse_gathered_steps(
+    tree: Sequence[Mapping[str, object]],
+    columns: Mapping[str, ColumnType],
+    parameters: Parameters,
+    *,
+    lookups: Lookups | None = None,
+) -> GatheredSteps:
+    """As ``parse_steps``, of which one may need all rows; those behind it are for the rows that it gives."""
+    return _parsed_steps(tree, columns, parameters, lookups, gathers=True)
+
+
+def _parsed_steps(
+    tree: Sequence[Mapping[str, object]],
+    columns: Mapping[str, ColumnType],
+    parameters: Parameters,
+    lookups: Lookups | None,
+    *,
+    gathers: bool,
+) -> GatheredSteps:
+    reader = _StepReader(columns, parameters, lookups or {}, gathers=gathers)
+    before: list[Step] = []
+    behind: list[Step] = []
+    gather: GatherStep | None = None
+    for at, one in enumerate(tree):
+        for step in reader.read(f"steps[{at}]", one):
+            if isinstance(step, AggregateStep | DeduplicateStep):
+                gather = step
+            else:
+                (before if gather is None else behind).append(step)
     if reader.problems:
         raise StepsError(reader.problems)
-    return tuple(steps)
+    return GatheredSteps(tuple(before), gather, tuple(behind))
 
 
 class _StepReader:
@@ -64,34 +101,55 @@ class _StepReader:
         self,
         columns: Mapping[str, ColumnType],
         parameters: Parameters,
-        lookups: Mapping[str, Mapping[str, ColumnType]],
+        lookups: Lookups,
+        *,
+        gathers: bool,
     ) -> None:
         self.problems: list[str] = []
         self._columns = dict(columns)
         self._parameters = parameters
         self._lookups = lookups
+        self._gathers = gathers
         self._unknown: set[str] = set()
         """Columns of an earlier step whose expressions have mistakes: what they are is not known."""
 
-    def read(self, place: str, step: object) -> Step | None:
+    def read(self, place: str, step: object) -> Sequence[Step | GatherStep]:
+        """The step as it is stored, in one or two; none where there is a mistake."""
         if not isinstance(step, Mapping) or len(step) != 1:
             self.problems.append(f"{place}: a step is one of {', '.join(_STEPS)}, with what it does behind it")
-            return None
+            return ()
         ((name, body),) = step.items()
         where = f"{place}.{name}"
-        match name:
-            case "filter":
-                condition = self._condition(where, body)
-                return FilterStep(condition) if condition is not None else None
-            case "map":
-                return self._map(where, body)
-            case "validate":
-                return self._validate(where, body)
-            case "enrich":
-                return self._enrich(where, body)
-        known = did_you_mean(str(name), _STEPS) or f"; there are {', '.join(_STEPS)}"
-        self.problems.append(f"{where}: is no step{known}")
-        return None
+        if name in {"aggregate", "deduplicate"}:
+            return self._gather(name, where, body)
+        reads: Mapping[str, Callable[[str, object], Step | None]] = {
+            "filter": self._filter,
+            "map": self._map,
+            "validate": self._validate,
+            "enrich": self._enrich,
+        }
+        if name not in reads:
+            known = did_you_mean(str(name), _STEPS) or f"; there are {', '.join(_STEPS)}"
+            self.problems.append(f"{where}: is no step{known}")
+            return ()
+        read = reads[name](where, body)
+        return () if read is None else (read,)
+
+    def _gather(self, name: str, where: str, body: object) -> Sequence[Step | GatherStep]:
+        if not self._gathers:
+            self.problems.append(f"{where}: needs all rows, which one step of a job may, and none here")
+            return ()
+        self._gathers = False
+        if name == "deduplicate":
+            return read_deduplicate(where, body, self._columns, self.problems)
+        parse = partial(self._parsed, parse_expression)
+        steps, self._columns = read_aggregate(where, body, self._columns, parse, self.problems)
+        self._unknown = set() if steps else set(self._columns)
+        return steps
+
+    def _filter(self, where: str, body: object) -> FilterStep | None:
+        condition = self._condition(where, body)
+        return FilterStep(condition) if condition is not None else None
 
     def _map(self, where: str, body: object) -> MapStep | None:
         if not isinstance(body, Mapping) or not body:
@@ -196,12 +254,12 @@ class _StepReader:
 
     def _value(self, where: str, value: object) -> Expression | None:
         """The expression of a column; a number, true, false or null of YAML stands for itself."""
-        return self._parsed(where, parse_expression, _written(value))
+        return self._parsed(parse_expression, where, _written(value))
 
     def _condition(self, where: str, value: object) -> Expression | None:
-        return self._parsed(where, parse_condition, _written(value))
+        return self._parsed(parse_condition, where, _written(value))
 
-    def _parsed(self, where: str, parse: Any, text: str | None) -> Expression | None:
+    def _parsed(self, parse: Any, where: str, text: str | None) -> Expression | None:
         if text is None:
             self.problems.append(f"{where}: is an expression, as text")
             return None

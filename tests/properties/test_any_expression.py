@@ -1,9 +1,10 @@
-"""Where an expression means the same in DuckDB, both give the same for every row, nulls included."""
+"""Any expression gives each row a value or a fault; where it means the same in DuckDB, it is the same value."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,7 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.secret import Secret
 from sluice.domain.step import MappedColumn, MapStep
 from sluice.tables.expressions.parsing import parse_expression
+from sluice.tables.expressions.typing_rules import ExpressionError
 from sluice.tables.processors.row_steps import RowSteps
 
 pytestmark = pytest.mark.slow
@@ -126,3 +128,93 @@ def test_both_give_the_same(table: duckdb.DuckDBPyConnection, expression: str) -
         assume(False)  # a decimal type that is too narrow for it
     assert ours.diverted == []
     assert [value_of(text, tree.kind) for text in ours.columns[0]] == theirs, expression
+
+
+NASTY: dict[str, list[str | None]] = {
+    "s": ["", None, "2025-02-30", "\ud800", "x" * 70_000, "日本", "a\0b", "%", "NaN"],
+    "n": ["", None, "NaN", "1e400", "1e-400", "1" * 40, "-0", "+5", "1e999999999999999999", ".", "1_0", "٣", "x"],
+    "p": ["", None, "true", "f", "2"],
+    "d": ["", None, "0001-01-01", "9999-12-31", "infinity", "0000-00-00", "10000-01-01", "2024-02-29T23:59:59Z"],
+    "e": ["", None, "9999-12-31 23:59:59", "0001-01-01 00:00+10:00", "2025-03-14T09:26:53.123456789+08:00", "late"],
+}
+SAME_VALUES = {"t": "s", "m": "n", "q": "p"}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(expression=expressions(), data=st.data())
+def test_a_row_of_any_texts_gets_a_value_or_a_fault(expression: str, data: st.DataObject) -> None:
+    tree = parse_expression(expression, COLUMNS, {})
+    steps = RowSteps([MapStep((MappedColumn("x", tree),))], [ColumnSpec(*one) for one in COLUMNS.items()], Secret)
+    rows = [[data.draw(st.sampled_from(NASTY[SAME_VALUES.get(name, name)])) for name in COLUMNS] for _ in range(3)]
+    made = steps.apply(list(zip(*rows, strict=True)), len(rows))
+    assert made.rows + len(made.diverted) == len(rows)
+    assert all(text is None or isinstance(text, str) for text in made.columns[0])
+    assert all(fault.reason and fault.column in {*COLUMNS, "x"} for fault in made.diverted)
+
+
+TOKENS = [
+    *"()+-*/%=<>,.:;!@#[]{}~^&|?'\"\\`",
+    "||",
+    "::",
+    "--",
+    "/*",
+    "->",
+    ":p",
+    ":run.x",
+    "1",
+    ".5",
+    "1e5",
+    "0x1F",
+    "'a'",
+]
+TOKENS += [
+    "s",
+    "n",
+    "p",
+    "d",
+    "e",
+    "null",
+    "true",
+    "and",
+    "or",
+    "not",
+    "is",
+    "in",
+    "between",
+    "like",
+    "escape",
+    "case",
+    "when",
+    "then",
+    "else",
+    "end",
+    "cast",
+    "as",
+    "int",
+    "date",
+]
+TOKENS += [
+    "interval",
+    "day",
+    "extract",
+    "from",
+    "select",
+    "where",
+    "distinct",
+    "over",
+    "union",
+    "exists",
+    "any",
+    "array",
+    "lower",
+    "concat",
+    "mask",
+    "$1",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(TOKENS), max_size=12).map(" ".join))
+def test_any_text_is_an_expression_or_a_mistake(text: str) -> None:
+    with suppress(ExpressionError):
+        parse_expression(text, COLUMNS, {"p": 1, "run.x": "a"})
