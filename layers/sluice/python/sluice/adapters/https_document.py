@@ -5,24 +5,18 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from threading import Event, Timer
-from typing import Any, TypeAlias
+from contextlib import suppress
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from sluice.adapters.pinned_connection import METADATA, Address, PinnedConnection, TooLateError, reason_of
 from sluice.ports.documents import DocumentError
 
 BYTES_MAX = 256 * 1024
 TIMEOUT_S = 5.0
 """Of one fetch as a whole, once the address is known."""
-_METADATA = ip_address("100.100.100.200")
-"""Of Alibaba Cloud; those of others are link-local."""
 _HTTPS = "https"
 _OK = 200
-_Place: TypeAlias = tuple[int, int, int, str, Any]
-"""As ``getaddrinfo`` gives it."""
 
 
 class HttpsDocument:
@@ -60,12 +54,22 @@ class HttpsDocument:
     def fetch(self) -> bytes:
         """The document as it is now. Raises ``DocumentError``."""
         try:
-            with self._connected() as connection:
+            with self._pinned().open() as connection:
                 return self._read(connection)
-        except TimeoutError as error:
-            raise self._late() from error
+        except (TimeoutError, TooLateError) as error:
+            raise DocumentError(f"{self._host} takes longer than {self._timeout_s:g} s") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise DocumentError(f"{self._host} cannot be asked: {type(error).__name__}{_reason(error)}") from error
+            raise DocumentError(f"{self._host} cannot be asked: {type(error).__name__}{reason_of(error)}") from error
+
+    def _pinned(self) -> PinnedConnection:
+        return PinnedConnection(
+            self._host,
+            self._port,
+            tls=self._tls,
+            timeout_s=self._timeout_s,
+            may_be=self._may_be,
+            refusal="its address is none that a document may be at",
+        )
 
     def _read(self, connection: socket.socket) -> bytes:
         answered = http.client.HTTPConnection(self._host, self._port)
@@ -82,62 +86,10 @@ class HttpsDocument:
                 raise DocumentError(f"the answer of {self._host} {reason}")
             return data
 
-    @contextmanager
-    def _connected(self) -> Iterator[socket.socket]:
-        """A connection to one of the addresses that the name has now; it ends when the time is up, whatever goes on."""
-        found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        opened: list[socket.socket] = []
-        is_late = Event()
-
-        def end() -> None:
-            is_late.set()
-            for one in tuple(opened):
-                _cut(one)
-
-        late = Timer(self._timeout_s, end)
-        late.daemon = True
-        late.start()
-        try:
-            yield self._open(found, opened, is_late)
-        finally:
-            late.cancel()
-            for one in opened:
-                one.close()
-            if is_late.is_set():  # whatever came of it: an answer that was cut off may look like a whole one
-                raise self._late()
-
-    def _late(self) -> DocumentError:
-        return DocumentError(f"{self._host} takes longer than {self._timeout_s:g} s")
-
-    def _open(self, found: Sequence[_Place], opened: list[socket.socket], is_late: Event) -> socket.socket:
-        refused: OSError | None = None
-        for family, kind, protocol, _, place in found:
-            if is_late.is_set():
-                break
-            address = ip_address(str(place[0]).partition("%")[0])
-            if not self._may_be(address):
-                refused = OSError("its address is none that a document may be at")
-                continue
-            plain = socket.socket(family, kind, protocol)
-            opened.append(plain)
-            plain.settimeout(self._timeout_s)
-            try:
-                plain.connect(place)
-                if self._tls is not None:  # the plain one is no more, and the timer has to reach what is open
-                    wrapped = self._tls.wrap_socket(plain, server_hostname=self._host, do_handshake_on_connect=False)
-                    opened[-1] = wrapped
-                    wrapped.do_handshake()
-            except OSError as error:
-                refused = error
-            else:
-                return opened[-1]
-        raise refused or OSError("it has no address")
-
-    def _may_be(self, address: IPv4Address | IPv6Address) -> bool:
-        mapped = getattr(address, "ipv4_mapped", None) or address
+    def _may_be(self, address: Address) -> bool:
         if not self._is_tls:
-            return bool(mapped.is_loopback)
-        return not (mapped.is_link_local or mapped.is_multicast or mapped.is_unspecified or mapped == _METADATA)
+            return bool(address.is_loopback)
+        return not (address.is_link_local or address.is_multicast or address.is_unspecified or address == METADATA)
 
 
 def _is_this_machine(host: str) -> bool:
@@ -146,15 +98,3 @@ def _is_this_machine(host: str) -> bool:
     with suppress(ValueError):
         return ip_address(host).is_loopback
     return False
-
-
-def _cut(connection: socket.socket) -> None:
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-
-
-def _reason(error: Exception) -> str:
-    """What the system or TLS says; nothing that the other service wrote."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f": {error.verify_message}"
-    return f": {error.strerror or error}" if isinstance(error, OSError) else ""

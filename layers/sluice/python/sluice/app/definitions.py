@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sluice.adapters.system_clock import SystemClock
-from sluice.app.secrets import FOLDER_VARIABLE, find_secret, secret_name
-from sluice.app.settings.source import SECRET_PREFIX
+from sluice.app.definition_mistakes import mistakes_of_connection, mistakes_of_dataset
+from sluice.app.secrets import find_secret
 from sluice.app.settings.yaml_tree import read_yaml
 from sluice.domain.dataset import (
     Connection,
     Dataset,
     DefinitionsError,
     FolderConnection,
+    HttpConnection,
     MysqlConnection,
     PostgresqlConnection,
     ServerConnection,
@@ -28,9 +29,9 @@ from sluice.domain.dataset import (
 from sluice.domain.events import Event
 from sluice.domain.file_source import AnyFileRows, source_of
 from sluice.domain.limits import Limits
+from sluice.domain.pages import HttpSource
 from sluice.domain.pinned_files import FileSource
 from sluice.domain.pulled import Condition, Pulled
-from sluice.domain.schema import ColumnType
 from sluice.domain.secret import Secret
 from sluice.domain.suggestion import did_you_mean
 from sluice.domain.target import TableTarget
@@ -71,6 +72,8 @@ class Definitions(NamedTuple):
         """
         if pulled.files is not None:
             return self.files(pulled.connection, pulled.files, pulled.columns)
+        if pulled.pages is not None:
+            return self.pages(pulled.connection, pulled.pages, pulled.columns)
         source = TableSource(
             connection=pulled.connection,
             schema=pulled.schema,
@@ -94,12 +97,23 @@ class Definitions(NamedTuple):
         folder = self._file_folder(connection)
         return FilesReader(folder, source, columns, connection=connection, clock=SystemClock(), limits=Limits())
 
+    def pages(self, connection: str, source: HttpSource, columns: Sequence[str] = ()) -> Source:
+        """These columns of an HTTP API. Raises ``SourceError`` for a connection that is not there, or is of none."""
+        from sluice.adapters.sources.http_service import HttpService  # noqa: PLC0415  # for jobs of pages alone
+        from sluice.usecases.pulling.read_pages import PagesReader  # noqa: PLC0415
+
+        found = self._connection(connection)
+        if not isinstance(found, HttpConnection):
+            raise SourceError(f"connection {connection} is no service: pages are read from one of type http")
+        service = HttpService(found, secret=partial(find_secret, found.secret), folder=self.folder)
+        return PagesReader(service, source, columns, connection=connection, clock=SystemClock())
+
     def _file_folder(self, name: str) -> FileFolder:
         from sluice.adapters.sources.folder import LocalFolder  # noqa: PLC0415  # for jobs of files alone
 
         connection = self._connection(name)
         if not isinstance(connection, FolderConnection):
-            raise SourceError(f"connection {name} is of a database: files are read from one of type folder")
+            raise SourceError(f"connection {name} is of no folder: files are read from one of type folder")
         return LocalFolder(self.folder / connection.path, name)
 
     def _connection(self, name: str) -> Connection:
@@ -159,8 +173,8 @@ def make_source(
 
             password = partial(find_secret, connection.password)
             return MysqlSource(connection, source, columns, conditions, where=where, password=password, folder=folder)
-        case FolderConnection():
-            raise SourceError(f"connection {connection.name} is of a folder, and {source.table} is a table")
+        case FolderConnection() | HttpConnection():
+            raise SourceError(f"connection {connection.name} is of no database, and {source.table} is a table")
         case SqliteConnection():
             from sluice.adapters.sources.sqlite import SqliteSource  # noqa: PLC0415
 
@@ -183,7 +197,7 @@ def open_sink(connection: Connection, target: TableTarget, *, password: Callable
             from sluice.adapters.sinks.mysql import MysqlSink  # noqa: PLC0415
 
             return MysqlSink(connection, target, password=password, folder=folder)
-        case SqliteConnection() | FolderConnection():
+        case SqliteConnection() | FolderConnection() | HttpConnection():
             raise SinkError(f"connection {connection.name}: rows are loaded into tables of PostgreSQL and MySQL alone")
 
 
@@ -300,9 +314,9 @@ def load_definitions(folder: Path) -> Definitions:
     connections = _read_all(folder / "connections", Connection, "name", problems)
     datasets = _read_all(folder / "datasets", Dataset, "dataset", problems)
     for name, connection in connections.items():
-        problems += [f"connections/{name}: {problem}" for problem in _mistakes_of_connection(connection)]
+        problems += [f"connections/{name}: {problem}" for problem in mistakes_of_connection(connection)]
     for name, dataset in datasets.items():
-        problems += [f"datasets/{name}: {problem}" for problem in _mistakes(dataset, connections)]
+        problems += [f"datasets/{name}: {problem}" for problem in mistakes_of_dataset(dataset, connections)]
     if problems:
         raise DefinitionsError(problems)
     return Definitions(folder, connections, datasets)
@@ -333,59 +347,3 @@ def _worded(error: msgspec.ValidationError) -> str:
     """The mistake, behind the place that it is at."""
     text, _, place = str(error).partition(" - at ")
     return f"{place.strip('`').removeprefix('$.')}: {text}" if place.strip("`") not in {"", "$"} else text
-
-
-def _mistakes_of_connection(connection: Connection) -> list[str]:
-    """What is wrong with it beyond its form. The password is not quoted, whatever it is."""
-    if not isinstance(connection, ServerConnection):
-        return []
-    found = []
-    if connection.password and secret_name(connection.password) is None:
-        variable = SECRET_PREFIX + connection.name.upper().replace("-", "_")
-        found.append(
-            f'password: stands in the file itself: write "${{secret:{connection.name}}}" here, and give it as the '
-            f"variable {variable} or as a file {connection.name} in the folder {FOLDER_VARIABLE}"
-        )
-    if connection.tls_ca and not connection.verifies:
-        found.append("tls_ca: is of no use without tls: verify")
-    if connection.host.startswith("/") and connection.verifies:
-        found.append("tls: a socket has no name to verify")
-    return found
-
-
-def _mistakes(dataset: Dataset, connections: Mapping[str, Any]) -> list[str]:
-    found = []
-    if dataset.source.connection not in connections:
-        near = did_you_mean(dataset.source.connection, connections)
-        found.append(f"source.connection: there is no connection {dataset.source.connection!r}{near}")
-    elif isinstance(connections[dataset.source.connection], SqliteConnection) and dataset.source.schema:
-        found.append("source.schema: a file of SQLite has none")
-    elif isinstance(connections[dataset.source.connection], FolderConnection):
-        found.append("source.connection: is of a folder, and a dataset reads a table of a database")
-    names = [column.name for column in dataset.columns]
-    labels = [column.spec().name for column in dataset.columns]
-    found += [f"columns: {name} is given twice" for name in _twice(names)]
-    found += [f"columns: two have the header {label!r}" for label in _twice(labels) if label not in _twice(names)]
-    found += [f"source.key: {name} is given twice" for name in _twice(dataset.source.key)]
-    if dataset.source.splits is not None and dataset.source.consistency != "split":
-        found.append("source.splits: is of no use without consistency: split")
-    found += [
-        f"columns: {column.name} is masked, so its values are texts: type: string"
-        for column in dataset.columns
-        if column.mask is not None and column.type is not ColumnType.STRING
-    ]
-    found += [
-        f"columns: {column.name} is unmasked by a permission, but has no mask"
-        for column in dataset.columns
-        if column.unmask_with is not None and column.mask is None
-    ]
-    found += [
-        f"columns: {column.name} needs mask: hash and hash_key together"
-        for column in dataset.columns
-        if (column.mask == "hash") != (column.hash_key is not None)
-    ]
-    return found
-
-
-def _twice(names: Sequence[str]) -> list[str]:
-    return [name for name in dict.fromkeys(names) if names.count(name) > 1]

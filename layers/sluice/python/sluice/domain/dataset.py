@@ -18,6 +18,7 @@ Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 """Of a connection or a dataset: lower-case letters, digits, - and _."""
 Identifier = Annotated[str, Meta(min_length=1, max_length=255)]
 """What a database calls a table or a column; any character, since it is always quoted."""
+_URL = r"^https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9/%:@!$&'()*+,;=~._-]*)?$"
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 TimeZone = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+:/-]{1,64}$")]
 """As the server names it."""
@@ -107,7 +108,29 @@ class FolderConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Relative to the folder of the definitions."""
 
 
-Connection: TypeAlias = SqliteConnection | PostgresqlConnection | MysqlConnection | FolderConnection
+class HttpConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="http"):
+    """A service that answers with JSON. Its secret goes to no other service, wherever its answers lead."""
+
+    name: Name
+    url: Annotated[
+        str, Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9/%:@!$&'()*+,;=~._-]*)?$", max_length=2_000)
+    ]
+    """https://; http:// only into a network of ``allow``."""
+    auth: Literal["none", "bearer", "basic", "header"] = "none"
+    user: Annotated[str, Meta(max_length=255)] = ""
+    """Of ``basic``."""
+    header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]{1,100}$")] = "X-Api-Key"
+    """Of ``header``: in which one the secret is sent."""
+    secret: str = ""
+    """``${secret:name}``."""
+    allow: tuple[str, ...] = ()
+    """Networks, as 10.1.0.0/16, that it may be in although they are not public."""
+    tls_ca: str = ""
+    timeout_s: Annotated[float, Meta(gt=0, le=600)] = 60
+    """Of one answer as a whole."""
+
+
+Connection: TypeAlias = SqliteConnection | PostgresqlConnection | MysqlConnection | FolderConnection | HttpConnection
 
 
 class TableSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

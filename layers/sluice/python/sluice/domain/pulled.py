@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from sluice.domain.pages import HttpSource
 from sluice.domain.pinned_files import FileSource
 
 Value: TypeAlias = str | int | float
@@ -59,6 +60,8 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     makes it, of what a job says."""
     files: FileSource | None = None
     """Files in place of a table: ``connection`` is of their folder, ``table`` their path, and there is no key."""
+    pages: HttpSource | None = None
+    """Pages of an HTTP API in place of a table, as ``files``."""
     fixed: int = 0
     """How many of the conditions, the first ones, are the dataset's; the others are what the user asked for."""
     ids_asked: int = 0
@@ -78,7 +81,9 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def listed(self) -> Pulled:
         """What a listing has of it: not what may be long."""
-        return msgspec.structs.replace(self, key=(), columns=(), conditions=(), where="", files=None, masks=())
+        return msgspec.structs.replace(
+            self, key=(), columns=(), conditions=(), where="", files=None, pages=None, masks=()
+        )
 
 
 class PastReading(msgspec.Struct, frozen=True, array_like=True):
