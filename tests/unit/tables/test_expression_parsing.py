@@ -121,8 +121,30 @@ def test_names_fold_only_where_one_column_can_be_meant() -> None:
 def test_a_tree_is_stored_and_read_without_a_parser() -> None:
     read = parse_expression("round(amount * 2, 1) > 3 and not paid", COLUMNS, {})
     assert msgspec.json.decode(msgspec.json.encode(read), type=Expression) == read
-    code = "import sys, sluice.tables.processors.row_steps; assert not {'sqlglot', 're2'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert (
+        python("import sluice.tables.processors.step_parsing, sys; print({'sqlglot', 're2'} & {*sys.modules})")
+        == "set()"
+    )
+
+
+def python(code: str) -> str:
+    """What a process of its own says."""
+    return subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+@pytest.mark.parametrize(("package", "condition"), [("sqlglot", "a = 'x'"), ("re2", "regexp_like(a, 'x')")])
+def test_what_is_not_installed_is_said_with_the_extra_that_brings_it(package: str, condition: str) -> None:
+    code = f"""
+import sys
+sys.modules["{package}"] = None
+from sluice.domain.schema import ColumnType
+from sluice.tables.processors.step_parsing import StepsError, parse_steps
+try:
+    parse_steps([{{"filter": "{condition}"}}], {{"a": ColumnType.STRING}}, {{}})
+except StepsError as error:
+    print(*error.problems)
+"""
+    assert "need the extra, pip install 'sluice[jobs]'" in python(code)
 
 
 def test_every_mistake_of_the_steps_is_said_at_once_with_its_place() -> None:

@@ -225,3 +225,13 @@ def test_how_rows_are_cut_into_batches_changes_nothing(amounts: list[str | None]
     assert moved == list(whole.diverted)
     assert sum(part.filtered for part in parts) == whole.filtered
     assert whole.rows + whole.filtered + len(whole.diverted) == len(rows)
+
+
+def test_names_of_columns_never_become_names_of_the_code() -> None:
+    names = ["c0", "c0s", "k1", "t1", "\0t1", "n", "_", "str", 'x"] + [1', "__import__('os')", "lambda"]
+    specs = [ColumnSpec(name) for name in names]
+    quoted = ['"' + name.replace('"', '""') + '"' for name in names]
+    text = f"case when {quoted[3]} between 'a' and 'z' then {' || '.join(quoted)} end"
+    steps = parse_steps([{"map": {"x": text}}], dict.fromkeys(names, ColumnType.STRING), {})
+    made = RowSteps(steps, specs, Secret).apply([[letter] for letter in "abcdefghijk"], 1)
+    assert made.columns == [["abcdefghijk"]]

@@ -25,6 +25,9 @@ EXTRAS = {
     "oss2": "aliyun",
     "tablestore": "aliyun",
     "fc2": "aliyun",
+    "sqlglot": "jobs",
+    "re2": "jobs",
+    "cronsim": "jobs",
 }
 """Packages that a plain installation leaves out, and the extra that brings each."""
 

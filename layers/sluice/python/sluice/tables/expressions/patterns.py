@@ -94,8 +94,10 @@ def check_regex(pattern: str) -> None:
 @lru_cache(maxsize=64)
 def read_regex(pattern: str) -> Any:
     """The pattern, compiled by RE2, which is imported here. Raises ValueError."""
-    import re2  # noqa: PLC0415 -- in linear time, whatever the pattern; only where there is one
-
+    try:
+        import re2  # noqa: PLC0415 -- in linear time, whatever the pattern; only where there is one
+    except ModuleNotFoundError as error:
+        raise ValueError("regular expressions need the extra, pip install 'sluice[jobs]'") from error
     options = re2.Options()
     options.log_errors = False
     options.max_mem = 8 << 20

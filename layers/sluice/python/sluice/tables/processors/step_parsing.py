@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from sluice.domain.expression import Expression
@@ -24,7 +23,6 @@ from sluice.domain.step import (
     ValidateStep,
 )
 from sluice.domain.suggestion import did_you_mean
-from sluice.tables.expressions.parsing import parse_condition, parse_expression
 from sluice.tables.expressions.typing_rules import ExpressionError
 from sluice.tables.processors.gather_parsing import read_aggregate, read_deduplicate
 
@@ -142,8 +140,7 @@ class _StepReader:
         self._gathers = False
         if name == "deduplicate":
             return read_deduplicate(where, body, self._columns, self.problems)
-        parse = partial(self._parsed, parse_expression)
-        steps, self._columns = read_aggregate(where, body, self._columns, parse, self.problems)
+        steps, self._columns = read_aggregate(where, body, self._columns, self._parsed, self.problems)
         self._unknown = set() if steps else set(self._columns)
         return steps
 
@@ -254,23 +251,28 @@ class _StepReader:
 
     def _value(self, where: str, value: object) -> Expression | None:
         """The expression of a column; a number, true, false or null of YAML stands for itself."""
-        return self._parsed(parse_expression, where, _written(value))
+        return self._parsed(where, _written(value))
 
     def _condition(self, where: str, value: object) -> Expression | None:
-        return self._parsed(parse_condition, where, _written(value))
+        return self._parsed(where, _written(value), is_condition=True)
 
-    def _parsed(self, parse: Any, where: str, text: str | None) -> Expression | None:
+    def _parsed(self, where: str, text: str | None, *, is_condition: bool = False) -> Expression | None:
         if text is None:
             self.problems.append(f"{where}: is an expression, as text")
             return None
+        # The parser is loaded where there is something to parse: who only runs stored steps imports this file, too.
         try:
-            read: Expression = parse(text, self._columns, self._parameters)
+            from sluice.tables.expressions.parsing import parse_condition, parse_expression  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise StepsError([f"{where}: expressions need the extra, pip install 'sluice[jobs]'"]) from error
+        parse = parse_condition if is_condition else parse_expression
+        try:
+            return parse(text, self._columns, self._parameters)
         except ExpressionError as error:
             # What is made of a column that is not known itself is no mistake of its own.
             if not any(name in text for name in self._unknown):
                 self.problems.append(f"{where}: {error}")
             return None
-        return read
 
 
 def _pairs(names: object) -> dict[str, str]:
