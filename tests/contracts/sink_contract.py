@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -14,6 +15,7 @@ from sluice.domain.manifest import Claim, short_sha
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.target import Receipt, TableTarget
 from sluice.ports.sink import Delivery, RowsRefused, Sink, SinkError, SinkFenced, SinkUnavailable
+from tests.support.cut_socket import CutSocket
 from tests.support.database_servers import DatabaseServer
 
 Row = tuple[str | None, ...]
@@ -65,8 +67,12 @@ class SinkContract(ABC):
         """Leave no table."""
 
     @abstractmethod
-    def open(self, target: TableTarget) -> Sink:
-        """A sink of the table."""
+    def open(self, target: TableTarget, host: Path | None = None) -> Sink:
+        """A sink of the table, over the server's own socket or that of ``cut``."""
+
+    @abstractmethod
+    def cut(self, folder: Path) -> AbstractContextManager[CutSocket]:
+        """A socket before the server's, as the host ``folder`` has it."""
 
     @abstractmethod
     def quoted(self, name: str) -> str:
@@ -178,6 +184,29 @@ class SinkContract(ABC):
             assert sink.finish() == receipt
         later = [("2", "later")] if mode == "upsert" else [("2", "b"), ("2", "later")]
         assert self.rows() == [("1", "a"), *later, ("3", "c"), ("4", None)]
+
+    @pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
+    def test_an_attempt_whose_answers_are_lost_from_any_message_on_is_taken_on_by_the_next(
+        self, mode: Any, tmp_path: Path
+    ) -> None:
+        key = ("id",) if mode == "upsert" else ()
+        made = 0
+        with self.cut(tmp_path) as cut:
+            while made == cut.after:
+                made += 1
+                cut.after, cut.was_cut = made, False
+                target = TableTarget(connection="c", table=f"t{made}", mode=mode, key=key, create="if_missing")
+                with closing(self.open(target, tmp_path)) as first:
+                    try:
+                        load_all(first, PAIR[:1] + CHUNKS[1:2], delivery_of(PAIR[:1] + CHUNKS[1:2], name=f"of {made}"))
+                        cut.after = 0  # the end: nothing was cut
+                    except SinkUnavailable:
+                        assert cut.was_cut
+                with closing(self.open(target)) as second:
+                    load_all(second, PAIR[:1] + CHUNKS[1:2], delivery_of(PAIR[:1] + CHUNKS[1:2], 2, name=f"of {made}"))
+                assert list(map(self.canonical, self.rows(f"t{made}"))) == [("1", "a"), ("3", "c")], made
+        assert made > 20
+        assert self.tables() == {f"t{number}" for number in range(1, made + 1)}
 
     @pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
     def test_an_earlier_attempt_loads_nothing_more(self, mode: str) -> None:

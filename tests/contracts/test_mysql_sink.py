@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pymysql
@@ -18,6 +18,7 @@ from sluice.domain.secret import NO_SECRET
 from sluice.domain.target import TableTarget
 from sluice.ports.sink import RowsRefused, Sink, SinkError
 from tests.contracts.sink_contract import CHUNKS, ID, Row, SinkContract, delivery_of, load, load_all
+from tests.support.cut_socket import CutSocket, cutting_socket
 from tests.support.database_servers import DatabaseServer, serving_mariadb
 
 pytestmark = pytest.mark.slow  # a server is started
@@ -50,9 +51,14 @@ class TestMysqlSink(SinkContract):
             cursor.execute(f"DROP DATABASE IF EXISTS {name}")
             cursor.execute(f"CREATE DATABASE {name}")
 
-    def open(self, target: TableTarget) -> MysqlSink:
+    def cut(self, folder: Path) -> AbstractContextManager[CutSocket]:
+        return cutting_socket(self.server.host, folder / "socket")
+
+    def open(self, target: TableTarget, host: Path | None = None) -> MysqlSink:
         server = self.server
-        where = MysqlConnection(name="c", host=server.host, database=server.database, user=server.user)
+        where = MysqlConnection(
+            name="c", host=str(host / "socket" if host else server.host), database=server.database, user=server.user
+        )
         return MysqlSink(where, target, password=lambda: NO_SECRET, folder=Path("/"))
 
     def quoted(self, name: str) -> str:

@@ -15,8 +15,10 @@ from sluice.domain.secret import NO_SECRET
 from sluice.domain.target import TableTarget
 from sluice.ports.sink import RowsRefused, SinkError
 from tests.contracts.sink_contract import CHUNKS, Row, SinkContract, delivery_of, load, load_all
+from tests.support.cut_socket import CutSocket, cutting_socket
 from tests.support.database_servers import DatabaseServer, postgresql_locks, serving_postgresql
 
+SOCKET = ".s.PGSQL.5432"
 pytestmark = pytest.mark.slow  # a server is started
 
 
@@ -33,9 +35,14 @@ class TestPostgresqlSink(SinkContract):
     def drop_all(self) -> None:
         self.run("SET client_min_messages = error; DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
 
-    def open(self, target: TableTarget) -> PostgresqlSink:
+    def cut(self, folder: Path) -> AbstractContextManager[CutSocket]:
+        return cutting_socket(f"{self.server.host}/{SOCKET}", folder / SOCKET)
+
+    def open(self, target: TableTarget, host: Path | None = None) -> PostgresqlSink:
         server = self.server
-        where = PostgresqlConnection(name="c", host=server.host, database=server.database, user=server.user)
+        where = PostgresqlConnection(
+            name="c", host=str(host or server.host), database=server.database, user=server.user
+        )
         return PostgresqlSink(where, target, password=lambda: NO_SECRET, folder=Path("/"))
 
     def quoted(self, name: str) -> str:
