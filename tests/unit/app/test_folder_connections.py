@@ -50,7 +50,7 @@ def test_files_that_are_not_there_and_connections_of_another_kind_are_named(fold
     found = load_definitions(folder)
     for wrong, said in (
         (rows(path="no*.csv"), "no file in landing fits no*.csv; missing: empty takes that for no rows"),
-        (rows(connection="shop"), "connection shop is of no folder: files are read from one of type folder"),
+        (rows(connection="shop"), "connection shop is of no folder: files come from one of type folder or bucket"),
         (rows(connection="lost"), "there is no connection lost"),
     ):
         with pytest.raises(SourceError) as refused:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from sluice.app.secrets import FOLDER_VARIABLE, secret_name
 from sluice.app.settings.source import SECRET_PREFIX
 from sluice.domain.dataset import (
+    BucketConnection,
     Connection,
     Dataset,
     FolderConnection,
@@ -28,6 +29,11 @@ def mistakes_of_connection(connection: Connection) -> list[str]:
             return _mistakes_of_server(connection)
         case HttpConnection():
             return _mistakes_of_service(connection)
+        case BucketConnection():
+            found = _in_the_open("secret", connection.secret, connection.name)
+            if (connection.access_key_id == "") != (connection.secret == ""):
+                found.append("access_key_id: goes with a secret, and a secret with it")
+            return found
         case _:
             return []
 
@@ -79,7 +85,7 @@ def mistakes_of_dataset(dataset: Dataset, connections: Mapping[str, Any]) -> lis
         found.append(f"source.connection: there is no connection {dataset.source.connection!r}{near}")
     elif isinstance(connections[dataset.source.connection], SqliteConnection) and dataset.source.schema:
         found.append("source.schema: a file of SQLite has none")
-    elif isinstance(connections[dataset.source.connection], FolderConnection | HttpConnection):
+    elif isinstance(connections[dataset.source.connection], FolderConnection | BucketConnection | HttpConnection):
         found.append("source.connection: is of no database, and a dataset reads a table of one")
     names = [column.name for column in dataset.columns]
     labels = [column.spec().name for column in dataset.columns]

@@ -15,6 +15,7 @@ from sluice.app.definition_mistakes import mistakes_of_connection, mistakes_of_d
 from sluice.app.secrets import find_secret
 from sluice.app.settings.yaml_tree import read_yaml
 from sluice.domain.dataset import (
+    BucketConnection,
     Connection,
     Dataset,
     DefinitionsError,
@@ -109,12 +110,15 @@ class Definitions(NamedTuple):
         return PagesReader(service, source, columns, connection=connection, clock=SystemClock())
 
     def _file_folder(self, name: str) -> FileFolder:
-        from sluice.adapters.sources.folder import LocalFolder  # noqa: PLC0415  # for jobs of files alone
+        match connection := self._connection(name):
+            case FolderConnection():
+                from sluice.adapters.sources.folder import LocalFolder  # noqa: PLC0415  # for jobs of files alone
 
-        connection = self._connection(name)
-        if not isinstance(connection, FolderConnection):
-            raise SourceError(f"connection {name} is of no folder: files are read from one of type folder")
-        return LocalFolder(self.folder / connection.path, name)
+                return LocalFolder(self.folder / connection.path, name)
+            case BucketConnection():
+                return _bucket_folder(connection)
+            case _:
+                raise SourceError(f"connection {name} is of no folder: files come from one of type folder or bucket")
 
     def _connection(self, name: str) -> Connection:
         found = self.connections.get(name)
@@ -146,6 +150,21 @@ class Definitions(NamedTuple):
         return SlottedSource(made, Slots(self.slots, connection.name, connection.slots), is_brief=is_brief)
 
 
+def _bucket_folder(connection: BucketConnection) -> FileFolder:
+    try:
+        from sluice.adapters.s3.bucket import S3Place  # noqa: PLC0415  # an extra
+        from sluice.adapters.s3.files import BucketFolder  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise SourceError("buckets are read with an extra: pip install 'sluice[s3]'") from error
+
+    def credentials() -> dict[str, str]:
+        secret = find_secret(connection.secret).reveal()
+        return {"access_key_id": connection.access_key_id, "secret_access_key": secret} if secret else {}
+
+    place = S3Place(url=connection.url, region=connection.region, endpoint=connection.endpoint)
+    return BucketFolder(place, connection.name, credentials)
+
+
 def make_source(
     connection: Connection,
     source: TableSource,
@@ -173,7 +192,7 @@ def make_source(
 
             password = partial(find_secret, connection.password)
             return MysqlSource(connection, source, columns, conditions, where=where, password=password, folder=folder)
-        case FolderConnection() | HttpConnection():
+        case FolderConnection() | BucketConnection() | HttpConnection():
             raise SourceError(f"connection {connection.name} is of no database, and {source.table} is a table")
         case SqliteConnection():
             from sluice.adapters.sources.sqlite import SqliteSource  # noqa: PLC0415
@@ -197,7 +216,7 @@ def open_sink(connection: Connection, target: TableTarget, *, password: Callable
             from sluice.adapters.sinks.mysql import MysqlSink  # noqa: PLC0415
 
             return MysqlSink(connection, target, password=password, folder=folder)
-        case SqliteConnection() | FolderConnection() | HttpConnection():
+        case SqliteConnection() | FolderConnection() | BucketConnection() | HttpConnection():
             raise SinkError(f"connection {connection.name}: rows are loaded into tables of PostgreSQL and MySQL alone")
 
 

@@ -108,6 +108,20 @@ class FolderConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Relative to the folder of the definitions."""
 
 
+class BucketConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="bucket"):
+    """Objects below a URL of S3 and its kin, Google Cloud Storage or Azure Blob Storage, as files."""
+
+    name: Name
+    url: Annotated[str, Meta(pattern=r"^(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*(/[^?#]*)?$", max_length=1_000)]
+    region: str = ""
+    endpoint: Annotated[str, Meta(pattern=r"^(https?://[A-Za-z0-9.:\[\]_-]+)?$", max_length=500)] = ""
+    """Of S3's kin; the bucket's name goes into the path."""
+    access_key_id: str = ""
+    """Of S3. Without it the vendor's own variables say who asks, or the machine's role."""
+    secret: str = ""
+    """Of the access key, as ``${secret:name}``."""
+
+
 class HttpConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="http"):
     """A service that answers with JSON. Its secret goes to no other service, wherever its answers lead."""
 
@@ -130,7 +144,8 @@ class HttpConnection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Of one answer as a whole."""
 
 
-Connection: TypeAlias = SqliteConnection | PostgresqlConnection | MysqlConnection | FolderConnection | HttpConnection
+FileConnection: TypeAlias = FolderConnection | BucketConnection
+Connection: TypeAlias = SqliteConnection | PostgresqlConnection | MysqlConnection | FileConnection | HttpConnection
 
 
 class TableSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

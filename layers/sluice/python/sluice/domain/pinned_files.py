@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -40,6 +41,15 @@ class FileSource(Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_whole: bool = True
     """All columns are read: so no file has another than the first has."""
     types: Mapping[str, ColumnType] = {}
+
+
+GLOB = frozenset("*?[")
+"""What makes a part of a path a pattern."""
+
+
+def name_fits(name: str, pattern: str) -> bool:
+    """Whether a name fits a part of a path; one that begins with a dot only where the pattern has it."""
+    return fnmatchcase(name, pattern) and (not name.startswith(".") or pattern.startswith("."))
 
 
 def parts_of(path: str) -> tuple[str, ...]:

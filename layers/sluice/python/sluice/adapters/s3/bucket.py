@@ -66,12 +66,13 @@ class S3Place:
     def is_azure(self) -> bool:
         return self.url.startswith("az:")
 
-    def open(self, *, repeats: int = 0) -> Any:
+    def open(self, *, repeats: int = 0, credentials: Mapping[str, str] | None = None) -> Any:
         """Make obstore's store: safe in several threads, signing each call anew.
 
         A request that fails is made again up to ``repeats`` times, and a body that breaks off is read on.
+        ``credentials`` go before the vendor's own variables.
         """
-        config: dict[str, Any] = {}
+        config: dict[str, Any] = dict(credentials or {})
         if self.region and self.url.startswith("s3:"):
             config["region"] = self.region
         if self.endpoint:

@@ -6,11 +6,10 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO
 
-from sluice.domain.pinned_files import FILES_MAX, PinnedFile, parts_of
+from sluice.domain.pinned_files import FILES_MAX, GLOB, PinnedFile, name_fits, parts_of
 from sluice.ports.source import SourceError, SourceUnavailable
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -18,7 +17,6 @@ _WITHIN = os.O_NOFOLLOW
 """Each part of a path is opened within the folder before it, and is no link: so none is exchanged for one meanwhile."""
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """A pipe is not waited for."""
-_GLOB = frozenset("*?[")
 
 
 class _LocalFile:
@@ -85,9 +83,9 @@ class LocalFolder:
     def _names(self, folder: int, parts: tuple[str, ...], before: str) -> Iterator[str]:
         """The names that fit, some of which may be no files."""
         part, *rest = parts
-        is_pattern = not _GLOB.isdisjoint(part)
+        is_pattern = not GLOB.isdisjoint(part)
         try:
-            names = sorted(name for name in os.listdir(folder) if _fits(name, part)) if is_pattern else [part]
+            names = sorted(name for name in os.listdir(folder) if name_fits(name, part)) if is_pattern else [part]
         except OSError as error:
             raise SourceUnavailable(f"{self._place(before or '.')}: {error.strerror}") from None
         for name in names:
@@ -138,10 +136,6 @@ class LocalFolder:
         if isinstance(error, IsADirectoryError):
             return SourceError(f"{self._place(name)} is no file")
         return SourceUnavailable(f"{self._place(name)}: {error.strerror}")
-
-
-def _fits(name: str, pattern: str) -> bool:
-    return fnmatchcase(name, pattern) and (not name.startswith(".") or pattern.startswith("."))
 
 
 def _is_there(folder: int, name: str) -> bool:
