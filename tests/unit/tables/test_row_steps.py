@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.secret import Secret
 from sluice.tables.processors.row_state import RowFault
@@ -197,6 +198,16 @@ def test_values_of_untyped_texts_are_read_as_columns_are() -> None:
     assert column("amount + 0", with_(amount="+1e3"), with_(amount="-0.0"), with_(amount="1e-7")) == [
         "1000", "0.0", "0.0000001",
     ]  # fmt: skip
+
+
+def test_texts_of_a_batch_are_bounded_before_they_are_all_made() -> None:
+    steps = steps_of({"map": {"x": "lpad(name, 65536)"}})
+    assert applied(steps, [ROW] * 500).rows == 500
+    with pytest.raises(SluiceError) as caught:
+        applied(steps, [ROW] * 100_000)
+    assert (caught.value.code, caught.value.facts["column"]) == (ErrorCode.BATCH_TOO_LARGE, "x")
+    rows = [with_(name=str(at)) for at in range(1_001)]
+    assert list(applied(steps_of({"map": {"x": "name || '!'"}}), rows).columns[0]) == [f"{at}!" for at in range(1_001)]
 
 
 def test_a_batch_without_rows_passes() -> None:

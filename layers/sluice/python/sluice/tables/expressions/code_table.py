@@ -258,7 +258,10 @@ def _tried(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _date_add(emitter: Emitter, call: Call) -> str:
-    unit = _fixed(call, 2)
+    unit, count = _fixed(call, 2), call.arguments[1]
+    if isinstance(count, Constant) and count.text is not None:
+        given = emitter.give(dates.adder(emitter.constant(count), unit))
+        return emitter.strict(call.arguments[:1], lambda names: f"{given}({names[0]})")
     given = emitter.give(lambda moment, count: dates.add(moment, dates.whole(count), unit))
     return emitter.strict(call.arguments[:2], lambda names: f"{given}({', '.join(names)})")
 

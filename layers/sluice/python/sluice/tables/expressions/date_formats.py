@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import MAXYEAR, datetime, timedelta
 from decimal import Decimal
+from typing import NoReturn
 
-from sluice.tables.expressions.faults import Unfit
+from sluice.tables.expressions.faults import Unfit, reason_of
 
 _MONTHS = (
     "January", "February", "March", "April", "May", "June",
@@ -66,6 +67,23 @@ def read_format(code: str) -> Callable[[datetime], str]:
     # Its pieces are of the table above; plain text is reached by a name.
     made: Callable[[datetime], str] = eval(f'lambda m: f"{"".join(pieces)}"', names)  # noqa: S307
     return made
+
+
+def adder(number: Decimal, unit: str) -> Callable[[datetime], datetime]:
+    """``add`` of so many units, which are looked at once."""
+    try:
+        count = whole(number)
+        if unit not in _SECONDS:
+            return lambda moment: add(moment, count, unit)
+        later = timedelta(seconds=count * _SECONDS[unit])
+    except (Unfit, OverflowError) as fault:
+        reason = reason_of(fault)
+        return lambda _: _refuse(reason)
+    return lambda moment: moment + later
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise Unfit(reason)
 
 
 def add(moment: datetime, count: int, unit: str) -> datetime:

@@ -8,11 +8,15 @@ from datetime import tzinfo
 from itertools import compress
 from typing import Any, NamedTuple, TypeAlias
 
+from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.tables.expressions.compiling import Compiled
 from sluice.tables.expressions.faults import FAULTS, Unfit, reason_of
 from sluice.tables.expressions.reading import Read, Values, reader_of
 
+PIECE_ROWS = 500
+BATCH_CHARS_MAX = 32 * 1024 * 1024
+"""Of a column that is made. A stored batch has less room; this bounds memory before it is cut or refused."""
 Texts: TypeAlias = Sequence[str | None]
 """Of one column."""
 
@@ -98,13 +102,19 @@ class RowCounts:
 class ColumnRun:
     """A compiled expression over columns of the rows."""
 
-    def __init__(self, compiled: Compiled, column: str, table: TableView) -> None:
+    def __init__(self, compiled: Compiled, column: str, table: TableView, *, grows: bool = False) -> None:
+        """``grows``: whether texts may come out longer than they went in."""
         self._compiled = compiled
+        self._grows = grows
         self._column = column
         self._reads = [(at, table.names[at], table.readers[at]) for at in map(table.index, compiled.names)]
 
     def __call__(self, state: RowState) -> list[Any]:
-        """A value for each row. Raises ``Unfit`` with the column where one cannot be read or made."""
+        """A value for each row.
+
+        Raises ``Unfit`` with the column where one cannot be read or made, and BATCH_TOO_LARGE for a column whose texts
+        no batch has room for.
+        """
         values = []
         for at, name, read in self._reads:
             try:
@@ -112,9 +122,27 @@ class ColumnRun:
             except FAULTS as fault:
                 raise located_fault(fault, name) from fault
         try:
+            if self._grows and state.rows > PIECE_ROWS:
+                return self._in_pieces(values, state.rows)
             return self._compiled.run(*values, state.rows)
         except FAULTS as fault:
             raise located_fault(fault, self._column) from fault
+
+    def _in_pieces(self, columns: Sequence[Values], rows: int) -> list[Any]:
+        """As a whole, with a look at what is there already: each text is bounded, and thousands of them are not."""
+        made: list[Any] = []
+        room = BATCH_CHARS_MAX
+        for first in range(0, rows, PIECE_ROWS):
+            end = min(first + PIECE_ROWS, rows)
+            piece = self._compiled.run(*(values[first:end] for values in columns), end - first)
+            room -= sum(map(len, filter(None, piece)))
+            if room < 0:
+                detail = (
+                    "The texts that a column is made of in one batch have more characters than a batch has room for."
+                )
+                raise SluiceError(ErrorCode.BATCH_TOO_LARGE, detail, column=self._column, chars_max=BATCH_CHARS_MAX)
+            made += piece
+        return made
 
 
 def located_fault(fault: BaseException, column: str) -> Unfit:

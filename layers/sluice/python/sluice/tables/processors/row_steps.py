@@ -26,6 +26,8 @@ from sluice.tables.processors.row_state import (
     Texts,
 )
 
+_GROWING = {"||", "concat", "concat_ws", "replace", "lpad", "rpad", "regexp_replace", "json_object", "json_array"}
+"""Functions whose texts may be longer than their arguments."""
 _COSTLY = {"number", "date", "datetime"}
 """Kinds whose texts take time to read."""
 
@@ -170,6 +172,13 @@ def _columns_of(tree: Expression) -> Iterator[ColumnValue]:
                 yield from _columns_of(one)
 
 
+def _calls_of(tree: Expression) -> Iterator[Call]:
+    if isinstance(tree, Call):
+        yield tree
+        for one in tree.arguments:
+            yield from _calls_of(one)
+
+
 def _map(step: MapStep, table: TableView, find_key: FindKey, zone: tzinfo) -> tuple[Apply, TableView]:
     """The new columns; one that is a column as it was is that very list."""
     makers = [_maker(column.value, column.name, table, find_key, zone) for column in step.columns]
@@ -189,7 +198,8 @@ def _maker(
         return lambda state: state.column(at)
     if isinstance(value, Constant):
         return lambda state: [value.text] * state.rows
-    return ColumnRun(compile_texts(value, find_key, zone), name, table)
+    grows = any(call.name in _GROWING for call in _calls_of(value))
+    return ColumnRun(compile_texts(value, find_key, zone), name, table, grows=grows)
 
 
 def _spec(name: str, value: Expression, table: TableView) -> ColumnSpec:
