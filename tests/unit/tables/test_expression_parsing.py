@@ -60,6 +60,10 @@ MISTAKES = [
     ("regexp_like(name, '(a')", "regexp_like: no regular expression of RE2: missing ): (a"),
     ("regexp_extract(name, 'a(b)', 2)", "regexp_extract: the pattern has 1 groups, and no group 2"),
     (r"regexp_replace(name, 'a', '\1')", "regexp_replace: the pattern has 0 groups, and no group 1"),
+    (
+        "regexp_replace(name, 'a', '\\')",
+        "regexp_replace: behind a backslash of a replacement stands the number of a group",
+    ),
     ("json_value(name, 'a.b')", "json_value: a path begins with $"),
     ("json_object('a', 1, 'b')", "json_object takes names and values in turn"),
     ("name like name", "the pattern of like has to stand in the expression as a constant"),

@@ -125,6 +125,11 @@ def test_a_filter_keeps_what_is_true_and_null_is_not() -> None:
         ("name || name", {"name": "n" * 40_000}, ("x", "the result has more than 65536 characters")),
         ("lpad(name, 70000)", {}, ("x", "the result has more than 65536 characters")),
         ("regexp_replace(name, 'n', 'nn')", {"name": "n" * 40_000}, ("x", "the result has more than 65536 characters")),
+        (
+            f"regexp_replace(name, '(.*)', '{'a' * 2_000}')",
+            {"name": "n" * 40_000},
+            ("x", "is too long for this replacement"),
+        ),
         ("regexp_like(name, 'n')", {"name": "\ud800"}, ("x", "has characters that no encoding can write")),
         ("split_part(name, '-', 0)", {}, ("x", "parts are counted from 1")),
     ],
@@ -246,3 +251,9 @@ def test_names_of_columns_never_become_names_of_the_code() -> None:
     steps = parse_steps([{"map": {"x": text}}], dict.fromkeys(names, ColumnType.STRING), {})
     made = RowSteps(steps, specs, Secret).apply([[letter] for letter in "abcdefghijk"], 1)
     assert made.columns == [["abcdefghijk"]]
+
+
+def test_a_replacement_has_groups_and_backslashes() -> None:
+    assert column(r"regexp_replace('a-b', '(a)-(b)', '\2\\1\0')") == [r"b\1a-b"]
+    assert column("regexp_extract('ab', 'a(x)?', 1)") == [None]
+    assert column("regexp_extract('日本語', '本(.)', 1)") == ["語"]

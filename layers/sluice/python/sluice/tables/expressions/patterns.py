@@ -9,6 +9,11 @@ from typing import Any
 
 from sluice.tables.expressions.faults import TEXT_CHARS_MAX, Unfit
 
+_REPLACEMENT = re.compile(r"(?:[^\\]|\\[0-9\\])*+")
+_REPLACEMENT_GROUP = re.compile(r"\\(?:([0-9])|\\)")
+_REPLACED_CHARS_MAX = 32 * 1024 * 1024
+"""Of a text while its matches are replaced."""
+
 
 def read_like(pattern: str, escape: str = "\\", *, folds: bool = False) -> Callable[[str], bool]:
     """A function that compares with the pattern: % is any text, _ any one character; an escape makes the next plain.
@@ -109,10 +114,34 @@ def read_regex(pattern: str) -> Any:
         raise ValueError(f"no regular expression of RE2: {text}") from error
 
 
+def groups_of(replacement: str) -> list[int]:
+    """The groups that a replacement asks for. Raises ValueError for a backslash before anything else."""
+    if not _REPLACEMENT.fullmatch(replacement):
+        raise ValueError("behind a backslash of a replacement stands the number of a group, or another backslash")
+    return [int(digit) for digit in _REPLACEMENT_GROUP.findall(replacement) if digit]
+
+
+def _writer_of(replacement: str) -> Callable[[Any], bytes]:
+    """What a match is replaced by. The library's own templates know more than groups, as octal numbers."""
+    pieces: list[bytes | int] = []
+    end = 0
+    for found in _REPLACEMENT_GROUP.finditer(replacement):
+        pieces += [replacement[end : found.start()].encode(), int(found[1]) if found[1] else b"\\"]
+        end = found.end()
+    pieces.append(replacement[end:].encode())
+    if not any(isinstance(piece, int) for piece in pieces):
+        plain = b"".join(piece for piece in pieces if isinstance(piece, bytes))
+        return lambda _: plain
+    return lambda match: b"".join([(match[one] or b"") if isinstance(one, int) else one for one in pieces])
+
+
+# Texts go in as UTF-8: the library would else work out for each match where it is in characters, for twice the time.
+
+
 def found_in(pattern: Any) -> Callable[[str], bool]:
     """Whether there is a match anywhere."""
     search = pattern.search
-    return lambda text: search(text) is not None
+    return lambda text: search(text.encode()) is not None
 
 
 def extract(pattern: Any, group: int) -> Callable[[str], str | None]:
@@ -120,18 +149,23 @@ def extract(pattern: Any, group: int) -> Callable[[str], str | None]:
     search = pattern.search
 
     def found(text: str) -> str | None:
-        match = search(text)
-        return None if match is None else match[group]
+        match = search(text.encode())
+        part: bytes | None = None if match is None else match[group]
+        return None if part is None else part.decode()
 
     return found
 
 
 def replace_all(pattern: Any, replacement: str) -> Callable[[str], str]:
-    r"""Each match replaced; ``\1`` in the replacement is a group."""
-    sub = pattern.sub
+    r"""Each match replaced; ``\1`` in the replacement is a group, ``\\`` a backslash."""
+    sub, new, groups = pattern.sub, len(replacement.encode()), len(groups_of(replacement))
+    write = _writer_of(replacement)
 
     def replaced(text: str) -> str:
-        made: str = sub(replacement, text)
+        # There may be a match before each character; the same group of all matches is at most the text.
+        if new * (len(text) + 1) + groups * len(text) > _REPLACED_CHARS_MAX:
+            raise Unfit("is too long for this replacement")
+        made: str = sub(write, text.encode()).decode()
         if len(made) > TEXT_CHARS_MAX and len(made) > len(text):
             raise Unfit(f"the result has more than {TEXT_CHARS_MAX} characters")
         return made

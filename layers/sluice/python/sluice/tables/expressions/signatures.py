@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from sluice.domain.expression import Constant, Expression, Kind
 from sluice.tables.expressions.date_formats import UNITS, read_format
 from sluice.tables.expressions.json_paths import read_path
-from sluice.tables.expressions.patterns import check_regex, read_regex
+from sluice.tables.expressions.patterns import check_regex, groups_of, read_regex
 from sluice.tables.values.masks import MASKS
 
 Accepts: TypeAlias = Literal["string", "number", "moment", "boolean", "any", "same"]
@@ -166,5 +165,8 @@ def _check_groups(name: str, arguments: Sequence[Expression]) -> str:
     assert pattern.text is not None
     groups = read_regex(pattern.text).groups
     text = last.text or ""
-    asked = [int(text)] if name == "regexp_extract" else [int(one) for one in re.findall(r"\\([0-9])", text)]
+    try:
+        asked = [int(text)] if name == "regexp_extract" else groups_of(text)
+    except ValueError as error:
+        return str(error)
     return f"the pattern has {groups} groups, and no group {max(asked)}" if max(asked, default=0) > groups else ""
