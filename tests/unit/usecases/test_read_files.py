@@ -8,10 +8,15 @@ import os
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
+from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sluice.adapters.sources.folder import LocalFolder
@@ -46,6 +51,13 @@ def csv_text(rows: Sequence[tuple[str, str | None]], delimiter: str = ",", heade
 
 def objects(rows: Sequence[tuple[str, str | None]]) -> list[dict[str, str | None]]:
     return [dict(zip(("id", "name"), row, strict=True)) for row in rows]
+
+
+def parquet_bytes(rows: Sequence[tuple[str, str | None]]) -> bytes:
+    written = BytesIO()
+    table = pa.table({"id": [row[0] for row in rows], "name": [row[1] for row in rows]})
+    pq.write_table(table, written, row_group_size=4)
+    return written.getvalue()
 
 
 def zipped(path: Path, content: bytes) -> None:
@@ -101,6 +113,7 @@ KINDS: dict[str, tuple[str, dict[str, Any], Callable[[Rows], bytes], Callable[[P
         lambda rows: "\n".join(map(json.dumps, rows)).encode(),
         packed,
     ),
+    "parquet": (".parquet", {"type": "parquet"}, parquet_bytes, plain),
     "json": (".json", {"type": "json"}, lambda rows: json.dumps(objects(rows), indent=1).encode(), plain),
 }
 
@@ -222,6 +235,8 @@ def test_a_file_that_is_not_what_was_planned_is_named(tmp_path: Path) -> None:
         ("json", {"type": "json"}, b'[{"id":1},{"id":2},{"id":3},{"id":4', "row 4: The input is no JSON array of rows"),
         ("csv.gz", {}, gzip.compress(b"id,name\n1,a\n" * 99)[:-9], ": The gzip data is cut short."),
         ("csv.gz", {}, b"id,name\n1,a\n", ": The data is not gzip"),
+        ("parquet", {"type": "parquet"}, b"PAR1xxxxPAR1", ": The file is no Parquet file"),
+        ("parquet", {"type": "parquet"}, parquet_bytes(ROWS)[:-20], ": The file is no Parquet file"),
         ("zip", {}, b"id,name\n", "is no archive that can be read"),
     ],
 )
@@ -329,3 +344,45 @@ def test_a_cursor_of_another_source_is_refused(tmp_path: Path) -> None:
     for cursor in (("1",), (1, 2), (2, 0, 1), (-1, 0, 0), (0, 0, 1.5)):
         with pytest.raises(SourceError):
             slices_of(source(tmp_path, "a.csv"), cursor)
+
+
+def test_values_of_parquet_are_the_texts_that_say_exactly_them(tmp_path: Path) -> None:
+    at = datetime(2026, 12, 1, 8, 15, 0, 5)  # noqa: DTZ001  # as a file may have it
+    columns: dict[str, tuple[Any, str, str | None, str]] = {
+        "i": (pa.array([2**63 - 1, None]), "number", "9223372036854775807", "int64"),
+        "d": (
+            pa.array([Decimal("-99999999999999999.10"), None]),
+            "number",
+            "-99999999999999999.10",
+            "decimal128(19, 2)",
+        ),
+        "f": (pa.array([0.1, None]), "number", "0.1", "double"),
+        "b": (pa.array([True, None]), "boolean", "true", "bool"),
+        "day": (pa.array([at.date(), None]), "date", "2026-12-01", "date32[day]"),
+        "t": (pa.array([at, None]), "datetime", "2026-12-01 08:15:00.000005", "timestamp[us]"),
+        "z": (
+            pa.array([at, None], pa.timestamp("us", "Asia/Shanghai")),
+            "datetime",
+            "2026-12-01 16:15:00.000005+0800",
+            "timestamp[us, tz=Asia/Shanghai]",
+        ),
+        "x": (pa.array([b"\xff\0", None]), "string", "/wA=", "binary"),
+        "c": (
+            pa.array(["a\0b", None]).dictionary_encode(),
+            "string",
+            "a\0b",
+            "dictionary<values=string, indices=int32, ordered=0>",
+        ),
+        "l": (pa.array([[1], None]), "string", None, "list<element: int64>"),
+    }
+    pq.write_table(pa.table({name: column[0] for name, column in columns.items()}), tmp_path / "a.parquet")
+    found = source(tmp_path, "a.parquet", type="parquet").describe()
+    assert [(one.name, one.kind.value, one.type) for one in found] == [
+        (name, kind, called) for name, (_, kind, _, called) in columns.items()
+    ]
+    assert "a.parquet of landing, column l: It is a list<element: int64>" in failure(
+        source(tmp_path, "a.parquet", type="parquet")
+    )
+    names = [name for name in columns if name != "l"][::-1]
+    rows = rows_of(slices_of(source(tmp_path, "a.parquet", type="parquet", columns=names)))
+    assert rows == [tuple(columns[name][2] for name in names), (None,) * len(names)]

@@ -55,14 +55,20 @@ class JsonRows(FileRows, frozen=True, kw_only=True, tag_field="type", tag="json"
     """One JSON array of objects, or of arrays of cells."""
 
 
-AnyFileRows: TypeAlias = CsvRows | TsvRows | NdjsonRows | JsonRows
+class ParquetRows(FileRows, frozen=True, kw_only=True, tag_field="type", tag="parquet"):
+    """Parquet. Columns have the types that the file says."""
+
+
+AnyFileRows: TypeAlias = CsvRows | TsvRows | NdjsonRows | JsonRows | ParquetRows
+_KINDS: Mapping[type, FileKind] = {NdjsonRows: "ndjson", JsonRows: "json", ParquetRows: "parquet"}
 
 
 def source_of(rows: AnyFileRows, files: tuple[PinnedFile, ...]) -> FileSource:
     """What a job says, of these files."""
     if not isinstance(rows, CsvRows):
-        kind: FileKind = "ndjson" if isinstance(rows, NdjsonRows) else "json"
-        return FileSource(kind=kind, path=rows.path, files=files, is_whole=not rows.columns, types=rows.types)
+        return FileSource(
+            kind=_KINDS[type(rows)], path=rows.path, files=files, is_whole=not rows.columns, types=rows.types
+        )
     return FileSource(
         kind="csv",
         path=rows.path,

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from sluice.domain.schema import ColumnType
 
-FileKind: TypeAlias = Literal["csv", "ndjson", "json"]
+FileKind: TypeAlias = Literal["csv", "ndjson", "json", "parquet"]
 FILES_MAX = 10_000
 """So many files are read by one run."""
 

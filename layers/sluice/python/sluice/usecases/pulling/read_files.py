@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain, pairwise
 from threading import Event
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.limits import Limits
@@ -24,6 +24,9 @@ from sluice.tables.readers.line_offsets import CountedText
 from sluice.tables.readers.records import RowShape
 from sluice.tables.values.type_detection import detect_types
 from sluice.usecases.pulling.read_text import read_text
+
+if TYPE_CHECKING:
+    from sluice.tables.readers.parquet import ParquetTable
 
 _HINTS = Hints(
     no_header="header: false and columns name those of a file without such a line",
@@ -100,6 +103,8 @@ class FilesReader:
     def describe(self) -> tuple[SourceColumn, ...]:
         """As the port says; types are those of the first rows of the first file that has some."""
         kinds: dict[str, ColumnType] = {}
+        if self._source.kind == "parquet" and self._source.files:
+            return self._describe_parquet(self._source.files[0])
         for file in self._source.files:
             with self._opened(file) as opened, self._named(file):
                 reader = self._reader(CountedText(self._text(opened, file, 0)))
@@ -133,6 +138,26 @@ class FilesReader:
                 if name not in known:
                     raise SourceError(f"no row at the beginning of {file.name} has {name}{did_you_mean(name, known)}")
 
+    def _describe_parquet(self, file: PinnedFile) -> tuple[SourceColumn, ...]:
+        with self._opened(file) as opened, self._named(file):
+            table = _parquet_table(opened)
+            columns = {column.name: SourceColumn(*column) for column in table.columns}
+            names = self._checked(tuple(column.name for column in table.columns), file)
+        types = self._source.types
+        chosen = [columns[name] for name in self._columns or names]
+        return tuple(one._replace(kind=types.get(one.name, one.kind)) for one in chosen)
+
+    def _parquet_slices(self, opened: OpenedFile, file: PinnedFile, place: _Place) -> Iterator[Slice]:
+        with self._named(file):
+            table = _parquet_table(opened)
+            names = self._checked(tuple(column.name for column in table.columns), file)
+            done = place.offset
+            for columns, rows in table.pieces(self._columns or names, done, self._limits.batch_rows_max):
+                self._check()
+                done += rows
+                following = _Place(place.file, done) if done < table.rows else _Place(place.file + 1)
+                yield Slice(columns, rows, tuple(following))
+
     def plan(self, splits: int, rows_min: int) -> tuple[Cursor, ...]:
         """As the port says: whole files, about as many bytes in each range; how many rows they have is not known."""
         del rows_min
@@ -161,7 +186,8 @@ class FilesReader:
             place = begin if number == begin.file else _Place(number)
             file = self._source.files[number]
             with self._opened(file) as opened:
-                for part in self._file_slices(opened, file, place):
+                read = self._parquet_slices if self._source.kind == "parquet" else self._file_slices
+                for part in read(opened, file, place):
                     opened.check()
                     yield part
 
@@ -251,7 +277,10 @@ class FilesReader:
             return self._source.names
         if self._source.kind != "csv" and self._columns:
             return self._columns
-        names = reader.read_names()
+        return self._checked(reader.read_names(), file)
+
+    def _checked(self, names: tuple[str, ...], file: PinnedFile) -> tuple[str, ...]:
+        """The columns that a file names itself. Raises ``SourceError`` where they are not those that are to be read."""
         place = f"{file.name} of {self._connection}"
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise SourceError(f"{place} has two columns {', '.join(twice)}")
@@ -289,6 +318,14 @@ class FilesReader:
                 detail = f"The file is not text in {self._encoding.upper()}."
             column = f", column {error.facts['column']}" if "column" in error.facts else ""
             raise SourceError(f"{file.name} of {self._connection}{where}{column}: {detail}") from None
+
+
+def _parquet_table(opened: OpenedFile) -> ParquetTable:
+    try:
+        from sluice.tables.readers.parquet import ParquetTable  # noqa: PLC0415  # an extra, of 170 MB
+    except ModuleNotFoundError as error:
+        raise SourceError("Parquet files are read with an extra: pip install 'sluice[parquet]'") from error
+    return ParquetTable(opened.content)
 
 
 def _place_of(cursor: Cursor | None, otherwise: _Place) -> _Place:
