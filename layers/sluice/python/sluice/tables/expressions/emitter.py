@@ -22,6 +22,8 @@ from sluice.tables.expressions.reading import (
     write_number,
 )
 
+_EXACT_CALLS = {"+", "-", "*", "neg"}
+"""Calls that give a number wherever no argument is null; their code is in brackets."""
 FindKey: TypeAlias = Callable[[str], Secret]
 """Gives the key of hashes of a name; raises ``LookupError`` where there is none."""
 
@@ -37,6 +39,8 @@ class Emitter:
         self.columns: dict[str, str] = {}
         self.given: dict[str, Any] = {"str": str, "len": len}
         self._temporary = 0
+        self._wrapping = ""
+        """A function around the next value that is not null."""
         self._aliases: dict[str, str] = {}
 
     def give(self, value: Any) -> str:
@@ -82,6 +86,9 @@ class Emitter:
 
     def text(self, node: Expression) -> str:
         """The text of the value, or None."""
+        if isinstance(node, Call) and node.kind == "number" and node.name in _EXACT_CALLS:
+            self._wrapping = "str"
+            return self.value(node)
         code = self.value(node)
         if node.kind == "string":
             return code
@@ -151,8 +158,9 @@ class Emitter:
 
     def strict(self, nodes: Sequence[Expression], make: Callable[[list[str]], str]) -> str:
         """Null where an argument is; what is behind it is not looked at then."""
+        wrapping, self._wrapping = self._wrapping, ""  # of this call, and of none in its arguments
         tests, names = self.arguments(nodes)
-        made = make(names)
+        made = f"{wrapping}{make(names)}" if wrapping else make(names)
         return f"(None if {' or '.join(f'{test} is None' for test in tests)} else {made})" if tests else made
 
 
