@@ -67,8 +67,8 @@ class SinkContract(ABC):
         """Leave no table."""
 
     @abstractmethod
-    def open(self, target: TableTarget, host: Path | None = None) -> Sink:
-        """A sink of the table, over the server's own socket or that of ``cut``."""
+    def open(self, target: TableTarget, host: Path | None = None, user: str = "") -> Sink:
+        """A sink of the table, over the server's own socket or that of ``cut``; ``user`` has the password ``pw``."""
 
     @abstractmethod
     def cut(self, folder: Path) -> AbstractContextManager[CutSocket]:
@@ -93,6 +93,10 @@ class SinkContract(ABC):
     @abstractmethod
     def end_sessions(self) -> None:
         """Cut off every session of a sink, by the server."""
+
+    @abstractmethod
+    def granted(self, mode: str) -> None:
+        """Have a user ``loader`` with the rights that the page of outputs lists for the mode, and no others."""
 
     @abstractmethod
     def tables(self) -> set[str]:
@@ -332,6 +336,18 @@ class SinkContract(ABC):
         with self.sink(schema="evolve") as sink:
             load_all(sink, CHUNKS[:1], delivery_of(CHUNKS[:1], name="another"))
         assert self.rows() == CHUNKS[0]
+
+    @pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
+    def test_a_user_needs_the_rights_that_the_page_lists(self, mode: Any) -> None:
+        self.made()
+        target = TableTarget(connection="c", table="t", mode=mode, key=("id",) if mode == "upsert" else ())
+        self.granted("none")
+        with closing(self.open(target, user="loader")) as sink, pytest.raises(SinkError, match="lacks a right"):
+            sink.begin(delivery_of(CHUNKS[:1]))
+        self.granted(mode)
+        with closing(self.open(target, user="loader")) as sink:
+            load_all(sink, CHUNKS[:1])
+        assert (self.rows(), self.tables()) == (CHUNKS[0], {"t"})
 
     def test_a_key_without_a_unique_index_is_refused_with_the_statement_that_makes_it(self) -> None:
         self.made(key="")

@@ -14,7 +14,7 @@ from sluice.adapters.sinks.ledger_names import former_name, side_name
 from sluice.adapters.sinks.mysql import MysqlSink
 from sluice.domain.dataset import MysqlConnection
 from sluice.domain.schema import ColumnSpec, ColumnType
-from sluice.domain.secret import NO_SECRET
+from sluice.domain.secret import NO_SECRET, Secret
 from sluice.domain.target import TableTarget
 from sluice.ports.sink import RowsRefused, Sink, SinkError
 from tests.contracts.sink_contract import CHUNKS, ID, Row, SinkContract, delivery_of, load, load_all
@@ -54,12 +54,20 @@ class TestMysqlSink(SinkContract):
     def cut(self, folder: Path) -> AbstractContextManager[CutSocket]:
         return cutting_socket(self.server.host, folder / "socket")
 
-    def open(self, target: TableTarget, host: Path | None = None) -> MysqlSink:
-        server = self.server
-        where = MysqlConnection(
-            name="c", host=str(host / "socket" if host else server.host), database=server.database, user=server.user
-        )
-        return MysqlSink(where, target, password=lambda: NO_SECRET, folder=Path("/"))
+    def open(self, target: TableTarget, host: Path | None = None, user: str = "") -> MysqlSink:
+        server, at = self.server, str(host / "socket" if host else self.server.host)
+        where = MysqlConnection(name="c", host=at, database=server.database, user=user or server.user)
+        return MysqlSink(where, target, password=lambda: Secret("pw") if user else NO_SECRET, folder=Path("/"))
+
+    def granted(self, mode: str) -> None:
+        of_table = {"none": "SELECT", "append": "INSERT", "upsert": "INSERT, SELECT, UPDATE", "replace": "INSERT"}[mode]
+        of_all = {"upsert": "SELECT, INSERT, CREATE, DROP", "replace": "SELECT, INSERT, CREATE, DROP, ALTER"}.get(mode)
+        self.run("DROP USER IF EXISTS loader@localhost; CREATE USER loader@localhost IDENTIFIED BY 'pw'")
+        self.run(f"GRANT {of_table} ON t TO loader@localhost")
+        for name in ("sluice_deliveries", "sluice_ledger") if mode != "none" else ():
+            self.run(f"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE ON {name} TO loader@localhost")
+        if of_all:
+            self.run(f"GRANT {of_all} ON {self.server.database}.* TO loader@localhost")
 
     def quoted(self, name: str) -> str:
         return "`" + name.replace("`", "``") + "`"

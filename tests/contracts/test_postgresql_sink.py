@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from sluice.adapters.sinks.postgresql import PostgresqlSink
+from sluice.adapters.sources.slots import Slots
 from sluice.domain.dataset import PostgresqlConnection
-from sluice.domain.secret import NO_SECRET
+from sluice.domain.secret import NO_SECRET, Secret
 from sluice.domain.target import TableTarget
-from sluice.ports.sink import RowsRefused, SinkError
+from sluice.ports.sink import RowsRefused, SinkError, SinkUnavailable
 from tests.contracts.sink_contract import CHUNKS, Row, SinkContract, delivery_of, load, load_all
 from tests.support.cut_socket import CutSocket, cutting_socket
 from tests.support.database_servers import DatabaseServer, postgresql_locks, serving_postgresql
@@ -38,12 +40,18 @@ class TestPostgresqlSink(SinkContract):
     def cut(self, folder: Path) -> AbstractContextManager[CutSocket]:
         return cutting_socket(f"{self.server.host}/{SOCKET}", folder / SOCKET)
 
-    def open(self, target: TableTarget, host: Path | None = None) -> PostgresqlSink:
-        server = self.server
-        where = PostgresqlConnection(
-            name="c", host=str(host or server.host), database=server.database, user=server.user
-        )
-        return PostgresqlSink(where, target, password=lambda: NO_SECRET, folder=Path("/"))
+    def open(self, target: TableTarget, host: Path | None = None, user: str = "") -> PostgresqlSink:
+        server, at = self.server, str(host or self.server.host)
+        where = PostgresqlConnection(name="c", host=at, database=server.database, user=user or server.user)
+        return PostgresqlSink(where, target, password=lambda: Secret("pw") if user else NO_SECRET, folder=Path("/"))
+
+    def granted(self, mode: str) -> None:
+        rights = {"none": "TRIGGER", "append": "INSERT", "upsert": "INSERT, SELECT, UPDATE"}.get(mode)
+        if not self.run("SELECT 1 FROM pg_roles WHERE rolname = 'loader'"):
+            self.run("CREATE ROLE loader LOGIN PASSWORD 'pw'")
+        of_schema = "USAGE" if mode == "none" else "USAGE, CREATE"
+        self.run(f"GRANT {of_schema} ON SCHEMA public TO loader")
+        self.run(f"GRANT {rights or 'INSERT, SELECT, DELETE'} ON t TO loader")
 
     def quoted(self, name: str) -> str:
         return '"' + name.replace('"', '""') + '"'
@@ -127,3 +135,20 @@ class TestPostgresqlSink(SinkContract):
                 assert (refused.value.rows, refused.value.column) == ((1,), column)
                 sink.abandon()
         assert self.tables() == {"t"}
+
+    def test_a_session_of_a_sink_is_one_of_the_connections_slots(self, tmp_path: Path) -> None:
+        self.made()
+        target = TableTarget(connection="c", table="t")
+        slot = partial(Slots(tmp_path, "c", 1).taken, wait_s=0)
+        where = PostgresqlConnection(
+            name="c", host=self.server.host, database=self.server.database, user=self.server.user
+        )
+        first, second = (
+            PostgresqlSink(where, target, password=lambda: NO_SECRET, folder=Path("/"), slot=slot) for _ in range(2)
+        )
+        with closing(first), closing(second):
+            first.begin(delivery_of(CHUNKS[:1]))
+            with pytest.raises(SinkUnavailable, match="all 1 slots"):
+                second.begin(delivery_of(CHUNKS[:1], name="another"))
+            first.close()
+            load_all(second, CHUNKS[:1], delivery_of(CHUNKS[:1], name="another"))

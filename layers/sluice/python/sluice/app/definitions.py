@@ -200,28 +200,43 @@ def make_source(
             return SqliteSource(folder / connection.path, source, columns, conditions, where=where, is_brief=is_brief)
 
 
-def open_sink(connection: Connection, target: TableTarget, *, password: Callable[[], Secret], folder: Path) -> Sink:
+def open_sink(
+    connection: Connection,
+    target: TableTarget,
+    *,
+    password: Callable[[], Secret],
+    folder: Path,
+    slots: Path | None = None,
+) -> Sink:
     """The table that rows are loaded into; nothing is opened yet, and the driver is imported when it is.
 
     Raises ``SinkError`` for a connection that may not be written through.
     """
-    if isinstance(connection, ServerConnection) and not connection.writes:
+    if not isinstance(connection, PostgresqlConnection | MysqlConnection):
+        raise SinkError(f"connection {connection.name}: rows are loaded into tables of PostgreSQL and MySQL alone")
+    if not connection.writes:
         raise SinkError(f"connection {connection.name} is for reading alone: set writes: true if rows may be loaded")
-    match connection:
-        case PostgresqlConnection():
-            from sluice.adapters.sinks.postgresql import PostgresqlSink  # noqa: PLC0415  # for its connections alone
+    from sluice.adapters.sinks.server_sink import no_bound  # noqa: PLC0415  # for those who load rows
 
-            return PostgresqlSink(connection, target, password=password, folder=folder)
-        case MysqlConnection():
-            from sluice.adapters.sinks.mysql import MysqlSink  # noqa: PLC0415
+    slot = no_bound
+    if slots is not None and connection.slots is not None:
+        from sluice.adapters.sources.slots import WAIT_S, Slots  # noqa: PLC0415  # for those who count them
 
-            return MysqlSink(connection, target, password=password, folder=folder)
-        case SqliteConnection() | FolderConnection() | BucketConnection() | HttpConnection():
-            raise SinkError(f"connection {connection.name}: rows are loaded into tables of PostgreSQL and MySQL alone")
+        slot = partial(Slots(slots, connection.name, connection.slots).taken, wait_s=WAIT_S)
+    if isinstance(connection, PostgresqlConnection):
+        from sluice.adapters.sinks.postgresql import PostgresqlSink  # noqa: PLC0415  # for its connections alone
+
+        return PostgresqlSink(connection, target, password=password, folder=folder, slot=slot)
+    from sluice.adapters.sinks.mysql import MysqlSink  # noqa: PLC0415
+
+    return MysqlSink(connection, target, password=password, folder=folder, slot=slot)
 
 
-def opens_sinks(folder: Path) -> Callable[[TableTarget], Sink]:
-    """Open the targets of deliveries by the connections of a folder as they are at each call."""
+def opens_sinks(folder: Path, *, slots: Path | None = None) -> Callable[[TableTarget], Sink]:
+    """Open the targets of deliveries by the connections of a folder as they are at each call.
+
+    ``slots`` are those of ``Definitions``.
+    """
 
     def open_target(target: TableTarget) -> Sink:
         problems: list[str] = []
@@ -233,7 +248,7 @@ def opens_sinks(folder: Path) -> Callable[[TableTarget], Sink]:
             near = did_you_mean(target.connection, connections)
             raise SinkError(f"there is no connection {target.connection} in {folder / 'connections'}{near}")
         password = partial(find_secret, getattr(connection, "password", ""))
-        return open_sink(connection, target, password=password, folder=folder)
+        return open_sink(connection, target, password=password, folder=folder, slots=slots)
 
     return open_target
 

@@ -1,4 +1,4 @@
-"""Ends what waits in a source from another thread."""
+"""Ends what waits in a source or a sink from another thread."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CANCEL_S = 5
 
 
 class Interruption:
-    """Whether a source was interrupted, and how to end what is under way in it. Safe to use from any thread."""
+    """Whether a source or a sink was interrupted, and how to end what is under way. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -25,9 +25,9 @@ class Interruption:
         return self._is_over
 
     def check(self) -> None:
-        """Raise ``SourceUnavailable`` once the source was interrupted."""
+        """Raise ``SourceUnavailable`` once it was interrupted."""
         if self._is_over:
-            raise SourceUnavailable("the reading was interrupted from here")
+            raise SourceUnavailable("it was interrupted from here")
 
     def interrupt(self) -> None:
         """End all that is under way; nothing begins any more."""

@@ -11,9 +11,10 @@ from typing import Any
 from sluice.adapters.databases.interruption import Interruption
 from sluice.adapters.databases.mysql_errors import refusal_of
 from sluice.adapters.databases.mysql_session import MysqlSession, connected_mysql, let_go, named_errors
-from sluice.adapters.databases.values_refused import ValuesRefused
+from sluice.adapters.databases.values_refused import NEEDED_RIGHTS, ValuesRefused
 from sluice.domain.dataset import MysqlConnection
 from sluice.domain.secret import Secret
+from sluice.ports.source import SourceError
 
 LOCK_S = 50
 """How long a row that another session locks is waited for; then the attempt is one that the target did not answer."""
@@ -25,6 +26,7 @@ _MODE = (
     "unique_checks = 1",
     f"innodb_lock_wait_timeout = {LOCK_S}",
 )
+_DENIED = frozenset({1044, 1142, 1143, 1227, 1370})
 _COLUMN = re.compile(r"(?:column|field) (?:[`'].*[`']\.)?[`']([^`']+)[`'](?: at row| cannot| doesn't|$)", re.IGNORECASE)
 
 
@@ -73,6 +75,9 @@ class MysqlWriter(MysqlSession):
             try:
                 yield
             except Exception as error:
+                number = error.args[0] if error.args else 0
+                if number in _DENIED:
+                    raise SourceError(f"{self._place}: {NEEDED_RIGHTS} (error {number})") from None
                 refused = _refused(error)
                 if refused is None:
                     raise

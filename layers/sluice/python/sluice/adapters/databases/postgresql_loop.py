@@ -34,7 +34,7 @@ class OwnLoop(asyncio.SelectorEventLoop):
         try:
             found: T = self.run_until_complete(self._waiting)
         except asyncio.CancelledError:
-            raise SourceUnavailable("the reading was interrupted from here") from None
+            raise SourceUnavailable("it was interrupted from here") from None
         finally:
             self._waiting = None
         return found

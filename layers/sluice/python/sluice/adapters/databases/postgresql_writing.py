@@ -12,15 +12,17 @@ from sluice.adapters.databases.interruption import CANCEL_S, Interruption
 from sluice.adapters.databases.postgresql_errors import refusal_of
 from sluice.adapters.databases.postgresql_loop import OwnLoop
 from sluice.adapters.databases.postgresql_session import answer_wait_s, beginning, connected, named_errors
-from sluice.adapters.databases.values_refused import ValuesRefused
+from sluice.adapters.databases.values_refused import NEEDED_RIGHTS, ValuesRefused
 from sluice.domain.dataset import PostgresqlConnection
 from sluice.domain.limits import MIB
 from sluice.domain.secret import Secret
+from sluice.ports.source import SourceError
 
 SENT_BYTES = MIB
 """So much of a COPY is given to the driver at a time."""
 IDLE_S = 120
 """How long the server keeps a transaction of ours in which nothing happens: one of a process that stands still."""
+_DENIED = "42501"
 T = TypeVar("T")
 
 
@@ -89,6 +91,8 @@ class PostgresqlWriter:
             try:
                 return self._loop.wait(call, self._wait_s)
             except Exception as error:
+                if getattr(error, "sqlstate", "") == _DENIED:
+                    raise SourceError(f"{self._place}: {NEEDED_RIGHTS} (SQLSTATE {_DENIED})") from None
                 refused = _refused(error)
                 if refused is None:
                     raise

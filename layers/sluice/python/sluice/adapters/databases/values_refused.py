@@ -1,6 +1,11 @@
-"""What a server's refusal of a row becomes, without the row."""
+"""What the refusals of a server that is written to become: of a row, without the row, and for want of a right."""
 
 from __future__ import annotations
+
+NEEDED_RIGHTS = (
+    "permission denied: the user lacks a right on the table, or that to make the tables beside it; "
+    "docs/pipelines/outputs.md has those that each mode needs"
+)
 
 
 class ValuesRefused(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
-from functools import partial
+from functools import cache, partial
 
 from sluice.adapters.sinks.losses import REFUSED_MAX
 from sluice.ports.sink import RowsRefused
@@ -69,6 +69,8 @@ def without_offsets(values: Sequence[str | None], zone: str, name: str) -> Seque
 
 def _moved(here: timezone, found: re.Match[str]) -> str:
     """The same moment at another offset; as it is where there is no such day."""
+    if _zone(found[3]) == here:
+        return f"{found[1]} {found[2]}"
     try:
         moved = datetime.fromisoformat(f"{found[1]}T{found[2]}").replace(tzinfo=_zone(found[3])).astimezone(here)
     except (ValueError, OverflowError):
@@ -76,6 +78,7 @@ def _moved(here: timezone, found: re.Match[str]) -> str:
     return moved.replace(tzinfo=None).isoformat(" ")
 
 
+@cache
 def _zone(text: str) -> timezone:
     if text == "Z":
         return UTC

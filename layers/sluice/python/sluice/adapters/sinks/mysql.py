@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
-from sluice.adapters.databases.interruption import Interruption
 from sluice.adapters.databases.mysql_literals import BINARIES, INTEGERS, hexed
 from sluice.adapters.databases.mysql_writing import MysqlWriter, open_mysql_writer
 from sluice.adapters.databases.values_refused import ValuesRefused
@@ -24,18 +22,18 @@ from sluice.adapters.sinks.ledger_names import ORDER, former_name, places_of, si
 from sluice.adapters.sinks.losses import REFUSED_MAX, decoded, losses_of, refuse_losses
 from sluice.adapters.sinks.mysql_ledger import MysqlLedger
 from sluice.adapters.sinks.rows_at_fault import rows_at_fault
+from sluice.adapters.sinks.server_sink import ServerSink
 from sluice.adapters.sinks.sink_errors import sink_errors
 from sluice.domain.dataset import MysqlConnection
 from sluice.domain.manifest import Claim
 from sluice.domain.schema import ColumnType
-from sluice.domain.secret import Secret
-from sluice.domain.target import Receipt, TableTarget
+from sluice.domain.target import Receipt
 from sluice.ports.sink import Delivery, RowsRefused, SinkError
 
 _MOMENTS = frozenset({"datetime", "timestamp"})
 
 
-class MysqlSink:
+class MysqlSink(ServerSink[MysqlConnection, MysqlWriter, "_MysqlDelivery"]):
     """Implements ``Sink`` by one connection, into tables of InnoDB.
 
     ``append`` loads into the table itself. ``upsert`` loads into a side table,
@@ -43,20 +41,6 @@ class MysqlSink:
     the table's place. What ends a transaction by itself is done again, or
     found done, by the next ``begin`` or ``finish``.
     """
-
-    def __init__(
-        self, connection: MysqlConnection, target: TableTarget, *, password: Callable[[], Secret], folder: Path
-    ) -> None:
-        self._connection = connection
-        self._target = target
-        self._password = password
-        self._folder = folder
-        self._interruption = Interruption()
-        self._place = f"table {target.table} of {connection.name}"
-        self._schema, self._table = target.place[0] or connection.database, target.place[1]
-        self._session = ExitStack()
-        self._writer: MysqlWriter | None = None
-        self._begun: _MysqlDelivery | None = None
 
     def begin(self, delivery: Delivery) -> frozenset[int]:
         """As the port says."""
@@ -71,6 +55,8 @@ class MysqlSink:
 
     def _settle(self, writer: MysqlWriter, begun: _MysqlDelivery) -> None:
         """Do what an attempt that died behind the last step has left: the tables say how far it came."""
+        if self._target.mode == "append":
+            return  # it has no other tables
         has_former = tables.is_there(writer, self._schema, begun.former)
         if has_former and not tables.is_there(writer, self._schema, begun.side):
             begun.ledger.end()  # the side table has taken the table's place
@@ -236,31 +222,22 @@ class MysqlSink:
                     self._remove(writer, begun)
 
     def _remove(self, writer: MysqlWriter, begun: _MysqlDelivery) -> None:
-        writer.execute(f"DROP TABLE IF EXISTS {begun.side_table}")
+        if self._target.mode != "append":
+            writer.execute(f"DROP TABLE IF EXISTS {begun.side_table}")
         if self._target.mode != "append" or not begun.ledger.sequences():
             with writer.transaction():
                 begun.ledger.forget()
 
-    def interrupt(self) -> None:
-        """As the port says."""
-        self._interruption.interrupt()
+    def _open(self) -> AbstractContextManager[MysqlWriter]:
+        return open_mysql_writer(self._connection, self._folder, self._password, self._interruption)
 
-    def close(self) -> None:
-        """As the port says."""
-        self._writer = None
-        self._session.close()
+    @property
+    def _schema(self) -> str:
+        return self._target.place[0] or self._connection.database
 
-    def _taken_over(self) -> _MysqlDelivery:
-        if self._begun is None:
-            raise SinkError(f"{self._place}: the delivery has not begun")
-        return self._begun
-
-    def _connected(self) -> MysqlWriter:
-        self._interruption.check()
-        if self._writer is None:
-            opened = open_mysql_writer(self._connection, self._folder, self._password, self._interruption)
-            self._writer = self._session.enter_context(opened)
-        return self._writer
+    @property
+    def _table(self) -> str:
+        return self._target.place[1]
 
 
 class _MysqlDelivery:

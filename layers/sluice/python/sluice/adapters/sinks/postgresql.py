@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
-from sluice.adapters.databases.interruption import Interruption
 from sluice.adapters.databases.postgresql_literals import quoted_name
 from sluice.adapters.databases.postgresql_writing import PostgresqlWriter, open_writer
 from sluice.adapters.databases.values_refused import ValuesRefused
@@ -17,33 +15,20 @@ from sluice.adapters.sinks.ledger_names import ORDER, places_of, side_name
 from sluice.adapters.sinks.losses import Loss, losses_of, refuse_losses
 from sluice.adapters.sinks.postgresql_ledger import PostgresqlLedger
 from sluice.adapters.sinks.rows_at_fault import rows_at_fault
+from sluice.adapters.sinks.server_sink import ServerSink
 from sluice.adapters.sinks.sink_errors import sink_errors
 from sluice.domain.dataset import PostgresqlConnection
 from sluice.domain.manifest import Claim
-from sluice.domain.secret import Secret
 from sluice.domain.target import Receipt, TableTarget
 from sluice.ports.sink import Delivery, RowsRefused, SinkError
 
 
-class PostgresqlSink:
+class PostgresqlSink(ServerSink[PostgresqlConnection, PostgresqlWriter, "_PostgresqlDelivery"]):
     """Implements ``Sink`` by one connection; what belongs together is one transaction.
 
     ``append`` loads into the table itself. ``replace`` and ``upsert`` load into
     a side table, which ``finish`` takes over into the table by one transaction.
     """
-
-    def __init__(
-        self, connection: PostgresqlConnection, target: TableTarget, *, password: Callable[[], Secret], folder: Path
-    ) -> None:
-        self._connection = connection
-        self._target = target
-        self._password = password
-        self._folder = folder
-        self._interruption = Interruption()
-        self._place = f"table {target.table} of {connection.name}"
-        self._session = ExitStack()
-        self._writer: PostgresqlWriter | None = None
-        self._begun: _PostgresqlDelivery | None = None
 
     def begin(self, delivery: Delivery) -> frozenset[int]:
         """As the port says. What it makes and changes is one transaction."""
@@ -194,26 +179,8 @@ class PostgresqlSink:
             if self._target.mode != "append" or not begun.ledger.sequences():
                 begun.ledger.forget()
 
-    def interrupt(self) -> None:
-        """As the port says."""
-        self._interruption.interrupt()
-
-    def close(self) -> None:
-        """As the port says."""
-        self._writer = None
-        self._session.close()
-
-    def _taken_over(self) -> _PostgresqlDelivery:
-        if self._begun is None:
-            raise SinkError(f"{self._place}: the delivery has not begun")
-        return self._begun
-
-    def _connected(self) -> PostgresqlWriter:
-        self._interruption.check()
-        if self._writer is None:
-            opened = open_writer(self._connection, self._folder, self._password, self._interruption)
-            self._writer = self._session.enter_context(opened)
-        return self._writer
+    def _open(self) -> AbstractContextManager[PostgresqlWriter]:
+        return open_writer(self._connection, self._folder, self._password, self._interruption)
 
     @contextmanager
     def _transaction(self, begun: _PostgresqlDelivery | None = None) -> Iterator[None]:
