@@ -80,3 +80,15 @@ def test_the_page_has_every_function_that_a_condition_may_call() -> None:
     listed = [words.split() for words in page.split("`")[1::2]]
     everywhere, *own = map(set, listed)
     assert [everywhere | names for names in own] == [set(FUNCTIONS[dialect]) for dialect in DIALECTS]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text", "written"),
+    [
+        ("mysql", "`a``b` = 1 and `c\\` = 2", "t.`a``b` = 1 AND t.`c\\` = 2"),
+        ("postgresql", '"a""b" = 1 and Größe = 2 and ÄB = 3', 't."a""b" = 1 AND t."größe" = 2 AND t."Äb" = 3'),
+        ("sqlite", '"a""b" = 1 and "x?" = \'?\'', 't."a""b" = 1 AND t."x?" = \'?\''),
+    ],
+)
+def test_the_name_of_a_column_stays_in_its_quotes(dialect: WhereDialect, text: str, written: str) -> None:
+    assert render_where(text, dialect, {}) == written

@@ -165,6 +165,7 @@ def failing(*answers: Answer, columns: Sequence[str] = COLUMNS, **options: Any) 
             SourceError,
             "has no array of rows at data; it has items",
         ),
+        ([Answer(200, b"[" + b"{}," * 1_000_001 + b"{}]")], {}, SourceError, "page 1 of api has too many values"),
         ([said([1])], {}, SourceError, "page 1, row 1 of api is no object and no array"),
         ([said([{"id": 1, "name": {"x": 1}}])], {}, SourceError, "page 1, row 1 of api: name is an object or an array"),
         ([said([["1"]])], {}, SourceError, "page 1, row 1 of api: The row has 1 cells, the table 3 columns."),

@@ -121,7 +121,7 @@ class _Rendering:
     def _column(self, node: Any) -> str:
         name = str(node.name)
         if self._dialect == "postgresql" and not node.this.quoted:
-            name = name.lower()  # as the server reads it
+            name = "".join(char.lower() if char.isascii() else char for char in name)  # as the server reads it
         folds = self._dialect != "postgresql"
         if self._columns and name not in self._columns:
             same = [one for one in self._columns if folds and one.lower() == name.lower()]

@@ -37,6 +37,8 @@ _OK, _NO_CONTENT, _TIMEOUT, _TOO_MANY, _SERVER = 200, 204, 408, 429, 500
 _REFUSED = {401: "its secret is refused", 403: "its secret is not allowed this", 404: "there is nothing at this path"}
 _NEXT = re.compile(r"<([^<>]+)>((?:\s*;\s*[^,;<>]+)+)")
 _KEYS_SHOWN_MAX = 20
+_PARTS_MAX = 2_000_000
+"""Commas and brackets of a page: a text of them alone would become many times its size in memory."""
 
 
 class _PagePlace(NamedTuple):
@@ -168,6 +170,8 @@ class PagesReader:
         answer = self._answer(self._request(place.position))
         if answer.status == _NO_CONTENT:
             return _Page([], None, "")
+        if sum(map(answer.body.count, (b",", b"[", b"{"))) > _PARTS_MAX:
+            raise SourceError(f"page {place.page + 1} of {self._connection} has too many values: ask for fewer rows")
         try:
             tree = exact_json(answer.body, numbers=str)
         except SluiceError as error:
