@@ -131,12 +131,25 @@ _NEVER_THE_LAST_WORD = (
 )
 _OF_THE_FILE = "Only the download says it, which is HTTP's alone, and `sluice task verify`: test_damaged_results.py."
 _TAKES_TIME = "A sender has to be slow: test_http_bad_bodies.py. gRPC only cancels a call whose message is not there."
+OF_JOBS = ("TARGET_INVALID", "TARGET_UNAVAILABLE", "TARGET_REFUSES", "ROW_REFUSED", "NO_FILE", "JOB_NOT_FOUND")
 CANNOT_OCCUR = {
     **{("SENDER_TOO_SLOW", face): _TAKES_TIME for face in FACES},
     **{(code, face): _OF_THE_FILE for code in ("RESULT_MISSING", "RESULT_DAMAGED") for face in FACES},
     **{
         (code, face): "Of tables that the service reads itself: test_datasets.py."
         for code in ("DATASET_NOT_FOUND", "SOURCE_INVALID", "SOURCE_UNAVAILABLE", "SOURCE_TOO_SLOW")
+        for face in FACES
+    },
+    **{
+        (code, face): "Of jobs, which the command line runs: test_jobs.py."
+        for code in (
+            "TARGET_INVALID",
+            "TARGET_UNAVAILABLE",
+            "TARGET_REFUSES",
+            "ROW_REFUSED",
+            "NO_FILE",
+            "JOB_NOT_FOUND",
+        )
         for face in FACES
     },
     ("TOTALS_MISSING", HTTP): "A request says its length, or ends in a chunk of its own: test_cut_tables.py.",

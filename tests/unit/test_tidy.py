@@ -23,12 +23,13 @@ FUNCTION_LINES_MAX = 60
 NESTING_MAX = 3
 BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
 VERBS = {
-    "apply", "bound", "cancel", "close", "collect", "compose", "count", "find", "ingest", "load", "make",
-    "open", "put", "read", "reconcile", "render", "repair", "reuse", "sweep", "wait", "write",
+    "apply", "bound", "cancel", "close", "collect", "compose", "count", "deliver", "find", "ingest", "load", "make",
+    "open", "plan", "preview", "process", "put", "read", "reconcile", "render", "repair", "reuse", "sweep", "wait",
+    "work", "write",
 }  # fmt: skip
 
 
-NOUNS = {"lease", "params_cache"}
+NOUNS = {"calls_outside", "certificate", "lease", "params_cache", "run_values", "schedule"}
 """What use cases share and is no step of its own."""
 
 

@@ -345,15 +345,29 @@ def load_definitions(folder: Path) -> Definitions:
     problems: list[str] = []
     if not folder.is_dir():
         raise DefinitionsError([f"there is no folder {folder}"])
-    connections = _read_all(folder / "connections", Connection, "name", problems)
+    connections = _read_connections(folder, problems)
     datasets = _read_all(folder / "datasets", Dataset, "dataset", problems)
-    for name, connection in connections.items():
-        problems += [f"connections/{name}: {problem}" for problem in mistakes_of_connection(connection)]
     for name, dataset in datasets.items():
         problems += [f"datasets/{name}: {problem}" for problem in mistakes_of_dataset(dataset, connections)]
     if problems:
         raise DefinitionsError(problems)
     return Definitions(folder, connections, datasets)
+
+
+def load_connections(folder: Path) -> dict[str, Connection]:
+    """Read the connections alone. Raises ``DefinitionsError`` with every mistake in them."""
+    problems: list[str] = []
+    connections = _read_connections(folder, problems)
+    if problems:
+        raise DefinitionsError(problems)
+    return connections
+
+
+def _read_connections(folder: Path, problems: list[str]) -> dict[str, Connection]:
+    connections = _read_all(folder / "connections", Connection, "name", problems)
+    for name, connection in connections.items():
+        problems += [f"connections/{name}: {problem}" for problem in mistakes_of_connection(connection)]
+    return connections
 
 
 def _read_all(folder: Path, kind: Any, name_field: str, problems: list[str]) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from sluice.adapters.thread_pool import ThreadedPool
 from sluice.app.secrets import find_key
 from sluice.app.settings.validation import Settings, is_one_machine
 from sluice.domain.pulled import Pulled
-from sluice.ports.bundle import Ports, no_sources
+from sluice.domain.target import TableTarget
+from sluice.ports.bundle import Ports, no_sinks, no_sources
 from sluice.ports.journal import Journal
+from sluice.ports.sink import Sink
 from sluice.ports.source import Source
 
 if TYPE_CHECKING:
@@ -25,7 +27,13 @@ SLOTS_FOLDER = "slots"
 
 def for_readers(ports: Ports, settings: Settings) -> Ports:
     """The ports of a process that reads tables: their secrets are looked for when they are opened."""
-    return replace(ports, open_source=_open_source_of(settings), find_key=find_key, source_pool=ThreadedPool())
+    return replace(
+        ports,
+        open_source=_open_source_of(settings),
+        open_sink=_open_sink_of(settings),
+        find_key=find_key,
+        source_pool=ThreadedPool(),
+    )
 
 
 def for_askers(ports: Ports, definitions: DefinitionsFolder | None) -> Ports:
@@ -55,6 +63,19 @@ def _open_source_of(settings: Settings) -> Callable[[Pulled], Source]:
         return opens_sources(Path(settings.datasets.definitions), slots=_slots_of(settings))(pulled)
 
     return open_source
+
+
+def _open_sink_of(settings: Settings) -> Callable[[TableTarget], Sink]:
+    """Open the tables that rows are loaded into; what loads them is imported then."""
+
+    def open_sink(target: TableTarget) -> Sink:
+        if not settings.datasets.definitions:
+            return no_sinks(target)
+        from sluice.app.definitions import opens_sinks  # noqa: PLC0415  # a composer of files has no need of it
+
+        return opens_sinks(Path(settings.datasets.definitions))(target)
+
+    return open_sink
 
 
 def _slots_of(settings: Settings) -> Path | None:

@@ -50,6 +50,7 @@ COMMANDS = {
     "export": Place("sluice.cli.export.command", "export_file", "Turn rows (CSV, NDJSON) into a file."),
     "pull": Place("sluice.cli.export.pull", "pull", "Make a file of a table that is defined."),
     "dataset": Place("sluice.cli.dataset_commands", "commands", "See which tables may become files."),
+    "job": Place("sluice.cli.job.commands", "commands", "Read, change and deliver rows by jobs."),
     "task": Place("sluice.cli.task.commands", "commands", "See where exports are, and repair them."),
     "audit": Place("sluice.cli.audit", "audit", "See who asked for rows of which dataset."),
     "keys": Place("sluice.cli.key_commands", "commands", "Make, list and revoke API keys."),

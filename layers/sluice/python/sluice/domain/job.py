@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -12,12 +12,13 @@ from sluice.domain.dataset import Count, Identifier, Name, TableSource
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.pulled import Consistency
 from sluice.domain.run import OutputName
-from sluice.domain.target import Mode, TableTarget
+from sluice.domain.target import Mode, TableTarget, mistakes_of
 
 ParameterName = Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,6}(s|m|h|d)$")]
 """As 30s, 5m, 2h or 7d."""
 ParameterValue: TypeAlias = str | int | float | bool
+EXPIRES_MIN_S = 60
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -57,7 +58,7 @@ class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Jobs whose runs of the same day, in the time zone, have to have succeeded before."""
 
 
-class TableRows(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SourceTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of a database; which kind of database, its connection says."""
 
     connection: Name
@@ -78,22 +79,22 @@ class TableRows(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
 
 
-class PostgresqlRows(TableRows, frozen=True, kw_only=True, tag_field="type", tag="postgresql"):
+class PostgresqlRows(SourceTable, frozen=True, kw_only=True, tag_field="type", tag="postgresql"):
     """Of a PostgreSQL server."""
 
 
-class MysqlRows(TableRows, frozen=True, kw_only=True, tag_field="type", tag="mysql"):
+class MysqlRows(SourceTable, frozen=True, kw_only=True, tag_field="type", tag="mysql"):
     """Of a MySQL or MariaDB server."""
 
 
-class SqliteRows(TableRows, frozen=True, kw_only=True, tag_field="type", tag="sqlite"):
+class SqliteRows(SourceTable, frozen=True, kw_only=True, tag_field="type", tag="sqlite"):
     """Of a file of SQLite."""
 
 
 JobSource: TypeAlias = PostgresqlRows | MysqlRows | SqliteRows
 
 
-class FileOutput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="file"):
+class OutputFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="file"):
     """The rows as a file behind a link."""
 
     name: OutputName
@@ -108,7 +109,7 @@ class FileOutput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     options: ExportOptions = ExportOptions()
 
 
-class TableOutput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OutputTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The rows in a table of a database that a connection with ``writes: true`` reaches."""
 
     name: OutputName
@@ -132,15 +133,15 @@ class TableOutput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         )
 
 
-class PostgresqlOutput(TableOutput, frozen=True, kw_only=True, tag_field="type", tag="postgresql"):
+class PostgresqlOutput(OutputTable, frozen=True, kw_only=True, tag_field="type", tag="postgresql"):
     """Of a PostgreSQL server."""
 
 
-class MysqlOutput(TableOutput, frozen=True, kw_only=True, tag_field="type", tag="mysql"):
+class MysqlOutput(OutputTable, frozen=True, kw_only=True, tag_field="type", tag="mysql"):
     """Of a MySQL or MariaDB server."""
 
 
-JobOutput: TypeAlias = FileOutput | PostgresqlOutput | MysqlOutput
+JobOutput: TypeAlias = OutputFile | PostgresqlOutput | MysqlOutput
 
 
 class OnError(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -181,3 +182,49 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def decode_job(tree: object) -> Job:
     """Read a job from the values of its file. Raises ``msgspec.ValidationError`` at the first mistake."""
     return msgspec.convert(tree, Job)
+
+
+class Mistake(NamedTuple):
+    """What is wrong with a job."""
+
+    place: str
+    """As ``outputs[1].mode``; empty for the job as a whole."""
+    sentence: str
+
+
+def mistakes_of_job(job: Job) -> list[Mistake]:
+    """What is wrong with a job beyond the form of its parts, as far as it is seen without its source."""
+    found = [
+        Mistake(f"parameters.{name}.default", f"is no {parameter.type}")
+        for name, parameter in job.parameters.items()
+        if parameter.default is not None and not parameter.fits(parameter.default)
+    ]
+    found += [
+        Mistake(f"parameters.{name}", "is the name of what a run has") for name in job.parameters if name == "run"
+    ]
+    names = [output.name for output in job.outputs]
+    found += [
+        Mistake(f"outputs[{index}].name", f"{name} is given twice")
+        for index, name in enumerate(names)
+        if name in names[:index]
+    ]
+    for index, output in enumerate(job.outputs):
+        place = f"outputs[{index}]"
+        if output.columns and output.drop:
+            found.append(Mistake(f"{place}.drop", "is of no use beside columns"))
+        if isinstance(output, OutputTable):
+            found += [Mistake(f"{place}.{where}", said) for where, said in mistakes_of(output.target())]
+        elif output.expires is not None and seconds_of(output.expires) < EXPIRES_MIN_S:
+            found.append(Mistake(f"{place}.expires", f"a file is kept for {EXPIRES_MIN_S} s at least"))
+    source = job.source
+    if source.splits > 1 and source.consistency == "key":
+        found.append(Mistake("source.splits", "is of no use with consistency: key"))
+    found += [Mistake("source.columns", f"{name} is given twice") for name in _twice(source.columns)]
+    found += [Mistake("source.key", f"{name} is given twice") for name in _twice(source.key)]
+    if job.on_error.rows == "fail" and (job.on_error.max_rows, job.on_error.max_share) != (None, None):
+        found.append(Mistake("on_error", "max_rows and max_share are of use with rows: divert"))
+    return found
+
+
+def _twice(names: Sequence[str]) -> list[str]:
+    return [name for name in dict.fromkeys(names) if names.count(name) > 1]

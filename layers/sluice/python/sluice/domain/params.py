@@ -55,7 +55,8 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     def has_about(self) -> bool:
         """Whether the file says what it is, in a worksheet of its own."""
         chosen = self.options.about_sheet
-        return self.format is ExportFormat.XLSX and (self.pulled is not None if chosen is None else chosen)
+        is_default = self.pulled is not None and not self.output  # files of jobs with equal rows are equal
+        return self.format is ExportFormat.XLSX and (is_default if chosen is None else chosen)
 
     @property
     def tables(self) -> tuple[TableSpec, ...]:

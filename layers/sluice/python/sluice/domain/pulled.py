@@ -10,6 +10,8 @@ import msgspec
 
 from sluice.domain.pages import HttpSource
 from sluice.domain.pinned_files import FileSource
+from sluice.domain.schema import ColumnType
+from sluice.domain.step import Step
 
 Value: TypeAlias = str | int | float
 """What a column is compared with. A text may be any value as the source writes it."""
@@ -76,13 +78,17 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """More rows than these are no export; 0 for no bound of the dataset's own."""
     kept_s: float = 0
     """How long the file is kept; 0 for as long as any."""
+    steps: tuple[Step, ...] = ()
+    """What is done to each row before it is stored; then the file has other columns than the table."""
+    kinds: tuple[ColumnType, ...] = ()
+    """Where there are steps: what the values of ``columns`` are."""
     call: str = ""
     """Digest of what was asked for and by whom: the same call again is known by it, whatever became of the dataset."""
 
     def listed(self) -> Pulled:
         """What a listing has of it: not what may be long."""
         return msgspec.structs.replace(
-            self, key=(), columns=(), conditions=(), where="", files=None, pages=None, masks=()
+            self, key=(), columns=(), conditions=(), where="", files=None, pages=None, masks=(), steps=(), kinds=()
         )
 
 
@@ -95,6 +101,8 @@ class PastReading(msgspec.Struct, frozen=True, array_like=True):
     batches: int
     rows: int
     size: int
+    filtered: int = 0
+    """Rows that were read with them and left out."""
 
 
 class Readings(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -118,6 +126,10 @@ class Readings(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def size(self) -> int:
         return sum(one.size for one in self.past)
+
+    @property
+    def filtered(self) -> int:
+        return sum(one.filtered for one in self.past)
 
     def have(self, sequence: int) -> bool:
         """Whether a batch is of those that are over."""

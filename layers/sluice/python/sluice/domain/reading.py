@@ -41,6 +41,8 @@ class Reading(NamedTuple):
     due_at: float
     read_at: float = 0
     """As in the row."""
+    filtered: int = 0
+    """As ``rows_filtered`` in the row, with this batch."""
 
     @property
     def guard(self) -> Guard:
@@ -48,13 +50,20 @@ class Reading(NamedTuple):
 
     def fields(self) -> TaskFields:
         """What it sets, beside what every claim does."""
-        return {"cursor": self.cursor, "read_at": self.read_at, "lease_until": self.lease_until}
+        return {
+            "cursor": self.cursor,
+            "read_at": self.read_at,
+            "lease_until": self.lease_until,
+            "rows_filtered": self.filtered,
+        }
 
 
-def read_on(epoch: int, cursor: Cursor, *, read_at: float = 0, now: float, timings: Timings) -> Reading:
+def read_on(
+    epoch: int, cursor: Cursor, *, read_at: float = 0, filtered: int = 0, now: float, timings: Timings
+) -> Reading:
     """Show how far a reader is, and extend its lease, with a batch."""
     lease = leased(now, timings)
-    return Reading(epoch, encode_cursor(cursor), lease["lease_until"], lease["due_at"], read_at)
+    return Reading(epoch, encode_cursor(cursor), lease["lease_until"], lease["due_at"], read_at, filtered)
 
 
 def next_sequence(task: Task) -> int:
@@ -84,6 +93,7 @@ def read_anew(task: Task, *, epoch: int, now: float, timings: Timings) -> Transi
         "batches_received": past.batches,
         "rows_received": past.rows,
         "bytes_received": past.size,
+        "rows_filtered": past.filtered,
     }
     return _between_readings(task, fields, epoch=epoch, now=now, timings=timings)
 
@@ -102,6 +112,7 @@ def end_reading(
         task.batches_received - past.batches,
         task.rows_received - past.rows,
         task.bytes_received - past.size,
+        task.rows_filtered - past.filtered,
     )
     after, bounds = (past.bounds[0], past.bounds[1:]) if is_at_bound else (task.cursor or past.after, past.bounds)
     fields: TaskFields = {

@@ -39,6 +39,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Digest of the job's file: a later one changes nothing for this run."""
     tick: str = ""
     """The time that it is the run of, as ISO 8601 with an offset; empty for one that was asked for."""
+    asked: str = ""
+    """Digest of the version, the parameters and the tick: what was asked for, by which the same is known again."""
     outputs: tuple[Output, ...]
 
 

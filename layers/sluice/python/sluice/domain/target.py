@@ -37,14 +37,14 @@ class TableTarget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
         return (schema, table) if dot and schema and table else (None, self.table)
 
 
-def mistakes_of(target: TableTarget) -> list[str]:
+def mistakes_of(target: TableTarget) -> list[tuple[str, str]]:
     """What is wrong with it beyond its form, each as a place and a sentence."""
     found = []
     if target.mode == "upsert" and not target.key:
-        found.append("key: mode: upsert takes the columns that no two rows have alike")
+        found.append(("key", "mode: upsert takes the columns that no two rows have alike"))
     if target.mode != "upsert" and target.key:
-        found.append(f"key: is of no use with mode: {target.mode}")
-    found += [f"key: {name} is given twice" for name in dict.fromkeys(target.key) if target.key.count(name) > 1]
+        found.append(("key", f"is of no use with mode: {target.mode}"))
+    found += [("key", f"{name} is given twice") for name in dict.fromkeys(target.key) if target.key.count(name) > 1]
     return found
 
 

@@ -60,6 +60,7 @@ class TaskFields(TypedDict, total=False):
     read_until: float
     read_at: float
     readings: Readings
+    rows_filtered: int
     total_batches: int
     total_rows: int
     man_sha: str
@@ -181,6 +182,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     read_at: Time = 0
     """When rows were as it reads them, by the source's clock; set with its first batch."""
     readings: Readings = Readings()
+    rows_filtered: int = 0
+    """Rows of a source that steps have left out, in all readings that count."""
 
     @property
     def ref(self) -> TaskRef:

@@ -91,7 +91,7 @@ UPDATE tasks SET last_batch_at = ?, due_at = ?, batches_received = batches_recei
 """
 _COUNT_SENT = _COUNT_BATCH.format(also="", guard="AND state = 'open'")
 _COUNT_READ = _COUNT_BATCH.format(
-    also=", cursor = ?, read_at = ?, lease_until = ?", guard="AND state = 'reading' AND epoch = ?"
+    also=", cursor = ?, read_at = ?, lease_until = ?, rows_filtered = ?", guard="AND state = 'reading' AND epoch = ?"
 )
 _ADD_CLAIM = f"INSERT INTO claims (tenant, task_id, {_CLAIM}) VALUES (?, ?, {_marks(Claim)})"
 _LOG = f"INSERT OR REPLACE INTO attempts (tenant, task_id, {_ATTEMPT}) VALUES (?, ?, {_marks(Attempt)})"

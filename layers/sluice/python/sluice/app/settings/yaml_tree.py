@@ -85,3 +85,29 @@ def _refuse_twice(node: yaml.Node, seen: set[int]) -> None:
     items = node.value if isinstance(node, yaml.SequenceNode) else [value for _, value in pairs]
     for item in items:
         _refuse_twice(item, seen)
+
+
+def lines_of(path: Path) -> dict[str, int]:
+    """The line of each place of a file that ``read_yaml`` has read, as ``outputs[1].mode``, from 1 on."""
+    import yaml  # noqa: PLC0415  # loaded by the caller already
+
+    found: dict[str, int] = {}
+
+    def note(node: yaml.Node, place: str) -> None:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                inside = f"{place}.{key.value}" if place else str(key.value)
+                if inside not in found:  # a part that is named and used again is noted where it stands first
+                    found[inside] = key.start_mark.line + 1
+                    note(value, inside)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, value in enumerate(node.value):
+                inside = f"{place}[{index}]"
+                if inside not in found:
+                    found[inside] = value.start_mark.line + 1
+                    note(value, inside)
+
+    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    if root is not None:
+        note(root, "")
+    return found

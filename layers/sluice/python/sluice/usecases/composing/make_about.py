@@ -38,7 +38,7 @@ def _lines(task: Task, manifest: Manifest) -> Iterator[AboutLine]:
     pulled = params.pulled
     yield AboutLine("File", filename_of(task))
     if pulled is not None:
-        yield AboutLine("Dataset", pulled.dataset)
+        yield AboutLine("Job" if params.output else "Dataset", pulled.dataset)
         yield from _conditions(params, pulled)
         yield AboutLine("Asked for by", pulled.user)
     yield AboutLine("Tenant", task.tenant)
@@ -59,13 +59,15 @@ def _lines(task: Task, manifest: Manifest) -> Iterator[AboutLine]:
 
 
 def _conditions(params: ExportParams, pulled: Pulled) -> Iterator[AboutLine]:
-    headers = {name: column.name for name, column in zip(pulled.columns, params.columns, strict=True)}
+    headers = {} if params.output else {name: params.columns[index].name for index, name in enumerate(pulled.columns)}
     asked = pulled.conditions[pulled.fixed :]
     for condition in asked:
         yield AboutLine("Condition", headers.get(condition.column, condition.column), _condition(condition))
     if pulled.fixed:
         yield AboutLine("Condition", "", "only rows that the dataset opens to this user")
-    if not pulled.conditions:
+    if pulled.where or pulled.steps:
+        yield AboutLine("Condition", "", "as the job says")
+    elif not pulled.conditions:
         yield AboutLine("Condition", "none", "all rows")
 
 
@@ -90,7 +92,7 @@ def _moment(task: Task) -> AboutLine:
 
 def _column(column: ColumnSpec, pulled: Pulled | None, index: int) -> str:
     said = column.type.value
-    if pulled is not None:
+    if pulled is not None and not pulled.kinds:
         mask = pulled.masks[index] if pulled.masks else ""
         said += f", {pulled.columns[index]} of the table" + (f", masked: {_mask(mask)}" if mask else "")
     return said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -32,7 +32,6 @@ from sluice.ports.store_errors import StoreError
 from sluice.tables.batch import Batch
 from sluice.tables.formats import FORMATS
 from sluice.tables.readers.batching import located
-from sluice.tables.values.masks import Mask, find_masks, masked
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.calls_outside import called, repeated
 from sluice.usecases.lease import (
@@ -46,6 +45,7 @@ from sluice.usecases.lease import (
     run_attempt,
 )
 from sluice.usecases.pulling.open_pull import source_errors
+from sluice.usecases.pulling.process_rows import Portion, RowProcess
 from sluice.usecases.reading.read_task import find_task, note_task
 from sluice.usecases.sending.close_export import put_manifest
 from sluice.usecases.sending.put_batch import check_sequence, checked_chunk
@@ -139,14 +139,14 @@ def _read_all(ports: Ports, lease: PullLease) -> _Read:
     _give_back(ports, task)
     with _stuck_errors(lease, pulled), source_errors(ports, pulled):
         source = ports.open_source(pulled)
-        masks = find_masks(pulled.masks, ports.find_key)
+        process = RowProcess(pulled, ports.find_key, ports.clock.monotonic)
         if pulled.consistency == "split" and task.readings == Readings():
             plan = partial(source.plan, pulled.splits, SPLIT_ROWS_MIN)
             bounds = called(ports, plan, keep=partial(_keep, ports, lease), interrupt=source.interrupt)
             task = _between(ports, lease, partial(plan_readings, bounds=bounds), task)
         while True:
             reading = _Reading(ports, lease, source, task)
-            is_whole = _read_one(ports, lease, task, reading, masks)
+            is_whole = _read_one(ports, lease, task, reading, process)
             if is_whole and len(task.readings.bounds) <= 1:
                 break
             step = partial(end_reading, read_at=reading.read_at, is_at_bound=is_whole)
@@ -173,16 +173,15 @@ def _between(ports: Ports, lease: PullLease, step: Callable[..., Transition], ta
     return find_task(ports, lease.ref)
 
 
-def _read_one(ports: Ports, lease: PullLease, task: Task, reading: _Reading, masks: Sequence[Mask | None]) -> bool:
+def _read_one(ports: Ports, lease: PullLease, task: Task, reading: _Reading, process: RowProcess) -> bool:
     """Store one reading. False: it took as long as rows are kept as they were, and there may be more of it."""
     pulled, begun_at = _pulled_of(task), ports.clock.monotonic()
-    sequence, rows = next_sequence(task), task.rows_received
+    before = _Before(next_sequence(task), task.rows_received, task.rows_filtered)
     with closing(reading.slices()) as slices:
-        for read in slices:
-            reading.first_at = reading.first_at or ports.clock.now()
-            part = read._replace(columns=masked(read.columns, masks))
-            _store(ports, lease, task, part, sequence=sequence, rows_before=rows, read_at=reading.read_at)
-            sequence, rows = sequence + 1, rows + part.rows
+        keep = partial(_keep, ports, lease)
+        for part in process.portions(slices, before.rows + before.filtered, on_gather=keep):
+            _store(ports, lease, task, part, before, read_at=reading.read_at)
+            before = _Before(before.sequence + 1, before.rows + part.rows, before.filtered + part.filtered)
             lease.progress.is_kept |= pulled.consistency == "key"
             _keep(ports, lease)
             if 0 < pulled.snapshot_max_s <= ports.clock.monotonic() - begun_at:
@@ -190,7 +189,16 @@ def _read_one(ports: Ports, lease: PullLease, task: Task, reading: _Reading, mas
     return True
 
 
-def _is_whole(pulled: Pulled, task: Task, last: Slice) -> bool:
+class _Before(NamedTuple):
+    """What there is before a batch."""
+
+    sequence: int
+    """Of the batch itself."""
+    rows: int
+    filtered: int
+
+
+def _is_whole(pulled: Pulled, task: Task, last: Portion) -> bool:
     """Whether a reading that has to end here is at its bound. Raises ``SourceError`` where no other may follow it."""
     if pulled.consistency == "snapshot":
         raise SourceError(
@@ -258,6 +266,7 @@ class _Reading:
             for part in parts:
                 if part is None:
                     return
+                self.first_at = self.first_at or self._ports.clock.now()
                 yield part
 
 
@@ -274,25 +283,23 @@ def _calls(ports: Ports, lease: PullLease, source: Source, call: Callable[[], Do
     return repeated(ports, call, keep=partial(_keep, ports, lease), interrupt=source.interrupt)
 
 
-def _store(
-    ports: Ports, lease: PullLease, task: Task, part: Slice, *, sequence: int, rows_before: int, read_at: float
-) -> None:
-    """Store a slice as a batch and claim it, with how far was read, if the task is still ours."""
-    params, limits = task.live_params, ports.limits
+def _store(ports: Ports, lease: PullLease, task: Task, part: Portion, before: _Before, *, read_at: float) -> None:
+    """Store a portion as a batch and claim it, with how far was read, if the task is still ours."""
+    params, limits, sequence = task.live_params, ports.limits, before.sequence
     # What a reading that was begun anew has stored does not count.
     check_sequence(task.batches_received + 1 + sequence - next_sequence(task), limits)
     pulled = _pulled_of(task)
     rows_max = min(limits.rows_max, pulled.rows_max or limits.rows_max)
-    if rows_before + part.rows > rows_max:
+    if before.rows + part.rows > rows_max:
         raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows_max=rows_max)
-    with located((), rows_before):
+    with located((), before.rows):
         chunk = checked_chunk(Batch.of_columns(part.columns, part.rows), params, limits)
     ports.objects.put(chunk_key(task.ref, sequence, chunk.sha), chunk.body)
     claim = Claim(sequence, chunk.sha, chunk.rows, chunk.size)
 
     def take() -> bool | None:
-        now = ports.clock.now()
-        reading = read_on(lease.epoch, part.cursor, read_at=read_at, now=now, timings=ports.timings)
+        now, filtered = ports.clock.now(), before.filtered + part.filtered
+        reading = read_on(lease.epoch, part.cursor, read_at=read_at, filtered=filtered, now=now, timings=ports.timings)
         return ports.tasks.claim(task.ref, claim, at=now, due_at=reading.due_at, reading=reading) or None
 
     def read_back(lost: bool) -> bool | None:  # noqa: FBT001 - as settle gives it

@@ -59,32 +59,39 @@ def open_export(ports: Ports, tenant: TenantId, request: OpenRequest) -> Opened:
     """
     params = check_params(request.params, ports.limits)
     user = params.pulled.user if params.pulled else ""
-    task_id = choose_task_id(ports, tenant, request.idempotency_key, user=user)
+    ref = TaskRef(tenant, choose_task_id(ports, tenant, request.idempotency_key, user=user))
+    return open_planned(ports, ref, params, request, is_known=request.idempotency_key is not None)
+
+
+def open_planned(
+    ports: Ports, ref: TaskRef, params: ExportParams, request: OpenRequest | None = None, *, is_known: bool = True
+) -> Opened:
+    """As ``open_export``, of parameters that are checked, under an id. ``is_known``: the row may be there already."""
     begins = State.WAITING if params.is_read else State.OPEN
     make = open_waiting if params.is_read else open_task
     task = make(
-        TaskRef(tenant, task_id),
+        ref,
         params,
         now=ports.clock.now(),
         timings=ports.timings,
-        request_id=request.request_id,
-        trace_parent=request.trace_parent,
+        request_id=request.request_id if request else "",
+        trace_parent=request.trace_parent if request else "",
     )
-    if request.idempotency_key is not None:
-        existing = ports.tasks.read(task.ref)
+    if is_known:
+        existing = ports.tasks.read(ref)
         if existing is not None:
             note_task(existing)
             return replay(existing, params)
-    ports.admission.admit(tenant)
-    check_quota(ports, tenant, begins)
+    ports.admission.admit(ref.tenant)
+    check_quota(ports, ref.tenant, begins)
     opened = create_task(ports, task, params)
     note_task(opened.task)
     if not opened.replayed:
         ports.journal.record(
             Event.TASK_CREATED,
-            task_id=task_id,
-            tenant=tenant,
-            format=params.format.value,
+            task_id=ref.task_id,
+            tenant=ref.tenant,
+            format=params.format.value if params.is_file else None,
             columns=params.column_count,
         )
     if params.is_read and not opened.replayed:
@@ -114,7 +121,8 @@ OPTION_CHARS_MAX = 255
 def check_params(params: ExportParams, limits: Limits) -> ExportParams:
     """Check what was asked for and make the file name safe."""
     file_format = FORMATS[params.format]
-    file_format.check_table(params, limits)
+    if params.is_file:
+        file_format.check_table(params, limits)
     if params.expected_rows is not None:
         if params.expected_rows < 0:
             raise SluiceError(ErrorCode.INVALID_REQUEST, "expected_rows is 0 or more", field="expected_rows")

@@ -1,0 +1,1 @@
+"""`sluice job`: jobs and their runs."""

@@ -1,0 +1,170 @@
+"""Runs a job in this process, over a directory that it may be taken up again from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from sluice.adapters.directory.atomic_file import whole_file
+from sluice.adapters.thread_pool import ThreadedPool
+from sluice.api.auth import LOCAL_TENANT
+from sluice.app.backends import open_ports
+from sluice.app.definitions import Definitions, opens_sinks
+from sluice.app.secrets import find_key
+from sluice.app.settings.schema import Storage
+from sluice.app.settings.validation import Settings
+from sluice.cli.export.local_export import LastError
+from sluice.cli.export.progress import ProgressDisplay
+from sluice.cli.formatting import counted
+from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.keys import ManifestRef, TaskRef
+from sluice.domain.params import ExportParams
+from sluice.domain.task import State, Task
+from sluice.ports.bundle import Ports
+from sluice.tables.formats import filename_of
+from sluice.usecases.reading.read_task import find_task
+from sluice.usecases.running.open_run import RunStatus, open_run, read_run, run_of
+from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
+from sluice.usecases.work_off import work_off
+
+PAUSE_S = 0.2
+"""Between two looks at what waits."""
+
+
+class TriggerQueue:
+    """Implements ``Invoker`` by keeping what is triggered for the caller, who does it."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[ManifestRef] = deque()
+
+    def invoke(self, manifest: ManifestRef, *, epoch: int) -> None:  # noqa: ARG002 - the port's signature
+        if manifest not in self._waiting:
+            self._waiting.append(manifest)
+
+    def drain(self) -> Iterator[ManifestRef]:
+        """Take what waits, one by one, also what comes meanwhile."""
+        while self._waiting:
+            yield self._waiting.popleft()
+
+
+class SavedFile(NamedTuple):
+    """A file of a run, under its own name."""
+
+    output: str
+    path: str
+    bytes: int
+    sha256: str
+
+
+class LocalRuns:
+    """Runs of one directory. One process at a time works on a run: another finds its lease."""
+
+    def __init__(self, ports: Ports, queue: TriggerQueue, journal: LastError) -> None:
+        self.ports = ports
+        self._queue = queue
+        self._journal = journal
+
+    def begin(self, params: ExportParams) -> TaskRef:
+        """Go on with the run of this job, its parameters and its tick that was cut off here, or begin one."""
+        unfinished = self._unfinished(params)
+        return unfinished if unfinished is not None else open_run(self.ports, LOCAL_TENANT, params).task.ref
+
+    def _unfinished(self, params: ExportParams) -> TaskRef | None:
+        wanted = run_of(params).asked
+        for task in self.ports.tasks.scan():
+            run = task.params.run if task.params else None
+            if run is not None and run.asked == wanted and not read_run(self.ports, task.ref).is_over:
+                return task.ref
+        return None
+
+    def finish(self, ref: TaskRef, progress: ProgressDisplay) -> RunStatus:
+        """Do what there is to do until the run is over, trying again what failed for a time."""
+        task = find_task(self.ports, ref)
+        self._queue.invoke(ManifestRef(ref, task.man_sha), epoch=1)
+        progress.stage("running", None)
+        while True:
+            for trigger in self._queue.drain():
+                self._do(trigger)
+            status = read_run(self.ports, ref)
+            if status.is_over:
+                return status
+            progress.note(_noted(status))
+            sweep_tasks(self.ports, is_watched=False)
+            self.ports.clock.sleep(PAUSE_S)
+
+    def _do(self, trigger: ManifestRef) -> None:
+        try:
+            work_off(self.ports, trigger)
+        except Exception as error:  # noqa: BLE001  # the row says when it is tried again
+            self._journal.error = error
+
+    def save(self, status: RunStatus, folder: Path) -> list[SavedFile]:
+        """Give the files of a run that has succeeded their names in ``folder``, each whole or not at all."""
+        saved = []
+        for one in status.outputs:
+            if one.task is None or one.task.params is None or not one.task.params.is_file:
+                continue
+            if one.task.state is not State.COMPLETED:
+                continue
+            path = folder / filename_of(one.task)
+            _copy(self.ports, one.task, path)
+            saved.append(SavedFile(one.output, str(path), one.task.result_size, one.task.result_sha256))
+        return saved
+
+
+@contextmanager
+def open_runs(definitions: Definitions, data: Path) -> Iterator[LocalRuns]:
+    """Open the directory, which is made if it is not there."""
+    journal, queue = LastError(), TriggerQueue()
+    settings = Settings(storage=Storage(data_directory=str(data)))
+    with ExitStack() as stack:
+        ports = stack.enter_context(open_ports(settings, journal, invoker=queue))
+        ports = with_definitions(ports, definitions)
+        yield LocalRuns(ports, queue, journal)
+
+
+@contextmanager
+def planning_ports(definitions: Definitions) -> Iterator[Ports]:
+    """Ports that read sources and keep nothing: a job is planned and previewed with them."""
+    with TemporaryDirectory(prefix="sluice-") as folder:
+        settings = Settings(storage=Storage(data_directory=folder, min_free_bytes=0))
+        with open_ports(settings, LastError()) as ports:
+            yield with_definitions(ports, definitions)
+
+
+def with_definitions(ports: Ports, definitions: Definitions) -> Ports:
+    """Ports that read and load by the connections of a folder."""
+    return replace(
+        ports,
+        open_source=definitions.open_pulled,
+        open_sink=opens_sinks(definitions.folder),
+        find_key=find_key,
+        source_pool=ThreadedPool(),
+    )
+
+
+def _noted(status: RunStatus) -> str:
+    task = status.task
+    if task.state in {State.WAITING, State.READING}:
+        why = f"; waits: {task.last_error_code}" if task.last_error_code else ""
+        return f"{counted(task.rows_received, 'row')} read{why}"
+    left = [one for one in status.outputs if one.task is None or not one.task.state.terminal]
+    waits = [one.task.last_error_code for one in left if one.task is not None and one.task.last_error_code]
+    return f"{counted(len(left), 'output')} left" + (f"; waits: {waits[0]}" if waits else "")
+
+
+def _copy(ports: Ports, task: Task, path: Path) -> None:
+    digest = hashlib.sha256()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as file:
+        for block in ports.objects.read_range(task.result_key, 0, task.result_size):
+            file.write(block)
+            digest.update(block)
+        if digest.hexdigest() != task.result_sha256:
+            raise SluiceError(ErrorCode.RESULT_VERIFY_FAILED, "the copy is not what was written")

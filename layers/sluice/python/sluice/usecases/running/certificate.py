@@ -1,0 +1,59 @@
+"""What a run proves: what was read, of which moments, and that each output has all of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sluice.domain.reading import moments_of
+from sluice.domain.task import State
+from sluice.domain.task_errors import error_of
+from sluice.domain.timestamps import iso_time
+from sluice.usecases.running.open_run import Delivered, RunStatus, run_of
+
+
+def certificate_of(status: RunStatus) -> dict[str, Any]:
+    """As plain JSON values. ``content`` is the digest of the list of chunks, which all outputs were made from."""
+    task, params = status.task, status.task.params
+    assert params is not None  # a tombstone is no run
+    run, pulled = run_of(params), params.pulled
+    error = error_of(task)
+    return {
+        "run": task.task_id,
+        "job": run.job,
+        "version": run.version,
+        "tick": run.tick or None,
+        "state": status.state,
+        "error": {"code": error.code.value, "message": error.said} if error else None,
+        "source": {
+            "connection": pulled.connection if pulled else None,
+            "table": pulled.table if pulled else None,
+            "consistency": pulled.consistency if pulled else None,
+            "moments": [{"at": iso_time(at) if at else None, "rows": rows} for at, rows in moments_of(task)],
+        },
+        "rows": {
+            "read": task.total_rows + task.rows_filtered if task.sealed_at else None,
+            "filtered": task.rows_filtered,
+            "out": task.total_rows if task.sealed_at else None,
+        },
+        "content": task.man_sha or None,
+        "outputs": [_output(one) for one in status.outputs],
+    }
+
+
+def _output(one: Delivered) -> dict[str, Any]:
+    task = one.task
+    if task is None or task.params is None:
+        return {"name": one.output, "state": "waiting" if task is None else task.state.value}
+    error, target = error_of(task), task.params.target
+    is_done = task.state is State.COMPLETED
+    made: dict[str, Any] = {
+        "name": one.output,
+        "task": task.task_id,
+        "state": task.state.value,
+        "rows": task.result_rows if is_done else None,
+        "error": {"code": error.code.value, "message": error.said} if error else None,
+    }
+    if target is not None:
+        return {**made, "connection": target.connection, "table": target.table, "mode": target.mode}
+    sha = task.result_sha256 if is_done else None
+    return {**made, "format": task.params.format.value, "bytes": task.result_size if is_done else None, "sha256": sha}

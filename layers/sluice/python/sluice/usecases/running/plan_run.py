@@ -1,0 +1,246 @@
+"""Plan a run: what its job says, checked against the source as it is now, as the parameters of a task."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
+from typing import NamedTuple
+
+import msgspec
+
+from sluice.domain.errors import SluiceError
+from sluice.domain.job import Job, JobOutput, Mistake, OutputFile, ParameterValue, seconds_of
+from sluice.domain.options import ExportFormat
+from sluice.domain.params import ExportParams
+from sluice.domain.pulled import Pulled
+from sluice.domain.run import Output, Run
+from sluice.domain.schema import ColumnSpec
+from sluice.domain.step import Step
+from sluice.domain.suggestion import did_you_mean
+from sluice.ports.bundle import Ports
+from sluice.ports.source import SourceColumn, SourceError, SourceUnavailable
+from sluice.tables.processors.row_steps import RowSteps
+from sluice.tables.processors.step_parsing import StepsError, parse_steps
+from sluice.usecases.running.run_values import filled, parameters_of, values_of
+from sluice.usecases.running.schedule import ScheduleError, mistakes_of_schedule
+from sluice.usecases.sending.open_export import check_params
+
+
+class PlanError(Exception):
+    """A job cannot be run as it is."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        super().__init__("; ".join(f"{place}: {sentence}" for place, sentence in mistakes))
+        self.mistakes = tuple(mistakes)
+
+
+def no_where(text: str, values: Mapping[str, ParameterValue]) -> str:
+    """Say that this process knows no SQL."""
+    del text, values
+    raise ValueError("conditions take an extra: pip install 'sluice[jobs]'")
+
+
+class RunRequest(NamedTuple):
+    """Which run of a job."""
+
+    job: Job
+    version: str
+    given: Mapping[str, ParameterValue] = {}
+    """Parameters."""
+    tick: datetime | None = None
+    """The time by the job's schedule that it is the run of; None for one that was asked for."""
+    zone: tzinfo = UTC
+    """In which the source has points in time."""
+    render_where: Callable[[str, Mapping[str, ParameterValue]], str] = no_where
+    """Checks a condition of the source's own SQL and puts values into it. Raises ValueError."""
+
+
+class PlannedRun(NamedTuple):
+    """A run that can be opened."""
+
+    params: ExportParams
+    source_columns: tuple[ColumnSpec, ...]
+    """What is read; what the outputs have is in ``params``."""
+
+
+def plan_run(ports: Ports, request: RunRequest) -> PlannedRun:
+    """Check all that can be checked before a row is read; the source is asked for its columns.
+
+    Raises ``PlanError`` with every mistake that was found.
+    """
+    job = request.job
+    parameters, mistakes = parameters_of(job, request.given)
+    mistakes += mistakes_of_schedule(job.schedule) if job.schedule else []
+    values: dict[str, ParameterValue] = dict(parameters)
+    try:
+        now = datetime.fromtimestamp(ports.clock.now(), UTC)
+        values = values_of(job, parameters, tick=request.tick, now=now, zone=request.zone)
+    except ScheduleError as error:
+        mistakes.append(Mistake("schedule", str(error)))
+    pulled = _pulled(request, values, mistakes)
+    read = _columns_read(ports, pulled, mistakes) if pulled is not None else ()
+    if pulled is None or not read:
+        raise PlanError(mistakes)
+    steps: tuple[Step, ...] = ()
+    columns = tuple(read)
+    try:
+        steps = parse_steps(job.steps, {column.name: column.type for column in read}, values)
+        columns = tuple(RowSteps(steps, read, ports.find_key).output())
+    except StepsError as error:
+        mistakes += [Mistake(place, said) for place, _, said in (one.partition(": ") for one in error.problems)]
+        raise PlanError(mistakes) from error
+    except SourceError as error:  # a key that is not there
+        mistakes.append(Mistake("steps", str(error)))
+        raise PlanError(mistakes) from error
+    outputs = _outputs(ports, job, columns, values, mistakes)
+    if mistakes:
+        raise PlanError(mistakes)
+    pulled = msgspec.structs.replace(
+        pulled,
+        columns=tuple(column.name for column in read),
+        kinds=tuple(column.type for column in read) if steps else (),
+        steps=steps,
+        rows_max=job.limits.rows,
+    )
+    params = ExportParams(
+        format=ExportFormat.JSONL,
+        filename=job.job,
+        columns=columns,
+        pulled=pulled,
+        run=Run(
+            job=job.job,
+            version=request.version,
+            tick=_tick_of(request),
+            asked=_asked(request, parameters),
+            outputs=tuple(outputs),
+        ),
+    )
+    return PlannedRun(check_params(params, ports.limits), tuple(read))
+
+
+def _pulled(request: RunRequest, values: Mapping[str, ParameterValue], mistakes: list[Mistake]) -> Pulled | None:
+    job, source = request.job, request.job.source
+    where = ""
+    if source.where:
+        try:
+            where = request.render_where(source.where, values)
+        except ValueError as error:
+            mistakes.append(Mistake("source.where", str(error)))
+            return None
+    table = source.source()
+    return Pulled(
+        dataset=job.job,
+        version=request.version,
+        connection=table.connection,
+        table=table.table,
+        key=table.key,
+        consistency=table.consistency,
+        splits=table.splits or 1,
+        snapshot_max_s=float(table.snapshot_max_s),
+        columns=source.columns,
+        where=where,
+    )
+
+
+def _columns_read(ports: Ports, pulled: Pulled, mistakes: list[Mistake]) -> tuple[ColumnSpec, ...]:
+    """What the source has of the columns that are named, or all that it has."""
+    try:
+        source = ports.open_source(msgspec.structs.replace(pulled, columns=()))
+        found = {column.name: column for column in source.describe()}
+    except SourceUnavailable:
+        raise
+    except SourceError as error:
+        mistakes.append(Mistake("source", str(error)))
+        return ()
+    chosen: list[SourceColumn] = []
+    for index, name in enumerate(pulled.columns):
+        if name not in found:
+            mistakes.append(Mistake(f"source.columns[{index}]", f"the table has no {name}{did_you_mean(name, found)}"))
+        else:
+            chosen.append(found[name])
+    return tuple(ColumnSpec(column.name, column.kind) for column in (chosen if pulled.columns else found.values()))
+
+
+def _outputs(
+    ports: Ports,
+    job: Job,
+    columns: Sequence[ColumnSpec],
+    values: Mapping[str, ParameterValue],
+    mistakes: list[Mistake],
+) -> list[Output]:
+    made = []
+    for index, output in enumerate(job.outputs):
+        place = f"outputs[{index}]"
+        picked = _picked(output, columns, place, mistakes)
+        if isinstance(output, OutputFile):
+            made.append(_file(ports, job, output, values, picked, [columns[one] for one in picked], place, mistakes))
+        else:
+            names = {columns[one].name for one in picked}
+            mistakes += [
+                Mistake(f"{place}.key", f"the output has no {name}{did_you_mean(name, names)}")
+                for name in output.key
+                if name not in names
+            ]
+            made.append(Output(name=output.name, picked=_kept(picked, columns), target=output.target()))
+    return made
+
+
+def _file(
+    ports: Ports,
+    job: Job,
+    output: OutputFile,
+    values: Mapping[str, ParameterValue],
+    picked: Sequence[int],
+    columns: Sequence[ColumnSpec],
+    place: str,
+    mistakes: list[Mistake],
+) -> Output:
+    del job
+    filename = filled(output.filename, values, f"{place}.filename", mistakes)
+    made = Output(
+        name=output.name,
+        picked=tuple(picked),
+        format=output.format,
+        filename=filename,
+        options=output.options,
+        kept_s=seconds_of(output.expires) if output.expires else 0,
+    )
+    params = ExportParams(
+        format=output.format, filename=filename or output.name, columns=tuple(columns), options=output.options
+    )
+    try:
+        check_params(params, ports.limits)
+    except SluiceError as error:
+        mistakes.append(Mistake(f"{place}.{error.facts.get('field', 'format')}", error.said))
+    return made
+
+
+def _picked(output: JobOutput, columns: Sequence[ColumnSpec], place: str, mistakes: list[Mistake]) -> list[int]:
+    """The indexes of the columns that an output has."""
+    indexes = {column.name: index for index, column in enumerate(columns)}
+    for field, names in (("columns", output.columns), ("drop", output.drop)):
+        mistakes += [
+            Mistake(f"{place}.{field}[{index}]", f"the rows have no {name}{did_you_mean(name, indexes)}")
+            for index, name in enumerate(names)
+            if name not in indexes
+        ]
+    chosen = [indexes[name] for name in output.columns if name in indexes] or list(indexes.values())
+    kept = [index for index in chosen if columns[index].name not in output.drop]
+    if not kept:
+        mistakes.append(Mistake(f"{place}.drop", "leaves no column"))
+    return kept
+
+
+def _kept(picked: Sequence[int], columns: Sequence[ColumnSpec]) -> tuple[int, ...]:
+    """None where they are all, in their order."""
+    return () if list(picked) == list(range(len(columns))) else tuple(picked)
+
+
+def _tick_of(request: RunRequest) -> str:
+    return request.tick.astimezone(UTC).isoformat() if request.tick else ""
+
+
+def _asked(request: RunRequest, parameters: Mapping[str, ParameterValue]) -> str:
+    said = (request.job.job, request.version, parameters, _tick_of(request))
+    return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()[:16]
