@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,19 @@ from sluice.app.job_files import JobFile, load_job
 from sluice.app.where import render_where
 from sluice.app.where_rules import WhereDialect, WhereError
 from sluice.domain.dataset import Connection, DefinitionsError, ServerConnection
-from sluice.domain.job import JobSource, Mistake, MysqlRows, OutputTable, ParameterValue, PostgresqlRows, SqliteRows
+from sluice.domain.job import (
+    JobSource,
+    Mistake,
+    MysqlRows,
+    OutputTable,
+    ParameterValue,
+    PostgresqlRows,
+    SourceTable,
+    SqliteRows,
+)
 from sluice.domain.suggestion import did_you_mean
 from sluice.ports.bundle import Ports
-from sluice.usecases.running.plan_run import PlanError, PlannedRun, RunRequest, plan_run
+from sluice.usecases.running.plan_run import PlanError, PlannedRun, RunRequest, no_where, plan_run
 
 JOBS_FOLDER = "jobs"
 
@@ -59,22 +68,24 @@ def plan_job(
         raise DefinitionsError(file.worded(mistakes))
     source = file.job.source
     zone = timezone_of(definitions.connections[source.connection])
-    request = RunRequest(file.job, file.version, given or {}, tick, zone, partial(_where, source_kind(source)))
+    request = RunRequest(file.job, file.version, given or {}, tick, zone, _renders_where(source), definitions.pinned)
     try:
         return plan_run(ports, request)
     except PlanError as error:
         raise DefinitionsError(file.worded(error.mistakes)) from error
 
 
-def source_kind(source: JobSource) -> WhereDialect:
-    """Which database's SQL a source has."""
+def _renders_where(source: JobSource) -> Callable[[str, Mapping[str, ParameterValue]], str]:
+    """What checks a condition of the source's own SQL, and puts values into it."""
     match source:
         case PostgresqlRows():
-            return "postgresql"
+            return partial(_where, "postgresql")
         case MysqlRows():
-            return "mysql"
+            return partial(_where, "mysql")
         case SqliteRows():
-            return "sqlite"
+            return partial(_where, "sqlite")
+        case _:
+            return no_where
 
 
 def _where(dialect: WhereDialect, text: str, values: Mapping[str, ParameterValue]) -> str:
@@ -101,7 +112,8 @@ def _mistakes_of_connections(file: JobFile, connections: Mapping[str, Connection
             found.append(Mistake(f"{place}.connection", f"there is no connection {name}{near}"))
             continue
         kind = str(type(connection).__struct_config__.tag)
-        if kind != wanted:
+        needed = wanted if isinstance(part, SourceTable | OutputTable) else "folder"
+        if kind != needed:
             found.append(Mistake(f"{place}.type", f"is {wanted}, and the connection {name} is of {kind}"))
         elif isinstance(part, OutputTable) and not getattr(connection, "writes", False):
             said = f"the connection {name} is for reading: writes: true there lets jobs load tables through it"

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from sluice.domain.dataset import Count, Identifier, Name, TableSource
+from sluice.domain.file_source import AnyFileRows
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.pulled import Consistency
 from sluice.domain.run import OutputName
@@ -91,7 +92,7 @@ class SqliteRows(SourceTable, frozen=True, kw_only=True, tag_field="type", tag="
     """Of a file of SQLite."""
 
 
-JobSource: TypeAlias = PostgresqlRows | MysqlRows | SqliteRows
+JobSource: TypeAlias = PostgresqlRows | MysqlRows | SqliteRows | AnyFileRows
 
 
 class OutputFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="file"):
@@ -217,10 +218,11 @@ def mistakes_of_job(job: Job) -> list[Mistake]:
         elif output.expires is not None and seconds_of(output.expires) < EXPIRES_MIN_S:
             found.append(Mistake(f"{place}.expires", f"a file is kept for {EXPIRES_MIN_S} s at least"))
     source = job.source
-    if source.splits > 1 and source.consistency == "key":
-        found.append(Mistake("source.splits", "is of no use with consistency: key"))
     found += [Mistake("source.columns", f"{name} is given twice") for name in _twice(source.columns)]
-    found += [Mistake("source.key", f"{name} is given twice") for name in _twice(source.key)]
+    if isinstance(source, SourceTable):
+        if source.splits > 1 and source.consistency == "key":
+            found.append(Mistake("source.splits", "is of no use with consistency: key"))
+        found += [Mistake("source.key", f"{name} is given twice") for name in _twice(source.key)]
     if job.on_error.rows == "fail" and (job.on_error.max_rows, job.on_error.max_share) != (None, None):
         found.append(Mistake("on_error", "max_rows and max_share are of use with rows: divert"))
     return found

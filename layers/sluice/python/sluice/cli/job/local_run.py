@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from sluice.adapters.directory.atomic_file import whole_file
+from sluice.adapters.directory.folder_lock import alone_in
 from sluice.adapters.thread_pool import ThreadedPool
 from sluice.api.auth import LOCAL_TENANT
 from sluice.app.backends import open_ports
@@ -28,8 +29,8 @@ from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.tables.formats import filename_of
-from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.running.open_run import RunStatus, open_run, read_run, run_of
+from sluice.usecases.upkeep.repair_task import release_lease
 from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
 from sluice.usecases.work_off import work_off
 
@@ -85,8 +86,7 @@ class LocalRuns:
 
     def finish(self, ref: TaskRef, progress: ProgressDisplay) -> RunStatus:
         """Do what there is to do until the run is over, trying again what failed for a time."""
-        task = find_task(self.ports, ref)
-        self._queue.invoke(ManifestRef(ref, task.man_sha), epoch=1)
+        self._take_over(ref)
         progress.stage("running", None)
         while True:
             for trigger in self._queue.drain():
@@ -97,6 +97,14 @@ class LocalRuns:
             progress.note(_noted(status))
             sweep_tasks(self.ports, is_watched=False)
             self.ports.clock.sleep(PAUSE_S)
+
+    def _take_over(self, ref: TaskRef) -> None:
+        """Give back what a killed process had under way: no other process is at work here."""
+        status = read_run(self.ports, ref)
+        for task in (status.task, *(one.task for one in status.outputs)):
+            if task is not None and not task.state.terminal:
+                release_lease(self.ports, task.ref)
+                self._queue.invoke(ManifestRef(task.ref, task.man_sha), epoch=1)
 
     def _do(self, trigger: ManifestRef) -> None:
         try:
@@ -120,11 +128,12 @@ class LocalRuns:
 
 @contextmanager
 def open_runs(definitions: Definitions, data: Path) -> Iterator[LocalRuns]:
-    """Open the directory, which is made if it is not there."""
+    """Open the directory, which is made if it is not there. Raises ``StoreRefused`` where another process runs jobs."""
     journal, queue = LastError(), TriggerQueue()
     settings = Settings(storage=Storage(data_directory=str(data)))
     with ExitStack() as stack:
         ports = stack.enter_context(open_ports(settings, journal, invoker=queue))
+        stack.enter_context(alone_in(data, "jobs.lock"))
         ports = with_definitions(ports, definitions)
         yield LocalRuns(ports, queue, journal)
 

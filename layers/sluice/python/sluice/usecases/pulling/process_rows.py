@@ -11,7 +11,8 @@ from sluice.domain.schema import ColumnSpec
 from sluice.domain.secret import Secret
 from sluice.ports.pool import nothing
 from sluice.ports.source import Slice
-from sluice.tables.processors.row_steps import RowFault, RowSteps
+from sluice.tables.processors.row_state import RowFault
+from sluice.tables.processors.row_steps import RowSteps
 from sluice.tables.values.masks import find_masks, masked
 
 GATHERED_ROWS = 4_000

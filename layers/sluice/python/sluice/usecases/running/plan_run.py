@@ -10,9 +10,11 @@ from typing import NamedTuple
 import msgspec
 
 from sluice.domain.errors import SluiceError
-from sluice.domain.job import Job, JobOutput, Mistake, OutputFile, ParameterValue, seconds_of
+from sluice.domain.file_source import AnyFileRows
+from sluice.domain.job import Job, JobOutput, Mistake, OutputFile, ParameterValue, SourceTable, seconds_of
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
+from sluice.domain.pinned_files import FileSource
 from sluice.domain.pulled import Pulled
 from sluice.domain.run import Output, Run
 from sluice.domain.schema import ColumnSpec
@@ -41,6 +43,11 @@ def no_where(text: str, values: Mapping[str, ParameterValue]) -> str:
     raise ValueError("conditions take an extra: pip install 'sluice[jobs]'")
 
 
+def no_files(source: AnyFileRows) -> FileSource:
+    """Say that this process reads no files."""
+    raise SourceError(f"no definitions are here, and none of the connection {source.connection}")
+
+
 class RunRequest(NamedTuple):
     """Which run of a job."""
 
@@ -54,6 +61,8 @@ class RunRequest(NamedTuple):
     """In which the source has points in time."""
     render_where: Callable[[str, Mapping[str, ParameterValue]], str] = no_where
     """Checks a condition of the source's own SQL and puts values into it. Raises ValueError."""
+    pin_files: Callable[[AnyFileRows], FileSource] = no_files
+    """Finds the files that a job names, as they are now. Raises ``SourceError``."""
 
 
 class PlannedRun(NamedTuple):
@@ -121,13 +130,29 @@ def plan_run(ports: Ports, request: RunRequest) -> PlannedRun:
 
 def _pulled(request: RunRequest, values: Mapping[str, ParameterValue], mistakes: list[Mistake]) -> Pulled | None:
     job, source = request.job, request.job.source
+    if not isinstance(source, SourceTable):
+        try:
+            files = request.pin_files(source)
+        except SourceUnavailable:
+            raise
+        except SourceError as error:
+            mistakes.append(Mistake("source.path", str(error)))
+            return None
+        return Pulled(
+            dataset=job.job,
+            version=request.version,
+            connection=source.connection,
+            table=source.path,
+            consistency="key",
+            columns=source.columns,
+            files=files,
+        )
     where = ""
     if source.where:
         try:
             where = request.render_where(source.where, values)
         except ValueError as error:
             mistakes.append(Mistake("source.where", str(error)))
-            return None
     table = source.source()
     return Pulled(
         dataset=job.job,

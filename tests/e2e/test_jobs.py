@@ -1,0 +1,184 @@
+"""Jobs as a person runs them: a file, a command, and what becomes of the rows, whatever is killed on the way."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.command_line import COMMAND, environment, sluice
+from tests.support.database_servers import DatabaseServer, serving_postgresql
+
+ROWS = 30_000
+TEXT = "x" * 100
+KEPT = [number for number in range(1, ROWS + 1) if Decimal(number) / 4 >= 1_000]
+TOTALS = {number: Decimal(number) / 4 * (number % 7) for number in KEPT}
+
+JOB = """
+job: orders
+parameters: {min_amount: {type: number, default: 1000}}
+source:
+  type: sqlite
+  connection: app
+  table: orders
+  columns: [id, email, amount, qty, note]
+  key: [id]
+  consistency: key
+steps:
+  - filter: amount >= :min_amount
+  - map: {order: id, email: "mask(email, 'email')", total: "amount * qty", note: note}
+outputs:
+OUTPUTS
+"""
+FILE = "  - {name: lines, type: file, format: csv, filename: orders, drop: [note], options: {csv_bom: false}}\n"
+TABLE = "  - {name: warehouse, type: postgresql, connection: dwh, table: TABLE, mode: MODE, create: if_missing KEY}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of definitions with a table of ``ROWS`` orders."""
+    for name in ("connections", "jobs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "connections/app.yaml").write_text("{name: app, type: sqlite, path: shop.db}")
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, email TEXT, amount NUMERIC, qty INTEGER, note TEXT)")
+        rows = ((one, f"user{one}@example.com", one / 4, one % 7, TEXT) for one in range(1, ROWS + 1))
+        db.executemany("INSERT INTO orders VALUES (?, ?, ?, ?, ?)", rows)
+        db.commit()
+    return tmp_path
+
+
+def write_job(folder: Path, outputs: str) -> Path:
+    path = folder / "jobs/orders.yaml"
+    path.write_text(JOB.replace("OUTPUTS", outputs))
+    return path
+
+
+def run(job: Path, folder: Path, *more: str) -> dict[str, Any]:
+    """Run the job to its end; gives what it prints for machines."""
+    shown = sluice("job", "run", job, "--data", folder / "data", "-o", folder / "out", "--json", *more)
+    found: dict[str, Any] = json.loads(shown.stdout)
+    return found
+
+
+def rows_of(path: Path) -> list[list[str]]:
+    return list(csv.reader(path.read_text().splitlines()))
+
+
+def test_a_job_reads_changes_and_delivers_and_says_so(folder: Path) -> None:
+    said = run(write_job(folder, FILE), folder)
+    assert said["state"] == "succeeded"
+    assert said["rows"] == {"read": ROWS, "filtered": ROWS - len(KEPT), "out": len(KEPT)}
+    assert said["outputs"][0]["rows"] == len(KEPT)
+    head, *rows = rows_of(folder / "out/orders.csv")
+    assert head == ["order", "email", "total"]
+    assert {int(order): Decimal(total) for order, _, total in rows} == TOTALS
+    assert {email for _, email, _ in rows} == {"u***@example.com"}
+
+
+def test_a_parameter_is_a_value_and_no_part_of_an_expression(folder: Path) -> None:
+    job = write_job(folder, FILE)
+    assert run(job, folder, "--set", "min_amount=7000")["rows"]["out"] == ROWS - 7_000 * 4 + 1
+    refused = sluice("job", "check", job, "--set", "min_amount=0 or true", exit_code=2)
+    assert "--set" in refused.stderr
+
+
+def test_every_mistake_is_named_at_once_with_its_line(folder: Path) -> None:
+    job = write_job(folder, FILE.replace("[note]", "[notes]"))
+    job.write_text(job.read_text().replace("[id, email,", "[id, emial,").replace("trim", "trimm"))
+    shown = sluice("job", "check", job, exit_code=2).stderr
+    assert "orders.yaml:8: source.columns[1]: the table has no emial; did you mean email?" in shown
+    job = write_job(folder, FILE.replace("[note]", "[notes]"))
+    job.write_text(job.read_text().replace("amount >=", "amout >=").replace("amount * qty", "trimm(note)"))
+    shown = sluice("job", "check", job, exit_code=2).stderr
+    assert "orders.yaml:12: steps[0].filter" in shown
+    assert "did you mean amount?" in shown
+    assert "orders.yaml:13: steps[1].map.total" in shown
+    job.write_text(job.read_text().replace("type: file", "type: fil").replace("consistency: key", "consitency: key"))
+    shown = sluice("job", "check", job, exit_code=2).stderr
+    assert "orders.yaml:10: source.consitency: is nothing that can be said here; did you mean consistency?" in shown
+    assert "orders.yaml:15: outputs[0].type: 'fil' is none of file, mysql, postgresql; did you mean file?" in shown
+
+
+def killed_again_and_again(job: Path, folder: Path, kills: int) -> int:
+    """Run the job and kill it as soon as it got on, so often, or until it is done; gives how often it was killed."""
+    command = [*COMMAND, "job", "run", str(job), "--data", str(folder / "data"), "-o", str(folder / "out")]
+    seen = progress(folder)
+    for killed in range(kills):
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
+        ) as process:
+            deadline = time.monotonic() + 60
+            while process.poll() is None and progress(folder) == seen and time.monotonic() < deadline:
+                time.sleep(0.002)
+            if process.poll() is not None:
+                return killed
+            os.kill(process.pid, signal.SIGKILL)
+        seen = progress(folder)
+    return kills
+
+
+def progress(folder: Path) -> list[tuple[Any, ...]]:
+    path = folder / "data/tasks.sqlite3"
+    if not path.exists():
+        return []
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        try:
+            return db.execute("SELECT task_id, state, epoch, batches_received, rows_done FROM tasks").fetchall()
+        except sqlite3.OperationalError:
+            return []
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[DatabaseServer]:
+    with serving_postgresql() as server:
+        yield server
+
+
+def connect(folder: Path, server: DatabaseServer) -> None:
+    (folder / "connections/dwh.yaml").write_text(
+        f"{{name: dwh, type: postgresql, host: {server.host}, database: {server.database}, "
+        f"user: {server.user}, writes: true}}"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "key"), [("append", ""), ("replace", ""), ("upsert", ", key: [order]")])
+def test_a_run_that_is_killed_again_and_again_has_each_row_once_in_its_file_and_its_table(
+    folder: Path, postgresql: DatabaseServer, mode: str, key: str
+) -> None:
+    connect(folder, postgresql)
+    table = f"orders_{mode}"
+    job = write_job(folder, FILE + TABLE.replace("TABLE", table).replace("MODE", mode).replace(" KEY", key))
+    assert killed_again_and_again(job, folder, 8) >= 4
+    said = run(job, folder)
+    assert (said["state"], [one["rows"] for one in said["outputs"]]) == ("succeeded", [len(KEPT)] * 2)
+    _, *rows = rows_of(folder / "out/orders.csv")
+    assert {int(order): Decimal(total) for order, _, total in rows} == TOTALS
+    assert len(rows) == len(KEPT)
+    loaded = postgresql(f'SELECT count(*), count(DISTINCT "order"), sum(total) FROM {table}').strip()
+    count, distinct, total = loaded.replace("|", "\t").split("\t")
+    assert (int(count), int(distinct), Decimal(total)) == (len(KEPT), len(KEPT), sum(TOTALS.values()))
+
+
+def test_a_table_that_is_not_there_fails_its_output_alone(folder: Path, postgresql: DatabaseServer) -> None:
+    connect(folder, postgresql)
+    outputs = FILE + TABLE.replace("TABLE", "absent").replace("MODE", "append").replace(", create: if_missing KEY", "")
+    job = write_job(folder, outputs)
+    shown = sluice("job", "run", job, "--data", folder / "data", "-o", folder / "out", "--json", exit_code=1)
+    said = json.loads(shown.stdout)
+    assert [one["state"] for one in said["outputs"]] == ["completed", "failed"]
+    assert said["outputs"][1]["error"]["code"] == "TARGET_INVALID"
+    assert said["state"] == "failed"
