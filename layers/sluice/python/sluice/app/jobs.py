@@ -13,6 +13,7 @@ from sluice.app.job_files import JobFile, load_job
 from sluice.app.where import render_where
 from sluice.app.where_rules import WhereDialect, WhereError
 from sluice.domain.dataset import Connection, DefinitionsError, ServerConnection
+from sluice.domain.http_source import HttpRows
 from sluice.domain.job import (
     JobSource,
     Mistake,
@@ -112,8 +113,8 @@ def _mistakes_of_connections(file: JobFile, connections: Mapping[str, Connection
             found.append(Mistake(f"{place}.connection", f"there is no connection {name}{near}"))
             continue
         kind = str(type(connection).__struct_config__.tag)
-        needed = wanted if isinstance(part, SourceTable | OutputTable) else "folder"
-        if kind != needed:
+        is_files = not isinstance(part, SourceTable | OutputTable | HttpRows)
+        if kind not in ({"folder", "bucket"} if is_files else {wanted}):
             found.append(Mistake(f"{place}.type", f"is {wanted}, and the connection {name} is of {kind}"))
         elif isinstance(part, OutputTable) and not getattr(connection, "writes", False):
             said = f"the connection {name} is for reading: writes: true there lets jobs load tables through it"

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from sluice.domain.dataset import Count, Identifier, Name, TableSource
 from sluice.domain.file_source import AnyFileRows
+from sluice.domain.http_source import HttpRows
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.pulled import Consistency
 from sluice.domain.run import OutputName
@@ -92,7 +93,7 @@ class SqliteRows(SourceTable, frozen=True, kw_only=True, tag_field="type", tag="
     """Of a file of SQLite."""
 
 
-JobSource: TypeAlias = PostgresqlRows | MysqlRows | SqliteRows | AnyFileRows
+JobSource: TypeAlias = PostgresqlRows | MysqlRows | SqliteRows | AnyFileRows | HttpRows
 
 
 class OutputFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="file"):

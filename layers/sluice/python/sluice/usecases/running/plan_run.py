@@ -11,8 +11,10 @@ import msgspec
 
 from sluice.domain.errors import SluiceError
 from sluice.domain.file_source import AnyFileRows
+from sluice.domain.http_source import HttpRows, http_source_of
 from sluice.domain.job import Job, JobOutput, Mistake, OutputFile, ParameterValue, SourceTable, seconds_of
 from sluice.domain.options import ExportFormat
+from sluice.domain.pages import HttpSource
 from sluice.domain.params import ExportParams
 from sluice.domain.pinned_files import FileSource
 from sluice.domain.pulled import Pulled
@@ -130,6 +132,13 @@ def plan_run(ports: Ports, request: RunRequest) -> PlannedRun:
 
 def _pulled(request: RunRequest, values: Mapping[str, ParameterValue], mistakes: list[Mistake]) -> Pulled | None:
     job, source = request.job, request.job.source
+    if isinstance(source, HttpRows):
+        try:
+            pages = http_source_of(source, values)
+        except ValueError as error:
+            mistakes.append(Mistake("source", str(error)))
+            return None
+        return _read_by_cursor(request, source.connection, source.path or "/", source.columns, pages=pages)
     if not isinstance(source, SourceTable):
         try:
             files = request.pin_files(source)
@@ -138,15 +147,7 @@ def _pulled(request: RunRequest, values: Mapping[str, ParameterValue], mistakes:
         except SourceError as error:
             mistakes.append(Mistake("source.path", str(error)))
             return None
-        return Pulled(
-            dataset=job.job,
-            version=request.version,
-            connection=source.connection,
-            table=source.path,
-            consistency="key",
-            columns=source.columns,
-            files=files,
-        )
+        return _read_by_cursor(request, source.connection, source.path, source.columns, files=files)
     where = ""
     if source.where:
         try:
@@ -165,6 +166,28 @@ def _pulled(request: RunRequest, values: Mapping[str, ParameterValue], mistakes:
         snapshot_max_s=float(table.snapshot_max_s),
         columns=source.columns,
         where=where,
+    )
+
+
+def _read_by_cursor(
+    request: RunRequest,
+    connection: str,
+    place: str,
+    columns: tuple[str, ...],
+    *,
+    files: FileSource | None = None,
+    pages: HttpSource | None = None,
+) -> Pulled:
+    """What is no table: it is read on behind a cursor, whatever has become of it meanwhile."""
+    return Pulled(
+        dataset=request.job.job,
+        version=request.version,
+        connection=connection,
+        table=place,
+        consistency="key",
+        columns=columns,
+        files=files,
+        pages=pages,
     )
 
 
