@@ -31,6 +31,7 @@ WRONG_IMPORTS = {
     ),
     "gRPC and HTTP do not know each other": ("api/http/errors.py", "sluice.api.grpc.errors"),
     "Readers and writers stand on values, chunks and batches": ("tables/values/slices.py", "sluice.tables.formats"),
+    "Where rows are read, no parser of expressions is loaded": ("domain/expression.py", "sqlglot"),
     "Use cases stand on the lease, and the lease on transitions": (
         "usecases/lease.py",
         "sluice.usecases.sending.put_batch",
