@@ -53,8 +53,8 @@ more-languages: install ## Run the clients of JavaScript, Java and Go (as root w
 	@$(BIN)/python -m tests.support.programs --install --all
 	$(PYTEST) -n 2 --dist worksteal --more_languages -m more_languages tests/senders
 
-all-faults: install ## Run every pair of faults, of which `make test` takes a third, and more random schedules
-	SLUICE_SIM_RUNS=400 $(PYTEST) -n 2 --dist worksteal tests/faults/test_fault_pairs.py tests/faults/test_random_schedules.py
+all-faults: install ## Run every fault and pair of faults, of which `make test` takes a part, and more random schedules
+	SLUICE_SIM_RUNS=400 $(PYTEST) -n 2 --dist worksteal tests/faults/test_single_faults.py tests/faults/test_fault_pairs.py tests/faults/test_random_schedules.py
 
 quick: install ## Run the tests that take milliseconds
 	$(PYTEST) -n 2 -m "not slow and not memory" tests/unit tests/contracts tests/properties
