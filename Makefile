@@ -13,7 +13,7 @@ OVER_THE_CLOUD := $(addprefix tests/e2e/test_, every_error_code.py http_bad_inpu
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cloud-demo layers s test php-versions more-languages quick coverage check fmt bench soak mutants proto lock clean
+.PHONY: help install demo cloud-demo layers s test php-versions more-languages all-faults tools quick coverage check fmt bench soak mutants proto lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,8 +53,12 @@ more-languages: install ## Run the clients of JavaScript, Java and Go (as root w
 	@$(BIN)/python -m tests.support.programs --install --all
 	$(PYTEST) -n 2 --dist worksteal --more_languages -m more_languages tests/senders
 
-all-faults: install ## Run every pair of faults, of which `make test` takes a third, and more random schedules
-	SLUICE_SIM_RUNS=400 $(PYTEST) -n 2 --dist worksteal tests/faults/test_fault_pairs.py tests/faults/test_random_schedules.py
+all-faults: install ## Run every fault and pair of faults, of which `make test` takes a part, and more random schedules
+	SLUICE_SIM_RUNS=400 $(PYTEST) -n 2 --dist worksteal tests/faults/test_single_faults.py tests/faults/test_fault_pairs.py tests/faults/test_random_schedules.py
+
+tools: install ## Test the tools beside the product: deployment by the real `s` (needs npm), `make bench`, `make mutants`
+	@$(BIN)/python -m tests.support.programs --install
+	$(PYTEST) -n 3 --dist worksteal --tools -m tools tests/deploy tests/e2e/test_bench_sections.py tests/unit/test_mutation.py
 
 quick: install ## Run the tests that take milliseconds
 	$(PYTEST) -n 2 -m "not slow and not memory" tests/unit tests/contracts tests/properties

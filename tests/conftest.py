@@ -17,6 +17,7 @@ LEFT_OUT = {
     "live": "talks to the real cloud; tests/support/live_cloud.py says what it needs",
     "huge": "writes and reads files beyond 4 GiB, which takes minutes; tests/compat/README.md has the last result",
     "more_languages": "runs the clients of JavaScript, Java and Go, which start slowly or have large toolchains",
+    "tools": "runs tools beside the product: the command line of Serverless Devs, the sampler of mutants, benchmarks",
     "php_versions": "runs PHP as WebAssembly, for which npm installs half a gigabyte",
 }
 

@@ -63,12 +63,13 @@ def s3() -> Iterator[S3Server]:
 def prepared(s3: S3Server, request: pytest.FixtureRequest) -> Iterator[Prepared]:
     s3.faults.clear()
     bucket = s3.add_bucket()
-    calm = s3_store(s3, bucket)
+    calm = bare = s3_store(s3, bucket)
     calm.put("a", DATA, metadata={"m": "1"})
     upload = calm.begin_upload("b", metadata={"n": "2"})
     receipt = calm.put_part(upload, 1, b"part")
     s3.requests.clear()
-    bare = s3_store(s3, bucket, read_timeout_s=READ_TIMEOUT_S if "slow" in request.node.name else 20)
+    if "slow" in request.node.name:
+        bare = s3_store(s3, bucket, read_timeout_s=READ_TIMEOUT_S)
     yield Prepared(
         s3, bucket, bare, RetryingStore(bare, clock=FakeClock(), randomness=SeededRandomness()), upload, receipt
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from itertools import pairwise
@@ -122,10 +122,8 @@ class SourceContract(ABC):
         return f"X'{value.encode().hex()}'"
 
     @pytest.fixture(autouse=True)
-    def _tables(self) -> Iterator[None]:
+    def _tables(self) -> None:
         """Each test begins without tables."""
-        self.drop_all()
-        yield
         self.drop_all()
 
     @abstractmethod

@@ -13,7 +13,7 @@ from infra.serverless_devs.description import EXAMPLE_ENV, PROD_YAML, ROOT, S_YA
 from tests.support.deployment_copy import DeploymentCopy
 from tests.support.serverless_devs import ACCOUNT, FOLDER, LAYER_VERSION, Done, OfflineCli, install_cli
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.tools]
 LAYERS = [
     f"acs:fc:cn-hangzhou:{ACCOUNT}:layers/sluice-dev-{name}/versions/{LAYER_VERSION}" for name in ("code", "deps")
 ]

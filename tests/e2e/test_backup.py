@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-import httpx
 import pytest
 
 from sluice.app.backends import BACKUP_MARKER
 from sluice.client import Client
 from tests.support.command_line import sluice
+from tests.support.http_calls import CALLER
 from tests.support.running_service import ServiceProcess, eventually
 
 pytestmark = pytest.mark.slow
@@ -98,7 +98,7 @@ def test_a_restore_beside_a_running_service_brings_no_revoked_key_back(tmp_path:
 
         def statuses() -> list[int]:
             calls = [{"Authorization": f"Bearer {key}"} for key in (revoked, made_since)]
-            return [httpx.get(f"{service.url}/v1/exports", headers=call, trust_env=False).status_code for call in calls]
+            return [CALLER.get(f"{service.url}/v1/exports", headers=call).status_code for call in calls]
 
         eventually(lambda: statuses() == [401, 200])
         before = keys_file.read_bytes()

@@ -109,7 +109,7 @@ def test_an_export_goes_through_nginx_from_its_stream_to_its_link(path: str, tmp
         with Client(url) as client:
             export = client.export(answer.json()["task_id"])
             export.wait(60)
-            with httpx.stream("GET", f"{url}/v1/exports/{export.id}/events", timeout=60) as events:
+            with CALLER.stream("GET", f"{url}/v1/exports/{export.id}/events", timeout=60) as events:
                 assert events.headers["Content-Type"].startswith("text/event-stream")
                 assert any("completed" in line for line in events.iter_lines())
             link = CALLER.get(f"{url}/v1/exports/{export.id}/file?redirect=false").json()["url"]

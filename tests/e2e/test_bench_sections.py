@@ -30,6 +30,7 @@ from tests.support.running_service import ServiceProcess
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.tools,
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and binds processes to cores"),
 ]
 

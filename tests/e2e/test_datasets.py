@@ -21,6 +21,7 @@ import openpyxl
 import pytest
 
 from tests.support.command_line import sluice
+from tests.support.http_calls import CALLER
 from tests.support.orders_dataset import BURST, DATASET, READ, SECRET, define, serving_orders, token, visible
 from tests.support.running_service import ServiceProcess, eventually, serving
 
@@ -32,7 +33,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
 
 
 def asking(service: ServiceProcess, bearer: str) -> httpx.Client:
-    return httpx.Client(base_url=service.url, headers={"Authorization": f"Bearer {bearer}"}, timeout=60)
+    return httpx.Client(verify=False, base_url=service.url, headers={"Authorization": f"Bearer {bearer}"}, timeout=60)
 
 
 def export(client: httpx.Client, **body: Any) -> httpx.Response:
@@ -52,8 +53,8 @@ def watched(client: httpx.Client, answer: httpx.Response) -> bytes:
     """The file of an export that is made in the background, by its watch address alone."""
     assert answer.status_code == 202, answer.text
     address = answer.json()["watch_url"]
-    eventually(lambda: httpx.get(address).json()["state"] == "completed")
-    return httpx.get(f"{address}/file", follow_redirects=True).content
+    eventually(lambda: CALLER.get(address).json()["state"] == "completed")
+    return CALLER.get(f"{address}/file", follow_redirects=True).content
 
 
 def test_few_rows_are_the_answer_and_they_are_those_of_the_user_s_tenant(service: ServiceProcess) -> None:
@@ -158,7 +159,7 @@ def test_a_user_finds_their_own_exports_again_as_long_as_they_may_have_them(serv
         first, second = client.get("/v1/datasets/orders/exports").json()["exports"]
         assert (first["task_id"], second["task_id"]) == (late["task_id"], early)
         assert first["watch_url"] == late["watch_url"]
-        assert httpx.get(second["watch_url"]).json()["state"] == "completed"
+        assert CALLER.get(second["watch_url"]).json()["state"] == "completed"
     for other in (token("acme", *READ, user="a-stranger"), token("globex", *READ, user="returning")):
         with asking(service, other) as client:
             assert client.get("/v1/datasets/orders/exports").json() == {"exports": []}
@@ -270,9 +271,9 @@ def test_no_token_without_a_signature_or_an_end_lets_a_user_in(service: ServiceP
 
 
 def test_where_there_are_no_keys_a_dataset_still_needs_a_user(service: ServiceProcess) -> None:
-    answer = httpx.get(f"{service.url}/v1/datasets")
+    answer = CALLER.get(f"{service.url}/v1/datasets")
     assert answer.json()["code"] in {"UNAUTHENTICATED", "PERMISSION_DENIED"}
-    answer = httpx.get(f"{service.url}/v1/datasets", headers={"Sluice-User": "ann"})
+    answer = CALLER.get(f"{service.url}/v1/datasets", headers={"Sluice-User": "ann"})
     assert answer.status_code in {401, 403}
 
 
@@ -425,7 +426,7 @@ def test_while_the_audit_cannot_be_written_no_dataset_is_given_and_nothing_is_lo
             assert client.get("/v1/datasets").json()["code"] == "STORE_UNAVAILABLE"
             assert export(client).status_code == 503
         health = f"http://127.0.0.1:{service.metrics_port}/health/ready"
-        eventually(lambda: "audit" in httpx.get(health).text)
+        eventually(lambda: "audit" in CALLER.get(health).text)
         kept.rmdir()
         assert len(table(export(client, scope="selected", ids=[3]))) == 2
         logged: list[Any] = [line for line in service.events("SystemError") if line["component"] == "audit"]
@@ -468,7 +469,7 @@ def test_what_the_page_shows_holds(tmp_path: Path) -> None:
 
         def post(bearer: str, number: int, **headers: str) -> httpx.Response:
             named = {"Authorization": f"Bearer {bearer}", "Idempotency-Key": f"k{number}", **headers}
-            return httpx.post(f"{running.url}{path}", json=json.loads(body), headers=named, timeout=60)
+            return CALLER.post(f"{running.url}{path}", json=json.loads(body), headers=named, timeout=60)
 
         answers = [post(key, number, **user) for number in (1, 2, 2, 3)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
@@ -484,13 +485,13 @@ def test_what_the_page_shows_holds(tmp_path: Path) -> None:
         assert post(other, 9, **user).json()["code"] == "PERMISSION_DENIED", "no other scope names users"
         assert post(key, 9, **{**user, "Sluice-User-Permissions": ""}).json()["code"] == "DATASET_NOT_FOUND"
         assert post(key, 9, **{**user, "Sluice-User-Attributes": "{"}).json()["code"] == "INVALID_REQUEST"
-        listed = httpx.get(f"{running.url}/v1/exports", headers={"Authorization": f"Bearer {key}"})
+        listed = CALLER.get(f"{running.url}/v1/exports", headers={"Authorization": f"Bearer {key}"})
         assert listed.json()["code"] == "PERMISSION_DENIED", "it is for datasets alone"
         exports = f"{running.url}/v1/exports"
         operator = {"Authorization": f"Bearer {other}"}
         task = answers[0].headers["sluice-task"]
-        rendered = httpx.post(f"{exports}/{task}/render", json={"format": "csv"}, headers=operator).json()["task_id"]
-        linked = httpx.get(f"{exports}/{task}/file", headers=operator)
+        rendered = CALLER.post(f"{exports}/{task}/render", json={"format": "csv"}, headers=operator).json()["task_id"]
+        linked = CALLER.get(f"{exports}/{task}/file", headers=operator)
         assert linked.is_redirect, linked.text
         said = {(one["what"], one["task_id"]): one.get("key_id") for one in audited(running, "ann") if "task_id" in one}
         keys = {name: bearer.split("_")[1] for name, bearer in (("application", key), ("operator", other))}

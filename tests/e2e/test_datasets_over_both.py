@@ -19,6 +19,7 @@ from sluice.proto import export_pb2 as pb
 from tests.support.command_line import sluice
 from tests.support.dataset_faces import Outcome, OverGrpc, OverHttp, Service, Who, query_of
 from tests.support.grpc_client import GrpcClient, raw_unary, refusal_of
+from tests.support.http_calls import CALLER
 from tests.support.orders_dataset import DATASET, READ, serving_orders, token, visible
 from tests.support.running_service import eventually
 
@@ -39,7 +40,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     )
     with (
         serving_orders(folder, few=FEW, large=LARGE) as running,
-        httpx.Client(base_url=running.url, timeout=60) as http,
+        httpx.Client(verify=False, base_url=running.url, timeout=60) as http,
         closing(GrpcClient(running.grpc_target, None)) as client,
     ):
         yield Service(running, application, reader, http, client)
@@ -223,14 +224,14 @@ def test_a_key_of_a_call_is_the_same_over_both(service: Service) -> None:
     again = over_grpc.ask("ExportDataset", request)
     assert again.replayed
     assert again.export.task_id == first.headers["sluice-task"]
-    assert httpx.get(again.export.oss_url).content == first.content
+    assert CALLER.get(again.export.oss_url).content == first.content
     body["ids"] = [9]
     for over in (over_http, over_grpc):
         assert over.call("export", "orders", body, "over-both").code == "IDEMPOTENCY_KEY_REUSED"
     listed = over_grpc.ask("ListDatasetExports", pb.DatasetRequest(dataset="orders"))
     (found,) = [one for one in listed.exports if one.export.task_id == again.export.task_id]
     assert (found.export.oss_url, found.export.state) == ("", "completed")
-    assert httpx.get(f"{found.watch_url}/file", follow_redirects=True).content == first.content
+    assert CALLER.get(f"{found.watch_url}/file", follow_redirects=True).content == first.content
     assert OverGrpc(service, ann()).call("export", "orders", body, "over-both").code == "", "keys are the user's own"
 
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import grpc
-import httpx
 import pytest
 from google.protobuf.message import Message
 
 from sluice.proto import export_pb2 as pb
 from tests.support.grpc_client import GrpcClient, batch_of, closing, metadata_of, opening, rows_of, sending
+from tests.support.http_calls import CALLER
 from tests.support.raw_http2 import DATA, END_STREAM, HEADERS, raw_connection
 from tests.support.running_service import ServiceProcess, serving
 
@@ -83,7 +83,7 @@ def table(service: ServiceProcess, client: GrpcClient, request_id: str, **fields
     again = client.export([opening(request_id=request_id, **fields), closing()])
     assert again.last.status == pb.TASK_STATUS_COMPLETED
     assert again.last.oss_url.startswith(service.url)
-    text = httpx.get(again.last.oss_url, trust_env=False).content.decode("utf-8-sig")
+    text = CALLER.get(again.last.oss_url).content.decode("utf-8-sig")
     return list(csv.reader(io.StringIO(text, newline="")))[1:]
 
 

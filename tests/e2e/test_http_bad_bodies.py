@@ -157,7 +157,10 @@ def test_a_body_over_the_limit_without_a_length_is_refused_on_the_way(tmp_path: 
 def test_row_38_a_bomb_is_refused_as_soon_as_it_passes_the_limit(tmp_path: Path) -> None:
     bomb = gzip_of_zeros(4 * 1024 * MIB)
     assert len(bomb) < 5 * MIB
-    with http_process(tmp_path) as process, httpx.Client(base_url=f"http://127.0.0.1:{process.port}") as client:
+    with (
+        http_process(tmp_path) as process,
+        httpx.Client(verify=False, base_url=f"http://127.0.0.1:{process.port}") as client,
+    ):
         task_id = client.post("/v1/exports", json=definition()).json()["task_id"]
         url, headers = f"/v1/exports/{task_id}/batches/1", {"Content-Type": "application/json"}
         assert client.put(url, content=b"[]", headers=headers).status_code == 200

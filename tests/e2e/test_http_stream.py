@@ -295,7 +295,7 @@ def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
 
     with (
         http_process(tmp_path, stores="directory") as process,
-        httpx.Client(base_url=f"http://127.0.0.1:{process.port}", timeout=60) as client,
+        httpx.Client(verify=False, base_url=f"http://127.0.0.1:{process.port}", timeout=60) as client,
     ):
         peaks = []
         for size in (2 * MIB, 16 * MIB):

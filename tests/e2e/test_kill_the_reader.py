@@ -14,11 +14,11 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 import jwt
 import psutil
 import pytest
 
+from tests.support.http_calls import CALLER
 from tests.support.running_service import QUICK, ServiceProcess, serving
 
 SECRET = "a secret of the application, of 32 bytes or more"
@@ -100,20 +100,20 @@ def test_every_row_that_stays_is_there_once_however_often_its_reader_is_killed(
     while left:
         with writing(tmp_path / "definitions/shop.db"):
             address = f"{service.url}/v1/datasets/orders/exports"
-            opened = httpx.post(address, json={"format": "csv"}, headers=headers, timeout=30).json()
+            opened = CALLER.post(address, json={"format": "csv"}, headers=headers, timeout=30).json()
             kills = kill_readers(service, opened["watch_url"], left)
         check_file(opened["watch_url"], kills, consistency)
         left -= kills
 
 
 def check_file(watch_url: str, kills: int, consistency: str) -> None:
-    content = httpx.get(f"{watch_url}/file", follow_redirects=True, timeout=60).content
+    content = CALLER.get(f"{watch_url}/file", follow_redirects=True, timeout=60).content
     rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))[1:]
     ids = [int(row[0]) for row in rows]
     assert ids == sorted(set(ids)), "no row twice, and all in the order of their keys"
     still = [one for one in ids if one % STILL == 0 and one < ROWS * STILL]
     assert still == list(range(0, ROWS * STILL, STILL)), "each row that stays where it is"
-    last = httpx.get(watch_url, timeout=30).json()
+    last = CALLER.get(watch_url, timeout=30).json()
     assert last["rows_received"] == len(rows)
     assert last["attempts"] > kills
     moments = last["read"]["moments"]
@@ -129,7 +129,7 @@ def kill_readers(service: ServiceProcess, watch_url: str, kills: int) -> int:
     give_up_at = time.monotonic() + 300
     while True:
         assert time.monotonic() < give_up_at
-        status: dict[str, Any] = httpx.get(watch_url, timeout=30).json()
+        status: dict[str, Any] = CALLER.get(watch_url, timeout=30).json()
         assert status["state"] in {"waiting", "reading", "sealed", "composing", "completed"}, status
         if status["state"] == "completed":
             return killed

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-import httpx
 import jwt
 import pytest
 
 from sluice.proto import export_pb2 as pb
 from tests.support.database_servers import DatabaseServer, postgresql_locks, serving_postgresql
 from tests.support.grpc_client import GrpcClient
+from tests.support.http_calls import CALLER
 from tests.support.running_service import QUICK, ServiceProcess, eventually, serving
 
 pytestmark = pytest.mark.slow  # a server and a service are started
@@ -69,7 +69,7 @@ def headers(tenant: str) -> dict[str, str]:
 
 def export(service: ServiceProcess, name: str, tenant: str) -> dict[str, Any]:
     url = f"{service.url}/v1/datasets/{name}/exports"
-    answer = httpx.post(url, json={"format": "csv"}, headers=headers(tenant), timeout=60)
+    answer = CALLER.post(url, json={"format": "csv"}, headers=headers(tenant), timeout=60)
     assert answer.status_code == 202, answer.text
     opened: dict[str, Any] = answer.json()
     return opened
@@ -83,10 +83,10 @@ def test_a_cancel_gives_the_place_for_reading_back_and_the_servers_session_goes(
         eventually(lambda: waiting(database) == 1)
         other = export(service, "free", "globex")
         for one in opened:
-            assert httpx.post(f"{service.url}/v1/exports/{one['task_id']}/cancel", timeout=60).status_code == 200
-        eventually(lambda: httpx.get(other["watch_url"]).json()["state"] == "completed")
+            assert CALLER.post(f"{service.url}/v1/exports/{one['task_id']}/cancel", timeout=60).status_code == 200
+        eventually(lambda: CALLER.get(other["watch_url"]).json()["state"] == "completed")
         assert waiting(database) == 0
-    assert httpx.get(f"{other['watch_url']}/file", follow_redirects=True).text.split() == ["\ufeffid", "1", "2", "3"]
+    assert CALLER.get(f"{other['watch_url']}/file", follow_redirects=True).text.split() == ["\ufeffid", "1", "2", "3"]
 
 
 def test_previews_whose_callers_go_away_leave_neither_turns_nor_sessions_behind(
@@ -107,7 +107,7 @@ def test_previews_whose_callers_go_away_leave_neither_turns_nor_sessions_behind(
         for caller in callers:
             caller.close()
         url = f"{service.url}/v1/datasets/free/preview"
-        shown = httpx.post(url, json={"format": "csv"}, headers=headers("acme"), timeout=60)
+        shown = CALLER.post(url, json={"format": "csv"}, headers=headers("acme"), timeout=60)
         assert shown.json() == {"columns": ["id"], "rows": [["1"], ["2"], ["3"]]}
         eventually(lambda: waiting(database) == 0)
     said = service.log.read_text()[before:]
@@ -137,10 +137,10 @@ def test_a_connection_has_no_more_sessions_than_slots_and_what_finds_none_says_s
     with postgresql_locks(database, "locked"):
         reading = export(service, "locked_narrow", "local")
         eventually(lambda: waiting(database) == 1)
-        refused = httpx.post(url, json={"format": "csv"}, headers=headers("acme"), timeout=60)
+        refused = CALLER.post(url, json={"format": "csv"}, headers=headers("acme"), timeout=60)
         assert (refused.status_code, refused.json()["code"]) == (503, "SOURCE_UNAVAILABLE")
         assert waiting(database) == 1
     assert "all 1 slots of the connection narrow are taken" in service.log.read_text()[before:]
-    eventually(lambda: httpx.get(reading["watch_url"]).json()["state"] == "completed")
-    shown = httpx.post(url, json={"format": "csv"}, headers=headers("acme"), timeout=60)
+    eventually(lambda: CALLER.get(reading["watch_url"]).json()["state"] == "completed")
+    shown = CALLER.post(url, json={"format": "csv"}, headers=headers("acme"), timeout=60)
     assert shown.json()["rows"] == [["1"], ["2"], ["3"]]

@@ -68,7 +68,7 @@ def test_a_service_whose_log_is_not_read_answers_on(tmp_path: Path) -> None:
                 time.sleep(0.02)
             ports = json.loads(ready.read_bytes())
             url = f"http://127.0.0.1:{ports['http_port']}/v1/exports"
-            with httpx.Client(timeout=WAIT_S, trust_env=False) as client:
+            with httpx.Client(verify=False, timeout=WAIT_S, trust_env=False) as client:
                 opened = client.post(url, json={"format": "csv", "columns": [{"name": "a"}]}).json()["task_id"]
                 for _ in range(CALLS):
                     assert client.get(f"{url}/{opened}").status_code == 200

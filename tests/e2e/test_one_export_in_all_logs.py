@@ -50,7 +50,7 @@ def test_an_export_over_http_is_followed_from_its_open_past_a_lost_trigger_to_it
     data = tmp_path / "data"
     with (
         serving(data, env=VERBOSE) as first,
-        httpx.Client(base_url=first.url, timeout=WAIT_S, trust_env=False) as client,
+        httpx.Client(verify=False, base_url=first.url, timeout=WAIT_S, trust_env=False) as client,
     ):
         columns = [{"name": "n", "type": "number"}]
         opened = client.post(
@@ -66,7 +66,7 @@ def test_an_export_over_http_is_followed_from_its_open_past_a_lost_trigger_to_it
         seal(ports, TaskRef(TenantId("local"), TaskId(task_id)))
     with (
         serving(data, env=VERBOSE) as second,
-        httpx.Client(base_url=second.url, timeout=WAIT_S, trust_env=False) as client,
+        httpx.Client(verify=False, base_url=second.url, timeout=WAIT_S, trust_env=False) as client,
     ):
         until(lambda: client.get(f"/v1/exports/{task_id}").json()["state"] == "completed")
         assert client.get(f"/v1/exports/{task_id}/file").status_code == 302

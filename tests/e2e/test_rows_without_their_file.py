@@ -25,7 +25,7 @@ def test_rows_that_are_removed_under_a_service_cost_no_acknowledged_batch(tmp_pa
     data, aside = tmp_path / "data", tmp_path / "aside"
     aside.mkdir()
     service = ServiceProcess(data, env={"SLUICE_MONITORING_HEALTH_CHECK_INTERVAL_S": "0.01"})
-    with httpx.Client(base_url=service.url, trust_env=False, timeout=60) as client:
+    with httpx.Client(verify=False, base_url=service.url, trust_env=False, timeout=60) as client:
         task = client.post("/v1/exports", json=ORDER).json()["task_id"]
         batches = f"/v1/exports/{task}/batches"
         assert client.put(f"{batches}/1", json=[["1"]]).status_code == 200
@@ -59,7 +59,7 @@ def test_no_service_runs_in_a_backup_or_in_half_a_restore(tmp_path: Path) -> Non
     rows = tmp_path / "rows.csv"
     rows.write_text("a\n1\n")
     service = ServiceProcess(data)
-    with httpx.Client(base_url=service.url, trust_env=False, timeout=60) as client:
+    with httpx.Client(verify=False, base_url=service.url, trust_env=False, timeout=60) as client:
         task = client.post("/v1/exports", json=ORDER).json()["task_id"]
         assert client.put(f"/v1/exports/{task}/batches/1", json=[["1"]]).status_code == 200
     service.stop()

@@ -44,6 +44,7 @@ from tests.support.grpc_client import (
     sending,
     serving,
 )
+from tests.support.http_calls import CALLER
 from tests.support.http_client import ApiClient, HttpRelay, code_of, http_relay
 from tests.support.memory_service import MemoryService
 from tests.support.raw_http2 import ACK, DATA, FRAME_BYTES_MAX, SETTINGS, WINDOW_UPDATE, RawConnection, raw_connection
@@ -385,7 +386,7 @@ def test_health_answers_however_many_silent_connections_there_are() -> None:
             silent = socket.create_connection(("127.0.0.1", client.base_url.port), timeout=WAIT_S)
             stack.callback(silent.close)
         for _ in range(3):
-            assert httpx.get(f"{client.base_url}/health/live", trust_env=False, timeout=WAIT_S).status_code == 200
+            assert CALLER.get(f"{client.base_url}/health/live", timeout=WAIT_S).status_code == 200
 
 
 def test_strangers_connections_have_a_small_pool_and_a_caller_keeps_its_own(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support.command_line import sluice
+from tests.support.http_calls import CALLER
 from tests.support.key_provider import providing, public_key
 from tests.support.running_service import QUICK, serving
 
@@ -34,7 +34,7 @@ def test_users_are_let_in_by_the_keys_of_a_provider_and_go_on_when_it_is_away(tm
     def status(url: str, signed_by: ec.EllipticCurvePrivateKey, kid: str) -> int:
         claims = {"sub": "ann", "tenant": "acme", "exp": time.time() + 600}
         token = jwt.encode(claims, signed_by, algorithm="ES256", headers={"kid": kid})
-        return httpx.get(f"{url}/v1/datasets", headers={"Authorization": f"Bearer {token}"}).status_code
+        return CALLER.get(f"{url}/v1/datasets", headers={"Authorization": f"Bearer {token}"}).status_code
 
     with providing(public_key(key, "a")) as provider:
         env = {**QUICK, "SLUICE_SECURITY_JWT_KEYS": provider.url}

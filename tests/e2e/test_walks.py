@@ -31,7 +31,7 @@ def client(walk: Walk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[htt
     del walk  # watched before the server's threads begin
     with (
         serving_face(tmp_path_factory.mktemp("served"), "embedded") as port,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as calls,
+        httpx.Client(verify=False, base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as calls,
     ):
         yield calls
 

@@ -166,7 +166,7 @@ def test_those_who_watch_leave_callers_with_keys_and_downloads_alone(tmp_path: P
         finish(client, task_id)
         link = client.get(f"/v1/exports/{task_id}/file").headers["Location"]
         limits = httpx.Limits(max_connections=None)
-        pages = stack.enter_context(httpx.Client(base_url=small.url, trust_env=False, limits=limits))
+        pages = stack.enter_context(httpx.Client(verify=False, base_url=small.url, trust_env=False, limits=limits))
 
         def watching(path: str, count: int) -> int:
             """How many of so many are let in, and stay."""

@@ -14,7 +14,7 @@ from tests.support.simulation.faults import FAULTS, Fault, NoFaults, ScriptedFau
 from tests.support.simulation.scenarios import begin, compose, opened, row_of, sealed, trigger_of
 from tests.support.simulation.settling import settle
 from tests.support.simulation.simulation import Simulation
-from tests.support.simulation.zombies import Switches, run_switches
+from tests.support.simulation.zombies import Switches, run_all_switches
 
 CALLS = 17
 """One composer's calls, and a few."""
@@ -24,15 +24,15 @@ AGAIN = (0, 1, 2, 4, 8, CALLS)
 @pytest.mark.slow
 @pytest.mark.parametrize(("dies_sending", "supervised"), list(product((False, True), repeat=2)))
 def test_two_composers_make_one_file(dies_sending: bool, supervised: bool) -> None:  # noqa: FBT001 - parameters
-    for first, second, again in product(range(2, CALLS), range(CALLS + 1), AGAIN):
-        run_switches(Switches(first, second, again, dies_sending=dies_sending, supervised=supervised))
+    how = Switches(dies_sending=dies_sending, supervised=supervised)
+    run_all_switches(range(2, CALLS), range(CALLS + 1), AGAIN, how)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dies_sending", [False, True])
 def test_a_cancel_ends_two_composers(dies_sending: bool) -> None:  # noqa: FBT001 - a parameter
-    for first, second, again in product(range(2, CALLS), range(0, CALLS + 1, 2), AGAIN):
-        run_switches(Switches(first, second, again, dies_sending=dies_sending, cancelled=True))
+    how = Switches(dies_sending=dies_sending, cancelled=True)
+    run_all_switches(range(2, CALLS), range(0, CALLS + 1, 2), AGAIN, how)
 
 
 @pytest.mark.parametrize("fault", [Fault.ERR_BEFORE, Fault.ERR_LATE])

@@ -30,6 +30,7 @@ from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
 from tests.support.database_servers import DatabaseServer, free_port, serving_postgresql
+from tests.support.http_calls import CALLER
 from tests.support.recorded_journal import RecordedJournal
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # thirty starts take a busy machine long
@@ -85,7 +86,7 @@ class World(NamedTuple):
     def ask(self, dataset: str, **body: object) -> httpx.Response:
         token = token_of(tenant="acme")
         body = {"format": "csv", **body}
-        return httpx.post(f"{self.url}/v1/datasets/{dataset}/exports", json=body, headers=token, timeout=GIVE_UP_S)
+        return CALLER.post(f"{self.url}/v1/datasets/{dataset}/exports", json=body, headers=token, timeout=GIVE_UP_S)
 
     def row(self, task_id: str) -> Task:
         task = self.ports.tasks.read(TaskRef(TenantId("acme"), TaskId(task_id)))

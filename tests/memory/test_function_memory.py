@@ -8,6 +8,7 @@ import pytest
 
 from infra.emulators.function_compute.interpreter import find_deployed_python
 from infra.local.cloud import local_cloud
+from tests.memory.test_composer_memory import orders
 from tests.support.deployed_runs import compose_deployed
 
 MB = 1_000_000
@@ -29,5 +30,5 @@ def has_deployed_python() -> bool:
 def test_the_deployed_composer_stays_below_100_mb_at_a_million_rows(tmp_path: Path) -> None:
     with local_cloud(tmp_path) as cloud:
         assert cloud.interpreter.note == "", "the layers were not built"
-        run = compose_deployed(cloud, ROWS)
+        run = compose_deployed(cloud, ROWS, batches=orders(ROWS))
     assert run.import_peak_bytes < run.peak_bytes < PEAK_MB_MAX * MB

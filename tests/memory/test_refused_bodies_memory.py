@@ -113,7 +113,9 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpProcess]:
 
 @pytest.fixture(scope="module")
 def client(process: HttpProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{process.port}", timeout=120, trust_env=False) as calling:
+    with httpx.Client(
+        verify=False, base_url=f"http://127.0.0.1:{process.port}", timeout=120, trust_env=False
+    ) as calling:
         yield calling
 
 

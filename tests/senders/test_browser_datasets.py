@@ -15,13 +15,13 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import jwt
 import pytest
 from python_calamine import CalamineWorkbook
 
 from tests.senders.test_browser import FOLDER, POLICY, SCRIPT, WEB, browsed
 from tests.support.flaky_proxy import TROUBLES, flaky_proxy
+from tests.support.http_calls import CALLER
 from tests.support.npm_packages import install_packages
 from tests.support.page_examples import examples
 from tests.support.programs import skip_without
@@ -158,7 +158,7 @@ def had(shop: TableShop, user: str) -> list[dict[str, Any]]:
     """The exports that the service has of a user, newest first."""
     assert shop.service is not None
     bearer = {"Authorization": f"Bearer {token(user)}"}
-    answer = httpx.get(f"{shop.service.url}/v1/datasets/orders/exports", headers=bearer, trust_env=False)
+    answer = CALLER.get(f"{shop.service.url}/v1/datasets/orders/exports", headers=bearer)
     found: list[dict[str, Any]] = answer.json()["exports"]
     return found
 

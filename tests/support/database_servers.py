@@ -47,7 +47,7 @@ class DatabaseServer(NamedTuple):
 @contextmanager
 def postgresql_locks(server: DatabaseServer, table: str) -> Iterator[None]:
     """Keep all other sessions of a PostgreSQL server from a table until the context ends."""
-    command = ["psql", "-X", "-q", "-A", "-t", "-h", server.host, "-U", server.user, server.database]
+    command = [*_psql(), "-h", server.host, "-U", server.user, server.database]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdin is not None
         assert other.stdout is not None
@@ -62,13 +62,13 @@ def postgresql_locks(server: DatabaseServer, table: str) -> Iterator[None]:
 def serving_postgresql(*options: str, port: int | None = None) -> Iterator[DatabaseServer]:
     """Statements go through `psql`, whose ``\\copy`` reads files. Skips the test where there is no server."""
     skip_without("postgres")
-    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    binaries = _postgresql_binaries()
     with _folder_of("postgres") as (folder, runs_as):
         data, socket = folder / "data", str(folder)
         _run(
             [
                 *runs_as,
-                str(binaries[-1] / "initdb"),
+                str(binaries / "initdb"),
                 "-D",
                 str(data),
                 "-U",
@@ -83,7 +83,7 @@ def serving_postgresql(*options: str, port: int | None = None) -> Iterator[Datab
         (data / "pg_hba.conf").write_text(POSTGRESQL_ACCESS)
         command = [
             *runs_as,
-            str(binaries[-1] / "postgres"),
+            str(binaries / "postgres"),
             "-D",
             str(data),
             "-k",
@@ -95,7 +95,7 @@ def serving_postgresql(*options: str, port: int | None = None) -> Iterator[Datab
             "-F",
             *options,
         ]
-        psql = ["psql", "-X", "-q", "-A", "-t", "-h", socket, "-p", str(port or 5432), "-U", "tester", "-d", "postgres"]
+        psql = [*_psql(), "-h", socket, "-p", str(port or 5432), "-U", "tester", "-d", "postgres"]
         psql += ["-v", "ON_ERROR_STOP=1"]
         with _server(command, [*psql, "-c", "select 1"]) as process:
             yield DatabaseServer(socket, "tester", "postgres", lambda text: _run(psql, text), process)
@@ -136,6 +136,15 @@ def serving_mariadb(*options: str, port: int | None = None) -> Iterator[Database
 def give_zone(server: DatabaseServer, zone: str) -> None:
     """Let a MariaDB know a time zone by its name."""
     server("USE mysql; " + _run(["mariadb-tzinfo-to-sql", f"/usr/share/zoneinfo/{zone}", zone]))
+
+
+def _postgresql_binaries() -> Path:
+    return max(Path("/usr/lib/postgresql").glob("*/bin"))
+
+
+def _psql() -> list[str]:
+    """The program itself: the one in the path may be a script that looks for it, three times as long."""
+    return [str(_postgresql_binaries() / "psql"), "-X", "-q", "-A", "-t"]
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from infra.emulators.function_compute.event_function import Invocation
 from infra.local.cloud import LocalCloud, deploy_variables
 from sluice.adapters.aliyun.credentials import Credentials, FixedCredentials
@@ -12,14 +14,20 @@ from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.secret import Secret
 from sluice.domain.task import State
+from sluice.tables.batch import Batch
 from tests.support.composed_runs import seal_table
 from tests.support.recorded_journal import RecordedJournal
 
 ORDERS = ExportParams(format=ExportFormat.XLSX, filename="orders", columns=COLUMNS)
 
 
-def compose_deployed(cloud: LocalCloud, rows: int, *, timeout_s: float = 500) -> Invocation:
-    """Seal a table and let its trigger start the function; returns the run that wrote every row of the file."""
+def compose_deployed(
+    cloud: LocalCloud, rows: int, *, batches: Iterable[Batch] | None = None, timeout_s: float = 500
+) -> Invocation:
+    """Seal a table and let its trigger start the function; returns the run that wrote every row of the file.
+
+    ``batches`` are the rows where they are not to be made anew.
+    """
     key = cloud.keys.of("sender")
     variables = {**deploy_variables(cloud.oss, cloud.ots), "SLUICE_STORAGE_BACKEND": "oss"}
     settings = settings_from({name: value for name, value in variables.items() if name.startswith("SLUICE")}, None)
@@ -27,7 +35,7 @@ def compose_deployed(cloud: LocalCloud, rows: int, *, timeout_s: float = 500) ->
         Credentials(key.access_key_id, Secret(key.access_key_secret), Secret(key.security_token))
     )
     with open_cloud(settings, RecordedJournal(), credentials=credentials) as ports:
-        ref = seal_table(ports, ORDERS, order_batches(rows)).ref
+        ref = seal_table(ports, ORDERS, order_batches(rows) if batches is None else batches).ref
         cloud.oss.settle()
         assert cloud.host.calls["compose"].settle(timeout_s)
         task = ports.tasks.read(ref)

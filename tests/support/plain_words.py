@@ -7,6 +7,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,6 +56,7 @@ ALLOWED = {
 
 _ANY = re.compile(rf"\b(?:{'|'.join(one.word for one in RETIRED)})\b", re.IGNORECASE)
 """Most lines have none."""
+_ANY_IN_NAMES = re.compile(rf"(?:^|_)(?:{'|'.join(one.word for one in RETIRED if one.in_names)})(?:_|$)")
 
 
 class Found(NamedTuple):
@@ -100,10 +102,15 @@ def in_names(place: str, code: str) -> Iterator[Found]:
             case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
                 names.add(name)
     for name in sorted(names - ALLOWED.keys()):
-        words = "_".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)).lower()
-        for one in RETIRED:
-            if one.in_names and re.search(rf"(?:^|_)(?:{one.word})(?:_|$)", words):
-                yield Found(place, name, one.instead)
+        for instead in _said_instead(name):
+            yield Found(place, name, instead)
+
+
+@cache
+def _said_instead(name: str) -> list[str]:
+    words = "_".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)).lower()
+    named = [one for one in RETIRED if one.in_names] if _ANY_IN_NAMES.search(words) else []
+    return [one.instead for one in named if re.search(rf"(?:^|_)(?:{one.word})(?:_|$)", words)]
 
 
 def in_prose(place: str, lines: Iterator[tuple[int, str]]) -> Iterator[Found]:
@@ -115,7 +122,7 @@ def in_prose(place: str, lines: Iterator[tuple[int, str]]) -> Iterator[Found]:
 
 def prose_of_code(code: str) -> Iterator[tuple[int, str]]:
     """Comments and docstrings, without what they quote as code."""
-    for token in tokenize.generate_tokens(io.StringIO(code).readline):
+    for token in tokenize.generate_tokens(io.StringIO(code).readline) if _ANY.search(code) else ():
         if token.type == tokenize.COMMENT:
             yield token.start[0], re.sub(r"noqa: [A-Z0-9, ]+|type: ignore\[[^]]*\]", "", token.string)
     for node in ast.walk(ast.parse(code)):

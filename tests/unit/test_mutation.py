@@ -48,6 +48,7 @@ def shadow() -> Iterator[Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.tools
 @pytest.mark.parametrize(
     ("test", "notices"),
     [

@@ -6,6 +6,7 @@ import ast
 import re
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -41,14 +42,42 @@ def checks() -> list[Path]:
     return list((ROOT / "tests").rglob("*.py"))
 
 
-@cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+class Function(NamedTuple):
+    name: str
+    lines: int
+    depth: int
+
+
+class Facts(NamedTuple):
+    """What is asked about a file; its syntax tree, which takes a hundred times the room, is not kept."""
+
+    docstring: str
+    functions: list[Function]
+    classes: list[str]
+    imported: set[str]
+    """The modules it imports from; a type alone, as that of UUIDs, brings no chance."""
+    doubled: list[int]
+    """The lines of dictionaries that have a key twice."""
 
 
 @cache
-def functions(path: Path) -> tuple[ast.FunctionDef | ast.AsyncFunctionDef, ...]:
-    return tuple(node for node in ast.walk(parsed(path)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+def facts(path: Path) -> Facts:
+    tree = ast.parse(path.read_text())
+    found = Facts(ast.get_docstring(tree) or "", [], [], set(), [])
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            found.functions.append(Function(node.name, (node.end_lineno or 0) - node.lineno + 1, depth(node)))
+        elif isinstance(node, ast.ClassDef):
+            found.classes.append(node.name)
+        elif isinstance(node, ast.Import):
+            found.imported.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and [one.name for one in node.names] != ["UUID"]:
+            found.imported.add(node.module.partition(".")[0])
+        elif isinstance(node, ast.Dict) and len(node.keys) > 1:
+            keys = [ast.dump(key) for key in node.keys if key]
+            if len(keys) != len(set(keys)):
+                found.doubled.append(node.lineno)
+    return found
 
 
 def depth(node: ast.AST) -> int:
@@ -73,22 +102,22 @@ def test_no_file_is_too_long() -> None:
 
 
 def test_no_function_is_too_long() -> None:
-    lines = {
-        f"{named(path)} {f.name}": f.end_lineno - f.lineno + 1
+    long = {
+        f"{named(path)} {f.name}": f.lines
         for path in [*sources(), *checks()]
-        for f in functions(path)
-        if f.end_lineno is not None
+        for f in facts(path).functions
+        if f.lines > FUNCTION_LINES_MAX
     }
-    assert {name: count for name, count in lines.items() if count > FUNCTION_LINES_MAX} == {}
+    assert long == {}
 
 
 def test_no_function_is_nested_too_deep() -> None:
-    deep = [f"{named(path)} {f.name}" for path in sources() for f in functions(path) if depth(f) > NESTING_MAX]
+    deep = [f"{named(path)} {f.name}" for path in sources() for f in facts(path).functions if f.depth > NESTING_MAX]
     assert deep == []
 
 
 def test_every_module_says_in_one_line_what_it_is_for() -> None:
-    first_lines = {path: (ast.get_docstring(parsed(path)) or "").partition("\n")[0] for path in sources()}
+    first_lines = {path: facts(path).docstring.partition("\n")[0] for path in sources()}
     assert [named(path) for path, line in first_lines.items() if not line.endswith((".", ":"))] == []
 
 
@@ -112,9 +141,8 @@ def test_a_class_name_has_one_meaning() -> None:
     places: dict[str, list[str]] = {}
     for path in sources():
         if "client" not in path.relative_to(SOURCE).parts:
-            for node in ast.walk(parsed(path)):
-                if isinstance(node, ast.ClassDef):
-                    places.setdefault(node.name, []).append(named(path))
+            for name in facts(path).classes:
+                places.setdefault(name, []).append(named(path))
     assert {name: files for name, files in places.items() if len(files) > 1} == {}
 
 
@@ -122,7 +150,7 @@ def test_the_clock_and_chance_are_only_touched_by_their_adapter() -> None:
     guilty = [
         named(path)
         for path in sources()
-        if path.name != "system_clock.py" and imported(path) & {"time", "random", "secrets", "uuid"}
+        if path.name != "system_clock.py" and facts(path).imported & {"time", "random", "secrets", "uuid"}
     ]
     assert guilty == []
 
@@ -134,14 +162,8 @@ def test_only_the_settings_read_the_environment() -> None:
 
 def test_no_dictionary_has_a_key_twice() -> None:
     """Ruff compares keys that are texts or names; ours are mostly members of enumerations."""
-    doubled = []
-    for path in [*sources(), *checks(), *(ROOT / "infra").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]:
-        for node in ast.walk(parsed(path)):
-            if not isinstance(node, ast.Dict):
-                continue
-            keys = [ast.dump(key) for key in node.keys if key]
-            if len(keys) != len(set(keys)):
-                doubled.append(f"{named(path)}:{node.lineno}")
+    files = [*sources(), *checks(), *(ROOT / "infra").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
+    doubled = [f"{named(path)}:{line}" for path in files for line in facts(path).doubled]
     assert doubled == []
 
 
@@ -190,14 +212,3 @@ def test_a_retired_word_is_found_in_comments_docstrings_and_pages_but_not_in_quo
         ("a.md:2", "face"),
         ("a.md:6", "stand-in"),
     ]
-
-
-def imported(path: Path) -> set[str]:
-    """The modules a file imports from; a type alone, as that of UUIDs, brings no chance."""
-    names: set[str] = set()
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and [one.name for one in node.names] != ["UUID"]:
-            names.add(node.module.partition(".")[0])
-    return names

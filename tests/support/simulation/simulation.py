@@ -75,6 +75,8 @@ class Simulation:
         self.fills_disk = False
         """Whether a part that is not taken met a full disk, which stays full for a while."""
         self.landing_delay: int | None = None
+        self.landed_delayed = 0
+        """How many requests landed for that delay, and not because nobody was running."""
         self.calls = 0
         self.trace: list[tuple[str, str, str]] = []
         self.exposed: list[str] = []
@@ -155,6 +157,7 @@ class Simulation:
         if self.landing_delay is None:
             return
         while self.flights and self.flights[0].sent + self.landing_delay < self.calls:
+            self.landed_delayed += 1
             self.land()
 
     def _tick(self) -> None:

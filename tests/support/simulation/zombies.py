@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sluice.domain.keys import TaskRef
@@ -17,9 +18,9 @@ from tests.support.simulation.simulation import Simulation, Stores
 class Switches(NamedTuple):
     """Calls the first composer makes, then the second, then the first again; the rest comes in this order too."""
 
-    first: int
-    second: int
-    first_again: int
+    first: int = 0
+    second: int = 0
+    first_again: int = 0
     dies_sending: bool = False
     """The first composer dies when it wakes up, its request still on the way; it lands last."""
     supervised: bool = False
@@ -28,7 +29,26 @@ class Switches(NamedTuple):
     """The sender cancels while the first composer sleeps for the second time."""
 
 
-def run_switches(switches: Switches, *, stores: Stores | None = None) -> Simulation:
+class Switched(NamedTuple):
+    """Who had ended when its turn was over: the same happens in a longer turn."""
+
+    second: bool
+    first_again: bool
+
+
+def run_all_switches(firsts: Sequence[int], seconds: Sequence[int], agains: Sequence[int], how: Switches) -> None:
+    """Run each interleaving of turns so long, the shortest first; one that is the same as a shorter one is not run."""
+    for first in firsts:
+        for second in sorted(seconds):
+            for again in sorted(agains):
+                over = run_switches(how._replace(first=first, second=second, first_again=again))
+                if over.first_again:
+                    break
+            if over.second:
+                break
+
+
+def run_switches(switches: Switches, *, stores: Stores | None = None) -> Switched:
     """Run one interleaving to rest and judge it; raises ``Violation``."""
     sim, ref = begin(sealed_with_two, stores=stores)
     first = compose(sim, ref, "compose first")
@@ -36,10 +56,12 @@ def run_switches(switches: Switches, *, stores: Stores | None = None) -> Simulat
     _free(sim, ref, supervised=switches.supervised)
     second = compose(sim, ref, "compose second")
     sim.advance(second, switches.second)
+    second_is_over = second.done
     _look(sim, ref)
     if switches.dies_sending:
         _die_sending(sim, first)
     sim.advance(first, switches.first_again)
+    over = Switched(second_is_over, first.done)
     _look(sim, ref)
     if switches.cancelled:
         sim.finish(sim.spawn("cancel", Actions(sim).cancel(ref)))
@@ -49,7 +71,7 @@ def run_switches(switches: Switches, *, stores: Stores | None = None) -> Simulat
     _look(sim, ref)
     settle(sim)
     _judge_end(sim, ref, cancelled=switches.cancelled)
-    return sim
+    return over
 
 
 def _free(sim: Simulation, ref: TaskRef, *, supervised: bool) -> None:

@@ -95,7 +95,7 @@ def test_draining_does_not_wait_longer_than_it_may() -> None:
 def test_draining_closes_idle_connections_and_may_be_repeated() -> None:
     face = make_face()
     port = face.start()
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(verify=False, trust_env=False) as client:
         client.get(f"http://127.0.0.1:{port}/quick")
         started = time.monotonic()
         face.drain(deadline_s=30)
@@ -108,7 +108,7 @@ def test_nobody_waits_for_nagle() -> None:
     """With Nagle's algorithm on, an answer in two pieces waits 40 ms for an acknowledgement."""
     face = make_face()
     port = face.start()
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+    with httpx.Client(verify=False, base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
         client.get("/quick")
         (connection,) = face._server.server_state.connections
         accepted = connection.transport.get_extra_info("socket")
