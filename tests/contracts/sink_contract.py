@@ -337,6 +337,24 @@ class SinkContract(ABC):
             load_all(sink, CHUNKS[:1], delivery_of(CHUNKS[:1], name="another"))
         assert self.rows() == CHUNKS[0]
 
+    def test_a_key_is_among_the_columns_and_has_a_value_in_each_row(self) -> None:
+        self.made()
+        with (
+            self.sink("upsert", key=("idd",)) as sink,
+            pytest.raises(SinkError, match=r"no column idd.*mean id"),
+        ):
+            sink.begin(delivery_of(CHUNKS, name="another"))
+        with self.sink("upsert") as sink:
+            sink.begin(delivery_of(CHUNKS))
+            with pytest.raises(RowsRefused) as refused:
+                load(sink, 1, [("1", "a"), (None, "b")])
+            assert (refused.value.rows, refused.value.column) == ((1,), "id")
+
+    def test_a_name_that_is_longer_than_the_server_takes_makes_no_table(self) -> None:
+        with self.sink(table="t" * 70, create="if_missing") as sink, pytest.raises(SinkError):
+            sink.begin(delivery_of(CHUNKS))
+        assert self.tables() == set()
+
     @pytest.mark.parametrize("mode", ["append", "replace", "upsert"])
     def test_a_user_needs_the_rights_that_the_page_lists(self, mode: Any) -> None:
         self.made()

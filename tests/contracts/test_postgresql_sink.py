@@ -81,7 +81,7 @@ class TestPostgresqlSink(SinkContract):
     def tables(self) -> set[str]:
         names = json.loads(
             self.run(
-                "SELECT json_agg(relname) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+                "SELECT coalesce(json_agg(relname), '[]') FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
             )
         )
         return {name for name in names if name not in {"sluice_deliveries", "sluice_ledger"}}

@@ -19,8 +19,11 @@ class _TakesValues(Protocol):
         """It takes no null, and has no default."""
 
 
-def check_columns(there: Mapping[str, _TakesValues], names: Sequence[str], place: str) -> None:
+def check_columns(there: Mapping[str, _TakesValues], names: Sequence[str], key: Sequence[str], place: str) -> None:
     """Raises ``SinkError`` where they cannot; it says the way out."""
+    if unkeyed := [name for name in key if name not in names]:
+        near = did_you_mean(unkeyed[0], names)
+        raise SinkError(f"{place}: the rows have no column {', '.join(unkeyed)}, which is of the key{near}")
     if lacking := [name for name in names if name not in there]:
         near = did_you_mean(lacking[0], there)
         raise SinkError(
@@ -39,3 +42,8 @@ def missing_chunks(place: str, loaded: tuple[int, int], wanted: tuple[int, int])
     """For a delivery that is to end before it is whole; each has chunks and rows."""
     (chunks, rows), (of_chunks, of_rows) = loaded, wanted
     return SinkError(f"{place}: {chunks} chunks of {of_chunks} and {rows} rows of {of_rows} are loaded")
+
+
+def not_made(place: str) -> SinkError:
+    """For a table that was made just now and is not found."""
+    return SinkError(f"{place} cannot be made under its name: it is longer than the server takes")

@@ -9,7 +9,7 @@ from sluice.adapters.databases.mysql_literals import BINARIES, INTEGERS, hexed
 from sluice.adapters.databases.mysql_writing import MysqlWriter, open_mysql_writer
 from sluice.adapters.databases.values_refused import ValuesRefused
 from sluice.adapters.sinks import mysql_target as tables
-from sluice.adapters.sinks.fitting_columns import check_columns, missing_chunks
+from sluice.adapters.sinks.fitting_columns import check_columns, missing_chunks, not_made
 from sluice.adapters.sinks.insert_rows import (
     STATEMENT_BYTES,
     bits,
@@ -73,12 +73,13 @@ class MysqlSink(ServerSink[MysqlConnection, MysqlWriter, "_MysqlDelivery"]):
                 raise SinkError(f"there is no {self._place}: make it, or set create: if_missing")
             tables.make_table(writer, tables.qualified(self._schema, self._table), columns, target.key)
             table = tables.find_table(writer, self._schema, self._table, self._place)
-            assert table is not None  # it was made just now
+            if table is None:
+                raise not_made(self._place)
         new = [column for column in columns if column.name not in table.columns]
         if new and target.schema == "evolve":
             tables.widen(writer, table, new)
             table = tables.find_table(writer, self._schema, self._table, self._place) or table
-        check_columns(table.columns, begun.names, self._place)
+        check_columns(table.columns, begun.names, target.key, self._place)
         begun.table = table
         if target.mode == "upsert":
             tables.check_key(writer, table, target.key, begun.names, self._place)

@@ -10,7 +10,7 @@ from sluice.adapters.databases.postgresql_writing import PostgresqlWriter, open_
 from sluice.adapters.databases.values_refused import ValuesRefused
 from sluice.adapters.sinks import postgresql_target as tables
 from sluice.adapters.sinks.copy_rows import copy_rows, hexadecimal
-from sluice.adapters.sinks.fitting_columns import check_columns, missing_chunks
+from sluice.adapters.sinks.fitting_columns import check_columns, missing_chunks, not_made
 from sluice.adapters.sinks.ledger_names import ORDER, places_of, side_name
 from sluice.adapters.sinks.losses import Loss, losses_of, refuse_losses
 from sluice.adapters.sinks.postgresql_ledger import PostgresqlLedger
@@ -51,12 +51,13 @@ class PostgresqlSink(ServerSink[PostgresqlConnection, PostgresqlWriter, "_Postgr
                 raise SinkError(f"there is no {self._place}: make it, or set create: if_missing")
             tables.make_table(writer, begun.table_name, columns, target.key)
             table = tables.find_table(writer, begun.schema, target.place[1], self._place)
-            assert table is not None  # it was made in this transaction
+            if table is None:
+                raise not_made(self._place)
         new = [column for column in columns if column.name not in table.columns]
         if new and target.schema == "evolve":
             tables.widen(writer, table, new)
             table = tables.find_table(writer, begun.schema, target.place[1], self._place) or table
-        check_columns(table.columns, begun.names, self._place)
+        check_columns(table.columns, begun.names, target.key, self._place)
         begun.describe(table)
         if target.mode == "append":
             return
