@@ -79,11 +79,8 @@ class TestPostgresqlSink(SinkContract):
         self.run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'sluice'")
 
     def tables(self) -> set[str]:
-        names = json.loads(
-            self.run(
-                "SELECT coalesce(json_agg(relname), '[]') FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
-            )
-        )
+        where = "relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        names = json.loads(self.run(f"SELECT coalesce(json_agg(relname), '[]') FROM pg_class WHERE {where}"))
         return {name for name in names if name not in {"sluice_deliveries", "sluice_ledger"}}
 
     def test_a_nul_is_refused_with_its_row(self) -> None:

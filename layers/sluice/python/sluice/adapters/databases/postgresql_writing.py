@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,9 @@ from sluice.adapters.databases.postgresql_loop import OwnLoop
 from sluice.adapters.databases.postgresql_session import answer_wait_s, beginning, connected, named_errors
 from sluice.adapters.databases.values_refused import NEEDED_RIGHTS, ValuesRefused
 from sluice.domain.dataset import PostgresqlConnection
-from sluice.domain.limits import MIB
 from sluice.domain.secret import Secret
 from sluice.ports.source import SourceError
 
-SENT_BYTES = MIB
-"""So much of a COPY is given to the driver at a time."""
 IDLE_S = 120
 """How long the server keeps a transaction of ours in which nothing happens: one of a process that stands still."""
 _DENIED = "42501"
@@ -71,12 +68,12 @@ class PostgresqlWriter:
         """All rows of a small query."""
         return list(self._step(partial(self._connection.fetch, query, *values)))
 
-    def copy_in(self, schema: str, table: str, columns: Sequence[str], data: bytes) -> int:
+    def copy_in(self, schema: str, table: str, columns: Sequence[str], lines: Iterable[bytes]) -> int:
         """Rows of COPY's text format into a table; gives how many the server has taken."""
 
         async def pieces() -> AsyncIterator[bytes]:
-            for start in range(0, len(data), SENT_BYTES):
-                yield data[start : start + SENT_BYTES]
+            for piece in lines:
+                yield piece
 
         def call() -> Awaitable[str]:
             copied: Awaitable[str] = self._connection.copy_to_table(

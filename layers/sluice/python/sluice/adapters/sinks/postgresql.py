@@ -22,6 +22,9 @@ from sluice.domain.manifest import Claim
 from sluice.domain.target import Receipt, TableTarget
 from sluice.ports.sink import Delivery, RowsRefused, SinkError
 
+MERGE_MEMORY = "64MB"
+"""Of the server, for a step of the merge of a side table: more goes to its disk."""
+
 
 class PostgresqlSink(ServerSink[PostgresqlConnection, PostgresqlWriter, "_PostgresqlDelivery"]):
     """Implements ``Sink`` by one connection; what belongs together is one transaction.
@@ -140,7 +143,8 @@ class PostgresqlSink(ServerSink[PostgresqlConnection, PostgresqlWriter, "_Postgr
     def _take_over_side(self, writer: PostgresqlWriter, begun: _PostgresqlDelivery) -> Receipt:
         table, rows = begun.table, begun.delivery.rows
         assert table is not None  # as for chunks
-        there = int(writer.fetch(f"SELECT count(*) AS rows FROM {begun.side}")[0]["rows"])  # noqa: S608  # a name in quotes
+        writer.execute(f"SET LOCAL work_mem = '{MERGE_MEMORY}'")
+        there, repeats = tables.count_side(writer, begun.side, self._target.key)
         if there != rows:
             raise SinkError(f"{self._place}: its side table has {there} rows of {rows}: it was changed from outside")
         if self._target.mode == "replace":
@@ -149,12 +153,15 @@ class PostgresqlSink(ServerSink[PostgresqlConnection, PostgresqlWriter, "_Postgr
                 raise SinkError(f"{self._place} has taken {taken} of {rows} rows: a trigger or rule of it drops some")
             receipt = Receipt(rows)
         else:
-            receipt = self._merged(writer, begun, table)
+            receipt = self._merged(writer, begun, table, repeats=repeats)
         writer.execute(f"DROP TABLE {begun.side}")
         return receipt
 
-    def _merged(self, writer: PostgresqlWriter, begun: _PostgresqlDelivery, table: tables.PostgresqlTarget) -> Receipt:
-        merge = tables.merge_statement(table, begun.side, begun.names, self._target.key)
+    def _merged(
+        self, writer: PostgresqlWriter, begun: _PostgresqlDelivery, table: tables.PostgresqlTarget, *, repeats: bool
+    ) -> Receipt:
+        key = self._target.key
+        merge = tables.merge_statement(table, begun.side, begun.names, key, repeats=repeats)
         if table.is_partitioned:  # it does not say which rows are new
             writer.execute(merge)
             return Receipt(begun.delivery.rows)

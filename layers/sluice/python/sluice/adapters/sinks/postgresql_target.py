@@ -144,16 +144,33 @@ def make_side(
     )
 
 
-def merge_statement(table: PostgresqlTarget, side: str, names: Sequence[str], key: Sequence[str]) -> str:
-    """Rows of new keys are added, others changed; of rows of one key the last one counts."""
+def merge_statement(
+    table: PostgresqlTarget, side: str, names: Sequence[str], key: Sequence[str], *, repeats: bool
+) -> str:
+    """Rows of new keys are added, others changed; of rows of one key the last one counts.
+
+    ``repeats``: whether there are such rows; to look for them costs a sort of all that is loaded.
+    """
     keys = _list(key)
     changed = [name for name in names if name not in key]
     sets = ", ".join(f"{quoted_name(name)} = excluded.{quoted_name(name)}" for name in changed)
+    chosen = f"SELECT {_list(names)} FROM {side}"  # noqa: S608  # names in quotes
+    if repeats:
+        chosen = f"SELECT DISTINCT ON ({keys}) {_list(names)} FROM {side} ORDER BY {keys}, {ORDER} DESC"  # noqa: S608  # as well
     return (
-        f"INSERT INTO {table.name} ({_list(names)}) OVERRIDING SYSTEM VALUE "  # noqa: S608  # names in quotes
-        f"SELECT DISTINCT ON ({keys}) {_list(names)} FROM {side} ORDER BY {keys}, {ORDER} DESC "
+        f"INSERT INTO {table.name} ({_list(names)}) OVERRIDING SYSTEM VALUE {chosen} "
         f"ON CONFLICT ({keys}) DO {f'UPDATE SET {sets}' if changed else 'NOTHING'}"
     )
+
+
+def count_side(writer: PostgresqlWriter, side: str, key: Sequence[str]) -> tuple[int, bool]:
+    """How many rows a side table has, and whether some have the same key."""
+    if not key:
+        return int(writer.fetch(f"SELECT count(*) AS rows FROM {side}")[0]["rows"]), False  # noqa: S608  # a name in quotes
+    counted = f"SELECT count(*) AS n FROM {side} GROUP BY {_list(key)}"  # noqa: S608  # names in quotes
+    query = f"SELECT coalesce(sum(n), 0)::int8 AS rows, coalesce(max(n), 0) > 1 AS repeats FROM ({counted}) AS keys"  # noqa: S608  # as well
+    found = writer.fetch(query)[0]
+    return int(found["rows"]), bool(found["repeats"])
 
 
 def replace_statements(table: PostgresqlTarget, side: str, names: Sequence[str]) -> str:
