@@ -38,6 +38,7 @@ _MISTAKES = MappingProxyType(
 
 _REFUSALS = MappingProxyType(
     {
+        "21000": "two of the rows have the same key",
         "22001": "a text is longer than its column takes",
         "22003": "a number is out of the range of its column",
         "22007": "a text is no date or time as its column takes them",

@@ -149,7 +149,8 @@ def merge_statement(
 ) -> str:
     """Rows of new keys are added, others changed; of rows of one key the last one counts.
 
-    ``repeats``: whether there are such rows; to look for them costs a sort of all that is loaded.
+    ``repeats``: whether there are such rows; to choose the last one costs a sort of all that is loaded, and without it
+    the server refuses them.
     """
     keys = _list(key)
     changed = [name for name in names if name not in key]
@@ -161,16 +162,6 @@ def merge_statement(
         f"INSERT INTO {table.name} ({_list(names)}) OVERRIDING SYSTEM VALUE {chosen} "
         f"ON CONFLICT ({keys}) DO {f'UPDATE SET {sets}' if changed else 'NOTHING'}"
     )
-
-
-def count_side(writer: PostgresqlWriter, side: str, key: Sequence[str]) -> tuple[int, bool]:
-    """How many rows a side table has, and whether some have the same key."""
-    if not key:
-        return int(writer.fetch(f"SELECT count(*) AS rows FROM {side}")[0]["rows"]), False  # noqa: S608  # a name in quotes
-    counted = f"SELECT count(*) AS n FROM {side} GROUP BY {_list(key)}"  # noqa: S608  # names in quotes
-    query = f"SELECT coalesce(sum(n), 0)::int8 AS rows, coalesce(max(n), 0) > 1 AS repeats FROM ({counted}) AS keys"  # noqa: S608  # as well
-    found = writer.fetch(query)[0]
-    return int(found["rows"]), bool(found["repeats"])
 
 
 def replace_statements(table: PostgresqlTarget, side: str, names: Sequence[str]) -> str:
