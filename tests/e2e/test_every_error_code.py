@@ -131,7 +131,10 @@ _NEVER_THE_LAST_WORD = (
 )
 _OF_THE_FILE = "Only the download says it, which is HTTP's alone, and `sluice task verify`: test_damaged_results.py."
 _TAKES_TIME = "A sender has to be slow: test_http_bad_bodies.py. gRPC only cancels a call whose message is not there."
-OF_JOBS = ("TARGET_INVALID", "TARGET_UNAVAILABLE", "TARGET_REFUSES", "ROW_REFUSED", "NO_FILE", "JOB_NOT_FOUND")
+OF_JOBS = (
+    *("TARGET_INVALID", "TARGET_UNAVAILABLE", "TARGET_REFUSES", "ROW_REFUSED", "TOO_MANY_REFUSED"),
+    *("NO_FILE", "JOB_NOT_FOUND"),
+)
 CANNOT_OCCUR = {
     **{("SENDER_TOO_SLOW", face): _TAKES_TIME for face in FACES},
     **{(code, face): _OF_THE_FILE for code in ("RESULT_MISSING", "RESULT_DAMAGED") for face in FACES},

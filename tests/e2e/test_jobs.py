@@ -80,7 +80,7 @@ def rows_of(path: Path) -> list[list[str]]:
 def test_a_job_reads_changes_and_delivers_and_says_so(folder: Path) -> None:
     said = run(write_job(folder, FILE), folder)
     assert said["state"] == "succeeded"
-    assert said["rows"] == {"read": ROWS, "filtered": ROWS - len(KEPT), "out": len(KEPT)}
+    assert said["rows"] == {"read": ROWS, "filtered": ROWS - len(KEPT), "refused": 0, "out": len(KEPT)}
     assert said["outputs"][0]["rows"] == len(KEPT)
     head, *rows = rows_of(folder / "out/orders.csv")
     assert head == ["order", "email", "total"]
@@ -139,6 +139,53 @@ def progress(folder: Path) -> list[tuple[Any, ...]]:
             return db.execute("SELECT task_id, state, epoch, batches_received, rows_done FROM tasks").fetchall()
         except sqlite3.OperationalError:
             return []
+
+
+def spoil(folder: Path, numbers: range) -> None:
+    """Give some rows an amount that is no number."""
+    with closing(sqlite3.connect(folder / "shop.db")) as db:
+        db.executemany("UPDATE orders SET amount = 'many' WHERE id = ?", ((number,) for number in numbers))
+        db.commit()
+
+
+def test_a_row_that_a_step_cannot_take_ends_the_run_and_nothing_is_delivered(folder: Path) -> None:
+    job = write_job(folder, FILE)
+    spoil(folder, range(20_000, 20_001))
+    shown = sluice("job", "run", job, "--data", folder / "data", "-o", folder / "out", "--json", exit_code=1)
+    said = json.loads(shown.stdout)
+    assert (said["state"], said["error"]["code"]) == ("failed", "ROW_REFUSED")
+    assert "row: 20000" in said["error"]["message"]
+    assert "amount" in said["error"]["message"]
+    assert not (folder / "out").exists()
+
+
+DIVERT = "on_error: {rows: divert, max_rows: 100, max_share: 0.01}\noutputs:"
+
+
+@pytest.mark.slow
+def test_refused_rows_are_a_file_of_their_own_each_once_whatever_is_killed(folder: Path) -> None:
+    job = write_job(folder, FILE)
+    job.write_text(job.read_text().replace("outputs:", DIVERT))
+    bad = range(5_000, ROWS, 1_000)
+    spoil(folder, bad)
+    assert killed_again_and_again(job, folder, 8) >= 4
+    said = run(job, folder)
+    assert (said["state"], said["rows"]["refused"]) == ("succeeded", len(bad))
+    assert said["rows"]["read"] == ROWS == sum(said["rows"][part] for part in ("filtered", "refused", "out"))
+    head, *refused = rows_of(folder / "out/orders-diverted.csv")
+    assert head == ["row", "key id", "column", "reason"]
+    assert [(row, key, column) for row, key, column, _ in refused] == [(str(one), str(one), "amount") for one in bad]
+    _, *rows = rows_of(folder / "out/orders.csv")
+    assert [int(order) for order, *_ in rows] == [one for one in KEPT if one not in bad]
+
+
+def test_more_refused_rows_than_are_allowed_fail_the_run(folder: Path) -> None:
+    job = write_job(folder, FILE)
+    job.write_text(job.read_text().replace("outputs:", DIVERT.replace("100", "3")))
+    spoil(folder, range(5_000, 5_004))
+    shown = sluice("job", "run", job, "--data", folder / "data", "-o", folder / "out", "--json", exit_code=1)
+    assert json.loads(shown.stdout)["error"]["code"] == "TOO_MANY_REFUSED"
+    assert not (folder / "out").exists()
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,7 @@ def plain(path: Path, content: bytes) -> None:
 
 def packed(path: Path, content: bytes) -> None:
     half = len(content) // 2
-    path.write_bytes(gzip.compress(content[:half]) + gzip.compress(content[half:]))
+    path.write_bytes(gzip.compress(content[:half], mtime=0) + gzip.compress(content[half:], mtime=0))
 
 
 Rows = Sequence[tuple[str, str | None]]

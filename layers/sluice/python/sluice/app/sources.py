@@ -73,7 +73,7 @@ def _open_sink_of(settings: Settings) -> Callable[[TableTarget], Sink]:
             return no_sinks(target)
         from sluice.app.definitions import opens_sinks  # noqa: PLC0415  # a composer of files has no need of it
 
-        return opens_sinks(Path(settings.datasets.definitions))(target)
+        return opens_sinks(Path(settings.datasets.definitions), slots=_slots_of(settings))(target)
 
     return open_sink
 

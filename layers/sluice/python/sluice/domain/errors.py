@@ -64,6 +64,7 @@ class ErrorCode(StrEnum):
     TARGET_UNAVAILABLE = "TARGET_UNAVAILABLE"
     TARGET_REFUSES = "TARGET_REFUSES"
     ROW_REFUSED = "ROW_REFUSED"
+    TOO_MANY_REFUSED = "TOO_MANY_REFUSED"
     NO_FILE = "NO_FILE"
     JOB_NOT_FOUND = "JOB_NOT_FOUND"
     QUEUE_FULL = "QUEUE_FULL"
@@ -156,6 +157,7 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ),
     ErrorCode.TARGET_REFUSES: _client("The table does not take some of the rows as they are."),
     ErrorCode.ROW_REFUSED: _client("A row cannot be made what a step of the job says."),
+    ErrorCode.TOO_MANY_REFUSED: _client("More rows were refused than on_error of the job allows."),
     ErrorCode.NO_FILE: _client("This task becomes no file: its rows go to the outputs of a job, or into a table."),
     ErrorCode.JOB_NOT_FOUND: _client("There is no such job.", Level.INFO),
     ErrorCode.QUEUE_FULL: _wait("Too many exports are waiting; try again later.", Actor.CLIENT),

@@ -13,7 +13,7 @@ from sluice.domain.file_source import AnyFileRows
 from sluice.domain.http_source import HttpRows
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.pulled import Consistency
-from sluice.domain.run import OutputName
+from sluice.domain.run import DIVERTED, OutputName
 from sluice.domain.target import Mode, TableTarget, mistakes_of
 
 ParameterName = Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
@@ -205,6 +205,11 @@ def mistakes_of_job(job: Job) -> list[Mistake]:
         Mistake(f"parameters.{name}", "is the name of what a run has") for name in job.parameters if name == "run"
     ]
     names = [output.name for output in job.outputs]
+    found += [
+        Mistake(f"outputs[{index}].name", f"{DIVERTED} is the name of the file of rows that were refused")
+        for index, name in enumerate(names)
+        if name == DIVERTED
+    ]
     found += [
         Mistake(f"outputs[{index}].name", f"{name} is given twice")
         for index, name in enumerate(names)

@@ -58,6 +58,12 @@ class Manifest(msgspec.Struct, frozen=True):
         chunks = tuple(sorted(claims, key=lambda claim: (claim.sheet, claim.sequence)))
         return cls(ref.tenant, ref.task_id, source_task or ref.task_id, sum(chunk.rows for chunk in chunks), chunks)
 
+    @classmethod
+    def of_table(cls, ref: TaskRef, claims: Iterable[Claim], sheet: int, *, source_task: str) -> Manifest:
+        """List the chunks of one of the tables of another task, which is the only one here."""
+        chosen = (msgspec.structs.replace(claim, sheet=0) for claim in claims if claim.sheet == sheet)
+        return cls.seal(ref, chosen, source_task=source_task)
+
     def encode(self) -> bytes:
         """Canonical JSON; its digest names the manifest.
 

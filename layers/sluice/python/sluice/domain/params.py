@@ -38,6 +38,8 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Of a task that delivers rows of a run: the output's name."""
     picked: tuple[int, ...] = ()
     """Of a task that makes something of another's chunks: which of their columns, by index; none stands for all."""
+    sheet_of_run: int = 0
+    """Of the same: which of the run's tables it has."""
     target: TableTarget | None = None
     """The table that the rows are loaded into; None for a task that becomes a file."""
 
@@ -131,6 +133,7 @@ class _Listed(msgspec.Struct, frozen=True, kw_only=True):
     run: Run | None = None
     output: str = ""
     picked: tuple[int, ...] = ()
+    sheet_of_run: int = 0
     target: TableTarget | None = None
 
 

@@ -81,7 +81,12 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     steps: tuple[Step, ...] = ()
     """What is done to each row before it is stored; then the file has other columns than the table."""
     kinds: tuple[ColumnType, ...] = ()
-    """Where there are steps: what the values of ``columns`` are."""
+    """Of a job: what the values of ``columns`` are."""
+    diverts: bool = False
+    """Rows that a step, or a column's type, refuses become rows of a second table, with the reasons."""
+    diverted_max: int = -1
+    """More of them fail the task; -1 for no bound. So ``diverted_share_max``, of all rows that were read."""
+    diverted_share_max: float = 1
     call: str = ""
     """Digest of what was asked for and by whom: the same call again is known by it, whatever became of the dataset."""
 

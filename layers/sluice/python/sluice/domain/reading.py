@@ -10,7 +10,7 @@ import msgspec
 from sluice.domain.keys import TaskRef
 from sluice.domain.lifecycle import Guard, Transition, content, leased, open_task
 from sluice.domain.limits import Timings
-from sluice.domain.manifest import Manifest
+from sluice.domain.manifest import Claim, Manifest
 from sluice.domain.params import ExportParams
 from sluice.domain.pulled import Cursor, PastReading, Readings, encode_cursor
 from sluice.domain.task import State, Task, TaskFields
@@ -58,12 +58,10 @@ class Reading(NamedTuple):
         }
 
 
-def read_on(
-    epoch: int, cursor: Cursor, *, read_at: float = 0, filtered: int = 0, now: float, timings: Timings
-) -> Reading:
+def read_on(epoch: int, cursor: str, *, read_at: float = 0, filtered: int = 0, now: float, timings: Timings) -> Reading:
     """Show how far a reader is, and extend its lease, with a batch."""
     lease = leased(now, timings)
-    return Reading(epoch, encode_cursor(cursor), lease["lease_until"], lease["due_at"], read_at, filtered)
+    return Reading(epoch, cursor, lease["lease_until"], lease["due_at"], read_at, filtered)
 
 
 def next_sequence(task: Task) -> int:
@@ -99,19 +97,29 @@ def read_anew(task: Task, *, epoch: int, now: float, timings: Timings) -> Transi
 
 
 def end_reading(
-    task: Task, *, read_at: float = 0, is_at_bound: bool = False, epoch: int, now: float, timings: Timings
+    task: Task,
+    *,
+    read_at: float = 0,
+    is_at_bound: bool = False,
+    orphan: Claim | None = None,
+    epoch: int,
+    now: float,
+    timings: Timings,
 ) -> Transition:
     """Keep what the reading under way has read. The next one begins behind it, at its bound or before.
 
-    ``read_at`` is of one that had no rows.
+    ``read_at`` is of one that had no rows. ``orphan`` is its last batch, where that is left out.
     """
     past = task.readings
+    batches, rows, size = task.batches_received, task.rows_received, task.bytes_received
+    if orphan is not None:
+        batches, rows, size = batches - 1, rows - orphan.rows, size - orphan.size
     over = PastReading(
         task.read_at or read_at,
         task.first_sequence,
-        task.batches_received - past.batches,
-        task.rows_received - past.rows,
-        task.bytes_received - past.size,
+        batches - past.batches,
+        rows - past.rows,
+        size - past.size,
         task.rows_filtered - past.filtered,
     )
     after, bounds = (past.bounds[0], past.bounds[1:]) if is_at_bound else (task.cursor or past.after, past.bounds)
@@ -120,6 +128,9 @@ def end_reading(
         "cursor": "",
         "read_at": 0,
         "readings": Readings(after, bounds, (*past.past, over)),
+        "batches_received": batches,
+        "rows_received": rows,
+        "bytes_received": size,
     }
     return _between_readings(task, fields, epoch=epoch, now=now, timings=timings)
 

@@ -12,6 +12,10 @@ from sluice.domain.keys import TASK_ID_BYTES, TaskId, TaskRef, TenantId, task_id
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.target import TableTarget
 
+ROWS = "rows"
+"""The table of a run that has its rows."""
+DIVERTED = "diverted"
+"""The output that has the rows which were refused, with the reasons."""
 OutputName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
@@ -29,6 +33,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How long a file is kept; 0 for as long as any."""
     target: TableTarget | None = None
     """The table; None for a file."""
+    sheet: int = 0
+    """Which of the run's tables it has: 1 for the rows that were refused."""
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

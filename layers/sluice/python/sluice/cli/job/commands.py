@@ -59,7 +59,7 @@ Tick = Annotated[
 def check(file: File, definitions: Folder = None, given: Given = None, tick: Tick = None) -> None:
     """Say every mistake in a job, also what its source says to it; nothing is written."""
     found, planned = _planned(file, definitions, given, tick)
-    columns, outputs = len(planned.params.columns), len(found.job.outputs)
+    columns, outputs = len(planned.params.tables[0].columns), len(found.job.outputs)
     say(f"{found.job.job}: no mistakes; {counted(columns, 'column')} to {counted(outputs, 'output')}")
 
 
@@ -81,7 +81,7 @@ def plan(
         *([("where", printable(pulled.where))] if pulled.where else []),
         *((f"  {printable(one.name)}", one.type.value) for one in planned.source_columns),
         ("steps", counted(len(pulled.steps), "step")),
-        *((f"  {printable(one.name)}", one.type.value) for one in planned.params.columns),
+        *((f"  {printable(one.name)}", one.type.value) for one in planned.params.tables[0].columns),
         *((f"to {one.name}", _where_to(one.target.table if one.target else one.filename)) for one in run.outputs),
         *_next_facts(found),
     ]
@@ -101,7 +101,7 @@ def preview(
     folder = definitions_of(definitions or folder_of(file))
     with planning_ports(folder) as ports:
         planned = _plan(ports, folder, found, given, tick)
-        headers = [column.name for column in planned.params.columns]
+        headers = [column.name for column in planned.params.tables[0].columns]
         for row in islice(preview_run(ports, planned.params), rows):
             say(json_of(dict(zip(headers, row, strict=True)), is_line=True))
 

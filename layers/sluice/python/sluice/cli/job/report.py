@@ -11,7 +11,7 @@ from sluice.domain.reading import moments_of
 from sluice.domain.task import Task
 from sluice.domain.task_errors import error_of
 from sluice.domain.timestamps import iso_time
-from sluice.usecases.running.certificate import certificate_of
+from sluice.usecases.running.certificate import certificate_of, refused_in
 from sluice.usecases.running.open_run import Delivered, RunStatus, run_of
 
 
@@ -33,6 +33,7 @@ def run_as_text(status: RunStatus, saved: Sequence[SavedFile] = ()) -> str:
         several = f" and {len(moments) - 1} later" if len(moments) > 1 else ""
         read = counted(task.total_rows + task.rows_filtered, "row")
         out = f"; {task.rows_filtered:,} filtered out" if task.rows_filtered else ""
+        out += f"; {refused_in(task):,} refused" if refused_in(task) else ""
         lines.append(f"  read: {read} ({consistency}{at}{several}){out}")
     error = error_of(task)
     if error is not None:

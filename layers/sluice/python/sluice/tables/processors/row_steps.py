@@ -45,6 +45,8 @@ class Applied(NamedTuple):
     """The first row that broke a rule of severity ``fail``; it is among ``diverted``."""
     warnings: Mapping[str, int]
     """How many rows broke each rule of severity ``warn``, by its reason."""
+    origin: Sequence[int] = ()
+    """The index of each row that came out, in the batch that came in, where it was asked for."""
 
 
 class Processor(Protocol):
@@ -53,7 +55,7 @@ class Processor(Protocol):
     def output(self) -> Sequence[ColumnSpec]:
         """The columns that come out."""
 
-    def apply(self, columns: Sequence[Texts], rows: int) -> Applied:
+    def apply(self, columns: Sequence[Texts], rows: int, *, wants_origin: bool = False) -> Applied:
         """Run over a batch; what becomes of a row depends on that row alone. Safe to use from any thread."""
 
 
@@ -95,12 +97,16 @@ class RowSteps:
         """The columns that come out."""
         return self._output
 
-    def apply(self, columns: Sequence[Texts], rows: int) -> Applied:
-        """Run over a batch; what becomes of a row depends on that row alone. Safe to use from any thread."""
+    def apply(self, columns: Sequence[Texts], rows: int, *, wants_origin: bool = False) -> Applied:
+        """Run over a batch; what becomes of a row depends on that row alone. Safe to use from any thread.
+
+        ``wants_origin``: say of which rows those that come out were made.
+        """
         counts = RowCounts()
         parts: list[Sequence[Texts]] = []
+        origin: list[int] | None = [] if wants_origin else None
         with localcontext(EXACT):
-            self._apply(columns, range(rows), counts, parts)
+            self._apply(columns, range(rows), counts, parts, origin)
         made: Sequence[Texts] = (
             parts[0]
             if len(parts) == 1
@@ -108,10 +114,15 @@ class RowSteps:
         )
         counts.diverted.sort()
         kept = rows - counts.filtered - len(counts.diverted)
-        return Applied(made, kept, counts.filtered, counts.diverted, counts.refused, counts.warnings)
+        return Applied(made, kept, counts.filtered, counts.diverted, counts.refused, counts.warnings, origin or ())
 
     def _apply(
-        self, columns: Sequence[Texts], origin: Sequence[int], counts: RowCounts, parts: list[Sequence[Texts]]
+        self,
+        columns: Sequence[Texts],
+        origin: Sequence[int],
+        counts: RowCounts,
+        parts: list[Sequence[Texts]],
+        origins: list[int] | None,
     ) -> None:
         """All rows at once; where one cannot be taken, half of them and then the others, down to that row."""
         state = RowState(columns, origin)
@@ -123,14 +134,16 @@ class RowSteps:
                 counts.diverted.append(RowFault(origin[0], fault.column, fault.reason))
                 return
             half = len(origin) // 2
-            self._apply([column[:half] for column in columns], origin[:half], counts, parts)
-            self._apply([column[half:] for column in columns], origin[half:], counts, parts)
+            self._apply([column[:half] for column in columns], origin[:half], counts, parts, origins)
+            self._apply([column[half:] for column in columns], origin[half:], counts, parts, origins)
             return
         counts.filtered += state.counts.filtered
         counts.diverted += state.counts.diverted
         counts.warnings += state.counts.warnings
         counts.refused = counts.refused or state.counts.refused
         parts.append(state.columns())
+        if origins is not None:
+            origins += state.origin()
 
 
 def _filter(step: FilterStep, table: TableView, find_key: FindKey, zone: tzinfo) -> Apply:

@@ -36,7 +36,11 @@ def load_manifest(ports: Ports, task: Task) -> Manifest:
     source_task = TaskId(task.live_params.source_task or task.task_id)
     claimed = ports.tasks.read_claims(TaskRef(task.tenant, source_task))
     if claimed is not None:
-        manifest = Manifest.seal(task.ref, claimed.valid(), source_task=source_task)
+        params, claims = task.live_params, claimed.valid()
+        if params.output:
+            manifest = Manifest.of_table(task.ref, claims, params.sheet_of_run, source_task=source_task)
+        else:
+            manifest = Manifest.seal(task.ref, claims, source_task=source_task)
         if short_sha(manifest.encode()) == task.man_sha:
             return manifest
     raise SluiceError(ErrorCode.CHUNK_MISSING, "the manifest is gone and the claims do not give it back")

@@ -1,4 +1,4 @@
-"""Rows as they are read become rows as they are stored: steps are taken, and what a filter leaves is gathered."""
+"""Rows as they are read become rows as they are stored: steps are taken, refused rows set aside, rests gathered."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.pulled import Cursor, Pulled
-from sluice.domain.schema import ColumnSpec
+from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.secret import Secret
 from sluice.ports.pool import nothing
 from sluice.ports.source import Slice
@@ -19,6 +19,13 @@ GATHERED_ROWS = 4_000
 """Rows that a filter leaves are gathered until there are so many, or for ``GATHERED_S``."""
 GATHERED_S = 10.0
 Texts = Sequence[str | None]
+Check = Callable[[Sequence[Texts], int], object]
+"""Raises ``SluiceError`` with ``column`` where a value is none of its column's type."""
+
+
+def no_check(columns: Sequence[Texts], rows: int) -> None:
+    """Take any values."""
+    del columns, rows
 
 
 class Portion(NamedTuple):
@@ -31,19 +38,51 @@ class Portion(NamedTuple):
     """Behind the last row that was read for it."""
     filtered: int
     """Rows that were read for it and left out."""
+    diverted: Sequence[tuple[str | None, ...]] = ()
+    """Rows that were read for it and refused, as ``diverted_columns`` has them."""
+
+
+def diverted_columns(pulled: Pulled) -> tuple[ColumnSpec, ...]:
+    """What is kept of a row that was refused: where it is, and why. No value but those of the key."""
+    kinds = dict(zip(pulled.columns, pulled.kinds, strict=True))
+    keys = [ColumnSpec(f"key {name}", kinds[name]) for name in pulled.key if name in kinds]
+    return (ColumnSpec("row", ColumnType.NUMBER), *keys, ColumnSpec("column"), ColumnSpec("reason"))
+
+
+class _Gathered:
+    """Rows that wait for others to be stored with."""
+
+    def __init__(self, width: int) -> None:
+        self.columns: list[list[str | None]] = [[] for _ in range(width)]
+        self.rows = 0
+        self.filtered = 0
+        self.diverted: list[tuple[str | None, ...]] = []
+
+    def add(self, columns: Sequence[Texts], rows: int) -> None:
+        self.rows += rows
+        for index, more in enumerate(columns):
+            self.columns[index] += more
+
+    def portion(self, cursor: Cursor) -> Portion:
+        return Portion(self.columns, self.rows, cursor, self.filtered, self.diverted)
 
 
 class RowProcess:
     """What is done to the rows of a task between its source and its batches."""
 
-    def __init__(self, pulled: Pulled, find_key: Callable[[str], Secret], monotonic: Callable[[], float]) -> None:
-        """Raises ``SourceError`` for a key that is not there."""
+    def __init__(
+        self, pulled: Pulled, find_key: Callable[[str], Secret], monotonic: Callable[[], float], check: Check = no_check
+    ) -> None:
+        """``check`` looks at rows that come out. Raises ``SourceError`` for a key that is not there."""
+        self._pulled = pulled
         self._masks = find_masks(pulled.masks, find_key)
         self._steps = None
-        if pulled.steps:
+        if pulled.steps or pulled.diverts:
             columns = [ColumnSpec(name, kind) for name, kind in zip(pulled.columns, pulled.kinds, strict=True)]
             self._steps = RowSteps(pulled.steps, columns, find_key)
+        self._keys = [pulled.columns.index(name) for name in pulled.key if name in pulled.columns]
         self._monotonic = monotonic
+        self._check = check
 
     def portions(
         self, slices: Iterator[Slice], rows_before: int, *, on_gather: Callable[[], object] = nothing
@@ -51,42 +90,75 @@ class RowProcess:
         """The rows of a reading. ``rows_before`` rows of the source were read before it.
 
         Calls ``on_gather`` wherever it has read rows and none are to be stored yet. Raises ROW_REFUSED for a row that
-        a step cannot take.
+        a step cannot take, unless such rows are diverted.
         """
         if self._steps is None:
             for part in slices:
                 yield Portion(masked(part.columns, self._masks), part.rows, part.cursor, 0)
             return
-        yield from self._gathered(self._steps, slices, rows_before, on_gather)
+        yield from self._stepped(self._steps, slices, rows_before, on_gather)
 
-    def _gathered(
+    def _stepped(
         self, steps: RowSteps, slices: Iterator[Slice], rows_before: int, on_gather: Callable[[], object]
     ) -> Iterator[Portion]:
-        gathered: list[list[str | None]] = [[] for _ in steps.output()]
-        rows = filtered = 0
-        since = self._monotonic()
+        width = len(steps.output())
+        gathered, since = _Gathered(width), self._monotonic()
         cursor: Cursor | None = None
         for part in slices:
-            applied = steps.apply(masked(part.columns, self._masks), part.rows)
-            if applied.diverted:
-                raise _refused(applied.refused or applied.diverted[0], rows_before)
+            columns, rows, filtered, diverted = self._applied(steps, part, rows_before)
             rows_before += part.rows
-            filtered += applied.filtered
             cursor = part.cursor
-            if not rows and applied.rows >= GATHERED_ROWS:
-                yield Portion(applied.columns, applied.rows, cursor, filtered)
+            gathered.filtered += filtered
+            gathered.diverted += diverted
+            if not gathered.rows and rows >= GATHERED_ROWS:
+                yield Portion(columns, rows, cursor, gathered.filtered, gathered.diverted)
             else:
-                rows += applied.rows
-                for index, more in enumerate(applied.columns):
-                    gathered[index] += more
-                if rows < GATHERED_ROWS and self._monotonic() - since < GATHERED_S:
+                gathered.add(columns, rows)
+                if gathered.rows < GATHERED_ROWS and self._monotonic() - since < GATHERED_S:
                     on_gather()
                     continue
-                yield Portion(gathered, rows, cursor, filtered)
-                gathered, rows = [[] for _ in gathered], 0
-            filtered, since = 0, self._monotonic()
-        if cursor is not None and (rows or filtered):
-            yield Portion(gathered, rows, cursor, filtered)
+                yield gathered.portion(cursor)
+            gathered, since = _Gathered(width), self._monotonic()
+        if cursor is not None and (gathered.rows or gathered.filtered or gathered.diverted):
+            yield gathered.portion(cursor)
+
+    def _applied(
+        self, steps: RowSteps, part: Slice, rows_before: int
+    ) -> tuple[Sequence[Texts], int, int, list[tuple[str | None, ...]]]:
+        """What a slice becomes: columns, rows, how many were filtered out, and what was refused."""
+        diverts = self._pulled.diverts
+        applied = steps.apply(masked(part.columns, self._masks), part.rows, wants_origin=diverts)
+        faults = list(applied.diverted)
+        if applied.refused or (faults and not diverts):
+            raise _refused(applied.refused or faults[0], rows_before)
+        if not diverts:
+            return applied.columns, applied.rows, applied.filtered, []
+        columns, rows = applied.columns, applied.rows
+        unfit = self._unfit(columns, applied.origin)
+        if unfit:
+            refused = {fault.row for fault in unfit}
+            kept = [index for index, row in enumerate(applied.origin) if row not in refused]
+            columns, rows = [[column[index] for index in kept] for column in columns], len(kept)
+        made = [self._diverted(part, fault, rows_before) for fault in sorted([*faults, *unfit])]
+        return columns, rows, applied.filtered, made
+
+    def _unfit(self, columns: Sequence[Texts], origin: Sequence[int]) -> list[RowFault]:
+        """Rows with a value that is none of its column's type: halves are looked at until they are found."""
+        if not origin:
+            return []
+        try:
+            self._check(columns, len(origin))
+        except SluiceError as error:
+            if len(origin) == 1:
+                return [RowFault(origin[0], str(error.facts.get("column", "")), error.detail)]
+            half = len(origin) // 2
+            first = self._unfit([column[:half] for column in columns], origin[:half])
+            return first + self._unfit([column[half:] for column in columns], origin[half:])
+        return []
+
+    def _diverted(self, part: Slice, fault: RowFault, rows_before: int) -> tuple[str | None, ...]:
+        keys = (part.columns[index][fault.row] for index in self._keys)
+        return (str(rows_before + fault.row + 1), *keys, fault.column or None, fault.reason)
 
 
 def _refused(fault: RowFault, rows_before: int) -> SluiceError:

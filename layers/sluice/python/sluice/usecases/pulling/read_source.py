@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from sluice.domain.attempts import PULL, PullProgress, has_attempts_left, is_leased
+from sluice.domain.attempts import PULL, has_attempts_left, is_leased
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
-from sluice.domain.keys import TaskRef, chunk_key
+from sluice.domain.keys import TaskRef
 from sluice.domain.lifecycle import Transition
-from sluice.domain.manifest import Claim, Manifest
+from sluice.domain.manifest import Manifest
 from sluice.domain.pulled import Pulled, Readings, decode_cursor, encode_cursor
 from sluice.domain.reading import (
     ReadSpan,
@@ -21,22 +21,18 @@ from sluice.domain.reading import (
     next_sequence,
     plan_readings,
     read_anew,
-    read_on,
     seal_read,
 )
-from sluice.domain.task import State, Task
+from sluice.domain.task import Task
 from sluice.ports.bundle import Ports
-from sluice.ports.retry import settle
 from sluice.ports.source import Slice, Slices, Source, SourceError, SourceTooSlow
 from sluice.ports.store_errors import StoreError
 from sluice.tables.batch import Batch
 from sluice.tables.formats import FORMATS
-from sluice.tables.readers.batching import located
 from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.calls_outside import called, repeated
 from sluice.usecases.lease import (
     Fenced,
-    Lease,
     Outcome,
     acquire,
     end,
@@ -46,9 +42,10 @@ from sluice.usecases.lease import (
 )
 from sluice.usecases.pulling.open_pull import source_errors
 from sluice.usecases.pulling.process_rows import Portion, RowProcess
+from sluice.usecases.pulling.put_portions import Before, DivertedRows, PullLease, find_orphan, pulled_of, put_portion
 from sluice.usecases.reading.read_task import find_task, note_task
 from sluice.usecases.sending.close_export import put_manifest
-from sluice.usecases.sending.put_batch import check_sequence, checked_chunk
+from sluice.usecases.sending.put_batch import checked_chunk
 from sluice.usecases.upkeep.collect_garbage import collect_left_out
 
 TRANSIENT_CODES = frozenset({ErrorCode.SOURCE_UNAVAILABLE, ErrorCode.SOURCE_TOO_SLOW, ErrorCode.STORE_UNAVAILABLE})
@@ -63,8 +60,6 @@ _WAYS_OUT = {
 
 SPLIT_ROWS_MIN = 8_000
 """Fewer rows are not read as a range of their own: they are one slice."""
-
-PullLease = Lease[PullProgress]
 
 
 class _TimeOver(Exception):
@@ -132,21 +127,28 @@ def _read_all(ports: Ports, lease: PullLease) -> _Read:
     task = find_task(ports, lease.ref)
     if task.epoch != lease.epoch:
         raise Fenced
-    pulled = _pulled_of(task)
+    pulled = pulled_of(task)
     began_at = ports.clock.now()
     if task.batches_received > task.readings.batches:
-        task = _between(ports, lease, end_reading if pulled.consistency == "key" else read_anew, task)
+        ended = partial(end_reading, orphan=find_orphan(ports, task)) if pulled.diverts else end_reading
+        task = _between(ports, lease, ended if pulled.consistency == "key" else read_anew, task)
     _give_back(ports, task)
     with _stuck_errors(lease, pulled), source_errors(ports, pulled):
         source = ports.open_source(pulled)
-        process = RowProcess(pulled, ports.find_key, ports.clock.monotonic)
+        params = task.live_params
+
+        def check(columns: Sequence[Sequence[str | None]], rows: int) -> None:
+            checked_chunk(Batch.of_columns(columns, rows), params, ports.limits)
+
+        process = RowProcess(pulled, ports.find_key, ports.clock.monotonic, check)
+        diverted = DivertedRows(ports, lease, pulled)
         if pulled.consistency == "split" and task.readings == Readings():
             plan = partial(source.plan, pulled.splits, SPLIT_ROWS_MIN)
             bounds = called(ports, plan, keep=partial(_keep, ports, lease), interrupt=source.interrupt)
             task = _between(ports, lease, partial(plan_readings, bounds=bounds), task)
         while True:
             reading = _Reading(ports, lease, source, task)
-            is_whole = _read_one(ports, lease, task, reading, process)
+            is_whole = _read_one(ports, lease, task, reading, process, diverted)
             if is_whole and len(task.readings.bounds) <= 1:
                 break
             step = partial(end_reading, read_at=reading.read_at, is_at_bound=is_whole)
@@ -157,7 +159,9 @@ def _read_all(ports: Ports, lease: PullLease) -> _Read:
     if claimed is None:
         raise Fenced
     manifest = Manifest.seal(lease.ref, claimed.valid())
-    FORMATS[task.live_params.format].check_rows(task.live_params, (manifest.rows,), ports.limits)
+    if params.is_file:
+        FORMATS[params.format].check_rows(params, (manifest.rows,), ports.limits)
+    diverted.check_share(manifest.rows + find_task(ports, lease.ref).rows_filtered)
     now = ports.clock.now()
     # All rows of one moment, which is over when the first are there; or of each moment from the first attempt on.
     is_snapshot = pulled.consistency == "snapshot"
@@ -173,29 +177,23 @@ def _between(ports: Ports, lease: PullLease, step: Callable[..., Transition], ta
     return find_task(ports, lease.ref)
 
 
-def _read_one(ports: Ports, lease: PullLease, task: Task, reading: _Reading, process: RowProcess) -> bool:
+def _read_one(
+    ports: Ports, lease: PullLease, task: Task, reading: _Reading, process: RowProcess, diverted: DivertedRows
+) -> bool:
     """Store one reading. False: it took as long as rows are kept as they were, and there may be more of it."""
-    pulled, begun_at = _pulled_of(task), ports.clock.monotonic()
-    before = _Before(next_sequence(task), task.rows_received, task.rows_filtered)
+    pulled, begun_at = pulled_of(task), ports.clock.monotonic()
+    before = Before(next_sequence(task), task.rows_received, task.rows_filtered, task.cursor)
     with closing(reading.slices()) as slices:
         keep = partial(_keep, ports, lease)
         for part in process.portions(slices, before.rows + before.filtered, on_gather=keep):
-            _store(ports, lease, task, part, before, read_at=reading.read_at)
-            before = _Before(before.sequence + 1, before.rows + part.rows, before.filtered + part.filtered)
+            if part.diverted:
+                before = diverted.store(task, part.diverted, before, read_at=reading.read_at)
+            before = put_portion(ports, lease, task, part, before, read_at=reading.read_at)
             lease.progress.is_kept |= pulled.consistency == "key"
             _keep(ports, lease)
             if 0 < pulled.snapshot_max_s <= ports.clock.monotonic() - begun_at:
                 return _is_whole(pulled, task, part)
     return True
-
-
-class _Before(NamedTuple):
-    """What there is before a batch."""
-
-    sequence: int
-    """Of the batch itself."""
-    rows: int
-    filtered: int
 
 
 def _is_whole(pulled: Pulled, task: Task, last: Portion) -> bool:
@@ -228,13 +226,6 @@ def _give_back(ports: Ports, task: Task) -> None:
         collect_left_out(ports, task)
     except StoreError as error:
         ports.journal.record(Event.SYSTEM_ERROR, task_id=task.task_id, error=error)
-
-
-def _pulled_of(task: Task) -> Pulled:
-    pulled = task.live_params.pulled
-    if pulled is None:
-        raise SluiceError(ErrorCode.TASK_DAMAGED, column="params")
-    return pulled
 
 
 class _Reading:
@@ -281,46 +272,6 @@ def _keep(ports: Ports, lease: PullLease) -> None:
 def _calls(ports: Ports, lease: PullLease, source: Source, call: Callable[[], Done]) -> Generator[Done]:
     """Call the source again and again, and keep the lease meanwhile. One that is lost interrupts the source."""
     return repeated(ports, call, keep=partial(_keep, ports, lease), interrupt=source.interrupt)
-
-
-def _store(ports: Ports, lease: PullLease, task: Task, part: Portion, before: _Before, *, read_at: float) -> None:
-    """Store a portion as a batch and claim it, with how far was read, if the task is still ours."""
-    params, limits, sequence = task.live_params, ports.limits, before.sequence
-    # What a reading that was begun anew has stored does not count.
-    check_sequence(task.batches_received + 1 + sequence - next_sequence(task), limits)
-    pulled = _pulled_of(task)
-    rows_max = min(limits.rows_max, pulled.rows_max or limits.rows_max)
-    if before.rows + part.rows > rows_max:
-        raise SluiceError(ErrorCode.TOO_MANY_ROWS, rows_max=rows_max)
-    with located((), before.rows):
-        chunk = checked_chunk(Batch.of_columns(part.columns, part.rows), params, limits)
-    ports.objects.put(chunk_key(task.ref, sequence, chunk.sha), chunk.body)
-    claim = Claim(sequence, chunk.sha, chunk.rows, chunk.size)
-
-    def take() -> bool | None:
-        now, filtered = ports.clock.now(), before.filtered + part.filtered
-        reading = read_on(lease.epoch, part.cursor, read_at=read_at, filtered=filtered, now=now, timings=ports.timings)
-        return ports.tasks.claim(task.ref, claim, at=now, due_at=reading.due_at, reading=reading) or None
-
-    def read_back(lost: bool) -> bool | None:  # noqa: FBT001 - as settle gives it
-        # The claim and the row are looked at in this order: once taken by another epoch, none of ours can come.
-        is_there = ports.tasks.read_claim(task.ref, sequence) == claim if lost else False
-        row = ports.tasks.read(task.ref)
-        if row is None or row.state is not State.READING or row.epoch != lease.epoch:
-            raise Fenced
-        return True if is_there else None
-
-    settle(ports, take, read_back)
-    now = ports.clock.monotonic()
-    lease.beat_at = lease.moved_at = now
-    ports.journal.record(
-        Event.BATCH_PROCESSED,
-        task_id=task.task_id,
-        tenant=task.tenant,
-        sequence=sequence,
-        rows=chunk.rows,
-        bytes=chunk.size,
-    )
 
 
 def _seal(ports: Ports, lease: PullLease, read: _Read | None) -> None:

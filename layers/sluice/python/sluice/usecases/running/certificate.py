@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sluice.domain.reading import moments_of
-from sluice.domain.task import State
+from sluice.domain.task import State, Task
 from sluice.domain.task_errors import error_of
 from sluice.domain.timestamps import iso_time
 from sluice.usecases.running.open_run import Delivered, RunStatus, run_of
@@ -33,11 +33,17 @@ def certificate_of(status: RunStatus) -> dict[str, Any]:
         "rows": {
             "read": task.total_rows + task.rows_filtered if task.sealed_at else None,
             "filtered": task.rows_filtered,
-            "out": task.total_rows if task.sealed_at else None,
+            "refused": refused_in(task) if task.sealed_at else None,
+            "out": task.total_rows - refused_in(task) if task.sealed_at else None,
         },
         "content": task.man_sha or None,
         "outputs": [_output(one) for one in status.outputs],
     }
+
+
+def refused_in(task: Task) -> int:
+    """How many rows of a sealed run were refused and set aside."""
+    return task.sheet_rows[1] if task.sheet_rows else 0
 
 
 def _output(one: Delivered) -> dict[str, Any]:

@@ -11,13 +11,16 @@ from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
 from sluice.domain.lifecycle import open_sealed
 from sluice.domain.manifest import Manifest
+from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
-from sluice.domain.run import Output, Run, delivery_ref
+from sluice.domain.run import DIVERTED, Output, Run, delivery_ref
 from sluice.domain.task import Result, State, Task
 from sluice.ports.bundle import Ports
 from sluice.tables.formats import FORMATS
 from sluice.usecases.sending.close_export import put_manifest
 from sluice.usecases.sending.open_export import Opened, check_params, create_task
+
+_PLAIN = ExportOptions(csv_bom=False)
 
 
 def deliver_run(ports: Ports, task: Task, run: Run, manifest: Manifest, *, keep: Callable[[], object]) -> Result:
@@ -28,26 +31,38 @@ def deliver_run(ports: Ports, task: Task, run: Run, manifest: Manifest, *, keep:
     is called before each, and may raise. Raises what an output's rows can be
     refused for as a whole, such as TOO_MANY_ROWS; nothing is delivered then.
     """
-    made = [(delivery_ref(task.ref, output.name), params_of(ports, task, output)) for output in run.outputs]
+    outputs = outputs_of(run, task)
+    made = [(delivery_ref(task.ref, output.name), params_of(ports, task, output)) for output in outputs]
+    rows = manifest.sheet_rows(len(task.live_params.tables))
     for _, params in made:
         if params.is_file:
-            FORMATS[params.format].check_rows(params, (manifest.rows,), ports.limits)
+            FORMATS[params.format].check_rows(params, (rows[params.sheet_of_run],), ports.limits)
     for ref, params in made:
         keep()
         _open(ports, task, ref, params, manifest)
     return Result("", 0, "", "", manifest.rows, {})
 
 
+def outputs_of(run: Run, task: Task) -> tuple[Output, ...]:
+    """The outputs of a run, and one of the rows that were refused, if there are some: known once all are read."""
+    if not task.sheet_rows or not task.sheet_rows[1]:
+        return run.outputs
+    refused = Output(name=DIVERTED, format=ExportFormat.CSV, filename=f"{run.job}-{DIVERTED}", sheet=1, options=_PLAIN)
+    return (*run.outputs, refused)
+
+
 def params_of(ports: Ports, task: Task, output: Output) -> ExportParams:
     """What an output of a run is made as."""
     params = task.live_params
-    columns = tuple(params.columns[index] for index in output.picked) if output.picked else params.columns
+    columns = params.tables[output.sheet].columns
+    columns = tuple(columns[index] for index in output.picked) if output.picked else columns
     pulled = params.pulled and msgspec.structs.replace(params.pulled, kept_s=output.kept_s)
     made = msgspec.structs.replace(
         params,
         format=output.format,
         filename=output.filename or output.name,
         columns=columns,
+        sheets=(),
         options=output.options,
         source_task=task.task_id,
         source_created_at=task.created_at,
@@ -55,13 +70,14 @@ def params_of(ports: Ports, task: Task, output: Output) -> ExportParams:
         run=None,
         output=output.name,
         picked=output.picked,
+        sheet_of_run=output.sheet,
         target=output.target,
     )
     return check_params(made, ports.limits)
 
 
 def _open(ports: Ports, task: Task, ref: TaskRef, params: ExportParams, manifest: Manifest) -> None:
-    sealed = Manifest.seal(ref, manifest.chunks, source_task=task.task_id)
+    sealed = Manifest.of_table(ref, manifest.chunks, params.sheet_of_run, source_task=task.task_id)
     opened_by = {"request_id": task.client_request_id, "trace_parent": task.trace_parent}
     made = open_sealed(ref, params, sealed, now=ports.clock.now(), timings=ports.timings, **opened_by)
     read = {name: getattr(task, name) for name in ("read_from", "read_until", "read_at", "readings")}

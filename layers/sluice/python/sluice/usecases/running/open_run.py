@@ -11,6 +11,7 @@ from sluice.domain.run import Run, delivery_ref, run_id_of
 from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.usecases.reading.read_task import find_task
+from sluice.usecases.running.deliver_run import outputs_of
 from sluice.usecases.sending.cancel_export import cancel_export
 from sluice.usecases.sending.open_export import Opened, open_planned
 
@@ -78,7 +79,7 @@ def read_run(ports: Ports, ref: TaskRef) -> RunStatus:
     task = find_task(ports, ref)
     if task.params is None:
         raise SluiceError(ErrorCode.TASK_NOT_FOUND)
-    refs = [(output.name, delivery_ref(ref, output.name)) for output in run_of(task.params).outputs]
+    refs = [(output.name, delivery_ref(ref, output.name)) for output in outputs_of(run_of(task.params), task)]
     return RunStatus(task, tuple(Delivered(name, one.task_id, ports.tasks.read(one)) for name, one in refs))
 
 

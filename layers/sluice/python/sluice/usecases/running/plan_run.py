@@ -18,14 +18,15 @@ from sluice.domain.pages import HttpSource
 from sluice.domain.params import ExportParams
 from sluice.domain.pinned_files import FileSource
 from sluice.domain.pulled import Pulled
-from sluice.domain.run import Output, Run
-from sluice.domain.schema import ColumnSpec
+from sluice.domain.run import DIVERTED, ROWS, Output, Run
+from sluice.domain.schema import ColumnSpec, TableSpec
 from sluice.domain.step import Step
 from sluice.domain.suggestion import did_you_mean
 from sluice.ports.bundle import Ports
 from sluice.ports.source import SourceColumn, SourceError, SourceUnavailable
 from sluice.tables.processors.row_steps import RowSteps
 from sluice.tables.processors.step_parsing import StepsError, parse_steps
+from sluice.usecases.pulling.process_rows import diverted_columns
 from sluice.usecases.running.run_values import filled, parameters_of, values_of
 from sluice.usecases.running.schedule import ScheduleError, mistakes_of_schedule
 from sluice.usecases.sending.open_export import check_params
@@ -110,14 +111,19 @@ def plan_run(ports: Ports, request: RunRequest) -> PlannedRun:
     pulled = msgspec.structs.replace(
         pulled,
         columns=tuple(column.name for column in read),
-        kinds=tuple(column.type for column in read) if steps else (),
+        kinds=tuple(column.type for column in read),
         steps=steps,
         rows_max=job.limits.rows,
+        diverts=job.on_error.rows == "divert",
+        diverted_max=-1 if job.on_error.max_rows is None else job.on_error.max_rows,
+        diverted_share_max=1.0 if job.on_error.max_share is None else float(job.on_error.max_share),
     )
+    tables = (TableSpec(ROWS, columns), TableSpec(DIVERTED, diverted_columns(pulled))) if pulled.diverts else ()
     params = ExportParams(
         format=ExportFormat.JSONL,
         filename=job.job,
-        columns=columns,
+        columns=() if tables else columns,
+        sheets=tables,
         pulled=pulled,
         run=Run(
             job=job.job,

@@ -15,6 +15,7 @@ from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.reading import dataset_facts
 from sluice.domain.renders import is_kept, list_render
+from sluice.domain.run import ROWS
 from sluice.domain.task import State, Task
 from sluice.domain.task_errors import ended_error
 from sluice.ports.bundle import Ports
@@ -76,7 +77,8 @@ def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> O
         check_quota(ports, source.tenant, State.SEALED)
     _check_room(ports, source, params)
     sealed = load_manifest(ports, source)
-    manifest = Manifest.seal(ref, sealed.chunks, source_task=sealed.source_task)
+    chunks = [chunk for chunk in sealed.chunks if chunk.sheet == 0] if source.live_params.run else sealed.chunks
+    manifest = Manifest.seal(ref, chunks, source_task=sealed.source_task)
     FORMATS[params.format].check_rows(params, manifest.sheet_rows(len(params.tables)), ports.limits)
     task = open_sealed(
         ref,
@@ -161,6 +163,8 @@ def _keeps_place(ports: Ports, render: TaskRef, since: float, now: float) -> boo
 
 def _new_params(ports: Ports, source: Task, request: RenderRequest) -> ExportParams:
     old = source.live_params
+    if old.run is not None:  # its rows alone: what was refused is another table
+        old = msgspec.structs.replace(old, columns=old.tables[0].columns, sheets=(), run=None, output=ROWS)
     params = msgspec.structs.replace(
         old,
         format=request.format or old.format,
@@ -168,8 +172,6 @@ def _new_params(ports: Ports, source: Task, request: RenderRequest) -> ExportPar
         options=request.options or old.options,
         source_task=old.source_task or source.task_id,
         source_created_at=old.source_created_at or source.created_at,
-        run=None,
-        output="",
         target=None,
     )
     return check_params(params, ports.limits)
