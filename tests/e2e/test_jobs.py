@@ -188,6 +188,36 @@ def test_more_refused_rows_than_are_allowed_fail_the_run(folder: Path) -> None:
     assert not (folder / "out").exists()
 
 
+def test_rows_are_looked_up_in_a_small_table_and_gathered_to_groups(folder: Path) -> None:
+    (folder / "lookups").mkdir()
+    (folder / "files").mkdir()
+    (folder / "connections/landing.yaml").write_text("{name: landing, type: folder, path: files}")
+    (folder / "lookups/days.yaml").write_text(
+        "{lookup: days, source: {type: csv, connection: landing, path: days.csv, types: {qty: number}}}"
+    )
+    (folder / "files/days.csv").write_text("qty,day\n0,Sunday\n1,Monday\n2,Tuesday\n")
+    job = write_job(folder, FILE.replace("[note]", "[total]"))
+    steps = """steps:
+  - enrich: {lookup: days, by: [qty], take: [day], missing: "null"}
+  - aggregate: {by: [day], take: {orders: count(*), total: sum(amount)}}
+outputs:"""
+    before, _, behind = job.read_text().partition("steps:")
+    job.write_text(before + steps + behind.partition("outputs:")[2])
+    said = run(job, folder)
+    assert (said["rows"]["read"], said["rows"]["out"]) == (ROWS, 4)
+    _, *rows = rows_of(folder / "out/orders.csv")
+    numbers = range(1, ROWS + 1)
+    assert {day: int(count) for day, count in rows} == {
+        "Sunday": sum(one % 7 == 0 for one in numbers),
+        "Monday": sum(one % 7 == 1 for one in numbers),
+        "Tuesday": sum(one % 7 == 2 for one in numbers),
+        "": sum(one % 7 > 2 for one in numbers),
+    }
+    (folder / "files/days.csv").unlink()
+    refused = sluice("job", "check", job, exit_code=2).stderr
+    assert "orders.yaml:12: steps[0].enrich.lookup" in refused
+
+
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[DatabaseServer]:
     with serving_postgresql() as server:

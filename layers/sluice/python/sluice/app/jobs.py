@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
 
 from sluice.app.definitions import Definitions, load_connections
 from sluice.app.job_files import JobFile, load_job
+from sluice.app.settings.yaml_tree import read_yaml
 from sluice.app.where import render_where
 from sluice.app.where_rules import WhereDialect, WhereError
 from sluice.domain.dataset import Connection, DefinitionsError, ServerConnection
 from sluice.domain.http_source import HttpRows
 from sluice.domain.job import (
     JobSource,
+    LookupTable,
     Mistake,
     MysqlRows,
     OutputTable,
@@ -26,9 +29,11 @@ from sluice.domain.job import (
 )
 from sluice.domain.suggestion import did_you_mean
 from sluice.ports.bundle import Ports
-from sluice.usecases.running.plan_run import PlanError, PlannedRun, RunRequest, no_where, plan_run
+from sluice.ports.source import Source, SourceError
+from sluice.usecases.running.plan_run import Origins, PlanError, PlannedRun, RunRequest, no_where, plan_run, plan_source
 
 JOBS_FOLDER = "jobs"
+LOOKUPS_FOLDER = "lookups"
 
 
 def folder_of(job: Path) -> Path:
@@ -67,9 +72,8 @@ def plan_job(
     mistakes = _mistakes_of_connections(file, definitions.connections)
     if mistakes:
         raise DefinitionsError(file.worded(mistakes))
-    source = file.job.source
-    zone = timezone_of(definitions.connections[source.connection])
-    request = RunRequest(file.job, file.version, given or {}, tick, zone, _renders_where(source), definitions.pinned)
+    origins = _origins_of(definitions, file.job.source)
+    request = RunRequest(file.job, file.version, given or {}, tick, origins, lookup_names(definitions.folder))
     try:
         return plan_run(ports, request)
     except PlanError as error:
@@ -122,19 +126,41 @@ def _mistakes_of_connections(file: JobFile, connections: Mapping[str, Connection
     return found
 
 
-def timezone_of(connection: Connection) -> tzinfo:
+def _zone_of(connection: Connection) -> str:
     """In which time zone a connection has points in time."""
-    if not isinstance(connection, ServerConnection):
-        return UTC
-    name = connection.timezone
-    if name[:1] in {"+", "-"}:
-        hours, _, minutes = name[1:].partition(":")
-        offset = timedelta(hours=int(hours), minutes=int(minutes or 0))
-        return timezone(offset if name[0] == "+" else -offset)
+    return connection.timezone if isinstance(connection, ServerConnection) else "UTC"
+
+
+def _origins_of(definitions: Definitions, source: JobSource) -> Origins:
+    connection = definitions.connections.get(source.connection)
+    zone = _zone_of(connection) if connection is not None else "UTC"
+    return Origins(zone, _renders_where(source), definitions.pinned)
+
+
+def lookup_names(folder: Path) -> list[str]:
+    """The tables that steps may look up in, by the files of a folder of definitions."""
+    return sorted(path.stem for path in (folder / LOOKUPS_FOLDER).glob("*.yaml"))
+
+
+def open_lookup(definitions: Definitions, name: str) -> Source:
+    """A table that steps look up in, as its file says it now. Raises ``SourceError``."""
+    path = definitions.folder / LOOKUPS_FOLDER / f"{name}.yaml"
+    if name not in lookup_names(definitions.folder):
+        raise SourceError(f"there is no {LOOKUPS_FOLDER}/{name}.yaml")
+    problems: list[str] = []
+    tree = read_yaml(path, f"{LOOKUPS_FOLDER}/{path.name}", problems)
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        return UTC
+        found = msgspec.convert(tree, LookupTable) if tree is not None else None
+    except msgspec.ValidationError as error:
+        problems.append(f"{LOOKUPS_FOLDER}/{path.name}: {error}")
+        found = None
+    if found is None:
+        raise SourceError("; ".join(problems))
+    mistakes: list[Mistake] = []
+    pulled = plan_source(found.source, _origins_of(definitions, found.source), {}, mistakes)
+    if pulled is None or mistakes:
+        raise SourceError(f"{LOOKUPS_FOLDER}/{path.name}: {'; '.join(map(': '.join, mistakes))}")
+    return definitions.open_pulled(pulled)
 
 
 def definitions_of(folder: Path, *, slots: Path | None = None) -> Definitions:

@@ -13,7 +13,7 @@ from sluice.app.secrets import find_key
 from sluice.app.settings.validation import Settings, is_one_machine
 from sluice.domain.pulled import Pulled
 from sluice.domain.target import TableTarget
-from sluice.ports.bundle import Ports, no_sinks, no_sources
+from sluice.ports.bundle import Ports, no_lookups, no_sinks, no_sources
 from sluice.ports.journal import Journal
 from sluice.ports.sink import Sink
 from sluice.ports.source import Source
@@ -31,6 +31,7 @@ def for_readers(ports: Ports, settings: Settings) -> Ports:
         ports,
         open_source=_open_source_of(settings),
         open_sink=_open_sink_of(settings),
+        open_lookup=_open_lookup_of(settings),
         find_key=find_key,
         source_pool=ThreadedPool(),
     )
@@ -63,6 +64,19 @@ def _open_source_of(settings: Settings) -> Callable[[Pulled], Source]:
         return opens_sources(Path(settings.datasets.definitions), slots=_slots_of(settings))(pulled)
 
     return open_source
+
+
+def _open_lookup_of(settings: Settings) -> Callable[[str], Source]:
+    """Open the tables that steps look up in, as the folder of definitions has them."""
+
+    def open_named(name: str) -> Source:
+        if not settings.datasets.definitions:
+            return no_lookups(name)
+        from sluice.app.jobs import definitions_of, open_lookup  # noqa: PLC0415  # for jobs that look up alone
+
+        return open_lookup(definitions_of(Path(settings.datasets.definitions), slots=_slots_of(settings)), name)
+
+    return open_named
 
 
 def _open_sink_of(settings: Settings) -> Callable[[TableTarget], Sink]:

@@ -96,6 +96,13 @@ class SqliteRows(SourceTable, frozen=True, kw_only=True, tag_field="type", tag="
 JobSource: TypeAlias = PostgresqlRows | MysqlRows | SqliteRows | AnyFileRows | HttpRows
 
 
+class LookupTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A small table that steps look up in; it is read whole by each worker that takes up a run."""
+
+    lookup: Name
+    source: JobSource
+
+
 class OutputFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="file"):
     """The rows as a file behind a link."""
 

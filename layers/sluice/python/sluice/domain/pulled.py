@@ -11,7 +11,7 @@ import msgspec
 from sluice.domain.pages import HttpSource
 from sluice.domain.pinned_files import FileSource
 from sluice.domain.schema import ColumnType
-from sluice.domain.step import Step
+from sluice.domain.step import GatherStep, Step
 
 Value: TypeAlias = str | int | float
 """What a column is compared with. A text may be any value as the source writes it."""
@@ -80,6 +80,11 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How long the file is kept; 0 for as long as any."""
     steps: tuple[Step, ...] = ()
     """What is done to each row before it is stored; then the file has other columns than the table."""
+    gather: GatherStep | None = None
+    """Behind them: what needs all rows. ``behind`` are the steps for the rows that it gives."""
+    behind: tuple[Step, ...] = ()
+    zone: str = "UTC"
+    """To which steps take a date with an offset."""
     kinds: tuple[ColumnType, ...] = ()
     """Of a job: what the values of ``columns`` are."""
     diverts: bool = False
@@ -93,7 +98,17 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def listed(self) -> Pulled:
         """What a listing has of it: not what may be long."""
         return msgspec.structs.replace(
-            self, key=(), columns=(), conditions=(), where="", files=None, pages=None, masks=(), steps=(), kinds=()
+            self,
+            key=(),
+            columns=(),
+            conditions=(),
+            where="",
+            files=None,
+            pages=None,
+            masks=(),
+            steps=(),
+            behind=(),
+            kinds=(),
         )
 
 

@@ -33,6 +33,11 @@ def no_sources(pulled: Pulled) -> Source:
     raise SourceError(f"no definitions are here, and none of the connection {pulled.connection}")
 
 
+def no_lookups(name: str) -> Source:
+    """Say that this process looks up in no tables."""
+    raise SourceError(f"no definitions are here, and no lookup {name}")
+
+
 def no_sinks(target: TableTarget) -> Sink:
     """Say that this process loads no tables."""
     raise SinkError(f"no definitions are here, and none of the connection {target.connection}")
@@ -60,6 +65,8 @@ class Ports:
     """Whether the store takes a result of so many bytes of the tenant now. Reserves nothing."""
     open_source: Callable[[Pulled], Source] = no_sources
     """The table that a task reads; nothing is opened yet. Raises ``SourceError`` for one that cannot be reached."""
+    open_lookup: Callable[[str], Source] = no_lookups
+    """The small table of a name, which steps look up in. Raises ``SourceError``."""
     open_sink: Callable[[TableTarget], Sink] = no_sinks
     """The table that a task's rows are loaded into; nothing is opened yet. Raises ``SinkError``."""
     find_key: Callable[[str], Secret] = no_keys

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from sluice.adapters.thread_pool import ThreadedPool
 from sluice.api.auth import LOCAL_TENANT
 from sluice.app.backends import open_ports
 from sluice.app.definitions import Definitions, opens_sinks
+from sluice.app.jobs import open_lookup
 from sluice.app.secrets import find_key
 from sluice.app.settings.schema import Storage
 from sluice.app.settings.validation import Settings
@@ -152,6 +154,7 @@ def with_definitions(ports: Ports, definitions: Definitions) -> Ports:
     return replace(
         ports,
         open_source=definitions.open_pulled,
+        open_lookup=partial(open_lookup, definitions),
         open_sink=opens_sinks(definitions.folder),
         find_key=find_key,
         source_pool=ThreadedPool(),

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import tzinfo
+from functools import partial
 from typing import NamedTuple
 
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.pulled import Cursor, Pulled
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.secret import Secret
+from sluice.domain.step import GatheredSteps
+from sluice.domain.timestamps import zone_named
 from sluice.ports.pool import nothing
-from sluice.ports.source import Slice
+from sluice.ports.source import Slice, SourceError
+from sluice.tables.expressions.faults import Unfit
+from sluice.tables.processors.gathers import Gather, GatherError, TooManyGroups, make_gather
+from sluice.tables.processors.lookups import FindLookup, InvalidLookup, no_lookups
 from sluice.tables.processors.row_state import RowFault
-from sluice.tables.processors.row_steps import RowSteps
+from sluice.tables.processors.row_steps import Applied, RowSteps
 from sluice.tables.values.masks import find_masks, masked
 
 GATHERED_ROWS = 4_000
@@ -67,19 +75,77 @@ class _Gathered:
         return Portion(self.columns, self.rows, cursor, self.filtered, self.diverted)
 
 
+class Stages:
+    """The steps of a job that are ready to run: those for each row, one that needs all rows, and those behind it."""
+
+    def __init__(
+        self,
+        steps: GatheredSteps,
+        columns: Sequence[ColumnSpec],
+        find_key: Callable[[str], Secret],
+        find_lookup: FindLookup,
+        zone: tzinfo,
+    ) -> None:
+        """Raises ``SourceError`` for a key that is not there, and ``InvalidLookup``."""
+        self.before = RowSteps(steps.before, columns, find_key, find_lookup=find_lookup, zone=zone)
+        self._last = self.before
+        self._make: Callable[[], Gather] | None = None
+        self._behind: RowSteps | None = None
+        if steps.gather is not None:
+            self._make = partial(make_gather, steps.gather, self.before.output(), zone=zone)
+            columns = self._make().output()
+            self._behind = self._last = RowSteps(steps.behind, columns, find_key, find_lookup=find_lookup, zone=zone)
+
+    def output(self) -> Sequence[ColumnSpec]:
+        """The columns that come out."""
+        return self._last.output()
+
+    def new_gather(self) -> Gather | None:
+        """For all rows of a reading; None where no step needs them."""
+        return self._make() if self._make else None
+
+    def finished(self, gather: Gather) -> Iterator[Applied]:
+        """What becomes of the rows that were gathered. Raises TOO_MANY_GROUPS."""
+        assert self._make is not None
+        assert self._behind is not None
+        with _gather_errors():
+            for part in self._make().merge([gather.partial()]):
+                yield self._behind.apply(part.columns, part.rows)
+
+
+@contextmanager
+def _gather_errors() -> Iterator[None]:
+    try:
+        yield
+    except TooManyGroups as error:
+        raise SluiceError(ErrorCode.TOO_MANY_GROUPS, f"{error}.") from error
+    except (GatherError, Unfit) as error:
+        raise SluiceError(ErrorCode.ROW_REFUSED, f"Rows cannot be gathered: {error}.") from error
+
+
 class RowProcess:
     """What is done to the rows of a task between its source and its batches."""
 
     def __init__(
-        self, pulled: Pulled, find_key: Callable[[str], Secret], monotonic: Callable[[], float], check: Check = no_check
+        self,
+        pulled: Pulled,
+        find_key: Callable[[str], Secret],
+        monotonic: Callable[[], float],
+        *,
+        check: Check = no_check,
+        find_lookup: FindLookup = no_lookups,
     ) -> None:
         """``check`` looks at rows that come out. Raises ``SourceError`` for a key that is not there."""
         self._pulled = pulled
         self._masks = find_masks(pulled.masks, find_key)
-        self._steps = None
-        if pulled.steps or pulled.diverts:
+        self._stages: Stages | None = None
+        if pulled.steps or pulled.gather or pulled.diverts:
             columns = [ColumnSpec(name, kind) for name, kind in zip(pulled.columns, pulled.kinds, strict=True)]
-            self._steps = RowSteps(pulled.steps, columns, find_key)
+            steps = GatheredSteps(pulled.steps, pulled.gather, pulled.behind)
+            try:
+                self._stages = Stages(steps, columns, find_key, find_lookup, zone_named(pulled.zone))
+            except InvalidLookup as error:
+                raise SourceError(str(error)) from error
         self._keys = [pulled.columns.index(name) for name in pulled.key if name in pulled.columns]
         self._monotonic = monotonic
         self._check = check
@@ -92,11 +158,42 @@ class RowProcess:
         Calls ``on_gather`` wherever it has read rows and none are to be stored yet. Raises ROW_REFUSED for a row that
         a step cannot take, unless such rows are diverted.
         """
-        if self._steps is None:
+        if self._stages is None:
             for part in slices:
                 yield Portion(masked(part.columns, self._masks), part.rows, part.cursor, 0)
             return
-        yield from self._stepped(self._steps, slices, rows_before, on_gather)
+        gather = self._stages.new_gather()
+        if gather is not None:
+            yield from self._gathered(self._stages, gather, slices, rows_before, on_gather)
+            return
+        yield from self._stepped(self._stages.before, slices, rows_before, on_gather)
+
+    def _gathered(
+        self, stages: Stages, gather: Gather, slices: Iterator[Slice], rows_before: int, on_gather: Callable[[], object]
+    ) -> Iterator[Portion]:
+        """All rows are looked at before the first is stored. Rows that went into others count as left out."""
+        cursor: Cursor | None = None
+        read = 0
+        diverted: list[tuple[str | None, ...]] = []
+        for part in slices:
+            columns, rows, _, refused = self._applied(stages.before, part, rows_before, is_last=False)
+            with _gather_errors():
+                gather.add(columns, rows)
+            diverted += refused
+            rows_before += part.rows
+            read += part.rows
+            cursor = part.cursor
+            on_gather()
+        left = read - len(diverted)
+        for applied in stages.finished(gather):
+            if applied.diverted:
+                fault = applied.refused or applied.diverted[0]
+                detail = f"A row that was gathered cannot be made what the steps say: {fault.reason}."
+                raise SluiceError(ErrorCode.ROW_REFUSED, detail, **({"column": fault.column} if fault.column else {}))
+            yield Portion(applied.columns, applied.rows, cursor or (), -applied.rows, diverted)
+            diverted = []
+        if cursor is not None:
+            yield Portion([[] for _ in stages.output()], 0, cursor, left, diverted)
 
     def _stepped(
         self, steps: RowSteps, slices: Iterator[Slice], rows_before: int, on_gather: Callable[[], object]
@@ -123,7 +220,7 @@ class RowProcess:
             yield gathered.portion(cursor)
 
     def _applied(
-        self, steps: RowSteps, part: Slice, rows_before: int
+        self, steps: RowSteps, part: Slice, rows_before: int, *, is_last: bool = True
     ) -> tuple[Sequence[Texts], int, int, list[tuple[str | None, ...]]]:
         """What a slice becomes: columns, rows, how many were filtered out, and what was refused."""
         diverts = self._pulled.diverts
@@ -134,7 +231,7 @@ class RowProcess:
         if not diverts:
             return applied.columns, applied.rows, applied.filtered, []
         columns, rows = applied.columns, applied.rows
-        unfit = self._unfit(columns, applied.origin)
+        unfit = self._unfit(columns, applied.origin) if is_last else []
         if unfit:
             refused = {fault.row for fault in unfit}
             kept = [index for index, row in enumerate(applied.origin) if row not in refused]

@@ -43,6 +43,7 @@ from sluice.usecases.lease import (
 from sluice.usecases.pulling.open_pull import source_errors
 from sluice.usecases.pulling.process_rows import Portion, RowProcess
 from sluice.usecases.pulling.put_portions import Before, DivertedRows, PullLease, find_orphan, pulled_of, put_portion
+from sluice.usecases.pulling.read_lookup import read_lookup
 from sluice.usecases.reading.read_task import find_task, note_task
 from sluice.usecases.sending.close_export import put_manifest
 from sluice.usecases.sending.put_batch import checked_chunk
@@ -131,7 +132,8 @@ def _read_all(ports: Ports, lease: PullLease) -> _Read:
     began_at = ports.clock.now()
     if task.batches_received > task.readings.batches:
         ended = partial(end_reading, orphan=find_orphan(ports, task)) if pulled.diverts else end_reading
-        task = _between(ports, lease, ended if pulled.consistency == "key" else read_anew, task)
+        goes_on = pulled.consistency == "key" and pulled.gather is None
+        task = _between(ports, lease, ended if goes_on else read_anew, task)
     _give_back(ports, task)
     with _stuck_errors(lease, pulled), source_errors(ports, pulled):
         source = ports.open_source(pulled)
@@ -140,7 +142,8 @@ def _read_all(ports: Ports, lease: PullLease) -> _Read:
         def check(columns: Sequence[Sequence[str | None]], rows: int) -> None:
             checked_chunk(Batch.of_columns(columns, rows), params, ports.limits)
 
-        process = RowProcess(pulled, ports.find_key, ports.clock.monotonic, check)
+        lookup = partial(read_lookup, ports)
+        process = RowProcess(pulled, ports.find_key, ports.clock.monotonic, check=check, find_lookup=lookup)
         diverted = DivertedRows(ports, lease, pulled)
         if pulled.consistency == "split" and task.readings == Readings():
             plan = partial(source.plan, pulled.splits, SPLIT_ROWS_MIN)
@@ -184,12 +187,12 @@ def _read_one(
     pulled, begun_at = pulled_of(task), ports.clock.monotonic()
     before = Before(next_sequence(task), task.rows_received, task.rows_filtered, task.cursor)
     with closing(reading.slices()) as slices:
-        keep = partial(_keep, ports, lease)
+        keep = partial(_keep, ports, lease, moves=True)
         for part in process.portions(slices, before.rows + before.filtered, on_gather=keep):
             if part.diverted:
                 before = diverted.store(task, part.diverted, before, read_at=reading.read_at)
             before = put_portion(ports, lease, task, part, before, read_at=reading.read_at)
-            lease.progress.is_kept |= pulled.consistency == "key"
+            lease.progress.is_kept |= pulled.consistency == "key" and pulled.gather is None
             _keep(ports, lease)
             if 0 < pulled.snapshot_max_s <= ports.clock.monotonic() - begun_at:
                 return _is_whole(pulled, task, part)
@@ -261,12 +264,12 @@ class _Reading:
                 yield part
 
 
-def _keep(ports: Ports, lease: PullLease) -> None:
+def _keep(ports: Ports, lease: PullLease, *, moves: bool = False) -> None:
     """Keep the lease. Raises ``_TimeOver`` where an attempt that got on has no time left, and another can go on."""
     most_s = ports.timings.attempt_total_s
     if most_s and ports.clock.monotonic() - lease.begun_at > most_s and lease.progress.is_kept:
         raise _TimeOver
-    renew_if_due(ports, lease)
+    renew_if_due(ports, lease, moves=moves)
 
 
 def _calls(ports: Ports, lease: PullLease, source: Source, call: Callable[[], Done]) -> Generator[Done]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
@@ -12,21 +12,22 @@ import msgspec
 from sluice.domain.errors import SluiceError
 from sluice.domain.file_source import AnyFileRows
 from sluice.domain.http_source import HttpRows, http_source_of
-from sluice.domain.job import Job, JobOutput, Mistake, OutputFile, ParameterValue, SourceTable, seconds_of
+from sluice.domain.job import Job, JobOutput, JobSource, Mistake, OutputFile, ParameterValue, SourceTable, seconds_of
 from sluice.domain.options import ExportFormat
-from sluice.domain.pages import HttpSource
 from sluice.domain.params import ExportParams
 from sluice.domain.pinned_files import FileSource
 from sluice.domain.pulled import Pulled
 from sluice.domain.run import DIVERTED, ROWS, Output, Run
 from sluice.domain.schema import ColumnSpec, TableSpec
-from sluice.domain.step import Step
+from sluice.domain.step import GatheredSteps
 from sluice.domain.suggestion import did_you_mean
+from sluice.domain.timestamps import zone_named
 from sluice.ports.bundle import Ports
 from sluice.ports.source import SourceColumn, SourceError, SourceUnavailable
-from sluice.tables.processors.row_steps import RowSteps
-from sluice.tables.processors.step_parsing import StepsError, parse_steps
-from sluice.usecases.pulling.process_rows import diverted_columns
+from sluice.tables.processors.lookups import InvalidLookup, Lookup
+from sluice.tables.processors.step_parsing import StepsError, parse_gathered_steps
+from sluice.usecases.pulling.process_rows import Stages, diverted_columns
+from sluice.usecases.pulling.read_lookup import read_lookup
 from sluice.usecases.running.run_values import filled, parameters_of, values_of
 from sluice.usecases.running.schedule import ScheduleError, mistakes_of_schedule
 from sluice.usecases.sending.open_export import check_params
@@ -51,6 +52,17 @@ def no_files(source: AnyFileRows) -> FileSource:
     raise SourceError(f"no definitions are here, and none of the connection {source.connection}")
 
 
+class Origins(NamedTuple):
+    """How a process reaches what a source names."""
+
+    zone: str = "UTC"
+    """In which the source has points in time, as ``zone_named`` reads it."""
+    render_where: Callable[[str, Mapping[str, ParameterValue]], str] = no_where
+    """Checks a condition of the source's own SQL and puts values into it. Raises ValueError."""
+    pin_files: Callable[[AnyFileRows], FileSource] = no_files
+    """Finds the files that a job names, as they are now. Raises ``SourceError``."""
+
+
 class RunRequest(NamedTuple):
     """Which run of a job."""
 
@@ -60,12 +72,10 @@ class RunRequest(NamedTuple):
     """Parameters."""
     tick: datetime | None = None
     """The time by the job's schedule that it is the run of; None for one that was asked for."""
-    zone: tzinfo = UTC
-    """In which the source has points in time."""
-    render_where: Callable[[str, Mapping[str, ParameterValue]], str] = no_where
-    """Checks a condition of the source's own SQL and puts values into it. Raises ValueError."""
-    pin_files: Callable[[AnyFileRows], FileSource] = no_files
-    """Finds the files that a job names, as they are now. Raises ``SourceError``."""
+    origins: Origins = Origins()
+    """Of the job's source."""
+    lookups: Collection[str] = ()
+    """The names of tables that steps may look up in."""
 
 
 class PlannedRun(NamedTuple):
@@ -87,32 +97,47 @@ def plan_run(ports: Ports, request: RunRequest) -> PlannedRun:
     values: dict[str, ParameterValue] = dict(parameters)
     try:
         now = datetime.fromtimestamp(ports.clock.now(), UTC)
-        values = values_of(job, parameters, tick=request.tick, now=now, zone=request.zone)
+        values = values_of(job, parameters, tick=request.tick, now=now, zone=zone_named(request.origins.zone))
     except ScheduleError as error:
         mistakes.append(Mistake("schedule", str(error)))
-    pulled = _pulled(request, values, mistakes)
+    pulled = plan_source(job.source, request.origins, values, mistakes)
     read = _columns_read(ports, pulled, mistakes) if pulled is not None else ()
     if pulled is None or not read:
         raise PlanError(mistakes)
-    steps: tuple[Step, ...] = ()
+    steps = GatheredSteps((), None)
     columns = tuple(read)
+    lookups = _lookups_named(ports, job, request.lookups, mistakes)
     try:
-        steps = parse_steps(job.steps, {column.name: column.type for column in read}, values)
-        columns = tuple(RowSteps(steps, read, ports.find_key).output())
+        known = {name: {one.name: one.type for one in lookup.columns} for name, lookup in lookups.items()}
+        kinds = {column.name: column.type for column in read}
+        steps = parse_gathered_steps(job.steps, kinds, values, lookups=known)
+        columns = tuple(
+            Stages(steps, read, ports.find_key, lookups.__getitem__, zone_named(request.origins.zone)).output()
+        )
     except StepsError as error:
         mistakes += [Mistake(place, said) for place, _, said in (one.partition(": ") for one in error.problems)]
         raise PlanError(mistakes) from error
-    except SourceError as error:  # a key that is not there
+    except (SourceError, InvalidLookup) as error:
         mistakes.append(Mistake("steps", str(error)))
         raise PlanError(mistakes) from error
     outputs = _outputs(ports, job, columns, values, mistakes)
+    if steps.gather is not None and pulled.consistency == "split":
+        said = "a step that needs all rows takes them of one moment, or by their key"
+        mistakes.append(Mistake("source.consistency", said))
     if mistakes:
         raise PlanError(mistakes)
+    if steps.gather is not None and pulled.consistency == "key":  # nothing is stored before all is read
+        pulled = msgspec.structs.replace(pulled, snapshot_max_s=0)
     pulled = msgspec.structs.replace(
         pulled,
+        dataset=job.job,
+        version=request.version,
         columns=tuple(column.name for column in read),
         kinds=tuple(column.type for column in read),
-        steps=steps,
+        steps=steps.before,
+        gather=steps.gather,
+        behind=steps.behind,
+        zone=request.origins.zone,
         rows_max=job.limits.rows,
         diverts=job.on_error.rows == "divert",
         diverted_max=-1 if job.on_error.max_rows is None else job.on_error.max_rows,
@@ -136,65 +161,69 @@ def plan_run(ports: Ports, request: RunRequest) -> PlannedRun:
     return PlannedRun(check_params(params, ports.limits), tuple(read))
 
 
-def _pulled(request: RunRequest, values: Mapping[str, ParameterValue], mistakes: list[Mistake]) -> Pulled | None:
-    job, source = request.job, request.job.source
-    if isinstance(source, HttpRows):
+def plan_source(
+    source: JobSource, origins: Origins, values: Mapping[str, ParameterValue], mistakes: list[Mistake]
+) -> Pulled | None:
+    """What is read, of a job or a lookup; None where that cannot be said, and ``mistakes`` says why."""
+    if isinstance(source, SourceTable):
+        where = ""
+        if source.where:
+            try:
+                where = origins.render_where(source.where, values)
+            except ValueError as error:
+                mistakes.append(Mistake("source.where", str(error)))
+        table = source.source()
+        return Pulled(
+            dataset="",
+            version="",
+            connection=table.connection,
+            table=table.table,
+            key=table.key,
+            consistency=table.consistency,
+            splits=table.splits or 1,
+            snapshot_max_s=float(table.snapshot_max_s),
+            columns=source.columns,
+            where=where,
+        )
+    # What is no table is read on behind a cursor, whatever has become of it meanwhile.
+    made = Pulled(
+        dataset="",
+        version="",
+        connection=source.connection,
+        table=source.path or "/",
+        consistency="key",
+        columns=source.columns,
+    )
+    try:
+        if isinstance(source, HttpRows):
+            return msgspec.structs.replace(made, pages=http_source_of(source, values))
+        return msgspec.structs.replace(made, files=origins.pin_files(source))
+    except SourceUnavailable:
+        raise
+    except (SourceError, ValueError) as error:
+        mistakes.append(Mistake("source.path" if isinstance(error, SourceError) else "source", str(error)))
+        return None
+
+
+def _lookups_named(ports: Ports, job: Job, known: Collection[str], mistakes: list[Mistake]) -> dict[str, Lookup]:
+    """The tables that the steps look up in, read whole: what is wrong with them is known before a run."""
+    found = {}
+    for index, step in enumerate(job.steps):
+        enrich = step.get("enrich")
+        name = enrich.get("lookup") if isinstance(enrich, Mapping) else None
+        if not isinstance(name, str) or name in found:
+            continue
+        if name not in known:
+            said = f"there is no lookups/{name}.yaml{did_you_mean(name, known)}"
+            mistakes.append(Mistake(f"steps[{index}].enrich.lookup", said))
+            continue
         try:
-            pages = http_source_of(source, values)
-        except ValueError as error:
-            mistakes.append(Mistake("source", str(error)))
-            return None
-        return _read_by_cursor(request, source.connection, source.path or "/", source.columns, pages=pages)
-    if not isinstance(source, SourceTable):
-        try:
-            files = request.pin_files(source)
+            found[name] = read_lookup(ports, name)
         except SourceUnavailable:
             raise
-        except SourceError as error:
-            mistakes.append(Mistake("source.path", str(error)))
-            return None
-        return _read_by_cursor(request, source.connection, source.path, source.columns, files=files)
-    where = ""
-    if source.where:
-        try:
-            where = request.render_where(source.where, values)
-        except ValueError as error:
-            mistakes.append(Mistake("source.where", str(error)))
-    table = source.source()
-    return Pulled(
-        dataset=job.job,
-        version=request.version,
-        connection=table.connection,
-        table=table.table,
-        key=table.key,
-        consistency=table.consistency,
-        splits=table.splits or 1,
-        snapshot_max_s=float(table.snapshot_max_s),
-        columns=source.columns,
-        where=where,
-    )
-
-
-def _read_by_cursor(
-    request: RunRequest,
-    connection: str,
-    place: str,
-    columns: tuple[str, ...],
-    *,
-    files: FileSource | None = None,
-    pages: HttpSource | None = None,
-) -> Pulled:
-    """What is no table: it is read on behind a cursor, whatever has become of it meanwhile."""
-    return Pulled(
-        dataset=request.job.job,
-        version=request.version,
-        connection=connection,
-        table=place,
-        consistency="key",
-        columns=columns,
-        files=files,
-        pages=pages,
-    )
+        except (SourceError, InvalidLookup) as error:
+            mistakes.append(Mistake(f"steps[{index}].enrich.lookup", str(error)))
+    return found
 
 
 def _columns_read(ports: Ports, pulled: Pulled, mistakes: list[Mistake]) -> tuple[ColumnSpec, ...]:

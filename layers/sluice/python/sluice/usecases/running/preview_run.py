@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from sluice.domain.params import ExportParams
 from sluice.ports.bundle import Ports
 from sluice.usecases.pulling.open_pull import source_errors
 from sluice.usecases.pulling.process_rows import RowProcess
+from sluice.usecases.pulling.read_lookup import read_lookup
 
 
 def preview_run(ports: Ports, params: ExportParams) -> Iterator[tuple[str | None, ...]]:
@@ -15,6 +17,6 @@ def preview_run(ports: Ports, params: ExportParams) -> Iterator[tuple[str | None
     pulled = params.pulled
     assert pulled is not None  # as it was planned
     with source_errors(ports, pulled), ports.open_source(pulled).reading() as slices:
-        process = RowProcess(pulled, ports.find_key, ports.clock.monotonic)
+        process = RowProcess(pulled, ports.find_key, ports.clock.monotonic, find_lookup=partial(read_lookup, ports))
         for portion in process.portions(slices, 0):
             yield from zip(*portion.columns, strict=True)
