@@ -61,7 +61,7 @@ tools: install ## Test the tools beside the product: deployment by the real `s` 
 	$(PYTEST) -n 3 --dist worksteal --tools -m tools tests/deploy tests/e2e/test_bench_sections.py tests/unit/test_mutation.py
 
 quick: install ## Run the tests that take milliseconds
-	$(PYTEST) -n 2 -m "not slow and not memory" tests/unit tests/contracts tests/properties
+	$(PYTEST) -n 3 --dist worksteal -m "not slow and not memory" tests/unit tests/contracts tests/properties
 
 # Processes that tests start are not measured. 80 % is what was asked for.
 coverage: install ## Measure which lines of the package the tests run that take no seconds each

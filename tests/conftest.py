@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
 
+from tests.support.long_first import long_first
 from tests.support.programs import note_left_out
 
 settings.register_profile("any_machine", deadline=None)  # a slow or busy machine is no finding
@@ -28,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(LongFirst())
     for marker, why in LEFT_OUT.items():
         config.addinivalue_line("markers", f"{marker}: {why}; left out without --{marker}")
 
@@ -38,6 +41,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if dropped:
         config.hook.pytest_deselected(items=[item for item in items if item in dropped])
         items[:] = [item for item in items if item not in dropped]
+
+
+class LongFirst:
+    """The last to order tests: behind what makes their order random."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+        items[:] = long_first(items, lambda item: item.get_closest_marker("long") is not None, workers)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -74,8 +74,9 @@ def sluice_files(source: Path, python: Path, definitions: Path | None = None) ->
 
     Raises ``DefinitionsError`` for definitions that no function could use, and ValueError for what it cannot reach.
     """
+    of_datasets = definition_files(definitions)  # first: it takes no time, and may end the build
     code = _with_bytecode({IN_LAYER + name: path.read_bytes() for name, path in _ours(source)}, python)
-    return {**code, **definition_files(definitions)}
+    return {**code, **of_datasets}
 
 
 def definition_files(folder: Path | None) -> dict[str, bytes]:

@@ -42,7 +42,7 @@ def measure_crowds(plan: Plan) -> list[Crowd]:
 
 
 def measure_crowd(exports: int, rows_each: int) -> Crowd:
-    with TemporaryDirectory() as folder, serving(Path(folder) / "data") as service:
+    with TemporaryDirectory() as folder, serving(Path(folder) / "data", anew=True) as service:
         return run_crowd(service, exports, rows_each)
 
 

@@ -172,7 +172,7 @@ def measure_clicks(stage: PullStage, rows: int, clicks: int) -> Clicked:
     body = {"format": "xlsx", "options": {"reuse": False}}
     seconds = []
     with (
-        serving(stage.folder / "service", env=env) as service,
+        serving(stage.folder / "service", env=env, anew=True) as service,
         httpx.Client(base_url=service.url, headers=headers, timeout=60) as client,
     ):
         for _ in range(WARM_CLICKS + clicks):

@@ -85,7 +85,7 @@ def measure_senders(plan: Plan) -> list[Sent]:
 def stage() -> Iterator[Stage]:
     with (
         TemporaryDirectory() as folder,
-        serving(Path(folder) / "data") as service,
+        serving(Path(folder) / "data", anew=True) as service,
         slow_link(service.http_port, LINK_MS / 2000) as far_port,
     ):
         write_table(Path(folder) / "table.json")

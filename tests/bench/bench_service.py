@@ -31,7 +31,7 @@ def measure_links(plan: Plan) -> list[Linked]:
 
 
 def measure_link(pool: Executor, rows: int, rounds: int) -> Linked:
-    with TemporaryDirectory() as folder, serving(Path(folder) / "data", env=DEBUG) as service:
+    with TemporaryDirectory() as folder, serving(Path(folder) / "data", env=DEBUG, anew=True) as service:
         times = [time_both(service, pool, rows) for _ in range(rounds)]
         return Linked(
             rows=rows,

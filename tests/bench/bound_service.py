@@ -25,7 +25,7 @@ def service_on_one_core() -> Iterator[ServiceProcess]:
     with ExitStack() as stack:
         data = Path(stack.enter_context(TemporaryDirectory())) / "data"
         with _on_one_core():
-            service = stack.enter_context(serving(data))
+            service = stack.enter_context(serving(data, anew=True))
         yield service
 
 

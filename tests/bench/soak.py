@@ -93,7 +93,7 @@ class Senders:
 
 def soak(minutes: float, folder: Path) -> list[Sample]:
     """Run the senders against a service over ``folder`` and sample its memory."""
-    service = ServiceProcess(folder / "data", env={"SLUICE_LOGGING_LEVEL": "WARN"})
+    service = ServiceProcess(folder / "data", env={"SLUICE_LOGGING_LEVEL": "WARN"}, anew=True)
     senders, samples, began = Senders(service.url), list[Sample](), time.monotonic()
     try:
         with ThreadPoolExecutor(SENDERS) as threads:

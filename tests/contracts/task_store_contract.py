@@ -183,6 +183,7 @@ class TaskStoreContract(OpensTasks):
         store.create(a_task("nobody"))
         assert store.read_claim(a_stranger(), 1) is None
 
+    @pytest.mark.slow
     def test_a_task_holds_as_many_claims_as_it_may(self, store: TaskStore) -> None:  # C23
         task = a_task()
         store.create(task)

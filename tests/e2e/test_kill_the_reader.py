@@ -87,6 +87,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServiceP
         yield running
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # thirty starts take a busy machine long
 def test_every_row_that_stays_is_there_once_however_often_its_reader_is_killed(

@@ -134,6 +134,7 @@ def read_file(content: bytes, number: int) -> list[list[Any]]:
     return [[float(number_text), text, paid == "true"] for number_text, text, paid in rows]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_every_export_survives_a_service_that_is_killed_all_the_time(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ COLUMNS = [{"name": "id", "type": "number"}, {"name": "text"}]
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """For tests that neither stop nor change the service."""
-    with serving(tmp_path_factory.mktemp("service") / "data") as running:
+    with serving(tmp_path_factory.mktemp("service") / "data", anew=True) as running:
         yield running
 
 
@@ -116,7 +116,7 @@ def test_a_composer_that_is_killed_is_replaced_at_once(tmp_path: Path) -> None:
 
 
 def test_sigterm_lets_a_running_composer_finish(tmp_path: Path) -> None:
-    service = ServiceProcess(tmp_path / "data")
+    service = ServiceProcess(tmp_path / "data", anew=True)
     task_id = start_export(service, batches=50, rows=1000)
     close(service, task_id)
     eventually(lambda: service.events("AttemptStarted"))

@@ -28,7 +28,7 @@ def folder_of_somebody(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_a_service_that_is_started_among_modules_of_such_names_writes_its_files(tmp_path: Path) -> None:
     folder, mark = folder_of_somebody(tmp_path)
-    with serving(tmp_path / "data", cwd=folder) as service:
+    with serving(tmp_path / "data", cwd=folder, anew=True) as service:
         with Client(service.url) as client:
             export = client.open(format="csv", filename="t", columns=[{"name": "id"}])
             export.put(1, [["a"]])

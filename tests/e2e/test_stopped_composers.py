@@ -80,6 +80,7 @@ def test_the_queue_of_a_service_whose_composer_is_stopped_is_worked_off_by_anoth
         first.kill()
 
 
+@pytest.mark.long
 def test_a_lease_that_an_operator_releases_is_free_though_its_composer_hangs(tmp_path: Path) -> None:
     service = ServiceProcess(tmp_path / "data", env=PATIENT)
     try:

@@ -208,6 +208,7 @@ def test_a_user_gets_a_small_table_in_the_answer_although_the_call_for_its_reade
     assert_no_secret_is_seen(world)
 
 
+@pytest.mark.long
 def test_a_table_whose_reader_dies_thirty_times_while_others_write_is_read_once(world: World) -> None:
     """Each reader is killed at its first or second batch, before or after the batch is stored; the last is doubled.
 

@@ -23,6 +23,7 @@ from sluice.demo.order_table import COLUMNS, order_rows
 ROWS, CITIES = 12_000, 2_000
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_days_trouble_loses_nothing_and_leaves_nothing(tmp_path: Path) -> None:

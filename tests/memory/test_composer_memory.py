@@ -24,6 +24,7 @@ def orders(rows: int) -> Iterator[Batch]:
     return islice(chain.from_iterable(repeat(few)), rows // BATCH_ROWS)
 
 
+@pytest.mark.long
 @pytest.mark.memory
 @pytest.mark.slow
 def test_row_65_a_composer_stays_below_64_mb_from_a_hundred_thousand_rows_to_two_million(tmp_path: Path) -> None:

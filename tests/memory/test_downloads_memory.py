@@ -31,7 +31,7 @@ EACH_MAX = 512 * KIB
 def test_downloads_that_are_not_read_take_a_bounded_memory_each(tmp_path: Path, part_bytes: int) -> None:
     env = {"SLUICE_PERFORMANCE_PART_BYTES": str(part_bytes)}
     with (
-        serving(tmp_path / "data", env=env) as service,
+        serving(tmp_path / "data", env=env, anew=True) as service,
         httpx.Client(verify=False, base_url=service.url, timeout=WAIT_S) as client,
     ):
         url = link_of(client)

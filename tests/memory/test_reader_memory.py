@@ -29,6 +29,7 @@ def pulled(folder: Path, rows: int) -> tuple[DataDirectory, ExportParams]:
     return data, msgspec.structs.replace(params, filename="orders.xlsx")
 
 
+@pytest.mark.long
 @pytest.mark.memory
 @pytest.mark.slow
 def test_a_reader_stays_below_80_mb_for_any_number_of_rows(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ GROWTH_MAX = 12 * MB
 """A second worksheet and an index sheet, and parts under way: 1 to 10 MB in four runs, for four times the rows."""
 
 
+@pytest.mark.long
 @pytest.mark.memory
 @pytest.mark.slow
 def test_a_composer_over_s3_stays_below_80_mb_for_any_number_of_rows(tmp_path: Path) -> None:

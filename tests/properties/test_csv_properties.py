@@ -108,11 +108,13 @@ FIRST_DATE = datetime(1900, 1, 1)  # noqa: DTZ001 -- cells have no time zone
 NUMBERS = st.from_regex(r"[+-]?[0-9]{1,20}(\.[0-9]{1,5})?([eE][+-]?[0-9]{1,2})?", fullmatch=True)
 
 
+@pytest.mark.slow
 @given(st.lists(NUMBERS | st.none(), min_size=1, max_size=20), st.sampled_from(["error", "text"]))
 def test_every_number_is_the_text_that_was_sent(values: list[str | None], on_invalid: str) -> None:
     assert write_values(ColumnType.NUMBER, *values, on_invalid=on_invalid) == [value or "" for value in values]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.datetimes(min_value=FIRST_DATE) | st.none(), min_size=1, max_size=20),
     st.sampled_from([" ", "T"]),

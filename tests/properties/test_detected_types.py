@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import openpyxl
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -71,6 +72,7 @@ def test_a_csv_file_has_every_text_as_it_was_sent(first: list[str], later: list[
         assert read_csv(written.data)[1:] == rows
 
 
+@pytest.mark.slow
 @given(first=FIRST, text=LATER, batch_rows=st.integers(1, 13))
 @example(first=["0"], text="1899-12-31", batch_rows=1)
 @example(first=["2000-01-01 00:00"], text="1899-12-31", batch_rows=1)

@@ -76,6 +76,7 @@ def test_any_cutting_of_the_same_rows_gives_the_same_bytes(
     assert tally == whole.tally
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compact", [False, True])
 def test_the_cutting_of_a_long_table_does_not_show(compact: bool) -> None:  # noqa: FBT001 -- a parameter of the test
     rows = 12_345

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from infra.build_layers import OUTPUT, build_deps, build_sluice
-from infra.emulators.function_compute.interpreter import find_deployed_python
+from infra.emulators.function_compute.interpreter import Interpreter, find_deployed_python
 from infra.layer_build.downloads import DownloadError
 
 CACHE = OUTPUT / "downloads"
@@ -28,6 +28,10 @@ class BuiltLayers(NamedTuple):
     opt: Path
     """Stands for /opt/python."""
     python: Path
+
+    def interpreter(self) -> Interpreter:
+        """What runs a function from these layers."""
+        return Interpreter(self.python, ("-S", "-s"), (self.opt,), "")
 
     def run(
         self, code: str, *arguments: str, folder: Path | None = None, variables: Mapping[str, str] | None = None

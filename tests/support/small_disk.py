@@ -17,10 +17,11 @@ class SmallDisk:
         """At any look."""
 
     def statvfs(self, _: object) -> SimpleNamespace:
-        self.least_free = min(self.least_free, self.free)
-        return SimpleNamespace(f_bavail=max(0, self.free), f_frsize=1, f_files=0, f_favail=0)
+        free = self.free
+        self.least_free = min(self.least_free, free)
+        return SimpleNamespace(f_bavail=max(0, free), f_frsize=1, f_files=0, f_favail=0)
 
     @property
     def free(self) -> int:
-        files = (Path(at) / name for at, _, names in os.walk(self.folder) for name in names)
-        return self.size - sum(file.stat().st_size for file in files)
+        files = (f"{at}/{name}" for at, _, names in os.walk(self.folder) for name in names)
+        return self.size - sum(os.stat(file).st_size for file in files)  # noqa: PTH116 - asked thousands of times

@@ -120,6 +120,7 @@ def filled(tasks: SqliteTasks) -> None:
         assert tasks.remove(task.ref, Guard(state=task.state))
 
 
+@pytest.mark.slow
 def test_a_file_gives_back_what_removed_rows_took(tmp_path: Path) -> None:
     with closing(opened(tmp_path)) as tasks:
         tasks.create(a_wide_task("stays"))
@@ -132,6 +133,7 @@ def test_a_file_gives_back_what_removed_rows_took(tmp_path: Path) -> None:
     assert raw(tmp_path, "PRAGMA integrity_check") == ("ok",)
 
 
+@pytest.mark.slow
 def test_a_call_gives_back_a_bounded_part_and_the_next_one_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +164,7 @@ def older_file(path: Path) -> None:
     assert raw(path, "PRAGMA auto_vacuum") == (0,)
 
 
+@pytest.mark.slow
 def test_a_file_of_an_older_release_is_written_anew_and_gives_back_from_then_on(tmp_path: Path) -> None:
     older_file(tmp_path)
     asked: list[int] = []
@@ -183,6 +186,7 @@ def test_a_file_of_an_older_release_is_written_anew_and_gives_back_from_then_on(
     assert 0 < asked[0] < before
 
 
+@pytest.mark.slow
 def test_an_older_file_stays_as_it_is_where_the_disk_has_no_room_and_says_so_once(tmp_path: Path) -> None:
     older_file(tmp_path)
     with closing(opened(tmp_path, has_room=lambda _: False)) as tasks:
@@ -194,6 +198,7 @@ def test_an_older_file_stays_as_it_is_where_the_disk_has_no_room_and_says_so_onc
         assert tasks.read(a_wide_task("stays").ref) == a_wide_task("stays")
 
 
+@pytest.mark.slow
 def test_an_older_file_with_very_many_rows_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     older_file(tmp_path)
     monkeypatch.setattr("sluice.adapters.sqlite.tasks.CONVERTED_BYTES_MAX", 4096)

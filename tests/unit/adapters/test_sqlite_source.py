@@ -91,6 +91,7 @@ KEYS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(KEYS, KEYS), max_size=12, unique_by=repr),
     st.sampled_from(["", "INTEGER", "REAL", "NUMERIC", "TEXT", "TEXT COLLATE NOCASE", "TEXT COLLATE RTRIM", "BLOB"]),

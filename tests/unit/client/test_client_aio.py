@@ -186,6 +186,7 @@ def test_a_batch_of_rows_that_a_call_which_failed_has_read_is_no_empty_batch(rel
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_rows_may_ask_the_client_that_sends_them_however_many_tables_are_sent(relay: HttpRelay) -> None:
     async def main() -> None:
         async with connect(relay) as sluice:

@@ -33,6 +33,7 @@ for file_format in ExportFormat:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no resource limits")
 def test_a_file_is_written_without_a_temporary_file(tmp_path: Path) -> None:
     done = subprocess.run(

@@ -150,6 +150,7 @@ def test_the_memory_bound_counts_names_as_long_as_the_header_row_has_them() -> N
     assert bound - least > size - smallest > 20 * 250 * len("_x0007_")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rows",
     [[["x"] * 5_000] * 3, [["\x07" * 2_500]] * 200, [[None] * 100] * 1_000],

@@ -155,6 +155,7 @@ def test_a_file_that_cannot_be_written_is_recorded_with_why() -> None:
     assert journal_of(ports).of(Event.UPLOAD_FAILED) == []
 
 
+@pytest.mark.slow
 def test_every_event_is_recorded_somewhere() -> None:
     passed_on = {
         name.attr

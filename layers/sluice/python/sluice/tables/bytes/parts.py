@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from io import BytesIO
 
 from sluice.domain.limits import KIB, Limits
@@ -22,15 +23,22 @@ def part_sizes(file_bytes_max: int, limits: Limits) -> Iterator[int]:
     """
     if file_bytes_max < 0:
         raise ValueError("a file has no negative size")
-    half = limits.parts_max // 2
-    step = max(1, half // _DOUBLINGS)
-    grown = [max(0, index - half + step) // step for index in range(limits.parts_max)]
-    least = _at_least(limits.part_bytes_min, file_bytes_max, sum(2**doublings for doublings in grown))
+    grown, together = _grown(limits.parts_max)
+    least = _at_least(limits.part_bytes_min, file_bytes_max, together)
     size, left_bytes = least, file_bytes_max
     for index, doublings in enumerate(grown):
         size = max(size, min(least * 2**doublings, _at_least(least, left_bytes, limits.parts_max - index)))
         yield size
         left_bytes = max(0, left_bytes - size)
+
+
+@lru_cache(maxsize=8)
+def _grown(parts_max: int) -> tuple[bytes, int]:
+    """How often the size of each part has doubled at most, and how many of the least size all are together."""
+    half = parts_max // 2
+    step = max(1, half // _DOUBLINGS)
+    grown = bytes(max(0, index - half + step) // step for index in range(parts_max))
+    return grown, sum(2**doublings for doublings in grown)
 
 
 def largest_part(file_bytes_max: int, limits: Limits) -> int:
