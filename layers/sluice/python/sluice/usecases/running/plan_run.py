@@ -104,31 +104,54 @@ def plan_run(ports: Ports, request: RunRequest) -> PlannedRun:
     read = _columns_read(ports, pulled, mistakes) if pulled is not None else ()
     if pulled is None or not read:
         raise PlanError(mistakes)
-    steps = GatheredSteps((), None)
-    columns = tuple(read)
-    lookups = _lookups_named(ports, job, request.lookups, mistakes)
-    try:
-        known = {name: {one.name: one.type for one in lookup.columns} for name, lookup in lookups.items()}
-        kinds = {column.name: column.type for column in read}
-        steps = parse_gathered_steps(job.steps, kinds, values, lookups=known)
-        columns = tuple(
-            Stages(steps, read, ports.find_key, lookups.__getitem__, zone_named(request.origins.zone)).output()
-        )
-    except StepsError as error:
-        mistakes += [Mistake(place, said) for place, _, said in (one.partition(": ") for one in error.problems)]
-        raise PlanError(mistakes) from error
-    except (SourceError, InvalidLookup) as error:
-        mistakes.append(Mistake("steps", str(error)))
-        raise PlanError(mistakes) from error
+    planned = _plan_steps(ports, request, read, values, mistakes)
+    if planned is None:
+        raise PlanError(mistakes)
+    steps, columns = planned
     outputs = _outputs(ports, job, columns, values, mistakes)
     if steps.gather is not None and pulled.consistency == "split":
         said = "a step that needs all rows takes them of one moment, or by their key"
         mistakes.append(Mistake("source.consistency", said))
     if mistakes:
         raise PlanError(mistakes)
-    if steps.gather is not None and pulled.consistency == "key":  # nothing is stored before all is read
-        pulled = msgspec.structs.replace(pulled, snapshot_max_s=0)
-    pulled = msgspec.structs.replace(
+    run = Run(
+        job=job.job,
+        version=request.version,
+        tick=_tick_of(request),
+        asked=_asked(request, parameters),
+        outputs=tuple(outputs),
+    )
+    params = _params(request, _pulled_for(request, pulled, read, steps), columns, run)
+    return PlannedRun(check_params(params, ports.limits), tuple(read))
+
+
+def _plan_steps(
+    ports: Ports,
+    request: RunRequest,
+    read: Sequence[ColumnSpec],
+    values: Mapping[str, ParameterValue],
+    mistakes: list[Mistake],
+) -> tuple[GatheredSteps, tuple[ColumnSpec, ...]] | None:
+    """The steps and the columns behind them; None where there is a mistake in them."""
+    job, zone = request.job, zone_named(request.origins.zone)
+    lookups = _lookups_named(ports, job, request.lookups, mistakes)
+    try:
+        known = {name: {one.name: one.type for one in lookup.columns} for name, lookup in lookups.items()}
+        kinds = {column.name: column.type for column in read}
+        steps = parse_gathered_steps(job.steps, kinds, values, lookups=known)
+        return steps, tuple(Stages(steps, read, ports.find_key, lookups.__getitem__, zone).output())
+    except StepsError as error:
+        mistakes += [Mistake(place, said) for place, _, said in (one.partition(": ") for one in error.problems)]
+    except (SourceError, InvalidLookup) as error:
+        mistakes.append(Mistake("steps", str(error)))
+    return None
+
+
+def _pulled_for(request: RunRequest, pulled: Pulled, read: Sequence[ColumnSpec], steps: GatheredSteps) -> Pulled:
+    """What a worker reads, and what it does to the rows."""
+    job = request.job
+    is_gathered_by_key = steps.gather is not None and pulled.consistency == "key"
+    return msgspec.structs.replace(
         pulled,
         dataset=job.job,
         version=request.version,
@@ -138,27 +161,24 @@ def plan_run(ports: Ports, request: RunRequest) -> PlannedRun:
         gather=steps.gather,
         behind=steps.behind,
         zone=request.origins.zone,
+        snapshot_max_s=0 if is_gathered_by_key else pulled.snapshot_max_s,  # nothing is stored before all is read
         rows_max=job.limits.rows,
         diverts=job.on_error.rows == "divert",
         diverted_max=-1 if job.on_error.max_rows is None else job.on_error.max_rows,
         diverted_share_max=1.0 if job.on_error.max_share is None else float(job.on_error.max_share),
     )
+
+
+def _params(request: RunRequest, pulled: Pulled, columns: tuple[ColumnSpec, ...], run: Run) -> ExportParams:
     tables = (TableSpec(ROWS, columns), TableSpec(DIVERTED, diverted_columns(pulled))) if pulled.diverts else ()
-    params = ExportParams(
+    return ExportParams(
         format=ExportFormat.JSONL,
-        filename=job.job,
+        filename=request.job.job,
         columns=() if tables else columns,
         sheets=tables,
         pulled=pulled,
-        run=Run(
-            job=job.job,
-            version=request.version,
-            tick=_tick_of(request),
-            asked=_asked(request, parameters),
-            outputs=tuple(outputs),
-        ),
+        run=run,
     )
-    return PlannedRun(check_params(params, ports.limits), tuple(read))
 
 
 def plan_source(
