@@ -218,6 +218,47 @@ outputs:"""
     assert "orders.yaml:12: steps[0].enrich.lookup" in refused
 
 
+COMMISSIONED = """
+# Job configuration example
+input:
+  type: csv
+  path: DATA/input.csv
+  has_header: true
+  delimiter: ","
+
+pipeline:
+  processors:
+    - type: filter
+      condition: "age > 18"
+      mode: include
+
+    - type: mapping
+      field_mappings:
+        old_name: new_name
+        user_id: id
+
+output:
+  type: csv
+  path: DATA/output.csv
+  write_header: true
+"""
+
+
+def test_the_commissioned_job_is_translated_and_runs(tmp_path: Path) -> None:
+    (tmp_path / "input.csv").write_text("user_id,old_name,age,city\n1,Ann,20,Ulm\n2,Bob,17,Bonn\n3,=Cy,44,Köln\n")
+    (tmp_path / "old.yaml").write_text(COMMISSIONED.replace("DATA", str(tmp_path)))
+    sluice("job", "convert", tmp_path / "old.yaml", "--name", "people", "--definitions", tmp_path)
+    said = run(tmp_path / "jobs/people.yaml", tmp_path)
+    assert said["rows"] == {"read": 3, "filtered": 1, "refused": 0, "out": 2}
+    assert (tmp_path / "out/output.csv").read_text() == "id,new_name,age,city\n1,Ann,20,Ulm\n3,=Cy,44,Köln\n"
+    again = sluice("job", "convert", tmp_path / "old.yaml", "--name", "people", "--definitions", tmp_path, exit_code=1)
+    assert "people.yaml" in again.stderr
+    (tmp_path / "old.yaml").write_text(COMMISSIONED.replace("include", "sometimes").replace("mapping", "maping"))
+    refused = sluice("job", "convert", tmp_path / "old.yaml", "--name", "x", "--definitions", tmp_path, exit_code=2)
+    assert "pipeline.processors[0].mode" in refused.stderr
+    assert "pipeline.processors[1].type: 'maping' is none of filter, mapping" in refused.stderr
+
+
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[DatabaseServer]:
     with serving_postgresql() as server:

@@ -87,6 +87,13 @@ def _refuse_twice(node: yaml.Node, seen: set[int]) -> None:
         _refuse_twice(item, seen)
 
 
+def yaml_of(values: object) -> str:
+    """Write values as a file that ``read_yaml`` reads back."""
+    import yaml  # noqa: PLC0415  # only who writes a file pays for it
+
+    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100))
+
+
 def lines_of(path: Path) -> dict[str, int]:
     """The line of each place of a file that ``read_yaml`` has read, as ``outputs[1].mode``, from 1 on."""
     import yaml  # noqa: PLC0415  # loaded by the caller already

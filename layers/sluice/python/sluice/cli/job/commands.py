@@ -14,11 +14,14 @@ from sluice.adapters.system_clock import SystemClock
 from sluice.app.definitions import Definitions
 from sluice.app.job_files import JobFile, job_schema, load_job
 from sluice.app.jobs import definitions_of, folder_of, plan_job
+from sluice.app.settings.yaml_tree import read_yaml, yaml_of
 from sluice.cli.data_options import AsJson
 from sluice.cli.export.progress import shown_progress
 from sluice.cli.formatting import counted, json_of, lines_of, printable, say
+from sluice.cli.job.conversion import LANDING, convert_job
 from sluice.cli.job.local_run import open_runs, planning_ports
 from sluice.cli.job.report import run_as_json, run_as_text
+from sluice.domain.dataset import DefinitionsError
 from sluice.domain.job import ParameterValue
 from sluice.ports.bundle import Ports
 from sluice.usecases.running.plan_run import PlannedRun
@@ -135,6 +138,31 @@ def run(
     say(json_of(run_as_json(status, saved)) if as_json else run_as_text(status, saved))
     if status.state != "succeeded":
         raise typer.Exit(1)
+
+
+@commands.command("convert")
+def convert(
+    file: File,
+    name: Annotated[str, typer.Option(help="Of the new job.")],
+    definitions: Annotated[
+        Path, typer.Option("--definitions", metavar="DIR", help="Where connections/ and jobs/ are made.")
+    ],
+) -> None:
+    """Translate a job that has input, pipeline and output into one of this form. No file is written over."""
+    problems: list[str] = []
+    tree = read_yaml(file, file.name, problems)
+    if problems:
+        raise DefinitionsError(problems)
+    made = convert_job(tree, name)
+    files = {
+        definitions / "jobs" / f"{name}.yaml": made.job,
+        definitions / "connections" / f"{LANDING}.yaml": made.connection,
+    }
+    for path, content in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as target:
+            target.write(yaml_of(content))
+        say(f"wrote {printable(str(path))}")
 
 
 @commands.command("schema")

@@ -29,7 +29,7 @@ from sluice.tables.processors.gather_parsing import read_aggregate, read_dedupli
 Parameters = Mapping[str, str | int | float | bool | None]
 Lookups = Mapping[str, Mapping[str, ColumnType]]
 COLUMNS_MAX = 16_384
-_STEPS = ("filter", "map", "validate", "enrich", "aggregate", "deduplicate")
+_STEPS = ("filter", "map", "rename", "drop", "validate", "enrich", "aggregate", "deduplicate")
 _SEVERITIES: Mapping[str, Severity] = {"fail": "fail", "divert": "divert", "warn": "warn"}
 _RULE = {"rule", "severity", "reason"}
 _MISSING: Mapping[str, Missing] = {"null": "null", "drop": "drop", "divert": "divert", "fail": "fail"}
@@ -123,6 +123,8 @@ class _StepReader:
         reads: Mapping[str, Callable[[str, object], Step | None]] = {
             "filter": self._filter,
             "map": self._map,
+            "rename": self._rename,
+            "drop": self._drop,
             "validate": self._validate,
             "enrich": self._enrich,
         }
@@ -169,6 +171,39 @@ class _StepReader:
         self._columns = {name: ColumnType(value.kind) for name, value in made.items()}
         self._columns |= dict.fromkeys(unknown, ColumnType.STRING)
         return MapStep(tuple(MappedColumn(name, value) for name, value in made.items()))
+
+    def _rename(self, where: str, body: object) -> MapStep | None:
+        """A map of all columns, of which some have another name."""
+        if not isinstance(body, Mapping) or not body or not all(isinstance(one, str) for one in body.values()):
+            self.problems.append(f"{where}: has the new names, as old: new")
+            return None
+        if not self._are_known(where, list(body)):
+            return None
+        names = {name: str(body.get(name, name)) for name in self._columns}
+        twice = [name for name in names.values() if list(names.values()).count(name) > 1]
+        if twice:
+            self.problems.append(f"{where}: two columns would be {twice[0]!r}")
+            return None
+        return self._map(where, {new: _quoted(old) for old, new in names.items()})
+
+    def _drop(self, where: str, body: object) -> MapStep | None:
+        """A map of all columns but some."""
+        if not isinstance(body, Sequence) or isinstance(body, str) or not body:
+            self.problems.append(f"{where}: is a list of columns")
+            return None
+        if not self._are_known(where, body):
+            return None
+        kept = {name: _quoted(name) for name in self._columns if name not in body}
+        if not kept:
+            self.problems.append(f"{where}: leaves no column")
+            return None
+        return self._map(where, kept)
+
+    def _are_known(self, where: str, names: Sequence[object]) -> bool:
+        unknown = [str(name) for name in names if name not in self._columns]
+        for name in unknown:
+            self.problems.append(f"{where}: there is no column {name!r}{did_you_mean(name, self._columns)}")
+        return not unknown
 
     def _validate(self, where: str, body: object) -> ValidateStep | None:
         if not isinstance(body, Sequence) or isinstance(body, str) or not body:
@@ -293,3 +328,8 @@ def _written(value: object) -> str | None:
         case int() | float():
             return repr(value)
     return None
+
+
+def _quoted(name: str) -> str:
+    """A column's name as an expression."""
+    return '"' + name.replace('"', '""') + '"'
