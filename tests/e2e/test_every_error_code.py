@@ -133,7 +133,7 @@ _OF_THE_FILE = "Only the download says it, which is HTTP's alone, and `sluice ta
 _TAKES_TIME = "A sender has to be slow: test_http_bad_bodies.py. gRPC only cancels a call whose message is not there."
 OF_JOBS = (
     *("TARGET_INVALID", "TARGET_UNAVAILABLE", "TARGET_REFUSES", "ROW_REFUSED", "TOO_MANY_REFUSED"),
-    *("TOO_MANY_GROUPS", "NO_FILE", "JOB_NOT_FOUND"),
+    *("TOO_MANY_GROUPS", "RUN_TOO_LONG", "NO_FILE", "JOB_NOT_FOUND"),
 )
 CANNOT_OCCUR = {
     **{("SENDER_TOO_SLOW", face): _TAKES_TIME for face in FACES},

@@ -88,6 +88,7 @@ ANSWERS: dict[ErrorCode, tuple[GrpcStatus, int]] = {
     ErrorCode.ROW_REFUSED: (_Code.FAILED_PRECONDITION, 422),
     ErrorCode.TOO_MANY_REFUSED: (_Code.FAILED_PRECONDITION, 422),
     ErrorCode.TOO_MANY_GROUPS: (_Code.FAILED_PRECONDITION, 422),
+    ErrorCode.RUN_TOO_LONG: (_Code.FAILED_PRECONDITION, 422),
     ErrorCode.NO_FILE: (_Code.FAILED_PRECONDITION, 409),
     ErrorCode.JOB_NOT_FOUND: (_Code.NOT_FOUND, 404),
     ErrorCode.QUEUE_FULL: (_Code.RESOURCE_EXHAUSTED, 503),

@@ -66,6 +66,7 @@ class ErrorCode(StrEnum):
     ROW_REFUSED = "ROW_REFUSED"
     TOO_MANY_REFUSED = "TOO_MANY_REFUSED"
     TOO_MANY_GROUPS = "TOO_MANY_GROUPS"
+    RUN_TOO_LONG = "RUN_TOO_LONG"
     NO_FILE = "NO_FILE"
     JOB_NOT_FOUND = "JOB_NOT_FOUND"
     QUEUE_FULL = "QUEUE_FULL"
@@ -160,6 +161,7 @@ MEANINGS: dict[ErrorCode, Meaning] = {
     ErrorCode.ROW_REFUSED: _client("A row cannot be made what a step of the job says."),
     ErrorCode.TOO_MANY_REFUSED: _client("More rows were refused than on_error of the job allows."),
     ErrorCode.TOO_MANY_GROUPS: _client("A step of the job has more groups of rows than fit in memory."),
+    ErrorCode.RUN_TOO_LONG: _client("The rows of a run were not read within the time that its job allows."),
     ErrorCode.NO_FILE: _client("This task becomes no file: its rows go to the outputs of a job, or into a table."),
     ErrorCode.JOB_NOT_FOUND: _client("There is no such job.", Level.INFO),
     ErrorCode.QUEUE_FULL: _wait("Too many exports are waiting; try again later.", Actor.CLIENT),

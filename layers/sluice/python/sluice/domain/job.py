@@ -165,9 +165,25 @@ class OnError(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class JobLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a run takes at most; more fails it."""
+    """What a run takes at most."""
 
     rows: Count = 100_000_000
+    """That are stored; more fail the run."""
+    duration: Duration | None = None
+    """From when the run is opened until all of its rows are read; longer fails the run."""
+    rows_per_s: Count | None = None
+    """How fast the source is read, on average over an attempt."""
+
+
+class JobRetry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often what fails for a time is tried again; what nothing is said of is as the service's settings say."""
+
+    attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
+    """That count against a run, or an output."""
+    backoff: Duration | None = None
+    """The first pause; it doubles with each."""
+    give_up: Duration | None = None
+    """How long a source or a target may be away."""
 
 
 class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -186,6 +202,7 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     on_error: OnError = OnError()
     outputs: Annotated[tuple[JobOutput, ...], Meta(min_length=1, max_length=16)]
     limits: JobLimits = JobLimits()
+    retry: JobRetry = JobRetry()
 
 
 def decode_job(tree: object) -> Job:

@@ -9,7 +9,7 @@ import msgspec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.pulled import Pulled
-from sluice.domain.run import Run
+from sluice.domain.run import Run, RunRetry
 from sluice.domain.schema import ColumnSpec, TableSpec
 from sluice.domain.target import TableTarget
 
@@ -38,6 +38,8 @@ class ExportParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Of a task that delivers rows of a run: the output's name."""
     picked: tuple[int, ...] = ()
     """Of a task that makes something of another's chunks: which of their columns, by index; none stands for all."""
+    retry: RunRetry | None = None
+    """Of a run and of what delivers it: how often it is tried again, where that is said."""
     sheet_of_run: int = 0
     """Of the same: which of the run's tables it has."""
     target: TableTarget | None = None
@@ -133,6 +135,7 @@ class _Listed(msgspec.Struct, frozen=True, kw_only=True):
     run: Run | None = None
     output: str = ""
     picked: tuple[int, ...] = ()
+    retry: RunRetry | None = None
     sheet_of_run: int = 0
     target: TableTarget | None = None
 

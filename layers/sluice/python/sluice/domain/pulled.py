@@ -92,6 +92,9 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     diverted_max: int = -1
     """More of them fail the task; -1 for no bound. So ``diverted_share_max``, of all rows that were read."""
     diverted_share_max: float = 1
+    duration_max_s: float = 0
+    """How long after it was opened the task may be read; 0 for no bound. So ``rows_per_s``."""
+    rows_per_s: int = 0
     call: str = ""
     """Digest of what was asked for and by whom: the same call again is known by it, whatever became of the dataset."""
 

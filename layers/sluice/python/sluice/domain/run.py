@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from sluice.domain.keys import TASK_ID_BYTES, TaskId, TaskRef, TenantId, task_id_from_bytes
+from sluice.domain.limits import Timings
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.target import TableTarget
 
@@ -35,6 +36,23 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The table; None for a file."""
     sheet: int = 0
     """Which of the run's tables it has: 1 for the rows that were refused."""
+
+
+class RunRetry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How often a run and its outputs are tried again; 0 leaves it to the service."""
+
+    attempts: int = 0
+    backoff_s: float = 0
+    give_up_s: float = 0
+
+    def applied(self, timings: Timings) -> Timings:
+        """The timings of a task with this rule."""
+        return msgspec.structs.replace(
+            timings,
+            attempts_max=self.attempts or timings.attempts_max,
+            backoff_s=self.backoff_s or timings.backoff_s,
+            outage_s=self.give_up_s or timings.outage_s,
+        )
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -71,6 +71,12 @@ class Lease(Generic[P]):
     @property
     def guard(self) -> Guard:
         return Guard(state=self.kind.running, epoch=self.epoch)
+
+
+def ports_for(ports: Ports, task: Task | None) -> Ports:
+    """The ports with the timings of the task, where it has some of its own."""
+    retry = task.params.retry if task is not None and task.params is not None else None
+    return replace(ports, timings=retry.applied(ports.timings)) if retry is not None else ports
 
 
 def acquire(ports: Ports, kind: WorkKind[P], task: Task, *, owner: str = "") -> Lease[P] | None:

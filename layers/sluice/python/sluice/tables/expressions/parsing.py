@@ -241,6 +241,8 @@ class _Reader:
                 return Call("is null", (value,), "boolean")
             case exp.Boolean(this=truth):
                 sign = "is true" if truth else "is false"
+                if value.kind == "number":  # as MySQL has its booleans
+                    value = Call("<>", (value, Constant("0", "number")), "boolean")
                 return Call(sign, (take_as(value, "boolean", sign),), "boolean")
         raise ExpressionError("behind is stands null, true, false, or distinct from", near=_near(node))
 

@@ -17,7 +17,7 @@ from sluice.usecases.apply_transition import apply_transition
 from sluice.usecases.composing.read_chunks import load_manifest
 from sluice.usecases.composing.reuse_result import content_digest, find_result, offer_result
 from sluice.usecases.composing.write_result import TRANSIENT_CODES, ComposeLease, write_result
-from sluice.usecases.lease import Outcome, acquire, end, fail_exhausted, renew_if_due, run_attempt
+from sluice.usecases.lease import Outcome, acquire, end, fail_exhausted, ports_for, renew_if_due, run_attempt
 from sluice.usecases.reading.read_task import note_task
 
 Deliver: TypeAlias = Callable[[Ports, ComposeLease, Task, Manifest], Result]
@@ -40,6 +40,7 @@ def compose_export(ports: Ports, trigger: ManifestRef, *, owner: str = "", deliv
     file. Raises only what it did not foresee, after giving the task back.
     """
     task = ports.tasks.read(trigger.task)
+    ports = ports_for(ports, task)
     if task is not None:
         note_task(task)
     has_room = task is None or not task.room_needed or ports.has_room(task.tenant, task.room_needed)

@@ -37,6 +37,7 @@ from sluice.usecases.lease import (
     acquire,
     end,
     fail_exhausted,
+    ports_for,
     renew_if_due,
     run_attempt,
 )
@@ -80,6 +81,7 @@ def read_source(ports: Ports, ref: TaskRef, *, owner: str = "") -> Outcome:
     next. Raises only what it did not foresee, after giving the task back.
     """
     task = ports.tasks.read(ref)
+    ports = ports_for(ports, task)
     if task is not None:
         note_task(task)
     verdict = _judge(ports, task)
@@ -186,17 +188,40 @@ def _read_one(
     """Store one reading. False: it took as long as rows are kept as they were, and there may be more of it."""
     pulled, begun_at = pulled_of(task), ports.clock.monotonic()
     before = Before(next_sequence(task), task.rows_received, task.rows_filtered, task.cursor)
+    rows_before = before.rows + before.filtered
     with closing(reading.slices()) as slices:
         keep = partial(_keep, ports, lease, moves=True)
-        for part in process.portions(slices, before.rows + before.filtered, on_gather=keep):
+        for part in process.portions(slices, rows_before, on_gather=keep):
             if part.diverted:
                 before = diverted.store(task, part.diverted, before, read_at=reading.read_at)
             before = put_portion(ports, lease, task, part, before, read_at=reading.read_at)
             lease.progress.is_kept |= pulled.consistency == "key" and pulled.gather is None
             _keep(ports, lease)
+            _check_duration(ports, task, pulled)
+            _pace(ports, lease, pulled, before.rows + before.filtered - rows_before, begun_at)
             if 0 < pulled.snapshot_max_s <= ports.clock.monotonic() - begun_at:
                 return _is_whole(pulled, task, part)
     return True
+
+
+PACE_STEP_S = 1.0
+"""How long a reader that is too fast waits at a time, and keeps its lease between."""
+
+
+def _pace(ports: Ports, lease: PullLease, pulled: Pulled, rows: int, begun_at: float) -> None:
+    """Wait until so many rows may have been read since the reading began."""
+    if not pulled.rows_per_s:
+        return
+    until = begun_at + rows / pulled.rows_per_s
+    while (left := until - ports.clock.monotonic()) > 0:
+        ports.clock.sleep(min(left, PACE_STEP_S))
+        _keep(ports, lease, moves=True)
+
+
+def _check_duration(ports: Ports, task: Task, pulled: Pulled) -> None:
+    """Raise RUN_TOO_LONG for a task that has been read for as long as it may."""
+    if 0 < pulled.duration_max_s < ports.clock.now() - task.created_at:
+        raise SluiceError(ErrorCode.RUN_TOO_LONG, duration_max_s=pulled.duration_max_s)
 
 
 def _is_whole(pulled: Pulled, task: Task, last: Portion) -> bool:

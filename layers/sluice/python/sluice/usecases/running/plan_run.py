@@ -12,12 +12,22 @@ import msgspec
 from sluice.domain.errors import SluiceError
 from sluice.domain.file_source import AnyFileRows
 from sluice.domain.http_source import HttpRows, http_source_of
-from sluice.domain.job import Job, JobOutput, JobSource, Mistake, OutputFile, ParameterValue, SourceTable, seconds_of
+from sluice.domain.job import (
+    Job,
+    JobOutput,
+    JobRetry,
+    JobSource,
+    Mistake,
+    OutputFile,
+    ParameterValue,
+    SourceTable,
+    seconds_of,
+)
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.pinned_files import FileSource
 from sluice.domain.pulled import Pulled
-from sluice.domain.run import DIVERTED, ROWS, Output, Run
+from sluice.domain.run import DIVERTED, ROWS, Output, Run, RunRetry
 from sluice.domain.schema import ColumnSpec, TableSpec
 from sluice.domain.step import GatheredSteps
 from sluice.domain.suggestion import did_you_mean
@@ -163,6 +173,8 @@ def _pulled_for(request: RunRequest, pulled: Pulled, read: Sequence[ColumnSpec],
         zone=request.origins.zone,
         snapshot_max_s=0 if is_gathered_by_key else pulled.snapshot_max_s,  # nothing is stored before all is read
         rows_max=job.limits.rows,
+        duration_max_s=seconds_of(job.limits.duration) if job.limits.duration else 0,
+        rows_per_s=job.limits.rows_per_s or 0,
         diverts=job.on_error.rows == "divert",
         diverted_max=-1 if job.on_error.max_rows is None else job.on_error.max_rows,
         diverted_share_max=1.0 if job.on_error.max_share is None else float(job.on_error.max_share),
@@ -178,7 +190,15 @@ def _params(request: RunRequest, pulled: Pulled, columns: tuple[ColumnSpec, ...]
         sheets=tables,
         pulled=pulled,
         run=run,
+        retry=_retry(request.job.retry),
     )
+
+
+def _retry(said: JobRetry) -> RunRetry | None:
+    if said == JobRetry():
+        return None
+    pauses = (seconds_of(one) if one else 0 for one in (said.backoff, said.give_up))
+    return RunRetry(said.attempts or 0, *pauses)
 
 
 def plan_source(
