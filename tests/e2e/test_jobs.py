@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from python_calamine import CalamineWorkbook
 
 from tests.support.command_line import COMMAND, environment, sluice
-from tests.support.database_servers import DatabaseServer, serving_postgresql
+from tests.support.database_servers import DatabaseServer, serving_mariadb, serving_postgresql
 
 ROWS = 30_000
 TEXT = "x" * 100
@@ -289,6 +290,85 @@ def test_a_run_that_is_killed_again_and_again_has_each_row_once_in_its_file_and_
     loaded = postgresql(f'SELECT count(*), count(DISTINCT "order"), sum(total) FROM {table}').strip()
     count, distinct, total = loaded.replace("|", "\t").split("\t")
     assert (int(count), int(distinct), Decimal(total)) == (len(KEPT), len(KEPT), sum(TOTALS.values()))
+
+
+DESIGNED = """
+job: orders-daily
+version: 1
+parameters: {min_amount: {type: number, default: 1000}}
+schedule: {cron: "30 2 * * *", timezone: Asia/Shanghai, overlap: skip, catch_up: latest, after: [inventory-close]}
+source:
+  type: mysql
+  connection: crm
+  table: orders
+  columns: [id, order_no, customer, email, city, amount, qty, paid, created_at]
+  where: created_at >= :run.window_start and created_at < :run.window_end
+  key: [id]
+  splits: 8
+  consistency: snapshot
+  batch: {rows: 8000, bytes: 2MiB}
+steps:
+  - filter: amount >= :min_amount and paid is true
+  - map: {order: order_no, customer: trim(customer), email: "mask(email, 'email')", buyer: "hash(email, 'pseudonyms')",
+          city: city, amount: amount, total: "round(amount * qty, 2)", month: "date_format(created_at, '%Y-%m')"}
+  - enrich: {lookup: regions, by: [city], take: [region], missing: "null"}
+on_error: {rows: divert, max_rows: 100, max_share: 0.001}
+outputs:
+  - {name: sheet, type: file, format: xlsx, filename: "orders-{run.date}.xlsx", expires: 24h, drop: [buyer]}
+  - {name: warehouse, type: postgresql, connection: dwh, table: public.orders_daily, mode: upsert, key: [order],
+     create: if_missing, schema: freeze}
+retry: {attempts: 5, backoff: 30s, give_up: 6h}
+limits: {rows_per_s: 50000, rows: 20000000, duration: 2h}
+"""
+SHANGHAI = """
+CREATE DATABASE IF NOT EXISTS shop; USE shop;
+CREATE TABLE orders (id BIGINT PRIMARY KEY, order_no VARCHAR(20), customer VARCHAR(50), email VARCHAR(50),
+  city VARCHAR(20), amount DECIMAL(20,4), qty INT, paid BOOLEAN, created_at TIMESTAMP NOT NULL);
+SET time_zone = '+08:00';
+INSERT INTO orders VALUES
+  (9007199254740993, 'A-1', ' 王小明 ', 'wang@example.com', '北京', 1000.0050, 3, TRUE, '2026-11-30 02:30:00'),
+  (9007199254740994, 'A-2', 'Ann', 'ann@example.com', 'Ulm', 999.9999, 1, TRUE, '2026-11-30 03:00:00'),
+  (9007199254740995, 'A-3', 'Bob', 'bobby@example.com', '上海', 5000, 2, FALSE, '2026-11-30 03:00:00'),
+  (9007199254740996, 'A-4', 'Cy', NULL, '上海', 1234567890123456.7891, 2, TRUE, '2026-12-01 02:29:59'),
+  (9007199254740997, 'A-5', 'Dee', 'dee@example.com', NULL, 2000, NULL, TRUE, '2026-11-30 12:00:00'),
+  (9007199254740998, 'A-6', 'Eve', 'eve@example.com', 'Ulm', 2000, 1, TRUE, '2026-12-01 02:30:00');
+"""
+
+
+@pytest.mark.slow
+def test_the_job_of_the_design_runs(tmp_path: Path, postgresql: DatabaseServer) -> None:
+    for name in ("connections", "jobs", "lookups", "files"):
+        (tmp_path / name).mkdir()
+    connect(tmp_path, postgresql)
+    (tmp_path / "connections/landing.yaml").write_text("{name: landing, type: folder, path: files}")
+    (tmp_path / "files/regions.csv").write_text("city,region\n北京,North\n上海,East\n")
+    (tmp_path / "lookups/regions.yaml").write_text(
+        "{lookup: regions, source: {type: csv, connection: landing, path: regions.csv}}"
+    )
+    job = tmp_path / "jobs/orders-daily.yaml"
+    job.write_text(DESIGNED)
+    with serving_mariadb() as mariadb:
+        mariadb(SHANGHAI)
+        (tmp_path / "connections/crm.yaml").write_text(
+            f"{{name: crm, type: mysql, host: {mariadb.host}, database: {mariadb.database}, user: {mariadb.user}, "
+            "timezone: '+08:00'}"
+        )
+        secrets = {"SLUICE_SECRET_PSEUDONYMS": "a key of the operator, of thirty-two bytes"}
+        words = ("--data", tmp_path / "data", "-o", tmp_path / "out", "--json", "--tick", "2026-12-01T02:30")
+        said = json.loads(sluice("job", "run", job, *words, env=secrets).stdout)
+    assert said["state"] == "succeeded"
+    assert said["rows"] == {"read": 5, "filtered": 2, "refused": 0, "out": 3}
+    columns = '"order", customer, email, length(buyer), city, amount, total, month, region'
+    loaded = postgresql(f'SELECT {columns} FROM orders_daily ORDER BY "order"').strip().splitlines()
+    assert [line.replace("|", " ") for line in loaded] == [
+        "A-1 王小明 w***@example.com 32 北京 1000.0050 3000.02 2026-11 North",
+        "A-4 Cy   上海 1234567890123456.7891 2469135780246913.58 2026-12 East",
+        "A-5 Dee d***@example.com 32  2000.0000  2026-11 ",
+    ]
+    book = CalamineWorkbook.from_path(str(tmp_path / "out/orders-2026-12-01.xlsx"))
+    head, *rows = book.get_sheet_by_index(0).to_python()
+    assert head == ["order", "customer", "email", "city", "amount", "total", "month", "region"]
+    assert [row[0] for row in rows] == ["A-1", "A-4", "A-5"]
 
 
 def test_a_table_that_is_not_there_fails_its_output_alone(folder: Path, postgresql: DatabaseServer) -> None:

@@ -21,6 +21,7 @@ Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,6}(s|m|h|d)$")]
 """As 30s, 5m, 2h or 7d."""
 ParameterValue: TypeAlias = str | int | float | bool
 EXPIRES_MIN_S = 60
+BATCH_BYTES_MAX = 4 << 20
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -60,6 +61,18 @@ class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Jobs whose runs of the same day, in the time zone, have to have succeeded before."""
 
 
+class BatchSize(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much of what the steps leave is stored as one batch, at least; the last one is what is left."""
+
+    rows: Annotated[int, Meta(ge=1, le=20_000)] = 4_000
+    bytes: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,6}(KiB|MiB)$")] = "2MiB"
+    """Of the texts, about: with so many a batch is stored though it has fewer rows."""
+
+    def size(self) -> int:
+        """``bytes`` as a number."""
+        return int(self.bytes[:-3]) * {"KiB": 1 << 10, "MiB": 1 << 20}[self.bytes[-3:]]
+
+
 class SourceTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of a database; which kind of database, its connection says."""
 
@@ -72,6 +85,7 @@ class SourceTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     key: Annotated[tuple[Identifier, ...], Meta(min_length=1, max_length=16)]
     splits: Annotated[int, Meta(ge=1, le=64)] = 1
     consistency: Consistency = "snapshot"
+    batch: BatchSize = BatchSize()
 
     def source(self) -> TableSource:
         """The table and how it is read."""
@@ -250,6 +264,8 @@ def mistakes_of_job(job: Job) -> list[Mistake]:
     source = job.source
     found += [Mistake("source.columns", f"{name} is given twice") for name in _twice(source.columns)]
     if isinstance(source, SourceTable):
+        if source.batch.size() > BATCH_BYTES_MAX:
+            found.append(Mistake("source.batch.bytes", "is 4MiB at most"))
         if source.splits > 1 and source.consistency == "key":
             found.append(Mistake("source.splits", "is of no use with consistency: key"))
         found += [Mistake("source.key", f"{name} is given twice") for name in _twice(source.key)]

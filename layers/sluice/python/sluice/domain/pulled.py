@@ -92,6 +92,9 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     diverted_max: int = -1
     """More of them fail the task; -1 for no bound. So ``diverted_share_max``, of all rows that were read."""
     diverted_share_max: float = 1
+    batch_rows: int = 4_000
+    """How many rows that steps leave are stored at a time, at least, unless they have ``batch_chars``."""
+    batch_chars: int = 2 << 20
     duration_max_s: float = 0
     """How long after it was opened the task may be read; 0 for no bound. So ``rows_per_s``."""
     rows_per_s: int = 0

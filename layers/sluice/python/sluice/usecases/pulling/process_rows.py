@@ -23,9 +23,8 @@ from sluice.tables.processors.row_state import RowFault
 from sluice.tables.processors.row_steps import Applied, RowSteps
 from sluice.tables.values.masks import find_masks, masked
 
-GATHERED_ROWS = 4_000
-"""Rows that a filter leaves are gathered until there are so many, or for ``GATHERED_S``."""
 GATHERED_S = 10.0
+"""How long rows that a filter leaves are gathered at most, until there is a batch of them."""
 Texts = Sequence[str | None]
 Check = Callable[[Sequence[Texts], int], object]
 """Raises ``SluiceError`` with ``column`` where a value is none of its column's type."""
@@ -63,6 +62,7 @@ class _Gathered:
     def __init__(self, width: int) -> None:
         self.columns: list[list[str | None]] = [[] for _ in range(width)]
         self.rows = 0
+        self.chars = 0
         self.filtered = 0
         self.diverted: list[tuple[str | None, ...]] = []
 
@@ -70,6 +70,7 @@ class _Gathered:
         self.rows += rows
         for index, more in enumerate(columns):
             self.columns[index] += more
+            self.chars += sum(map(len, filter(None, more)))
 
     def portion(self, cursor: Cursor) -> Portion:
         return Portion(self.columns, self.rows, cursor, self.filtered, self.diverted)
@@ -207,11 +208,12 @@ class RowProcess:
             cursor = part.cursor
             gathered.filtered += filtered
             gathered.diverted += diverted
-            if not gathered.rows and rows >= GATHERED_ROWS:
+            if not gathered.rows and rows >= self._pulled.batch_rows:
                 yield Portion(columns, rows, cursor, gathered.filtered, gathered.diverted)
             else:
                 gathered.add(columns, rows)
-                if gathered.rows < GATHERED_ROWS and self._monotonic() - since < GATHERED_S:
+                is_small = gathered.rows < self._pulled.batch_rows and gathered.chars < self._pulled.batch_chars
+                if is_small and self._monotonic() - since < GATHERED_S:
                     on_gather()
                     continue
                 yield gathered.portion(cursor)

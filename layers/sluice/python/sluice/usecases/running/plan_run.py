@@ -13,6 +13,7 @@ from sluice.domain.errors import SluiceError
 from sluice.domain.file_source import AnyFileRows
 from sluice.domain.http_source import HttpRows, http_source_of
 from sluice.domain.job import (
+    BatchSize,
     Job,
     JobOutput,
     JobRetry,
@@ -160,6 +161,7 @@ def _plan_steps(
 def _pulled_for(request: RunRequest, pulled: Pulled, read: Sequence[ColumnSpec], steps: GatheredSteps) -> Pulled:
     """What a worker reads, and what it does to the rows."""
     job = request.job
+    batch = job.source.batch if isinstance(job.source, SourceTable) else BatchSize()
     is_gathered_by_key = steps.gather is not None and pulled.consistency == "key"
     return msgspec.structs.replace(
         pulled,
@@ -173,6 +175,8 @@ def _pulled_for(request: RunRequest, pulled: Pulled, read: Sequence[ColumnSpec],
         zone=request.origins.zone,
         snapshot_max_s=0 if is_gathered_by_key else pulled.snapshot_max_s,  # nothing is stored before all is read
         rows_max=job.limits.rows,
+        batch_rows=batch.rows,
+        batch_chars=batch.size(),
         duration_max_s=seconds_of(job.limits.duration) if job.limits.duration else 0,
         rows_per_s=job.limits.rows_per_s or 0,
         diverts=job.on_error.rows == "divert",
