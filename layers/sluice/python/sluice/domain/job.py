@@ -61,7 +61,7 @@ class Schedule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Jobs whose runs of the same day, in the time zone, have to have succeeded before."""
 
 
-class BatchSize(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class StoredBatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much of what the steps leave is stored as one batch, at least; the last one is what is left."""
 
     rows: Annotated[int, Meta(ge=1, le=20_000)] = 4_000
@@ -85,7 +85,7 @@ class SourceTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     key: Annotated[tuple[Identifier, ...], Meta(min_length=1, max_length=16)]
     splits: Annotated[int, Meta(ge=1, le=64)] = 1
     consistency: Consistency = "snapshot"
-    batch: BatchSize = BatchSize()
+    batch: StoredBatch = StoredBatch()
 
     def source(self) -> TableSource:
         """The table and how it is read."""

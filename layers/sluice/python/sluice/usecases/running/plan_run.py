@@ -13,7 +13,6 @@ from sluice.domain.errors import SluiceError
 from sluice.domain.file_source import AnyFileRows
 from sluice.domain.http_source import HttpRows, http_source_of
 from sluice.domain.job import (
-    BatchSize,
     Job,
     JobOutput,
     JobRetry,
@@ -22,6 +21,7 @@ from sluice.domain.job import (
     OutputFile,
     ParameterValue,
     SourceTable,
+    StoredBatch,
     seconds_of,
 )
 from sluice.domain.options import ExportFormat
@@ -161,7 +161,7 @@ def _plan_steps(
 def _pulled_for(request: RunRequest, pulled: Pulled, read: Sequence[ColumnSpec], steps: GatheredSteps) -> Pulled:
     """What a worker reads, and what it does to the rows."""
     job = request.job
-    batch = job.source.batch if isinstance(job.source, SourceTable) else BatchSize()
+    batch = job.source.batch if isinstance(job.source, SourceTable) else StoredBatch()
     is_gathered_by_key = steps.gather is not None and pulled.consistency == "key"
     return msgspec.structs.replace(
         pulled,
