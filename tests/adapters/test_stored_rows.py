@@ -50,6 +50,7 @@ ADDED: dict[str, object] = {
     "upkeep_failures": 0, "upkeep_error": "", "strikes": 0, "deaths": 0, "died_at": "",
     "result_of": "", "content_sha": "", "shared_with": "", "room_needed": 0, "renders": "", "full_since": 0.0,
     "first_sequence": 1, "cursor": "", "read_from": 0.0, "read_until": 0.0, "read_at": 0.0, "readings": "",
+    "rows_filtered": 0,
 }  # fmt: skip
 """Columns that rows have since, with what a new row has in them; they come behind all others.
 

@@ -145,14 +145,7 @@ CANNOT_OCCUR = {
     },
     **{
         (code, face): "Of jobs, which the command line runs: test_jobs.py."
-        for code in (
-            "TARGET_INVALID",
-            "TARGET_UNAVAILABLE",
-            "TARGET_REFUSES",
-            "ROW_REFUSED",
-            "NO_FILE",
-            "JOB_NOT_FOUND",
-        )
+        for code in OF_JOBS
         for face in FACES
     },
     ("TOTALS_MISSING", HTTP): "A request says its length, or ends in a chunk of its own: test_cut_tables.py.",
