@@ -143,7 +143,11 @@ CANNOT_OCCUR = {
         for code in ("DATASET_NOT_FOUND", "SOURCE_INVALID", "SOURCE_UNAVAILABLE", "SOURCE_TOO_SLOW")
         for face in FACES
     },
-    **{(code, face): "Of jobs, which the command line runs: test_jobs.py." for code in OF_JOBS for face in FACES},
+    **{
+        (code, face): "Of jobs and their runs: test_jobs.py, test_jobs_service.py."
+        for code in OF_JOBS
+        for face in FACES
+    },
     ("TOTALS_MISSING", HTTP): "A request says its length, or ends in a chunk of its own: test_cut_tables.py.",
     ("RESULT_VERIFY_FAILED", HTTP): _NEVER_THE_LAST_WORD,
     ("RESULT_VERIFY_FAILED", GRPC): _NEVER_THE_LAST_WORD,

@@ -188,6 +188,7 @@ def test_a_hash_that_somebody_spoilt_matches_nothing(door: Door) -> None:
         (Scope.READ, {Scope.READ}),
         (Scope.WRITE, {Scope.READ, Scope.WRITE}),
         (Scope.ADMIN, {Scope.READ, Scope.WRITE, Scope.ADMIN}),
+        (Scope.RUN_JOBS, {Scope.RUN_JOBS}),
     ],
 )
 def test_a_scope_includes_the_lesser_ones(held: Scope, allowed: set[Scope]) -> None:

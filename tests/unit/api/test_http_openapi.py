@@ -94,6 +94,7 @@ def test_calls_have_short_ids_of_their_own_and_links_need_no_key(document: dict[
         "renderExport", "headFileLink", "getFileLink", "cancelExport", "deleteExport", "headFile", "readFile",
         "watchExport", "followWatchedExport", "getWatchedFile",
         "listDatasets", "getDataset", "previewDataset", "exportDataset", "listDatasetExports",
+        "listJobs", "getJobSchema", "getJob", "runJob", "previewJob", "listRuns", "getRun", "cancelRun",
     }  # fmt: skip
     by_address = {"headFile", "readFile", "watchExport", "followWatchedExport", "getWatchedFile"}
     assert {name for name, security in ids.items() if not security} == by_address

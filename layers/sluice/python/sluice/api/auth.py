@@ -154,7 +154,7 @@ class OpenRing:
     def authenticate(self, header: str | None) -> Principal:
         if self._ring.has_keys() or self._ring.is_token(header):
             return self._ring.authenticate(header)
-        return Principal(tenant=LOCAL_TENANT, key_id=NO_KEY, scopes=frozenset({Scope.ADMIN}))
+        return Principal(tenant=LOCAL_TENANT, key_id=NO_KEY, scopes=frozenset({Scope.ADMIN, Scope.RUN_JOBS}))
 
 
 class RateLimiter:

@@ -13,6 +13,7 @@ from sluice.domain.task import Task
 from sluice.ports.bundle import Ports
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.pulling.count_pulls import PreviewCounts
+from sluice.usecases.running.known_jobs import NO_JOBS, Jobs
 
 DECODED_MAX = 2
 """Batches that are decoded at a time, over both APIs together."""
@@ -49,6 +50,8 @@ class Service:
     """Opens over gRPC that wait, a thread each; more are refused at once."""
     datasets: Callable[[], Mapping[str, Dataset]] = dict
     """The tables that users may have as files, by name, as they are defined now."""
+    jobs: Jobs = NO_JOBS
+    """Those that this process has, as their files say them now."""
     watch_url: Callable[[Task], str] | None = None
     """The address at which a browser watches an export; None where none are offered."""
     previews: PreviewCounts = field(default_factory=PreviewCounts)
@@ -80,6 +83,7 @@ class Service:
         user_burst: int = 0,
         admit_timeout_s: float = 0,
         datasets: Callable[[], Mapping[str, Dataset]] = dict,
+        jobs: Jobs = NO_JOBS,
         watch_url: Callable[[Task], str] | None = None,
     ) -> Service:
         """Build the service of a process; rates and bursts are those of ``RateLimiter``, of a tenant and of a user."""
@@ -91,5 +95,6 @@ class Service:
             user_calls=RateLimiter(clock=ports.clock, journal=ports.journal, per_s=user_rate_per_s, burst=user_burst),
             admit_timeout_s=admit_timeout_s,
             datasets=datasets,
+            jobs=jobs,
             watch_url=watch_url,
         )

@@ -12,6 +12,7 @@ import msgspec
 
 from sluice.adapters.system_clock import SystemClock
 from sluice.app.definition_mistakes import mistakes_of_connection, mistakes_of_dataset
+from sluice.app.file_stamps import FileStamp, stamps_of
 from sluice.app.secrets import find_secret
 from sluice.app.settings.yaml_tree import read_yaml
 from sluice.domain.dataset import (
@@ -41,6 +42,8 @@ from sluice.ports.journal import Journal
 from sluice.ports.sink import Sink, SinkError, SinkUnavailable
 from sluice.ports.source import COUNT_S, Source, SourceError, SourceUnavailable
 
+PARTS = ("connections", "datasets")
+"""The folders of files that are read here."""
 AGAIN_S = 2
 """How long definitions with a mistake, of which no file has changed, are not read again."""
 
@@ -268,22 +271,22 @@ class DefinitionsFolder:
         self._journal = journal
         self._monotonic = monotonic
         self._lock = Lock()
-        self._refused: dict[str, _Stamp] = {}
+        self._refused: dict[Path, FileStamp] = {}
         """As ``_seen``, when a mistake was recorded last."""
         self._again_at = float("-inf")
         """When those with the mistake are read again."""
-        self._seen = _stamps(folder)
+        self._seen = stamps_of(folder, PARTS)
         self._current = load_definitions(folder)
 
     def current(self) -> Definitions:
         """What holds now; the files are looked at, and read if one has changed."""
         with self._lock:
-            seen = _stamps(self._folder)
+            seen = stamps_of(self._folder, PARTS)
             if seen != self._seen and (seen != self._refused or self._monotonic() >= self._again_at):
                 self._load(seen)
             return self._current
 
-    def _load(self, seen: dict[str, _Stamp]) -> None:
+    def _load(self, seen: dict[Path, FileStamp]) -> None:
         try:
             self._current = load_definitions(self._folder)
         except DefinitionsError as error:
@@ -301,26 +304,6 @@ class DefinitionsFolder:
     def open_pulled(self, pulled: Pulled) -> Source:
         """As ``Definitions.open_pulled``, by what holds now, for a caller who waits."""
         return self.current()._replace(slots=self._slots).open_pulled(pulled, is_brief=True)
-
-
-class _Stamp(NamedTuple):
-    """What changes with a file's content, its name or its mode."""
-
-    inode: int
-    changed_ns: int
-    modified_ns: int
-    size: int
-
-
-def _stamps(folder: Path) -> dict[str, _Stamp]:
-    found = {}
-    for path in sorted(folder.glob("*/*.y*ml")):
-        try:
-            status = path.stat()
-        except OSError:
-            continue  # it goes away at this moment
-        found[str(path)] = _Stamp(status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size)
-    return found
 
 
 def opens_sources(folder: Path, *, slots: Path | None = None) -> Callable[[Pulled], Source]:

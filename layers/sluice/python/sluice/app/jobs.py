@@ -31,6 +31,7 @@ from sluice.domain.suggestion import did_you_mean
 from sluice.ports.bundle import Ports
 from sluice.ports.source import Source, SourceError
 from sluice.usecases.running.plan_run import Origins, PlanError, PlannedRun, RunRequest, no_where, plan_run, plan_source
+from sluice.usecases.running.schedule import mistakes_of_schedule
 
 JOBS_FOLDER = "jobs"
 LOOKUPS_FOLDER = "lookups"
@@ -48,16 +49,26 @@ def load_jobs(folder: Path) -> dict[str, JobFile]:
     problems: list[str] = []
     for path in sorted([*(folder / JOBS_FOLDER).glob("*.yaml"), *(folder / JOBS_FOLDER).glob("*.yml")]):
         try:
-            one = load_job(path)
+            one = load_job_of_folder(path)
         except DefinitionsError as error:
             problems += error.problems
-            continue
-        if one.job.job != path.stem:
-            problems.append(f"{path.name}: defines {one.job.job}; the file of that is {one.job.job}.yaml")
-        found[one.job.job] = one
+        else:
+            found[one.job.job] = one
     if problems:
         raise DefinitionsError(problems)
     return found
+
+
+def load_job_of_folder(path: Path) -> JobFile:
+    """As ``load_job``, of a file that stands among others and begins runs by its schedule, which is checked too."""
+    one = load_job(path)
+    if one.job.job != path.stem:
+        raise DefinitionsError([f"{path.name}: defines {one.job.job}; the file of that is {one.job.job}.yaml"])
+    if one.job.schedule is not None:
+        mistakes = mistakes_of_schedule(one.job.schedule)
+        if mistakes:
+            raise DefinitionsError(one.worded(mistakes))
+    return one
 
 
 def plan_job(

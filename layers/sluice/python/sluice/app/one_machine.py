@@ -23,7 +23,7 @@ from sluice.api.http.server.forwarded import forwarded_url
 from sluice.app.backends import backend_of, open_ports
 from sluice.app.servers import Servers, open_servers
 from sluice.app.settings.validation import Settings, settings_for_child
-from sluice.app.sources import for_askers, open_definitions
+from sluice.app.sources import for_askers, open_definitions, open_jobs
 from sluice.app.telemetry.audit import AUDIT_FILE, AuditFile
 from sluice.app.telemetry.log_lines import replay_line
 from sluice.app.telemetry.metrics import CONTENT_TYPE
@@ -36,6 +36,8 @@ from sluice.domain.limits import DAY_S
 from sluice.ports.bundle import Ports
 from sluice.ports.journal import Journal
 from sluice.ports.store_errors import StoreError, StoreFull
+from sluice.usecases.running.known_jobs import NO_JOBS
+from sluice.usecases.running.plan_due import DueRuns
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
 from sluice.usecases.upkeep.repair_task import release_lease
 from sluice.usecases.upkeep.sweep_tasks import SWEEPS_AT_ONCE_MAX, SweepMemory, put_off_quietly, sweep_tasks, was_full
@@ -94,7 +96,8 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
             open_ports(settings, journal, invoker=pool, admission=pool, links=links, checks_owner=True)
         )
         definitions = open_definitions(settings, journal)
-        ports = for_askers(ports, definitions)
+        jobs = open_jobs(definitions, settings, journal).jobs() if definitions else NO_JOBS
+        ports = for_askers(ports, settings, definitions)
         pool.rescue_with(partial(rescue, ports))
         started = stack.enter_context(ExitStack())
         stack.callback(pool.drain, deadline_s=settings.server.shutdown_grace_s)
@@ -103,7 +106,10 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
         memory = SweepMemory(queued=lambda: pool.waiting, leave_s=2 * interval_s)
         stop_s = settings.server.shutdown_grace_s
         walked = place_of_walks(settings)
-        sweeper = SweeperLoop(ports, interval_s=interval_s, tidy=tidy, memory=memory, stop_s=stop_s, walked=walked)
+        due = partial(DueRuns(jobs.current).open_due, ports) if definitions else None
+        sweeper = SweeperLoop(
+            ports, interval_s=interval_s, tidy=tidy, memory=memory, stop_s=stop_s, walked=walked, open_due=due
+        )
         health = build_health(settings, ports, telemetry, pool, sweeper, disk)
         watches = backend.open_watches(settings, url)
         servers = stack.enter_context(
@@ -114,6 +120,7 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
                 links=links,
                 watches=watches,
                 health=health,
+                jobs=jobs,
                 datasets=partial(audited_datasets, definitions, telemetry.audit) if definitions else dict,
             )
         )
@@ -268,12 +275,16 @@ class SweeperLoop:
         memory: SweepMemory | None = None,
         stop_s: float = 30,
         walked: Path | None = None,
+        open_due: Callable[[Callable[[], object]], object] | None = None,
     ) -> None:
         """``stop_s`` is how long ``stop`` waits for a step that hangs.
+
+        ``open_due`` opens the runs of jobs that are due, behind each sweep, and calls what it is given at each step.
 
         The time of ``walked`` says to later processes when a walk ended; without it each begins to count anew.
         """
         self._walked = walked
+        self._open_due = open_due
         self._is_tidied = False
         self._walk_at: float | None = None
         """Monotonic."""
@@ -313,6 +324,12 @@ class SweeperLoop:
     def pause_s(self) -> float:
         """How long to wait for the next sweep: not at all behind one that was full, now and then excepted."""
         return 0 if self._full_in_a_row else self._interval_s
+
+    def open_due(self) -> None:
+        """Open the runs of jobs that are due. Raises nothing: what fails is due at the next sweep too."""
+        open_due = self._open_due
+        if open_due is not None:
+            self._guarded(lambda: open_due(self._step))
 
     def walk_if_due(self) -> None:
         """Once the clock is believed: tidy up what the process before left, and compare the stores weekly.
@@ -359,6 +376,7 @@ class SweeperLoop:
     def _run(self) -> None:
         while True:
             self.sweep()
+            self.open_due()
             self.walk_if_due()
             if self._stopped.wait(self.pause_s):
                 return

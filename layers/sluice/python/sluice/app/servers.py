@@ -36,6 +36,7 @@ from sluice.domain.dataset import Dataset
 from sluice.domain.limits import KIB
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import choose_request_id
+from sluice.usecases.running.known_jobs import NO_JOBS, Jobs
 
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
 """Options of glibc's ``mallopt``."""
@@ -69,6 +70,7 @@ def open_servers(
     watches: WatchAddresses | None,
     health: HealthApp,
     datasets: Callable[[], Mapping[str, Dataset]] = dict,
+    jobs: Jobs = NO_JOBS,
 ) -> Iterator[Servers]:
     """Listen until the context ends, then drain all ports at once within ``server.shutdown_grace_s``.
 
@@ -87,6 +89,7 @@ def open_servers(
         user_burst=settings.datasets.user_rate_burst,
         admit_timeout_s=settings.concurrency.queue_timeout_s,
         datasets=datasets,
+        jobs=jobs,
         watch_url=watches.mint if watches is not None else None,
     )
     closing = threading.Event()

@@ -20,6 +20,7 @@ from sluice.ports.source import Source
 
 if TYPE_CHECKING:
     from sluice.app.definitions import DefinitionsFolder
+    from sluice.app.jobs_folder import JobsFolder
 
 SLOTS_FOLDER = "slots"
 """In the data directory."""
@@ -37,10 +38,10 @@ def for_readers(ports: Ports, settings: Settings) -> Ports:
     )
 
 
-def for_askers(ports: Ports, definitions: DefinitionsFolder | None) -> Ports:
+def for_askers(ports: Ports, settings: Settings, definitions: DefinitionsFolder | None) -> Ports:
     """The ports of a process whose callers ask for tables: they are counted and previewed, and not read."""
     open_source = definitions.open_pulled if definitions else no_sources
-    return replace(ports, open_source=open_source, find_key=find_key)
+    return replace(ports, open_source=open_source, open_lookup=_open_lookup_of(settings), find_key=find_key)
 
 
 def open_definitions(settings: Settings, journal: Journal) -> DefinitionsFolder | None:
@@ -51,6 +52,13 @@ def open_definitions(settings: Settings, journal: Journal) -> DefinitionsFolder 
     from sluice.app.definitions import DefinitionsFolder  # noqa: PLC0415  # a process without datasets has no need of it
 
     return DefinitionsFolder(Path(folder), journal, monotonic=SystemClock().monotonic, slots=_slots_of(settings))
+
+
+def open_jobs(definitions: DefinitionsFolder, settings: Settings, journal: Journal) -> JobsFolder:
+    """The jobs of the folder that the settings name. Raises ``DefinitionsError``."""
+    from sluice.app.jobs_folder import JobsFolder  # noqa: PLC0415  # a process without definitions has no need of it
+
+    return JobsFolder(Path(settings.datasets.definitions), definitions, journal)
 
 
 def _open_source_of(settings: Settings) -> Callable[[Pulled], Source]:

@@ -70,7 +70,10 @@ def add(
     tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Who will own what is sent with the key.")],
     *,
     scope: Annotated[
-        list[Scope], typer.Option(help="May read; write includes read; admin includes both. Repeatable.")
+        list[Scope],
+        typer.Option(
+            help="May read; write includes read; admin includes both; act_for and run_jobs stand beside. Repeatable."
+        ),
     ] = [Scope.WRITE],  # noqa: B006 - typer copies defaults
     yes: Annotated[bool, typer.Option("--yes", help="Make the first key without asking.")] = False,
     expires_days: Annotated[int | None, typer.Option(min=1, max=DAYS_MAX, help="Days until it expires.")] = None,

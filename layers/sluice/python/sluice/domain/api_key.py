@@ -17,10 +17,12 @@ class Scope(StrEnum):
     ADMIN = "admin"
     ACT_FOR = "act_for"
     """Calls for users of the application, whom the caller names. Stands beside the others, and is in none of them."""
+    RUN_JOBS = "run_jobs"
+    """Begins, previews and cancels runs of jobs. Stands beside the others too: no key has it that was not given it."""
 
     def includes(self, other: Scope) -> bool:
         """Whether who may do this may do ``other``."""
-        if Scope.ACT_FOR in {self, other}:
+        if {self, other} & {Scope.ACT_FOR, Scope.RUN_JOBS}:
             return self is other
         ranks = list(Scope)
         return ranks.index(self) >= ranks.index(other)

@@ -69,5 +69,7 @@ class Event(StrEnum):
     AUTHORIZATION_FAILED = "AuthorizationFailed"
     RATE_LIMIT_REACHED = "RateLimitReached"
     DATASET_ASKED = "DatasetAsked"
+    RUN_LEFT_OUT = "RunLeftOut"
+    RUN_NOT_PLANNED = "RunNotPlanned"
     WORKER_STARTED = "WorkerStarted"
     WORKER_DIED = "WorkerDied"

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 from sluice.domain.dataset import Count, Identifier, Name, TableSource
 from sluice.domain.file_source import AnyFileRows
 from sluice.domain.http_source import HttpRows
+from sluice.domain.keys import TENANT_ID
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.pulled import Consistency
 from sluice.domain.run import DIVERTED, OutputName
@@ -19,6 +20,7 @@ from sluice.domain.target import Mode, TableTarget, mistakes_of
 ParameterName = Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]{0,62}$")]
 Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,6}(s|m|h|d)$")]
 """As 30s, 5m, 2h or 7d."""
+Tenant = Annotated[str, Meta(pattern=rf"^(?:{TENANT_ID.pattern})$")]
 ParameterValue: TypeAlias = str | int | float | bool
 EXPIRES_MIN_S = 60
 BATCH_BYTES_MAX = 4 << 20
@@ -206,6 +208,8 @@ class Job(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     job: Name
     version: Count = 1
     description: Annotated[str, Meta(max_length=1_000)] = ""
+    tenant: Tenant = "local"
+    """Whose its runs are in a service, and whose API keys see it. Where there are no keys every caller is ``local``."""
     enabled: bool = True
     """Whether its schedule holds. It may be run by hand either way."""
     parameters: Mapping[ParameterName, Parameter] = {}

@@ -117,9 +117,10 @@ def operations_of(routes: RouteSet, *, watched: bool = True) -> tuple[Operation,
     watches = watch.OPERATIONS if watched else ()
     if routes is RouteSet.READ_ONLY:
         return (*(operation for operation in exports.OPERATIONS if operation.scope is Scope.READ), *watches)
-    from sluice.api.http.routes import batches, datasets, stream  # noqa: PLC0415  # a server that only reads loads no formats
+    from sluice.api.http.routes import batches, datasets, jobs, stream  # noqa: PLC0415  # a server that only reads loads no formats
 
-    operations = (*exports.OPERATIONS, *batches.OPERATIONS, *stream.OPERATIONS, *datasets.OPERATIONS, *watches)
+    rows = (*batches.OPERATIONS, *stream.OPERATIONS)
+    operations = (*exports.OPERATIONS, *rows, *datasets.OPERATIONS, *jobs.OPERATIONS, *watches)
     if routes is RouteSet.WITHOUT_FILES:
         return operations
     from sluice.api.http.routes import files  # noqa: PLC0415  # only one machine serves files itself

@@ -57,7 +57,7 @@ def open_web_function(component: str) -> Iterator[WebFunction]:
     with open_function(component) as opened:
         settings = opened.settings
         definitions = open_definitions(settings, opened.journal)
-        ports = for_askers(opened.ports, definitions)
+        ports = for_askers(opened.ports, settings, definitions)
         keys = open_cloud_keys(settings, opened.credentials)
         security = settings.security
         # Never open: everybody reaches a function.

@@ -83,6 +83,8 @@ EVENT_TEXTS: dict[Event, EventText] = {
     Event.SETTING_RENAMED: _warn("A setting is given under its old name, or something private is open to others."),
     Event.FORWARDED_IGNORED: _warn("Headers of a proxy that is not trusted came, and are ignored; said once."),
     Event.DATASET_ASKED: _info("A user asked for rows of a dataset."),
+    Event.RUN_LEFT_OUT: _info("A time by a job's schedule has no run, as the schedule says."),
+    Event.RUN_NOT_PLANNED: _error("A run of a job that is due cannot be planned; it is tried again."),
     Event.WORKER_STARTED: _info("A composer process started."),
     Event.WORKER_DIED: _error("A composer process ended without an answer."),
     # Counted rather than logged: the limit is there to save work, a line for each refusal would be more of it.

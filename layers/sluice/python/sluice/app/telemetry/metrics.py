@@ -300,6 +300,8 @@ NOT_MEASURED = frozenset(
         Event.TASK_DELETED,
         Event.BATCH_RECEIVED,  # counted when it is known what became of it
         Event.DATASET_ASKED,  # for the audit; the export is counted as any other
+        Event.RUN_LEFT_OUT,
+        Event.RUN_NOT_PLANNED,
         Event.RECORDS_WRITTEN,  # counted with the finished file
         Event.MANIFEST_RECEIVED,  # counted by what it led to
         Event.FILE_CREATED,

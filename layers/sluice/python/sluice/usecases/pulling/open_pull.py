@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
@@ -113,25 +113,32 @@ def preview_pull(
 
 
 def _first_rows(ports: Ports, pulled: Pulled, rows: int) -> list[tuple[str | None, ...]]:
-    found: list[tuple[str | None, ...]] = []
-    size = 0
     with source_errors(ports, pulled), ports.open_source(pulled).reading() as slices:
         masks = find_masks(pulled.masks, ports.find_key)
         shown = (row for part in slices for row in zip(*masked(part.columns, masks), strict=True))
-        for row in islice(shown, rows):
-            found.append(row)
-            size += _size_shown(pulled, len(found), row)
-            if size > PREVIEW_BYTES_MAX:  # no further row is read, however long they are
-                detail = f"{len(found)} rows take more than the {PREVIEW_BYTES_MAX} bytes of a preview"
-                detail = f"{detail}: ask for fewer columns, or rows"
-                raise SluiceError(ErrorCode.INVALID_REQUEST, detail, field="rows", row=len(found))
+        return rows_shown(shown, pulled.columns, rows)
+
+
+def rows_shown(
+    shown: Iterable[tuple[str | None, ...]], columns: Sequence[str], rows: int
+) -> list[tuple[str | None, ...]]:
+    """The first rows for a preview. Raises INVALID_REQUEST for more than ``PREVIEW_BYTES_MAX``, and INVALID_TEXT."""
+    found: list[tuple[str | None, ...]] = []
+    size = 0
+    for row in islice(shown, rows):
+        found.append(row)
+        size += _size_shown(columns, len(found), row)
+        if size > PREVIEW_BYTES_MAX:  # no further row is read, however long they are
+            detail = f"{len(found)} rows take more than the {PREVIEW_BYTES_MAX} bytes of a preview"
+            detail = f"{detail}: ask for fewer columns, or rows"
+            raise SluiceError(ErrorCode.INVALID_REQUEST, detail, field="rows", row=len(found))
     return found
 
 
-def _size_shown(pulled: Pulled, number: int, row: Sequence[str | None]) -> int:
+def _size_shown(columns: Sequence[str], number: int, row: Sequence[str | None]) -> int:
     """The bytes of a row in a preview. Raises INVALID_TEXT for a value that no answer can have."""
     size = 0
-    for name, cell in zip(pulled.columns, row, strict=True):
+    for name, cell in zip(columns, row, strict=True):
         if cell is not None and not is_text(cell):
             raise SluiceError(ErrorCode.INVALID_TEXT, row=number, column=name)
         size += _CELL_BYTES + len((cell or "").encode())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskId, TaskRef, TenantId
@@ -79,18 +81,32 @@ def list_exports(
     ``SEARCHED_MAX`` tasks: it may be empty, with a cursor to look on from.
     Raises INVALID_REQUEST for a bad limit or cursor.
     """
+    wanted = (lambda task: task.client_request_id == request_id) if request_id else None
+    return search_tasks(ports, tenant, wanted, state=state, limit=limit, cursor=cursor)
+
+
+def search_tasks(
+    ports: Ports,
+    tenant: TenantId,
+    wanted: Callable[[Task], bool] | None,
+    *,
+    state: State | None = None,
+    limit: int = 50,
+    cursor: str = "",
+) -> TaskPage:
+    """As ``list_exports``, of the tasks that are ``wanted``; None: of all."""
     if not 1 <= limit <= PAGE_MAX:
         raise SluiceError(ErrorCode.INVALID_REQUEST, f"limit is from 1 to {PAGE_MAX}", field="limit")
-    step = PAGE_MAX if request_id else limit
+    step = PAGE_MAX if wanted else limit
     damaged: list[TaskId] = []
     tasks: list[Task] = []
-    for _ in range(SEARCHED_MAX // PAGE_MAX if request_id else 1):
+    for _ in range(SEARCHED_MAX // PAGE_MAX if wanted else 1):
         try:
             page = ports.tasks.page(tenant, state=state, limit=step, cursor=cursor)
         except ValueError:
             raise SluiceError(ErrorCode.INVALID_REQUEST, "not a cursor of this listing", field="cursor") from None
-        found = [task for task in page.tasks if not task.deleted_at and request_id in {"", task.client_request_id}]
-        if len(found) > limit:  # one id opened many: from here on in steps that cannot have too many
+        found = [task for task in page.tasks if not task.deleted_at and (wanted is None or wanted(task))]
+        if len(found) > limit:  # one search finds many: from here on in steps that cannot have too many
             step = limit
             continue
         tasks, cursor = found, page.cursor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from sluice.domain.errors import ErrorCode, SluiceError
-from sluice.domain.keys import TASK_ID_BYTES, TaskId, TaskRef, TenantId, task_id_from_bytes
+from sluice.domain.keys import TaskId, TaskRef, TenantId
 from sluice.domain.params import ExportParams
 from sluice.domain.run import Run, delivery_ref, run_id_of
 from sluice.domain.task import State, Task
@@ -13,17 +13,22 @@ from sluice.ports.bundle import Ports
 from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.running.deliver_run import outputs_of
 from sluice.usecases.sending.cancel_export import cancel_export
-from sluice.usecases.sending.open_export import Opened, open_planned
+from sluice.usecases.sending.open_export import Opened, OpenRequest, choose_task_id, open_planned
 
 
-def open_run(ports: Ports, tenant: TenantId, params: ExportParams) -> Opened:
-    """Make the run's task, whose rows are read next. A tick has one run, however many schedulers ask for it."""
+def open_run(ports: Ports, tenant: TenantId, params: ExportParams, request: OpenRequest | None = None) -> Opened:
+    """Make the run's task, whose rows are read next. A tick has one run, however many schedulers ask for it.
+
+    ``request.params`` count for nothing. One without a tick is made once for each idempotency key.
+    """
     run = run_of(params)
     if not run.tick:
-        return open_planned(ports, TaskRef(tenant, task_id_from_bytes(ports.randomness.bytes(TASK_ID_BYTES))), params)
+        key = request.idempotency_key if request else None
+        ref = TaskRef(tenant, choose_task_id(ports, tenant, key))
+        return open_planned(ports, ref, params, request, is_known=key is not None)
     ref = TaskRef(tenant, run_id_of(tenant, run.job, run.tick))
     try:
-        return open_planned(ports, ref, params)
+        return open_planned(ports, ref, params, request)
     except SluiceError as error:
         if error.code not in {ErrorCode.IDEMPOTENCY_KEY_REUSED, ErrorCode.TASK_DELETED}:
             raise
@@ -79,7 +84,13 @@ def read_run(ports: Ports, ref: TaskRef) -> RunStatus:
     task = find_task(ports, ref)
     if task.params is None:
         raise SluiceError(ErrorCode.TASK_NOT_FOUND)
-    refs = [(output.name, delivery_ref(ref, output.name)) for output in outputs_of(run_of(task.params), task)]
+    return status_of_run(ports, task)
+
+
+def status_of_run(ports: Ports, task: Task) -> RunStatus:
+    """As ``read_run``, of a task that was just read or listed."""
+    assert task.params is not None  # a tombstone is no run
+    refs = [(output.name, delivery_ref(task.ref, output.name)) for output in outputs_of(run_of(task.params), task)]
     return RunStatus(task, tuple(Delivered(name, one.task_id, ports.tasks.read(one)) for name, one in refs))
 
 

@@ -40,7 +40,7 @@ from sluice.tables.processors.step_parsing import StepsError, parse_gathered_ste
 from sluice.usecases.pulling.process_rows import Stages, diverted_columns
 from sluice.usecases.pulling.read_lookup import read_lookup
 from sluice.usecases.running.run_values import filled, parameters_of, values_of
-from sluice.usecases.running.schedule import ScheduleError, mistakes_of_schedule
+from sluice.usecases.running.schedule import ScheduleError, mistakes_of_schedule, text_of_tick
 from sluice.usecases.sending.open_export import check_params
 
 
@@ -365,9 +365,14 @@ def _kept(picked: Sequence[int], columns: Sequence[ColumnSpec]) -> tuple[int, ..
 
 
 def _tick_of(request: RunRequest) -> str:
-    return request.tick.astimezone(UTC).isoformat() if request.tick else ""
+    return text_of_tick(request.tick) if request.tick else ""
 
 
 def _asked(request: RunRequest, parameters: Mapping[str, ParameterValue]) -> str:
-    said = (request.job.job, request.version, parameters, _tick_of(request))
+    return digest_of_asked(request.job.job, request.version, parameters, _tick_of(request))
+
+
+def digest_of_asked(job: str, version: str, parameters: Mapping[str, ParameterValue], tick: str) -> str:
+    """What ``Run.asked`` has."""
+    said = (job, version, parameters, tick)
     return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()[:16]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import partial
 
 from sluice.domain.params import ExportParams
@@ -12,7 +12,7 @@ from sluice.usecases.pulling.process_rows import RowProcess
 from sluice.usecases.pulling.read_lookup import read_lookup
 
 
-def preview_run(ports: Ports, params: ExportParams) -> Iterator[tuple[str | None, ...]]:
+def preview_run(ports: Ports, params: ExportParams) -> Generator[tuple[str | None, ...]]:
     """The rows, until no more are asked for. Raises as ``read_source``."""
     pulled = params.pulled
     assert pulled is not None  # as it was planned

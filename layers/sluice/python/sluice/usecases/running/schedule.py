@@ -52,6 +52,16 @@ def ticks_between(schedule: Schedule, after: datetime, until: datetime) -> Itera
     return takewhile(lambda tick: tick <= until, _ticks(schedule, after))
 
 
+def ticks_back(schedule: Schedule, begin: datetime) -> Iterator[datetime]:
+    """The times at or before ``begin`` that runs are due at, the latest first."""
+    return _ticks(schedule, begin, is_back=True)
+
+
+def text_of_tick(tick: datetime) -> str:
+    """A tick as a run has it: one text for each moment."""
+    return tick.astimezone(UTC).isoformat()
+
+
 def window_of(schedule: Schedule, tick: datetime) -> tuple[datetime, datetime]:
     """What the run of a tick is about: from the tick before it on, until the tick, which is left out."""
     ticks = _ticks(schedule, tick, is_back=True)

@@ -150,6 +150,13 @@ class TaskListView(msgspec.Struct, frozen=True):
     damaged: list[str] = []
 
 
+class PreviewView(msgspec.Struct, frozen=True):
+    """The first rows, as texts, as a file of them would have them."""
+
+    columns: list[str]
+    rows: list[tuple[str | None, ...]]
+
+
 class ProblemView(msgspec.Struct, frozen=True):
     """Why a request was refused (RFC 9457). Facts such as `row`, `column` or `missing` stand beside these."""
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from sluice.api.datasets import USER_NAMES, Asking, DatasetView, begin_asking, check_alive, view
 from sluice.api.http.bodies.body import JSON, ReservedBytes
-from sluice.api.http.bodies.models import OpenedView
+from sluice.api.http.bodies.models import OpenedView, PreviewView
 from sluice.api.http.bodies.pulls import VALUE_BYTES, PreviewQuery, PullBody, read_pull
 from sluice.api.http.errors import HttpError, invalid_request, request_id_of
 from sluice.api.http.json_body import read_json_body
@@ -51,13 +51,6 @@ class DatasetExportListView(Struct, frozen=True):
 
 class DatasetListView(Struct, frozen=True):
     datasets: list[DatasetView]
-
-
-class PreviewView(Struct, frozen=True):
-    """The first rows, as texts, as a file of them would have them."""
-
-    columns: list[str]
-    rows: list[tuple[str | None, ...]]
 
 
 class _Finished(NamedTuple):

@@ -120,6 +120,8 @@ PATH_PARAMETERS: dict[str, Declared] = {
         "schema": {"type": "integer", "minimum": 1},
     },
     "name": {"description": "The dataset's name.", "schema": {"type": "string"}},
+    "job": {"description": "The job's name.", "schema": {"type": "string"}},
+    "run_id": {"description": "The run's id, as lists of runs have it.", "schema": {"type": "string"}},
     "token": {
         "description": "What a link ends with. It says which file, and until when.",
         "schema": {"type": "string"},
