@@ -219,6 +219,12 @@ outputs:"""
     assert "orders.yaml:12: steps[0].enrich.lookup" in refused
 
 
+def test_two_outputs_are_never_one_file(folder: Path) -> None:
+    job = write_job(folder, FILE + FILE.replace("lines", "again"))
+    shown = sluice("job", "check", job, exit_code=2).stderr
+    assert "orders.yaml:16: outputs[1].filename: another output has the file orders.csv too" in shown
+
+
 COMMISSIONED = """
 # Job configuration example
 input:
@@ -379,4 +385,5 @@ def test_a_table_that_is_not_there_fails_its_output_alone(folder: Path, postgres
     said = json.loads(shown.stdout)
     assert [one["state"] for one in said["outputs"]] == ["completed", "failed"]
     assert said["outputs"][1]["error"]["code"] == "TARGET_INVALID"
+    assert "absent" in shown.stderr, "who runs the job is its operator, and has no other log"
     assert said["state"] == "failed"

@@ -22,10 +22,12 @@ from sluice.app.jobs import open_lookup
 from sluice.app.secrets import find_key
 from sluice.app.settings.schema import Storage
 from sluice.app.settings.validation import Settings
-from sluice.cli.export.local_export import LastError
+from sluice.cli.data_options import SilentJournal
 from sluice.cli.export.progress import ProgressDisplay
-from sluice.cli.formatting import counted
+from sluice.cli.failures import describe
+from sluice.cli.formatting import counted, say
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.events import Event
 from sluice.domain.keys import ManifestRef, TaskRef
 from sluice.domain.params import ExportParams
 from sluice.domain.task import State, Task
@@ -56,6 +58,31 @@ class TriggerQueue:
             yield self._waiting.popleft()
 
 
+class SpokenReasons:
+    """Implements ``Journal`` for who runs the job: why something is tried again, or ends, goes to standard error."""
+
+    def __init__(self) -> None:
+        self._said = ""
+
+    def record(self, event: Event, **fields: object) -> None:
+        reason = fields.get("reason") if event is Event.SYSTEM_ERROR else None
+        if isinstance(reason, str):
+            self.say(reason)
+        elif event is Event.ATTEMPT_RELEASED and "error" in fields:
+            error = fields["error"]
+            self.say(f"{error.detail if isinstance(error, SluiceError) else describe(_shown(error)).text}")
+
+    def say(self, text: str) -> None:
+        """Print it, once in a row."""
+        if text != self._said:
+            self._said = text
+            say(text if text.startswith("sluice:") else f"sluice: {text}", is_error=True)
+
+
+def _shown(error: object) -> Exception:
+    return error if isinstance(error, Exception) else SluiceError(ErrorCode.INTERNAL)
+
+
 class SavedFile(NamedTuple):
     """A file of a run, under its own name."""
 
@@ -68,7 +95,7 @@ class SavedFile(NamedTuple):
 class LocalRuns:
     """Runs of one directory. One process at a time works on a run: another finds its lease."""
 
-    def __init__(self, ports: Ports, queue: TriggerQueue, journal: LastError) -> None:
+    def __init__(self, ports: Ports, queue: TriggerQueue, journal: SpokenReasons) -> None:
         self.ports = ports
         self._queue = queue
         self._journal = journal
@@ -112,7 +139,7 @@ class LocalRuns:
         try:
             work_off(self.ports, trigger)
         except Exception as error:  # noqa: BLE001  # the row says when it is tried again
-            self._journal.error = error
+            self._journal.say(describe(error).text)
 
     def save(self, status: RunStatus, folder: Path) -> list[SavedFile]:
         """Give the files of a run that has succeeded their names in ``folder``, each whole or not at all."""
@@ -131,7 +158,7 @@ class LocalRuns:
 @contextmanager
 def open_runs(definitions: Definitions, data: Path) -> Iterator[LocalRuns]:
     """Open the directory, which is made if it is not there. Raises ``StoreRefused`` where another process runs jobs."""
-    journal, queue = LastError(), TriggerQueue()
+    journal, queue = SpokenReasons(), TriggerQueue()
     settings = Settings(storage=Storage(data_directory=str(data)))
     with ExitStack() as stack:
         ports = stack.enter_context(open_ports(settings, journal, invoker=queue))
@@ -145,7 +172,7 @@ def planning_ports(definitions: Definitions) -> Iterator[Ports]:
     """Ports that read sources and keep nothing: a job is planned and previewed with them."""
     with TemporaryDirectory(prefix="sluice-") as folder:
         settings = Settings(storage=Storage(data_directory=folder, min_free_bytes=0))
-        with open_ports(settings, LastError()) as ports:
+        with open_ports(settings, SilentJournal()) as ports:
             yield with_definitions(ports, definitions)
 
 

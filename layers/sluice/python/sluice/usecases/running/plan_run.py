@@ -11,6 +11,7 @@ import msgspec
 
 from sluice.domain.errors import SluiceError
 from sluice.domain.file_source import AnyFileRows
+from sluice.domain.filenames import sanitise_filename
 from sluice.domain.http_source import HttpRows, http_source_of
 from sluice.domain.job import (
     Job,
@@ -35,6 +36,7 @@ from sluice.domain.suggestion import did_you_mean
 from sluice.domain.timestamps import zone_named
 from sluice.ports.bundle import Ports
 from sluice.ports.source import SourceColumn, SourceError, SourceUnavailable
+from sluice.tables.formats import EXTENSIONS, FORMATS
 from sluice.tables.processors.lookups import InvalidLookup, Lookup
 from sluice.tables.processors.step_parsing import StepsError, parse_gathered_steps
 from sluice.usecases.pulling.process_rows import Stages, diverted_columns
@@ -310,7 +312,23 @@ def _outputs(
                 if name not in names
             ]
             made.append(Output(name=output.name, picked=_kept(picked, columns), target=output.target()))
+    files = [_file_name(ports, one) for one in made]
+    mistakes += [
+        Mistake(f"outputs[{index}].filename", f"another output has the file {name} too")
+        for index, name in enumerate(files)
+        if name and name in files[:index]
+    ]
     return made
+
+
+def _file_name(ports: Ports, output: Output) -> str:
+    """Of its file; empty for a table, and for what is refused elsewhere."""
+    if output.target is not None:
+        return ""
+    extension = FORMATS[output.format].extension(output.options, 0)
+    return sanitise_filename(
+        output.filename or output.name, extension=extension, replaced=EXTENSIONS, limits=ports.limits
+    )
 
 
 def _file(
