@@ -44,7 +44,8 @@ class DueTick(NamedTuple):
 
     at: datetime
     is_missed: bool
-    """It was due while nothing looked: its run waits for one before it, whatever ``overlap`` says."""
+    """It was due while nothing looked, or comes behind one that was and waits: its run waits for the one before it,
+    whatever ``overlap`` says."""
     seen_at: float
     """Wall clock."""
 
@@ -193,8 +194,12 @@ def _add_due(ports: Ports, job: Job, ticks: _Ticks, now: float) -> None:
             if due and ticks.schedule.overlap == "skip":
                 left_out += [tick.at for tick in ticks.waiting]
                 ticks.waiting.clear()
-    new = [DueTick(tick, now - tick.timestamp() > LATE_S, now) for tick in reversed(due) if tick not in left_out]
-    ticks.waiting.extend(new)
+    new = [tick for tick in reversed(due) if tick not in left_out]
+    is_behind = ticks.schedule.catch_up == "all" and any(tick.is_missed for tick in ticks.waiting)
+    for tick in new:
+        is_missed = is_behind or now - tick.timestamp() > LATE_S
+        is_behind = is_missed and ticks.schedule.catch_up == "all"
+        ticks.waiting.append(DueTick(tick, is_missed, now))
     while len(ticks.waiting) > BACK_MAX:
         left_out.append(ticks.waiting.popleft().at)
     ticks.seen_at, ticks.next_at = now, next_tick(ticks.schedule, at).timestamp()

@@ -80,8 +80,9 @@ def _ticks(schedule: Schedule, begin: datetime, *, is_back: bool = False) -> Ite
     try:
         found = CronSim(schedule.cron, local, reverse=is_back)
         if is_back and local.second == local.microsecond == 0:
-            # The iterator leaves out where it begins.
-            forward = CronSim(schedule.cron, local.replace(microsecond=0) - _JUST_BEFORE)
+            # The iterator leaves out where it begins. A second before it, the clock may have shown another hour.
+            before = (local.astimezone(UTC) - _JUST_BEFORE).astimezone(zone_of(schedule))
+            forward = CronSim(schedule.cron, before)
             first = next(forward, None)
             if first is not None and first == local:
                 yield local
