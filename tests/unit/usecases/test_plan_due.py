@@ -21,8 +21,8 @@ from sluice.domain.schema import ColumnType
 from sluice.domain.task import Task
 from sluice.ports.bundle import Ports
 from sluice.ports.source import SourceColumn, SourceUnavailable
+from sluice.usecases.running.find_jobs import KnownJob
 from sluice.usecases.running.find_runs import list_runs
-from sluice.usecases.running.known_jobs import KnownJob
 from sluice.usecases.running.open_run import cancel_run, read_run
 from sluice.usecases.running.plan_due import DueRuns
 from sluice.usecases.running.plan_run import PlannedRun, RunRequest, plan_run

@@ -13,7 +13,7 @@ from sluice.domain.task import State
 from sluice.domain.task_errors import error_of
 from sluice.domain.timestamps import iso_time
 from sluice.usecases.running.certificate import certificate_of
-from sluice.usecases.running.known_jobs import KnownJob
+from sluice.usecases.running.find_jobs import KnownJob
 from sluice.usecases.running.open_run import Delivered, RunStatus, run_of
 from sluice.usecases.running.schedule import ScheduleError, next_tick, text_of_tick
 

@@ -13,7 +13,7 @@ from sluice.domain.task import Task
 from sluice.ports.bundle import Ports
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.pulling.count_pulls import PreviewCounts
-from sluice.usecases.running.known_jobs import NO_JOBS, Jobs
+from sluice.usecases.running.find_jobs import NO_JOBS, Jobs
 
 DECODED_MAX = 2
 """Batches that are decoded at a time, over both APIs together."""

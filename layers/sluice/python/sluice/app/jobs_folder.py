@@ -17,7 +17,7 @@ from sluice.domain.events import Event
 from sluice.domain.job import ParameterValue
 from sluice.ports.bundle import Ports
 from sluice.ports.journal import Journal
-from sluice.usecases.running.known_jobs import Jobs, KnownJob
+from sluice.usecases.running.find_jobs import Jobs, KnownJob
 from sluice.usecases.running.plan_run import PlannedRun
 
 

@@ -36,7 +36,6 @@ from sluice.domain.limits import DAY_S
 from sluice.ports.bundle import Ports
 from sluice.ports.journal import Journal
 from sluice.ports.store_errors import StoreError, StoreFull
-from sluice.usecases.running.known_jobs import NO_JOBS
 from sluice.usecases.running.plan_due import DueRuns
 from sluice.usecases.upkeep.reconcile_stores import reconcile_stores
 from sluice.usecases.upkeep.repair_task import release_lease
@@ -85,18 +84,13 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
         telemetry.metrics.watch(
             active=lambda: pool.active, queued=lambda: pool.queued, dropped=lambda: telemetry.lines.dropped
         )
-        disk = backend.open_disk(settings)
-        if disk is not None:
-            disk.keep_reserve()
-            if is_open := open_to_others(settings.data_directory):
-                note = f"others on this machine may enter {', '.join(is_open)}: chmod -R go= {settings.data_directory}"
-                journal.record(Event.SETTING_RENAMED, note=note)
+        disk = _open_disk(settings, journal)
         links = backend.open_links(settings, url)
         ports = stack.enter_context(
             open_ports(settings, journal, invoker=pool, admission=pool, links=links, checks_owner=True)
         )
         definitions = open_definitions(settings, journal)
-        jobs = open_jobs(definitions, settings, journal).jobs() if definitions else NO_JOBS
+        jobs = open_jobs(definitions, settings, journal)
         ports = for_askers(ports, settings, definitions)
         pool.rescue_with(partial(rescue, ports))
         started = stack.enter_context(ExitStack())
@@ -106,10 +100,8 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
         memory = SweepMemory(queued=lambda: pool.waiting, leave_s=2 * interval_s)
         stop_s = settings.server.shutdown_grace_s
         walked = place_of_walks(settings)
-        due = partial(DueRuns(jobs.current).open_due, ports) if definitions else None
-        sweeper = SweeperLoop(
-            ports, interval_s=interval_s, tidy=tidy, memory=memory, stop_s=stop_s, walked=walked, open_due=due
-        )
+        loop = partial(SweeperLoop, open_due=partial(DueRuns(jobs.current).open_due, ports) if definitions else None)
+        sweeper = loop(ports, interval_s=interval_s, tidy=tidy, memory=memory, stop_s=stop_s, walked=walked)
         health = build_health(settings, ports, telemetry, pool, sweeper, disk)
         watches = backend.open_watches(settings, url)
         servers = stack.enter_context(
@@ -130,6 +122,16 @@ def run_service(settings: Settings, *, warnings: Sequence[str] = ()) -> Iterator
         journal.record(Event.SERVICE_STARTED, **servers._asdict())
         started.callback(journal.record, Event.SERVICE_STOPPED)
         yield RunningService(servers, url())
+
+
+def _open_disk(settings: Settings, journal: Journal) -> DiskRoom | None:
+    """The disk of the data directory, with its reserve; says who else may enter there."""
+    if (disk := backend_of(settings).open_disk(settings)) is not None:
+        disk.keep_reserve()
+        if is_open := open_to_others(settings.data_directory):
+            note = f"others on this machine may enter {', '.join(is_open)}: chmod -R go= {settings.data_directory}"
+            journal.record(Event.SETTING_RENAMED, note=note)
+    return disk
 
 
 def place_of_walks(settings: Settings) -> Path | None:

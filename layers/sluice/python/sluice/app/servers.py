@@ -36,7 +36,7 @@ from sluice.domain.dataset import Dataset
 from sluice.domain.limits import KIB
 from sluice.ports.bundle import Ports
 from sluice.ports.log_context import choose_request_id
-from sluice.usecases.running.known_jobs import NO_JOBS, Jobs
+from sluice.usecases.running.find_jobs import NO_JOBS, Jobs
 
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
 """Options of glibc's ``mallopt``."""

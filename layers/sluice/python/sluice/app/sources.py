@@ -17,10 +17,10 @@ from sluice.ports.bundle import Ports, no_lookups, no_sinks, no_sources
 from sluice.ports.journal import Journal
 from sluice.ports.sink import Sink
 from sluice.ports.source import Source
+from sluice.usecases.running.find_jobs import NO_JOBS, Jobs
 
 if TYPE_CHECKING:
     from sluice.app.definitions import DefinitionsFolder
-    from sluice.app.jobs_folder import JobsFolder
 
 SLOTS_FOLDER = "slots"
 """In the data directory."""
@@ -54,11 +54,13 @@ def open_definitions(settings: Settings, journal: Journal) -> DefinitionsFolder 
     return DefinitionsFolder(Path(folder), journal, monotonic=SystemClock().monotonic, slots=_slots_of(settings))
 
 
-def open_jobs(definitions: DefinitionsFolder, settings: Settings, journal: Journal) -> JobsFolder:
-    """The jobs of the folder that the settings name. Raises ``DefinitionsError``."""
+def open_jobs(definitions: DefinitionsFolder | None, settings: Settings, journal: Journal) -> Jobs:
+    """The jobs of the folder that the settings name; none where they name none. Raises ``DefinitionsError``."""
+    if definitions is None:
+        return NO_JOBS
     from sluice.app.jobs_folder import JobsFolder  # noqa: PLC0415  # a process without definitions has no need of it
 
-    return JobsFolder(Path(settings.datasets.definitions), definitions, journal)
+    return JobsFolder(Path(settings.datasets.definitions), definitions, journal).jobs()
 
 
 def _open_source_of(settings: Settings) -> Callable[[Pulled], Source]:

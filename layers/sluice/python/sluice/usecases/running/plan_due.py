@@ -20,8 +20,8 @@ from sluice.domain.task import State
 from sluice.ports.bundle import Ports
 from sluice.ports.pool import nothing
 from sluice.ports.source import SourceError, SourceUnavailable
+from sluice.usecases.running.find_jobs import KnownJob
 from sluice.usecases.running.find_runs import has_run
-from sluice.usecases.running.known_jobs import KnownJob
 from sluice.usecases.running.open_run import open_run, read_run
 from sluice.usecases.running.schedule import ScheduleError, next_tick, text_of_tick, ticks_back, zone_of
 
@@ -128,29 +128,37 @@ class DueRuns:
     def _open_first(self, ports: Ports, jobs: Mapping[str, KnownJob], name: str, ticks: _Ticks, away: set[str]) -> int:
         """Open the runs of the ticks that wait, in their order, up to one that has to wait on; gives how many."""
         known, opened = jobs[name], 0
-        tenant = TenantId(known.job.tenant)
         while ticks.waiting:
             tick = ticks.waiting[0]
-            if ports.tasks.read(_ref(tenant, name, tick.at)) is None:
-                try:
-                    answer = _may_open(ports, jobs, known, tick)
-                    if answer is False:
-                        ticks.again_at = ports.clock.monotonic() + LOOK_S
-                        break
-                    if answer is True:
-                        params = known.plan(ports, {}, tick.at).params
-                        opened += not open_run(ports, tenant, params).replayed
-                    else:
-                        _note_left_out(ports, known.job, tick.at, str(answer))
-                except (DefinitionsError, ScheduleError, SluiceError, SourceError) as error:
-                    if isinstance(error, SourceUnavailable):
-                        away.add(known.job.source.connection)
-                    if ticks.noted != tick.at:
-                        _note_error(ports, known.job, tick.at, str(error))
-                    ticks.noted, ticks.again_at = tick.at, ports.clock.monotonic() + AGAIN_S
-                    break
+            try:
+                made = _open_or_leave(ports, jobs, known, tick)
+            except (DefinitionsError, ScheduleError, SluiceError, SourceError) as error:
+                if isinstance(error, SourceUnavailable):
+                    away.add(known.job.source.connection)
+                if ticks.noted != tick.at:
+                    _note_error(ports, known.job, tick.at, str(error))
+                ticks.noted, ticks.again_at = tick.at, ports.clock.monotonic() + AGAIN_S
+                break
+            if made is None:
+                ticks.again_at = ports.clock.monotonic() + LOOK_S
+                break
             ticks.waiting.popleft()
+            opened += made
         return opened
+
+
+def _open_or_leave(ports: Ports, jobs: Mapping[str, KnownJob], known: KnownJob, tick: DueTick) -> bool | None:
+    """Open the run of a tick. False: it has one, or never will, which is recorded; None: it has to wait."""
+    tenant = TenantId(known.job.tenant)
+    if ports.tasks.read(_ref(tenant, known.job.job, tick.at)) is not None:
+        return False
+    answer = _may_open(ports, jobs, known, tick)
+    if answer is False:
+        return None
+    if answer is not True:
+        _note_left_out(ports, known.job, tick.at, str(answer))
+        return False
+    return not open_run(ports, tenant, known.plan(ports, {}, tick.at).params).replayed
 
 
 def _first_look(ports: Ports, known: KnownJob, schedule: Schedule) -> _Ticks:

@@ -10,7 +10,7 @@ from sluice.api.http.bodies.models import read_model
 from sluice.api.run_view import JobSummary, RunSummary
 from sluice.usecases.pulling.open_pull import PREVIEW_ROWS_MAX
 from sluice.usecases.reading.read_task import PAGE_MAX
-from sluice.usecases.running.ask_run import RunAsked
+from sluice.usecases.running.open_asked import RunAsked
 
 
 class RunBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

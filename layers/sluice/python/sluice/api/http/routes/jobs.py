@@ -29,9 +29,9 @@ from sluice.domain.errors import ErrorCode
 from sluice.domain.keys import TaskRef, make_ref
 from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
-from sluice.usecases.running.ask_run import RunAsked, open_asked, preview_asked
+from sluice.usecases.running.find_jobs import KnownJob
 from sluice.usecases.running.find_runs import last_runs, list_runs
-from sluice.usecases.running.known_jobs import KnownJob
+from sluice.usecases.running.open_asked import RunAsked, open_asked, preview_asked
 from sluice.usecases.running.open_run import cancel_run, read_run, status_of_run
 from sluice.usecases.sending.open_export import OpenRequest
 

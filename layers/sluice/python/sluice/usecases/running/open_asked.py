@@ -17,7 +17,7 @@ from sluice.domain.task import Task
 from sluice.ports.bundle import Ports
 from sluice.ports.source import SourceUnavailable
 from sluice.usecases.pulling.open_pull import rows_shown
-from sluice.usecases.running.known_jobs import KnownJob
+from sluice.usecases.running.find_jobs import KnownJob
 from sluice.usecases.running.open_run import open_run
 from sluice.usecases.running.plan_run import PlannedRun, digest_of_asked
 from sluice.usecases.running.preview_run import preview_run
