@@ -11,13 +11,16 @@ from sluice.domain.keys import ManifestRef, TaskRef, TenantId
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
 from sluice.domain.pulled import Consistency, Pulled
+from sluice.domain.run import Output, Run
 from sluice.domain.schema import ColumnSpec, TableSpec
+from sluice.domain.target import TableTarget
 from sluice.ports.bundle import Ports
 from sluice.tables.batch import Batch
 from sluice.usecases.lease import Outcome
 from sluice.usecases.params_cache import ParamsCache
 from sluice.usecases.reading.make_link import make_link
 from sluice.usecases.reading.read_task import read_status
+from sluice.usecases.running.open_run import open_run
 from sluice.usecases.sending.cancel_export import cancel_export, delete_export
 from sluice.usecases.sending.close_export import CloseRequest, close_export
 from sluice.usecases.sending.open_export import OpenRequest, open_export
@@ -57,6 +60,20 @@ SEMICOLONS = ExportOptions(line_ending="lf", quote_all=True, reuse=False)
 Action = Callable[[], object]
 
 
+def pulled_params(version: str, consistency: Consistency) -> Pulled:
+    """The table that moves, as an export or a run reads it."""
+    return Pulled(
+        dataset="orders",
+        version=version,
+        connection="shop",
+        table="orders",
+        key=("sequence",),
+        consistency=consistency,
+        splits=SPLITS,
+        columns=("sequence", "value"),
+    )
+
+
 class Actions:
     """Makes the work of actors, each as a process of its own with its own clock."""
 
@@ -71,17 +88,23 @@ class Actions:
 
     def pull(self, key: str, consistency: Consistency) -> Action:
         """Open an export whose rows are those of the table that moves."""
-        pulled = Pulled(
-            dataset="orders",
-            version="1",
-            connection="shop",
-            table="orders",
-            key=("sequence",),
-            consistency=consistency,
-            splits=SPLITS,
-            columns=("sequence", "value"),
-        )
+        pulled = pulled_params("1", consistency)
         return self.open(key, params=msgspec.structs.replace(PARAMS, pulled=pulled))
+
+    def run(self, version: str, consistency: Consistency = "key") -> Action:
+        """Open the run of a tick, as a scheduler does whose file of the job is of this version."""
+        pulled = pulled_params(version, consistency)
+        outputs = (
+            Output(name="lines", format=ExportFormat.CSV, filename="orders", options=PARAMS.options),
+            Output(name="warehouse", target=TableTarget(connection="dwh", table="orders")),
+        )
+        run = Run(job="orders", version=version, tick="2026-12-01T02:30:00+00:00", asked=version, outputs=outputs)
+        params = msgspec.structs.replace(PARAMS, format=ExportFormat.JSONL, pulled=pulled, run=run)
+
+        def action() -> TaskRef:
+            return open_run(self._ports(), TENANT, params).task.ref
+
+        return action
 
     def put(self, ref: TaskRef, sequence: int, rows: Rows, *, sheet: int = 0) -> Action:
         oracle, content = self._sim.oracle, Content(rows, sheet)

@@ -141,6 +141,8 @@ class Oracle:
         self._idle_s = idle_s
         self.checks_names = True
         self.still: list[tuple[str, str]] = []
+        self.loaded: Callable[[str], Rows] = lambda _: ()
+        """What the target of deliveries holds of one, by its task."""
         self.moments: dict[float, dict[int, str]] = {}
         """The table's rows at each moment at which a reading began."""
         """The rows of the source that no writer touches."""
@@ -299,6 +301,9 @@ class Oracle:
             raise Violation("I4 completed after a cancel was acknowledged")
         if facts.committed is not None:
             raise Violation("I1 a second file")
+        if not row.params.is_file:
+            self._check_without_file(ref, facts, row)
+            return
         data = self._peek(row.result_key)
         if data is None:
             raise Violation("I3 the committed key does not exist")
@@ -318,6 +323,15 @@ class Oracle:
             raise Violation(f"I2 the row says {row.sheet_rows} of other tables")
         facts.committed = Committed(row.result_key, data, sheets)
         self._check_content(ref, sheets)
+
+    def _check_without_file(self, ref: Ref, facts: Facts, row: Any) -> None:
+        """A run has opened its deliveries; one into a table has all of the rows there, each once."""
+        rows = self.loaded(ref[1]) if row.params.target else ()
+        if row.result_key or (row.params.target and row.result_rows != len(rows)):
+            raise Violation(f"I2 the row says {row.result_rows} of a table that has {len(rows)} rows")
+        facts.committed = Committed("", b"", (rows,))
+        if row.params.target:
+            self._check_content(ref, (rows,))
 
     def _check_shared(self, owner: Ref, row: Any) -> None:
         """Another task was completed with a file that ``owner`` was completed with, and that its row keeps for it."""
@@ -377,13 +391,32 @@ class Oracle:
     # At the end.
 
     def committed_files_stand(self) -> None:
+        runs = [row.params.run for row in self.rows.values() if row.params and row.params.run]
+        if len({(run.job, run.tick) for run in runs}) < len(runs):
+            raise Violation("I1 a tick has several runs")
         for ref, row in self.rows.items():
             committed = self.facts(ref).committed
             if row.state != "completed":
                 continue
-            if committed is None or self._peek(row.result_key) != committed.data:
+            if committed is None or (row.result_key and self._peek(row.result_key) != committed.data):
                 raise Violation("I1 the committed bytes are gone or changed")
+            if run := row.params.run:
+                self._check_same_rows(ref, run)
+                continue
+            if row.params.target and committed.sheets != (self.loaded(ref[1]),):
+                raise Violation("I2 the rows of a table have changed")
             self._check_content(ref, committed.sheets)
+
+    def _check_same_rows(self, ref: Ref, run: Any) -> None:
+        """Each output of a run is there, and all have the same rows."""
+        made = {
+            row.params.output: self.facts(one).committed
+            for one, row in self.rows.items()
+            if row.params and row.params.source_task == ref[1]
+        }
+        found = [made.get(output.name) for output in run.outputs]
+        if None in found or len({one.sheets for one in found if one is not None}) > 1:
+            raise Violation(f"I2 the outputs of a run have different rows: {found}")
 
 
 def _stands(content: Content, sheets: tuple[Rows, ...], position: list[int]) -> bool:

@@ -11,7 +11,7 @@ from sluice.domain.pulled import Consistency
 from sluice.domain.task import Task
 from tests.support.simulation.actions import TENANT, Action, Actions
 from tests.support.simulation.actors import Actor
-from tests.support.simulation.faults import Fault, ScriptedFaults
+from tests.support.simulation.faults import Fault, NoFaults, ScriptedFaults
 from tests.support.simulation.oracle import Violation
 from tests.support.simulation.sender import Script, Sender, code_of, table
 from tests.support.simulation.settling import outlive, recover, ring_all, settle
@@ -348,6 +348,51 @@ def _cancel_reading(sim: Simulation, ref: TaskRef) -> None:
     sim.finish(reader)
 
 
+def scheduled(sim: Simulation) -> TaskRef:
+    """A run that is read, and whose deliveries are opened next."""
+    opened = sim.finish(sim.spawn("open", Actions(sim).run("v1")))
+    sim.world.triggers.waiting.clear()
+    assert isinstance(opened.result, TaskRef)
+    return opened.result
+
+
+def read_through(sim: Simulation) -> TaskRef:
+    """A run whose rows were read, and whose deliveries are opened; nothing is delivered."""
+    ref = scheduled(sim)
+    sim.finish(compose(sim, ref, "read"))
+    while row_of(sim, ref).state.value != "completed":
+        sim.finish(compose(sim, ref, "open deliveries"))
+    sim.world.triggers.waiting.clear()
+    return ref
+
+
+def _schedule(sim: Simulation, ref: TaskRef) -> None:
+    """Two schedulers find the same tick due, one of them with an older file of the job; then it is run.
+
+    Faults of reading and delivering are those of ``DELIVER``.
+    """
+    first, second = (sim.spawn(f"scheduler {version}", Actions(sim).run(version)) for version in ("v1", "v2"))
+    while not (first.done and second.done):
+        for scheduler in (first, second):
+            sim.advance(scheduler, 1)
+    if not list(sim.world.tasks.scan()):  # the fault took both: they look again at their next sweep
+        insist(sim, "scheduler again", Actions(sim).run("v1"))
+    sim.plan = NoFaults()
+    ring_all(sim)
+
+
+def _deliver(sim: Simulation, ref: TaskRef) -> None:
+    """Read the rows of a run, and deliver them."""
+    sim.finish(compose(sim, ref, "read"))
+    ring_all(sim)
+
+
+def _take_over_loading(sim: Simulation, ref: TaskRef) -> None:
+    """An attempt to load rows pauses beyond its lease, another overtakes it, and it wakes up."""
+    loaded = next(task for task in sim.world.tasks.scan() if task.params and task.params.target)
+    _overtake(sim, loaded.ref, "load", (9, 8))
+
+
 SEND = Scenario("send", nothing, _send)
 PULL_BY_KEY = Scenario("pull by key", pulled_by_key, _pull)
 PULL_OF_ONE_MOMENT = Scenario("pull of one moment", pulled_of_one_moment, _pull)
@@ -372,6 +417,10 @@ OUTLIVE_DELETED = Scenario("outlive deleted", deleted, _outlive, frozenset())
 SHARE = Scenario("share", shareable, _share)
 DELETE_SHARED = Scenario("delete shared", shared, _delete_shared, frozenset({"expired"}))
 OUTLIVE_SHARED = Scenario("outlive shared", shared, _outlive, frozenset())
+
+SCHEDULE = Scenario("schedule", nothing, _schedule)
+DELIVER = Scenario("deliver", scheduled, _deliver)
+TAKE_OVER_LOADING = Scenario("take over loading", read_through, _take_over_loading)
 
 SCENARIOS = (
     SEND,
@@ -398,4 +447,7 @@ SCENARIOS = (
     SHARE,
     DELETE_SHARED,
     OUTLIVE_SHARED,
+    SCHEDULE,
+    DELIVER,
+    TAKE_OVER_LOADING,
 )

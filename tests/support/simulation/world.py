@@ -18,6 +18,7 @@ from sluice.ports.object_store import ObjectStore
 from sluice.ports.store_errors import StoreError
 from sluice.ports.task_store import TaskStore
 from tests.support.simulation.gated_ports import Gate, GatedInvoker, GatedLinks, GatedObjects, GatedTasks
+from tests.support.simulation.loaded_table import BROKE_OFF, LoadedTable, LoadingSink
 from tests.support.simulation.moving_table import MovingSource, MovingTable
 from tests.support.simulation.oracle import Violation
 from tests.support.simulation.watched_stores import WatchedStore, WatchedTasks
@@ -101,6 +102,8 @@ class StrictJournal:
     def record(self, event: Event, **fields: object) -> None:
         """Drop it, as the port allows; but what the code recorded as unforeseen and went on from is a bug here."""
         error = fields.get("error")
+        if fields.get("reason") == BROKE_OFF:
+            return
         if event is Event.SYSTEM_ERROR and not isinstance(error, StoreError | SluiceError):
             raise Violation(f"an error that was not foreseen: {error!r}")
 
@@ -158,6 +161,8 @@ class World:
         self.tasks = tasks_type(self.oracle, index_lag=chance)
         self.triggers = Doorbell(chance)
         self.table = MovingTable()
+        self.target = LoadedTable()
+        self.oracle.loaded = self.target.rows_of
         self.oracle.still, self.oracle.moments = self.table.still(), self.table.moments
         self.retries = True
         """Whether the stores are wrapped in what repeats idempotent calls, as in production."""
@@ -179,6 +184,7 @@ class World:
         self.triggers.waiting = list(other.triggers.waiting)
         self.triggers.heard = list(other.triggers.heard)
         self.table.become(other.table)
+        self.target.become(other.target)
         self._randomness.become(other._randomness)
 
     def bear_outages_for(self, seconds: float) -> None:
@@ -209,6 +215,7 @@ class World:
             randomness=self._randomness,
             journal=StrictJournal(),
             open_source=lambda pulled: MovingSource(self.table, pulled, self._gate),
+            open_sink=lambda _: LoadingSink(self.target, self._gate),
             has_room=lambda *_: self.time.passed_s >= self.full_until,
             limits=self._limits,
             timings=self._timings,
