@@ -256,3 +256,21 @@ def test_a_key_sees_and_runs_the_jobs_of_its_tenant_alone(tmp_path: Path) -> Non
         "runs": (403, 201, 404),
         "admin": (200, 403, 403),
     }
+
+
+def test_the_command_line_lists_jobs_and_sees_the_runs_of_a_service(service: ServiceProcess) -> None:
+    folder = service.data.parent
+    run = ended(service, post(service, "/v1/jobs/orders/runs", "by hand").json()["run"])
+    listed = json.loads(sluice("run", "list", "--job", "orders", "--json", "--data", service.data).stdout)
+    assert run["run"] in [one["run"] for one in listed]
+    assert run["run"] in sluice("run", "list", "--data", service.data).stdout
+    shown = json.loads(sluice("run", "show", run["run"][:12], "--json", "--data", service.data).stdout)
+    assert shown["content"] == run["content"]
+    assert "succeeded" in sluice("run", "show", run["run"], "--data", service.data).stdout
+    refused = sluice("run", "cancel", run["run"], "--data", service.data, exit_code=1)
+    assert "ALREADY_COMPLETED" in refused.stderr
+    (folder / "one/jobs").mkdir(parents=True)
+    write_job(folder / "one", "nightly", "schedule: {cron: '30 2 * * *'}")
+    assert "nightly" in sluice("job", "list", "--definitions", folder / "one").stdout
+    (one,) = json.loads(sluice("job", "list", "--definitions", folder / "one", "--json").stdout)
+    assert one["schedule"]["cron"] == "30 2 * * *"

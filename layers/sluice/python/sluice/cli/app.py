@@ -51,6 +51,7 @@ COMMANDS = {
     "pull": Place("sluice.cli.export.pull", "pull", "Make a file of a table that is defined."),
     "dataset": Place("sluice.cli.dataset_commands", "commands", "See which tables may become files."),
     "job": Place("sluice.cli.job.commands", "commands", "Read, change and deliver rows by jobs."),
+    "run": Place("sluice.cli.run_commands", "commands", "See the runs of jobs, and end them."),
     "task": Place("sluice.cli.task.commands", "commands", "See where exports are, and repair them."),
     "audit": Place("sluice.cli.audit", "audit", "See who asked for rows of which dataset."),
     "keys": Place("sluice.cli.key_commands", "commands", "Make, list and revoke API keys."),

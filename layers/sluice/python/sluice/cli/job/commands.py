@@ -8,12 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from sluice.adapters.system_clock import SystemClock
 from sluice.app.definitions import Definitions
 from sluice.app.job_files import JobFile, job_schema, load_job
-from sluice.app.jobs import definitions_of, folder_of, plan_job
+from sluice.app.jobs import definitions_of, folder_of, load_jobs, plan_job
 from sluice.app.settings.yaml_tree import read_yaml, yaml_of
 from sluice.cli.data_options import AsJson
 from sluice.cli.export.progress import shown_progress
@@ -163,6 +164,27 @@ def convert(
         with path.open("x", encoding="utf-8") as target:
             target.write(yaml_of(content))
         say(f"wrote {printable(str(path))}")
+
+
+@commands.command("list")
+def list_(
+    definitions: Annotated[
+        Path, typer.Option("--definitions", metavar="DIR", help="Where jobs/ is; here by default.")
+    ] = Path(),
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List the jobs of a folder, and when the next run of each is due."""
+    found = load_jobs(definitions)
+    if as_json:
+        say(json_of([{"version": one.version, **msgspec.to_builtins(one.job)} for one in found.values()]))
+        return
+    rows = [
+        (name, one.version, "yes" if one.job.enabled else "no", *(said for _, said in _next_facts(one)))
+        for name, one in sorted(found.items())
+    ]
+    head = ("JOB", "VERSION", "ENABLED", "NEXT RUN")
+    say("\n".join(lines_of([head, *((*row, "-")[:4] for row in rows)])) if rows else "There are no jobs.")
 
 
 @commands.command("schema")
