@@ -12,7 +12,7 @@ from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.job import Job, decode_job
 from sluice.domain.keys import ManifestRef, TaskRef
 from sluice.domain.schema import ColumnType
-from sluice.domain.task import State
+from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.ports.source import SourceColumn, SourceUnavailable
 from sluice.usecases.lease import Outcome
@@ -189,3 +189,31 @@ def test_a_run_that_is_cancelled_ends_with_its_outputs(world: World) -> None:
     with pytest.raises(SluiceError) as refused:
         cancel_run(world.ports, whole)
     assert refused.value.code is ErrorCode.ALREADY_COMPLETED
+
+
+def test_an_output_that_is_opened_behind_the_end_of_its_run_ends_too(world: World) -> None:
+    """The run is cancelled after its outputs were looked for, and before they are there."""
+    ref = world.run()
+    tasks = world.ports.tasks
+
+    class Late:
+        """Passes calls on; the run is cancelled just before the first of its outputs is made."""
+
+        def __getattr__(self, name: str) -> Any:
+            real = getattr(tasks, name)
+            if name != "create":
+                return real
+
+            def create(task: Task) -> bool:
+                if not read_run(world.ports, ref).is_over:
+                    cancel_run(world.ports, ref)
+                return bool(real(task))
+
+            return create
+
+    late: Any = Late()
+    work_off(replace(world.ports, tasks=late), ManifestRef(ref, ""))
+    status = world.work(ref)
+    assert status.state == "cancelled"
+    assert next(one.task.state if one.task else None for one in status.outputs) is State.CANCELLED
+    assert State.COMPLETED not in [one.task.state for one in status.outputs if one.task]

@@ -17,6 +17,7 @@ from sluice.domain.run import DIVERTED, Output, Run, delivery_ref
 from sluice.domain.task import Result, State, Task
 from sluice.ports.bundle import Ports
 from sluice.tables.formats import FORMATS
+from sluice.usecases.sending.cancel_export import cancel_if_live
 from sluice.usecases.sending.close_export import put_manifest
 from sluice.usecases.sending.open_export import Opened, check_params, create_task
 
@@ -94,8 +95,15 @@ def _open(ports: Ports, task: Task, ref: TaskRef, params: ExportParams, manifest
             source_task=task.task_id,
             output=params.output,
         )
-    if opened.task.state is State.SEALED:
-        put_manifest(ports, ref, sealed)
+    if opened.task.state is not State.SEALED:
+        return
+    # Who cancels a run ends its own task first, and then the outputs that there are: this one is among them, or this
+    # sees that the run has ended.
+    run = ports.tasks.read(task.ref)
+    if run is None or run.state is State.CANCELLED:
+        cancel_if_live(ports, ref)
+        return
+    put_manifest(ports, ref, sealed)
 
 
 def _create(ports: Ports, made: Task, params: ExportParams) -> Opened | None:

@@ -12,7 +12,7 @@ from sluice.domain.task import State, Task
 from sluice.ports.bundle import Ports
 from sluice.usecases.reading.read_task import find_task
 from sluice.usecases.running.deliver_run import outputs_of
-from sluice.usecases.sending.cancel_export import cancel_export
+from sluice.usecases.sending.cancel_export import cancel_export, cancel_if_live
 from sluice.usecases.sending.open_export import Opened, OpenRequest, choose_task_id, open_planned
 
 
@@ -106,14 +106,5 @@ def cancel_run(ports: Ports, ref: TaskRef) -> RunStatus:
         cancel_export(ports, ref)
     for one in read_run(ports, ref).outputs:
         if one.task is not None and not one.task.state.terminal:
-            _cancel_quietly(ports, one.task.ref)
+            cancel_if_live(ports, one.task.ref)
     return read_run(ports, ref)
-
-
-def _cancel_quietly(ports: Ports, ref: TaskRef) -> None:
-    """What has ended by itself meanwhile is left as it is."""
-    try:
-        cancel_export(ports, ref)
-    except SluiceError as error:
-        if error.code not in {ErrorCode.ALREADY_COMPLETED, ErrorCode.TASK_CLOSED, ErrorCode.EXPIRED}:
-            raise

@@ -35,6 +35,15 @@ def cancel_export(ports: Ports, ref: TaskRef) -> Task:
     raise OutcomeUnknown("the task kept changing while it was being cancelled")
 
 
+def cancel_if_live(ports: Ports, ref: TaskRef) -> None:
+    """As ``cancel_export``; a task that has ended by itself meanwhile is left as it is."""
+    try:
+        cancel_export(ports, ref)
+    except SluiceError as error:
+        if error.code not in {ErrorCode.ALREADY_COMPLETED, ErrorCode.TASK_CLOSED, ErrorCode.EXPIRED}:
+            raise
+
+
 def delete_export(ports: Ports, ref: TaskRef) -> None:
     """Cancel a task that is running; remove one that has ended, with its file and its chunks.
 
