@@ -46,7 +46,11 @@ for module in pkgutil.walk_packages(sluice.__path__, "sluice."):
         print(module.name, "wants", missing.name)
 print("done")
 """
-_NOT_DEPLOYED = {"pyarrow": "sluice.tables.writers.parquet.", "obstore": "sluice.adapters.s3."}
+_NOT_DEPLOYED = {
+    "pyarrow": "sluice.tables.writers.parquet.",
+    "obstore": "sluice.adapters.s3.",
+    "sqlglot": "sluice.",
+}
 """Libraries of extras, and the modules that need them. Asking for Parquet there is refused, see
 `tests/unit/tables/test_parquet_writer.py`; the functions keep their objects in OSS whatever the settings say."""
 

@@ -79,7 +79,7 @@ def test_a_named_origin_is_none_for_other_paths(relay: HttpRelay) -> None:
     }
     for path in {"/", "/docs", "/openapi.json", "/v1/datasetsx", "/v1/datasets-of-others", *others}:
         for method in ("GET", "POST", "OPTIONS"):
-            answer = asked(relay, method, path.format(task_id="x", sequence=1, token="x"), NAMED)
+            answer = asked(relay, method, path.format(task_id="x", sequence=1, token="x", job="x", run_id="x"), NAMED)
             assert shared(answer) == [], (method, path)
 
 

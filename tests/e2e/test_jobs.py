@@ -173,7 +173,8 @@ def test_refused_rows_are_a_file_of_their_own_each_once_whatever_is_killed(folde
     said = run(job, folder)
     assert (said["state"], said["rows"]["refused"]) == ("succeeded", len(bad))
     assert said["rows"]["read"] == ROWS == sum(said["rows"][part] for part in ("filtered", "refused", "out"))
-    head, *refused = rows_of(folder / "out/orders-diverted.csv")
+    (path,) = (folder / "out").glob("orders-*-diverted.csv")
+    head, *refused = rows_of(path)
     assert head == ["row", "key id", "column", "reason"]
     assert [(row, key, column) for row, key, column, _ in refused] == [(str(one), str(one), "amount") for one in bad]
     _, *rows = rows_of(folder / "out/orders.csv")
@@ -217,6 +218,45 @@ outputs:"""
     (folder / "files/days.csv").unlink()
     refused = sluice("job", "check", job, exit_code=2).stderr
     assert "orders.yaml:12: steps[0].enrich.lookup" in refused
+
+
+def test_a_time_of_the_schedule_has_one_run_unless_another_is_asked_for(folder: Path) -> None:
+    job = write_job(folder, FILE)
+    job.write_text(job.read_text() + "schedule: {cron: '0 2 * * *'}\n")
+    at = ("--tick", "2026-11-30T02:00")
+    first = run(job, folder, *at)
+    assert run(job, folder, *at)["run"] == first["run"]
+    words = ("--data", folder / "data", "-o", folder / "out", "--set", "min_amount=7000")
+    refused = sluice("job", "run", job, *words, *at, exit_code=1).stderr
+    assert "other parameters" in refused
+    assert "--again" in refused
+    other = run(job, folder, *at, "--set", "min_amount=7000", "--again")
+    assert (other["tick"], other["rows"]["out"]) == (first["tick"], ROWS - 7_000 * 4 + 1)
+    assert other["run"] != first["run"]
+    assert "yet to come" in sluice("job", "check", job, "--tick", "2126-11-30T02:00", exit_code=2).stderr
+
+
+def test_a_column_that_a_condition_names_wrongly_is_a_mistake_of_the_job(folder: Path) -> None:
+    job = write_job(folder, FILE)
+    job.write_text(job.read_text().replace("  key: [id]", "  key: [id]\n  where: amuont > 3"))
+    shown = sluice("job", "check", job, exit_code=2).stderr
+    assert "orders.yaml:10: source.where" in shown
+    assert "amuont" in shown
+
+
+@pytest.mark.slow
+def test_a_table_that_was_emptied_is_loaded_again_by_a_run_of_another_directory(
+    folder: Path, postgresql: DatabaseServer
+) -> None:
+    connect(folder, postgresql)
+    table = TABLE.replace("TABLE", "emptied").replace("MODE", "upsert").replace(" KEY", ", key: [order]")
+    job = write_job(folder, table)
+    job.write_text(job.read_text() + "schedule: {cron: '0 2 * * *'}\n")
+    for data in ("one", "two"):
+        words = ("--data", folder / data, "-o", folder / "out", "--tick", "2026-11-30T02:00")
+        sluice("job", "run", job, *words)
+        assert int(postgresql("SELECT count(*) FROM emptied")) == len(KEPT)
+        postgresql("TRUNCATE emptied")
 
 
 def test_two_outputs_are_never_one_file(folder: Path) -> None:

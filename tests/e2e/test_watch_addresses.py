@@ -126,7 +126,7 @@ def test_pages_of_other_sites_read_watch_addresses_errors_included_and_nothing_e
     assert "If-None-Match" in preflight.headers["access-control-allow-headers"]
     others = {one.path for one in operations_of(RouteSet.ALL) if not one.path.startswith("/v1/watch/")}
     for path in {"/", "/docs", "/openapi.json", "/health/live", *others}:
-        url = relay.url + path.format(task_id="x", sequence=1, token="x", name="x")
+        url = relay.url + path.format(task_id="x", sequence=1, token="x", name="x", job="x", run_id="x")
         for method in ("GET", "OPTIONS", "HEAD"):
             answer = CALLER.request(method, url, headers=asked)
             assert not [name for name in answer.headers if name.startswith("access-control")], (method, path)

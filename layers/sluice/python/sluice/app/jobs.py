@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -91,7 +91,7 @@ def plan_job(
         raise DefinitionsError(file.worded(error.mistakes)) from error
 
 
-def _renders_where(source: JobSource) -> Callable[[str, Mapping[str, ParameterValue]], str]:
+def _renders_where(source: JobSource) -> Callable[[str, Mapping[str, ParameterValue], Collection[str]], str]:
     """What checks a condition of the source's own SQL, and puts values into it."""
     match source:
         case PostgresqlRows():
@@ -104,9 +104,9 @@ def _renders_where(source: JobSource) -> Callable[[str, Mapping[str, ParameterVa
             return no_where
 
 
-def _where(dialect: WhereDialect, text: str, values: Mapping[str, ParameterValue]) -> str:
+def _where(dialect: WhereDialect, text: str, values: Mapping[str, ParameterValue], columns: Collection[str]) -> str:
     try:
-        return render_where(text, dialect, values)
+        return render_where(text, dialect, values, columns)
     except WhereError as error:
         raise ValueError(str(error)) from error
 

@@ -208,12 +208,12 @@ MORE: dict[ErrorCode, str] = {
         "no room waits: sluice task show says how many bytes it needs, and it is begun again once they are free."
     ),
     ErrorCode.SOURCE_INVALID: (
-        "What does not fit is in the service's log, and sluice dataset check names it: a column or a table that is "
-        "gone, a key that is not unique, a right that the connection's user lacks."
+        "What does not fit is in the service's log; sluice job run and sluice dataset check say it: a column or a "
+        "table that is gone, a key that is not unique, a right that the connection's user lacks."
     ),
     ErrorCode.TARGET_INVALID: (
-        "What does not fit is in the service's log, and sluice job check names it: a column or a table that is not "
-        "there, a key without a unique index, a connection that has no writes: true."
+        "What does not fit is in the service's log, and sluice job run says it: a column or a table that is not "
+        "there, a key without a unique index, a right that the connection's user lacks."
     ),
     ErrorCode.TARGET_REFUSES: (
         "The facts name the batch and the row in it. A step of the job can make such a value another, or filter its "

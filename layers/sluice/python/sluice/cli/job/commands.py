@@ -123,6 +123,9 @@ def run(
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where files are put; here by default.")
     ] = Path(),
     *,
+    again: Annotated[
+        bool, typer.Option("--again", help="Another run of a time by the schedule that has one, failed or not.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a job here, without a service, until all of it is delivered.
@@ -134,8 +137,7 @@ def run(
     folder = definitions_of(definitions or folder_of(file))
     with open_runs(folder, data) as runs, shown_progress() as progress:
         planned = _plan(runs.ports, folder, found, given, tick)
-        status = runs.finish(runs.begin(planned.params), progress)
-        saved = runs.save(status, output)
+        status, saved = runs.finish(runs.begin(planned.params, is_again=again), output, progress)
     say(json_of(run_as_json(status, saved)) if as_json else run_as_text(status, saved))
     if status.state != "succeeded":
         raise typer.Exit(1)
@@ -216,8 +218,9 @@ def _given(found: JobFile, texts: Sequence[str]) -> dict[str, ParameterValue]:
             raise typer.BadParameter(f"{text} is no NAME=VALUE", param_hint="--set")
         try:
             values[name] = read_parameter(found.job, name, value)
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--set") from None
+        except ValueError:
+            kind = found.job.parameters[name].type
+            raise typer.BadParameter(f"{name} is a {kind}, and {value!r} is none", param_hint="--set") from None
     return values
 
 
@@ -228,13 +231,20 @@ def _tick(found: JobFile, text: str | None) -> datetime | None:
         if text is not None:
             raise typer.BadParameter("the job has no schedule, so no times", param_hint="--tick")
         return None
+    now = datetime.fromtimestamp(SystemClock().now(), UTC)
+    if text is None:
+        try:
+            return last_tick(schedule, now)
+        except ScheduleError:
+            return None  # what is wrong with the schedule is said with its line, beside all other mistakes
     try:
-        if text is None:
-            return last_tick(schedule, datetime.fromtimestamp(SystemClock().now(), UTC))
         at = datetime.fromisoformat(text)
-        return at if at.tzinfo else at.replace(tzinfo=zone_of(schedule))
+        at = at if at.tzinfo else at.replace(tzinfo=zone_of(schedule))
     except (ScheduleError, ValueError) as error:
         raise typer.BadParameter(str(error), param_hint="--tick") from None
+    if at > now:
+        raise typer.BadParameter("is yet to come: its rows are not all there", param_hint="--tick")
+    return at
 
 
 def _next_facts(found: JobFile) -> list[tuple[str, str]]:

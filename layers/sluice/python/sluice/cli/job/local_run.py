@@ -100,10 +100,25 @@ class LocalRuns:
         self._queue = queue
         self._journal = journal
 
-    def begin(self, params: ExportParams) -> TaskRef:
-        """Go on with the run of this job, its parameters and its tick that was cut off here, or begin one."""
+    def begin(self, params: ExportParams, *, is_again: bool) -> TaskRef:
+        """Go on with the run of this job, its parameters and its tick that was cut off here, or begin one.
+
+        A tick has one run: another is begun where ``is_again`` says so. Raises IDEMPOTENCY_KEY_REUSED where there is
+        one of other parameters, or of another version of the job.
+        """
         unfinished = self._unfinished(params)
-        return unfinished if unfinished is not None else open_run(self.ports, LOCAL_TENANT, params).task.ref
+        if unfinished is not None:
+            return unfinished
+        opened = open_run(self.ports, LOCAL_TENANT, params, is_again=is_again)
+        if not opened.replayed:
+            return opened.task.ref
+        made, wanted = run_of(opened.task.live_params), run_of(params)
+        if made.asked != wanted.asked:
+            how = "another version of the job" if made.version != wanted.version else "other parameters"
+            detail = f"The run of {made.tick} was made with {how}, and stands: --again makes another."
+            raise SluiceError(ErrorCode.IDEMPOTENCY_KEY_REUSED, detail, run=opened.task.task_id)
+        say(f"sluice: the run of {made.tick} is over already: --again makes another", is_error=True)
+        return opened.task.ref
 
     def _unfinished(self, params: ExportParams) -> TaskRef | None:
         wanted = run_of(params).asked
@@ -113,16 +128,21 @@ class LocalRuns:
                 return task.ref
         return None
 
-    def finish(self, ref: TaskRef, progress: ProgressDisplay) -> RunStatus:
-        """Do what there is to do until the run is over, trying again what failed for a time."""
+    def finish(self, ref: TaskRef, folder: Path, progress: ProgressDisplay) -> tuple[RunStatus, list[SavedFile]]:
+        """Do what there is to do until the run is over, trying again what failed for a time.
+
+        Each file is in ``folder`` as soon as it is whole, whatever becomes of the others.
+        """
+        saved: dict[str, SavedFile] = {}
         self._take_over(ref)
         progress.stage("running", None)
         while True:
             for trigger in self._queue.drain():
                 self._do(trigger)
             status = read_run(self.ports, ref)
+            self._save(status, folder, saved)
             if status.is_over:
-                return status
+                return status, list(saved.values())
             progress.note(_noted(status))
             sweep_tasks(self.ports, is_watched=False)
             self.ports.clock.sleep(PAUSE_S)
@@ -141,18 +161,16 @@ class LocalRuns:
         except Exception as error:  # noqa: BLE001  # the row says when it is tried again
             self._journal.say(describe(error).text)
 
-    def save(self, status: RunStatus, folder: Path) -> list[SavedFile]:
-        """Give the files of a run that has succeeded their names in ``folder``, each whole or not at all."""
-        saved = []
+    def _save(self, status: RunStatus, folder: Path, saved: dict[str, SavedFile]) -> None:
+        """Give the files that are whole their names in ``folder``, each once."""
         for one in status.outputs:
-            if one.task is None or one.task.params is None or not one.task.params.is_file:
+            if one.task is None or one.task.params is None or not one.task.params.is_file or one.output in saved:
                 continue
             if one.task.state is not State.COMPLETED:
                 continue
             path = folder / filename_of(one.task)
             _copy(self.ports, one.task, path)
-            saved.append(SavedFile(one.output, str(path), one.task.result_size, one.task.result_sha256))
-        return saved
+            saved[one.output] = SavedFile(one.output, str(path), one.task.result_size, one.task.result_sha256)
 
 
 @contextmanager

@@ -48,7 +48,8 @@ def outputs_of(run: Run, task: Task) -> tuple[Output, ...]:
     """The outputs of a run, and one of the rows that were refused, if there are some: known once all are read."""
     if not task.sheet_rows or not task.sheet_rows[1]:
         return run.outputs
-    refused = Output(name=DIVERTED, format=ExportFormat.CSV, filename=f"{run.job}-{DIVERTED}", sheet=1, options=_PLAIN)
+    filename = f"{run.job}-{task.task_id[:8]}-{DIVERTED}"
+    refused = Output(name=DIVERTED, format=ExportFormat.CSV, filename=filename, sheet=1, options=_PLAIN)
     return (*run.outputs, refused)
 
 

@@ -16,13 +16,21 @@ from sluice.usecases.sending.cancel_export import cancel_export, cancel_if_live
 from sluice.usecases.sending.open_export import Opened, OpenRequest, choose_task_id, open_planned
 
 
-def open_run(ports: Ports, tenant: TenantId, params: ExportParams, request: OpenRequest | None = None) -> Opened:
+def open_run(
+    ports: Ports,
+    tenant: TenantId,
+    params: ExportParams,
+    request: OpenRequest | None = None,
+    *,
+    is_again: bool = False,
+) -> Opened:
     """Make the run's task, whose rows are read next. A tick has one run, however many schedulers ask for it.
 
-    ``request.params`` count for nothing. One without a tick is made once for each idempotency key.
+    ``request.params`` count for nothing. One without a tick is made once for each idempotency key. ``is_again``:
+    another run of a tick that has one, for a person who says so.
     """
     run = run_of(params)
-    if not run.tick:
+    if not run.tick or is_again:
         key = request.idempotency_key if request else None
         ref = TaskRef(tenant, choose_task_id(ports, tenant, key))
         return open_planned(ports, ref, params, request, is_known=key is not None)

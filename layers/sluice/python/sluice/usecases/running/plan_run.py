@@ -9,17 +9,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from sluice.domain.errors import SluiceError
 from sluice.domain.file_source import AnyFileRows
-from sluice.domain.filenames import sanitise_filename
 from sluice.domain.http_source import HttpRows, http_source_of
 from sluice.domain.job import (
     Job,
-    JobOutput,
     JobRetry,
     JobSource,
     Mistake,
-    OutputFile,
     ParameterValue,
     SourceTable,
     StoredBatch,
@@ -29,19 +25,19 @@ from sluice.domain.options import ExportFormat
 from sluice.domain.params import ExportParams
 from sluice.domain.pinned_files import FileSource
 from sluice.domain.pulled import Pulled
-from sluice.domain.run import DIVERTED, ROWS, Output, Run, RunRetry
+from sluice.domain.run import DIVERTED, ROWS, Run, RunRetry
 from sluice.domain.schema import ColumnSpec, TableSpec
-from sluice.domain.step import GatheredSteps
+from sluice.domain.step import GatheredSteps, ValidateStep
 from sluice.domain.suggestion import did_you_mean
 from sluice.domain.timestamps import zone_named
 from sluice.ports.bundle import Ports
 from sluice.ports.source import SourceColumn, SourceError, SourceUnavailable
-from sluice.tables.formats import EXTENSIONS, FORMATS
 from sluice.tables.processors.lookups import InvalidLookup, Lookup
 from sluice.tables.processors.step_parsing import StepsError, parse_gathered_steps
 from sluice.usecases.pulling.process_rows import Stages, diverted_columns
 from sluice.usecases.pulling.read_lookup import read_lookup
-from sluice.usecases.running.run_values import filled, parameters_of, values_of
+from sluice.usecases.running.plan_outputs import plan_outputs
+from sluice.usecases.running.run_values import parameters_of, values_of
 from sluice.usecases.running.schedule import ScheduleError, mistakes_of_schedule, text_of_tick
 from sluice.usecases.sending.open_export import check_params
 
@@ -54,9 +50,9 @@ class PlanError(Exception):
         self.mistakes = tuple(mistakes)
 
 
-def no_where(text: str, values: Mapping[str, ParameterValue]) -> str:
+def no_where(text: str, values: Mapping[str, ParameterValue], columns: Collection[str]) -> str:
     """Say that this process knows no SQL."""
-    del text, values
+    del text, values, columns
     raise ValueError("conditions take an extra: pip install 'sluice[jobs]'")
 
 
@@ -70,8 +66,9 @@ class Origins(NamedTuple):
 
     zone: str = "UTC"
     """In which the source has points in time, as ``zone_named`` reads it."""
-    render_where: Callable[[str, Mapping[str, ParameterValue]], str] = no_where
-    """Checks a condition of the source's own SQL and puts values into it. Raises ValueError."""
+    render_where: Callable[[str, Mapping[str, ParameterValue], Collection[str]], str] = no_where
+    """Checks a condition of the source's own SQL, on these columns if they are known, and puts values into it.
+    Raises ValueError."""
     pin_files: Callable[[AnyFileRows], FileSource] = no_files
     """Finds the files that a job names, as they are now. Raises ``SourceError``."""
 
@@ -114,14 +111,14 @@ def plan_run(ports: Ports, request: RunRequest) -> PlannedRun:
     except ScheduleError as error:
         mistakes.append(Mistake("schedule", str(error)))
     pulled = plan_source(job.source, request.origins, values, mistakes)
-    read = _columns_read(ports, pulled, mistakes) if pulled is not None else ()
+    read = _columns_read(ports, request, pulled, values, mistakes) if pulled is not None else ()
     if pulled is None or not read:
         raise PlanError(mistakes)
     planned = _plan_steps(ports, request, read, values, mistakes)
     if planned is None:
         raise PlanError(mistakes)
     steps, columns = planned
-    outputs = _outputs(ports, job, columns, values, mistakes)
+    outputs = plan_outputs(ports, job, columns, values, mistakes)
     if steps.gather is not None and pulled.consistency == "split":
         said = "a step that needs all rows takes them of one moment, or by their key"
         mistakes.append(Mistake("source.consistency", said))
@@ -152,12 +149,20 @@ def _plan_steps(
         known = {name: {one.name: one.type for one in lookup.columns} for name, lookup in lookups.items()}
         kinds = {column.name: column.type for column in read}
         steps = parse_gathered_steps(job.steps, kinds, values, lookups=known)
+        mistakes += _warnings_in(steps)
         return steps, tuple(Stages(steps, read, ports.find_key, lookups.__getitem__, zone).output())
     except StepsError as error:
         mistakes += [Mistake(place, said) for place, _, said in (one.partition(": ") for one in error.problems)]
     except (SourceError, InvalidLookup) as error:
         mistakes.append(Mistake("steps", str(error)))
     return None
+
+
+def _warnings_in(steps: GatheredSteps) -> list[Mistake]:
+    """Rules that only count: nothing keeps what they count yet, so they are refused rather than dropped."""
+    rules = [rule for step in (*steps.before, *steps.behind) if isinstance(step, ValidateStep) for rule in step.rules]
+    said = "severity: warn is counted nowhere yet: take divert or fail"
+    return [Mistake("steps", f"validate, {rule.reason}: {said}") for rule in rules if rule.severity == "warn"]
 
 
 def _pulled_for(request: RunRequest, pulled: Pulled, read: Sequence[ColumnSpec], steps: GatheredSteps) -> Pulled:
@@ -215,7 +220,7 @@ def plan_source(
         where = ""
         if source.where:
             try:
-                where = origins.render_where(source.where, values)
+                where = origins.render_where(source.where, values, ())
             except ValueError as error:
                 mistakes.append(Mistake("source.where", str(error)))
         table = source.source()
@@ -272,7 +277,13 @@ def _lookups_named(ports: Ports, job: Job, known: Collection[str], mistakes: lis
     return found
 
 
-def _columns_read(ports: Ports, pulled: Pulled, mistakes: list[Mistake]) -> tuple[ColumnSpec, ...]:
+def _columns_read(
+    ports: Ports,
+    request: RunRequest,
+    pulled: Pulled,
+    values: Mapping[str, ParameterValue],
+    mistakes: list[Mistake],
+) -> tuple[ColumnSpec, ...]:
     """What the source has of the columns that are named, or all that it has."""
     try:
         source = ports.open_source(msgspec.structs.replace(pulled, columns=()))
@@ -282,6 +293,11 @@ def _columns_read(ports: Ports, pulled: Pulled, mistakes: list[Mistake]) -> tupl
     except SourceError as error:
         mistakes.append(Mistake("source", str(error)))
         return ()
+    if isinstance(request.job.source, SourceTable) and pulled.where:
+        try:
+            request.origins.render_where(request.job.source.where, values, list(found))
+        except ValueError as error:
+            mistakes.append(Mistake("source.where", str(error)))
     chosen: list[SourceColumn] = []
     for index, name in enumerate(pulled.columns):
         if name not in found:
@@ -289,97 +305,6 @@ def _columns_read(ports: Ports, pulled: Pulled, mistakes: list[Mistake]) -> tupl
         else:
             chosen.append(found[name])
     return tuple(ColumnSpec(column.name, column.kind) for column in (chosen if pulled.columns else found.values()))
-
-
-def _outputs(
-    ports: Ports,
-    job: Job,
-    columns: Sequence[ColumnSpec],
-    values: Mapping[str, ParameterValue],
-    mistakes: list[Mistake],
-) -> list[Output]:
-    made = []
-    for index, output in enumerate(job.outputs):
-        place = f"outputs[{index}]"
-        picked = _picked(output, columns, place, mistakes)
-        if isinstance(output, OutputFile):
-            made.append(_file(ports, job, output, values, picked, [columns[one] for one in picked], place, mistakes))
-        else:
-            names = {columns[one].name for one in picked}
-            mistakes += [
-                Mistake(f"{place}.key", f"the output has no {name}{did_you_mean(name, names)}")
-                for name in output.key
-                if name not in names
-            ]
-            made.append(Output(name=output.name, picked=_kept(picked, columns), target=output.target()))
-    files = [_file_name(ports, one) for one in made]
-    mistakes += [
-        Mistake(f"outputs[{index}].filename", f"another output has the file {name} too")
-        for index, name in enumerate(files)
-        if name and name in files[:index]
-    ]
-    return made
-
-
-def _file_name(ports: Ports, output: Output) -> str:
-    """Of its file; empty for a table, and for what is refused elsewhere."""
-    if output.target is not None:
-        return ""
-    extension = FORMATS[output.format].extension(output.options, 0)
-    return sanitise_filename(
-        output.filename or output.name, extension=extension, replaced=EXTENSIONS, limits=ports.limits
-    )
-
-
-def _file(
-    ports: Ports,
-    job: Job,
-    output: OutputFile,
-    values: Mapping[str, ParameterValue],
-    picked: Sequence[int],
-    columns: Sequence[ColumnSpec],
-    place: str,
-    mistakes: list[Mistake],
-) -> Output:
-    del job
-    filename = filled(output.filename, values, f"{place}.filename", mistakes)
-    made = Output(
-        name=output.name,
-        picked=tuple(picked),
-        format=output.format,
-        filename=filename,
-        options=output.options,
-        kept_s=seconds_of(output.expires) if output.expires else 0,
-    )
-    params = ExportParams(
-        format=output.format, filename=filename or output.name, columns=tuple(columns), options=output.options
-    )
-    try:
-        check_params(params, ports.limits)
-    except SluiceError as error:
-        mistakes.append(Mistake(f"{place}.{error.facts.get('field', 'format')}", error.said))
-    return made
-
-
-def _picked(output: JobOutput, columns: Sequence[ColumnSpec], place: str, mistakes: list[Mistake]) -> list[int]:
-    """The indexes of the columns that an output has."""
-    indexes = {column.name: index for index, column in enumerate(columns)}
-    for field, names in (("columns", output.columns), ("drop", output.drop)):
-        mistakes += [
-            Mistake(f"{place}.{field}[{index}]", f"the rows have no {name}{did_you_mean(name, indexes)}")
-            for index, name in enumerate(names)
-            if name not in indexes
-        ]
-    chosen = [indexes[name] for name in output.columns if name in indexes] or list(indexes.values())
-    kept = [index for index in chosen if columns[index].name not in output.drop]
-    if not kept:
-        mistakes.append(Mistake(f"{place}.drop", "leaves no column"))
-    return kept
-
-
-def _kept(picked: Sequence[int], columns: Sequence[ColumnSpec]) -> tuple[int, ...]:
-    """None where they are all, in their order."""
-    return () if list(picked) == list(range(len(columns))) else tuple(picked)
 
 
 def _tick_of(request: RunRequest) -> str:
