@@ -272,6 +272,15 @@ class SinkContract(ABC):
         with self.sink(mode) as sink, pytest.raises(SinkError, match="other rows"):
             sink.begin(delivery_of(CHUNKS[:2], 2))
 
+    def test_a_table_that_went_away_with_rows_of_the_delivery_is_not_made_anew_for_the_rest(self) -> None:
+        delivery = delivery_of(CHUNKS)
+        with self.sink(create="if_missing") as sink:
+            sink.begin(delivery)
+            load(sink, 1, CHUNKS[0])
+        self.run("DROP TABLE t")
+        with self.sink(create="if_missing") as sink, pytest.raises(SinkError, match="is gone"):
+            sink.begin(delivery._replace(epoch=delivery.epoch + 1))
+
     def test_hard_values_arrive_as_they_are(self) -> None:
         self.made(key="")
         chunk: list[Row] = [(str(at), text) for at, text in enumerate([*HARD_TEXTS, *EVIL_VALUES, None])]

@@ -47,3 +47,8 @@ def missing_chunks(place: str, loaded: tuple[int, int], wanted: tuple[int, int])
 def not_made(place: str) -> SinkError:
     """For a table that was made just now and is not found."""
     return SinkError(f"{place} cannot be made under its name: it is longer than the server takes")
+
+
+def gone(place: str) -> SinkError:
+    """For a table that is no longer there, though rows of the delivery were loaded into it."""
+    return SinkError(f"{place} is gone, and rows of this run with it, which were loaded before: begin another run")

@@ -9,7 +9,7 @@ from sluice.adapters.databases.mysql_literals import BINARIES, INTEGERS, hexed
 from sluice.adapters.databases.mysql_writing import MysqlWriter, open_mysql_writer
 from sluice.adapters.databases.values_refused import ValuesRefused
 from sluice.adapters.sinks import mysql_target as tables
-from sluice.adapters.sinks.fitting_columns import check_columns, missing_chunks, not_made
+from sluice.adapters.sinks.fitting_columns import check_columns, gone, missing_chunks, not_made
 from sluice.adapters.sinks.insert_rows import (
     STATEMENT_BYTES,
     bits,
@@ -69,6 +69,8 @@ class MysqlSink(ServerSink[MysqlConnection, MysqlWriter, "_MysqlDelivery"]):
         target, columns = self._target, begun.delivery.columns
         table = tables.find_table(writer, self._schema, self._table, self._place)
         if table is None:
+            if target.mode == "append" and begun.ledger.sequences():
+                raise gone(self._place)
             if target.create == "never":
                 raise SinkError(f"there is no {self._place}: make it, or set create: if_missing")
             tables.make_table(writer, tables.qualified(self._schema, self._table), columns, target.key)

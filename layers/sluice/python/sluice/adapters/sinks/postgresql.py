@@ -10,7 +10,7 @@ from sluice.adapters.databases.postgresql_writing import PostgresqlWriter, open_
 from sluice.adapters.databases.values_refused import ValuesRefused
 from sluice.adapters.sinks import postgresql_target as tables
 from sluice.adapters.sinks.copy_rows import copy_rows, hexadecimal
-from sluice.adapters.sinks.fitting_columns import check_columns, missing_chunks, not_made
+from sluice.adapters.sinks.fitting_columns import check_columns, gone, missing_chunks, not_made
 from sluice.adapters.sinks.ledger_names import ORDER, places_of, side_name
 from sluice.adapters.sinks.losses import Loss, losses_of, refuse_losses
 from sluice.adapters.sinks.postgresql_ledger import PostgresqlLedger
@@ -50,6 +50,8 @@ class PostgresqlSink(ServerSink[PostgresqlConnection, PostgresqlWriter, "_Postgr
         target, columns = self._target, begun.delivery.columns
         table = tables.find_table(writer, begun.schema, target.place[1], self._place)
         if table is None:
+            if target.mode == "append" and begun.ledger.sequences():
+                raise gone(self._place)
             if target.create == "never":
                 raise SinkError(f"there is no {self._place}: make it, or set create: if_missing")
             tables.make_table(writer, begun.table_name, columns, target.key)
