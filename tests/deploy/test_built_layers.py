@@ -47,7 +47,7 @@ for module in pkgutil.walk_packages(sluice.__path__, "sluice."):
 print("done")
 """
 _NOT_DEPLOYED = {
-    "pyarrow": "sluice.tables.writers.parquet.",
+    "pyarrow": ("sluice.tables.writers.parquet.", "sluice.tables.readers.parquet"),
     "obstore": "sluice.adapters.s3.",
     "sqlglot": "sluice.",
 }
