@@ -46,10 +46,10 @@ for module in pkgutil.walk_packages(sluice.__path__, "sluice."):
         print(module.name, "wants", missing.name)
 print("done")
 """
-_NOT_DEPLOYED = {
+_NOT_DEPLOYED: dict[str, tuple[str, ...]] = {
     "pyarrow": ("sluice.tables.writers.parquet.", "sluice.tables.readers.parquet"),
-    "obstore": "sluice.adapters.s3.",
-    "sqlglot": "sluice.",
+    "obstore": ("sluice.adapters.s3.",),
+    "sqlglot": ("sluice.",),
 }
 """Libraries of extras, and the modules that need them. Asking for Parquet there is refused, see
 `tests/unit/tables/test_parquet_writer.py`; the functions keep their objects in OSS whatever the settings say."""

@@ -183,7 +183,7 @@ def test_refused_rows_are_a_file_of_their_own_each_once_whatever_is_killed(folde
 
 def test_more_refused_rows_than_are_allowed_fail_the_run(folder: Path) -> None:
     job = write_job(folder, FILE)
-    job.write_text(job.read_text().replace("outputs:", DIVERT.replace("100", "3")))
+    job.write_text(job.read_text().replace("outputs:", DIVERT.replace("max_rows: 100", "max_rows: 3")))
     spoil(folder, range(5_000, 5_004))
     shown = sluice("job", "run", job, "--data", folder / "data", "-o", folder / "out", "--json", exit_code=1)
     assert json.loads(shown.stdout)["error"]["code"] == "TOO_MANY_REFUSED"
@@ -234,6 +234,58 @@ def test_a_time_of_the_schedule_has_one_run_unless_another_is_asked_for(folder: 
     assert (other["tick"], other["rows"]["out"]) == (first["tick"], ROWS - 7_000 * 4 + 1)
     assert other["run"] != first["run"]
     assert "yet to come" in sluice("job", "check", job, "--tick", "2126-11-30T02:00", exit_code=2).stderr
+
+
+def test_a_run_that_is_over_and_was_not_said_is_said_and_not_begun_again(folder: Path) -> None:
+    """As behind a kill between the last row and the last word."""
+    job = write_job(folder, FILE)
+    first = run(job, folder)
+    (said,) = (folder / "data").glob("said-*")
+    said.unlink()
+    (folder / "out/orders.csv").unlink()
+    assert run(job, folder)["run"] == first["run"]
+    assert (folder / "out/orders.csv").exists()
+    assert run(job, folder)["run"] != first["run"]
+
+
+@pytest.mark.slow
+def test_a_job_that_was_changed_does_not_go_on_with_its_run_nor_begin_beside_it(folder: Path) -> None:
+    job = write_job(folder, FILE)
+    assert killed_again_and_again(job, folder, 1) == 1
+    job.write_text(job.read_text().replace("amount * qty", "amount + qty"))
+    words = ("--data", folder / "data", "-o", folder / "out")
+    refused = sluice("job", "run", job, *words, exit_code=1).stderr
+    assert "ALREADY_CLOSED" in refused
+    assert "sluice run cancel" in refused
+    assert run(job, folder, "--again")["state"] == "succeeded"
+
+
+def test_a_batch_of_no_rows_is_loaded_as_any(folder: Path, postgresql: DatabaseServer) -> None:
+    connect(folder, postgresql)
+    job = write_job(folder, TABLE.replace("TABLE", "empty").replace("MODE", "append").replace(" KEY", ""))
+    said = run(job, folder, "--set", "min_amount=99999999")
+    assert (said["state"], said["rows"]["out"]) == ("succeeded", 0)
+    assert int(postgresql("SELECT count(*) FROM empty")) == 0
+
+
+def test_names_that_are_no_text_and_parts_without_end_are_mistakes(folder: Path) -> None:
+    job = write_job(folder, FILE)
+    good = job.read_text()
+    job.write_text(good.replace("order: id", "on: id"))
+    assert "orders.yaml:13: is not YAML: the name on is no text" in sluice("job", "check", job, exit_code=2).stderr
+    nested = "".join(f"b{at}: &b{at} [{', '.join([f'*b{at - 1}'] * 9)}]\n" for at in range(1, 9))
+    job.write_text(f"b0: &b0 [x]\n{nested}{good}")
+    assert "has more than 100,000 parts" in sluice("job", "check", job, exit_code=2).stderr
+
+
+def test_refused_rows_show_no_key_that_a_step_masks(folder: Path) -> None:
+    job = write_job(folder, FILE)
+    text = job.read_text().replace("outputs:", DIVERT).replace("order: id", "order: \"hash(cast(id as string), 'k')\"")
+    job.write_text(text)
+    spoil(folder, range(5_000, 5_002))
+    sluice("job", "run", job, "--data", folder / "data", "-o", folder / "out", env={"SLUICE_SECRET_K": "k" * 32})
+    (path,) = (folder / "out").glob("orders-*-diverted.csv")
+    assert rows_of(path)[0] == ["row", "column", "reason"]
 
 
 def test_a_column_that_a_condition_names_wrongly_is_a_mistake_of_the_job(folder: Path) -> None:

@@ -42,7 +42,7 @@ def _joined(texts: Sequence[Sequence[str]]) -> str:
 def _column(values: Sequence[str | None], name: str) -> Sequence[str]:
     has_null = None in values
     joined = "\0".join(map(_EMPTY.get, values, values) if has_null else values)  # type: ignore[arg-type]  # no None left
-    if joined.count("\0") >= len(values):
+    if values and joined.count("\0") >= len(values):
         rows = [row for row, value in enumerate(values) if value is not None and "\0" in value]
         reason = "a text has a NUL character, which no text of PostgreSQL can have"
         raise RowsRefused(reason, rows=rows[:REFUSED_MAX], column=name)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import yaml
 
+PARTS_MAX = 100_000
+"""Values of one file."""
+_NAMES = {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}
 READ_MAX = 1 << 20
 """Bytes of one file: a definition is some lines."""
 
@@ -60,6 +63,11 @@ def read_yaml(path: Path, place: str, problems: list[str]) -> Any:
             problems.append(f"{place}: is empty")
             return None
         _refuse_twice(root, set())
+        if _parts_of(root, {}) > PARTS_MAX:
+            problems.append(
+                f"{place}: has more than {PARTS_MAX:,} parts, counting what is named and used again each time"
+            )
+            return None
         return construct(loader, root)
     except (yaml.YAMLError, RecursionError) as error:
         problems.append(yaml_problem(error, place))
@@ -67,6 +75,21 @@ def read_yaml(path: Path, place: str, problems: list[str]) -> Any:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _parts_of(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values there are, each part that is used again counted again."""
+    import yaml  # noqa: PLC0415  # loaded by the caller already
+
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = PARTS_MAX + 1  # of a part that has itself in it
+    inside = node.value if isinstance(node, yaml.SequenceNode) else ()
+    if isinstance(node, yaml.MappingNode):
+        inside = [one for pair in node.value for one in pair]
+    parts = 1 + sum(_parts_of(one, known) for one in inside)
+    known[id(node)] = parts
+    return parts
 
 
 def _refuse_twice(node: yaml.Node, seen: set[int]) -> None:
@@ -79,6 +102,9 @@ def _refuse_twice(node: yaml.Node, seen: set[int]) -> None:
     keys: set[str] = set()
     pairs = node.value if isinstance(node, yaml.MappingNode) else ()
     for key in (key for key, _ in pairs if isinstance(key, yaml.ScalarNode)):  # the parser itself refuses others
+        if key.tag not in _NAMES:
+            problem = f"the name {key.value} is no text to YAML: put it in quotes"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
         if key.value in keys:
             raise yaml.MarkedYAMLError(problem=f"{key.value} is given twice", problem_mark=key.start_mark)
         keys.add(key.value)

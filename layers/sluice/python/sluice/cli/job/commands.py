@@ -137,8 +137,10 @@ def run(
     folder = definitions_of(definitions or folder_of(file))
     with open_runs(folder, data) as runs, shown_progress() as progress:
         planned = _plan(runs.ports, folder, found, given, tick)
-        status, saved = runs.finish(runs.begin(planned.params, is_again=again), output, progress)
-    say(json_of(run_as_json(status, saved)) if as_json else run_as_text(status, saved))
+        ref = runs.begin(planned.params, is_again=again)
+        status, saved = runs.finish(ref, output, progress)
+        say(json_of(run_as_json(status, saved)) if as_json else run_as_text(status, saved))
+        runs.end_was_said(ref)
     if status.state != "succeeded":
         raise typer.Exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ LANDING = "landing"
 """The connection of the folder that files are read from."""
 _INPUT = {"type", "path", "has_header", "delimiter", "encoding", "columns"}
 _OUTPUT = {"type", "path", "write_header", "delimiter"}
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _PROCESSORS = ("filter", "mapping")
 
 
@@ -26,6 +28,8 @@ class Converted(NamedTuple):
 def convert_job(tree: object, name: str) -> Converted:
     """Translate. Raises ``DefinitionsError`` for what cannot be said in a job of ours: nothing is left out silently."""
     problems: list[str] = []
+    if not _NAME.fullmatch(name):
+        raise DefinitionsError([f"{name!r} is no name of a job: lower-case letters, digits, - and _"])
     if not isinstance(tree, Mapping) or not {"input", "output"} <= set(tree):
         raise DefinitionsError(["is no job of that form: it has input, pipeline and output"])
     source, folder = _source(_part(tree, "input", _INPUT, problems), problems)
@@ -68,7 +72,11 @@ def _source(part: Mapping[str, Any], problems: list[str]) -> tuple[dict[str, Any
 
 def _steps(pipeline: Any, problems: list[str]) -> list[dict[str, Any]]:
     steps: list[dict[str, Any]] = []
-    for index, one in enumerate(pipeline.get("processors") or ()):
+    processors = (pipeline.get("processors") or []) if isinstance(pipeline, Mapping) else None
+    if not isinstance(processors, list) or not all(isinstance(one, Mapping) for one in processors):
+        problems.append("pipeline: has processors, a list of parts with a type")
+        return steps
+    for index, one in enumerate(processors):
         place, kind = f"pipeline.processors[{index}]", one.get("type")
         match kind:
             case "filter":

@@ -35,7 +35,7 @@ from sluice.ports.bundle import Ports
 from sluice.tables.formats import filename_of
 from sluice.usecases.running.open_run import RunStatus, open_run, read_run, run_of
 from sluice.usecases.upkeep.repair_task import release_lease
-from sluice.usecases.upkeep.sweep_tasks import sweep_tasks
+from sluice.usecases.upkeep.sweep_tasks import SweepMemory, sweep_quietly
 from sluice.usecases.work_off import work_off
 
 PAUSE_S = 0.2
@@ -95,10 +95,10 @@ class SavedFile(NamedTuple):
 class LocalRuns:
     """Runs of one directory. One process at a time works on a run: another finds its lease."""
 
-    def __init__(self, ports: Ports, queue: TriggerQueue, journal: SpokenReasons) -> None:
+    def __init__(self, ports: Ports, queue: TriggerQueue, data: Path) -> None:
         self.ports = ports
+        self._data = data
         self._queue = queue
-        self._journal = journal
 
     def begin(self, params: ExportParams, *, is_again: bool) -> TaskRef:
         """Go on with the run of this job, its parameters and its tick that was cut off here, or begin one.
@@ -106,7 +106,7 @@ class LocalRuns:
         A tick has one run: another is begun where ``is_again`` says so. Raises IDEMPOTENCY_KEY_REUSED where there is
         one of other parameters, or of another version of the job.
         """
-        unfinished = self._unfinished(params)
+        unfinished = None if is_again else self._unfinished(params)
         if unfinished is not None:
             return unfinished
         opened = open_run(self.ports, LOCAL_TENANT, params, is_again=is_again)
@@ -121,12 +121,36 @@ class LocalRuns:
         return opened.task.ref
 
     def _unfinished(self, params: ExportParams) -> TaskRef | None:
-        wanted = run_of(params).asked
+        """The run that was asked for in the same words and is not over, or whose end was not said.
+
+        Raises ALREADY_CLOSED where another run of the job is not over: of other parameters, or of the job as it was.
+        """
+        wanted = run_of(params)
         for task in self.ports.tasks.scan():
             run = task.params.run if task.params else None
-            if run is not None and run.asked == wanted and not read_run(self.ports, task.ref).is_over:
+            if run is None or run.job != wanted.job or task.state in {State.CANCELLED, State.EXPIRED}:
+                continue
+            is_over = read_run(self.ports, task.ref).is_over
+            if run.asked == wanted.asked and not (is_over and self._said(task.ref).exists()):
                 return task.ref
+            if not is_over:
+                how = (
+                    "the job as it was before" if run.version != wanted.version else "other parameters, or another time"
+                )
+                detail = (
+                    f"The run {task.task_id} of this job, by {how}, is not over, and may have loaded rows. End it with "
+                    f"sluice run cancel {task.task_id} --data {self._data}, or begin beside it with --again."
+                )
+                raise SluiceError(ErrorCode.ALREADY_CLOSED, detail, run=task.task_id)
         return None
+
+    def _said(self, ref: TaskRef) -> Path:
+        """There once the end of a run was said, and its files have their names."""
+        return self._data / f"said-{ref.task_id}"
+
+    def end_was_said(self, ref: TaskRef) -> None:
+        """Let the same command begin another run from now on."""
+        self._said(ref).touch()
 
     def finish(self, ref: TaskRef, folder: Path, progress: ProgressDisplay) -> tuple[RunStatus, list[SavedFile]]:
         """Do what there is to do until the run is over, trying again what failed for a time.
@@ -134,17 +158,20 @@ class LocalRuns:
         Each file is in ``folder`` as soon as it is whole, whatever becomes of the others.
         """
         saved: dict[str, SavedFile] = {}
+        memory = SweepMemory()
         self._take_over(ref)
         progress.stage("running", None)
         while True:
             for trigger in self._queue.drain():
-                self._do(trigger)
+                work_off(self.ports, trigger)
             status = read_run(self.ports, ref)
             self._save(status, folder, saved)
             if status.is_over:
                 return status, list(saved.values())
             progress.note(_noted(status))
-            sweep_tasks(self.ports, is_watched=False)
+            for task in (status.task, *(one.task for one in status.outputs)):
+                if task is not None:
+                    sweep_quietly(self.ports, task.ref, memory)
             self.ports.clock.sleep(PAUSE_S)
 
     def _take_over(self, ref: TaskRef) -> None:
@@ -154,12 +181,6 @@ class LocalRuns:
             if task is not None and not task.state.terminal:
                 release_lease(self.ports, task.ref)
                 self._queue.invoke(ManifestRef(task.ref, task.man_sha), epoch=1)
-
-    def _do(self, trigger: ManifestRef) -> None:
-        try:
-            work_off(self.ports, trigger)
-        except Exception as error:  # noqa: BLE001  # the row says when it is tried again
-            self._journal.say(describe(error).text)
 
     def _save(self, status: RunStatus, folder: Path, saved: dict[str, SavedFile]) -> None:
         """Give the files that are whole their names in ``folder``, each once."""
@@ -182,7 +203,7 @@ def open_runs(definitions: Definitions, data: Path) -> Iterator[LocalRuns]:
         ports = stack.enter_context(open_ports(settings, journal, invoker=queue))
         stack.enter_context(alone_in(data, "jobs.lock"))
         ports = with_definitions(ports, definitions)
-        yield LocalRuns(ports, queue, journal)
+        yield LocalRuns(ports, queue, data)
 
 
 @contextmanager

@@ -38,7 +38,7 @@ CODES: Mapping[str, str] = {
     "b": "{MONTHS[m.month - 1][:3]}",
     "W": "{WEEKDAYS[m.weekday()]}",
     "a": "{WEEKDAYS[m.weekday()][:3]}",
-    "j": "{m.timetuple().tm_yday:03}",
+    "j": "{m.toordinal() - m.replace(month=1, day=1).toordinal() + 1:03}",
     "T": "{m.hour:02}:{m.minute:02}:{m.second:02}",
     "%": "%",
 }

@@ -9,10 +9,11 @@ from functools import partial
 from typing import NamedTuple
 
 from sluice.domain.errors import ErrorCode, SluiceError
+from sluice.domain.expression import Call, ColumnValue, Expression
 from sluice.domain.pulled import Cursor, Pulled
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.secret import Secret
-from sluice.domain.step import GatheredSteps
+from sluice.domain.step import GatheredSteps, MapStep, Step
 from sluice.domain.timestamps import zone_named
 from sluice.ports.pool import nothing
 from sluice.ports.source import Slice, SourceError
@@ -52,8 +53,30 @@ class Portion(NamedTuple):
 def diverted_columns(pulled: Pulled) -> tuple[ColumnSpec, ...]:
     """What is kept of a row that was refused: where it is, and why. No value but those of the key."""
     kinds = dict(zip(pulled.columns, pulled.kinds, strict=True))
-    keys = [ColumnSpec(f"key {name}", kinds[name]) for name in pulled.key if name in kinds]
+    keys = [ColumnSpec(f"key {name}", kinds[name]) for name in _shown_keys(pulled)]
     return (ColumnSpec("row", ColumnType.NUMBER), *keys, ColumnSpec("column"), ColumnSpec("reason"))
+
+
+def _shown_keys(pulled: Pulled) -> list[str]:
+    """The columns of the key whose values may be written beside a reason: none that a step masks or hashes."""
+    hidden = set(_hidden_by([*pulled.steps, *pulled.behind]))
+    return [name for name in pulled.key if name in pulled.columns and name not in hidden]
+
+
+def _hidden_by(steps: Sequence[Step]) -> Iterator[str]:
+    for step in steps:
+        if isinstance(step, MapStep):
+            for column in step.columns:
+                yield from _masked_in(column.value, is_hidden=False)
+
+
+def _masked_in(tree: Expression, *, is_hidden: bool) -> Iterator[str]:
+    match tree:
+        case ColumnValue(name=name) if is_hidden:
+            yield name
+        case Call(name=name, arguments=arguments):
+            for one in arguments:
+                yield from _masked_in(one, is_hidden=is_hidden or name in {"mask", "hash"})
 
 
 class _Gathered:
@@ -147,7 +170,7 @@ class RowProcess:
                 self._stages = Stages(steps, columns, find_key, find_lookup, zone_named(pulled.zone))
             except InvalidLookup as error:
                 raise SourceError(str(error)) from error
-        self._keys = [pulled.columns.index(name) for name in pulled.key if name in pulled.columns]
+        self._keys = [pulled.columns.index(name) for name in _shown_keys(pulled)]
         self._monotonic = monotonic
         self._check = check
 
@@ -213,6 +236,7 @@ class RowProcess:
             else:
                 gathered.add(columns, rows)
                 is_small = gathered.rows < self._pulled.batch_rows and gathered.chars < self._pulled.batch_chars
+                is_small = is_small and len(gathered.diverted) < self._pulled.batch_rows
                 if is_small and self._monotonic() - since < GATHERED_S:
                     on_gather()
                     continue

@@ -23,6 +23,8 @@ from sluice.usecases.pulling.process_rows import Portion
 from sluice.usecases.sending.put_batch import check_sequence, checked_chunk
 
 PullLease = Lease[PullProgress]
+DIVERTED_ROWS = 30_000
+"""Of one batch of refused rows. A reading that goes on behind its cursor has fewer at a time, so that there is one."""
 
 
 def pulled_of(task: Task) -> Pulled:
@@ -62,9 +64,12 @@ class DivertedRows:
         self._rows += len(rows)
         if 0 <= self._pulled.diverted_max < self._rows:
             raise SluiceError(ErrorCode.TOO_MANY_REFUSED, refused_max=self._pulled.diverted_max, reason=rows[0][-1])
-        chunk = checked_chunk(Batch.of_rows(rows, len(rows[0])), task.live_params, self._ports.limits, sheet=1)
-        _put(self._ports, self._lease, task, chunk, before, sheet=1, read_at=read_at)
-        return before._replace(sequence=before.sequence + 1, rows=before.rows + len(rows))
+        for start in range(0, len(rows), DIVERTED_ROWS):
+            part = rows[start : start + DIVERTED_ROWS]
+            chunk = checked_chunk(Batch.of_rows(part, len(part[0])), task.live_params, self._ports.limits, sheet=1)
+            _put(self._ports, self._lease, task, chunk, before, sheet=1, read_at=read_at)
+            before = before._replace(sequence=before.sequence + 1, rows=before.rows + len(part))
+        return before
 
     def check_share(self, rows_read: int) -> None:
         """Raise TOO_MANY_REFUSED for too large a share of all rows."""

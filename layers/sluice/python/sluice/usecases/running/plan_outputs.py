@@ -43,7 +43,7 @@ def plan_outputs(
     mistakes += [
         Mistake(f"outputs[{index}].filename", f"another output has the file {name} too")
         for index, name in enumerate(files)
-        if name and name in files[:index]
+        if name and name.casefold() in [one.casefold() for one in files[:index]]
     ]
     return made
 

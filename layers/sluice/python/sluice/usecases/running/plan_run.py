@@ -143,14 +143,14 @@ def _plan_steps(
     mistakes: list[Mistake],
 ) -> tuple[GatheredSteps, tuple[ColumnSpec, ...]] | None:
     """The steps and the columns behind them; None where there is a mistake in them."""
-    job, zone = request.job, zone_named(request.origins.zone)
+    job = request.job
     lookups = _lookups_named(ports, job, request.lookups, mistakes)
     try:
         known = {name: {one.name: one.type for one in lookup.columns} for name, lookup in lookups.items()}
         kinds = {column.name: column.type for column in read}
         steps = parse_gathered_steps(job.steps, kinds, values, lookups=known)
         mistakes += _warnings_in(steps)
-        return steps, tuple(Stages(steps, read, ports.find_key, lookups.__getitem__, zone).output())
+        return steps, tuple(Stages(steps, read, ports.find_key, lookups.__getitem__, UTC).output())
     except StepsError as error:
         mistakes += [Mistake(place, said) for place, _, said in (one.partition(": ") for one in error.problems)]
     except (SourceError, InvalidLookup) as error:
@@ -179,7 +179,6 @@ def _pulled_for(request: RunRequest, pulled: Pulled, read: Sequence[ColumnSpec],
         steps=steps.before,
         gather=steps.gather,
         behind=steps.behind,
-        zone=request.origins.zone,
         snapshot_max_s=0 if is_gathered_by_key else pulled.snapshot_max_s,  # nothing is stored before all is read
         rows_max=job.limits.rows,
         batch_rows=batch.rows,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
 
 from sluice.domain.job import Job, Mistake, ParameterValue
 from sluice.domain.suggestion import did_you_mean
@@ -38,7 +39,11 @@ def read_parameter(job: Job, name: str, text: str) -> ParameterValue:
     parameter = job.parameters.get(name)
     match parameter.type if parameter else "string":
         case "number":
-            return int(text) if re.fullmatch(r"-?\d+", text, re.ASCII) else float(text)
+            if re.fullmatch(r"-?\d+", text, re.ASCII):
+                return int(text)
+            if Decimal(repr(float(text))) != Decimal(text):
+                raise ValueError(f"{name} has more digits than a parameter keeps")
+            return float(text)
         case "boolean":
             if text not in {"true", "false"}:
                 raise ValueError(f"{name} is true or false")
