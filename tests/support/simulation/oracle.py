@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from sluice.domain.run import ledger_id
 from tests.support.simulation.workbook_reader import read_workbook
 
 Rows = tuple[tuple[str, ...], ...]
@@ -324,9 +325,13 @@ class Oracle:
         facts.committed = Committed(row.result_key, data, sheets)
         self._check_content(ref, sheets)
 
+    def _loaded_of(self, ref: Ref, row: Any) -> Rows:
+        """What the target holds of a delivery."""
+        return self.loaded(ledger_id(ref[1], row.params.source_created_at))
+
     def _check_without_file(self, ref: Ref, facts: Facts, row: Any) -> None:
         """A run has opened its deliveries; one into a table has all of the rows there, each once."""
-        rows = self.loaded(ref[1]) if row.params.target else ()
+        rows = self._loaded_of(ref, row) if row.params.target else ()
         if row.result_key or (row.params.target and row.result_rows != len(rows)):
             raise Violation(f"I2 the row says {row.result_rows} of a table that has {len(rows)} rows")
         facts.committed = Committed("", b"", (rows,))
@@ -403,7 +408,7 @@ class Oracle:
             if run := row.params.run:
                 self._check_same_rows(ref, run)
                 continue
-            if row.params.target and committed.sheets != (self.loaded(ref[1]),):
+            if row.params.target and committed.sheets != (self._loaded_of(ref, row),):
                 raise Violation("I2 the rows of a table have changed")
             self._check_content(ref, committed.sheets)
 

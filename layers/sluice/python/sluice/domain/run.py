@@ -78,5 +78,10 @@ def delivery_ref(run: TaskRef, output: str) -> TaskRef:
     return TaskRef(run.tenant, _derived(f"delivery\0{run.tenant}\0{run.task_id}\0{output}"))
 
 
+def ledger_id(delivery: str, run_created_at: float) -> str:
+    """Names a delivery in its target for all time: the run of a tick has the same id in every store that makes one."""
+    return hashlib.sha256(f"{delivery} {run_created_at!r}".encode()).hexdigest()[:32]
+
+
 def _derived(text: str) -> TaskId:
     return task_id_from_bytes(hashlib.sha256(text.encode()).digest()[:TASK_ID_BYTES])

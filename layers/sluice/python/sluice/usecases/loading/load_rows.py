@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -13,6 +12,7 @@ import msgspec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.manifest import Claim, Manifest
+from sluice.domain.run import ledger_id
 from sluice.domain.target import Receipt, TableTarget
 from sluice.domain.task import Result, State, Task
 from sluice.ports.bundle import Ports
@@ -53,7 +53,7 @@ def _load_all(ports: Ports, lease: ComposeLease, task: Task, sink: Sink, manifes
     keep = partial(renew_if_due, ports, lease)
     params = task.live_params
     rows, chunks = manifest.rows, len(manifest.chunks)
-    delivery = Delivery(_ledger_id(task), lease.epoch, params.columns, rows, chunks)
+    delivery = Delivery(ledger_id(task.task_id, params.source_created_at), lease.epoch, params.columns, rows, chunks)
     there = called(ports, partial(sink.begin, delivery), keep=keep, interrupt=sink.interrupt)
     lease.progress.rows_done = sum(claim.rows for claim in manifest.chunks if claim.sequence in there)
     missing = tuple(claim for claim in manifest.chunks if claim.sequence not in there)
@@ -67,11 +67,6 @@ def _load_all(ports: Ports, lease: ComposeLease, task: Task, sink: Sink, manifes
             lease.progress.rows_done += claim.rows
             keep()
     return called(ports, sink.finish, keep=keep, interrupt=sink.interrupt)
-
-
-def _ledger_id(task: Task) -> str:
-    """Names the delivery for all time: the run of a tick has the same id in every store, and is another run there."""
-    return hashlib.sha256(f"{task.task_id} {task.live_params.source_created_at!r}".encode()).hexdigest()[:32]
 
 
 def _load(sink: Sink, claim: Claim, batch: Batch) -> None:
