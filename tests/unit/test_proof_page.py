@@ -22,6 +22,7 @@ NUMBERS = {
     "tenth fresh attack": ["H-1", "H-2", "H-3", "H-4", "H-5"],
     "eleventh fresh attack": ["K-1", "K-2", "K-3", "K-4", "K-5", "K-6", "K-7", "K-8", "K-9", "K-10", "K-12", "K-14"],
     "newcomer to jobs": [f"N-{number}" for number in range(1, 8)],
+    "attack on jobs": [*(f"P-C{number}" for number in range(1, 5)), *(f"P-H{number}" for number in range(1, 12))],
     "ninth fresh attack": ["I-1", "I-2", "I-3", "I-4", "I-5", "I-6", "I-7", "I-8", "I-10", "I-11"],
     "second fresh attack": [
         "A-F1",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.secret import Secret
+from sluice.tables.expressions.date_formats import CODES
 from sluice.tables.processors.row_state import RowFault
 from sluice.tables.processors.row_steps import Applied, RowSteps
 from sluice.tables.processors.step_parsing import parse_steps
@@ -257,3 +258,19 @@ def test_a_replacement_has_groups_and_backslashes() -> None:
     assert column(r"regexp_replace('a-b', '(a)-(b)', '\2\\1\0')") == [r"b\1a-b"]
     assert column("regexp_extract('ab', 'a(x)?', 1)") == [None]
     assert column("regexp_extract('日本語', '本(.)', 1)") == ["語"]
+
+
+def test_every_letter_of_a_date_format_is_written() -> None:
+    letters = "YymcdeHkhIlisSfpMbWajT%"
+    assert set(letters) == set(CODES)
+    text = "|".join(f"%{letter}" for letter in letters)
+    made = applied(steps_of({"map": {"text": f"date_format(at, '{text}')"}}), [ROW])
+    assert made.columns[0] == ["2025|25|03|3|14|14|09|9|09|09|9|26|53|53|000000|AM|March|Mar|Friday|Fri|073|09:26:53|%"]
+
+
+def test_points_in_time_are_compared_as_such_also_in_the_hour_that_clocks_have_twice() -> None:
+    steps = steps_of({"map": {"is_before": "at < '2025-10-26 02:20:00+01:00'", "utc": "coalesce(at, at)", "at": "at"}})
+    made = applied(steps, [with_(at="2025-10-26 02:30:00+02:00"), with_(at="2025-10-26 02:30:00+01:00")])
+    assert made.columns[0] == ["true", "false"]
+    assert made.columns[1] == ["2025-10-26 00:30:00", "2025-10-26 01:30:00"]
+    assert list(made.columns[2]) == ["2025-10-26 02:30:00+02:00", "2025-10-26 02:30:00+01:00"]

@@ -217,3 +217,13 @@ def test_an_output_that_is_opened_behind_the_end_of_its_run_ends_too(world: Worl
     assert status.state == "cancelled"
     assert next(one.task.state if one.task else None for one in status.outputs) is State.CANCELLED
     assert State.COMPLETED not in [one.task.state for one in status.outputs if one.task]
+
+
+def test_however_many_rows_are_refused_they_are_stored(world: World) -> None:
+    world.source.rows = [(str(number), "bad") for number in range(1, 70_001)]
+    world.source.slice_rows = 8_000
+    for steps in ([], [{"aggregate": {"by": ["id"], "take": {"most": "max(amount)"}}}]):
+        made = {"outputs": [{"name": "a", "type": "file", "format": "csv"}], "steps": steps}
+        status = world.work(world.run(**made))
+        assert (status.state, certificate_of(status)["rows"]["refused"]) == ("succeeded", 70_000)
+        assert len(world.file(status, "diverted")) == 70_001
