@@ -83,7 +83,7 @@ def _parts_of(node: yaml.Node, known: dict[int, int]) -> int:
 
     if id(node) in known:
         return known[id(node)]
-    known[id(node)] = PARTS_MAX + 1  # of a part that has itself in it
+    known[id(node)] = 0  # of a part that has itself in it, which is refused as it is read
     inside = node.value if isinstance(node, yaml.SequenceNode) else ()
     if isinstance(node, yaml.MappingNode):
         inside = [one for pair in node.value for one in pair]
