@@ -248,6 +248,24 @@ def test_a_run_that_is_over_and_was_not_said_is_said_and_not_begun_again(folder:
     assert run(job, folder)["run"] != first["run"]
 
 
+def test_runs_that_are_past_their_time_are_collected_by_the_next(folder: Path) -> None:
+    job = write_job(folder, FILE)
+    first = run(job, folder)
+    rows = folder / "data/tasks.sqlite3"
+    with closing(sqlite3.connect(rows)) as db:
+        db.execute("UPDATE tasks SET expires_at = 1, finished_at = 1, due_at = 1")
+        db.commit()
+    left = {path for path in (folder / "data/objects").rglob("*") if path.is_file()}
+    for _ in range(2):  # the first ends them, the second collects what they had
+        run(job, folder)
+        with closing(sqlite3.connect(rows)) as db:
+            states = dict(db.execute("SELECT task_id, state FROM tasks").fetchall())
+            db.execute("UPDATE tasks SET due_at = 1 WHERE state = 'expired'")
+            db.commit()
+    assert states[first["run"]] == states[first["outputs"][0]["task"]] == "expired"
+    assert [path for path in left if path.exists() and path.parent.name != "shared"] == []
+
+
 @pytest.mark.slow
 def test_a_job_that_was_changed_does_not_go_on_with_its_run_nor_begin_beside_it(folder: Path) -> None:
     job = write_job(folder, FILE)

@@ -38,6 +38,8 @@ from sluice.usecases.upkeep.repair_task import release_lease
 from sluice.usecases.upkeep.sweep_tasks import SweepMemory, sweep_quietly
 from sluice.usecases.work_off import work_off
 
+SAID = "said-"
+"""Begins the name of a file that says so of a run."""
 PAUSE_S = 0.2
 """Between two looks at what waits."""
 
@@ -146,11 +148,22 @@ class LocalRuns:
 
     def _said(self, ref: TaskRef) -> Path:
         """There once the end of a run was said, and its files have their names."""
-        return self._data / f"said-{ref.task_id}"
+        return self._data / f"{SAID}{ref.task_id}"
 
     def end_was_said(self, ref: TaskRef) -> None:
-        """Let the same command begin another run from now on."""
+        """Let the same command begin another run from now on, and collect what is past its time in the directory.
+
+        Runs that have ended are tended here as a service's sweeper would; those that have not are left alone.
+        """
         self._said(ref).touch()
+        memory = SweepMemory(trusts_clock=True)
+        kept = set()
+        for task in self.ports.tasks.scan():
+            kept.add(self._said(task.ref))
+            if task.state.terminal:
+                sweep_quietly(self.ports, task.ref, memory)
+        for said in set(self._data.glob(f"{SAID}*")) - kept:
+            said.unlink(missing_ok=True)
 
     def finish(self, ref: TaskRef, folder: Path, progress: ProgressDisplay) -> tuple[RunStatus, list[SavedFile]]:
         """Do what there is to do until the run is over, trying again what failed for a time.
