@@ -83,8 +83,6 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     gather: GatherStep | None = None
     """Behind them: what needs all rows. ``behind`` are the steps for the rows that it gives."""
     behind: tuple[Step, ...] = ()
-    zone: str = "UTC"
-    """To which steps take a date with an offset."""
     kinds: tuple[ColumnType, ...] = ()
     """Of a job: what the values of ``columns`` are."""
     diverts: bool = False

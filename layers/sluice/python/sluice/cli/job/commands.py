@@ -86,7 +86,7 @@ def plan(
         *((f"  {printable(one.name)}", one.type.value) for one in planned.source_columns),
         ("steps", counted(len(pulled.steps), "step")),
         *((f"  {printable(one.name)}", one.type.value) for one in planned.params.tables[0].columns),
-        *((f"to {one.name}", _where_to(one.target.table if one.target else one.filename)) for one in run.outputs),
+        *((f"to {one.name}", printable(one.target.table if one.target else one.filename)) for one in run.outputs),
         *_next_facts(found),
     ]
     say("\n".join(lines_of(facts)))
@@ -254,7 +254,3 @@ def _next_facts(found: JobFile) -> list[tuple[str, str]]:
     if schedule is None:
         return []
     return [("next run", next_tick(schedule, datetime.fromtimestamp(SystemClock().now(), UTC)).isoformat())]
-
-
-def _where_to(name: str) -> str:
-    return printable(name)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
 from decimal import localcontext
 from itertools import compress
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from sluice.domain.expression import Call, ColumnValue, Constant, Expression
 from sluice.domain.schema import ColumnSpec, ColumnType
@@ -47,16 +47,6 @@ class Applied(NamedTuple):
     """How many rows broke each rule of severity ``warn``, by its reason."""
     origin: Sequence[int] = ()
     """The index of each row that came out, in the batch that came in, where it was asked for."""
-
-
-class Processor(Protocol):
-    """Steps that are ready to run over batches of certain columns."""
-
-    def output(self) -> Sequence[ColumnSpec]:
-        """The columns that come out."""
-
-    def apply(self, columns: Sequence[Texts], rows: int, *, wants_origin: bool = False) -> Applied:
-        """Run over a batch; what becomes of a row depends on that row alone. Safe to use from any thread."""
 
 
 class RowSteps:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import tzinfo
 from functools import partial
 from typing import NamedTuple
 
@@ -14,19 +13,17 @@ from sluice.domain.pulled import Cursor, Pulled
 from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.secret import Secret
 from sluice.domain.step import GatheredSteps, MapStep, Step
-from sluice.domain.timestamps import zone_named
 from sluice.ports.pool import nothing
 from sluice.ports.source import Slice, SourceError
 from sluice.tables.expressions.faults import Unfit
 from sluice.tables.processors.gathers import Gather, GatherError, TooManyGroups, make_gather
 from sluice.tables.processors.lookups import FindLookup, InvalidLookup, no_lookups
-from sluice.tables.processors.row_state import RowFault
+from sluice.tables.processors.row_state import RowFault, Texts
 from sluice.tables.processors.row_steps import Applied, RowSteps
 from sluice.tables.values.masks import find_masks, masked
 
 GATHERED_S = 10.0
 """How long rows that a filter leaves are gathered at most, until there is a batch of them."""
-Texts = Sequence[str | None]
 Check = Callable[[Sequence[Texts], int], object]
 """Raises ``SluiceError`` with ``column`` where a value is none of its column's type."""
 
@@ -108,17 +105,16 @@ class Stages:
         columns: Sequence[ColumnSpec],
         find_key: Callable[[str], Secret],
         find_lookup: FindLookup,
-        zone: tzinfo,
     ) -> None:
         """Raises ``SourceError`` for a key that is not there, and ``InvalidLookup``."""
-        self.before = RowSteps(steps.before, columns, find_key, find_lookup=find_lookup, zone=zone)
+        self.before = RowSteps(steps.before, columns, find_key, find_lookup=find_lookup)
         self._last = self.before
         self._make: Callable[[], Gather] | None = None
         self._behind: RowSteps | None = None
         if steps.gather is not None:
-            self._make = partial(make_gather, steps.gather, self.before.output(), zone=zone)
+            self._make = partial(make_gather, steps.gather, self.before.output())
             columns = self._make().output()
-            self._behind = self._last = RowSteps(steps.behind, columns, find_key, find_lookup=find_lookup, zone=zone)
+            self._behind = self._last = RowSteps(steps.behind, columns, find_key, find_lookup=find_lookup)
 
     def output(self) -> Sequence[ColumnSpec]:
         """The columns that come out."""
@@ -167,7 +163,7 @@ class RowProcess:
             columns = [ColumnSpec(name, kind) for name, kind in zip(pulled.columns, pulled.kinds, strict=True)]
             steps = GatheredSteps(pulled.steps, pulled.gather, pulled.behind)
             try:
-                self._stages = Stages(steps, columns, find_key, find_lookup, zone_named(pulled.zone))
+                self._stages = Stages(steps, columns, find_key, find_lookup)
             except InvalidLookup as error:
                 raise SourceError(str(error)) from error
         self._keys = [pulled.columns.index(name) for name in _shown_keys(pulled)]

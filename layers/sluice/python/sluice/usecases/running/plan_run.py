@@ -150,7 +150,7 @@ def _plan_steps(
         kinds = {column.name: column.type for column in read}
         steps = parse_gathered_steps(job.steps, kinds, values, lookups=known)
         mistakes += _warnings_in(steps)
-        return steps, tuple(Stages(steps, read, ports.find_key, lookups.__getitem__, UTC).output())
+        return steps, tuple(Stages(steps, read, ports.find_key, lookups.__getitem__).output())
     except StepsError as error:
         mistakes += [Mistake(place, said) for place, _, said in (one.partition(": ") for one in error.problems)]
     except (SourceError, InvalidLookup) as error:

@@ -9,9 +9,8 @@ from decimal import Decimal
 
 from sluice.domain.job import Job, Mistake, ParameterValue
 from sluice.domain.suggestion import did_you_mean
-from sluice.usecases.running.schedule import ScheduleError, window_of, zone_of
+from sluice.usecases.running.schedule import window_of, zone_of
 
-RUN_VALUES = ("run.date", "run.time", "run.job", "run.window_start", "run.window_end")
 _PLACE = re.compile(r"\{([a-z_][a-z0-9_.]*)\}")
 
 
@@ -87,6 +86,3 @@ def filled(text: str, values: Mapping[str, ParameterValue], place: str, mistakes
         return str(values[found[1]])
 
     return _PLACE.sub(value_of, text)
-
-
-__all__ = ["RUN_VALUES", "ScheduleError", "filled", "parameters_of", "read_parameter", "values_of"]

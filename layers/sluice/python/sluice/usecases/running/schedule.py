@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sluice.domain.job import Mistake, Schedule
@@ -45,11 +44,6 @@ def last_tick(schedule: Schedule, at: datetime) -> datetime:
 def next_tick(schedule: Schedule, after: datetime) -> datetime:
     """The earliest time behind ``after`` that a run is due at."""
     return next(_ticks(schedule, after))
-
-
-def ticks_between(schedule: Schedule, after: datetime, until: datetime) -> Iterator[datetime]:
-    """The times behind ``after``, up to ``until`` itself, that runs are due at, in their order."""
-    return takewhile(lambda tick: tick <= until, _ticks(schedule, after))
 
 
 def ticks_back(schedule: Schedule, begin: datetime) -> Iterator[datetime]:
