@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import inspect
 
-from sluice.app.settings.yaml_tree import lines_of, read_yaml
+from sluice.app.settings.yaml_tree import read_yaml
 from sluice.domain.dataset import DefinitionsError
 from sluice.domain.job import Job, Mistake, mistakes_of_job
 from sluice.domain.suggestion import did_you_mean
@@ -39,10 +39,10 @@ class JobFile(NamedTuple):
 def load_job(path: Path) -> JobFile:
     """Read a job. Raises ``DefinitionsError`` with every mistake that can be seen without its source."""
     problems: list[str] = []
-    tree = read_yaml(path, path.name, problems)
+    lines: dict[str, int] = {}
+    tree = read_yaml(path, path.name, problems, lines)
     if tree is None:
         raise DefinitionsError(problems)
-    lines = lines_of(path)
     if not isinstance(tree, dict):
         raise DefinitionsError([f"{path.name}: is no job: a job begins with job: and its name"])
     mistakes = list(_mistakes_of_form(tree))

@@ -45,8 +45,11 @@ def construct(loader: yaml.SafeLoader, node: yaml.Node, *, deep: bool = True) ->
     return value
 
 
-def read_yaml(path: Path, place: str, problems: list[str]) -> Any:
-    """The file's value, None where there is none or something is wrong, which goes to ``problems``."""
+def read_yaml(path: Path, place: str, problems: list[str], lines: dict[str, int] | None = None) -> Any:
+    """The file's value, None where there is none or something is wrong, which goes to ``problems``.
+
+    ``lines`` is given the line of each place, as ``outputs[1].mode``, from 1 on.
+    """
     text = read_text(path, place, problems)
     if text is None:
         return None
@@ -68,10 +71,14 @@ def read_yaml(path: Path, place: str, problems: list[str]) -> Any:
                 f"{place}: has more than {PARTS_MAX:,} parts, counting what is named and used again each time"
             )
             return None
-        return construct(loader, root)
+        value = construct(loader, root)
     except (yaml.YAMLError, RecursionError) as error:
         problems.append(yaml_problem(error, place))
         return None
+    else:
+        if lines is not None:
+            _note_lines(root, "", lines)
+        return value
     finally:
         if loader is not None:
             loader.dispose()
@@ -120,27 +127,15 @@ def yaml_of(values: object) -> str:
     return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100))
 
 
-def lines_of(path: Path) -> dict[str, int]:
-    """The line of each place of a file that ``read_yaml`` has read, as ``outputs[1].mode``, from 1 on."""
+def _note_lines(node: yaml.Node, place: str, lines: dict[str, int]) -> None:
     import yaml  # noqa: PLC0415  # loaded by the caller already
 
-    found: dict[str, int] = {}
-
-    def note(node: yaml.Node, place: str) -> None:
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                inside = f"{place}.{key.value}" if place else str(key.value)
-                if inside not in found:  # a part that is named and used again is noted where it stands first
-                    found[inside] = key.start_mark.line + 1
-                    note(value, inside)
-        elif isinstance(node, yaml.SequenceNode):
-            for index, value in enumerate(node.value):
-                inside = f"{place}[{index}]"
-                if inside not in found:
-                    found[inside] = value.start_mark.line + 1
-                    note(value, inside)
-
-    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    if root is not None:
-        note(root, "")
-    return found
+    inside = []
+    if isinstance(node, yaml.MappingNode):
+        inside = [(f"{place}.{key.value}" if place else str(key.value), key, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        inside = [(f"{place}[{index}]", value, value) for index, value in enumerate(node.value)]
+    for name, marked, value in inside:
+        if name not in lines:
+            lines[name] = marked.start_mark.line + 1
+            _note_lines(value, name, lines)
