@@ -16,13 +16,14 @@ from sluice.domain.schema import ColumnType
 from sluice.domain.suggestion import did_you_mean
 from sluice.ports.clock import Clock
 from sluice.ports.file_folder import FileFolder, OpenedFile
-from sluice.ports.source import COUNT_S, Slice, Slices, SourceColumn, SourceError, SourceUnavailable
+from sluice.ports.source import Slice, Slices, SourceColumn, SourceError, SourceUnavailable
 from sluice.tables.readers.batching import Hints, TableBatch, TableReader
 from sluice.tables.readers.csv import CsvOptions
 from sluice.tables.readers.kinds import TableKind, open_reader
 from sluice.tables.readers.line_offsets import CountedText
 from sluice.tables.readers.records import RowShape
 from sluice.tables.values.type_detection import detect_types
+from sluice.usecases.pulling.count_rows import count_rows
 from sluice.usecases.pulling.read_text import read_text
 
 if TYPE_CHECKING:
@@ -89,16 +90,7 @@ class FilesReader:
 
     def count(self, limit: int) -> int:
         """As the port says; the rows are read."""
-        until = self._clock.monotonic() + COUNT_S
-        count = 0
-        with self.reading() as slices:
-            for part in slices:
-                count += part.rows
-                if count >= limit:
-                    return limit
-                if self._clock.monotonic() > until:
-                    raise SourceUnavailable(f"the rows of {self._source.path} were not counted in {COUNT_S} seconds")
-        return count
+        return count_rows(self, limit, what=self._source.path, clock=self._clock)
 
     def describe(self) -> tuple[SourceColumn, ...]:
         """As the port says; types are those of the first rows of the first file that has some."""

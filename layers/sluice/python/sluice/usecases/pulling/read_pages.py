@@ -21,11 +21,12 @@ from sluice.domain.schema import ColumnSpec, ColumnType
 from sluice.domain.suggestion import did_you_mean
 from sluice.ports.clock import Clock
 from sluice.ports.page_service import PageAnswer, PageRequest, PageService
-from sluice.ports.source import COUNT_S, Slice, Slices, SourceColumn, SourceError, SourceUnavailable
+from sluice.ports.source import Slice, Slices, SourceColumn, SourceError, SourceUnavailable
 from sluice.tables.batch import Batch
 from sluice.tables.readers.json import exact_json
 from sluice.tables.readers.records import RowShape, batch_of_rows
 from sluice.tables.values.type_detection import detect_types
+from sluice.usecases.pulling.count_rows import count_rows
 
 SLICE_ROWS = 8_000
 WAIT_MAX_S = 300
@@ -88,16 +89,7 @@ class PagesReader:
 
     def count(self, limit: int) -> int:
         """As the port says; pages are asked for."""
-        until = self._clock.monotonic() + COUNT_S
-        count = 0
-        with self.reading() as slices:
-            for part in slices:
-                count += part.rows
-                if count >= limit:
-                    return limit
-                if self._clock.monotonic() > until:
-                    raise SourceUnavailable(f"the rows of {self._connection} were not counted in {COUNT_S} seconds")
-        return count
+        return count_rows(self, limit, what=self._connection, clock=self._clock)
 
     def describe(self) -> tuple[SourceColumn, ...]:
         """As the port says; names and types are those of the first page."""
