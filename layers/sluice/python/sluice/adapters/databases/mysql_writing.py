@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sluice.adapters.databases.interruption import Interruption
 from sluice.adapters.databases.mysql_errors import refusal_of
 from sluice.adapters.databases.mysql_session import MysqlSession, connected_mysql, let_go, named_errors
+from sluice.adapters.databases.transactions import ended
 from sluice.adapters.databases.values_refused import NEEDED_RIGHTS, ValuesRefused
 from sluice.domain.dataset import MysqlConnection
 from sluice.domain.secret import Secret
@@ -37,13 +38,8 @@ class MysqlWriter(MysqlSession):
     def transaction(self) -> Iterator[None]:
         """All that is done within, or nothing. Where the end is not answered it is not known which."""
         self.execute("START TRANSACTION")
-        try:
+        with ended(self.execute):
             yield
-        except BaseException:
-            with suppress(Exception):  # one that broke off has ended by itself
-                self.execute("ROLLBACK")
-            raise
-        self.execute("COMMIT")
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

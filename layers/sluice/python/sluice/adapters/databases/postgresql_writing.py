@@ -12,6 +12,7 @@ from sluice.adapters.databases.interruption import CANCEL_S, Interruption
 from sluice.adapters.databases.postgresql_errors import refusal_of
 from sluice.adapters.databases.postgresql_loop import OwnLoop
 from sluice.adapters.databases.postgresql_session import answer_wait_s, beginning, connected, named_errors
+from sluice.adapters.databases.transactions import ended
 from sluice.adapters.databases.values_refused import NEEDED_RIGHTS, ValuesRefused
 from sluice.domain.dataset import PostgresqlConnection
 from sluice.domain.secret import Secret
@@ -40,14 +41,9 @@ class PostgresqlWriter:
 
         Where the end is not answered it is not known which.
         """
-        try:
+        with ended(self.execute):  # the beginning too: of its statements the first may be done
             self.execute(f"{self._begin}; SET CONSTRAINTS ALL IMMEDIATE; {first}")
             yield
-        except BaseException:
-            with suppress(Exception):  # one that broke off has ended by itself
-                self.execute("ROLLBACK")
-            raise
-        self.execute("COMMIT")
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
