@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from sluice.domain.keys import TaskRef
-from sluice.domain.lifecycle import Guard, Transition, content, leased, open_task
+from sluice.domain.lifecycle import Guard, Transition, content, leased, open_sealed, open_task
 from sluice.domain.limits import Timings
 from sluice.domain.manifest import Claim, Manifest
 from sluice.domain.params import ExportParams
@@ -22,6 +22,22 @@ def open_waiting(
     """A new row whose rows a reader gets from ``params.pulled``; it is due when that should have begun."""
     opened = open_task(ref, params, now=now, timings=timings, request_id=request_id, trace_parent=trace_parent)
     return msgspec.structs.replace(opened, state=State.WAITING, due_at=now + timings.trigger_grace_s)
+
+
+def open_over(
+    source: Task,
+    ref: TaskRef,
+    params: ExportParams,
+    manifest: Manifest,
+    *,
+    now: float,
+    timings: Timings,
+    **opened_by: str,
+) -> Task:
+    """As ``open_sealed``, over the chunks of ``source``: the row says of which moments their rows are."""
+    made = open_sealed(ref, params, manifest, now=now, timings=timings, **opened_by)
+    read = {name: getattr(source, name) for name in ("read_from", "read_until", "read_at", "readings")}
+    return msgspec.structs.replace(made, **read)
 
 
 def dataset_facts(task: Task) -> dict[str, str]:

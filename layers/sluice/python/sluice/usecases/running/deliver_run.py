@@ -9,10 +9,10 @@ import msgspec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskRef
-from sluice.domain.lifecycle import open_sealed
 from sluice.domain.manifest import Manifest
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
+from sluice.domain.reading import open_over
 from sluice.domain.run import DIVERTED, Output, Run, delivery_ref
 from sluice.domain.task import Result, State, Task
 from sluice.ports.bundle import Ports
@@ -81,9 +81,7 @@ def params_of(ports: Ports, task: Task, output: Output) -> ExportParams:
 def _open(ports: Ports, task: Task, ref: TaskRef, params: ExportParams, manifest: Manifest) -> None:
     sealed = Manifest.of_table(ref, manifest.chunks, params.sheet_of_run, source_task=task.task_id)
     opened_by = {"request_id": task.client_request_id, "trace_parent": task.trace_parent}
-    made = open_sealed(ref, params, sealed, now=ports.clock.now(), timings=ports.timings, **opened_by)
-    read = {name: getattr(task, name) for name in ("read_from", "read_until", "read_at", "readings")}
-    made = msgspec.structs.replace(made, **read)
+    made = open_over(task, ref, params, sealed, now=ports.clock.now(), timings=ports.timings, **opened_by)
     opened = _create(ports, made, params)
     if opened is None:
         return

@@ -9,11 +9,10 @@ import msgspec
 from sluice.domain.errors import ErrorCode, SluiceError
 from sluice.domain.events import Event
 from sluice.domain.keys import TaskId, TaskRef
-from sluice.domain.lifecycle import open_sealed
 from sluice.domain.manifest import Manifest
 from sluice.domain.options import ExportFormat, ExportOptions
 from sluice.domain.params import ExportParams
-from sluice.domain.reading import dataset_facts
+from sluice.domain.reading import dataset_facts, open_over
 from sluice.domain.renders import is_kept, list_render
 from sluice.domain.run import ROWS
 from sluice.domain.task import State, Task
@@ -80,7 +79,8 @@ def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> O
     chunks = [chunk for chunk in sealed.chunks if chunk.sheet == 0] if source.live_params.run else sealed.chunks
     manifest = Manifest.seal(ref, chunks, source_task=sealed.source_task)
     FORMATS[params.format].check_rows(params, manifest.sheet_rows(len(params.tables)), ports.limits)
-    task = open_sealed(
+    task = open_over(
+        source,
         ref,
         params,
         manifest,
@@ -89,8 +89,6 @@ def render_again(ports: Ports, source_ref: TaskRef, request: RenderRequest) -> O
         request_id=request.request_id,
         trace_parent=request.trace_parent,
     )
-    read = {name: getattr(source, name) for name in ("read_from", "read_until", "read_at", "readings")}
-    task = msgspec.structs.replace(task, **read)
     if not request.is_repair:
         _take_place(ports, TaskRef(ref.tenant, TaskId(sealed.source_task)), ref.task_id)
     opened = create_task(ports, task, params)
