@@ -10,11 +10,10 @@ from msgspec import Struct
 
 from sluice.api.task_view import MomentView
 from sluice.domain.task import State
-from sluice.domain.task_errors import error_of
 from sluice.domain.timestamps import iso_time
-from sluice.usecases.running.certificate import certificate_of
+from sluice.usecases.running.certificate import certificate_of, heading_of
 from sluice.usecases.running.find_jobs import KnownJob
-from sluice.usecases.running.open_run import Delivered, RunStatus, run_of
+from sluice.usecases.running.open_run import Delivered, RunStatus
 from sluice.usecases.running.schedule import ScheduleError, next_tick, text_of_tick
 
 
@@ -104,7 +103,7 @@ class JobView(JobSummary, frozen=True, kw_only=True):
 
 
 def summary_of_run(status: RunStatus) -> RunSummary:
-    return RunSummary(**_facts(status))
+    return msgspec.convert(_facts(status), RunSummary)
 
 
 def view_run(status: RunStatus) -> RunView:
@@ -114,7 +113,6 @@ def view_run(status: RunStatus) -> RunView:
         {**one, "download_path": _path_of(delivered)}
         for one, delivered in zip(certificate["outputs"], status.outputs, strict=True)
     ]
-    certificate["error"] = msgspec.to_builtins(certificate["error"])
     return msgspec.convert(certificate, RunView)
 
 
@@ -125,17 +123,10 @@ def _path_of(one: Delivered) -> str | None:
 
 
 def _facts(status: RunStatus) -> dict[str, Any]:
-    task, params = status.task, status.task.params
-    assert params is not None  # a tombstone is no run
-    run, error = run_of(params), error_of(task)
+    task = status.task
     ends = [task.finished_at, *(one.task.finished_at for one in status.outputs if one.task is not None)]
     return {
-        "run": task.task_id,
-        "job": run.job,
-        "version": run.version,
-        "tick": run.tick or None,
-        "state": status.state,
-        "error": RunErrorView(error.code.value, error.said) if error else None,
+        **heading_of(status),
         "created_at": iso_time(task.created_at),
         "finished_at": iso_time(max(ends)) if status.is_over and max(ends) else None,
     }

@@ -15,15 +15,9 @@ def certificate_of(status: RunStatus) -> dict[str, Any]:
     """As plain JSON values. ``content`` is the digest of the list of chunks, which all outputs were made from."""
     task, params = status.task, status.task.params
     assert params is not None  # a tombstone is no run
-    run, pulled = run_of(params), params.pulled
-    error = error_of(task)
+    pulled = params.pulled
     return {
-        "run": task.task_id,
-        "job": run.job,
-        "version": run.version,
-        "tick": run.tick or None,
-        "state": status.state,
-        "error": {"code": error.code.value, "message": error.said} if error else None,
+        **heading_of(status),
         "source": {
             "connection": pulled.connection if pulled else None,
             "table": pulled.table if pulled else None,
@@ -41,6 +35,26 @@ def certificate_of(status: RunStatus) -> dict[str, Any]:
     }
 
 
+def heading_of(status: RunStatus) -> dict[str, Any]:
+    """Which run it is, and how it is as a whole: what lists have of it too."""
+    task, params = status.task, status.task.params
+    assert params is not None  # a tombstone is no run
+    run = run_of(params)
+    return {
+        "run": task.task_id,
+        "job": run.job,
+        "version": run.version,
+        "tick": run.tick or None,
+        "state": status.state,
+        "error": _error(task),
+    }
+
+
+def _error(task: Task) -> dict[str, str] | None:
+    error = error_of(task)
+    return {"code": error.code.value, "message": error.said} if error else None
+
+
 def refused_in(task: Task) -> int:
     """How many rows of a sealed run were refused and set aside."""
     return task.sheet_rows[1] if task.sheet_rows else 0
@@ -50,14 +64,14 @@ def _output(one: Delivered) -> dict[str, Any]:
     task = one.task
     if task is None or task.params is None:
         return {"name": one.output, "state": "waiting" if task is None else task.state.value}
-    error, target = error_of(task), task.params.target
+    target = task.params.target
     is_done = task.state is State.COMPLETED
     made: dict[str, Any] = {
         "name": one.output,
         "task": task.task_id,
         "state": task.state.value,
         "rows": task.result_rows if is_done else None,
-        "error": {"code": error.code.value, "message": error.said} if error else None,
+        "error": _error(task),
     }
     if target is not None:
         return {**made, "connection": target.connection, "table": target.table, "mode": target.mode}
