@@ -159,6 +159,13 @@ def _senders(sent: Sequence[Sent]) -> list[Target]:
 
 def _cpu(rival: str, least: int, ours: Sent | None, theirs: Sent | None) -> Target:
     target = Target("senders: PHP's CPU for a table", f"≤ 1/{least} of {rival}'s")
+    return _cpu_share(target, ours, theirs, least)
+
+
+def _cpu_share(
+    target: Target, ours: Sent | PulledFile | None, theirs: Sent | PulledFile | None, least: float
+) -> Target:
+    """Reached where our processor seconds are at most ``1/least`` of theirs."""
     if not ours or not theirs:
         return target
     ratio = theirs.best_cpu_s / ours.best_cpu_s
@@ -218,11 +225,7 @@ def _pulled_xlsx(run: PullRun | None, ours: PulledFile | None, *, is_busy: bool)
 
 def _pull_cpu(rival: str, ours: PulledFile | None, theirs: PulledFile | None) -> Target:
     target = Target("a table of PostgreSQL → CSV, CPU", f"≤ 1/{PULL_CPU_RATIO} of {rival.removesuffix(', CSV')}'s")
-    if not ours or not theirs:
-        return target
-    ratio = theirs.best_cpu_s / ours.best_cpu_s
-    seen = f"1/{ratio:.1f} ({ours.best_cpu_s:.2f} s to {theirs.best_cpu_s:.2f} s)"
-    return target._replace(seen=seen, reached=ratio >= PULL_CPU_RATIO)
+    return _cpu_share(target, ours, theirs, PULL_CPU_RATIO)
 
 
 def _puller_peak(ours: Sequence[PulledFile]) -> Target:
